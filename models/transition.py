@@ -1,0 +1,108 @@
+"""The contract between the transition engine (tables/) and the services' pure decide functions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class UnreadableError(Exception):
+    """An input record that no service can act on: not JSON, unknown type, wrong key, negative amount.
+
+    Raised by `Service.parse` only; the engine turns the record into a dead letter and goes on.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the engine needs to know of an input record before it is decided; made by `Service.parse`.
+
+    id: the sender's id (event id, command id, Stripe event id): a repeated one is dropped.
+    producer, sequence: set on records that an engine emitted; a sequence not above the last one seen
+        of that producer in that topic is dropped (it was emitted again after a crash).
+    body_hash: of the request body that made the command, kept with its outcome; "" if there is none.
+    """
+
+    id: str
+    producer: str = ""
+    sequence: int = 0
+    body_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input record as decide sees it.
+
+    timestamp_ms: Kafka's record timestamp, the only clock that decide knows.
+    message: what `Service.parse` made of the value.
+    headers: the Kafka record's headers (traceparent is carried on to the outputs).
+    """
+
+    topic: str
+    key: str
+    header: Header
+    message: Any
+    timestamp_ms: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record to emit, keyed like its input, to the input's partition number."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command; kept in the record for 24 hours under the command's id.
+
+    events: ids of the events that it led to.
+    positions: topic -> last sequence emitted into it by this decision; consistency tokens are made of it.
+    """
+
+    accepted: bool
+    code: str = ""
+    detail: str = ""
+    events: tuple[str, ...] = ()
+    positions: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Decision:
+    """What one input leads to.
+
+    state: the key's new state (the given one, changed or not).
+    outputs: in the order in which they are to be emitted.
+    rows: further keys of the same partition and their raw values, written in the same group. A row's key
+        starts with the input's key and a slash.
+    outcome: given for commands that somebody may wait for.
+    """
+
+    state: Any
+    outputs: Sequence[Output] = ()
+    rows: Mapping[str, bytes] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+
+class Service(Protocol):
+    """One service: the pure half of a stream-table join. No method does I/O or reads a clock."""
+
+    name: str
+    """Of the table, the agents and the `producer` field of what it emits."""
+    inputs: tuple[str, ...]
+    """Topics, keyed alike with one partition count."""
+
+    def parse(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Header, Any]:
+        """Read one record. Raises UnreadableError when it can't be read."""
+
+    def load(self, raw: Any) -> Any:
+        """Make the state of the JSON value that `dump` gave (None for a key never seen)."""
+
+    def dump(self, state: Any) -> Any:
+        """Give the state as a value that orjson can serialise (an orjson.Fragment is one)."""
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        """Decide one input; must not raise on what the world can send. `read` gives a row by its key."""
