@@ -1,0 +1,6 @@
+"""Apache Kafka for laptops and tests: one KRaft node that needs Python alone, no Docker, no Java."""
+
+from sandbox.kafka.broker import BrokerError, KafkaBroker, external_bootstrap
+from sandbox.kafka.jars import JarError
+
+__all__ = ["BrokerError", "JarError", "KafkaBroker", "external_bootstrap"]

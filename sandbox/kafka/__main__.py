@@ -1,0 +1,63 @@
+"""`python -m sandbox.kafka`: run the sandbox's Kafka in the foreground, or lock its jars anew."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from sandbox.kafka.broker import DATA_DIR, BrokerError, KafkaBroker, external_bootstrap
+from sandbox.kafka.jars import JarError, write_lock
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Apache Kafka for laptops and tests; needs neither Docker nor Java."""
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: free]")
+@click.option("--keep", is_flag=True, help="Go on with the data of the last run; else wipe them.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DATA_DIR,
+    show_default=True,
+    help="Folder for topics, settings and the broker's log.",
+)
+def start(port: int | None, *, keep: bool, data_dir: Path) -> None:
+    """Run a broker until Ctrl-C; its address is printed on stdout."""
+    if (external := external_bootstrap()) is not None:
+        msg = f"TIFFIN_KAFKA_BOOTSTRAP names a broker ({external}); there is nothing to start"
+        raise click.ClickException(msg)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    broker = KafkaBroker(data_dir, port, keep=keep)
+    try:
+        with broker:
+            click.echo(broker.bootstrap)
+            click.echo(f"Kafka answers; its log is {broker.log_path}. Ctrl-C ends it.", err=True)
+            while not ended.wait(0.5):
+                if not broker.running:
+                    msg = f"Kafka ended by itself; see {broker.log_path}"
+                    raise click.ClickException(msg)
+    except (BrokerError, JarError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@cli.command()
+def lock() -> None:
+    """Resolve Kafka's jars anew and write the lock file (needs the network)."""
+    try:
+        jars = write_lock()
+    except JarError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{len(jars)} jars, {sum(jar.size for jar in jars) / 1e6:.0f} MB", err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

