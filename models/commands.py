@@ -1,0 +1,238 @@
+"""Commands: their envelope, the data of each type, and the topic that takes each; Stripe's webhooks too."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from models import topics
+from models.messages import Currency, Keyed, Message, Minor, read_data, read_envelope
+from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
+from models.transition import UnreadableError
+
+
+class CommandType(StrEnum):
+    """Types of commands."""
+
+    PLACE_ORDER = "PLACE_ORDER"
+    CANCEL_ORDER = "CANCEL_ORDER"
+    ACCEPT_ORDER = "ACCEPT_ORDER"
+    REJECT_ORDER = "REJECT_ORDER"
+    START_PREPARING = "START_PREPARING"
+    MARK_READY = "MARK_READY"
+    CHECK_DEADLINE = "CHECK_DEADLINE"
+    INITIATE_PAYMENT = "INITIATE_PAYMENT"
+    CONFIRM_PAYMENT = "CONFIRM_PAYMENT"
+    CANCEL_PAYMENT = "CANCEL_PAYMENT"
+    REFUND_PAYMENT = "REFUND_PAYMENT"
+    STRIPE_RESULT = "STRIPE_RESULT"
+    OBSERVE_PAYMENT = "OBSERVE_PAYMENT"
+    ASSIGN_DELIVERY = "ASSIGN_DELIVERY"
+    PICK_UP_DELIVERY = "PICK_UP_DELIVERY"
+    COMPLETE_DELIVERY = "COMPLETE_DELIVERY"
+    CANCEL_DELIVERY = "CANCEL_DELIVERY"
+
+
+C = CommandType
+
+
+class Item(Message):
+    dish_id: str
+    name: str
+    quantity: int = Field(ge=1)
+    unit_price: Minor
+
+
+class Contact(Message):
+    name: str
+    email: str
+    phone: str
+
+
+class Address(Message):
+    line1: str
+    line2: str = ""
+    city: str
+    postal_code: str
+
+
+class PlaceOrder(Message):
+    """The one record that carries contact and address."""
+
+    restaurant_id: str
+    restaurant_name: str
+    items: tuple[Item, ...] = Field(min_length=1)
+    amount: Annotated[int, Field(gt=0, strict=True)]
+    currency: Currency
+    user_id: str
+    contact: Contact
+    address: Address
+
+
+class CancelOrder(Message):
+    reason: str = "CUSTOMER_REQUEST"
+
+
+class RejectOrder(Message):
+    reason: str
+
+
+class Nothing(Message):
+    """Data of a command whose type says it all."""
+
+
+class CheckDeadline(Message):
+    deadline: Literal["PAYMENT", "KITCHEN"]
+    due_at: int = Field(description="milliseconds since the epoch")
+
+
+class InitiatePayment(Message):
+    amount: Annotated[int, Field(gt=0, strict=True)]
+    currency: Currency
+    user_id: str
+
+
+class ConfirmPayment(Message):
+    confirmation_token: str | None = None
+    payment_method_id: str | None = None
+    return_url: str | None = None
+
+
+class CancelPayment(Message):
+    reason: str = "CUSTOMER_REQUEST"
+
+
+class RefundPayment(Message):
+    """amount: None refunds all that is left."""
+
+    amount: Annotated[int, Field(gt=0, strict=True)] | None = None
+    reason: str = "OPERATOR_REQUEST"
+
+
+class ResultKind(StrEnum):
+    """How an effect ended; UNKNOWN outcomes are never reported, they are looked up until they are known."""
+
+    DONE = "DONE"
+    DECLINED = "DECLINED"
+    CONFLICT = "CONFLICT"
+    INVALID = "INVALID"
+    NOT_SUBMITTED = "NOT_SUBMITTED"
+    TRY_AGAIN = "TRY_AGAIN"
+
+
+class StripeResult(Message):
+    """An effect's outcome, with what Stripe said of the object.
+
+    TRY_AGAIN: Stripe answered definitively with an error that it keeps for the key, and a look-up shows
+    no object: the next try gets a new key.
+    """
+
+    effect_id: str
+    idempotency_key: str
+    result: ResultKind
+    intent: IntentSeen | None = None
+    refund: RefundSeen | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class ObservePayment(Message):
+    """What a look-up at Stripe showed; attempt is the payment's when the look-up began."""
+
+    attempt: int
+    intent: IntentSeen
+    refunds: tuple[RefundSeen, ...] = ()
+
+
+class AssignDelivery(Message):
+    courier_id: str
+
+
+COMMAND_DATA: Final[dict[CommandType, type[Message]]] = {
+    C.PLACE_ORDER: PlaceOrder,
+    C.CANCEL_ORDER: CancelOrder,
+    C.ACCEPT_ORDER: Nothing,
+    C.REJECT_ORDER: RejectOrder,
+    C.START_PREPARING: Nothing,
+    C.MARK_READY: Nothing,
+    C.CHECK_DEADLINE: CheckDeadline,
+    C.INITIATE_PAYMENT: InitiatePayment,
+    C.CONFIRM_PAYMENT: ConfirmPayment,
+    C.CANCEL_PAYMENT: CancelPayment,
+    C.REFUND_PAYMENT: RefundPayment,
+    C.STRIPE_RESULT: StripeResult,
+    C.OBSERVE_PAYMENT: ObservePayment,
+    C.ASSIGN_DELIVERY: AssignDelivery,
+    C.PICK_UP_DELIVERY: Nothing,
+    C.COMPLETE_DELIVERY: Nothing,
+    C.CANCEL_DELIVERY: CancelOrder,
+}
+"""What `data` holds; version 1 of each."""
+
+COMMAND_TOPICS: Final[dict[str, frozenset[CommandType]]] = {
+    topics.ORDER_COMMANDS: frozenset(
+        {C.PLACE_ORDER, C.CANCEL_ORDER, C.ACCEPT_ORDER, C.REJECT_ORDER, C.START_PREPARING,
+         C.MARK_READY, C.CHECK_DEADLINE}
+    ),
+    topics.PAYMENT_COMMANDS: frozenset(
+        {C.INITIATE_PAYMENT, C.CONFIRM_PAYMENT, C.CANCEL_PAYMENT, C.REFUND_PAYMENT, C.STRIPE_RESULT,
+         C.OBSERVE_PAYMENT}
+    ),
+    topics.DELIVERY_COMMANDS: frozenset(
+        {C.ASSIGN_DELIVERY, C.PICK_UP_DELIVERY, C.COMPLETE_DELIVERY, C.CANCEL_DELIVERY}
+    ),
+}  # fmt: skip
+"""Which commands each topic takes."""
+
+
+def topic_of_command(command_type: CommandType) -> str:
+    """Give the topic that takes a command."""
+    return next(topic for topic, types in COMMAND_TOPICS.items() if command_type in types)
+
+
+class Command(Keyed):
+    """The envelope of commands.
+
+    issuedBy: the role and subject that asked ("customer:...", "operator:...", "system:orders").
+    bodyHash: of the request that made it; the same id with another body is a conflict.
+    producer, sequence: set when an engine emitted it.
+    """
+
+    command_id: str
+    command_type: CommandType
+    schema_version: int = 1
+    issued_at: str
+    issued_by: str
+    body_hash: str = ""
+    causation_id: str = ""
+    correlation_id: str = ""
+    producer: str = ""
+    sequence: int = 0
+    data: Any
+
+
+class WebhookReceived(Keyed):
+    """A verified Stripe event, reduced to its facts: no secret and no personal data is left in it."""
+
+    stripe_event_id: str
+    stripe_event_type: str
+    created: int = Field(description="seconds since the epoch")
+    intent: IntentSeen | None = None
+    refund: RefundSeen | None = None
+    dispute: DisputeSeen | None = None
+
+
+def read_command(topic: str, key: bytes, value: bytes) -> Command:
+    """Read a command of a topic with its typed data. Raises UnreadableError."""
+    command = read_envelope(Command, key, value)
+    if command.command_type not in COMMAND_TOPICS[topic]:
+        raise UnreadableError(f"commandType: {topic} does not take {command.command_type}")
+    if command.schema_version != 1:
+        raise UnreadableError(f"schemaVersion: {command.schema_version} is not known, 1 is")
+    data = read_data(COMMAND_DATA[command.command_type], command.data)
+    return command.model_copy(update={"data": data})
+
+
+def read_webhook(key: bytes, value: bytes) -> WebhookReceived:
+    """Read a reduced Stripe event. Raises UnreadableError."""
+    return read_envelope(WebhookReceived, key, value)

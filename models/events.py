@@ -1,0 +1,316 @@
+"""Events: their envelope, the data of each type, and the topics that each goes to."""
+
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from models import topics
+from models.graphs import RefundStatus
+from models.messages import (
+    Currency,
+    Keyed,
+    Message,
+    Minor,
+    from_rfc3339,
+    read_data,
+    read_envelope,
+)
+from models.transition import Output, UnreadableError
+
+
+class EventType(StrEnum):
+    """Types of events; payment events first, then those of orders, deliveries and the audit."""
+
+    PAYMENT_INITIATED = "PAYMENT_INITIATED"
+    PAYMENT_PROCESSING = "PAYMENT_PROCESSING"
+    PAYMENT_REQUIRES_ACTION = "PAYMENT_REQUIRES_ACTION"
+    PAYMENT_COMPLETED = "PAYMENT_COMPLETED"
+    PAYMENT_FAILED = "PAYMENT_FAILED"
+    PAYMENT_CANCELLED = "PAYMENT_CANCELLED"
+    PAYMENT_REFUND_INITIATED = "PAYMENT_REFUND_INITIATED"
+    PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
+    PAYMENT_REFUND_PARTIAL = "PAYMENT_REFUND_PARTIAL"
+    PAYMENT_REFUND_FAILED = "PAYMENT_REFUND_FAILED"
+    PAYMENT_DISPUTED = "PAYMENT_DISPUTED"
+    PAYMENT_DISPUTE_CLOSED = "PAYMENT_DISPUTE_CLOSED"
+    ORDER_PAYMENT_PENDING = "ORDER_PAYMENT_PENDING"
+    ORDER_PAYMENT_FAILED = "ORDER_PAYMENT_FAILED"
+    ORDER_CREATED = "ORDER_CREATED"
+    ORDER_CONFIRMED = "ORDER_CONFIRMED"
+    ORDER_PREPARING = "ORDER_PREPARING"
+    ORDER_READY_FOR_PICKUP = "ORDER_READY_FOR_PICKUP"
+    ORDER_OUT_FOR_DELIVERY = "ORDER_OUT_FOR_DELIVERY"
+    ORDER_DELIVERED = "ORDER_DELIVERED"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    ORDER_REFUNDED = "ORDER_REFUNDED"
+    ORDER_REFUND_REVERSED = "ORDER_REFUND_REVERSED"
+    DELIVERY_CREATED = "DELIVERY_CREATED"
+    DELIVERY_ASSIGNED = "DELIVERY_ASSIGNED"
+    DELIVERY_PICKED_UP = "DELIVERY_PICKED_UP"
+    DELIVERY_DELIVERED = "DELIVERY_DELIVERED"
+    DELIVERY_CANCELLED = "DELIVERY_CANCELLED"
+    COMMAND_REFUSED = "COMMAND_REFUSED"
+    EFFECT_REQUESTED = "EFFECT_REQUESTED"
+    EFFECT_FINISHED = "EFFECT_FINISHED"
+    WEBHOOK_RECEIVED = "WEBHOOK_RECEIVED"
+    ANOMALY_SEEN = "ANOMALY_SEEN"
+
+
+E = EventType
+
+
+class PaymentInitiated(Message):
+    order_id: str
+    user_id: str
+    amount: Minor
+    currency: Currency
+    stripe_intent_id: str
+
+
+class PaymentProcessing(Message):
+    payment_id: str
+    stripe_intent_id: str
+    attempt: int
+
+
+class PaymentRequiresAction(Message):
+    payment_id: str
+    attempt: int
+    next_action: str
+
+
+class PaymentCompleted(Message):
+    """cancelRequested: the reason of a cancel of the payment that came too late; its refund follows."""
+
+    payment_id: str
+    order_id: str
+    amount: Minor
+    currency: Currency
+    stripe_charge_id: str | None
+    receipt_url: str | None
+    attempt: int
+    cancel_requested: str | None = None
+
+
+class PaymentFailed(Message):
+    payment_id: str
+    order_id: str
+    failure_reason: str
+    failure_code: str | None = None
+    stripe_charge_id: str | None = None
+    attempt: int
+
+
+class PaymentCancelled(Message):
+    payment_id: str
+    order_id: str
+    cancel_reason: str
+
+
+class PaymentRefundInitiated(Message):
+    order_id: str
+    payment_id: str
+    reason: str
+
+
+class PaymentRefund(Message):
+    """Data of PAYMENT_REFUNDED, _REFUND_PARTIAL and _REFUND_FAILED."""
+
+    payment_id: str
+    order_id: str
+    refund_id: str
+    stripe_refund_id: str | None
+    amount: Minor
+    currency: Currency
+    status: RefundStatus
+    reason: str
+    by: str
+    failure_reason: str | None = None
+    refunded_total: Minor
+
+
+class PaymentDispute(Message):
+    payment_id: str
+    order_id: str
+    dispute_id: str
+    amount: Minor
+    currency: Currency
+    status: str
+    reason: str
+
+
+class OrderPaymentPending(Message):
+    user_id: str
+    restaurant_id: str
+    amount: Minor
+    currency: Currency
+
+
+class OrderCreated(Message):
+    order_id: str
+    status: Literal["PENDING"] = "PENDING"
+    restaurant_id: str
+    amount: Minor
+    currency: Currency
+
+
+class OrderMoved(Message):
+    """Data of an order's transition that says no more than that it happened."""
+
+
+class OrderCancelled(Message):
+    reason: str
+    by: str
+
+
+class DeliveryMoved(Message):
+    courier_id: str | None = None
+    reason: str | None = None
+
+
+class CommandRefused(Message):
+    command_id: str
+    command_type: str
+    code: str
+    detail: str
+    by: str
+
+
+class EffectRequested(Message):
+    effect_id: str
+    kind: str
+    idempotency_key: str
+
+
+class EffectFinished(Message):
+    effect_id: str
+    kind: str
+    idempotency_key: str
+    result: str
+    code: str | None = None
+
+
+class WebhookNoted(Message):
+    stripe_event_id: str
+    stripe_event_type: str
+    effect: str
+
+
+class AnomalySeen(Message):
+    code: str
+    detail: str
+
+
+EVENT_DATA: Final[dict[EventType, type[Message]]] = {
+    E.PAYMENT_INITIATED: PaymentInitiated,
+    E.PAYMENT_PROCESSING: PaymentProcessing,
+    E.PAYMENT_REQUIRES_ACTION: PaymentRequiresAction,
+    E.PAYMENT_COMPLETED: PaymentCompleted,
+    E.PAYMENT_FAILED: PaymentFailed,
+    E.PAYMENT_CANCELLED: PaymentCancelled,
+    E.PAYMENT_REFUND_INITIATED: PaymentRefundInitiated,
+    E.PAYMENT_REFUNDED: PaymentRefund,
+    E.PAYMENT_REFUND_PARTIAL: PaymentRefund,
+    E.PAYMENT_REFUND_FAILED: PaymentRefund,
+    E.PAYMENT_DISPUTED: PaymentDispute,
+    E.PAYMENT_DISPUTE_CLOSED: PaymentDispute,
+    E.ORDER_PAYMENT_PENDING: OrderPaymentPending,
+    E.ORDER_PAYMENT_FAILED: OrderMoved,
+    E.ORDER_CREATED: OrderCreated,
+    E.ORDER_CONFIRMED: OrderMoved,
+    E.ORDER_PREPARING: OrderMoved,
+    E.ORDER_READY_FOR_PICKUP: OrderMoved,
+    E.ORDER_OUT_FOR_DELIVERY: OrderMoved,
+    E.ORDER_DELIVERED: OrderMoved,
+    E.ORDER_CANCELLED: OrderCancelled,
+    E.ORDER_REFUNDED: OrderMoved,
+    E.ORDER_REFUND_REVERSED: OrderMoved,
+    E.DELIVERY_CREATED: DeliveryMoved,
+    E.DELIVERY_ASSIGNED: DeliveryMoved,
+    E.DELIVERY_PICKED_UP: DeliveryMoved,
+    E.DELIVERY_DELIVERED: DeliveryMoved,
+    E.DELIVERY_CANCELLED: DeliveryMoved,
+    E.COMMAND_REFUSED: CommandRefused,
+    E.EFFECT_REQUESTED: EffectRequested,
+    E.EFFECT_FINISHED: EffectFinished,
+    E.WEBHOOK_RECEIVED: WebhookNoted,
+    E.ANOMALY_SEEN: AnomalySeen,
+}
+"""What `data` holds; version 1 of each."""
+
+AUDIT_TYPES: Final = frozenset(
+    {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN}
+)
+
+EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
+    E.PAYMENT_INITIATED: (topics.PAYMENT_EVENTS, "payment-initiated"),
+    E.PAYMENT_PROCESSING: (topics.PAYMENT_EVENTS, "payment-processing"),
+    E.PAYMENT_COMPLETED: (topics.PAYMENT_EVENTS, "payment-completed"),
+    E.PAYMENT_FAILED: (topics.PAYMENT_EVENTS, "payment-failed"),
+    E.PAYMENT_CANCELLED: (topics.PAYMENT_EVENTS, "payment-cancelled"),
+    E.PAYMENT_REFUNDED: (topics.PAYMENT_EVENTS, "payment-refunded"),
+    E.PAYMENT_REFUND_INITIATED: (topics.PAYMENT_EVENTS, topics.REFUND_INITIATED),
+}
+"""Types that go to more than the topic of their family."""
+
+
+def topics_of(event_type: EventType) -> tuple[str, ...]:
+    """Give the topics that an event of this type is emitted to, in order."""
+    if event_type in EVENT_TOPICS:
+        return EVENT_TOPICS[event_type]
+    if event_type in AUDIT_TYPES:
+        return (topics.ORDER_AUDIT,)
+    family = event_type.partition("_")[0]
+    return {
+        "PAYMENT": (topics.PAYMENT_EVENTS,),
+        "ORDER": (topics.ORDER_EVENTS,),
+        "DELIVERY": (topics.DELIVERY_EVENTS,),
+    }[family]
+
+
+class Event(Keyed):
+    """The envelope of events.
+
+    occurredAt: RFC 3339, milliseconds, UTC; never before the order's last one of this producer.
+    sequence: gapless per producer and order (the audit has a count of its own).
+    causationId: id of the input that led to it. correlationId: id of the first cause, the same all along.
+    """
+
+    event_id: str
+    event_type: EventType
+    schema_version: int = 1
+    occurred_at: str
+    payment_id: str | None
+    sequence: int = Field(ge=1)
+    causation_id: str
+    correlation_id: str
+    producer: str
+    data: Any
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return from_rfc3339(self.occurred_at)
+
+
+def read_event(key: bytes, value: bytes) -> Event:
+    """Read an event with its typed data. Raises UnreadableError."""
+    event = read_envelope(Event, key, value)
+    if event.schema_version != 1:
+        raise UnreadableError(f"schemaVersion: {event.schema_version} is not known, 1 is")
+    data = read_data(EVENT_DATA[event.event_type], event.data)
+    return event.model_copy(update={"data": data})
+
+
+def event_output(topic: str, event: Event, value: bytes, traceparent: bytes | None) -> Output:
+    """Make the record of an event, with CloudEvents' headers and the trace that it belongs to."""
+    headers = [
+        ("ce_id", event.event_id.encode()),
+        ("ce_type", event.event_type.encode()),
+        ("ce_source", f"/tiffin/{event.producer}".encode()),
+        ("ce_time", event.occurred_at.encode()),
+    ]
+    if traceparent:
+        headers.append(("traceparent", traceparent))
+    return Output(topic, event.order_id, value, tuple(headers))

@@ -1,0 +1,111 @@
+"""An order's record: what its events say of it, and what is kept beside them (cart, contact, deadlines)."""
+
+from typing import Any
+
+from pydantic import Field
+
+from models.commands import Address, Contact, Item
+from models.events import Event, EventType, OrderCancelled, OrderPaymentPending
+from models.graphs import OrderStatus
+from models.messages import Message
+
+
+class Order(Message):
+    """What the order's own events say, and no more: folding them gives exactly this.
+
+    amount: minor units. reached: status -> milliseconds since the epoch when it was last reached.
+    """
+
+    order_id: str
+    payment_id: str
+    user_id: str
+    restaurant_id: str
+    amount: int
+    currency: str
+    status: OrderStatus
+    sequence: int
+    occurred_at: int
+    reached: dict[OrderStatus, int]
+    cancel_reason: str | None = None
+    cancelled_by: str | None = None
+
+
+class Placed(Message):
+    """What the customer sent: the only place where contact and address are kept."""
+
+    restaurant_id: str
+    restaurant_name: str
+    items: tuple[Item, ...]
+    amount: int
+    currency: str
+    user_id: str
+    contact: Contact
+    address: Address
+    placed_at: int
+
+
+class OrderWork(Message):
+    """What is in no event.
+
+    cancel: reason and asker of a cancel that came before the payment existed.
+    expiring: the payment's deadline has passed and Stripe has been asked to cancel.
+    deadlines: kind ("PAYMENT", "KITCHEN") -> milliseconds since the epoch.
+    captured: Stripe has the money (and it is not all refunded).
+    refundInitiated: the order has asked for its refund.
+    """
+
+    cancel: tuple[str, str] | None = None
+    expiring: bool = False
+    captured: bool = False
+    refund_initiated: bool = False
+    deadlines: dict[str, int] = Field(default_factory=dict)
+    command_sequence: int = 0
+    audit_sequence: int = 0
+    sequence: int = 0
+    occurred_at: int = 0
+    correlation_id: str = ""
+
+
+class OrderRecord(Message):
+    """State of an order in the orders table. `sequence` of the work counts all of its events."""
+
+    order: Order | None = None
+    placed: Placed | None = None
+    work: OrderWork = OrderWork()
+
+
+STATUS_AFTER: dict[EventType, OrderStatus] = {
+    EventType.ORDER_PAYMENT_PENDING: OrderStatus.PAYMENT_PENDING,
+    EventType.ORDER_PAYMENT_FAILED: OrderStatus.PAYMENT_FAILED,
+    EventType.ORDER_CREATED: OrderStatus.PENDING,
+    EventType.ORDER_CONFIRMED: OrderStatus.CONFIRMED,
+    EventType.ORDER_PREPARING: OrderStatus.PREPARING,
+    EventType.ORDER_READY_FOR_PICKUP: OrderStatus.READY_FOR_PICKUP,
+    EventType.ORDER_OUT_FOR_DELIVERY: OrderStatus.OUT_FOR_DELIVERY,
+    EventType.ORDER_DELIVERED: OrderStatus.DELIVERED,
+    EventType.ORDER_CANCELLED: OrderStatus.CANCELLED,
+    EventType.ORDER_REFUNDED: OrderStatus.REFUNDED,
+    EventType.ORDER_REFUND_REVERSED: OrderStatus.CANCELLED,
+}
+"""Every transition has an event type of its own; a reversed refund leads back to CANCELLED."""
+
+
+def evolve(order: Order | None, event: Event) -> Order:
+    """Fold one event of order-events into the order. Raises ValueError for a foreign first event."""
+    at, status = event.occurred_at_ms, STATUS_AFTER[event.event_type]
+    if order is None:
+        if not isinstance(event.data, OrderPaymentPending):
+            raise ValueError(f"an order begins with ORDER_PAYMENT_PENDING, not {event.event_type}")
+        data = event.data
+        return Order(
+            order_id=event.order_id, payment_id=event.payment_id or "", user_id=data.user_id,
+            restaurant_id=data.restaurant_id, amount=data.amount, currency=data.currency,
+            status=status, sequence=event.sequence, occurred_at=at, reached={status: at},
+        )  # fmt: skip
+    changes: dict[str, Any] = {
+        "status": status, "sequence": event.sequence, "occurred_at": at,
+        "reached": {**order.reached, status: at},
+    }  # fmt: skip
+    if isinstance(event.data, OrderCancelled):
+        changes |= {"cancel_reason": event.data.reason, "cancelled_by": event.data.by}
+    return order.model_copy(update=changes)

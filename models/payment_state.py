@@ -1,0 +1,249 @@
+"""A payment's record: what its events say of it, and the work that is under way for it."""
+
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from models.events import (
+    Event,
+    EventType,
+    PaymentCancelled,
+    PaymentCompleted,
+    PaymentDispute,
+    PaymentFailed,
+    PaymentInitiated,
+    PaymentProcessing,
+    PaymentRefund,
+    PaymentRequiresAction,
+)
+from models.graphs import PaymentStatus, RefundStatus
+from models.messages import Message
+from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
+
+
+class Refund(Message):
+    """One refund; amount in minor units; by: who asked ("orders", "operator:...", "stripe")."""
+
+    refund_id: str
+    amount: int
+    reason: str
+    by: str
+    status: RefundStatus
+    stripe_refund_id: str | None = None
+    failure_reason: str | None = None
+
+
+class Dispute(Message):
+    """One dispute; status is Stripe's word."""
+
+    dispute_id: str
+    amount: int
+    status: str
+    reason: str
+
+
+CLOSED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+
+
+class Payment(Message):
+    """What the payment's own events say, and no more: folding them gives exactly this.
+
+    Amounts are minor units; times are milliseconds since the epoch.
+    """
+
+    order_id: str
+    payment_id: str
+    user_id: str
+    status: PaymentStatus
+    amount: int
+    currency: str
+    stripe_intent_id: str
+    sequence: int
+    occurred_at: int
+    initiated_at: int
+    completed_at: int | None = None
+    attempt: int = 0
+    next_action: str | None = None
+    captured: int = 0
+    stripe_charge_id: str | None = None
+    receipt_url: str | None = None
+    failure_reason: str | None = None
+    failure_code: str | None = None
+    cancel_reason: str | None = None
+    refunds: dict[str, Refund] = Field(default_factory=dict)
+    disputes: dict[str, Dispute] = Field(default_factory=dict)
+
+    @property
+    def refunded(self) -> int:
+        """Sum of the refunds that succeeded."""
+        return sum(r.amount for r in self.refunds.values() if r.status is RefundStatus.SUCCEEDED)
+
+    @property
+    def disputed(self) -> int:
+        """Sum of the disputes that took money and have not given it back."""
+        kept = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+        return sum(d.amount for d in self.disputes.values() if d.status not in kept)
+
+    @property
+    def has_open_dispute(self) -> bool:
+        """An open dispute blocks refunds."""
+        return any(d.status not in CLOSED_DISPUTES for d in self.disputes.values())
+
+    @property
+    def net(self) -> int:
+        """captured - refunded - disputed + reinstated, in minor units."""
+        return self.captured - self.refunded - self.disputed
+
+
+class EffectKind(StrEnum):
+    """Writes to Stripe."""
+
+    CREATE_INTENT = "CREATE_INTENT"
+    CONFIRM = "CONFIRM"
+    CANCEL = "CANCEL"
+    REFUND = "REFUND"
+
+
+class Effect(Message):
+    """A Stripe write that is durable before it is made.
+
+    effectId: stable over its tries. body: the request's parameters, as they will be sent, every time.
+    intentId: None for CREATE_INTENT. attempt: the payment's, for CONFIRM. requestedAt: milliseconds.
+    """
+
+    effect_id: str
+    kind: EffectKind
+    tries: int = 1
+    intent_id: str | None = None
+    attempt: int = 0
+    body: dict[str, Any]
+    requested_at: int
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stripe's idempotency key: rises with a try, never changes within one."""
+        return f"{self.effect_id}:{self.tries}"
+
+
+class Initiation(Message):
+    """What orders asked for, until Stripe's payment intent exists."""
+
+    amount: int
+    currency: str
+    user_id: str
+    error: str | None = None
+
+
+class Held(Message):
+    """Facts that came before the payment they belong to."""
+
+    source: Literal["webhook"] = "webhook"
+    stripe_event_id: str
+    intent: IntentSeen | None = None
+    refund: RefundSeen | None = None
+    dispute: DisputeSeen | None = None
+
+
+class PaymentWork(Message):
+    """What is under way and in no event: pending effects and refunds, wishes, charges by attempt.
+
+    cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
+    charges: attempt -> charge id, where known. cancelTries: effects made so far to cancel.
+    """
+
+    initiation: Initiation | None = None
+    effects: dict[str, Effect] = Field(default_factory=dict)
+    refunds: dict[str, Refund] = Field(default_factory=dict)
+    charges: dict[int, str] = Field(default_factory=dict)
+    cancel: str | None = None
+    cancel_tries: int = 0
+    refund_wanted: str | None = None
+    held: tuple[Held, ...] = ()
+    audit_sequence: int = 0
+    correlation_id: str = ""
+
+
+class PaymentRecord(Message):
+    """State of an order's payment in the payments table."""
+
+    payment: Payment | None = None
+    work: PaymentWork = PaymentWork()
+
+    @property
+    def refundable(self) -> int:
+        """captured - succeeded - pending refunds, in minor units."""
+        if self.payment is None:
+            return 0
+        pending = sum(refund.amount for refund in self.work.refunds.values())
+        return max(0, self.payment.captured - self.payment.refunded - pending)
+
+    def refunds(self) -> dict[str, Refund]:
+        """All refunds, pending ones too."""
+        known = self.payment.refunds if self.payment else {}
+        return {**known, **self.work.refunds}
+
+
+def evolve(payment: Payment | None, event: Event) -> Payment:
+    """Fold one event of the payments service into the payment. Raises ValueError for a foreign first event."""
+    at, data = event.occurred_at_ms, event.data
+    if payment is None:
+        if not isinstance(data, PaymentInitiated):
+            raise ValueError(f"a payment begins with PAYMENT_INITIATED, not {event.event_type}")
+        return Payment(
+            order_id=event.order_id, payment_id=event.payment_id or "", user_id=data.user_id,
+            status=PaymentStatus.PENDING, amount=data.amount, currency=data.currency,
+            stripe_intent_id=data.stripe_intent_id, sequence=event.sequence,
+            occurred_at=at, initiated_at=at,
+        )  # fmt: skip
+    changed = {"sequence": event.sequence, "occurred_at": at}
+    return payment.model_copy(update=changed | _changes(payment, event.event_type, data, at))
+
+
+def _changes(payment: Payment, event_type: EventType, data: Any, at: int) -> dict[str, Any]:
+    match data:
+        case PaymentProcessing():
+            return {
+                "status": PaymentStatus.PROCESSING, "attempt": data.attempt, "next_action": None,
+                "failure_reason": None, "failure_code": None,
+            }  # fmt: skip
+        case PaymentRequiresAction():
+            return {"next_action": data.next_action}
+        case PaymentCompleted():
+            return {
+                "status": PaymentStatus.COMPLETED, "captured": data.amount, "next_action": None,
+                "stripe_charge_id": data.stripe_charge_id, "receipt_url": data.receipt_url,
+                "completed_at": at, "cancel_reason": None,
+            }  # fmt: skip
+        case PaymentFailed():
+            return {
+                "status": PaymentStatus.FAILED, "next_action": None,
+                "failure_reason": data.failure_reason, "failure_code": data.failure_code,
+            }  # fmt: skip
+        case PaymentCancelled():
+            return {
+                "status": PaymentStatus.CANCELLED, "next_action": None,
+                "cancel_reason": data.cancel_reason,
+            }  # fmt: skip
+        case PaymentRefund():
+            return _refunded(payment, event_type, data)
+        case PaymentDispute():
+            dispute = Dispute(
+                dispute_id=data.dispute_id, amount=data.amount, status=data.status, reason=data.reason
+            )
+            return {"disputes": {**payment.disputes, data.dispute_id: dispute}}
+    raise ValueError(f"not an event of a payment: {event_type}")
+
+
+def _refunded(payment: Payment, event_type: EventType, data: PaymentRefund) -> dict[str, Any]:
+    refund = Refund(
+        refund_id=data.refund_id, amount=data.amount, reason=data.reason, by=data.by,
+        status=data.status, stripe_refund_id=data.stripe_refund_id,
+        failure_reason=data.failure_reason,
+    )  # fmt: skip
+    changes: dict[str, Any] = {"refunds": {**payment.refunds, data.refund_id: refund}}
+    if event_type is EventType.PAYMENT_REFUNDED:
+        changes["status"] = PaymentStatus.REFUNDED
+    elif event_type is EventType.PAYMENT_REFUND_FAILED and payment.status is PaymentStatus.REFUNDED:
+        changes["status"] = PaymentStatus.COMPLETED
+    return changes

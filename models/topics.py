@@ -1,0 +1,69 @@
+"""The one registry of topics: who writes and reads them, how long records are kept."""
+
+from dataclasses import dataclass
+from typing import Final
+
+DAY_MS: Final = 24 * 3600 * 1000
+FOREVER: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic, keyed by order id.
+
+    retention_ms: how long Kafka keeps a record; -1 is for ever.
+    partitions: 0 means the setting that all topics and tables share (FAUST.md 5).
+    """
+
+    name: str
+    retention_ms: int
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    partitions: int = 0
+    about: str = ""
+
+
+ORDER_COMMANDS: Final = "order-commands"
+PAYMENT_COMMANDS: Final = "payment-commands"
+DELIVERY_COMMANDS: Final = "delivery-commands"
+WEBHOOKS: Final = "payment-webhook-received"
+REFUND_INITIATED: Final = "payment-refund-initiated"
+PAYMENT_EVENTS: Final = "payment-events"
+ORDER_EVENTS: Final = "order-events"
+DELIVERY_EVENTS: Final = "delivery-events"
+ORDER_AUDIT: Final = "order-audit"
+DEAD_LETTERS: Final = "payment-events-dlq"
+
+TOPICS: Final[dict[str, Topic]] = {
+    topic.name: topic
+    for topic in (
+        Topic(ORDER_COMMANDS, 7 * DAY_MS, ("web", "timers"), ("orders",),
+              about="PLACE_ORDER with cart, contact and address; cancel; kitchen; deadlines"),
+        Topic(PAYMENT_COMMANDS, 7 * DAY_MS, ("orders", "web", "effects", "reconciler"), ("payments",),
+              about="initiate, confirm, cancel, refund; results of effects"),
+        Topic(WEBHOOKS, 30 * DAY_MS, ("web",), ("payments",),
+              about="verified Stripe events, reduced to their facts"),
+        Topic(REFUND_INITIATED, FOREVER, ("orders",), ("payments",), about="refund requested"),
+        Topic(PAYMENT_EVENTS, FOREVER, ("payments", "orders"), ("orders", "timeline"),
+              about="all payment events of an order, in order"),
+        Topic("payment-initiated", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic("payment-processing", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic("payment-completed", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic("payment-failed", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic("payment-cancelled", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic("payment-refunded", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic(ORDER_EVENTS, FOREVER, ("orders",), ("timeline",), about="one event a transition"),
+        Topic(DELIVERY_COMMANDS, 7 * DAY_MS, ("web",), (), about="assign, pick up, deliver"),
+        Topic(DELIVERY_EVENTS, FOREVER, (), ("orders", "timeline"), about="one event a transition"),
+        Topic(ORDER_AUDIT, FOREVER, ("payments", "orders"), ("timeline",),
+              about="refusals, effects and their outcomes, operators' acts"),
+        Topic(DEAD_LETTERS, FOREVER, ("every service",), (), partitions=1,
+              about="dead letters of every input topic, with their origin"),
+    )
+}  # fmt: skip
+"""Name -> topic. Cleanup policy is delete for all: the engine needs gapless inputs (FAUST.md 20)."""
+
+
+def inputs_of(service: str) -> tuple[str, ...]:
+    """Give the topics that a service reads."""
+    return tuple(name for name, topic in TOPICS.items() if service in topic.read_by)
