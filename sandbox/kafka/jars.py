@@ -100,7 +100,10 @@ def ensure_jars(directory: Path = JARS_DIR, jars: Sequence[LockedJar] | None = N
 
 def _download_all(jars: Sequence[LockedJar], directory: Path) -> None:
     progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=Console(stderr=True)
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        console=Console(stderr=True),
     )
     with (
         # Beside the target, so that a jar appears there whole or not at all.
@@ -160,4 +163,3 @@ def _unreachable(what: str, error: Exception) -> JarError:
         f"mirror, name it in {MAVEN_REPOSITORY_ENV}. Offline, copy {JARS_DIR} from a machine that "
         "has it, or name a running broker in TIFFIN_KAFKA_BOOTSTRAP."
     )
-

@@ -1,0 +1,54 @@
+# Everything a developer types. Needs Make and a Python 3.11 to 3.13; the rest goes into .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench soak clean
+
+BIN := .venv/bin
+SETUP := .venv/.complete
+SOURCES = $(wildcard app agents web tables models sandbox bench tests)
+
+# No cloud of Pythons: uv uses the one that made .venv.
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Make .venv with the locked dependencies (the others do it by themselves)
+
+demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (ONCE=1, RATE=orders/s)
+	@ONCE='$(ONCE)' RATE='$(RATE)' $(BIN)/python -m sandbox.demo \
+		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
+
+test: lint ## Lint, then run every test but the soak runs (ARGS=pytest's arguments)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(SETUP) ## Check style, types and the direction of imports
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports --no-logo
+
+format: $(SETUP) ## Put the code into the formatter's shape, and fix what can be fixed
+	$(BIN)/ruff check --fix-only $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(SETUP) ## Measure against peers on the same work (printed, never asserted)
+	$(BIN)/python -m bench $(ARGS)
+
+soak: $(SETUP) ## The long runs under faults
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
+	rm -rf .venv .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@sh sandbox/venv.sh .venv
+
+# --inexact, because uv itself lives in .venv.
+$(SETUP): pyproject.toml uv.lock | $(BIN)/python
+	@test -x $(BIN)/uv || { echo 'Installing uv into .venv' >&2; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	$(BIN)/uv sync --locked --inexact --python $(BIN)/python
+	@touch $@
