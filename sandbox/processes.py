@@ -135,7 +135,7 @@ class Supervised:
     def start(self) -> None:
         """Start the process and its watcher; raises ProcessError when it is already watched."""
         with self._lock:
-            if self._watcher is not None and self._watcher.is_alive():
+            if self._process is not None or (self.restart and self._watched()):
                 raise ProcessError(f"{self.name} is already started")
             self._ending = threading.Event()
             self._spawn()
@@ -184,11 +184,13 @@ class Supervised:
         """The last lines the process wrote."""
         return log_tail(self.log_path, lines)
 
+    def _watched(self) -> bool:
+        return self._watcher is not None and self._watcher.is_alive()
+
     def _signal(self, number: signal.Signals) -> None:
         with self._lock, suppress(ProcessLookupError):
-            if self._process is not None:
-                # The whole group, so that helpers it may have started end or stop with it. The pid
-                # can't have been reused: the watcher reaps it under the lock.
+            if self._process is not None and self._process.poll() is None:
+                # The whole group, so that what it may have started ends or stops with it.
                 os.killpg(self._process.pid, number)
 
     def _spawn(self) -> None:
@@ -218,21 +220,27 @@ class Supervised:
             if not self.restart or ending.is_set():
                 return
             LOG.warning("%s ended with %s; starts again in %.1f s", self.name, code, pause_s)
-            if ending.wait(pause_s):
-                return
-            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
-            with self._lock:
-                if ending.is_set():
+            while self._process is None:
+                if ending.wait(pause_s):
                     return
+                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+                self._respawn(ending)
+
+    def _respawn(self, ending: threading.Event) -> None:
+        with self._lock:
+            if ending.is_set():
+                return
+            try:
                 self._spawn()
+            except OSError as error:  # no memory or no process to be had: perhaps later
+                LOG.warning("%s can't be started: %s", self.name, error)
 
     def _reap(self) -> int:
-        """Wait for the process's end, leave the zombie until the lock is held, then reap it."""
+        """Block until the process has ended; its return code."""
         process = self._process
         assert process is not None
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        code = process.wait()
         with self._lock:
-            code = process.wait()
             self._process = None
             self.exits.append(code)
         return code

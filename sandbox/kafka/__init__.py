@@ -1,4 +1,4 @@
-"""Apache Kafka for laptops and tests: one KRaft node that needs Python alone, not Docker or Java."""
+"""Apache Kafka for laptops and tests: one KRaft node that needs Python alone."""
 
 from sandbox.kafka.broker import BrokerError, KafkaBroker, external_bootstrap
 from sandbox.kafka.jars import JarError

@@ -25,7 +25,7 @@ def cli() -> None:
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=DATA_DIR,
-    show_default=True,
+    show_default=".sandbox/kafka",
     help="Folder for topics, settings and the broker's log.",
 )
 def start(port: int | None, *, keep: bool, data_dir: Path) -> None:

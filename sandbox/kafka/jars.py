@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
-JARS_DIR = Path(".sandbox/jars")
+# In the checkout, wherever one stands when starting it.
+JARS_DIR = Path(__file__).parents[2] / ".sandbox/jars"
 # Kafka logs through slf4j 1.7 and brings log4j2 but not the bridge between the two. The "!" keeps
 # the bridge from having a say in the versions of what Kafka brings.
 ROOTS = (
@@ -135,13 +136,12 @@ def _download(jar: LockedJar, context: MavenContext) -> Path:
 def _verify(jar: LockedJar, path: Path) -> None:
     found = _measure(jar.coordinate, path)
     if found.sha256 != jar.sha256:
-        msg = (
+        raise JarError(
             f"{path.name} ({jar.coordinate}) is not the locked jar: its SHA-256 is {found.sha256} "
             f"({found.size} bytes), {LOCK_FILE.name} says {jar.sha256} ({jar.size} bytes). "
             f"If {path} exists, delete it and start again; if the download keeps differing, "
             "the repository or something on the way to it alters files."
         )
-        raise JarError(msg)
 
 
 def _measure(coordinate: str, path: Path) -> LockedJar:
