@@ -1,6 +1,7 @@
 """The state graphs, once, as data: decide, docs and tests are made from them."""
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 
@@ -71,10 +72,7 @@ ORDER_GRAPH: Final[dict[OrderStatus | None, frozenset[OrderStatus]]] = {
     None: frozenset({O.PAYMENT_PENDING}),
     O.PAYMENT_PENDING: frozenset({O.PENDING, O.PAYMENT_FAILED, O.CANCELLED}),
     O.PAYMENT_FAILED: frozenset({O.PAYMENT_PENDING, O.CANCELLED}),
-    **{
-        here: frozenset({after, O.CANCELLED})
-        for here, after in zip(ORDER_PATH, ORDER_PATH[1:], strict=False)
-    },
+    **{here: frozenset({after, O.CANCELLED}) for here, after in pairwise(ORDER_PATH)},
     O.DELIVERED: frozenset(),
     O.CANCELLED: frozenset({O.REFUNDED}),
     O.REFUNDED: frozenset({O.CANCELLED}),

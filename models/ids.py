@@ -1,8 +1,8 @@
 """Identities: every id is derived from what caused it, so a repetition is recognised wherever it comes up."""
 
-import uuid
 from typing import Final
 
+import uuid_utils as uuid
 from typeid import TypeID
 
 NAMESPACE: Final = uuid.UUID("6f1d3c0e-7f0a-5c55-9a44-1d5f0c0ffee0")

@@ -3,9 +3,26 @@
 from typing import Final
 
 ZERO_DECIMAL: Final = frozenset(
-    "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split()
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "JPY",
+        "KMF",
+        "KRW",
+        "MGA",
+        "PYG",
+        "RWF",
+        "UGX",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
 )
-THREE_DECIMAL: Final = frozenset("BHD JOD KWD OMR TND".split())
+THREE_DECIMAL: Final = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 
 MINIMUM_CHARGE: Final[dict[str, int]] = {
     # Stripe's documented minimum charge, in minor units; one unit for a currency that is not listed.

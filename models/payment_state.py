@@ -82,7 +82,13 @@ class Payment(Message):
     @property
     def disputed(self) -> int:
         """Sum of the disputes that took money and have not given it back."""
-        kept = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+        kept = {
+            "won",
+            "warning_needs_response",
+            "warning_under_review",
+            "warning_closed",
+            "prevented",
+        }
         return sum(d.amount for d in self.disputes.values() if d.status not in kept)
 
     @property
@@ -92,7 +98,7 @@ class Payment(Message):
 
     @property
     def net(self) -> int:
-        """captured - refunded - disputed + reinstated, in minor units."""
+        """Captured - refunded - disputed + reinstated, in minor units."""
         return self.captured - self.refunded - self.disputed
 
 
@@ -172,7 +178,7 @@ class PaymentRecord(Message):
 
     @property
     def refundable(self) -> int:
-        """captured - succeeded - pending refunds, in minor units."""
+        """Captured - succeeded - pending refunds, in minor units."""
         if self.payment is None:
             return 0
         pending = sum(refund.amount for refund in self.work.refunds.values())
@@ -229,7 +235,10 @@ def _changes(payment: Payment, event_type: EventType, data: Any, at: int) -> dic
             return _refunded(payment, event_type, data)
         case PaymentDispute():
             dispute = Dispute(
-                dispute_id=data.dispute_id, amount=data.amount, status=data.status, reason=data.reason
+                dispute_id=data.dispute_id,
+                amount=data.amount,
+                status=data.status,
+                reason=data.reason,
             )
             return {"disputes": {**payment.disputes, data.dispute_id: dispute}}
     raise ValueError(f"not an event of a payment: {event_type}")

@@ -95,7 +95,9 @@ class Service(Protocol):
     inputs: tuple[str, ...]
     """Topics, keyed alike with one partition count."""
 
-    def parse(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Header, Any]:
+    def parse(
+        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
+    ) -> tuple[Header, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
 
     def load(self, raw: Any) -> Any:

@@ -1,0 +1,314 @@
+"""Decide of the orders service: commands of customers and kitchens, payment and delivery events."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from models import ids
+from models.commands import (
+    CancelOrder,
+    CancelPayment,
+    CheckDeadline,
+    Command,
+    CommandType,
+    InitiatePayment,
+    PlaceOrder,
+    RejectOrder,
+)
+from models.events import (
+    Event,
+    EventType,
+    OrderCancelled,
+    OrderCreated,
+    OrderMoved,
+    OrderPaymentPending,
+    PaymentCompleted,
+    PaymentInitiated,
+    PaymentRefundInitiated,
+)
+from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
+from models.messages import Message
+from models.order_state import STATUS_AFTER, Order, OrderRecord, OrderWork, Placed, evolve
+from models.transition import Decision, Input, Outcome
+from models.turn import SYSTEM, Turn
+
+O, E, C = OrderStatus, EventType, CommandType
+
+PAYMENT_DEADLINE_MS: Final = 30 * 60 * 1000
+KITCHEN_DEADLINE_MS: Final = 10 * 60 * 1000
+EXPIRED: Final = "PAYMENT_EXPIRED"
+NEXT_STEP: Final = {status: kind for kind, status in STATUS_AFTER.items() if status in PAID_ORDER}
+"""Status -> the event that leads to it, on the path of a paid order."""
+
+
+class OrderTurn(Turn):
+    """One decision about an order; every move emits its event and folds it."""
+
+    def __init__(self, state: OrderRecord, record: Input) -> None:
+        self.order: Order | None = state.order
+        self.placed: Placed | None = state.placed
+        self.work: OrderWork = state.work
+        super().__init__(
+            "orders",
+            record,
+            payment_id=ids.payment_id(record.key),
+            last_at_ms=state.work.occurred_at,
+            correlation_id=state.work.correlation_id,
+            sequence=state.work.sequence,
+            audit_sequence=state.work.audit_sequence,
+            command_sequence=state.work.command_sequence,
+        )
+
+    def finished(self) -> OrderRecord:
+        """The record as it is to be stored."""
+        self.change(
+            sequence=self.sequence,
+            audit_sequence=self.audit_sequence,
+            command_sequence=self.command_sequence,
+            correlation_id=self.correlation_id,
+            occurred_at=self.at_ms,
+        )
+        return OrderRecord.model_construct(order=self.order, placed=self.placed, work=self.work)
+
+    @property
+    def known_order(self) -> Order:
+        """The order, where it must exist."""
+        assert self.order is not None
+        return self.order
+
+    @property
+    def status(self) -> OrderStatus | None:
+        """None until the payment has been initiated."""
+        return self.order.status if self.order else None
+
+    def change(self, **changes: Any) -> None:
+        """Change what is kept beside the order."""
+        self.work = self.work.model_copy(update=changes)
+
+    def deadline(self, kind: str, in_ms: int | None) -> None:
+        """Set or clear a deadline."""
+        rest = {k: at for k, at in self.work.deadlines.items() if k != kind}
+        self.change(deadlines=rest if in_ms is None else {**rest, kind: self.at_ms + in_ms})
+
+    def move(self, event_type: EventType, data: Message | None = None) -> None:
+        """Take one edge of the graph."""
+        assert STATUS_AFTER[event_type] in ORDER_GRAPH[self.status]
+        self.order = evolve(self.order, self.emit(event_type, data or OrderMoved()))
+
+    def advance(self, target: OrderStatus) -> None:
+        """Walk the path of a paid order up to the target, emitting the missing steps in order."""
+        here = ORDER_PATH.index(self.known_order.status)
+        for status in ORDER_PATH[here + 1 : ORDER_PATH.index(target) + 1]:
+            self.move(NEXT_STEP[status])
+        self.deadline("KITCHEN", None)
+
+    def await_payment(self, facts: PaymentInitiated | PaymentCompleted) -> None:
+        """(placed) -> PAYMENT_PENDING."""
+        placed = self.placed
+        user = facts.user_id if isinstance(facts, PaymentInitiated) else ""
+        pending = OrderPaymentPending(
+            user_id=placed.user_id if placed else user,
+            restaurant_id=placed.restaurant_id if placed else "",
+            amount=facts.amount,
+            currency=facts.currency,
+        )
+        self.move(E.ORDER_PAYMENT_PENDING, pending)
+
+    def cancel(self, reason: str, by: str) -> None:
+        """End the order; its money goes back, and a payment that is under way is cancelled at Stripe."""
+        was_unpaid = self.status in UNPAID_ORDER
+        self.move(E.ORDER_CANCELLED, OrderCancelled(reason=reason, by=by))
+        self.change(deadlines={})
+        if self.work.captured:
+            self.refund(reason)
+        elif was_unpaid:
+            self.send(C.CANCEL_PAYMENT, CancelPayment(reason=reason))
+
+    def refund(self, reason: str) -> None:
+        """Ask payments, once, to give all the money back."""
+        if self.work.refund_initiated:
+            return
+        initiated = PaymentRefundInitiated(
+            order_id=self.order_id, payment_id=self.payment_id, reason=reason
+        )
+        self.emit(E.PAYMENT_REFUND_INITIATED, initiated)
+        self.change(refund_initiated=True)
+
+
+def decide(state: OrderRecord | None, record: Input) -> Decision:
+    """Decide one input of the orders service. Pure; never raises on what the world can send."""
+    turn = OrderTurn(state or OrderRecord(), record)
+    outcome: Outcome | None = None
+    message = record.message
+    if isinstance(message, Command):
+        outcome = _COMMANDS[message.command_type](turn, message)
+    elif message.event_type in _EVENTS and message.producer != "orders":
+        _EVENTS[message.event_type](turn, message)
+    return Decision(turn.finished(), turn.outputs, outcome=outcome)
+
+
+def _place(turn: OrderTurn, command: Command) -> Outcome:
+    data: PlaceOrder = command.data
+    if turn.placed:
+        return turn.refuse(command, "ORDER_EXISTS", "This order was placed before.")
+    turn.placed = Placed(**dict(data), placed_at=turn.at_ms)
+    turn.deadline("PAYMENT", PAYMENT_DEADLINE_MS)
+    asked = InitiatePayment(amount=data.amount, currency=data.currency, user_id=data.user_id)
+    turn.send(C.INITIATE_PAYMENT, asked)
+    return turn.accept()
+
+
+def _cancel(turn: OrderTurn, command: Command) -> Outcome:
+    data: CancelOrder = command.data
+    if turn.order is None and turn.placed is None:
+        return turn.refuse(command, "ORDER_UNKNOWN", "There is no such order.")
+    if turn.order is None:
+        turn.change(cancel=(data.reason, command.issued_by))
+        turn.send(C.CANCEL_PAYMENT, CancelPayment(reason=data.reason))
+        return turn.accept()
+    if O.CANCELLED not in ORDER_GRAPH[turn.order.status] or turn.order.status is O.REFUNDED:
+        return turn.refuse(
+            command, f"ORDER_{turn.order.status}",
+            f"This order is {turn.order.status}; it can't be cancelled any more.",
+        )  # fmt: skip
+    turn.cancel(data.reason, command.issued_by)
+    return turn.accept()
+
+
+def _kitchen_step(target: OrderStatus) -> Callable[[OrderTurn, Command], Outcome]:
+    def step(turn: OrderTurn, command: Command) -> Outcome:
+        if target not in ORDER_GRAPH[turn.status] if turn.status else True:
+            return _refuse_step(turn, command)
+        turn.advance(target)
+        return turn.accept()
+
+    return step
+
+
+def _reject(turn: OrderTurn, command: Command) -> Outcome:
+    data: RejectOrder = command.data
+    if turn.status not in {O.PENDING, O.CONFIRMED, O.PREPARING}:
+        return _refuse_step(turn, command)
+    turn.cancel(f"RESTAURANT_REJECTED: {data.reason}"[:120], command.issued_by)
+    return turn.accept()
+
+
+def _refuse_step(turn: OrderTurn, command: Command) -> Outcome:
+    where = f"is {turn.status}" if turn.status else "has not been opened"
+    return turn.refuse(
+        command, "NOT_ALLOWED_NOW", f"The order {where}; {command.command_type} is not possible."
+    )
+
+
+def _check_deadline(turn: OrderTurn, command: Command) -> None:
+    """A deadline fires by the record's time, once, and only if it is still the one that was set."""
+    data: CheckDeadline = command.data
+    due = turn.work.deadlines.get(data.deadline)
+    if due is None or due != data.due_at or turn.at_ms < due:
+        return
+    turn.deadline(data.deadline, None)
+    if data.deadline == "KITCHEN" and turn.status is O.PENDING:
+        turn.cancel("RESTAURANT_TIMEOUT", f"{SYSTEM}:timers")
+    elif data.deadline == "PAYMENT" and (turn.order is None or turn.status in UNPAID_ORDER):
+        turn.change(expiring=True)  # only Stripe's `canceled` ends the order
+        turn.send(C.CANCEL_PAYMENT, CancelPayment(reason=EXPIRED))
+
+
+def _payment_initiated(turn: OrderTurn, event: Event) -> None:
+    if turn.order is None:
+        turn.await_payment(event.data)
+        if turn.work.cancel:
+            reason, by = turn.work.cancel
+            turn.change(cancel=None)
+            turn.cancel(reason, by)
+
+
+def _payment_processing(turn: OrderTurn, _: Event) -> None:
+    if turn.status is O.PAYMENT_FAILED:
+        order = turn.known_order
+        pending = OrderPaymentPending(
+            user_id=order.user_id, restaurant_id=order.restaurant_id, amount=order.amount,
+            currency=order.currency,
+        )  # fmt: skip
+        turn.move(E.ORDER_PAYMENT_PENDING, pending)
+
+
+def _payment_failed(turn: OrderTurn, _: Event) -> None:
+    if turn.status is O.PAYMENT_PENDING:
+        turn.move(E.ORDER_PAYMENT_FAILED)
+
+
+def _payment_cancelled(turn: OrderTurn, event: Event) -> None:
+    if turn.status in UNPAID_ORDER:
+        turn.cancel(event.data.cancel_reason, by=f"{SYSTEM}:payments")
+
+
+def _payment_completed(turn: OrderTurn, event: Event) -> None:
+    data: PaymentCompleted = event.data
+    turn.change(captured=True, expiring=False)
+    turn.deadline("PAYMENT", None)
+    if turn.order is None:
+        turn.await_payment(data)
+    if turn.status is O.PAYMENT_FAILED:
+        _payment_processing(turn, event)
+    if turn.status is O.PAYMENT_PENDING:
+        order = turn.known_order
+        created = OrderCreated(
+            order_id=turn.order_id, restaurant_id=order.restaurant_id, amount=data.amount,
+            currency=data.currency,
+        )  # fmt: skip
+        turn.move(E.ORDER_CREATED, created)
+        turn.deadline("KITCHEN", KITCHEN_DEADLINE_MS)
+        if data.cancel_requested:
+            turn.cancel(data.cancel_requested, by="customer")
+    elif turn.status is O.CANCELLED:
+        turn.refund(turn.known_order.cancel_reason or "CANCELLED")
+
+
+def _payment_refunded(turn: OrderTurn, _: Event) -> None:
+    if turn.order is None:
+        return
+    turn.change(captured=False, refund_initiated=True)
+    if turn.status in PAID_ORDER - {O.DELIVERED}:
+        turn.cancel("REFUNDED", by=f"{SYSTEM}:payments")
+    if turn.status is O.CANCELLED:
+        turn.move(E.ORDER_REFUNDED)
+
+
+def _refund_failed(turn: OrderTurn, _: Event) -> None:
+    turn.change(captured=True)
+    if turn.status is O.REFUNDED:
+        turn.move(E.ORDER_REFUND_REVERSED)
+
+
+def _delivered_to(target: OrderStatus) -> Callable[[OrderTurn, Event], None]:
+    def follow(turn: OrderTurn, _: Event) -> None:
+        """The courier has it: what happened is the truth, steps that the kitchen forgot are emitted."""
+        if turn.status in PAID_ORDER and ORDER_PATH.index(
+            turn.known_order.status
+        ) < ORDER_PATH.index(target):
+            turn.advance(target)
+
+    return follow
+
+
+_COMMANDS: Final[dict[CommandType, Callable[[OrderTurn, Command], Outcome | None]]] = {
+    C.PLACE_ORDER: _place,
+    C.CANCEL_ORDER: _cancel,
+    C.ACCEPT_ORDER: _kitchen_step(O.CONFIRMED),
+    C.REJECT_ORDER: _reject,
+    C.START_PREPARING: _kitchen_step(O.PREPARING),
+    C.MARK_READY: _kitchen_step(O.READY_FOR_PICKUP),
+    C.CHECK_DEADLINE: _check_deadline,
+}
+
+_EVENTS: Final[dict[EventType, Callable[[OrderTurn, Event], None]]] = {
+    E.PAYMENT_INITIATED: _payment_initiated,
+    E.PAYMENT_PROCESSING: _payment_processing,
+    E.PAYMENT_FAILED: _payment_failed,
+    E.PAYMENT_CANCELLED: _payment_cancelled,
+    E.PAYMENT_COMPLETED: _payment_completed,
+    E.PAYMENT_REFUNDED: _payment_refunded,
+    E.PAYMENT_REFUND_FAILED: _refund_failed,
+    E.DELIVERY_PICKED_UP: _delivered_to(O.OUT_FOR_DELIVERY),
+    E.DELIVERY_DELIVERED: _delivered_to(O.DELIVERED),
+}

@@ -1,0 +1,128 @@
+"""One decision in the making: numbers, dates and serialises what a service emits for one input."""
+
+from typing import Final
+
+from models import ids
+from models.commands import Command, CommandType, topic_of_command
+from models.events import (
+    AUDIT_TYPES,
+    CommandRefused,
+    Event,
+    EventType,
+    event_output,
+    topics_of,
+)
+from models.messages import Message, encode, to_rfc3339
+from models.transition import Input, Outcome, Output
+
+SYSTEM: Final = "system"
+
+
+class Turn:
+    """Collects the outputs of one input, in order.
+
+    sequence, audit_sequence, command_sequence: the last numbers used so far; read them back afterwards.
+    at_ms: when all of it occurred: the input's time, but never before the record's last.
+    """
+
+    def __init__(
+        self,
+        producer: str,
+        record: Input,
+        *,
+        payment_id: str,
+        last_at_ms: int,
+        correlation_id: str,
+        sequence: int = 0,
+        audit_sequence: int = 0,
+        command_sequence: int = 0,
+    ) -> None:
+        self.producer, self.input, self.payment_id = producer, record, payment_id
+        self.order_id = record.key
+        self.at_ms = max(record.timestamp_ms, last_at_ms)
+        self.correlation_id = correlation_id or _correlation(record)
+        self.sequence, self.audit_sequence = sequence, audit_sequence
+        self.command_sequence = command_sequence
+        self.outputs: list[Output] = []
+        self.events: list[str] = []
+        self.positions: dict[str, int] = {}
+        self._index = 0
+        self._traceparent = dict(record.headers).get("traceparent")
+
+    def emit(self, event_type: EventType, data: Message) -> Event:
+        """Add an event, or a record of the audit, with the next number of its count."""
+        is_audit = event_type in AUDIT_TYPES
+        if is_audit:
+            self.audit_sequence += 1
+        else:
+            self.sequence += 1
+        event = Event(
+            event_id=self._next_id(),
+            event_type=event_type,
+            occurred_at=to_rfc3339(self.at_ms),
+            order_id=self.order_id,
+            payment_id=self.payment_id,
+            sequence=self.audit_sequence if is_audit else self.sequence,
+            causation_id=self.input.header.id,
+            correlation_id=self.correlation_id,
+            producer=self.producer,
+            data=data,
+        )
+        value = encode(event)
+        for topic in topics_of(event_type):
+            self.outputs.append(event_output(topic, event, value, self._traceparent))
+            self.positions[topic] = event.sequence
+        if not is_audit:
+            self.events.append(event.event_id)
+        return event
+
+    def send(self, command_type: CommandType, data: Message) -> None:
+        """Add a command to another service, with the next number of this service's commands."""
+        self.command_sequence += 1
+        topic = topic_of_command(command_type)
+        command = Command(
+            command_id=self._next_id(),
+            command_type=command_type,
+            issued_at=to_rfc3339(self.at_ms),
+            issued_by=f"{SYSTEM}:{self.producer}",
+            order_id=self.order_id,
+            causation_id=self.input.header.id,
+            correlation_id=self.correlation_id,
+            producer=self.producer,
+            sequence=self.command_sequence,
+            data=data,
+        )
+        headers = [
+            ("ce_id", command.command_id.encode()),
+            ("ce_type", command.command_type.encode()),
+            ("ce_source", f"/tiffin/{self.producer}".encode()),
+            ("ce_time", command.issued_at.encode()),
+        ]
+        if self._traceparent:
+            headers.append(("traceparent", self._traceparent))
+        self.outputs.append(Output(topic, self.order_id, encode(command), tuple(headers)))
+        self.positions[topic] = command.sequence
+
+    def accept(self) -> Outcome:
+        """Give the outcome of a command that was carried out."""
+        return Outcome(accepted=True, events=tuple(self.events), positions=dict(self.positions))
+
+    def refuse(self, command: Command, code: str, detail: str) -> Outcome:
+        """Record a refusal in the audit and give it as the outcome."""
+        refused = CommandRefused(
+            command_id=command.command_id,
+            command_type=command.command_type,
+            code=code,
+            detail=detail,
+            by=command.issued_by,
+        )
+        self.emit(EventType.COMMAND_REFUSED, refused)
+        return Outcome(accepted=False, code=code, detail=detail, positions=dict(self.positions))
+
+    def _next_id(self) -> str:
+        self._index += 1
+        return ids.event_id(self.input.header.id, self.producer, self._index)
+
+
+def _correlation(record: Input) -> str:
+    return getattr(record.message, "correlation_id", "") or record.header.id
