@@ -20,13 +20,14 @@ if [ -z "$found" ]; then
     exit 1
 fi
 
-if ! "$found" -c 'import ensurepip, venv' >/dev/null 2>&1; then
-    echo "$found comes without the venv module. On Debian and Ubuntu:" >&2
+echo "Making $1 with $("$found" --version)" >&2
+# Debian's Python has these modules in part, so only trying tells. A half-made virtualenv goes, for
+# it would look finished to make.
+if ! why=$("$found" -m venv --clear "$1" 2>&1); then
+    rm -rf "$1"
+    echo "$why" >&2
+    echo "$found can't make a virtualenv. On Debian and Ubuntu:" >&2
     "$found" -c 'import sys; print("  apt install python%d.%d-venv" % sys.version_info[:2])' >&2
     echo 'or name another Python: make PYTHON=/path/to/python3.12 ...' >&2
     exit 1
 fi
-
-echo "Making $1 with $("$found" --version)" >&2
-# A half-made one would look finished to make.
-"$found" -m venv "$1" || { rm -rf "$1"; exit 1; }
