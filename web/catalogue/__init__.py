@@ -1,0 +1,138 @@
+"""Restaurants, dishes and prices; one TOML file a restaurant, read and checked once at start.
+
+Prices are integers in minor units of the restaurant's currency. The files beside this one are the
+catalogue of the sandbox; a setting names another folder.
+"""
+
+import hashlib
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+import orjson
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from models import money
+
+FOLDER: Final = Path(__file__).parent
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Price = Annotated[int, Field(strict=True, gt=0, le=money.MAXIMUM_CHARGE)]
+
+
+class CatalogueError(Exception):
+    """The catalogue can't be used; the text names each file, field and what is accepted."""
+
+
+class Entry(BaseModel):
+    """Base of what a catalogue file holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dish(Entry):
+    """One dish; price in minor units of the restaurant's currency."""
+
+    id: Id
+    name: Text
+    description: str = ""
+    price: Price
+    vegetarian: bool = False
+
+
+class Restaurant(Entry):
+    """One restaurant with its menu."""
+
+    id: Id
+    name: Text
+    cuisine: Text
+    city: Text
+    currency: str
+    dishes: tuple[Dish, ...] = Field(min_length=1)
+
+    @field_validator("currency")
+    @classmethod
+    def _currency_is_known(cls, currency: str) -> str:
+        if currency not in money.CURRENCIES:
+            known = ", ".join(sorted(money.CURRENCIES))
+            raise ValueError(f"{currency} is none that Stripe settles here; accepted: {known}")
+        return currency
+
+    @model_validator(mode="after")
+    def _dishes_are_sound(self) -> Self:
+        for dish_id, count in Counter(dish.id for dish in self.dishes).items():
+            if count > 1:
+                raise ValueError(f"dishes: the id {dish_id} is there {count} times")
+        for dish in self.dishes:
+            if self.currency in money.THREE_DECIMAL and dish.price % 10:
+                raise ValueError(
+                    f"dishes: the price of {dish.id} must end in 0, Stripe's rule for {self.currency}"
+                )
+        return self
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Dish]:
+        """The dishes by their ids."""
+        return {dish.id: dish for dish in self.dishes}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All restaurants by id. etag: of the whole, a strong HTTP entity tag."""
+
+    restaurants: Mapping[str, Restaurant]
+
+    @cached_property
+    def etag(self) -> str:
+        """Changes with anything in the catalogue."""
+        content = [restaurant.model_dump() for restaurant in self.restaurants.values()]
+        return f'"{hashlib.sha256(orjson.dumps(content)).hexdigest()[:24]}"'
+
+
+def load_catalogue(folder: Path = FOLDER) -> Catalogue:
+    """Read every *.toml of a folder. Raises CatalogueError, which names all that is wrong."""
+    wrong: list[str] = []
+    restaurants: dict[str, Restaurant] = {}
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        wrong.append(f"{folder}: there is no *.toml file in it")
+    for path in paths:
+        try:
+            restaurant = Restaurant.model_validate(tomllib.loads(path.read_text("utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            wrong.append(f"{path.name}: not TOML in UTF-8: {error}")
+        except ValidationError as error:
+            wrong.extend(f"{path.name}: {text}" for text in _texts(error))
+        else:
+            if restaurant.id in restaurants:
+                wrong.append(f"{path.name}: id: {restaurant.id} is another restaurant's")
+            restaurants[restaurant.id] = restaurant
+    if wrong:
+        raise CatalogueError("The catalogue is wrong.\n" + "\n".join(f"  {text}" for text in wrong))
+    return Catalogue(restaurants)
+
+
+def _texts(error: ValidationError) -> Iterator[str]:
+    for part in error.errors(include_url=False, include_context=False):
+        message = part["msg"].removeprefix("Value error, ")
+        field = _place(part["loc"])
+        given: Any = part.get("input")
+        shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
+        yield f"{field}: {message}{shown}" if field else message
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")

@@ -1,0 +1,115 @@
+"""What web/ needs of the rest of the application; app/ fills these in, so web/ imports nothing of it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from yarl import URL
+
+from models.commands import Command, WebhookReceived
+from tables.record import StoredRecord
+from web.catalogue import Catalogue
+from web.tokens import OrderTokens, StaffVerifier
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+
+class UnavailableError(Exception):
+    """Something outside can't be reached now; the same request may be sent again. Answered with 503."""
+
+
+class KafkaUnavailableError(UnavailableError):
+    """Kafka did not acknowledge a record within the sender's bound; it may still get it."""
+
+
+class StripeUnavailableError(UnavailableError):
+    """Stripe can't be asked now."""
+
+
+class Sender(Protocol):
+    """Puts records into Kafka; returns only when Kafka has them. Raises KafkaUnavailableError."""
+
+    async def send(self, command: Command) -> None:
+        """Send a command to the topic that takes it."""
+
+    async def send_webhook(self, received: WebhookReceived) -> None:
+        """Send the facts of a verified Stripe event."""
+
+
+class Table(Protocol):
+    """The read side of one service's table, `tables.StateTable`.
+
+    get, rows and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
+    """
+
+    name: str
+
+    def owner_of(self, key: str) -> URL | None:
+        """Canonical URL of the worker that owns the key; None while that is not known."""
+
+    def owns(self, key: str) -> bool:
+        """Whether this worker can answer for the key now."""
+
+    def get(self, key: str) -> StoredRecord | None:
+        """The key's record."""
+
+    def rows(self, prefix: str) -> list[tuple[str, bytes]]:
+        """All rows whose key begins with the prefix, in key order."""
+
+    async def wait(
+        self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
+    ) -> StoredRecord | None:
+        """Wait until the record satisfies the predicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a request may take, in seconds.
+
+    command_s: until a command's outcome is stored, and Stripe has opened a payment.
+    confirm_s: until a confirm has its result. consistency_s: until a read holds a write.
+    forward_connect_s, forward_idle_s: to reach the owner, and between two chunks of its answer.
+    """
+
+    command_s: float = 10.0
+    confirm_s: float = 25.0
+    consistency_s: float = 5.0
+    forward_connect_s: float = 2.0
+    forward_idle_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebDeps:
+    """Everything that web/ is given.
+
+    tables: by service name; orders, payments and timeline must be there, deliveries may be.
+    client_secret: payment intent id -> client secret. Raises UnavailableError.
+    verify_webhook: payload and Stripe-Signature -> the event. Raises
+        stripe.SignatureVerificationError, or ValueError when the payload is no JSON.
+    webhook_received: reduces a verified event; None for a type that nobody asked for or an order
+        that can't be found. Raises UnavailableError when Stripe must be asked and can't.
+    ready: reasons why this worker is not ready; empty when it is.
+    metrics: Prometheus' text format, if there is any.
+    staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
+    allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
+    public_url: where customers reach the application; None takes it from the request.
+    secure_cookies: cookies are sent over HTTPS alone.
+    """
+
+    catalogue: Catalogue
+    tables: Mapping[str, Table]
+    sender: Sender
+    client_secret: Callable[[str], Awaitable[str]]
+    verify_webhook: Callable[[bytes, str], Mapping[str, Any]]
+    webhook_received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]
+    ready: Callable[[], Sequence[str]]
+    order_tokens: OrderTokens
+    publishable_key: str
+    livemode: bool
+    staff: StaffVerifier | None = None
+    metrics: Callable[[], bytes] | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    body_limit_bytes: int = BODY_LIMIT_BYTES
+    allowed_origins: Sequence[str] = ()
+    public_url: str | None = None
+    secure_cookies: bool = False

@@ -1,0 +1,181 @@
+"""Who is asking: order tokens that we sign, and tokens of staff from the platform's identity provider.
+
+An order token is good for one order; a customer has it from the answer of create-intent and as an
+HttpOnly cookie, one a order.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import jwt
+
+ISSUER: Final = "tiffin"
+ORDER_TOKEN_DAYS: Final = 30
+SHORTEST_KEY_BYTES: Final = 32
+"""RFC 7518 3.2: as many bytes as the hash has."""
+LEEWAY_S: Final = 30
+
+
+class Role(StrEnum):
+    """What somebody is to an order."""
+
+    CUSTOMER = "customer"
+    KITCHEN = "kitchen"
+    COURIER = "courier"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking.
+
+    order_id: the one order that a customer's token is good for. restaurant_id: a kitchen's.
+    """
+
+    role: Role
+    subject: str
+    order_id: str | None = None
+    restaurant_id: str | None = None
+
+    @property
+    def issued_by(self) -> str:
+        """As commands and the audit name them."""
+        return f"{self.role}:{self.subject}"
+
+
+class BadTokenError(Exception):
+    """A token that is expired, forged, or lacks a claim; the text is fit for the one who sent it."""
+
+
+class OrderTokens:
+    """Signs and reads order tokens."""
+
+    def __init__(self, key: str) -> None:
+        """Raises ValueError when the key is too short to sign with."""
+        if len(key.encode()) < SHORTEST_KEY_BYTES:
+            raise ValueError(f"a signing key has at least {SHORTEST_KEY_BYTES} bytes")
+        self._key = key
+
+    def issue(self, customer: str, order_id: str) -> str:
+        """A token for one order, good for 30 days."""
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER, "sub": customer, "oid": order_id, "role": Role.CUSTOMER.value,
+            "iat": now, "exp": now + ORDER_TOKEN_DAYS * 24 * 3600,
+        }  # fmt: skip
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def read(self, token: str) -> Identity:
+        """Raises BadTokenError."""
+        claims = _decoded(token, self._key, ["HS256"], issuer=ISSUER, required=("oid",))
+        if claims.get("role") != Role.CUSTOMER or not isinstance(claims["oid"], str):
+            raise BadTokenError("not an order token")
+        return Identity(Role.CUSTOMER, claims["sub"], order_id=claims["oid"])
+
+
+class StaffVerifier(Protocol):
+    """Reads tokens of operators, kitchens and couriers."""
+
+    async def verify(self, token: str) -> Identity:
+        """Raises BadTokenError; UnavailableError when the keys can't be fetched."""
+
+
+class JwksVerifier:
+    """Reads tokens that the platform's identity provider signed; its keys come from a JWKS address."""
+
+    ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
+    """Asymmetric alone: a public key must never serve as the secret of an HMAC."""
+
+    def __init__(self, jwks_url: str, *, issuer: str, audience: str) -> None:
+        self._keys = jwt.PyJWKClient(jwks_url, timeout=5)
+        self._issuer, self._audience = issuer, audience
+
+    async def verify(self, token: str) -> Identity:
+        """Raises BadTokenError, also when the provider can't be reached: nobody gets in by that."""
+        try:
+            # Fetches over the network now and then, and blocks while it does.
+            key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+        except jwt.PyJWKClientConnectionError:
+            raise BadTokenError("the identity provider's keys can't be fetched now") from None
+        except (jwt.PyJWKClientError, jwt.InvalidTokenError):
+            raise BadTokenError("not signed by a key of the identity provider") from None
+        return _staff(
+            _decoded(
+                token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
+            )
+        )
+
+
+class DevelopmentStaff:
+    """Issues and reads staff tokens with a key of its own: the sandbox's login."""
+
+    ISSUER: Final = "tiffin-development"
+
+    def __init__(self, key: str, *, sandbox: bool) -> None:
+        """Raises ValueError outside the sandbox, or when the key is too short."""
+        if not sandbox:
+            raise ValueError("the development login works in the sandbox alone")
+        if len(key.encode()) < SHORTEST_KEY_BYTES:
+            raise ValueError(f"a signing key has at least {SHORTEST_KEY_BYTES} bytes")
+        self._key = key
+
+    def issue(self, role: Role, subject: str, restaurant_id: str | None = None) -> str:
+        """A token for a day."""
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": self.ISSUER, "sub": subject, "role": role.value, "iat": now, "exp": now + 24 * 3600
+        }  # fmt: skip
+        if restaurant_id:
+            claims["restaurantId"] = restaurant_id
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    async def verify(self, token: str) -> Identity:
+        """Raises BadTokenError."""
+        return _staff(_decoded(token, self._key, ["HS256"], issuer=self.ISSUER))
+
+
+def is_order_token(token: str) -> bool:
+    """Say who claims to have issued it, which tells the reader to ask; nothing is verified by that."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return False
+    return claims.get("iss") == ISSUER
+
+
+def _decoded(
+    token: str,
+    key: Any,
+    algorithms: list[str],
+    *,
+    issuer: str,
+    audience: str | None = None,
+    required: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            issuer=issuer,
+            audience=audience,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "sub", "iss", *required]},
+        )
+    except jwt.ExpiredSignatureError:
+        raise BadTokenError("expired") from None
+    except jwt.InvalidTokenError:
+        raise BadTokenError("not valid") from None
+    return claims
+
+
+def _staff(claims: dict[str, Any]) -> Identity:
+    role, restaurant_id = claims.get("role"), claims.get("restaurantId")
+    if role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
+        raise BadTokenError("role: must be kitchen, courier or operator")
+    if role == Role.KITCHEN and not isinstance(restaurant_id, str):
+        raise BadTokenError("restaurantId: a kitchen's token must have it")
+    return Identity(Role(role), str(claims["sub"]), restaurant_id=restaurant_id)
