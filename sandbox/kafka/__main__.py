@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -25,8 +26,7 @@ def cli() -> None:
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=DATA_DIR,
-    show_default=".sandbox/kafka",
-    help="Folder for topics, settings and the broker's log.",
+    help="Folder for topics, settings and the broker's log.  [default: .sandbox/kafka]",
 )
 def start(port: int | None, *, keep: bool, data_dir: Path) -> None:
     """Run a broker until Ctrl-C; its address is printed on stdout."""
@@ -34,17 +34,15 @@ def start(port: int | None, *, keep: bool, data_dir: Path) -> None:
         raise click.ClickException(
             f"TIFFIN_KAFKA_BOOTSTRAP names a broker ({external}); there is nothing to start"
         )
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    broker = KafkaBroker(data_dir, port, keep=keep)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with broker:
+        with KafkaBroker(data_dir, port, keep=keep) as broker:
             click.echo(broker.bootstrap)
             click.echo(f"Kafka answers; its log is {broker.log_path}. Ctrl-C ends it.", err=True)
-            while not ended.wait(0.5):
-                if not broker.running:
-                    raise click.ClickException(f"Kafka ended by itself; see {broker.log_path}")
+            with suppress(KeyboardInterrupt):
+                while broker.running:
+                    time.sleep(0.2)
+                raise BrokerError(f"Kafka ended by itself; see {broker.log_path}")
     except (BrokerError, JarError) as error:
         raise click.ClickException(str(error)) from error
 
