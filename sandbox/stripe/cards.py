@@ -50,9 +50,7 @@ PROCESSING_ERROR = Decline(
     "try_again_later",
 )
 EXPIRED = Decline("expired_card", "expired_card", "Your card has expired.")
-INCORRECT_CVC = Decline(
-    "incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."
-)
+INCORRECT_CVC = Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect.")
 NOT_A_TEST_CARD = Decline(
     "card_declined",
     "test_mode_live_card",

@@ -1,0 +1,133 @@
+"""What a customer's browser loads from Stripe: the script, the 3-D Secure page, the receipt.
+
+The pages carry no script and no style, so any Content-Security-Policy lets them pass.
+"""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from aiohttp import web
+
+from . import attempts
+from .currencies import HUNDREDS, THREE_DECIMAL, ZERO_DECIMAL
+from .errors import StripeError
+from .state import Resource, State
+
+STATIC = Path(__file__).parent / "static"
+
+
+def shown_amount(amount: int, currency: str) -> str:
+    """Minor units as a person reads them: `25.00 USD`."""
+    places = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    if currency in HUNDREDS:
+        places = 2
+    whole, rest = divmod(amount, 10**places)
+    return f"{whole}{f'.{rest:0{places}}' if places else ''} {currency.upper()}"
+
+
+def _page(title: str, body: str, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status,
+        content_type="text/html",
+        text=f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title></head><body><main><h1>{title}</h1>{body}</main></body></html>",
+    )
+
+
+class BrowserSide:
+    """The handlers of the pages and the script."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def routes(self) -> list[web.RouteDef]:
+        """For aiohttp's router."""
+        return [
+            web.get("/v3/stripe.js", self.script),
+            web.get("/v3/", self.script),
+            web.get("/3ds/{id}", self.challenge),
+            web.post("/3ds/{id}", self.answer_challenge),
+            web.get("/receipts/{id}", self.receipt),
+        ]
+
+    async def script(self, _request: web.Request) -> web.StreamResponse:
+        """The shim that stands in for Stripe.js."""
+        return web.FileResponse(
+            STATIC / "stripe.js",
+            headers={
+                "Content-Type": "text/javascript; charset=utf-8",
+                "Access-Control-Allow-Origin": "*",
+                "Cache-Control": "no-cache",
+            },
+        )
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """The page of the customer's bank: complete or fail the authentication."""
+        try:
+            intent = self.state.get("payment_intent", request.match_info["id"])
+        except StripeError as error:
+            return _page("3D Secure", f"<p>{html.escape(str(error))}</p>", error.status)
+        if intent["status"] != "requires_action":
+            return _page("3D Secure", "<p>There is nothing to authenticate.</p>")
+        amount = html.escape(shown_amount(intent["amount"], intent["currency"]))
+        return _page(
+            "3D Secure test page",
+            f"<p>Your bank asks you to confirm this payment of {amount}.</p>"
+            '<form method="post">'
+            '<button name="outcome" value="succeed">Complete authentication</button> '
+            '<button name="outcome" value="fail">Fail authentication</button></form>',
+        )
+
+    async def answer_challenge(self, request: web.Request) -> web.Response:
+        """Act on the button, then return the customer to the shop if it named a return_url."""
+        form = await request.post()
+        id_ = request.match_info["id"]
+        try:
+            intent = attempts.authenticated(
+                self.state, id_, succeeded=form.get("outcome") == "succeed"
+            )
+        except StripeError as error:
+            return _page("3D Secure", f"<p>{html.escape(str(error))}</p>", error.status)
+        return_url = self.state.return_urls.get(id_)
+        if return_url:
+            raise web.HTTPSeeOther(_returning(return_url, intent))
+        return _page("3D Secure", "<p>Done. You can close this window.</p>")
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        """What the customer paid, with which card, and what came back."""
+        try:
+            charge = self.state.get("charge", request.match_info["id"])
+        except StripeError as error:
+            return _page("Receipt", f"<p>{html.escape(str(error))}</p>", error.status)
+        details = charge["payment_method_details"]
+        method = details[details["type"]]
+        name = method.get("brand") or method.get("bank_name") or details["type"]
+        rows = {
+            "Amount": shown_amount(charge["amount"], charge["currency"]),
+            "Status": charge["status"],
+            "Refunded": shown_amount(charge["amount_refunded"], charge["currency"]),
+            "Paid with": f"{name} ending in {method['last4']}",
+            "Payment": charge["payment_intent"],
+        }
+        return _page(
+            "Receipt",
+            "<dl>"
+            + "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in rows.items())
+            + "</dl>",
+        )
+
+
+def _returning(return_url: str, intent: Resource) -> str:
+    paid = intent["status"] in ("succeeded", "processing", "requires_capture")
+    parts = urlsplit(return_url)
+    query = [
+        *parse_qsl(parts.query),
+        ("payment_intent", intent["id"]),
+        ("payment_intent_client_secret", intent["client_secret"]),
+        ("redirect_status", "succeeded" if paid else "failed"),
+    ]
+    return urlunsplit(parts._replace(query=urlencode(query)))
