@@ -1,0 +1,389 @@
+"""The in-memory half of a lane: inputs are decided one by one, their effects gathered in groups.
+
+Nothing here awaits, sends or writes. A `Group` is what goes through the lane's pipeline as one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.transition import Input, Output, UnreadableError
+from tables.record import Quarantine, Record, Unsent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from models.transition import Decision, Header, Service
+    from tables.limits import Counters, Limits
+
+    Headers = Sequence[tuple[str, bytes | None]]
+
+REDRIVE = "tiffin-redrive"
+"""Header of a redriven dead letter: the name of the service that is to act on it. The others drop
+the record; that one lifts the key's quarantine before it decides. Without a value it only lifts."""
+SERVICE = "tiffin-service"
+"""Header of a dead letter: which service could not act on it."""
+OMITTED = "tiffin-value-omitted"
+"""Header of a dead letter without its value: how many bytes are left at the origin."""
+DEAD_LETTER_PREFIX = "kafka_dlt-"
+MAX_MESSAGE_CHARS = 500
+
+
+class TooLargeError(Exception):
+    """A decision made a record, an output or a row that is larger than the limits allow."""
+
+
+class BadRowError(Exception):
+    """A decision named a row without a slash, which could be taken for a record."""
+
+
+class DeadLetter(NamedTuple):
+    """An input that no record remembers, as it will be sent; key and value may be missing."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Group:
+    """Consecutive inputs and all their effects: durable together, step by step.
+
+    inputs: (topic, Kafka record); offsets: topic -> last offset; records, rows: by key, as they are
+    after the last input; progress: the lane's own offsets, when they are to be written too.
+    """
+
+    __slots__ = ("inputs", "offsets", "outputs", "progress", "records", "rows")
+
+    def __init__(self) -> None:
+        self.inputs: list[tuple[str, Any]] = []
+        self.offsets: dict[str, int] = {}
+        self.records: dict[bytes, Record] = {}
+        self.rows: dict[bytes, bytes] = {}
+        self.outputs: list[Output | DeadLetter] = []
+        self.progress: dict[str, int] | None = None
+
+
+class Applier:
+    """Decides the inputs of one partition for one service; the only one that changes its records.
+
+    `overlay` holds the records that RocksDB does not have yet; `done` (the lane's) gives, per
+    topic, the last offset whose outputs are durable.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        read_stored: Callable[[bytes], bytes | None],
+        *,
+        epoch: int,
+        done: dict[str, int],
+        limits: Limits,
+        counters: Counters,
+        dead_letter_topic: str,
+    ) -> None:
+        self.service = service
+        self.group = Group()
+        self.in_flight = 0
+        self.overlay: dict[bytes, Record] = {}
+        self._unstored = [self.group]
+        self._read_stored = read_stored
+        self._epoch = epoch
+        self._done = done
+        self._limits = limits
+        self._counters = counters
+        self._dead_letter_topic = dead_letter_topic
+        self._measured = False
+
+    def apply(self, topic: str, consumed: Any) -> bool:
+        """Take one input into the group. False: its key waits until earlier outputs are durable.
+
+        `consumed` is a ConsumerRecord. Raises only what means that the store can't be read.
+        """
+        if not self._take(topic, consumed):
+            return False
+        self.group.inputs.append((topic, consumed))
+        self.group.offsets[topic] = consumed.offset
+        self.in_flight += 1
+        return True
+
+    def _take(self, topic: str, consumed: Any) -> bool:
+        key = consumed.key
+        try:
+            name = _check_key(key)
+        except UnreadableError as exc:
+            return self._bury(topic, consumed, exc)
+        record = self.overlay.get(key)
+        if record is None:
+            stored = self._read_stored(key)
+            try:
+                record = Record(stored, self.service)
+            except Exception as exc:  # noqa: BLE001 -- a service that can't load one key's state
+                return self._bury(topic, consumed, exc)
+        if record.unsent:
+            self._settle(key, record)
+        if consumed.offset <= record.offsets.get(topic, -1):
+            self._counters.redelivered += 1
+            return True
+        headers = consumed.headers
+        redriven = _redriven(headers) if headers else None
+        if redriven is not None and redriven != self.service.name:
+            return True
+        try:
+            if consumed.value is None:
+                if redriven is not None:
+                    self._release(key, record)
+                    return True
+                raise UnreadableError("no value")
+            header, message = self.service.parse(topic, key, consumed.value, headers)
+        except Exception as exc:  # noqa: BLE001 -- a parser's bug must not stop the stream either
+            return self._bury(topic, consumed, exc)
+        if self._is_duplicate(topic, key, record, consumed.offset, header):
+            return True
+        if len(record.unsent) >= self._limits.unsent_inputs or (
+            record.unsent and sum(entry.size for entry in record.unsent) > self._limits.unsent_bytes
+        ):
+            if self.in_flight and not self._measured:
+                return False
+        if record.quarantine is not None and redriven is None:
+            self._turn_away(topic, key, record, consumed, record.quarantine)
+            return True
+        self._decide(
+            key, record, consumed, Input(topic, name, header, message, consumed.timestamp, headers)
+        )
+        return True
+
+    def _settle(self, key: bytes, record: Record) -> None:
+        """Forget outputs known durable; send those again that an earlier lane may not have sent.
+
+        At the first touch of a key in a lane all of them leave, in order, before anything new.
+        """
+        done = self._done
+        record.unsent = [
+            entry for entry in record.unsent if entry.offset > done.get(entry.topic, -1)
+        ]
+        if record.unsent and record.epoch != self._epoch:
+            for entry in record.unsent:
+                self.group.outputs.extend(entry.outputs)
+                self._counters.reemitted += len(entry.outputs)
+            self._changed(key, record)
+
+    def _is_duplicate(
+        self, topic: str, key: bytes, record: Record, offset: int, header: Header
+    ) -> bool:
+        if header.producer:
+            source = f"{topic}/{header.producer}"
+            if header.sequence > record.sequences.get(source, -1):
+                return False
+        elif header.id in record.ids.get(topic, ()) or header.id in record.outcomes:
+            # Written although nothing else changes: else this offset could be decided after its id
+            # has left the window.
+            record.offsets[topic] = offset
+            self._changed(key, record)
+        else:
+            return False
+        self._counters.duplicates += 1
+        return True
+
+    def _decide(self, key: bytes, record: Record, consumed: Any, given: Input) -> None:
+        header = given.header
+        before = record.copy() if self._measured else None
+        outputs_before = len(self.group.outputs)
+        try:
+            decision = self.service.decide(record.state, given, self.read)
+            self._check(decision)
+            self._adopt(record, given, consumed.offset, decision)
+            if before is not None and len(record.dump(self.service)) > self._limits.record_bytes:
+                raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
+        except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
+            if before is not None:
+                record = before
+                del self.group.outputs[outputs_before:]
+            reason = Quarantine(_qualified(exc), consumed.timestamp, header.id, 0)
+            self._turn_away(given.topic, key, record, consumed, reason, exc)
+            return
+        for row, value in decision.rows.items():
+            self.group.rows[row.encode()] = value
+        self._counters.decided += 1
+        self._changed(key, record)
+
+    def _check(self, decision: Decision) -> None:
+        limit = self._limits.output_bytes
+        for output in decision.outputs:
+            if len(output.value) > limit:
+                raise TooLargeError(f"an output of more than {limit} bytes")
+        for row, value in decision.rows.items():
+            if "/" not in row:
+                raise BadRowError
+            if len(value) > limit:
+                raise TooLargeError(f"a row of more than {limit} bytes")
+
+    def _adopt(self, record: Record, given: Input, offset: int, decision: Decision) -> None:
+        topic, header = given.topic, given.header
+        outcome = decision.outcome
+        if outcome is not None:
+            record.keep_outcome(
+                header.id,
+                outcome,
+                header.body_hash,
+                given.timestamp_ms,
+                ttl_ms=self._limits.outcome_ttl_s * 1000,
+                cap=self._limits.outcomes,
+            )
+        if header.producer:
+            record.sequences[f"{topic}/{header.producer}"] = header.sequence
+        else:
+            ids = record.ids.setdefault(topic, [])
+            ids.append(header.id)
+            if len(ids) > self._limits.ids_per_topic:
+                del ids[0]
+        if decision.outputs:
+            record.unsent.append(Unsent(topic, offset, list(decision.outputs)))
+            self.group.outputs.extend(decision.outputs)
+        record.state = decision.state
+        record.quarantine = None
+        record.offsets[topic] = offset
+        record.version += 1
+
+    def _release(self, key: bytes, record: Record) -> None:
+        if record.quarantine is not None:
+            record.quarantine = None
+            record.version += 1
+            self._changed(key, record)
+
+    def _changed(self, key: bytes, record: Record) -> None:
+        record.epoch = self._epoch
+        record.group = self.group
+        self.overlay[key] = self.group.records[key] = record
+
+    def _bury(self, topic: str, consumed: Any, exc: Exception) -> bool:
+        """Make a dead letter of an input that touches no record."""
+        self._counters.unreadable += 1
+        headers, value = self._dead_letter(topic, consumed, _qualified(exc), exc)
+        self.group.outputs.append(DeadLetter(self._dead_letter_topic, consumed.key, value, headers))
+        return True
+
+    def _turn_away(
+        self,
+        topic: str,
+        key: bytes,
+        record: Record,
+        consumed: Any,
+        reason: Quarantine,
+        exc: Exception | None = None,
+    ) -> None:
+        """Make a dead letter of an input of a quarantined key; the record remembers and counts it."""
+        self._counters.quarantined += 1
+        headers, value = self._dead_letter(topic, consumed, reason.reason, exc)
+        output = Output(self._dead_letter_topic, key.decode(), value or b"", headers)
+        record.unsent.append(Unsent(topic, consumed.offset, [output]))
+        record.quarantine = Quarantine(
+            reason.reason, reason.since_ms, reason.input_id, reason.dead_lettered + 1
+        )
+        record.offsets[topic] = consumed.offset
+        record.version += 1
+        self.group.outputs.append(output)
+        self._changed(key, record)
+
+    def _dead_letter(
+        self, topic: str, consumed: Any, reason: str, exc: Exception | None
+    ) -> tuple[tuple[tuple[str, bytes], ...], bytes | None]:
+        """Give a dead letter's headers and value: the original's, and where and why it died."""
+        value = consumed.value
+        headers = [
+            (name, header or b"")
+            for name, header in consumed.headers
+            if not name.startswith(DEAD_LETTER_PREFIX) and name not in (REDRIVE, SERVICE, OMITTED)
+        ]
+        origin = {
+            "original-topic": topic,
+            "original-partition": consumed.partition,
+            "original-offset": consumed.offset,
+            "original-timestamp": consumed.timestamp,
+            "exception-fqcn": reason,
+            "exception-message": str(exc)[:MAX_MESSAGE_CHARS] if exc else "the key is quarantined",
+        }
+        headers += [
+            (DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in origin.items()
+        ]
+        headers.append((SERVICE, self.service.name.encode()))
+        if value is not None and len(value) > self._limits.dead_letter_bytes:
+            headers.append((OMITTED, str(len(value)).encode()))
+            value = b""
+        return tuple(headers), value
+
+    def read(self, row: str) -> bytes | None:
+        """A row as the inputs so far left it; what `decide` is given."""
+        key = row.encode()
+        for group in reversed(self._unstored):
+            if key in group.rows:
+                return group.rows[key]
+        return self._read_stored(key)
+
+    def close_group(self) -> tuple[Group, list[tuple[bytes, bytes]]]:
+        """End the group and begin the next; gives it with its records serialised.
+
+        When a record has become too large or can't be serialised, the group is undone and decided
+        again one input at a time, so that the input that did it is found and its key quarantined.
+        """
+        limit = self._limits.record_bytes
+        group = self.group
+        try:
+            values = [record.dump(self.service) for record in group.records.values()]
+            fits = all(len(value) <= limit for value in values)
+        except Exception:  # noqa: BLE001 -- a service's dump: the second pass finds whose
+            fits = False
+        if not fits:
+            group = self._redo(group)
+            values = [record.dump(self.service) for record in group.records.values()]
+        for record, value in zip(group.records.values(), values, strict=True):
+            record.raw = value
+        self.group = Group()
+        self._unstored.append(self.group)
+        return group, list(zip(group.records, values, strict=True))
+
+    def _redo(self, undone: Group) -> Group:
+        self._counters.regrouped += 1
+        group = self.group = self._unstored[-1] = Group()
+        self.in_flight -= len(undone.inputs)
+        for key, record in undone.records.items():
+            self.overlay[key] = Record(record.raw or None, self.service)
+        self._measured = True
+        try:
+            for topic, consumed in undone.inputs:
+                self.apply(topic, consumed)
+        finally:
+            self._measured = False
+        for key in undone.records.keys() - group.records.keys():
+            self._changed(key, self.overlay[key])
+        return group
+
+    def stored(self, group: Group) -> None:
+        """Drop what RocksDB has now: the oldest group's records and rows."""
+        self._unstored.remove(group)
+        for key, record in group.records.items():
+            if record.group is group:
+                del self.overlay[key]
+
+
+def _check_key(key: bytes | None) -> str:
+    if not key:
+        raise UnreadableError("no key")
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        raise UnreadableError("the key is not UTF-8") from None
+    if "/" in name or name[0] == "\0" or name.startswith("__faust"):
+        raise UnreadableError("the key has a slash or a reserved beginning")
+    return name
+
+
+def _redriven(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name == REDRIVE:
+            return (value or b"").decode(errors="replace")
+    return None
+
+
+def _qualified(exc: Exception) -> str:
+    return f"{type(exc).__module__}.{type(exc).__qualname__}"

@@ -1,0 +1,69 @@
+"""How much a lane takes on, and what it counts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one service's lanes. Sizes in bytes, times in seconds unless the name says else.
+
+    The producer's max request size and the changelog's `max.message.bytes` (MESSAGE_BYTES, set by
+    `make_app` and `Engines`) hold a record of `record_bytes` plus its unsent outputs.
+    """
+
+    group_inputs: int = 4_000
+    """Inputs that one group takes before the lane waits for the changelog."""
+    groups_in_flight: int = 4
+    """Groups between two steps of the pipeline."""
+    inbox_inputs: int = 8_000
+    """Inputs fetched and not yet applied at which a lane pauses its partitions."""
+    slice_inputs: int = 250
+    """Inputs applied before other tasks of the worker get a turn."""
+    record_bytes: int = 1_000_000
+    """A key whose record would grow beyond this is quarantined."""
+    output_bytes: int = 900_000
+    """A larger output or row quarantines its key; fits Kafka's default of 1 MiB a message."""
+    dead_letter_bytes: int = 256_000
+    """A larger value is left out of its dead letter, which still says where the original lies."""
+    unsent_inputs: int = 64
+    """Inputs of one key whose outputs may be under way: a hot key waits for them."""
+    unsent_bytes: int = 512_000
+    """The same in bytes, of outputs."""
+    ids_per_topic: int = 64
+    """Ids remembered per key and topic of senders that have no sequences."""
+    outcomes: int = 200
+    """Outcomes of commands kept per key."""
+    outcome_ttl_s: int = 24 * 3600
+    """How long an outcome is kept, by the timestamps of the key's inputs."""
+    hole_repair_s: float = 1.0
+    """A missing offset is asked for again after this time."""
+    hole_exit_s: float = 10.0
+    """A missing offset that never comes ends the process after this time."""
+
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+"""Largest message that a changelog takes and a producer sends."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What one service's lanes on this worker have done since it started."""
+
+    inputs: int = 0
+    """Inputs whose state and outputs are durable, dropped and dead ones included."""
+    decided: int = 0
+    redelivered: int = 0
+    """Dropped by offset: this very record was applied before."""
+    duplicates: int = 0
+    """Dropped by sequence or id: the sender sent it again."""
+    unreadable: int = 0
+    quarantined: int = 0
+    """Inputs turned away because their key is, or just was, quarantined."""
+    reemitted: int = 0
+    """Outputs sent again because an earlier lane may not have sent them."""
+    groups: int = 0
+    outputs: int = 0
+    regrouped: int = 0
+    """Groups decided anew, one input at a time, because a record was too large."""
+    holes: int = 0
+    """Offsets that had to be asked for again."""

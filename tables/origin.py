@@ -1,0 +1,107 @@
+"""Which Kafka a table belongs to, and how far it has come: the row that every table keeps of itself.
+
+The row lies under a reserved key, in the changelog and in RocksDB like any other. It holds the
+cluster's id, the ids of the changelog and of the input topics, and per input topic the last offset
+whose state and outputs are durable. A committed offset is never ahead of it, and lists in its
+metadata the services that had such a row: so a table that was lost is told from a new service's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+PROGRESS = b"\0progress"
+
+
+class ForeignTableError(Exception):
+    """Kafka and the tables don't belong together; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The row as it was read. offsets: input topic -> last offset done (-1: none yet)."""
+
+    cluster: str
+    topics: Mapping[str, str]
+    offsets: Mapping[str, int]
+
+    @classmethod
+    def load(cls, raw: bytes | None) -> Progress | None:
+        """Read the row; None when the table has none."""
+        return None if raw is None else cls(**orjson.loads(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A cluster's id and the ids of one service's topics in it, as Kafka gives them now."""
+
+    cluster: str
+    topics: Mapping[str, str]
+
+    def dump(self, offsets: Mapping[str, int]) -> bytes:
+        """The row that says: written in this cluster, done as far as these offsets."""
+        return orjson.dumps({"cluster": self.cluster, "topics": self.topics, "offsets": offsets})
+
+    def check(self, table: str, progress: Progress | None) -> None:
+        """Raise ForeignTableError when the row was written in another cluster or for other topics.
+
+        A topic that the row does not know (an input added since) is fine.
+        """
+        if progress is None:
+            return
+        changed = [
+            f"topic {topic} was deleted and made again"
+            for topic, id_ in progress.topics.items()
+            if self.topics.get(topic, id_) != id_
+        ]
+        if progress.cluster != self.cluster:
+            changed = [
+                f"it was written in Kafka cluster {progress.cluster}, this is {self.cluster}"
+            ]
+        if changed:
+            raise ForeignTableError(
+                f"the stored table {table!r} is not of this Kafka: {'; '.join(changed)}. If Kafka "
+                "was wiped on purpose, remove this worker's data folder; if not, point the worker "
+                "to the Kafka that its tables were made with, or restore the topics."
+            )
+
+
+def lost_table(table: str, topic: str, partition: int) -> ForeignTableError:
+    """The error for a table that is gone although its inputs were committed."""
+    return ForeignTableError(
+        f"the table {table!r} has nothing in partition {partition} although inputs of {topic} were "
+        "processed into it: its changelog topic was deleted or emptied. Restore that topic; or, to "
+        "build the table again from the input topics as far as they reach back, delete the consumer "
+        "group's committed offsets and start again."
+    )
+
+
+class ClusterReader:
+    """Asks Kafka for ids. Blocks: call it in a thread. Its client is made at the first call."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """`settings` are librdkafka's: bootstrap.servers and, if need be, security."""
+        self._settings = {"log_level": 0, **settings}
+        self._client: AdminClient | None = None
+
+    def read(self, topics: Sequence[str], timeout_s: float) -> Origin:
+        """Ids of the cluster and of these topics. Raises KafkaException."""
+        if self._client is None:
+            self._client = AdminClient(self._settings)
+        described = self._client.describe_topics(
+            TopicCollection(list(topics)), request_timeout=timeout_s
+        )
+        cluster = self._client.describe_cluster(request_timeout=timeout_s)
+        return Origin(
+            cluster=cluster.result().cluster_id,
+            topics={name: str(future.result().topic_id) for name, future in described.items()},
+        )
+
+
+__all__ = ["PROGRESS", "ClusterReader", "ForeignTableError", "KafkaException", "Origin", "Progress"]

@@ -1,0 +1,239 @@
+"""What a table stores under a key: the record as a lane changes it, as readers see it, as bytes.
+
+The bytes are JSON that a person can read, empty fields left out. The field `terminal` comes first,
+so that a scan can skip a finished order by its first bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from models.transition import Outcome, Output
+
+if TYPE_CHECKING:
+    from models.transition import Service
+    from tables.apply import Group
+
+SCHEMA_VERSION = 1
+TERMINAL = b'{"terminal":true'
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutcome:
+    """A command's outcome, kept for 24 hours under the command's id."""
+
+    outcome: Outcome
+    body_hash: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why a key's inputs are dead letters: `decide` raised, or its result was too large.
+
+    reason: the exception's qualified name, or which limit was passed; never a value.
+    since_ms, input_id: timestamp and id of the input that caused it.
+    dead_lettered: inputs of the key turned away since, that one included.
+    """
+
+    reason: str
+    since_ms: int
+    input_id: str
+    dead_lettered: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A key's record as the store step made it durable.
+
+    state: what `Service.load` or the decision gave: treat it as frozen.
+    sequences: "topic/producer" -> last sequence applied.
+    unsent: outputs stored with it; those of inputs that are committed have left.
+    """
+
+    key: str
+    version: int
+    state: Any
+    sequences: Mapping[str, int]
+    outcomes: Mapping[str, StoredOutcome]
+    quarantine: Quarantine | None
+    unsent: int
+
+
+class Unsent:
+    """The outputs of one input, stored with the record until they are known durable."""
+
+    __slots__ = ("offset", "outputs", "size", "topic")
+
+    def __init__(self, topic: str, offset: int, outputs: list[Output]) -> None:
+        self.topic = topic
+        self.offset = offset
+        self.outputs = outputs
+        self.size = sum(len(output.value) for output in outputs)
+
+    def dump(self) -> list[Any]:
+        """As a JSON value."""
+        return [self.topic, self.offset, [_dump_output(output) for output in self.outputs]]
+
+    @classmethod
+    def load(cls, raw: list[Any]) -> Unsent:
+        """Of the JSON value that `dump` made; the outputs' bytes are the very same."""
+        topic, offset, outputs = raw
+        return cls(topic, offset, [_load_output(output) for output in outputs])
+
+
+class Record:
+    """A record in a lane's hands: changed in place, serialised once a group.
+
+    raw: its last serialised form, b"" for a new key: what a group can be undone to.
+    epoch: of the lane that wrote it last. group: the last group that holds a change of it.
+    offsets: topic -> last offset applied. ids: topic -> last ids of senders without sequences.
+    outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
+    """
+
+    __slots__ = (
+        "epoch",
+        "group",
+        "ids",
+        "offsets",
+        "outcomes",
+        "quarantine",
+        "raw",
+        "sequences",
+        "state",
+        "unsent",
+        "version",
+    )
+
+    group: Group | None
+
+    def __init__(self, raw: bytes | None, service: Service) -> None:
+        """Read stored bytes, or begin a key that has none."""
+        self.group = None
+        if raw is None:
+            self.raw, self.version, self.epoch, self.state = b"", 0, -1, service.load(None)
+            self.offsets: dict[str, int] = {}
+            self.sequences: dict[str, int] = {}
+            self.ids: dict[str, list[str]] = {}
+            self.unsent: list[Unsent] = []
+            self.outcomes: dict[str, list[Any]] = {}
+            self.quarantine: Quarantine | None = None
+            return
+        stored = orjson.loads(raw)
+        get = stored.get
+        self.raw = raw
+        self.version = stored["version"]
+        self.epoch = stored["epoch"]
+        self.state = service.load(stored["state"])
+        self.offsets = stored["offsets"]
+        self.sequences = get("sequences") or {}
+        self.ids = get("ids") or {}
+        self.unsent = [Unsent.load(entry) for entry in get("unsent", ())]
+        self.outcomes = get("outcomes") or {}
+        quarantine = get("quarantine")
+        self.quarantine = Quarantine(**quarantine) if quarantine else None
+
+    def copy(self) -> Record:
+        """A copy to go back to; what a decision may change is not shared."""
+        twin: Record = object.__new__(Record)
+        for name in Record.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
+        twin.ids = {topic: list(ids) for topic, ids in self.ids.items()}
+        twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
+        return twin
+
+    def dump(self, service: Service) -> bytes:
+        """Serialise it; whatever `Service.dump` or orjson raises comes through."""
+        fields: dict[str, Any] = {}
+        is_terminal = getattr(service, "is_terminal", None)
+        if is_terminal is not None and is_terminal(self.state):
+            fields["terminal"] = True
+        fields["schemaVersion"] = SCHEMA_VERSION
+        fields["version"] = self.version
+        fields["epoch"] = self.epoch
+        fields["state"] = service.dump(self.state)
+        fields["offsets"] = self.offsets
+        if self.sequences:
+            fields["sequences"] = self.sequences
+        if self.ids:
+            fields["ids"] = self.ids
+        if self.unsent:
+            fields["unsent"] = [entry.dump() for entry in self.unsent]
+        if self.outcomes:
+            fields["outcomes"] = self.outcomes
+        if self.quarantine:
+            fields["quarantine"] = self.quarantine
+        return orjson.dumps(fields)
+
+    def seen(self, key: str) -> StoredRecord:
+        """As readers see it once it is stored."""
+        return StoredRecord(
+            key=key,
+            version=self.version,
+            state=self.state,
+            sequences=dict(self.sequences),
+            outcomes={name: _load_outcome(raw) for name, raw in self.outcomes.items()},
+            quarantine=self.quarantine,
+            unsent=sum(len(entry.outputs) for entry in self.unsent),
+        )
+
+    def keep_outcome(
+        self,
+        command_id: str,
+        outcome: Outcome,
+        body_hash: str,
+        at_ms: int,
+        *,
+        ttl_ms: int,
+        cap: int,
+    ) -> None:
+        """Remember a command's outcome; forget those past their time, and the oldest above `cap`."""
+        self.outcomes[command_id] = [
+            outcome.accepted,
+            outcome.code,
+            outcome.detail,
+            outcome.events,
+            outcome.positions,
+            body_hash,
+            at_ms,
+        ]
+        while len(self.outcomes) > 1:
+            oldest = next(iter(self.outcomes))
+            if len(self.outcomes) <= cap and self.outcomes[oldest][6] > at_ms - ttl_ms:
+                break
+            del self.outcomes[oldest]
+
+
+def _load_outcome(raw: list[Any]) -> StoredOutcome:
+    accepted, code, detail, events, positions, body_hash, at_ms = raw
+    outcome = Outcome(accepted, code, detail, tuple(events), dict(positions))
+    return StoredOutcome(outcome, body_hash, at_ms)
+
+
+def _dump_output(output: Output) -> list[Any]:
+    headers = [[name, _dump_bytes(value)] for name, value in output.headers]
+    return [output.topic, output.key, _dump_bytes(output.value), headers]
+
+
+def _load_output(raw: list[Any]) -> Output:
+    topic, key, value, headers = raw
+    loaded = tuple((name, _load_bytes(header)) for name, header in headers)
+    return Output(topic, key, _load_bytes(value), loaded)
+
+
+def _dump_bytes(value: bytes) -> str | list[str]:
+    """Text as it is, so that it is read back byte for byte whoever wrote it; else base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return [base64.b64encode(value).decode()]
+
+
+def _load_bytes(value: str | list[str]) -> bytes:
+    return value.encode() if isinstance(value, str) else base64.b64decode(value[0])

@@ -1,0 +1,187 @@
+"""Faust's Kafka transport, changed so that one Faust event is a whole fetch, and what else of the
+consumer's inside the engine needs: pausing, seeking, committing, leaving.
+
+Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_records, _read_offset,
+_buffered_partitions, _to_message, _thread (call_thread, thread_loop, _ensure_consumer); and on
+aiokafka 0.14: AIOKafkaConsumer._coordinator (_do_heartbeat, _maybe_leave_group,
+fetch_committed_offsets). See tests/unit/test_private_names.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import faust
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+PAUSED_POLL_S = 0.02
+"""How long a poll may last while something is paused: what is resumed must not wait for longer."""
+
+
+class FetchConsumer(driver.Consumer):
+    """A consumer that gives fetch-wise topics' records a (partition, fetch) at a time.
+
+    Such a message's value is the list of aiokafka ConsumerRecords, its offset the first one's. All
+    other topics (changelogs) take Faust's own path, record by record.
+    """
+
+    fetch_topics: frozenset[str] = frozenset()
+    paused: frozenset[TP] = frozenset()
+    """Partitions that are fetched no further for now; Faust's own set is reset by rebalances."""
+    positions: Callable[[], Mapping[TP, int]] | None = None
+    """Where partitions are to be read from, instead of their committed offsets."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Yield what the next poll brings; seeks and yields nothing while Faust's flow is off."""
+        records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            try:
+                await self.perform_seek()
+            except Exception as exc:  # noqa: BLE001 -- as in Faust: the next assignment seeks again
+                self.log.warning("seek while flow is not active: %r", exc)
+            return
+        for tp, batch in records.items():
+            if not batch:
+                continue
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                break
+            if not (active is None or tp in active or tp in self._buffered_partitions):
+                continue
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            if tp.topic not in self.fetch_topics:
+                for record in batch:
+                    yield tp, self._to_message(tp, record)
+                continue
+            first, last = batch[0].offset, batch[-1].offset
+            before = self._read_offset[tp]
+            if before is not None and before < first:
+                # Else Faust would note a gap and, with it, take offsets for acknowledged.
+                self._read_offset[tp] = first - 1
+            yield tp, _fetch_message(tp, batch, generation)
+            if self._read_offset.get(tp) == first:  # it was delivered, not dropped nor sought away
+                self._read_offset[tp] = last
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        if not self.paused or active_partitions is None:
+            return await super()._getmany(active_partitions, timeout)
+        wanted = active_partitions - self.paused
+        if not wanted:  # aiokafka takes an empty set for "all"
+            await asyncio.sleep(PAUSED_POLL_S)
+            return {}
+        return await super()._getmany(wanted, PAUSED_POLL_S)
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets, then to where the lanes say that they are."""
+        await super().perform_seek()
+        await self.seek_to(self.positions() if self.positions else {})
+
+    async def seek_to(self, positions: Mapping[TP, int]) -> None:
+        """Seek those partitions that are assigned. Raises TimeoutError."""
+        assigned = self.assignment()
+        wanted = {tp: offset for tp, offset in positions.items() if tp in assigned}
+        if wanted:
+            await self.seek_wait(wanted)
+
+    def pause(self, tps: Iterable[TP]) -> None:
+        """Fetch no more of these until `unpause`; other partitions go on."""
+        self.paused = self.paused.union(tps)
+
+    def unpause(self, tps: Iterable[TP]) -> None:
+        """Fetch these again."""
+        self.paused = self.paused.difference(tps)
+
+    async def fetch_committed(self, tps: Iterable[TP]) -> dict[TP, tuple[int, str]]:
+        """Ask the broker: committed offset and metadata of those that have one. Raises KafkaError."""
+        thread = self._thread
+        coordinator = thread._ensure_consumer()._coordinator
+        wanted = [TopicPartition(*tp) for tp in tps]
+        found = await thread.call_thread(coordinator.fetch_committed_offsets, wanted)
+        return {
+            TP(tp.topic, tp.partition): (committed.offset, committed.metadata)
+            for tp, committed in found.items()
+            if committed.offset >= 0
+        }
+
+    async def commit_positions(self, positions: Mapping[TP, tuple[int, str]]) -> bool:
+        """Commit offsets with metadata. False when a rebalance came first; raises KafkaError."""
+        thread = self._thread
+        offsets = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, metadata)
+            for tp, (offset, metadata) in positions.items()
+        }
+        try:
+            await thread.call_thread(thread._ensure_consumer().commit, offsets)
+        except (CommitFailedError, IllegalStateError):
+            return False
+        return True
+
+    async def is_member(self) -> bool:
+        """Ask the broker with a heartbeat whether this generation is still the group's."""
+        thread = self._thread
+        coordinator = thread._ensure_consumer()._coordinator
+        return bool(await thread.call_thread(coordinator._do_heartbeat))
+
+    def leave_group(self, timeout_s: float) -> None:
+        """Leave at once, so that the others need not wait out our session; blocks, never raises."""
+        try:
+            thread = self._thread
+            leaving = thread._ensure_consumer()._coordinator._maybe_leave_group()
+            asyncio.run_coroutine_threadsafe(leaving, thread.thread_loop).result(timeout_s)
+        except BaseException as exc:  # noqa: BLE001 -- the process is about to exit whatever happens
+            self.log.warning("could not leave the group: %r", exc)
+
+
+def _fetch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+    first = batch[0]
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        first.offset,
+        first.timestamp / 1000.0,
+        first.timestamp_type,
+        (),
+        None,
+        batch,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )
+
+
+class FetchTransport(driver.Transport):
+    """aiokafka's transport with that consumer."""
+
+    Consumer = FetchConsumer
+
+    def configure(
+        self, fetch_topics: frozenset[str], positions: Callable[[], Mapping[TP, int]]
+    ) -> None:
+        """Say which topics are fetch-wise and where reading goes on; before the app starts."""
+        attributes = {"fetch_topics": fetch_topics, "positions": staticmethod(positions)}
+        self.Consumer = type("WorkerConsumer", (FetchConsumer,), attributes)  # type: ignore[misc]
+
+
+class RawSchema(faust.Schema[Any, Any]):
+    """Hands a fetch through undecoded."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """Give the decoder that Faust calls for each message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return app.create_event(None, message.value, message.headers, message)
+
+        return decode

@@ -1,0 +1,216 @@
+"""The read side of a service's table on this worker: look-ups, waits, rows and index feeds.
+
+Everything here shows what the store step made durable, never what a lane has under way. All of it
+runs on the worker's event loop; nothing keeps an iterator or a database across an await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiokafka.partitioner import murmur2
+
+from tables.record import TERMINAL, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from rocksdict import Rdict
+    from yarl import URL
+
+    from models.transition import Service
+    from tables.record import StoredRecord
+
+RESERVED = b"\0"
+FAUST_RESERVED = b"__faust"
+SLICE_KEYS = 500
+
+
+class NotOwnerError(Exception):
+    """This worker does not own the key's partition: ask `StateTable.owner_of`, or read later."""
+
+
+class NotReadyError(Exception):
+    """This worker owns the key's partition but recovers it still: read a little later."""
+
+
+class Listener(Protocol):
+    """An index over one service's records, kept in memory; called on the event loop, must be quick.
+
+    An exception ends the process: an index that misses a record is worse than a restart.
+    """
+
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        """A record as it is now: at every store step that changed it, and once after recovery
+        unless it is terminal. An index must take being told the same twice."""
+
+    def closed(self, partition: int) -> None:
+        """The partition is not ours any more: drop what is known of it."""
+
+
+class StateTable:
+    """One service's records on this worker. Made by `Engines`."""
+
+    def __init__(
+        self, service: Service, partitions: int, owner_url: Callable[[int], URL | None]
+    ) -> None:
+        self.name = service.name
+        self.service = service
+        self.partitions = partitions
+        self.listeners: list[Listener] = []
+        self._owner_url = owner_url
+        self._claimed: set[int] = set()
+        self._open: dict[int, Rdict] = {}
+        self._waiters: defaultdict[bytes, set[asyncio.Future[None]]] = defaultdict(set)
+
+    def partition_of(self, key: str) -> int:
+        """Partition of a key: Kafka's murmur2, as every producer here uses it."""
+        hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
+        return hashed % self.partitions
+
+    def owner_of(self, key: str) -> URL | None:
+        """Canonical URL of the worker that owns the key; None while that is not known."""
+        return self._owner_url(self.partition_of(key))
+
+    def owns(self, key: str) -> bool:
+        """Whether this worker can answer for the key now."""
+        return self.partition_of(key) in self._open
+
+    def open_partitions(self) -> tuple[int, ...]:
+        """Partitions that this worker answers for now."""
+        return tuple(sorted(self._open))
+
+    def get(self, key: str) -> StoredRecord | None:
+        """The key's record, None if there is none. Raises NotOwnerError, NotReadyError."""
+        raw = self._database(self.partition_of(key)).get(key.encode())
+        return None if raw is None else Record(raw, self.service).seen(key)
+
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        """All rows whose key begins with `prefix`, in key order.
+
+        They lie in `partition`, or in that of the key before the prefix's first slash. Raises
+        NotOwnerError, NotReadyError.
+        """
+        if partition is None:
+            partition = self.partition_of(prefix.partition("/")[0])
+        start = prefix.encode()
+        found = []
+        for key, value in _items(self._database(partition), start):
+            if not key.startswith(start):
+                break
+            if b"/" in key:
+                found.append((key.decode(), value))
+        return found
+
+    async def wait(
+        self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
+    ) -> StoredRecord | None:
+        """Wait until the stored record satisfies `predicate` and give it.
+
+        Raises TimeoutError, and NotOwnerError or NotReadyError also when the partition leaves this
+        worker meanwhile.
+        """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                record = self.get(key)
+                if predicate(record):
+                    return record
+                await self._next_change(key.encode())
+
+    async def _next_change(self, key: bytes) -> None:
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters[key].add(change)
+        try:
+            await change
+        finally:
+            with suppress(KeyError):
+                self._waiters[key].discard(change)
+                if not self._waiters[key]:
+                    del self._waiters[key]
+
+    def add_listener(self, listener: Listener) -> None:
+        """Feed an index. Add it before the worker starts: it is told of nothing earlier."""
+        self.listeners.append(listener)
+
+    # -- the lane's and the coordinator's side ------------------------------------------------
+
+    def claim(self, partitions: Iterable[int]) -> None:
+        """These partitions are ours and being recovered."""
+        self._claimed = set(partitions)
+
+    async def build(self, partition: int, database: Callable[[], Rdict | None]) -> bool:
+        """Tell the listeners of every record that is not terminal, in slices that yield.
+
+        `database` gives None once the partition has been taken away; then False is returned.
+        """
+        start = b"\x01"
+        while self.listeners:
+            db = database()
+            if db is None:
+                return False
+            slice_ = list(islice(_items(db, start), SLICE_KEYS))
+            del db
+            for key, raw in slice_:
+                if b"/" not in key and not raw.startswith(TERMINAL):
+                    name = key.decode()
+                    self._tell(partition, name, Record(raw, self.service).seen(name))
+            if len(slice_) < SLICE_KEYS:
+                break
+            start = slice_[-1][0] + b"\0"
+            await asyncio.sleep(0)
+        return database() is not None
+
+    def open(self, partition: int, database: Rdict) -> None:
+        """From now on readers are answered."""
+        self._open[partition] = database
+
+    def close(self, partition: int) -> None:
+        """The partition has left: readers get NotOwnerError, waiting ones too, indexes drop it."""
+        self._claimed.discard(partition)
+        self._open.pop(partition, None)
+        for listener in self.listeners:
+            listener.closed(partition)
+        for key in [key for key in self._waiters if self._partition_of_bytes(key) == partition]:
+            self._wake(key)
+
+    def stored(
+        self, partition: int, keys: Iterable[bytes], records: Sequence[StoredRecord]
+    ) -> None:
+        """The store step has made these durable: tell the indexes, wake who waits."""
+        for record in records:
+            self._tell(partition, record.key, record)
+        if self._waiters:
+            for key in keys:
+                if key in self._waiters:
+                    self._wake(key)
+
+    def _tell(self, partition: int, key: str, record: StoredRecord) -> None:
+        for listener in self.listeners:
+            listener.updated(partition, key, record)
+
+    def _wake(self, key: bytes) -> None:
+        for change in self._waiters.pop(key, ()):
+            if not change.done():
+                change.set_result(None)
+
+    def _partition_of_bytes(self, key: bytes) -> int:
+        return self.partition_of(key.decode())
+
+    def _database(self, partition: int) -> Rdict:
+        database = self._open.get(partition)
+        if database is None:
+            if partition in self._claimed:
+                raise NotReadyError(f"{self.name}: partition {partition} is being recovered")
+            raise NotOwnerError(f"{self.name}: partition {partition} is another worker's")
+        return database
+
+
+def _items(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Records and rows from `start` on, without reserved keys."""
+    for key, value in database.items(from_key=start):
+        if not key.startswith((RESERVED, FAUST_RESERVED)):
+            yield key, value

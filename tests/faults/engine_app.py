@@ -1,0 +1,30 @@
+"""The worker under attack: `python -m faust -A engine_app worker`, told by the environment."""
+
+import logging
+import os
+from pathlib import Path
+
+from engine_services import services
+
+from tables import Engines, make_app
+
+logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"))
+
+RUN = os.environ["RUN"]
+app = make_app(
+    RUN,
+    broker=f"kafka://{os.environ['BOOTSTRAP']}",
+    datadir=Path(os.environ["DATADIR"]),
+    partitions=int(os.environ.get("PARTITIONS", "3")),
+    session_timeout_s=float(os.environ.get("SESSION_S", "6")),
+    instance_id=os.environ.get("INSTANCE_ID"),
+    standby_replicas=int(os.environ.get("STANDBYS", "0")),
+    web_enabled=False,
+    canonical_url=os.environ.get("CANONICAL_URL", "http://127.0.0.1:1"),
+)
+engines = Engines(
+    app,
+    services(RUN),
+    dead_letter_topic=f"{RUN}-dlq",
+    partitions=int(os.environ.get("PARTITIONS", "3")),
+)

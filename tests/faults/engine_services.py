@@ -1,0 +1,95 @@
+"""Two order-sensitive services for the attacks: what they emit tells in which order they decided.
+
+`Counter` takes commands of two outside topics; `Tally` takes one of these as well, and Counter's
+events. Both keep all ids they applied, so that a verifier can decide everything anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+
+
+class Counter:
+    """Counts a key's inputs; emits one event an input, two every third, a row every fifth."""
+
+    def __init__(self, name: str, inputs: Sequence[str], outputs: str) -> None:
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.outputs = outputs
+
+    def parse(
+        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
+    ) -> tuple[Header, Any]:
+        del topic, key, headers
+        try:
+            message = orjson.loads(value)
+            header = Header(
+                id=message["id"],
+                producer=message.get("producer", ""),
+                sequence=message.get("sequence", 0),
+            )
+        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError) as exc:
+            raise UnreadableError(type(exc).__name__) from exc
+        return header, message
+
+    def load(self, raw: Any) -> Any:
+        return raw or {"n": 0, "hash": "", "sequence": 0, "applied": [], "gaps": 0, "last": 0}
+
+    def dump(self, state: Any) -> Any:
+        return state
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        message = record.message
+        if message.get("poison"):
+            raise ValueError("poisoned")
+        n = state["n"] + 1
+        digest = hashlib.sha256(f"{state['hash']}{record.header.id}".encode()).hexdigest()[:16]
+        new = {
+            "n": n,
+            "hash": digest,
+            "sequence": state["sequence"],
+            "applied": [*state["applied"], [record.topic, record.header.id]],
+            "gaps": state["gaps"],
+            "last": state["last"],
+        }
+        if record.header.producer:
+            new["gaps"] += record.header.sequence != state["last"] + 1
+            new["last"] = record.header.sequence
+        outputs = []
+        for index in range(2 if n % 3 == 0 else 1):
+            new["sequence"] += 1
+            event = {
+                "id": f"{self.name}:{record.header.id}:{index}",
+                "key": record.key,
+                "producer": self.name,
+                "sequence": new["sequence"],
+                "n": n,
+                "hash": digest,
+            }
+            outputs.append(Output(self.outputs, record.key, orjson.dumps(event), record.headers))
+        rows = {}
+        if n % 5 == 0:
+            before = read(f"{record.key}/latest")
+            rows = {
+                f"{record.key}/{n:06d}": digest.encode(),
+                f"{record.key}/latest": b"%d" % (1 + int(before or b"0")),
+            }
+        outcome = None
+        if message.get("command"):
+            outcome = Outcome(True, events=tuple(record.header.id))
+        return Decision(new, outputs, rows, outcome)
+
+
+def services(run: str) -> list[Counter]:
+    """The services of a run, their topics named after it."""
+    topics = {name: f"{run}-{name}" for name in ("commands", "webhooks", "events", "tallies")}
+    return [
+        Counter("counter", [topics["commands"], topics["webhooks"]], topics["events"]),
+        Counter("tally", [topics["events"], topics["webhooks"]], topics["tallies"]),
+    ]
