@@ -1,0 +1,173 @@
+"""The command sender: puts commands and webhooks into Kafka and returns only when Kafka has them."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from models.commands import Command, WebhookReceived, topic_of_command
+from models.messages import encode, to_rfc3339
+from models.topics import WEBHOOKS
+from web.ports import KafkaUnavailableError
+
+log = structlog.stdlib.get_logger(__name__)
+
+SEND_WITHIN_S: Final = 5.0
+STOP_WITHIN_S: Final = 5.0
+MAX_REQUEST_BYTES: Final = 1_048_576
+
+Headers = list[tuple[str, bytes]]
+
+
+def traceparent_in_context() -> str | None:
+    """The traceparent that web/ bound for the request being served."""
+    bound = structlog.contextvars.get_contextvars().get("traceparent")
+    return bound if isinstance(bound, str) else None
+
+
+class CommandSender:
+    """An idempotent producer of its own, all replicas acknowledging.
+
+    A record is keyed by its order id and goes where Kafka's murmur2 puts that key, as every other
+    record of the order. When a send raises KafkaUnavailableError the record may still get there
+    later: all records carry an id by which a second one is dropped.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        within_s: float = SEND_WITHIN_S,
+        traceparent: Callable[[], str | None] = traceparent_in_context,
+        source: str = "/tiffin",
+    ) -> None:
+        """within_s: the bound of one send, connecting included. Connects at the first send."""
+        self._bootstrap = bootstrap
+        self._within_s = within_s
+        self._traceparent = traceparent
+        self._source = source
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Connect now. Raises KafkaUnavailableError; later sends try again."""
+        try:
+            async with asyncio.timeout(self._within_s):
+                await self._connected()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise KafkaUnavailableError(f"Kafka can't be reached: {_named(error)}") from error
+
+    async def stop(self) -> None:
+        """Wait a little for what is under way, then disconnect. Sends fail afterwards."""
+        self._stopped = True
+        self._retire()
+        if self._retiring:
+            await asyncio.gather(*self._retiring)
+
+    async def send(self, command: Command) -> None:
+        """Put a command into the topic that takes it. Raises KafkaUnavailableError."""
+        await self._send(
+            topic_of_command(command.command_type),
+            command.order_id,
+            encode(command),
+            self._headers(command.command_id, command.command_type, command.issued_at),
+        )
+
+    async def send_webhook(self, webhook: WebhookReceived) -> None:
+        """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""
+        created = to_rfc3339(webhook.created * 1000)
+        await self._send(
+            WEBHOOKS,
+            webhook.order_id,
+            encode(webhook),
+            self._headers(webhook.stripe_event_id, webhook.stripe_event_type, created),
+        )
+
+    async def _send(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
+        producer = None
+        try:
+            async with asyncio.timeout(self._within_s):
+                producer = await self._connected()
+                await producer.send_and_wait(topic, value, key=key.encode(), headers=headers)
+        except MessageSizeTooLargeError:
+            raise
+        except TimeoutError as error:
+            # The producer keeps trying; a new one would only lose its place in the sequence.
+            raise KafkaUnavailableError(
+                f"Kafka did not acknowledge within {self._within_s:g} s"
+            ) from error
+        except (KafkaError, OSError) as error:
+            # An idempotent producer that lost one record can't number the next ones.
+            self._retire(producer)
+            raise KafkaUnavailableError(f"Kafka refused a record: {_named(error)}") from error
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._stopped:
+                raise KafkaUnavailableError("the command sender has stopped")
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_request_size=MAX_REQUEST_BYTES,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    self._discard(producer)  # aside: the bound of the send holds for this too
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _retire(self, producer: AIOKafkaProducer | None = None) -> None:
+        """Let the next send make a new producer; only once for each that failed."""
+        old = self._producer
+        if old is None or (producer is not None and producer is not old):
+            return
+        self._producer = None
+        self._discard(old)
+
+    def _discard(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(_stop(producer), name="stop a Kafka producer")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _headers(self, id: str, type: str, time: str) -> Headers:
+        traceparent = self._traceparent() or new_traceparent()
+        return [
+            ("traceparent", traceparent.encode()),
+            ("ce_id", id.encode()),
+            ("ce_type", type.encode()),
+            ("ce_source", self._source.encode()),
+            ("ce_time", time.encode()),
+        ]
+
+
+def new_traceparent() -> str:
+    """A W3C traceparent that begins a trace."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def _named(error: BaseException) -> str:
+    """The error's class, and no record."""
+    return type(error).__name__
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Flush within a bound: with Kafka away aiokafka would wait for ever."""
+    try:
+        async with asyncio.timeout(STOP_WITHIN_S):
+            await producer.stop()
+    except (TimeoutError, KafkaError, OSError) as error:
+        log.warning("a Kafka producer did not stop in good order", error=_named(error))
+        with contextlib.suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(1):
+                await producer.client.close()

@@ -1,0 +1,92 @@
+"""Logs: structlog over the standard library, as JSON or for a console; never a secret, never a body."""
+
+import logging
+import sys
+from typing import Any, Final, Literal
+
+import orjson
+import structlog
+
+QUIET: Final = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "kafka",
+    "stripe",
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "aiohttp.access",
+)
+"""Loggers at WARNING: their debug calls cost Faust a tenth (FAUST.md 15), and the SDK's hold bodies."""
+
+CONTEXT: Final = ("orderId", "eventId", "traceparent")
+"""What `structlog.contextvars.bind_contextvars` binds in this project; every line inside carries it."""
+
+SECRET_NAMES: Final = ("secret", "token", "authorization", "password", "cookie", "api_key")
+
+
+def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
+    """Send all lines, ours and the libraries', to stderr in one form. May be called again."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        hide_secrets,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_render(log_format),
+            ],
+        )
+    )
+    logging.root.handlers = [handler]
+    logging.root.setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def _render(log_format: str) -> list[structlog.typing.Processor]:
+    if log_format == "console":
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+    # Without the locals, which are structlog's default: a request's body is one of them.
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [
+        structlog.processors.ExceptionRenderer(tracebacks),
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _to_json(line: Any, **_: Any) -> str:
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def hide_secrets(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put stars in place of every field whose name says that it is secret; a last line of defence."""
+    for name in line:
+        if any(part in name.lower() for part in SECRET_NAMES):
+            line[name] = "***"
+    return line

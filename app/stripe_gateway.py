@@ -1,0 +1,235 @@
+"""Stripe's gateway: the real SDK, asynchronous, with time-outs, a rate of its own and typed errors."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar, cast
+
+import httpx
+import stripe
+
+from app.rate_limit import Priority, RateLimiter
+from app.stripe_errors import InvalidError, RetryableError, UnknownOutcomeError, classify
+from models.stripe_facts import (
+    WEBHOOK_TYPES,
+    IntentSeen,
+    RefundSeen,
+    intent_seen,
+    refund_seen,
+)
+
+CONNECT_WITHIN_S: Final = 5.0
+READ_RETRIES: Final = 2
+PAGE: Final = 100
+MOST_REMEMBERED: Final = 10_000
+CLOCK_SKEW_S: Final = 300
+
+T = TypeVar("T")
+Body = Mapping[str, Any]
+
+
+class StripeGateway:
+    """All requests to Stripe's API.
+
+    Writes take the parameters as they were stored and are made once: a repetition, with the same
+    key and body, is its caller's decision. Reads are repeated by the SDK. Every method waits for
+    its turn in this worker's rate, then at most the given time, and raises the errors of
+    stripe_errors. No body is logged, and no client secret leaves but by `client_secret`.
+    """
+
+    def __init__(
+        self,
+        secret_key: str,
+        *,
+        base_url: str,
+        write_timeout_s: float = 30.0,
+        read_timeout_s: float = 10.0,
+        rate_per_s: float = 20.0,
+    ) -> None:
+        # It would write an id into the home directory and time our requests for Stripe.
+        stripe.enable_telemetry = False
+        timeout = httpx.Timeout(write_timeout_s, connect=min(CONNECT_WITHIN_S, write_timeout_s))
+        self._http = stripe.HTTPXClient(timeout=timeout)
+        client = stripe.StripeClient(
+            secret_key, base_addresses={"api": base_url}, http_client=self._http
+        )
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
+        self._events = client.v1.events
+        self._write_timeout_s = write_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._limiter = RateLimiter(rate_per_s)
+        self._client_secrets: OrderedDict[str, str] = OrderedDict()
+        self._orders: OrderedDict[str, str] = OrderedDict()
+
+    async def close(self) -> None:
+        """Close the connections; requests made later raise RetryableError."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def create_intent(self, body: Body, idempotency_key: str) -> IntentSeen:
+        """Create a PaymentIntent; its client secret is remembered, not returned."""
+        params, options = _write(body, idempotency_key)
+        intent = await self._call(
+            Priority.CREATE,
+            self._write_timeout_s,
+            lambda: self._intents.create_async(params, options),
+        )
+        return self._seen(intent)
+
+    async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentSeen:
+        """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
+        params, options = _write(body, idempotency_key)
+        return await self._write_intent(
+            lambda: self._intents.confirm_async(intent_id, params, options)
+        )
+
+    async def cancel(self, intent_id: str, body: Body, idempotency_key: str) -> IntentSeen:
+        """Cancel. Raises StateConflictError where the money moved first, or is moving."""
+        params, options = _write(body, idempotency_key)
+        return await self._write_intent(
+            lambda: self._intents.cancel_async(intent_id, params, options)
+        )
+
+    async def refund(self, body: Body, idempotency_key: str) -> RefundSeen:
+        """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
+        params, options = _write(body, idempotency_key)
+        refund = await self._call(
+            Priority.MONEY,
+            self._write_timeout_s,
+            lambda: self._refunds.create_async(params, options),
+        )
+        return refund_seen(refund.to_dict())
+
+    async def retrieve_intent(
+        self, intent_id: str, priority: Priority = Priority.LOOK_UP
+    ) -> IntentSeen:
+        """Look a PaymentIntent up, with its latest charge and so its receipt."""
+        return self._seen(await self._retrieve(intent_id, priority))
+
+    async def list_refunds(
+        self, intent_id: str, priority: Priority = Priority.LOOK_UP
+    ) -> list[RefundSeen]:
+        """All refunds of a PaymentIntent, newest first."""
+        refunds = await self._list(
+            self._refunds, {"payment_intent": intent_id}, priority, lambda _: True
+        )
+        return [refund_seen(refund) for refund in refunds]
+
+    async def find_intent(
+        self, payment_id: str, *, created_after_s: float, created_before_s: float
+    ) -> IntentSeen | None:
+        """Look for the PaymentIntent whose metadata names the payment, created in that time.
+
+        Seconds since the epoch, give or take what clocks differ. Lists, because Stripe's search
+        may not know an intent yet that a list shows; all intents of that time are gone through.
+        """
+        created = {
+            "gte": int(created_after_s) - CLOCK_SKEW_S,
+            "lte": int(created_before_s) + CLOCK_SKEW_S,
+        }
+        found = await self._list(
+            self._intents,
+            {"created": created},
+            Priority.LOOK_UP,
+            lambda intent: (intent.get("metadata") or {}).get("paymentId") == payment_id,
+        )
+        # Should there be two, the one that can have a charge is the one that counts.
+        found.sort(key=lambda intent: intent["status"] == "canceled")
+        return await self.retrieve_intent(found[0]["id"]) if found else None
+
+    async def list_events(
+        self, *, since_s: float, types: Sequence[str] = WEBHOOK_TYPES
+    ) -> list[dict[str, Any]]:
+        """Stripe's events since then (seconds since the epoch), oldest first; 30 days are kept."""
+        wanted = {"types": list(types), "created": {"gte": int(since_s)}}
+        events = await self._list(self._events, wanted, Priority.POLL, lambda _: True)
+        return events[::-1]
+
+    async def client_secret(self, intent_id: str) -> str:
+        """Give the secret with which the customer's page confirms; from memory, else from Stripe."""
+        if intent_id not in self._client_secrets:
+            await self.retrieve_intent(intent_id)
+        return self._client_secrets[intent_id]
+
+    async def order_of(self, intent_id: str) -> str | None:
+        """Give metadata.orderId of a PaymentIntent, None if it has none or does not exist."""
+        if intent_id not in self._orders:
+            try:
+                await self.retrieve_intent(intent_id)
+            except InvalidError:
+                return None
+        return self._orders.get(intent_id)
+
+    async def _write_intent(
+        self, request: Callable[[], Awaitable[stripe.PaymentIntent]]
+    ) -> IntentSeen:
+        return self._seen(await self._call(Priority.MONEY, self._write_timeout_s, request))
+
+    async def _retrieve(self, intent_id: str, priority: Priority) -> stripe.PaymentIntent:
+        return await self._call(
+            priority,
+            self._read_timeout_s,
+            lambda: self._intents.retrieve_async(
+                intent_id,
+                {"expand": ["latest_charge"]},
+                {"max_network_retries": READ_RETRIES},
+            ),
+        )
+
+    async def _list(
+        self, service: Any, wanted: Body, priority: Priority, keep: Callable[[Body], bool]
+    ) -> list[dict[str, Any]]:
+        """All pages, each in its own turn of the rate."""
+        kept: list[dict[str, Any]] = []
+        params = {**wanted, "limit": PAGE}
+        while True:
+            page: Any = await self._call(
+                priority,
+                self._read_timeout_s,
+                partial(service.list_async, params, {"max_network_retries": READ_RETRIES}),
+            )
+            items = [item.to_dict() for item in page.data]
+            kept += filter(keep, items)
+            if not page.has_more or not items:
+                return kept
+            params = {**params, "starting_after": items[-1]["id"]}
+
+    async def _call(
+        self, priority: Priority, within_s: float, request: Callable[[], Awaitable[T]]
+    ) -> T:
+        await self._limiter.acquire(priority)
+        try:
+            async with asyncio.timeout(within_s):
+                answer = await request()
+        except TimeoutError:
+            raise UnknownOutcomeError("timeout") from None
+        except stripe.StripeError as error:
+            known = classify(error)
+            if isinstance(known, RetryableError) and known.throttled:
+                self._limiter.throttled(known.retry_after_s)
+            raise known from None  # the SDK's error holds the body
+        self._limiter.succeeded()
+        return answer
+
+    def _seen(self, intent: stripe.PaymentIntent) -> IntentSeen:
+        """Reduce an intent to its facts, and remember what is not one of them."""
+        facts = intent.to_dict()
+        _remember(self._client_secrets, intent.id, facts.get("client_secret"))
+        _remember(self._orders, intent.id, (facts.get("metadata") or {}).get("orderId"))
+        return intent_seen(facts)
+
+
+def _write(body: Body, idempotency_key: str) -> tuple[Any, stripe.RequestOptions]:
+    """SDK arguments of a write: one attempt, so that what a repetition means is decided above."""
+    options: stripe.RequestOptions = {"idempotency_key": idempotency_key, "max_network_retries": 0}
+    return cast("Any", dict(body)), options
+
+
+def _remember(memory: OrderedDict[str, str], key: str, value: str | None) -> None:
+    """Keep the newest entries of a memory."""
+    if value:
+        memory[key] = value
+        memory.move_to_end(key)
+        if len(memory) > MOST_REMEMBERED:
+            memory.popitem(last=False)
