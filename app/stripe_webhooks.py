@@ -37,17 +37,21 @@ def verify_webhook(
     Any one of the secrets will do. Raises stripe.SignatureVerificationError for a wrong, missing
     or old signature, ValueError for a signed body that is no event.
     """
-    refused = stripe.SignatureVerificationError("no webhook secret is set", signature)
+    refused = _refusal("no webhook secret is set", signature)
     for secret in secrets:
         try:
             stripe.WebhookSignature.verify_header(payload, signature, secret, tolerance_s)
         except stripe.SignatureVerificationError as error:
             refused = error
         except UnicodeDecodeError:
-            raise stripe.SignatureVerificationError("the body is no UTF-8", signature) from None
+            raise _refusal("the body is no UTF-8", signature) from None
         else:
             return _event(payload)
     raise refused
+
+
+def _refusal(reason: str, signature: str) -> stripe.SignatureVerificationError:
+    return stripe.SignatureVerificationError(reason, signature)  # type: ignore[no-untyped-call]
 
 
 def _event(payload: bytes) -> dict[str, Any]:
