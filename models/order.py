@@ -1,6 +1,7 @@
 """Decide of the orders service: commands of customers and kitchens, payment and delivery events."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from models import ids
@@ -33,17 +34,27 @@ from models.turn import SYSTEM, Turn
 
 O, E, C = OrderStatus, EventType, CommandType
 
-PAYMENT_DEADLINE_MS: Final = 30 * 60 * 1000
-KITCHEN_DEADLINE_MS: Final = 10 * 60 * 1000
 EXPIRED: Final = "PAYMENT_EXPIRED"
 NEXT_STEP: Final = {status: kind for kind, status in STATUS_AFTER.items() if status in PAID_ORDER}
 """Status -> the event that leads to it, on the path of a paid order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long an unpaid order and an unanswered kitchen are waited for, in milliseconds."""
+
+    payment_ms: int = 30 * 60 * 1000
+    kitchen_ms: int = 10 * 60 * 1000
+
+
+DEADLINES: Final = Deadlines()
+
+
 class OrderTurn(Turn):
     """One decision about an order; every move emits its event and folds it."""
 
-    def __init__(self, state: OrderRecord, record: Input) -> None:
+    def __init__(self, state: OrderRecord, record: Input, deadlines: Deadlines) -> None:
+        self.deadlines = deadlines
         self.order: Order | None = state.order
         self.placed: Placed | None = state.placed
         self.work: OrderWork = state.work
@@ -134,9 +145,9 @@ class OrderTurn(Turn):
         self.change(refund_initiated=True)
 
 
-def decide(state: OrderRecord | None, record: Input) -> Decision:
+def decide(state: OrderRecord | None, record: Input, deadlines: Deadlines = DEADLINES) -> Decision:
     """Decide one input of the orders service. Pure; never raises on what the world can send."""
-    turn = OrderTurn(state or OrderRecord(), record)
+    turn = OrderTurn(state or OrderRecord(), record, deadlines)
     outcome: Outcome | None = None
     message = record.message
     if isinstance(message, Command):
@@ -151,7 +162,7 @@ def _place(turn: OrderTurn, command: Command) -> Outcome:
     if turn.placed:
         return turn.refuse(command, "ORDER_EXISTS", "This order was placed before.")
     turn.placed = Placed(**dict(data), placed_at=turn.at_ms)
-    turn.deadline("PAYMENT", PAYMENT_DEADLINE_MS)
+    turn.deadline("PAYMENT", turn.deadlines.payment_ms)
     asked = InitiatePayment(amount=data.amount, currency=data.currency, user_id=data.user_id)
     turn.send(C.INITIATE_PAYMENT, asked)
     return turn.accept()
@@ -257,7 +268,7 @@ def _payment_completed(turn: OrderTurn, event: Event) -> None:
             currency=data.currency,
         )  # fmt: skip
         turn.move(E.ORDER_CREATED, created)
-        turn.deadline("KITCHEN", KITCHEN_DEADLINE_MS)
+        turn.deadline("KITCHEN", turn.deadlines.kitchen_ms)
         if data.cancel_requested:
             turn.cancel(data.cancel_requested, by="customer")
     elif turn.status is O.CANCELLED:

@@ -76,7 +76,9 @@ class PaymentFlow(RuleBasedStateMachine):
 
     @rule(amount=st.one_of(st.none(), st.integers(1, AMOUNT + 1)))
     def refund(self, amount: int | None) -> None:
-        self.world.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=amount), by="operator:o")
+        self.world.command(
+            CommandType.REFUND_PAYMENT, RefundPayment(amount=amount), by="operator:o"
+        )
 
     @rule(
         kind=st.sampled_from(
@@ -172,7 +174,9 @@ class PaymentFlow(RuleBasedStateMachine):
     @rule(won=st.one_of(st.none(), st.booleans()))
     def dispute(self, won: bool | None) -> None:
         stripe = self.world.stripe
-        if not stripe.disputes and not any(r["status"] == "pending" for r in stripe.refunds.values()):
+        if not stripe.disputes and not any(
+            r["status"] == "pending" for r in stripe.refunds.values()
+        ):
             stripe.dispute()
         for dispute in stripe.disputes.values():
             if won is not None and dispute["status"] == "needs_response":

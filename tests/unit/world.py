@@ -84,7 +84,9 @@ class Stripe:
         intent = self.intent
         assert intent
         if intent["status"] in {"succeeded", "canceled", "processing"}:
-            return self._answer(ResultKind.CONFLICT, "payment_intent_unexpected_state", intent=intent)
+            return self._answer(
+                ResultKind.CONFLICT, "payment_intent_unexpected_state", intent=intent
+            )
         intent.update(last_payment_error=None, next_action=None)
         if card == "3ds":
             intent.update(status="requires_action", next_action={"type": "use_stripe_sdk"})
@@ -116,7 +118,9 @@ class Stripe:
         else:
             error = {"code": "card_declined", "decline_code": "generic_decline", "message": "no",
                      "charge": charge["id"]}  # fmt: skip
-            intent.update(status="requires_payment_method", last_payment_error=error, next_action=None)
+            intent.update(
+                status="requires_payment_method", last_payment_error=error, next_action=None
+            )
             self._emit("payment_intent.payment_failed", intent)
 
     def authenticate(self, *, succeed: bool) -> None:
@@ -218,7 +222,9 @@ class World:
         self.payments = Cell(payment, "payments",
                              (topics.PAYMENT_COMMANDS, topics.WEBHOOKS, topics.REFUND_INITIATED))  # fmt: skip
         self.orders = Cell(order, "orders", (topics.ORDER_COMMANDS, topics.PAYMENT_EVENTS))
-        self.queues: dict[str, list[bytes]] = {t: [] for c in (self.payments, self.orders) for t in c.reads}
+        self.queues: dict[str, list[bytes]] = {
+            t: [] for c in (self.payments, self.orders) for t in c.reads
+        }
         self.log: list[Event] = []
         self.webhooks: list[bytes] = []
         self.taken = 0

@@ -1,0 +1,7 @@
+"""Who does it: one file a service, each the pure half of a stream-table join; tables/ does the rest."""
+
+from agents.orders import OrdersService
+from agents.payments import PaymentsService
+from agents.timeline import TimelineService
+
+__all__ = ["OrdersService", "PaymentsService", "TimelineService"]

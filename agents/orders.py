@@ -1,0 +1,34 @@
+"""The orders service: joins order commands, payment events and delivery events with the orders table."""
+
+from collections.abc import Callable
+from typing import Any
+
+from agents.reading import Reading
+from models import order, topics
+from models.order_state import OrderRecord
+from models.transition import Decision, Input
+
+
+class OrdersService(Reading):
+    """Publishes order-events, PAYMENT_REFUND_INITIATED, and commands to payments."""
+
+    name = "orders"
+    inputs = topics.inputs_of("orders")
+
+    def __init__(self, deadlines: order.Deadlines = order.DEADLINES) -> None:
+        """deadlines: how long an unpaid order and an unanswered kitchen are waited for."""
+        self._deadlines = deadlines
+
+    def load(self, raw: Any) -> OrderRecord | None:
+        """Make the record of its JSON."""
+        return None if raw is None else OrderRecord.model_validate(raw)
+
+    def dump(self, state: OrderRecord) -> Any:
+        """Give the record as JSON values."""
+        return state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def decide(
+        self, state: OrderRecord | None, record: Input, read: Callable[[str], bytes | None]
+    ) -> Decision:
+        """Decide one input of an order."""
+        return order.decide(state, record, self._deadlines)

@@ -1,0 +1,30 @@
+"""The payments service: joins commands, Stripe's webhooks and refund requests with the payments table."""
+
+from collections.abc import Callable
+from typing import Any
+
+from agents.reading import Reading
+from models import payment, topics
+from models.payment_state import PaymentRecord
+from models.transition import Decision, Input
+
+
+class PaymentsService(Reading):
+    """Publishes payment-events and, again, the topic of each type."""
+
+    name = "payments"
+    inputs = topics.inputs_of("payments")
+
+    def load(self, raw: Any) -> PaymentRecord | None:
+        """Make the record of its JSON."""
+        return None if raw is None else PaymentRecord.model_validate(raw)
+
+    def dump(self, state: PaymentRecord) -> Any:
+        """Give the record as JSON values."""
+        return state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def decide(
+        self, state: PaymentRecord | None, record: Input, read: Callable[[str], bytes | None]
+    ) -> Decision:
+        """Decide one input of an order's payment."""
+        return payment.decide(state, record)
