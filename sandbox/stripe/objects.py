@@ -20,6 +20,7 @@ CONDITIONAL_KEYS = {
     "webhook_endpoint": {"secret": "in the answer to its creation only"},
 }
 
+METHOD_TYPES = ("card", "us_bank_account")
 NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
@@ -38,9 +39,10 @@ def billing_details(given: dict[str, Any] | None) -> Resource:
 def payment_intent(amount: int, currency: str, params: dict[str, Any]) -> Resource:
     """A PaymentIntent in requires_payment_method; `amount` in minor units."""
     id_ = new_id("pi_")
-    types = params.get("payment_method_types")
+    allowed = params.get("allowed_payment_method_types")
     automatic = params.get("automatic_payment_methods") or {}
-    enabled = automatic.get("enabled", not types)
+    enabled = automatic.get("enabled", allowed is None)
+    offered = METHOD_TYPES if enabled or allowed is not None else METHOD_TYPES[:1]
     return {
         "id": id_,
         "object": "payment_intent",
@@ -77,7 +79,8 @@ def payment_intent(amount: int, currency: str, params: dict[str, Any]) -> Resour
         "payment_method": None,
         "payment_method_configuration_details": None,
         "payment_method_options": {},
-        "payment_method_types": types or (["card", "us_bank_account"] if enabled else ["card"]),
+        # What is allowed but not offered is left out silently.
+        "payment_method_types": [t for t in offered if allowed is None or t in allowed],
         "processing": None,
         "receipt_email": params.get("receipt_email"),
         "review": None,

@@ -6,6 +6,8 @@ PaymentIntent or raises `StripeError`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import attempts, objects, payment_methods
 from .currencies import check_amount, check_currency
 from .errors import invalid
@@ -41,6 +43,16 @@ CONFIRM_FIELDS: dict[str, Parser] = {
     "use_stripe_sdk": boolean,
     **EXPAND,
 }
+
+
+def _no_longer_supported(_value: Any, name: str) -> Any:
+    raise invalid(
+        f"`{name}` is no longer supported; use `allowed_payment_method_types`.",
+        code=f"{name}_no_longer_supported",
+        param=name,
+    )
+
+
 DESCRIBING_FIELDS: dict[str, Parser] = {
     "description": unsettable_text,
     "metadata": metadata,
@@ -48,7 +60,7 @@ DESCRIBING_FIELDS: dict[str, Parser] = {
     "statement_descriptor_suffix": unsettable_text,
     "transfer_group": text,
 }
-CREATE = fields(
+_CREATE_FIELDS = fields(
     ("amount", "currency"),
     amount=positive,
     currency=text,
@@ -57,10 +69,30 @@ CREATE = fields(
     ),
     capture_method=choice("automatic", "automatic_async", "manual"),
     confirm=boolean,
-    payment_method_types=list_of(choice("card", "us_bank_account")),
+    allowed_payment_method_types=list_of(text),
+    payment_method_types=_no_longer_supported,
     **CONFIRM_FIELDS,
     **DESCRIBING_FIELDS,
 )
+
+
+def CREATE(value: Any, name: str) -> Params:  # noqa: N802 - a schema like the others
+    """The fields of a new PaymentIntent, and what they may be together."""
+    params: Params = _CREATE_FIELDS(value, name)
+    params["currency"] = check_currency(params["currency"])
+    check_amount(params["amount"], params["currency"])
+    if "allowed_payment_method_types" in params and "automatic_payment_methods" in params:
+        raise invalid(
+            "You may only specify one of these parameters: allowed_payment_method_types, "
+            "automatic_payment_methods.",
+            code="parameters_exclusive",
+        )
+    for only in ("confirmation_token", "return_url"):
+        if only in params and not params.get("confirm"):
+            raise invalid(f"`{only}` can only be specified when `confirm` is true.", param=only)
+    return params
+
+
 UPDATE = fields(
     amount=positive,
     currency=text,
@@ -86,19 +118,7 @@ CANCELABLE = (*CONFIRMABLE, "requires_capture")
 
 def create(state: State, params: Params) -> Resource:
     """A new PaymentIntent; with `confirm`, its first attempt too."""
-    currency = check_currency(params["currency"])
-    amount = check_amount(params["amount"], currency)
-    if "payment_method_types" in params and "automatic_payment_methods" in params:
-        raise invalid(
-            "You may only specify one of these parameters: automatic_payment_methods, "
-            "payment_method_types.",
-            code="parameters_exclusive",
-        )
-    if not params.get("confirm"):
-        for name in ("confirmation_token", "return_url"):
-            if name in params:
-                raise invalid(f"`{name}` can only be specified when `confirm` is true.", param=name)
-    intent = objects.payment_intent(amount, currency, params)
+    intent = objects.payment_intent(params["amount"], params["currency"], params)
     if params.get("confirm"):
         # Refused requests leave nothing behind, not even a PaymentIntent.
         _check_return_url(state, intent, params)
@@ -259,13 +279,11 @@ def expire(state: State, id_: str) -> Resource:
 
 
 def _cancel(state: State, intent: Resource, reason: str | None) -> None:
+    # What was authorised but not captured is let go without a refund (since API 2025-03-31).
     if intent["latest_charge"] is not None:
         charge = state.charges[intent["latest_charge"]]
         if charge["status"] == "pending":
             charge["status"] = "failed"
-        elif charge["status"] == "succeeded":
-            charge.update(refunded=True, amount_refunded=charge["amount"])
-            state.emit("charge.refunded", charge, {"amount_refunded": 0, "refunded": False})
     intent.update(
         status="canceled",
         canceled_at=now(),

@@ -1,0 +1,43 @@
+"""A stand-in for Stripe for each test, the real SDK that talks to it, and an endpoint of ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import stripe
+from aiohttp import web
+
+from sandbox.stripe import StripeSandbox
+from tests.contract.stripe_sandbox.shop import OLD_SECRET, SECRET, Endpoint, Shop
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    """Settles only on request, and retries webhooks quickly."""
+    async with (
+        StripeSandbox(settle_delay_s=None, retry_delays_s=(0.01,) * 50) as sandbox,
+        aiohttp.ClientSession() as http,
+    ):
+        sdk_http = stripe.HTTPXClient(timeout=30)
+        client = stripe.StripeClient(
+            "sk_test_tiffin", base_addresses={"api": sandbox.base_url}, http_client=sdk_http
+        )
+        yield Shop(sandbox, client, http)
+        await sdk_http.close_async()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+async def endpoint(shop: Shop) -> AsyncIterator[Endpoint]:
+    """An endpoint that gets all events of the stand-in, signed with two secrets."""
+    endpoint = Endpoint()
+    app = web.Application()
+    app.router.add_post("/webhooks", endpoint.receive)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks"
+    shop.sandbox.add_webhook(endpoint.url, SECRET, OLD_SECRET)
+    yield endpoint
+    await runner.cleanup()
