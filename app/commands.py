@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -13,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from models.commands import Command, WebhookReceived, topic_of_command
 from models.messages import encode, to_rfc3339
 from models.topics import WEBHOOKS
+from web import tracing
 from web.ports import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -24,12 +23,6 @@ MAX_REQUEST_BYTES: Final = 1_048_576
 Headers = list[tuple[str, bytes]]
 
 
-def traceparent_in_context() -> str | None:
-    """The traceparent that web/ bound for the request being served."""
-    bound = structlog.contextvars.get_contextvars().get("traceparent")
-    return bound if isinstance(bound, str) else None
-
-
 class CommandSender:
     """An idempotent producer of its own, all replicas acknowledging.
 
@@ -38,19 +31,10 @@ class CommandSender:
     later: all records carry an id by which a second one is dropped.
     """
 
-    def __init__(
-        self,
-        bootstrap: str,
-        *,
-        within_s: float = SEND_WITHIN_S,
-        traceparent: Callable[[], str | None] = traceparent_in_context,
-        source: str = "/tiffin",
-    ) -> None:
+    def __init__(self, bootstrap: str, *, within_s: float = SEND_WITHIN_S) -> None:
         """within_s: the bound of one send, connecting included. Connects at the first send."""
         self._bootstrap = bootstrap
         self._within_s = within_s
-        self._traceparent = traceparent
-        self._source = source
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -73,11 +57,14 @@ class CommandSender:
 
     async def send(self, command: Command) -> None:
         """Put a command into the topic that takes it. Raises KafkaUnavailableError."""
+        # "system:effects" becomes "/tiffin/effects"; whoever has a token speaks through web.
+        role, _, subject = command.issued_by.partition(":")
+        source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
         await self._send(
             topic_of_command(command.command_type),
             command.order_id,
             encode(command),
-            self._headers(command.command_id, command.command_type, command.issued_at),
+            _headers(command.command_id, command.command_type, source, command.issued_at),
         )
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
@@ -87,7 +74,7 @@ class CommandSender:
             WEBHOOKS,
             webhook.order_id,
             encode(webhook),
-            self._headers(webhook.stripe_event_id, webhook.stripe_event_type, created),
+            _headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
         )
 
     async def _send(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
@@ -140,20 +127,18 @@ class CommandSender:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    def _headers(self, id: str, type: str, time: str) -> Headers:
-        traceparent = self._traceparent() or new_traceparent()
-        return [
-            ("traceparent", traceparent.encode()),
-            ("ce_id", id.encode()),
-            ("ce_type", type.encode()),
-            ("ce_source", self._source.encode()),
-            ("ce_time", time.encode()),
-        ]
 
-
-def new_traceparent() -> str:
-    """A W3C traceparent that begins a trace."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+def _headers(id: str, type: str, source: str, time: str) -> Headers:
+    """The trace of the request being served, or a new one, and CloudEvents' headers."""
+    bound = structlog.contextvars.get_contextvars().get(tracing.HEADER)
+    traceparent = bound or tracing.continued(None)
+    return [
+        (tracing.HEADER, traceparent.encode()),
+        ("ce_id", id.encode()),
+        ("ce_type", type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.encode()),
+    ]
 
 
 def _named(error: BaseException) -> str:

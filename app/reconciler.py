@@ -1,0 +1,186 @@
+"""The reconciler: asks Stripe about payments and refunds that have been under way for too long."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.effects import Sender
+from app.rate_limit import Priority
+from app.stripe_errors import InvalidError
+from app.stripe_gateway import StripeGateway
+from models import ids
+from models.commands import Command, CommandType, ObservePayment
+from models.graphs import PaymentStatus
+from models.messages import to_rfc3339
+from models.payment_state import EffectKind, PaymentRecord
+from tables import StoredRecord
+from web.ports import UnavailableError
+
+log = structlog.stdlib.get_logger(__name__)
+
+ISSUER: Final = "system:reconciler"
+LONGEST_INTERVALS: Final = 10
+"""Each answer that settles nothing doubles the interval, up to so many of the first."""
+MOST_AT_ONCE: Final = 4
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A payment under way. due_s: on the event loop's clock."""
+
+    partition: int
+    order_id: str
+    intent_id: str
+    attempt: int
+    correlation_id: str
+    is_processing: bool
+    pending_refunds: frozenset[str]
+    due_s: float = 0.0
+    asked: int = 0
+
+    def is_same(self, other: "_Watch") -> bool:
+        """Nothing has moved between the two."""
+        return (self.attempt, self.is_processing, self.pending_refunds) == (
+            other.attempt,
+            other.is_processing,
+            other.pending_refunds,
+        )
+
+
+class Reconciler:
+    """A listener of payments' table, and a task that asks about what it found there.
+
+    Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
+    asks), and refunds that Stripe has, but has not finished. Only of owned partitions.
+    """
+
+    def __init__(
+        self,
+        gateway: StripeGateway,
+        sender: Sender,
+        *,
+        after_s: float = 20.0,
+        interval_s: float = 30.0,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """after_s: without news for so long, ask; interval_s: then again, more and more rarely."""
+        self.observed = 0
+        self.errors = 0
+        self._gateway = gateway
+        self._sender = sender
+        self._after_s = after_s
+        self._interval_s = interval_s
+        self._now_s = now_s
+        self._watches: dict[str, _Watch] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def watched(self) -> int:
+        """Payments under way."""
+        return len(self._watches)
+
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        """Watch a payment that is under way; news of it puts the question off."""
+        watch = _watch(partition, key, record.state)
+        known = self._watches.get(key)
+        if watch is None:
+            self._watches.pop(key, None)
+        elif known is None or not known.is_same(watch):
+            watch.due_s = asyncio.get_running_loop().time() + self._after_s
+            self._watches[key] = watch
+
+    def closed(self, partition: int) -> None:
+        """Leave a partition to its next owner."""
+        gone = [key for key, watch in self._watches.items() if watch.partition == partition]
+        for key in gone:
+            del self._watches[key]
+
+    def start(self) -> None:
+        """Begin asking, in a task of its own."""
+        self._task = asyncio.create_task(self._run(), name="reconciler")
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(1.0, self._interval_s / 4))
+            due = [watch for watch in self._watches.values() if watch.due_s <= loop.time()]
+            # A few at a time and the longest waiting first, for a backlog would use up the rate.
+            due.sort(key=lambda watch: watch.due_s)
+            await asyncio.gather(*map(self._ask, due[:MOST_AT_ONCE]))
+
+    async def _ask(self, watch: _Watch) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(orderId=watch.order_id)
+        intervals = min(2**watch.asked, LONGEST_INTERVALS)
+        # Workers that started together must not ask together.
+        pause_s = self._interval_s * intervals * random.uniform(0.75, 1.25)  # noqa: S311
+        watch.asked += 1
+        watch.due_s = asyncio.get_running_loop().time() + pause_s
+        try:
+            await self._observe(watch)
+        except (UnavailableError, InvalidError) as error:
+            self.errors += 1
+            log.warning("a payment could not be observed", reason=type(error).__name__)
+        except Exception:
+            self.errors += 1
+            log.exception("the reconciler met a bug")
+
+    async def _observe(self, watch: _Watch) -> None:
+        intent = await self._gateway.retrieve_intent(watch.intent_id, Priority.POLL)
+        refunds = (
+            await self._gateway.list_refunds(watch.intent_id, Priority.POLL)
+            if watch.pending_refunds
+            else []
+        )
+        if self._watches.get(watch.order_id) is not watch:
+            return  # news came meanwhile, or the partition went: this answer may be old
+        now_ms = round(self._now_s() * 1000)
+        observed = ObservePayment(attempt=watch.attempt, intent=intent, refunds=tuple(refunds))
+        command = Command(
+            order_id=watch.order_id,
+            command_id=ids.command_id("observe", watch.order_id, watch.attempt, now_ms),
+            command_type=CommandType.OBSERVE_PAYMENT,
+            issued_at=to_rfc3339(now_ms),
+            issued_by=ISSUER,
+            correlation_id=watch.correlation_id,
+            data=observed,
+        )
+        await self._sender.send(command)
+        self.observed += 1
+
+
+def _watch(partition: int, order_id: str, state: PaymentRecord) -> _Watch | None:
+    """What there is to ask about a payment; None when nothing is under way that Stripe knows of."""
+    payment, work = state.payment, state.work
+    if payment is None:
+        return None
+    is_being_confirmed = any(
+        effect.kind is EffectKind.CONFIRM and effect.attempt == payment.attempt
+        for effect in work.effects.values()
+    )
+    is_processing = payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
+    pending = frozenset(
+        refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
+    )
+    if not is_processing and not pending:
+        return None
+    return _Watch(
+        partition=partition,
+        order_id=order_id,
+        intent_id=payment.stripe_intent_id,
+        attempt=payment.attempt,
+        correlation_id=work.correlation_id,
+        is_processing=is_processing,
+        pending_refunds=pending,
+    )
