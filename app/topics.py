@@ -1,0 +1,139 @@
+"""Makes Kafka's topics as the registry says; changes nothing that would break order or lose records."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from app.settings import Settings
+from models.topics import TOPICS, Topic
+
+TIMEOUT_S: Final = 15.0
+
+
+class TopicsError(Exception):
+    """Kafka's topics are not what the registry says, and can't be made so; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `sync` did for one topic: made it, kept it, or changed some of its configuration."""
+
+    topic: Topic
+    partitions: int
+    done: str
+
+
+def partitions_of(topic: Topic, settings: Settings) -> int:
+    """Give how many partitions a topic must have."""
+    return topic.partitions or settings.partitions
+
+
+def config_of(topic: Topic) -> dict[str, str]:
+    """Give a topic's configuration at the broker."""
+    return {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+
+
+def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
+    """Make missing topics, correct their retention; idempotent.
+
+    Raises TopicsError when Kafka is away, when a topic has another partition count (an order's records
+    would move to other partitions), and with `check_only` when anything is missing or differs.
+    """
+    admin = AdminClient(
+        {"bootstrap.servers": settings.kafka_bootstrap, "socket.timeout.ms": 5000, "log_level": 0}
+    )
+    try:
+        known = admin.list_topics(timeout=TIMEOUT_S).topics
+        _refuse_other_counts(known, settings)
+        missing = [topic for topic in TOPICS.values() if topic.name not in known]
+        changes = _differing(admin, [t for t in TOPICS.values() if t.name in known])
+        if check_only and (missing or changes):
+            names = ", ".join([*(topic.name for topic in missing), *changes])
+            raise TopicsError(
+                f"missing or different: {names}. `faust -A app topics` puts it right."
+            )
+        _make(admin, missing, settings)
+        _correct(admin, changes)
+    except KafkaException as error:
+        raise TopicsError(
+            f"Kafka at {settings.kafka_bootstrap} did not do it: {error.args[0].str()}. "
+            "Is it running, and is TIFFIN_KAFKA_BOOTSTRAP right?"
+        ) from None
+    made = {topic.name for topic in missing}
+    return [
+        Report(
+            topic,
+            partitions_of(topic, settings),
+            "made" if name in made else f"changed: {changes[name]}" if name in changes else "kept",
+        )
+        for name, topic in TOPICS.items()
+    ]
+
+
+def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
+    wrong = [
+        f"{name} has {len(known[name].partitions)} partitions, not {partitions_of(topic, settings)}"
+        for name, topic in TOPICS.items()
+        if name in known and len(known[name].partitions) != partitions_of(topic, settings)
+    ]
+    if wrong:
+        raise TopicsError(
+            "; ".join(wrong) + ". An order's records would move between partitions: set "
+            "TIFFIN_PARTITIONS to what the topics have, or copy them into new ones."
+        )
+
+
+def _differing(admin: AdminClient, topics: list[Topic]) -> dict[str, dict[str, str]]:
+    """Topic name -> configuration that the registry has otherwise."""
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
+    answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
+    have = {resource.name: future.result() for resource, future in answers.items()}
+    return {
+        topic.name: wrong
+        for topic in topics
+        if (wrong := {k: v for k, v in config_of(topic).items() if have[topic.name][k].value != v})
+    }
+
+
+def _make(admin: AdminClient, topics: list[Topic], settings: Settings) -> None:
+    new = [
+        NewTopic(
+            topic.name,
+            partitions_of(topic, settings),
+            settings.replication_factor,
+            config=config_of(topic),
+        )
+        for topic in topics
+    ]
+    for future in (admin.create_topics(new, request_timeout=TIMEOUT_S) if new else {}).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another run made it meanwhile
+                raise
+
+
+def _correct(admin: AdminClient, changes: dict[str, dict[str, str]]) -> None:
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in wrong.items()
+            ],
+        )
+        for name, wrong in changes.items()
+    ]
+    if resources:
+        for future in admin.incremental_alter_configs(resources).values():
+            future.result()

@@ -1,0 +1,172 @@
+"""A customer with a browser: takes a menu, pays with a card, watches the order, cancels it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VISA = "4242424242424242"
+DECLINED = "4000000000000002"
+CONTACT = {"name": "Asha Rao", "email": "asha@example.com", "phone": "+919800000000"}
+ADDRESS = {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"}
+PATIENCE_S = 60.0
+LOOK_EVERY_S = 0.1
+
+
+class RefusedError(Exception):
+    """The API answered with a problem; `problem` is its body, `status` its HTTP status."""
+
+    def __init__(self, status: int, problem: Any) -> None:
+        super().__init__(f"{status}: {problem}")
+        self.status, self.problem = status, problem
+
+    @property
+    def code(self) -> str:
+        """The problem's stable code."""
+        return str(self.problem.get("code", "")) if isinstance(self.problem, dict) else ""
+
+
+class Customer:
+    """One guest. Methods raise RefusedError for what the API refuses, TimeoutError past `PATIENCE_S`."""
+
+    def __init__(self, web: str, stripe: str) -> None:
+        """web: base URL of a worker; stripe: of the stand-in, as the page's Stripe.js knows it."""
+        self.web, self.stripe = web, stripe
+        self.order: dict[str, Any] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the browser."""
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+        self._session = aiohttp.ClientSession(timeout=timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the browser."""
+        if self._session:
+            await self._session.close()
+
+    @property
+    def order_id(self) -> str:
+        """The order's id, once its payment has been opened."""
+        return str(self.order["orderId"])
+
+    async def call(
+        self, method: str, path: str, body: Any = None, key: str | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """Make a request of the API; give status and body. Raises RefusedError for 4xx and 5xx."""
+        assert self._session, "use `async with`"
+        if key:
+            headers["Idempotency-Key"] = key
+        if self.order:
+            headers["Authorization"] = f"Bearer {self.order['orderToken']}"
+        url = self.web + path
+        async with self._session.request(method, url, json=body, headers=headers) as response:
+            answer = await response.json(content_type=None)
+            if response.status >= 400:
+                raise RefusedError(response.status, answer)
+            return response.status, answer
+
+    async def basket(self, restaurant: str | None = None, dishes: int = 2) -> dict[str, Any]:
+        """Choose the first dishes of a restaurant; give the body of create-intent."""
+        _, listing = await self.call("GET", "/api/restaurants")
+        chosen = restaurant or listing["restaurants"][0]["id"]
+        _, menu = await self.call("GET", f"/api/restaurants/{chosen}/menu")
+        items = [{"dishId": dish["id"], "quantity": 1} for dish in menu["dishes"][:dishes]]
+        return {"restaurantId": chosen, "items": items, "contact": CONTACT, "address": ADDRESS}
+
+    async def press_pay(
+        self, basket: dict[str, Any] | None = None, key: str | None = None
+    ) -> dict[str, Any]:
+        """Open the payment, again with the same key for as long as the answer is "not yet"."""
+        body, key = basket or await self.basket(), key or str(uuid.uuid4())
+
+        async def opened() -> dict[str, Any] | None:
+            status, answer = await self.call("POST", "/api/payments/create-intent", body, key)
+            return answer if status == 201 else None
+
+        order: dict[str, Any] = await self.until(opened, "the payment to open")
+        self.order = order
+        return order
+
+    async def card_token(self, card: str) -> str:
+        """Give the card to Stripe, as the Payment Element does; our API gets the token alone."""
+        assert self._session, "use `async with`"
+        form = {
+            "key": self.order["publishableKey"],
+            "payment_method_data[type]": "card",
+            "payment_method_data[card][number]": card,
+            "payment_method_data[card][exp_month]": "12",
+            "payment_method_data[card][exp_year]": "2034",
+            "payment_method_data[card][cvc]": "123",
+        }
+        url = f"{self.stripe}/v1/confirmation_tokens"
+        async with self._session.post(url, data=form) as response:
+            token = await response.json()
+            if response.status >= 400:
+                raise RefusedError(response.status, token)
+            return str(token["id"])
+
+    async def confirm(self, card: str = VISA, key: str | None = None) -> dict[str, Any]:
+        """Pay with a card; give the confirm's answer."""
+        body = {"orderId": self.order_id, "confirmationToken": await self.card_token(card)}
+        _, answer = await self.call("POST", "/api/payments/confirm", body, key or str(uuid.uuid4()))
+        return dict(answer)
+
+    async def cancel(self, key: str | None = None) -> dict[str, Any]:
+        """Cancel the order."""
+        path = f"/api/orders/{self.order_id}/cancel"
+        _, answer = await self.call("POST", path, {}, key or str(uuid.uuid4()))
+        return dict(answer)
+
+    async def look(self) -> dict[str, Any]:
+        """Give the order as the tracking page sees it."""
+        _, answer = await self.call("GET", f"/api/orders/{self.order_id}")
+        return dict(answer)
+
+    async def timeline(self) -> list[dict[str, Any]]:
+        """Give the order's history."""
+        _, answer = await self.call("GET", f"/api/orders/{self.order_id}/timeline")
+        return list(answer["events"])
+
+    async def wait_until(
+        self, holds: Callable[[dict[str, Any]], bool], what: str
+    ) -> dict[str, Any]:
+        """Look at the order until something holds of it."""
+
+        async def seen() -> dict[str, Any] | None:
+            order = await self.look()
+            return order if holds(order) else None
+
+        order: dict[str, Any] = await self.until(seen, what)
+        return order
+
+    async def wait_status(self, status: str) -> dict[str, Any]:
+        """Look at the order until it has a status."""
+        return await self.wait_until(lambda order: order["status"] == status, f"status {status}")
+
+    async def until(self, ask: Callable[[], Any], what: str) -> Any:
+        """Ask again and again; a 503 or a dropped connection is no answer, a refusal is one."""
+        last: Exception | None = None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    try:
+                        answer = await ask()
+                    except RefusedError as error:
+                        if error.status not in {409, 503, 504}:
+                            raise
+                        last, answer = error, None
+                    except aiohttp.ClientError as error:
+                        last, answer = error, None
+                    if answer is not None:
+                        return answer
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            raise TimeoutError(f"waited {PATIENCE_S:g} s for {what}; last: {last}") from last

@@ -1,0 +1,242 @@
+"""The whole of Tiffin on one machine: Kafka, Stripe's stand-in and supervised workers, on free ports."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from app.settings import (
+    SANDBOX_PUBLISHABLE_KEY,
+    SANDBOX_SECRET_KEY,
+    SANDBOX_WEBHOOK_SECRET,
+)
+from sandbox.kafka import KafkaBroker, external_bootstrap
+from sandbox.processes import Supervised, free_port, log_tail, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_DIR = ROOT / ".sandbox"
+READY_WITHIN_S = 90.0
+TOPICS_WITHIN_S = 60.0
+
+
+class PlatformError(RuntimeError):
+    """A part did not start; the message names it, its log's last lines, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where everything answers; written to endpoints.json for other tools."""
+
+    kafka: str
+    stripe: str
+    control: str
+    workers: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As endpoints.json has it."""
+        return {
+            "kafka": self.kafka,
+            "web": list(self.workers),
+            "stripe": self.stripe,
+            "control": self.control,
+        }
+
+
+def answers(url: str, timeout_s: float = 1.0) -> bool:
+    """Whether a GET is answered with 200."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class Platform:
+    """Starts, holds and stops the parts. Methods block; use a thread from async code."""
+
+    def __init__(
+        self,
+        folder: Path = DEFAULT_DIR,
+        *,
+        workers: int = 3,
+        keep: bool = False,
+        settings: Mapping[str, str] | None = None,
+        settle_delay_s: float | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """settings: further TIFFIN_* variables of the workers. keep: last run's data goes on."""
+        self.folder, self.keep, self.progress = folder, keep, progress
+        self.settle_delay_s = settle_delay_s
+        self._more_settings = dict(settings or {})
+        named = external_bootstrap()
+        self.broker = None if named else KafkaBroker(folder / "kafka", keep=keep)
+        self._named_bootstrap = named or ""
+        self._ports = [free_port() for _ in range(workers)]
+        self._stripe_port = free_port()
+        self.workers: list[Supervised] = []
+        self.stripe: Supervised | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's host:port."""
+        return self.broker.bootstrap if self.broker else self._named_bootstrap
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where everything answers."""
+        stripe = f"http://127.0.0.1:{self._stripe_port}"
+        workers = tuple(f"http://127.0.0.1:{port}" for port in self._ports)
+        return Endpoints(self.bootstrap, stripe, f"{stripe}/_control", workers)
+
+    def settings(self, worker: int = 0) -> dict[str, str]:
+        """TIFFIN_* variables of one worker."""
+        return {
+            "TIFFIN_SANDBOX": "1",
+            "TIFFIN_KAFKA_BOOTSTRAP": self.bootstrap,
+            "TIFFIN_STRIPE_API_URL": self.endpoints.stripe,
+            "TIFFIN_STRIPE_SECRET_KEY": SANDBOX_SECRET_KEY,
+            "TIFFIN_STRIPE_PUBLISHABLE_KEY": SANDBOX_PUBLISHABLE_KEY,
+            "TIFFIN_STRIPE_WEBHOOK_SECRETS": SANDBOX_WEBHOOK_SECRET,
+            "TIFFIN_WEB_PORT": str(self._ports[worker]),
+            "TIFFIN_DATA_DIR": str(self.data_dir(worker)),
+            **self._more_settings,
+        }
+
+    def data_dir(self, worker: int) -> Path:
+        """Where a worker keeps its tables."""
+        return self.folder / "workers" / str(worker + 1)
+
+    def environment(self, worker: int = 0) -> dict[str, str]:
+        """The whole environment of one worker, or of a command that talks to it."""
+        return {**os.environ, "PYTHONUNBUFFERED": "1", **self.settings(worker)}
+
+    def start(self) -> Endpoints:
+        """Start everything and wait until it is ready. Raises PlatformError, BrokerError, JarError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.keep:
+            shutil.rmtree(self.folder / "workers", ignore_errors=True)
+        self._start_kafka()
+        self._start_stripe()
+        self.progress("Making the topics")
+        self.run_cli("topics")
+        self.progress(f"Starting {len(self._ports)} workers")
+        self.workers = [self._make_worker(n) for n in range(len(self._ports))]
+        for worker in self.workers:
+            worker.start()
+        self.wait_ready()
+        self._write_endpoints()
+        return self.endpoints
+
+    def _start_kafka(self) -> None:
+        if self.broker is None:
+            self.progress(f"Using Kafka at {self.bootstrap} (TIFFIN_KAFKA_BOOTSTRAP)")
+            return
+        self.progress("Starting Kafka (the first run downloads it: 44 MB)")
+        self.broker.start()
+
+    def _start_stripe(self) -> None:
+        self.progress("Starting Stripe's stand-in")
+        argv = [
+            sys.executable, "-m", "sandbox.stripe", "--port", str(self._stripe_port),
+            "--webhook-url", f"{self.endpoints.workers[0]}/webhooks/stripe",
+            "--webhook-secret", SANDBOX_WEBHOOK_SECRET,
+        ]  # fmt: skip
+        if self.settle_delay_s is not None:
+            argv += ["--settle-delay", str(self.settle_delay_s)]
+        log = self.folder / "logs" / "stripe.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.stripe = Supervised("stripe", argv, log_path=log, restart=False, cwd=ROOT)
+        self.stripe.start()
+        self._wait("Stripe's stand-in", f"{self.endpoints.stripe}/_control", log, 30)
+
+    def _make_worker(self, number: int) -> Supervised:
+        argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "--loglevel", "warn"]
+        return Supervised(
+            f"worker {number + 1}",
+            argv,
+            env=self.environment(number),
+            log_path=self.log_path(number),
+            cwd=ROOT,
+        )
+
+    def log_path(self, worker: int) -> Path:
+        """A worker's log."""
+        path = self.folder / "logs" / f"worker-{worker + 1}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def wait_ready(self, timeout_s: float = READY_WITHIN_S) -> None:
+        """Wait until every worker owns its partitions and answers. Raises PlatformError."""
+        for number, url in enumerate(self.endpoints.workers):
+            self._wait(f"worker {number + 1}", f"{url}/readyz", self.log_path(number), timeout_s)
+
+    def _wait(self, what: str, url: str, log: Path, timeout_s: float) -> None:
+        try:
+            wait_until(lambda: answers(url), what, timeout_s=timeout_s)
+        except TimeoutError:
+            raise PlatformError(
+                f"{what} did not become ready within {timeout_s:g} s ({url}). "
+                f"The end of {log}:\n{log_tail(log)}"
+            ) from None
+
+    def run_cli(self, *arguments: str, worker: int = 0) -> str:
+        """Run `faust -A app ...` and give what it prints. Raises PlatformError."""
+        done = subprocess.run(
+            [sys.executable, "-m", "faust", "-A", "app", *arguments],
+            env=self.environment(worker),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=TOPICS_WITHIN_S,
+            check=False,
+        )
+        if done.returncode:
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise PlatformError(f"`faust -A app {' '.join(arguments)}` failed:\n{said}")
+        return done.stdout
+
+    def _write_endpoints(self) -> None:
+        text = json.dumps(self.endpoints.as_json(), indent=2)
+        (self.folder / "endpoints.json").write_text(text + "\n")
+        lines = [f"{name}={value}" for name, value in self.settings().items()]
+        (self.folder / "env").write_text("\n".join(lines) + "\n")
+
+    def stop(self) -> None:
+        """Stop everything that was started, workers first."""
+        for name in ("endpoints.json", "env"):
+            (self.folder / name).unlink(missing_ok=True)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Supervised.terminate, self.workers))
+        if self.stripe:
+            self.stripe.terminate()
+        if self.broker:
+            self.broker.stop()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
