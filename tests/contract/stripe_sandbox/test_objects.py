@@ -254,7 +254,7 @@ async def test_keys_that_are_not_for_tests_are_refused(shop: Shop, key: str) -> 
 async def test_a_card_number_from_a_server_is_refused(shop: Shop) -> None:
     card = {"number": "4242424242424242", "exp_month": "12", "exp_year": "2040", "cvc": "123"}
     calls: list[Any] = [
-        shop.client.v1.payment_methods.create_async({"type": "card", "card": card}),  # type: ignore[arg-type]
+        shop.client.v1.payment_methods.create_async({"type": "card", "card": card}),
         shop.create(confirm=True, payment_method_data={"type": "card", "card": card}),
     ]
     for call in calls:
