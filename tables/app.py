@@ -40,7 +40,8 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
 ) -> faust.App:
     """Make the worker's app; `app_id` is the consumer group and the changelogs' prefix.
 
-    `broker` as Faust takes it ("kafka://host:port;..."), `datadir` this worker's own, `instance_id` for static membership. `settings` are
+    `broker` as Faust takes it ("kafka://host:port;..."), `datadir` this worker's own,
+    `instance_id` for static membership. `settings` are
     further ones of Faust's: web_port, canonical_url, broker_credentials, ...
     """
     for name in CHATTY_LOGGERS:  # their debug calls alone cost a tenth of the throughput

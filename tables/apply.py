@@ -33,6 +33,10 @@ class TooLargeError(Exception):
     """A decision made a record, an output or a row that is larger than the limits allow."""
 
 
+class UnloadableError(UnreadableError):
+    """A stored state that its service can't load: the key's inputs become dead letters."""
+
+
 class BadRowError(Exception):
     """A decision named a row without a slash, which could be taken for a record."""
 
@@ -108,50 +112,63 @@ class Applier:
         return True
 
     def _take(self, topic: str, consumed: Any) -> bool:
-        key = consumed.key
+        key, offset = consumed.key, consumed.offset
         try:
             name = _check_key(key)
+            record = self._record(key)
+            if record.unsent:
+                self._settle(key, record)
+            if offset <= record.offsets.get(topic, -1):
+                self._counters.redelivered += 1
+                return True
+            redriven = _redriven(consumed.headers) if consumed.headers else None
+            if redriven is not None:
+                if redriven != self.service.name:
+                    return True
+                if consumed.value is None:
+                    return self._release(topic, key, record, offset)
+            header, message = self._parse(topic, consumed)
         except UnreadableError as exc:
             return self._bury(topic, consumed, exc)
-        record = self.overlay.get(key)
-        if record is None:
-            stored = self._read_stored(key)
-            try:
-                record = Record(stored, self.service)
-            except Exception as exc:  # noqa: BLE001 -- a service that can't load one key's state
-                return self._bury(topic, consumed, exc)
-        if record.unsent:
-            self._settle(key, record)
-        if consumed.offset <= record.offsets.get(topic, -1):
-            self._counters.redelivered += 1
+        if self._is_duplicate(topic, key, record, offset, header):
             return True
-        headers = consumed.headers
-        redriven = _redriven(headers) if headers else None
-        if redriven is not None and redriven != self.service.name:
-            return True
-        try:
-            if consumed.value is None:
-                if redriven is not None:
-                    self._release(key, record)
-                    return True
-                raise UnreadableError("no value")
-            header, message = self.service.parse(topic, key, consumed.value, headers)
-        except Exception as exc:  # noqa: BLE001 -- a parser's bug must not stop the stream either
-            return self._bury(topic, consumed, exc)
-        if self._is_duplicate(topic, key, record, consumed.offset, header):
-            return True
-        if len(record.unsent) >= self._limits.unsent_inputs or (
-            record.unsent and sum(entry.size for entry in record.unsent) > self._limits.unsent_bytes
-        ):
-            if self.in_flight and not self._measured:
-                return False
+        if record.unsent and self._is_hot(record):
+            return False
         if record.quarantine is not None and redriven is None:
             self._turn_away(topic, key, record, consumed, record.quarantine)
-            return True
-        self._decide(
-            key, record, consumed, Input(topic, name, header, message, consumed.timestamp, headers)
-        )
+        else:
+            headers = tuple(consumed.headers)
+            given = Input(topic, name, header, message, consumed.timestamp, headers)
+            self._decide(key, record, consumed, given)
         return True
+
+    def _record(self, key: bytes) -> Record:
+        record = self.overlay.get(key)
+        if record is not None:
+            return record
+        stored = self._read_stored(key)
+        try:
+            return Record(stored, self.service)
+        except Exception as exc:
+            raise UnloadableError(_qualified(exc)) from exc
+
+    def _parse(self, topic: str, consumed: Any) -> tuple[Header, Any]:
+        if consumed.value is None:
+            raise UnreadableError("no value")
+        try:
+            return self.service.parse(topic, consumed.key, consumed.value, consumed.headers)
+        except UnreadableError:
+            raise
+        except Exception as exc:  # a parser's bug must not stop the stream either
+            raise UnreadableError(_qualified(exc)) from exc
+
+    def _is_hot(self, record: Record) -> bool:
+        """Whether the key has so many outputs under way that its record would only grow."""
+        limits = self._limits
+        crowded = len(record.unsent) >= limits.unsent_inputs or (
+            sum(entry.size for entry in record.unsent) >= limits.unsent_bytes
+        )
+        return crowded and self.in_flight > 0 and not self._measured
 
     def _settle(self, key: bytes, record: Record) -> None:
         """Forget outputs known durable; send those again that an earlier lane may not have sent.
@@ -245,11 +262,13 @@ class Applier:
         record.offsets[topic] = offset
         record.version += 1
 
-    def _release(self, key: bytes, record: Record) -> None:
-        if record.quarantine is not None:
-            record.quarantine = None
-            record.version += 1
-            self._changed(key, record)
+    def _release(self, topic: str, key: bytes, record: Record, offset: int) -> bool:
+        """Lift the quarantine without deciding anything."""
+        record.quarantine = None
+        record.offsets[topic] = offset
+        record.version += 1
+        self._changed(key, record)
+        return True
 
     def _changed(self, key: bytes, record: Record) -> None:
         record.epoch = self._epoch

@@ -28,7 +28,7 @@ from yarl import URL
 from tables import fence
 from tables.lane import Lane
 from tables.limits import MESSAGE_BYTES, Counters, Limits
-from tables.origin import ClusterReader, ForeignTableError, Origin, PROGRESS, Progress, lost_table
+from tables.origin import PROGRESS, ClusterReader, ForeignTableError, Origin, Progress, lost_table
 from tables.transport import FetchConsumer, FetchTransport, RawSchema
 from tables.views import StateTable
 
@@ -215,8 +215,8 @@ class Engines:
         return Engine(service, table, state, changelog)
 
     def _make_agent(self, engine: Engine, topic: str) -> None:
-        async def transitions(stream: faust.Stream[Any]) -> None:
-            async for event in stream.noack().events():
+        async def transitions(stream: faust.StreamT[Any]) -> None:
+            async for event in cast(faust.Stream[Any], stream).noack().events():
                 message = event.message
                 self._feed(engine, message.topic, message.partition, message.value)
 
@@ -461,7 +461,7 @@ class Engines:
 
     # -- closing ------------------------------------------------------------------------------
 
-    async def _on_partitions_revoked(self, _app: Any, _revoked: set[TP], **_: Any) -> None:
+    async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow by now, and heartbeats still run."""
         await self.close()
 

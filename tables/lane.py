@@ -66,7 +66,7 @@ class Lane:
     itself says; only what is recorded may be committed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what the coordinator lends it, each given by name
         self,
         table: StateTable,
         partition: int,
@@ -186,7 +186,7 @@ class Lane:
     async def _guard(self, step: Callable[[], Any]) -> None:
         try:
             await step()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 -- fenced, Kafka away, a bug: the process ends
             if self.is_open:
                 self._fail(f"{step.__name__.strip('_')} {self.table.name}/{self.partition}", exc)
 

@@ -1,5 +1,6 @@
-"""Faust's Kafka transport, changed so that one Faust event is a whole fetch, and what else of the
-consumer's inside the engine needs: pausing, seeking, committing, leaving.
+"""Faust's Kafka transport, changed so that one Faust event is a whole fetch.
+
+Also here: what else of the consumer's inside the engine needs, to pause, seek, commit and leave.
 
 Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_records, _read_offset,
 _buffered_partitions, _to_message, _thread (call_thread, thread_loop, _ensure_consumer); and on
@@ -10,7 +11,7 @@ fetch_committed_offsets). See tests/unit/test_private_names.py.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from aiokafka import TopicPartition
@@ -57,7 +58,7 @@ class FetchConsumer(driver.Consumer):
                 continue
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 break
-            if not (active is None or tp in active or tp in self._buffered_partitions):
+            if tp not in active and tp not in self._buffered_partitions:
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             if tp.topic not in self.fetch_topics:
@@ -151,9 +152,9 @@ def _fetch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage
         first.offset,
         first.timestamp / 1000.0,
         first.timestamp_type,
-        (),
         None,
-        batch,
+        None,
+        cast(Any, batch),
         None,
         0,
         0,
@@ -172,7 +173,7 @@ class FetchTransport(driver.Transport):
     ) -> None:
         """Say which topics are fetch-wise and where reading goes on; before the app starts."""
         attributes = {"fetch_topics": fetch_topics, "positions": staticmethod(positions)}
-        self.Consumer = type("WorkerConsumer", (FetchConsumer,), attributes)  # type: ignore[misc]
+        self.Consumer = type("WorkerConsumer", (FetchConsumer,), attributes)  # type: ignore[misc,assignment]
 
 
 class RawSchema(faust.Schema[Any, Any]):

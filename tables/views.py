@@ -45,8 +45,10 @@ class Listener(Protocol):
     """
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """A record as it is now: at every store step that changed it, and once after recovery
-        unless it is terminal. An index must take being told the same twice."""
+        """A record as it is now: at each store step that changed it, and after recovery.
+
+        Terminal ones are left out after recovery. An index must take being told the same twice.
+        """
 
     def closed(self, partition: int) -> None:
         """The partition is not ours any more: drop what is known of it."""

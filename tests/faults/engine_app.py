@@ -1,12 +1,11 @@
-"""The worker under attack: `python -m faust -A engine_app worker`, told by the environment."""
+"""The worker under attack: `python -m faust -A tests.faults.engine_app worker`, told by the environment."""
 
 import logging
 import os
 from pathlib import Path
 
-from engine_services import services
-
 from tables import Engines, make_app
+from tests.faults.engine_services import services
 
 logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"))
 
@@ -24,7 +23,7 @@ app = make_app(
 )
 engines = Engines(
     app,
-    services(RUN),
+    services(RUN)[: int(os.environ.get("SERVICES", "2"))],
     dead_letter_topic=f"{RUN}-dlq",
     partitions=int(os.environ.get("PARTITIONS", "3")),
 )

@@ -82,7 +82,7 @@ class Counter:
             }
         outcome = None
         if message.get("command"):
-            outcome = Outcome(True, events=tuple(record.header.id))
+            outcome = Outcome(accepted=True, events=(record.header.id,))
         return Decision(new, outputs, rows, outcome)
 
 

@@ -1,0 +1,198 @@
+"""The verifier: reads Kafka and every RocksDB, and decides all inputs anew to know what must be there."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections import Counter as Tally
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import rocksdict
+from confluent_kafka import Consumer, TopicPartition
+
+from models.transition import Header, Input
+from tests.faults.engine_run import PARTITIONS, Run
+from tests.faults.engine_services import Counter
+
+OFFSET_KEY = b"__faust\0offset__"
+CLAIM, PROGRESS = b"\0claim", b"\0progress"
+
+
+class Read(NamedTuple):
+    """A record read back."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Report(NamedTuple):
+    """What a run was like; `faults` must be empty."""
+
+    faults: Tally[str]
+    decided: int
+    outputs: int
+    duplicates: int
+    stores: int
+
+
+def read_all(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> list[Read]:
+    """Everything a topic holds, in order of partition and offset."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex})
+    left = {}
+    for partition in range(partitions):
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+        if high > low:
+            left[partition] = (low, high)
+    consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in left.items()])
+    records = []
+    deadline = time.monotonic() + 60
+    while left:
+        assert time.monotonic() < deadline, f"{topic}: nothing more comes, {left} is left"
+        for message in consumer.consume(5000, 0.2):
+            assert message.error() is None
+            partition, offset = message.partition(), message.offset()
+            records.append(
+                Read(partition, offset, message.key(), message.value(), message.headers() or [])
+            )
+            if partition in left and offset + 1 >= left[partition][1]:
+                del left[partition]
+    consumer.close()
+    return sorted(records)
+
+
+def verify(run: Run) -> Report:
+    """Check a finished run, its workers ended; raises AssertionError that names every fault."""
+    faults: Tally[str] = Tally()
+    decided = outputs = duplicates = stores = 0
+    sent = {topic: dict(keys) for topic, keys in run.sent.items()}
+    for service in run.services:
+        changelog = read_all(run.bootstrap, run.changelog(service))
+        faults.update(_versions_going_back(changelog))
+        final = {r.key: r.value for r in changelog if not r.key.startswith(b"\0")}
+        expected, rows = _replay(service, final, sent, faults)
+        decided += sum(len(events) for events in expected.values())
+        seen, repeated = _check_outputs(run, service, expected, faults)
+        sent[service.outputs] = {
+            key: [orjson.loads(value) for value in values] for key, values in expected.items()
+        }
+        outputs, duplicates = outputs + seen, duplicates + repeated
+        stored_rows = {key: value for key, value in final.items() if b"/" in key}
+        faults["rows differ"] += stored_rows != rows
+        stores += _check_stores(run, service, changelog, faults)
+    faults["dead letters"] += len(read_all(run.bootstrap, run.dead_letter_topic, 1))
+    bad = {name: count for name, count in faults.items() if count}
+    assert not bad, f"{run.name}: {bad}"
+    return Report(faults, decided, outputs, duplicates, stores)
+
+
+def _versions_going_back(changelog: list[Read]) -> Tally[str]:
+    newest: dict[bytes, tuple[int, int]] = {}
+    faults: Tally[str] = Tally()
+    for record in changelog:
+        if record.key.startswith(b"\0") or b"/" in record.key:
+            continue
+        stored = orjson.loads(record.value)
+        stamp = (stored["epoch"], stored["version"])
+        before = newest.get(record.key, (-1, -1))
+        faults["versions going back"] += stamp < before or stamp[1] < before[1]
+        newest[record.key] = stamp
+    return faults
+
+
+def _replay(
+    service: Counter,
+    final: dict[bytes, bytes],
+    sent: dict[str, dict[str, list[dict[str, Any]]]],
+    faults: Tally[str],
+) -> tuple[dict[str, list[bytes]], dict[bytes, bytes]]:
+    """Decide each key's inputs in the order it applied them; give its outputs and all rows."""
+    wanted: defaultdict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
+    for topic in service.inputs:
+        for key, messages in sent[topic].items():
+            wanted[key].update({(topic, str(m["id"])): m for m in messages})
+    faults["unknown keys"] += len(
+        {k for k in final if b"/" not in k} - {k.encode() for k in wanted}
+    )
+    outputs: dict[str, list[bytes]] = {}
+    rows: dict[bytes, bytes] = {}
+    for key, messages in wanted.items():
+        raw = final.get(key.encode())
+        if raw is None:
+            faults["lost keys"] += 1
+            continue
+        stored = orjson.loads(raw)
+        applied = [(topic, id_) for topic, id_ in stored["state"]["applied"]]
+        faults["applied twice"] += len(applied) - len(set(applied))
+        faults["lost inputs"] += len(messages.keys() - set(applied))
+        faults["invented inputs"] += len(set(applied) - messages.keys())
+        faults["gaps in an upstream's sequence"] += stored["state"]["gaps"]
+        faults["quarantined"] += "quarantine" in stored
+        state = service.load(None)
+        outputs[key] = []
+        for topic, id_ in applied:
+            message = messages.get((topic, id_))
+            if message is None:
+                continue
+            header = Header(id_, message.get("producer", ""), message.get("sequence", 0))
+            given = Input(topic, key, header, message, 0)
+            decision = service.decide(state, given, lambda row: rows.get(row.encode()))
+            state = decision.state
+            outputs[key] += [output.value for output in decision.outputs]
+            rows.update({row.encode(): value for row, value in decision.rows.items()})
+        faults["states differ"] += state != stored["state"]
+    return outputs, rows
+
+
+def _check_outputs(
+    run: Run, service: Counter, expected: dict[str, list[bytes]], faults: Tally[str]
+) -> tuple[int, int]:
+    """First occurrences complete, equal and in sequence, duplicates identical; (seen, repeated)."""
+    first: defaultdict[bytes, dict[str, bytes]] = defaultdict(dict)
+    repeated = 0
+    records = read_all(run.bootstrap, service.outputs)
+    for record in records:
+        output = orjson.loads(record.value)
+        seen = first[record.key]
+        if output["id"] in seen:
+            repeated += 1
+            faults["duplicates not identical"] += seen[output["id"]] != record.value
+        else:
+            faults["outputs out of sequence"] += output["sequence"] != len(seen) + 1
+            seen[output["id"]] = record.value
+        faults["trace not carried on"] += [name for name, _ in record.headers] != ["traceparent"]
+    for key, values in expected.items():
+        seen_values = list(first.pop(key.encode(), {}).values())
+        faults["outputs lost"] += max(0, len(values) - len(seen_values))
+        faults["outputs wrong"] += seen_values != values
+    faults["outputs of unknown keys"] += len(first)
+    return len(records), repeated
+
+
+def _check_stores(run: Run, service: Counter, changelog: list[Read], faults: Tally[str]) -> int:
+    """Every RocksDB holds exactly the fold of its changelog up to the offset it says it has."""
+    checked = 0
+    for path in sorted((run.folder / "data").glob(f"*/**/{service.name}-*.db")):
+        if "-lost-" in str(path):
+            continue
+        database = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+        stored = {bytes(key): bytes(value) for key, value in database.items()}
+        database.close()
+        has = int(stored.pop(OFFSET_KEY, b"-1"))
+        partition = _partition_of(path)
+        fold = {r.key: r.value for r in changelog if r.partition == partition and r.offset <= has}
+        faults["stores that differ from their changelog"] += stored != fold
+        checked += 1
+    return checked
+
+
+def _partition_of(path: Path) -> int:
+    found = re.search(r"-(\d+)\.db$", path.name)
+    assert found is not None
+    return int(found[1])

@@ -1,0 +1,134 @@
+"""The engine under attack: whatever is killed, wiped, stopped or moved, nothing is lost or done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.kafka import KafkaBroker
+from sandbox.processes import wait_until
+from tests.faults.engine_run import Run
+from tests.faults.engine_verify import verify
+
+# Inputs, over how many seconds, how many attacks.
+LENGTHS = [
+    pytest.param((4_000, 12.0, 4), id="short"),
+    pytest.param(
+        (60_000, 120.0, 30), id="long", marks=[pytest.mark.soak, pytest.mark.timeout(900)]
+    ),
+]
+
+
+@pytest.fixture
+def run(kafka: KafkaBroker, tmp_path: Path) -> Iterator[Run]:
+    with Run(kafka.bootstrap, tmp_path) as run:
+        yield run
+
+
+def start_workers(run: Run, count: int) -> None:
+    for number in range(count):
+        run.worker(number)
+    for number in range(count):
+        run.wait_ready(number)
+
+
+def finish(run: Run) -> None:
+    run.wait_done()
+    run.stop()
+    report = verify(run)
+    exits = {number: worker.exits for number, worker in run.workers.items()}
+    print(f"{run.name}: {report._replace(faults=+report.faults)} exits {exits}")  # noqa: T201 -- shown with -rP
+    assert report.stores > 0
+
+
+def attacks(run: Run, length: tuple[int, float, int]) -> Iterator[int]:
+    """Start the load and yield once for each attack, spread over it."""
+    inputs, seconds, count = length
+    run.load(inputs, seconds=seconds)
+    for number in range(count):
+        run.wait_sent((number + 0.7) / (count + 0.7))
+        yield number
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("wiped", [False, True], ids=["kept", "wiped"])
+def test_killed_workers(run: Run, length: tuple[int, float, int], wiped: bool) -> None:
+    start_workers(run, 3)
+    for number in attacks(run, length):
+        victim = number % 3
+        run.wipe_and_kill(victim) if wiped else run.kill(victim)
+    finish(run)
+    assert any(-9 in worker.exits for worker in run.workers.values())
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_zombie_wakes_up(run: Run, length: tuple[int, float, int]) -> None:
+    start_workers(run, 2)
+    inputs, seconds, count = length
+    for number in attacks(run, (inputs, seconds, count // 2)):
+        victim, other = number % 2, (number + 1) % 2
+        before = run.ready_count(other)
+        run.workers[victim].suspend()
+        run.wait_ready(other, again_after=before)  # the other has taken over
+        run.workers[victim].resume()
+    finish(run)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_workers_come_and_go(run: Run, length: tuple[int, float, int]) -> None:
+    start_workers(run, 1)
+    inputs, seconds, count = length
+    for _ in attacks(run, (inputs, seconds, count // 2)):
+        for number in (1, 2):
+            before = run.ready_count(number)
+            run.worker(number)
+            run.wait_ready(number, again_after=before)
+        for number in (1, 2):
+            assert run.workers[number].terminate() == 0
+    finish(run)
+    assert all(worker.exits[-1] == 0 for worker in run.workers.values())
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_broker_is_killed(tmp_path: Path, length: tuple[int, float, int]) -> None:
+    with KafkaBroker(tmp_path / "kafka") as broker, Run(broker.bootstrap, tmp_path) as run:
+        start_workers(run, 2)
+        inputs, seconds, count = length
+        for _ in attacks(run, (inputs, seconds, count // 4)):
+            broker.kill()
+            broker.start()
+        finish(run)
+
+
+def test_kafka_wiped_under_kept_tables_is_refused(tmp_path: Path) -> None:
+    with KafkaBroker(tmp_path / "kafka") as broker, Run(broker.bootstrap, tmp_path) as run:
+        start_workers(run, 1)
+        run.load(200, seconds=0.5)
+        run.wait_done()
+        run.stop()
+        port = broker.port
+    with KafkaBroker(tmp_path / "kafka-2", port):
+        run.make_topics()
+        exits = len(run.workers[0].exits)
+        run.worker(0)
+        try:
+            run.workers[0].wait_exits(exits + 1, timeout_s=40)
+        finally:
+            run.stop()
+        assert run.workers[0].exits[exits] == 78
+        assert "remove this worker's data folder" in run.workers[0].log_path.read_text()
+
+
+def test_a_service_added_later_begins_at_the_beginning(run: Run) -> None:
+    first = run.worker(0, SERVICES="1")
+    run.wait_ready(0)
+    run.load(1_000, seconds=1)
+    run.wait_sent(1)
+    wait_until(lambda: run.lag(run.outside_topics) == 0, "counter to be done", timeout_s=40)
+    first.terminate()
+    del run.workers[0]
+    run.worker(0)
+    run.load(500, seconds=1, seed=8)
+    finish(run)
