@@ -1,1 +1,23 @@
 """Who may ask: the JSON API, Stripe's webhook, tokens, and forwarding to the worker that owns an order."""
+
+from aiohttp import web
+
+from web import middleware, openapi
+from web.context import CONTEXT, Context
+from web.forwarding import Forwarder
+from web.ports import WebDeps
+from web.routes import ROUTES
+
+
+def setup(app: web.Application, deps: WebDeps) -> None:
+    """Mount everything on an application that has not started: Faust's own, or a plain one."""
+    context = Context(deps, Forwarder(deps))
+    app[CONTEXT] = context
+    app.middlewares.extend([middleware.traced, middleware.problems])
+    app.on_response_prepare.append(middleware.secured)
+    app.cleanup_ctx.append(context.forwarder.opened)
+    app.on_shutdown.append(context.stop)
+    for route in ROUTES:
+        add = app.router.add_get if route.method == "GET" else app.router.add_post
+        add(route.path, route.handler)
+    app.router.add_get("/openapi.json", openapi.show)

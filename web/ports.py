@@ -9,21 +9,19 @@ from yarl import URL
 from models.commands import Command, WebhookReceived
 from tables.record import StoredRecord
 from web.catalogue import Catalogue
+from web.problems import (
+    KafkaUnavailableError,
+    StripeUnavailableError,
+    UnavailableError,
+)
 from web.tokens import OrderTokens, StaffVerifier
 
+__all__ = [
+    "Bounds", "KafkaUnavailableError", "Sender", "StripeUnavailableError", "Table",
+    "UnavailableError", "WebDeps",
+]  # fmt: skip
+
 BODY_LIMIT_BYTES = 64 * 1024
-
-
-class UnavailableError(Exception):
-    """Something outside can't be reached now; the same request may be sent again. Answered with 503."""
-
-
-class KafkaUnavailableError(UnavailableError):
-    """Kafka did not acknowledge a record within the sender's bound; it may still get it."""
-
-
-class StripeUnavailableError(UnavailableError):
-    """Stripe can't be asked now."""
 
 
 class Sender(Protocol):
@@ -94,6 +92,7 @@ class WebDeps:
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
     secure_cookies: cookies are sent over HTTPS alone.
+    own_url: this worker's canonical URL, so that it never forwards to itself.
     """
 
     catalogue: Catalogue
@@ -113,3 +112,4 @@ class WebDeps:
     allowed_origins: Sequence[str] = ()
     public_url: str | None = None
     secure_cookies: bool = False
+    own_url: URL | None = None

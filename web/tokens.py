@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol
 
 import jwt
 
+from web.problems import UnavailableError
+
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30
 SHORTEST_KEY_BYTES: Final = 32
@@ -94,12 +96,12 @@ class JwksVerifier:
         self._issuer, self._audience = issuer, audience
 
     async def verify(self, token: str) -> Identity:
-        """Raises BadTokenError, also when the provider can't be reached: nobody gets in by that."""
+        """Raises BadTokenError, and UnavailableError when the provider can't be reached."""
         try:
             # Fetches over the network now and then, and blocks while it does.
             key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
         except jwt.PyJWKClientConnectionError:
-            raise BadTokenError("the identity provider's keys can't be fetched now") from None
+            raise UnavailableError("the identity provider's keys can't be fetched") from None
         except (jwt.PyJWKClientError, jwt.InvalidTokenError):
             raise BadTokenError("not signed by a key of the identity provider") from None
         return _staff(

@@ -91,15 +91,15 @@ class Restaurant(Entry):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All restaurants by id. etag: of the whole, a strong HTTP entity tag."""
+    """All restaurants by id."""
 
     restaurants: Mapping[str, Restaurant]
 
     @cached_property
     def etag(self) -> str:
-        """Changes with anything in the catalogue."""
+        """Changes with anything in the catalogue: the value of a strong HTTP entity tag."""
         content = [restaurant.model_dump() for restaurant in self.restaurants.values()]
-        return f'"{hashlib.sha256(orjson.dumps(content)).hexdigest()[:24]}"'
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()[:24]
 
 
 def load_catalogue(folder: Path = FOLDER) -> Catalogue:

@@ -1,0 +1,146 @@
+"""Who may do what: reads tokens from requests, keeps the cookies, refuses foreign pages."""
+
+import re
+import uuid
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from models import ids
+from web.ports import WebDeps
+from web.problems import ProblemError
+from web.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order_token
+
+GUEST_COOKIE: Final = "tiffin_guest"
+ORDER_COOKIE: Final = "tiffin_order_"
+MOST_ORDER_COOKIES: Final = 8
+"""They go along with every request, whose headers servers bound; older orders need their token."""
+
+_YEAR_S: Final = 365 * 24 * 3600
+_GUEST: Final = re.compile(r"guest_[0-7][0-9a-hjkmnp-tv-z]{25}")
+
+
+async def authorize(request: web.Request, deps: WebDeps, order_id: str, *roles: Role) -> Identity:
+    """Say who asks about an order, if that one may: its customer or one of the roles.
+
+    No role but the customer's own order is allowed unless it is named. Raises ProblemError (401, 403)
+    and UnavailableError.
+    """
+    identity = await _identify(request, deps, order_id)
+    if identity.role is Role.CUSTOMER:
+        if Role.CUSTOMER not in roles:
+            raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
+        if identity.order_id != order_id:
+            raise ProblemError("WRONG_ORDER", "An order's token is good for that order alone.")
+    elif identity.role not in roles:
+        raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
+    return identity
+
+
+async def _identify(request: web.Request, deps: WebDeps, order_id: str) -> Identity:
+    header = request.headers.get("Authorization")
+    try:
+        if header is not None:
+            scheme, _, token = header.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise ProblemError("TOKEN_INVALID", "Authorization: Bearer <token> is accepted")
+            if is_order_token(token):
+                return deps.order_tokens.read(token)
+            if deps.staff is None:
+                raise ProblemError("TOKEN_INVALID", "No staff can log in here.")
+            return await deps.staff.verify(token)
+        cookie = request.cookies.get(_cookie_name(order_id))
+        if cookie:
+            return deps.order_tokens.read(cookie)
+    except BadTokenError as error:
+        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
+    for identity in _orders_of(request, deps):
+        raise ProblemError("WRONG_ORDER", f"This browser has no token of it ({identity.role}).")
+    raise ProblemError(
+        "TOKEN_MISSING",
+        "Send the orderToken of create-intent's answer as Authorization: Bearer, or its cookie.",
+    )
+
+
+def _orders_of(request: web.Request, deps: WebDeps) -> list[Identity]:
+    found = []
+    for name, token in request.cookies.items():
+        if name.startswith(ORDER_COOKIE):
+            try:
+                found.append(deps.order_tokens.read(token))
+            except BadTokenError:
+                continue
+    return found
+
+
+def check_origin(request: web.Request, deps: WebDeps) -> None:
+    """Refuse what a foreign page makes a browser post with its cookies. Raises ProblemError (403).
+
+    A request with a token of its own can't be made so, and one without either header is no browser's.
+    """
+    if "Authorization" in request.headers:
+        return
+    origin = request.headers.get("Origin")
+    if origin is None:
+        if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+            raise ProblemError("ORIGIN_REFUSED", "accepted: pages of this origin")
+        return
+    is_ours = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
+    public = deps.public_url and origin == _origin_of(deps.public_url)
+    if not (is_ours or public or origin in deps.allowed_origins):
+        raise ProblemError("ORIGIN_REFUSED", "accepted: pages of this origin, and of those set")
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def guest(request: web.Request) -> str | None:
+    """The guest that the cookie names."""
+    cookie = request.cookies.get(GUEST_COOKIE, "")
+    return cookie if _GUEST.fullmatch(cookie) else None
+
+
+def guest_or_of_key(request: web.Request, key: str) -> str:
+    """The guest; without a cookie one made of the key, so that the same key is the same order again."""
+    return guest(request) or ids.derived("guest", key)
+
+
+def new_guest() -> str:
+    """A guest nobody can guess."""
+    return ids.derived("guest", uuid.uuid4())
+
+
+def keep_guest(request: web.Request, response: web.StreamResponse, deps: WebDeps, who: str) -> None:
+    """Set the guest's cookie unless the browser has it."""
+    if guest(request) is None:
+        _set_cookie(response, deps, GUEST_COOKIE, who, _YEAR_S)
+
+
+def keep_order_token(
+    request: web.Request, response: web.StreamResponse, deps: WebDeps, order_id: str, token: str
+) -> None:
+    """Set an order's cookie, and take the oldest ones of a browser that orders a lot."""
+    name = _cookie_name(order_id)
+    _set_cookie(response, deps, name, token, ORDER_TOKEN_DAYS * 24 * 3600)
+    others = [
+        other for other in request.cookies if other.startswith(ORDER_COOKIE) and other != name
+    ]
+    # Browsers send the oldest first among cookies of one path (RFC 6265 5.4).
+    for other in others[: max(0, len(others) - MOST_ORDER_COOKIES + 1)]:
+        response.del_cookie(other, path="/")
+
+
+def _set_cookie(
+    response: web.StreamResponse, deps: WebDeps, name: str, value: str, max_age_s: int
+) -> None:
+    response.set_cookie(
+        name, value, max_age=max_age_s, path="/", httponly=True, samesite="Lax",
+        secure=deps.secure_cookies,
+    )  # fmt: skip
+
+
+def _cookie_name(order_id: str) -> str:
+    return ORDER_COOKIE + order_id.removeprefix("order_")

@@ -1,0 +1,48 @@
+"""What every handler reaches: the dependencies, the forwarder, and the requests that are under way."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from tables import StoredRecord
+from web.forwarding import Forwarder
+from web.ports import Table, WebDeps
+
+ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
+
+
+@dataclass(slots=True)
+class Context:
+    """One a worker.
+
+    under_way: ids of the commands whose first request has not been answered.
+    stopping: set when the worker stops, so that streams end.
+    """
+
+    deps: WebDeps
+    forwarder: Forwarder
+    under_way: set[str] = field(default_factory=set)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """By service name."""
+        return self.deps.tables
+
+    def record(self, service: str, order_id: str) -> StoredRecord | None:
+        """An order's record of one service; None also for a service that this application lacks.
+
+        Raises NotOwnerError, NotReadyError.
+        """
+        table = self.tables.get(service)
+        return table.get(order_id) if table else None
+
+    async def stop(self, _app: web.Application) -> None:
+        """End the streams: a worker that stops waits for what is being answered."""
+        self.stopping.set()
+
+
+CONTEXT: Final = web.AppKey("context", Context)

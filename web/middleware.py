@@ -1,0 +1,100 @@
+"""What every request goes through: trace and access log, foreign pages refused, errors as problems."""
+
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from tables import NotOwnerError, NotReadyError
+from web import tracing
+from web.auth import check_origin
+from web.context import CONTEXT
+from web.problems import CODES, ProblemError, UnavailableError, of_http_exception
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+"""Defaults: a page sets its own policy, a menu its own caching."""
+
+log = logging.getLogger("tiffin.web")
+access_log = logging.getLogger("tiffin.web.access")
+
+
+@web.middleware
+async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its span; log it without its query, which may hold a token."""
+    traceparent = tracing.continued(request.headers.get(tracing.HEADER))
+    started = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(traceparent=traceparent):
+        response = await handler(request)
+        if not response.prepared:
+            response.headers[tracing.HEADER] = traceparent
+        access_log.log(
+            logging.DEBUG if request.path in QUIET_PATHS else logging.INFO,
+            "request",
+            extra={
+                "method": request.method,
+                "path": request.path,
+                "status": response.status,
+                "durationMs": round((time.perf_counter() - started) * 1000, 1),
+            },
+        )
+    return response
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into RFC 9457's form; details of our own errors stay in the log."""
+    try:
+        if request.method == "POST" and request.path.startswith("/api/"):
+            check_origin(request, request.app[CONTEXT].deps)
+        return await handler(request)
+    except ProblemError as error:
+        problem = error
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        problem = of_http_exception(error)
+    except UnavailableError as error:
+        log.warning("unavailable", extra={"code": error.code, "reason": type(error).__name__})
+        code = error.code if error.code in CODES else UnavailableError.code
+        problem = ProblemError(code, "Nothing is lost: send the same again, with the same key.")
+    except NotOwnerError:
+        problem = ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
+    except NotReadyError:
+        problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
+    except Exception as error:  # noqa: BLE001 - the last line of defence; it answers 500 and logs
+        # Where it happened, not what it says: messages may hold what the customer sent.
+        log.error(  # noqa: TRY400 - see above
+            "request failed",
+            extra={
+                "error": type(error).__name__,
+                "stack": "".join(traceback.format_tb(error.__traceback__)),
+            },
+        )
+        problem = ProblemError("INTERNAL")
+    return problem.response(request.path)
+
+
+async def secured(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the security headers, as a signal, so that streams and foreign routes have them too."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    context = request.config_dict.get(CONTEXT)
+    if context is not None and context.deps.secure_cookies:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    response.headers["Server"] = "tiffin"

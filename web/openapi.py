@@ -1,0 +1,118 @@
+"""OpenAPI 3.1 of the API, made of the table of routes."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from pydantic.json_schema import models_json_schema
+
+from web.auth import GUEST_COOKIE
+from web.consistency import HEADER as CONSISTENCY
+from web.problems import CODES, CONTENT_TYPE
+from web.routes import CUSTOMER, ROUTES, Route
+from web.shapes import Accepted
+
+_REF: Final = "#/components/schemas/{model}"
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"enum": sorted(CODES)},
+        "instance": {"type": "string"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def description(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
+    """The whole document."""
+    routes = tuple(routes)
+    taken = [(route.body, "validation") for route in routes if route.body]
+    given = [(route.answer, "serialization") for route in routes if route.answer]
+    models: list[Any] = [*taken, *given, (Accepted, "serialization")]
+    names, definitions = models_json_schema(models, ref_template=_REF)
+    refs = {model: schema for (model, _), schema in names.items()}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, refs)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tiffin", "version": "1", "summary": "Orders and their payments"},
+        "paths": paths,
+        "components": {
+            "schemas": {**definitions.get("$defs", {}), "Problem": PROBLEM},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "guest": {"type": "apiKey", "in": "cookie", "name": GUEST_COOKIE},
+            },
+        },
+    }
+
+
+async def show(_: web.Request) -> web.Response:
+    """The document as JSON."""
+    return web.Response(body=orjson.dumps(description()), content_type="application/json")
+
+
+def _operation(route: Route, refs: Mapping[Any, Any]) -> dict[str, Any]:
+    name = route.handler.__name__
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": (route.handler.__doc__ or name).strip().splitlines()[0],
+        "parameters": _parameters(route),
+        "responses": {
+            str(route.status): _answer(refs[route.answer] if route.answer else None),
+            "default": {
+                "description": "A problem",
+                "content": {CONTENT_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+            },
+        },
+    }
+    if route.is_write:
+        operation["responses"]["202"] = _answer(refs[Accepted], "Under way")
+    if route.body:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": refs[route.body]}},
+        }
+    if route.access not in {"public", "stripe"}:
+        operation["security"] = [{"bearer": []}]
+        operation["description"] = f"For: {route.access}."
+    return operation
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    if route.is_write:
+        key = {"type": "string", "minLength": 16, "maxLength": 200}
+        parameters.append(
+            {"name": "Idempotency-Key", "in": "header", "required": True, "schema": key}
+        )
+    if route.method == "GET" and route.access == CUSTOMER:
+        parameters.append(
+            {"name": CONSISTENCY, "in": "header", "required": False, "schema": {"type": "string"}}
+        )
+    return parameters
+
+
+def _answer(schema: Any, text: str = "Done") -> dict[str, Any]:
+    if schema is None:
+        return {"description": text}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}

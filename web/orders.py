@@ -1,0 +1,177 @@
+"""Orders over HTTP: the joined view, the timeline, the stream of changes, and the cancel."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from models.commands import CancelOrder, CommandType
+from models.order_state import OrderRecord
+from models.payment_state import PaymentRecord
+from tables import NotOwnerError, NotReadyError, StoredRecord
+from web import auth, consistency
+from web.bodies import read_json
+from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.params import idempotency_key, order_id_of
+from web.problems import ProblemError
+from web.shapes import CancelOrderBody, OrderCancelled
+from web.tokens import Identity, Role
+from web.views import PLACED, OrderView, order_view, timeline_view
+from web.writes import (
+    LateError,
+    Write,
+    accepted_later,
+    at_owner,
+    check_order_is_known,
+    first_of_its_key,
+    json_response,
+    settle,
+    with_token,
+)
+
+PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
+"""Services whose records the order's view joins."""
+
+PING_S: Final = 15
+"""A stream says that it lives; well within the forwarder's bound between two chunks."""
+
+
+async def show_order(request: web.Request) -> web.StreamResponse:
+    """The order joined with its payment and delivery."""
+    context, order_id, _, forwarded = await _reader(request, *PARTS)
+    return forwarded or json_response(_joined(context, order_id))
+
+
+async def show_timeline(request: web.Request) -> web.StreamResponse:
+    """All that happened to the order."""
+    context, order_id, identity, forwarded = await _reader(request, TIMELINE)
+    if forwarded is not None:
+        return forwarded
+    check_order_is_known(context, order_id)
+    rows = context.tables[TIMELINE].rows(f"{order_id}/")
+    return json_response(timeline_view(order_id, rows, names_people=identity.role is Role.OPERATOR))
+
+
+async def stream_order(request: web.Request) -> web.StreamResponse:
+    """The order's view, now and whenever it changes, as server-sent events."""
+    context, order_id, _, forwarded = await _reader(request, *PARTS)
+    if forwarded is not None:
+        return forwarded
+    view = _joined(context, order_id)
+    response = EventSourceResponse(headers={"Cache-Control": "no-store"}, ping_interval=PING_S)
+    await response.prepare(request)
+    # A client that left, a partition that moved, a worker that stops: the browser connects anew.
+    with suppress(ConnectionError, NotOwnerError, NotReadyError):
+        async with response:
+            while not context.stopping.is_set():
+                await response.send(
+                    orjson.dumps(
+                        view.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    ).decode(),
+                    id=".".join(f"{part}-{version}" for part, version in view.versions.items()),
+                    event="order",
+                )
+                await _change(context, order_id, view.versions)
+                view = _joined(context, order_id)
+    return response
+
+
+async def cancel_order(request: web.Request) -> web.StreamResponse:
+    """Cancel the order; a payment is cancelled or refunded in its turn."""
+    context = request.app[CONTEXT]
+    order_id = order_id_of(request)
+    key = idempotency_key(request)
+    body = await read_json(
+        request, CancelOrderBody, context.deps.body_limit_bytes, may_be_empty=True
+    )
+    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
+    forwarded = await at_owner(context, request, order_id)
+    if forwarded is not None:
+        return forwarded
+    check_order_is_known(context, order_id)
+    write = Write(
+        order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
+        data=CancelOrder(reason=body.reason), action="cancel-order", key=key, body=body,
+        identity=identity,
+    )  # fmt: skip
+    with first_of_its_key(context, write):
+        try:
+            settled = await settle(context, write)
+        except LateError:
+            return accepted_later(order_id)
+    state: OrderRecord = settled.record.state
+    token = consistency.token_of(order_id, ORDERS, settled.record, settled.outcome)
+    answer = OrderCancelled(
+        order_id=order_id,
+        status=state.order.status if state.order else PLACED,
+        refund=state.work.refund_initiated,
+        consistency_token=token.text(),
+    )
+    return with_token(json_response(answer), token)
+
+
+async def _reader(
+    request: web.Request, *parts: str
+) -> tuple[Context, str, Identity, web.StreamResponse | None]:
+    """What every view begins with: who asks, the owner's answer if it is not us, and the token's wait."""
+    context, order_id = request.app[CONTEXT], order_id_of(request)
+    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
+    token = consistency.token_of_request(request, order_id)
+    forwarded = await at_owner(context, request, order_id)
+    if forwarded is None:
+        await consistency.hold(context, order_id, token, parts)
+    return context, order_id, identity, forwarded
+
+
+def _joined(context: Context, order_id: str) -> OrderView:
+    """The parts as they are now. Raises ProblemError (404), NotOwnerError, NotReadyError."""
+    records = {part: context.record(part, order_id) for part in PARTS}
+    found = {part: record for part, record in records.items() if record}
+    order = found.get(ORDERS)
+    view = None
+    if order is not None and isinstance(order.state, OrderRecord):
+        payment = found[PAYMENTS].state if PAYMENTS in found else None
+        view = order_view(
+            order_id,
+            order.state,
+            payment if isinstance(payment, PaymentRecord) else None,
+            _delivery(found.get(DELIVERIES)),
+            versions={part: record.version for part, record in found.items()},
+            is_held=any(record.quarantine for record in found.values()),
+        )
+    if view is None:
+        raise ProblemError("ORDER_UNKNOWN", "If it was placed a moment ago, try again.")
+    return view
+
+
+def _delivery(record: StoredRecord | None) -> dict[str, Any] | None:
+    """The delivery, as its own model shows itself."""
+    delivery = getattr(record.state, "delivery", None) if record else None
+    return delivery.model_dump(mode="json", by_alias=True) if delivery else None
+
+
+async def _change(context: Context, order_id: str, versions: dict[str, int]) -> None:
+    """Wait until a part changes or this worker stops. Raises NotOwnerError, NotReadyError."""
+
+    def newer(part: str) -> Callable[[StoredRecord | None], bool]:
+        return lambda record: (record.version if record else 0) > versions.get(part, 0)
+
+    waits = [
+        asyncio.ensure_future(context.tables[part].wait(order_id, newer(part), PING_S * 4))
+        for part in PARTS
+        if part in context.tables
+    ]
+    stop = asyncio.ensure_future(context.stopping.wait())
+    try:
+        done, _ = await asyncio.wait([*waits, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            with suppress(TimeoutError):  # nothing new: the same view again does no harm
+                task.result()
+    finally:
+        for task in [*waits, stop]:
+            task.cancel()
+        await asyncio.gather(*waits, stop, return_exceptions=True)

@@ -1,0 +1,41 @@
+"""What requests carry beside their bodies: ids in the path, keys in headers."""
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from models import ids
+from web.problems import ProblemError
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{16,200}")
+
+
+def order_id_of(request: web.Request) -> str:
+    """The order that the path names. Raises ProblemError (404) for what can't be an order's id."""
+    order_id = request.match_info["order_id"]
+    if not ids.is_order_id(order_id):
+        raise ProblemError(
+            "ORDER_UNKNOWN", errors=[("orderId", "accepted: an id of ours, order_...")]
+        )
+    return order_id
+
+
+def idempotency_key(request: web.Request) -> str:
+    """The Idempotency-Key header, quoted (as its RFC draft wants) or not. Raises ProblemError (400)."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if not key:
+        raise ProblemError(
+            "IDEMPOTENCY_KEY_MISSING",
+            "Send a new random key for each thing to be done, and the same one when repeating it.",
+            errors=[("Idempotency-Key", "is required; accepted: 16 to 200 visible characters")],
+        )
+    if len(key) > 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not _KEY.fullmatch(key):
+        raise ProblemError(
+            "IDEMPOTENCY_KEY_INVALID",
+            "A UUID is a good key.",
+            errors=[("Idempotency-Key", "accepted: 16 to 200 visible ASCII characters")],
+        )
+    return key

@@ -1,0 +1,61 @@
+"""Every route, as data: what it takes, what it answers, who may ask. The API's description is made of it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from web import health, menu, orders, payments, shapes, views, webhooks
+from web.bodies import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. access: "public", "stripe", or the roles. is_write: needs an Idempotency-Key."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    answer: type[BaseModel] | None = None
+    status: int = 200
+    body: type[Body] | None = None
+    access: str = "public"
+    is_write: bool = False
+
+
+CUSTOMER, OPERATOR = "customer or operator", "operator"
+
+ROUTES: Final = (
+    Route(method="GET", path="/api/restaurants", handler=menu.list_restaurants,
+          answer=menu.RestaurantList),
+    Route(method="GET", path="/api/restaurants/{restaurant_id}/menu", handler=menu.show_menu,
+          answer=menu.Menu),
+    Route(method="POST", path="/api/payments/create-intent", handler=payments.create_intent,
+          body=shapes.CreateIntent, answer=shapes.Intent, status=201, is_write=True),
+    Route(method="POST", path="/api/payments/confirm", handler=payments.confirm,
+          body=shapes.Confirm, answer=shapes.Confirmation, access="customer", is_write=True),
+    Route(method="POST", path="/api/payments/cancel", handler=payments.cancel_payment,
+          body=shapes.CancelPaymentBody, answer=shapes.PaymentCancelled, access=CUSTOMER,
+          is_write=True),
+    Route(method="GET", path="/api/payments/{order_id}", handler=payments.show_payment,
+          answer=views.PaymentView, access=CUSTOMER),
+    Route(method="POST", path="/api/payments/{order_id}/refunds", handler=payments.refund,
+          body=shapes.RefundBody, answer=shapes.RefundAnswer, status=201, access=OPERATOR,
+          is_write=True),
+    Route(method="GET", path="/api/orders/{order_id}", handler=orders.show_order,
+          answer=views.OrderView, access=CUSTOMER),
+    Route(method="GET", path="/api/orders/{order_id}/timeline", handler=orders.show_timeline,
+          answer=views.TimelineView, access=CUSTOMER),
+    Route(method="GET", path="/api/orders/{order_id}/stream", handler=orders.stream_order,
+          access=CUSTOMER),
+    Route(method="POST", path="/api/orders/{order_id}/cancel", handler=orders.cancel_order,
+          body=shapes.CancelOrderBody, answer=shapes.OrderCancelled, access=CUSTOMER,
+          is_write=True),
+    Route(method="POST", path="/webhooks/stripe", handler=webhooks.stripe_webhook,
+          answer=webhooks.Received, access="stripe"),
+    Route(method="GET", path="/livez", handler=health.livez, answer=health.Alive),
+    Route(method="GET", path="/readyz", handler=health.readyz, answer=health.Readiness),
+    Route(method="GET", path="/metrics", handler=health.metrics),
+)  # fmt: skip

@@ -1,0 +1,173 @@
+"""A POST as a command: sent once for an Idempotency-Key, answered from the outcome that is stored.
+
+It runs at the worker that owns the order. The outcome, with the hash of the body, stays in the order's
+record for 24 hours, so a repetition is recognised wherever the partition is by then.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+from models import ids
+from models.commands import Command, CommandType
+from models.messages import Message, to_rfc3339
+from models.transition import Outcome
+from tables import StoredRecord
+from web import consistency
+from web.bodies import Body, body_hash
+from web.context import ORDERS, Context
+from web.problems import ProblemError, refused
+from web.shapes import Accepted
+from web.tokens import Identity
+
+LATER_S = 2
+"""When to ask again after a 202."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One write that a request asks for.
+
+    service: whose table holds the outcome. action, key: with the order they make the command's id.
+    """
+
+    order_id: str
+    service: str
+    command_type: CommandType
+    data: Message
+    action: str
+    key: str
+    body: Body
+    identity: Identity
+
+    @property
+    def command_id(self) -> str:
+        """The same for the same order, action and key."""
+        return ids.command_id(self.order_id, self.action, self.key)
+
+    def command(self) -> Command:
+        """The command to send."""
+        return Command(
+            order_id=self.order_id,
+            command_id=self.command_id,
+            command_type=self.command_type,
+            issued_at=to_rfc3339(time.time_ns() // 1_000_000),
+            issued_by=self.identity.issued_by,
+            body_hash=body_hash(self.body),
+            data=self.data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A write whose outcome is stored; record: of its service, as it stood then."""
+
+    outcome: Outcome
+    record: StoredRecord
+
+
+class LateError(Exception):
+    """The bound passed first; what was asked for is in Kafka and will be done. Answered with 202."""
+
+
+@contextmanager
+def first_of_its_key(context: Context, write: Write) -> Iterator[None]:
+    """Let one request of a key in at a time. Raises ProblemError (409) for the others."""
+    if write.command_id in context.under_way:
+        raise ProblemError("IDEMPOTENCY_KEY_IN_USE", "Repeat it a little later.", retry_after_s=1)
+    context.under_way.add(write.command_id)
+    try:
+        yield
+    finally:
+        context.under_way.discard(write.command_id)
+
+
+async def settle(context: Context, write: Write) -> Settled:
+    """Send the command, unless its outcome is known, and wait for the outcome.
+
+    Raises ProblemError (422, 503, and what the code of a refusal means), LateError,
+    KafkaUnavailableError, NotOwnerError and NotReadyError.
+    """
+    table = context.tables[write.service]
+    record = table.get(write.order_id)
+    if not _is_decided(record, write.command_id):
+        await context.deps.sender.send(write.command())
+        record = await wait(
+            context,
+            write.service,
+            write.order_id,
+            lambda record: _is_decided(record, write.command_id),
+            context.deps.bounds.command_s,
+        )
+    stored = record.outcomes.get(write.command_id) if record else None
+    if record is None or stored is None:
+        raise ProblemError(
+            "ORDER_QUARANTINED", "It will go on when it is released.", retry_after_s=60
+        )
+    if stored.body_hash != body_hash(write.body):
+        raise ProblemError("IDEMPOTENCY_KEY_REUSED", "Take a new key for another request.")
+    if not stored.outcome.accepted:
+        raise refused(stored.outcome.code, stored.outcome.detail)
+    return Settled(stored.outcome, record)
+
+
+def _is_decided(record: StoredRecord | None, command_id: str) -> bool:
+    """The outcome is there, or never will be."""
+    return record is not None and (command_id in record.outcomes or record.quarantine is not None)
+
+
+async def wait(
+    context: Context,
+    service: str,
+    order_id: str,
+    predicate: Callable[[StoredRecord | None], bool],
+    timeout_s: float,
+) -> StoredRecord | None:
+    """Wait for an order's record of a service. Raises LateError, NotOwnerError, NotReadyError."""
+    try:
+        return await context.tables[service].wait(order_id, predicate, timeout_s)
+    except TimeoutError:
+        raise LateError from None
+
+
+def json_response(answer: BaseModel, status: int = 200, **headers: str) -> web.Response:
+    """An answer; fields that are not there are left out."""
+    shown = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return web.Response(
+        status=status, body=orjson.dumps(shown), content_type="application/json", headers=headers
+    )
+
+
+def with_token(response: web.Response, token: consistency.Token) -> web.Response:
+    """Let the answer of a write carry its consistency token."""
+    response.headers[consistency.HEADER] = token.text()
+    return response
+
+
+def accepted_later(
+    order_id: str, *, payment_id: str | None = None, order_token: str | None = None
+) -> web.Response:
+    """202: it is durable and under way; where to look, and the same key may be sent again."""
+    return json_response(
+        Accepted(order_id=order_id, payment_id=payment_id, order_token=order_token),
+        202,
+        **{"Location": f"/api/orders/{order_id}", "Retry-After": str(LATER_S)},
+    )
+
+
+def check_order_is_known(context: Context, order_id: str) -> None:
+    """Refuse a write to an order that is not there (yet). Raises ProblemError (404)."""
+    if context.record(ORDERS, order_id) is None:
+        raise ProblemError("ORDER_UNKNOWN", "If it was placed a moment ago, try again.")
+
+
+async def at_owner(
+    context: Context, request: web.Request, order_id: str
+) -> web.StreamResponse | None:
+    """The owner's answer, if the order is another worker's."""
+    return await context.forwarder.forwarded(request, order_id, context.tables[ORDERS])
