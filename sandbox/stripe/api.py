@@ -107,7 +107,13 @@ class Api:
             return _json(error.status, orjson.dumps(error.body), exchange.headers())
         if exchange.fault is not None:
             await _wait(exchange.fault)
-        status, body = self._execute(exchange, route, call)
+        try:
+            status, body = self._execute(exchange, route, call)
+        except Exception:
+            # A mistake of the stand-in: let the next try with this key see it too.
+            if exchange.idempotency_key is not None:
+                self.keys.release(exchange.idempotency_key)
+            raise
         headers = exchange.headers()
         if status >= 500:
             # The stored 500 would only be replayed.

@@ -10,12 +10,29 @@ from typing import Any
 from . import cards
 from .cards import Behaviour
 from .errors import StripeError, invalid
-from .objects import billing_details
-from .params import EXPAND, Params, Parser, anything, choice, fields, metadata, text
+from .objects import NO_ADDRESS, billing_details
+from .params import (
+    EXPAND,
+    Params,
+    Parser,
+    anything,
+    choice,
+    fields,
+    metadata,
+    text,
+    unsettable_text,
+)
 from .state import Resource, State, new_id, now
 
 TOKEN_LIFETIME_S = 12 * 3600
 
+BILLING_DETAILS = fields(
+    address=fields(**dict.fromkeys(NO_ADDRESS, unsettable_text)),
+    email=unsettable_text,
+    name=unsettable_text,
+    phone=unsettable_text,
+    tax_id=unsettable_text,
+)
 METHOD_FIELDS: dict[str, Parser] = {
     "type": choice("card", "us_bank_account"),
     "card": fields(
@@ -24,7 +41,7 @@ METHOD_FIELDS: dict[str, Parser] = {
     "us_bank_account": fields(
         account_holder_type=text, account_number=text, account_type=text, routing_number=text
     ),
-    "billing_details": anything,
+    "billing_details": BILLING_DETAILS,
     "allow_redisplay": choice("always", "limited", "unspecified"),
     "metadata": metadata,
 }

@@ -61,6 +61,7 @@
         && /^\d{2}(\d{2})?$/.test(card.exp_year) && /^\d{3,4}$/.test(card.cvc);
     }
     changed() {
+      this.submitted = false;
       this.show("");
       const empty = Object.values(this.fields).every(({ input }) => !input.value);
       this.fire("change", { elementType: "payment", complete: this.complete(), empty,
@@ -109,7 +110,9 @@
     async fetchUpdates() { return {}; }
     async submit() {
       if (!this.element) throw new Error("elements.submit(): create and mount an element first");
-      return this.element.check();
+      const result = this.element.check();
+      this.element.submitted = !result.error;
+      return result;
     }
   }
 
@@ -136,6 +139,13 @@
     elements(options) { return new Elements(options); }
 
     async createConfirmationToken({ elements, params = {} }) {
+      if (!elements.element.submitted) {
+        throw new Error("elements.submit() must be called before stripe.createConfirmationToken()");
+      }
+      return this.token(elements, params);
+    }
+
+    async token(elements, params) {
       const checked = elements.element.check();
       if (checked.error) return checked;
       const { body, error } = await this.call("POST", "/v1/confirmation_tokens", {
@@ -162,7 +172,7 @@
       const params = { client_secret: secret, return_url: confirmParams.return_url, use_stripe_sdk: true };
       if (confirmParams.confirmation_token) params.confirmation_token = confirmParams.confirmation_token;
       else {
-        const token = await this.createConfirmationToken({ elements, params: confirmParams });
+        const token = await this.token(elements, confirmParams);
         if (token.error) return token;
         params.confirmation_token = token.confirmationToken.id;
       }
