@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX: Final = "TIFFIN_"
-ENV_FILE: Final = ".env"
+ENV_FILES: Final = (".sandbox/env", ".env")
+"""The later one wins; the first is there while `make demo` runs, so that `faust -A app` finds it."""
 STRIPE_API: Final = "https://api.stripe.com"
 LIVE_KEYS: Final = ("sk_live_", "rk_live_")
 SECRET_KEYS: Final = ("sk_test_", "rk_test_", *LIVE_KEYS)
@@ -43,7 +44,11 @@ class Settings(BaseSettings):
     """Everything that can be set. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=ENV_FILES,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     sandbox: bool = Field(
@@ -164,6 +169,10 @@ class Settings(BaseSettings):
     platform_jwks_url: str | None = Field(
         default=None, description="Where the keys of staff and operator tokens are published"
     )
+    platform_issuer: str = Field(
+        default="", description="`iss` of those tokens; needed with TIFFIN_PLATFORM_JWKS_URL"
+    )
+    platform_audience: str = Field(default="tiffin", description="`aud` of those tokens")
     dev_login: bool = Field(
         default=False, description="Hand out staff and operator tokens to anybody; sandbox only"
     )
@@ -263,13 +272,17 @@ class Settings(BaseSettings):
         for name, is_published in published.items():
             if is_published:
                 yield _named(name, f"must be set (its default works only with {PREFIX}SANDBOX=1)")
+        if self.platform_jwks_url and not self.platform_issuer:
+            yield _named("platform_issuer", "must be set where TIFFIN_PLATFORM_JWKS_URL is")
         if self.dev_login:
             yield _named("dev_login", f"works only with {PREFIX}SANDBOX=1")
 
 
 def load_settings() -> Settings:
     """Read the environment and .env. Raises SettingsError, whose message a person can act on."""
-    problems = _misspelt({*os.environ, *dotenv_values(ENV_FILE)})
+    problems = _misspelt(
+        {*os.environ, *(name for file in ENV_FILES for name in dotenv_values(file))}
+    )
     try:
         settings = Settings()
     except ValidationError as error:

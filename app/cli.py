@@ -1,0 +1,173 @@
+"""Commands of ours beside Faust's: `faust -A app order | payment | orders | topics`.
+
+They read through a worker's HTTP: RocksDB has one owner, and that is the worker.
+"""
+
+import asyncio
+import json
+from typing import Any, Final
+
+import aiohttp
+import faust
+from faust.cli import argument, option
+from rich.console import Console
+from rich.table import Table
+
+from app import topics
+from app.settings import Settings
+from models.graphs import OrderStatus
+from models.money import decimal_text
+from web.tokens import DevelopmentStaff, OrderTokens, Role
+
+TIMEOUT_S: Final = 15.0
+FAILED: Final = 1
+
+_json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_url_option = option(
+    "--url", default=None, help="Base URL of a worker; by default the one that the settings name."
+)
+_token_option = option(
+    "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
+)
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the commands to the app's command line."""
+
+    @app.command(argument("order_id"), _json_option, _url_option, _token_option)
+    async def order(self: Any, order_id: str, as_json: bool, url: str, token: str) -> None:
+        """Show an order, its payment and its delivery."""
+        found = await _read(settings, url, token, f"/api/orders/{order_id}", order_id)
+        _show(found, f"Order {order_id}", as_json=as_json)
+
+    @app.command(argument("order_id"), _json_option, _url_option, _token_option)
+    async def payment(self: Any, order_id: str, as_json: bool, url: str, token: str) -> None:
+        """Show the payment of an order: attempts, refunds, disputes, net."""
+        found = await _read(settings, url, token, f"/api/payments/{order_id}", order_id)
+        _show(found, f"Payment of {order_id}", as_json=as_json)
+
+    @app.command(
+        option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
+        option("--limit", default=50, help="At most so many, the latest first."),
+        _json_option, _url_option, _token_option,
+    )  # fmt: skip
+    async def orders(
+        self: Any,
+        state: str,
+        limit: int,
+        as_json: bool,
+        url: str,
+        token: str,
+    ) -> None:
+        """List orders, of one state or of all, from every worker."""
+        query = f"?limit={limit}" + (f"&state={state}" if state else "")
+        found = await _read(settings, url, token, f"/api/ops/orders{query}", None)
+        if as_json:
+            print(json.dumps(found, indent=2))  # noqa: T201 -- a command's output
+        else:
+            _show_orders(found)
+
+    @app.command(
+        option(
+            "--check", "check_only", is_flag=True, help="Change nothing; fail if something differs."
+        )
+    )
+    async def topics_(self: Any, check_only: bool) -> None:
+        """Make Kafka's topics as the registry says, and list them."""
+        try:
+            reports = await asyncio.to_thread(topics.sync, settings, check_only=check_only)
+        except topics.TopicsError as error:
+            raise _failed(str(error)) from None
+        table = Table(box=None, pad_edge=False)
+        for column in ("topic", "partitions", "kept", "written by", "read by", ""):
+            table.add_column(column)
+        for report in reports:
+            topic = report.topic
+            days = (
+                "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
+            )
+            table.add_row(
+                topic.name, str(report.partitions), days, ", ".join(topic.written_by),
+                ", ".join(topic.read_by), report.done,
+            )  # fmt: skip
+        Console(width=140).print(table)
+
+    topics_.__name__ = "topics"
+
+
+def _failed(message: str) -> SystemExit:
+    Console(stderr=True).print(message, style="red", soft_wrap=True, highlight=False)
+    return SystemExit(FAILED)
+
+
+def _token(settings: Settings, given: str | None, order_id: str | None) -> str:
+    """An operator's token, or one for this very order, which whoever has the signing key can make."""
+    if given:
+        return given
+    key = settings.order_token_key.get_secret_value()
+    if settings.sandbox:
+        return DevelopmentStaff(key, sandbox=True).issue(Role.OPERATOR, "cli")
+    if order_id is None:
+        raise _failed("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
+    return OrderTokens(key).issue("cli", order_id)
+
+
+async def _read(
+    settings: Settings, url: str | None, token: str | None, path: str, order_id: str | None
+) -> Any:
+    base = (url or settings.canonical_url).rstrip("/")
+    headers = {"Authorization": f"Bearer {_token(settings, token, order_id)}"}
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.get(base + path) as response,
+        ):
+            answer = await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise _failed(
+            f"No worker answers at {base} ({type(error).__name__}). Start one with "
+            "`faust -A app worker`, or name one with --url."
+        ) from None
+    if response.status != 200:
+        raise _failed(f"{answer.get('title', response.status)}: {answer.get('detail', '')}")
+    return answer
+
+
+def _show(found: dict[str, Any], title: str, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, indent=2))  # noqa: T201 -- a command's output
+        return
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _lines(found):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _lines(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Flatten JSON into dotted names and texts; empty things are left out."""
+    if isinstance(value, dict):
+        inner = [(f"{name}.{key}" if name else key, item) for key, item in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{name}[{at}]", item) for at, item in enumerate(value)]
+    else:
+        return [] if value is None else [(name, str(value))]
+    return [line for key, item in inner for line in _lines(item, key)]
+
+
+def _show_orders(found: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("order", "state", "amount", "since", "restaurant"):
+        table.add_column(column, no_wrap=True)
+    for order in found["orders"]:
+        amount = f"{decimal_text(order['amount'], order['currency'])} {order['currency']}"
+        table.add_row(
+            order["orderId"], order["status"], amount, order["since"], order["restaurantId"]
+        )
+    console = Console(width=140)
+    console.print(table)
+    console.print(f"{len(found['orders'])} of {found['total']} orders", style="dim")
+    if found["incomplete"]:
+        console.print(f"Incomplete: partitions {found['incomplete']} did not answer.", style="red")

@@ -1,0 +1,176 @@
+"""The whole wiring on one screen: settings in, a Faust app with engines, effects and web out."""
+
+import functools
+import sys
+from collections.abc import Sequence
+from typing import Final, cast
+
+import faust
+import uvloop
+from faust.web.base import BlueprintManager
+from faust.web.drivers.aiohttp import Web as AiohttpWeb
+from yarl import URL
+
+import web
+from agents import OrdersService, PaymentsService, TimelineService
+from app import cli
+from app.commands import CommandSender
+from app.effects import EffectsService
+from app.logs import configure_logs
+from app.metrics import Metrics
+from app.reconciler import Reconciler
+from app.settings import Settings, SettingsError, load_settings
+from app.stripe_gateway import StripeGateway
+from app.stripe_webhooks import verify_webhook, webhook_received
+from models.order import Deadlines
+from models.topics import DEAD_LETTERS
+from models.transition import Service
+from tables import Engines, make_app
+from web.catalogue import FOLDER, CatalogueError, load_catalogue
+from web.ports import Bounds, WebDeps
+from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
+
+BODY_SLACK_BYTES: Final = 1024
+"""Above the body limit, so that our own message is given and not aiohttp's."""
+
+
+@functools.cache
+def worker_app() -> faust.App:
+    """Make the app of `faust -A app`; wrong settings or a wrong catalogue end the process, named."""
+    try:
+        return create_app(load_settings())
+    except (SettingsError, CatalogueError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- before there are logs
+        sys.exit(SettingsError.exit_status)
+
+
+def create_app(settings: Settings) -> faust.App:
+    """Wire one worker. Raises CatalogueError."""
+    uvloop.install()
+    app = make_app(
+        settings.app_id,
+        broker=";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
+        datadir=settings.data_dir,
+        partitions=settings.partitions,
+        replication=settings.replication_factor,
+        session_timeout_s=settings.session_timeout_s,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        rebalance_timeout_s=settings.rebalance_timeout_s,
+        instance_id=settings.group_instance_id,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        canonical_url=settings.canonical_url,
+        web_application_options={"client_max_size": settings.body_limit_bytes + BODY_SLACK_BYTES},
+    )
+    deadlines = Deadlines(
+        payment_ms=int(settings.payment_deadline_s * 1000),
+        kitchen_ms=int(settings.kitchen_deadline_s * 1000),
+    )
+    services: list[Service] = [PaymentsService(), OrdersService(deadlines), TimelineService()]
+    engines = Engines(app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions)
+    gateway = StripeGateway(
+        settings.stripe_secret_key.get_secret_value(),
+        base_url=settings.stripe_api_url,
+        write_timeout_s=settings.stripe_write_timeout_s,
+        read_timeout_s=settings.stripe_read_timeout_s,
+        rate_per_s=settings.stripe_rate_per_s,
+    )
+    sender = CommandSender(settings.kafka_bootstrap)
+    effects = EffectsService(
+        gateway,
+        sender,
+        concurrency=settings.effects_concurrency,
+        confirm_deadline_s=settings.confirm_deadline_s,
+    )
+    reconciler = Reconciler(
+        gateway,
+        sender,
+        after_s=settings.reconcile_after_s,
+        interval_s=settings.reconcile_interval_s,
+    )
+    for listener in (effects, reconciler):
+        engines.tables["payments"].add_listener(listener)
+    _mount_web(app, settings, engines, gateway, sender, Metrics(engines, effects, reconciler))
+    _add_background(app, settings, gateway, sender, effects, reconciler)
+    cli.register(app, settings)
+    return app
+
+
+def _mount_web(
+    app: faust.App,
+    settings: Settings,
+    engines: Engines,
+    gateway: StripeGateway,
+    sender: CommandSender,
+    metrics: Metrics,
+) -> None:
+    secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
+    deps = WebDeps(
+        catalogue=load_catalogue(settings.catalogue_dir or FOLDER),
+        tables=engines.tables,
+        sender=sender,
+        client_secret=gateway.client_secret,
+        verify_webhook=lambda payload, signature: verify_webhook(
+            payload, signature, secrets, settings.stripe_webhook_tolerance_s
+        ),
+        webhook_received=functools.partial(webhook_received, gateway),
+        ready=functools.partial(_reasons, engines),
+        order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
+        publishable_key=settings.stripe_publishable_key,
+        livemode=settings.livemode,
+        staff=_staff(settings),
+        metrics=metrics.render,
+        bounds=Bounds(
+            command_s=settings.command_wait_s,
+            confirm_s=settings.confirm_wait_s,
+            consistency_s=settings.consistency_wait_s,
+        ),
+        body_limit_bytes=settings.body_limit_bytes,
+        allowed_origins=settings.allowed_origins,
+        public_url=settings.public_url,
+        secure_cookies=settings.secure_cookies,
+        own_url=URL(settings.canonical_url),
+    )
+    app.web.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
+    web.setup(cast(AiohttpWeb, app.web).web_app, deps)
+
+
+def _reasons(engines: Engines) -> Sequence[str]:
+    return () if engines.ready() else ("partitions are being assigned or recovered",)
+
+
+def _staff(settings: Settings) -> StaffVerifier | None:
+    if settings.platform_jwks_url:
+        return JwksVerifier(
+            settings.platform_jwks_url,
+            issuer=settings.platform_issuer,
+            audience=settings.platform_audience,
+        )
+    if settings.sandbox:
+        return DevelopmentStaff(settings.order_token_key.get_secret_value(), sandbox=True)
+    return None
+
+
+def _add_background(
+    app: faust.App,
+    settings: Settings,
+    gateway: StripeGateway,
+    sender: CommandSender,
+    effects: EffectsService,
+    reconciler: Reconciler,
+) -> None:
+    class Background(faust.Service):
+        """What runs beside the agents, from the worker's start to its end."""
+
+        async def on_start(self) -> None:
+            configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
+            reconciler.start()
+
+        async def on_stop(self) -> None:
+            await effects.stop()
+            await reconciler.stop()
+            await sender.stop()
+            await gateway.close()
+
+    app.service(Background)

@@ -1,0 +1,82 @@
+"""Prometheus metrics: read from the parts' own counters when somebody asks, so counting costs nothing."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from app.effects import EffectsService
+from app.reconciler import Reconciler
+from tables import Engines
+
+
+class Metrics:
+    """A collector over engines, effects and reconciler; sizes in records, positions in offsets."""
+
+    def __init__(self, engines: Engines, effects: EffectsService, reconciler: Reconciler) -> None:
+        self._engines, self._effects, self._reconciler = engines, effects, reconciler
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._registry.register(self)
+
+    def render(self) -> bytes:
+        """Give Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Read every counter now."""
+        yield from self._of_engines()
+        yield from self._of_effects()
+
+    def _of_engines(self) -> Iterator[Metric]:
+        inputs = CounterMetricFamily(
+            "tiffin_engine", "What the transition engines have done", labels=["service", "what"]
+        )
+        for service, counters in self._engines.counters.items():
+            for name, value in asdict(counters).items():
+                inputs.add_metric([service, name], value)
+        yield inputs
+        done = GaugeMetricFamily(
+            "tiffin_input_done_offset",
+            "Last offset whose state and outputs are durable",
+            labels=["service", "topic", "partition"],
+        )
+        backlog = GaugeMetricFamily(
+            "tiffin_lane_backlog",
+            "Inputs fetched and not yet durable",
+            labels=["service", "partition"],
+        )
+        for at in self._engines.positions():
+            done.add_metric([at.service, at.topic, str(at.partition)], at.done)
+            backlog.add_metric([at.service, str(at.partition)], at.waiting + at.in_flight)
+        yield done
+        yield backlog
+        ready = GaugeMetricFamily("tiffin_ready", "1 when this worker serves its partitions")
+        ready.add_metric([], int(self._engines.ready()))
+        yield ready
+
+    def _of_effects(self) -> Iterator[Metric]:
+        pending = GaugeMetricFamily("tiffin_effects_pending", "Stripe writes that have not ended")
+        pending.add_metric([], self._effects.pending)
+        yield pending
+        results = CounterMetricFamily(
+            "tiffin_effect_results", "How Stripe writes ended", labels=["kind", "result"]
+        )
+        for (kind, result), count in self._effects.counters.results.items():
+            results.add_metric([kind, result], count)
+        yield results
+        errors = CounterMetricFamily(
+            "tiffin_effect_errors", "Calls of Stripe that had to be tried again", labels=["error"]
+        )
+        for name, count in self._effects.counters.errors.items():
+            errors.add_metric([name], count)
+        yield errors
+        watched = GaugeMetricFamily(
+            "tiffin_payments_watched", "Payments that are being looked after"
+        )
+        watched.add_metric([], self._reconciler.watched)
+        yield watched
