@@ -13,7 +13,7 @@ from faust.cli import argument, option
 from rich.console import Console
 from rich.table import Table
 
-from app import topics
+from app import topic_sync
 from app.settings import Settings
 from models.graphs import OrderStatus
 from models.money import decimal_text
@@ -72,11 +72,11 @@ def register(app: faust.App, settings: Settings) -> None:
             "--check", "check_only", is_flag=True, help="Change nothing; fail if something differs."
         )
     )
-    async def topics_(self: Any, check_only: bool) -> None:
+    async def topics(self: Any, check_only: bool) -> None:
         """Make Kafka's topics as the registry says, and list them."""
         try:
-            reports = await asyncio.to_thread(topics.sync, settings, check_only=check_only)
-        except topics.TopicsError as error:
+            reports = await asyncio.to_thread(topic_sync.sync, settings, check_only=check_only)
+        except topic_sync.TopicsError as error:
             raise _failed(str(error)) from None
         table = Table(box=None, pad_edge=False)
         for column in ("topic", "partitions", "kept", "written by", "read by", ""):
@@ -91,8 +91,6 @@ def register(app: faust.App, settings: Settings) -> None:
                 ", ".join(topic.read_by), report.done,
             )  # fmt: skip
         Console(width=140).print(table)
-
-    topics_.__name__ = "topics"
 
 
 def _failed(message: str) -> SystemExit:
