@@ -133,7 +133,7 @@ class Customer:
     async def timeline(self) -> list[dict[str, Any]]:
         """Give the order's history."""
         _, answer = await self.call("GET", f"/api/orders/{self.order_id}/timeline")
-        return list(answer["events"])
+        return list(answer["entries"])
 
     async def wait_until(
         self, holds: Callable[[dict[str, Any]], bool], what: str
