@@ -1,0 +1,140 @@
+"""The HTTP API over the real services, and a customer, an operator and Stripe to call it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from app.stripe_webhooks import verify_webhook, webhook_received
+from tests.contract.http.memory import World
+from web import setup
+from web.catalogue import load_catalogue
+from web.ports import Bounds, WebDeps
+from web.tokens import DevelopmentStaff, OrderTokens, Role
+
+SECRETS = ("whsec_old_one", "whsec_new_one")
+CART = {
+    "restaurantId": "annapurna-bengaluru",
+    "items": [{"dishId": "family-thali", "quantity": 2}],
+    "contact": {"name": "Asha Rao", "email": "asha@example.com", "phone": "+91 98765 43210"},
+    "address": {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"},
+}
+QUICK = Bounds(command_s=5, confirm_s=5, consistency_s=0.05)
+
+
+def new_key() -> str:
+    return str(uuid.uuid4())
+
+
+async def until(condition: Callable[[], Any], within_s: float = 5) -> None:
+    """Let the other tasks run until it holds."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0)
+
+
+@dataclass
+class Api:
+    """A worker's API. It keeps no cookies: each request shows what it sends."""
+
+    world: World
+    deps: WebDeps
+    client: TestClient[web.Request, web.Application]
+    staff: DevelopmentStaff
+
+    async def post(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        **more: Any,
+    ) -> tuple[int, Any, aiohttp.ClientResponse]:
+        headers = {"Idempotency-Key": key or new_key(), **more.pop("headers", {})}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        more = more or {"json": body}
+        async with self.client.post(path, headers=headers, **more) as response:
+            return response.status, await response.json(content_type=None), response
+
+    async def get(self, path: str, token: str | None = None, **headers: str) -> tuple[int, Any]:
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self.client.get(path, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def order(self) -> dict[str, Any]:
+        """A new order, its payment open."""
+        status, answer, _ = await self.post("/api/payments/create-intent", CART)
+        assert status == 201, answer
+        return dict(answer)
+
+    async def paid(self) -> dict[str, Any]:
+        order = await self.order()
+        status, answer = await self.confirm(order)
+        assert (status, answer["status"]) == (200, "COMPLETED"), answer
+        return {**order, "consistencyToken": answer["consistencyToken"]}
+
+    async def confirm(self, order: dict[str, Any], method: str = "pm_card_visa") -> tuple[int, Any]:
+        body = {"orderId": order["orderId"], "paymentMethodId": method}
+        status, answer, _ = await self.post(
+            "/api/payments/confirm", body, token=order["orderToken"]
+        )
+        return status, answer
+
+    @property
+    def operator(self) -> str:
+        return self.staff.issue(Role.OPERATOR, "olga")
+
+
+MakeApi = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture
+async def make_api() -> AsyncIterator[MakeApi]:
+    """Makes workers; changed dependencies as arguments."""
+    started = []
+
+    async def make(world: World | None = None, **changes: Any) -> Api:
+        world = world or World()
+        staff = DevelopmentStaff("d" * 32, sandbox=True)
+        deps = WebDeps(
+            catalogue=load_catalogue(),
+            tables=world.tables,
+            sender=world,
+            client_secret=world.client_secret,
+            verify_webhook=partial(verify_webhook, secrets=SECRETS),
+            webhook_received=partial(webhook_received, None),
+            ready=list,
+            order_tokens=OrderTokens("o" * 32),
+            publishable_key="pk_test_x",
+            livemode=False,
+            staff=staff,
+            bounds=QUICK,
+        )
+        deps = replace(deps, **changes)
+        app = web.Application()
+        setup(app, deps)
+        client = TestClient(TestServer(app), cookie_jar=aiohttp.DummyCookieJar())
+        await client.start_server()
+        started.append(client)
+        return Api(world, deps, client, staff)
+
+    yield make
+    for client in started:
+        await client.close()
+
+
+@pytest.fixture
+async def api(make_api: MakeApi) -> Api:
+    return await make_api()
