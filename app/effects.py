@@ -5,6 +5,7 @@ result, a command, has been decided. So a crash at any point leaves an effect th
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from app.stripe_gateway import StripeGateway
 from models import ids
 from models.commands import Command, CommandType, StripeResult
 from models.messages import to_rfc3339
-from models.payment_state import PaymentRecord
+from models.payment_state import EffectKind, PaymentRecord
 from tables import StoredRecord
 from web.ports import KafkaUnavailableError, StripeUnavailableError
 
@@ -78,14 +79,16 @@ class EffectsService:
         pauses_s: tuple[float, float] = (FIRST_PAUSE_S, LONGEST_PAUSE_S),
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """concurrency: calls of Stripe at one time. pauses_s: first and longest between two calls.
+        """concurrency: effects being made at one time, at most half of them creates.
 
-        now_s: the wall clock, held against the times at which effects were requested.
+        pauses_s: first and longest between two tries of an effect. now_s: the wall clock, held
+        against the times at which effects were requested.
         """
         self.counters = EffectCounters()
         self._sender = sender
         self._runner = EffectRunner(gateway, confirm_deadline_s, now_s)
         self._calls = asyncio.Semaphore(concurrency)
+        self._creates = asyncio.Semaphore(max(1, concurrency // 2))
         self._pauses_s = pauses_s
         self._now_s = now_s
         self._jobs: dict[str, dict[str, _Job]] = {}
@@ -151,8 +154,7 @@ class EffectsService:
             await self._pause(failures)
             failures += 1
             try:
-                async with self._calls:
-                    result = await self._counted(job.attempt)
+                result = await self._run(job.attempt)
             except StripeUnavailableError as error:
                 self._note(job, error)
                 continue
@@ -164,12 +166,15 @@ class EffectsService:
                 await self._report(job, result)
                 return
 
-    async def _counted(self, attempt: Attempt) -> StripeResult | None:
-        self.counters.in_flight += 1
-        try:
-            return await self._runner.run(attempt)
-        finally:
-            self.counters.in_flight -= 1
+    async def _run(self, attempt: Attempt) -> StripeResult | None:
+        # A flood of new orders must leave room for those that are paying.
+        is_create = attempt.effect.kind is EffectKind.CREATE_INTENT
+        async with self._creates if is_create else contextlib.nullcontext(), self._calls:
+            self.counters.in_flight += 1
+            try:
+                return await self._runner.run(attempt)
+            finally:
+                self.counters.in_flight -= 1
 
     def _note(self, job: _Job, error: StripeUnavailableError) -> None:
         name = type(error).__name__

@@ -33,9 +33,10 @@ class StripeGateway:
     """All requests to Stripe's API.
 
     Writes take the parameters as they were stored and are made once: a repetition, with the same
-    key and body, is its caller's decision. Reads are repeated by the SDK. Every method waits for
-    its turn in this worker's rate, then at most the given time, and raises the errors of
-    stripe_errors. No body is logged, and no client secret leaves but by `client_secret`.
+    key and body, is its caller's decision. They wait for their turn in this worker's rate, then at
+    most write_timeout_s for the answer. Reads are repeated by the SDK and take read_timeout_s at
+    most, their turn included. All raise the errors of stripe_errors. No body is logged, and no
+    client secret leaves but by `client_secret`.
     """
 
     def __init__(
@@ -198,9 +199,13 @@ class StripeGateway:
     async def _call(
         self, priority: Priority, within_s: float, request: Callable[[], Awaitable[T]]
     ) -> T:
-        await self._limiter.acquire(priority)
+        is_write = priority < Priority.LOOK_UP
         try:
-            async with asyncio.timeout(within_s):
+            # Whoever reads waits for an answer; a write's time begins when it is sent.
+            async with asyncio.timeout(None if is_write else within_s) as bound:
+                await self._limiter.acquire(priority)
+                if is_write:
+                    bound.reschedule(asyncio.get_running_loop().time() + within_s)
                 answer = await request()
         except TimeoutError:
             raise UnknownOutcomeError("timeout") from None

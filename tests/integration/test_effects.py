@@ -10,6 +10,7 @@ from app.effects import EffectsService
 from app.reconciler import Reconciler
 from app.stripe_errors import DeclinedError
 from app.stripe_gateway import StripeGateway
+from models import ids
 from models.commands import (
     CancelPayment,
     CommandType,
@@ -21,9 +22,11 @@ from models.commands import (
 from models.events import EventType
 from models.graphs import PaymentStatus, RefundStatus
 from models.messages import encode
+from models.payment_state import Effect, EffectKind, PaymentRecord, PaymentWork
 from models.stripe_facts import IntentSeen
 from sandbox.stripe import StripeSandbox
 from sandbox.stripe.faults import Fault
+from tables import StoredRecord
 from tests.integration.payments_world import AMOUNT, World
 
 P = PaymentStatus
@@ -386,6 +389,33 @@ async def test_a_decline_without_its_intent_is_looked_up(
         await confirm(world, "pm_card_visa_chargeDeclined")
         await world.until_status(P.FAILED)
         assert world.known_payment.failure_code == "card_declined"
+    finally:
+        await effects.stop()
+
+
+async def test_new_orders_leave_room_for_those_that_pay(
+    world: World, gateway: StripeGateway
+) -> None:
+    effects = world.effects(gateway, concurrency=2)
+    try:
+        await world.open()
+        creates = world.stripe.api.faults.add(Fault("hold", path="/payment_intents$", times=None))
+        assert world.record
+        for number in range(3):
+            key = ids.order_id("guest", str(number))
+            effect = Effect(
+                effect_id=f"pi:{key}",
+                kind=EffectKind.CREATE_INTENT,
+                body={"amount": 100, "currency": "usd", "metadata": {"orderId": key}},
+                requested_at=round(world.now_s() * 1000) + 1000,
+            )
+            work = PaymentWork(effects={effect.effect_id: effect})
+            record = StoredRecord(key, 1, PaymentRecord(work=work), {}, {}, None, 0)
+            effects.updated(1, key, record)
+        await world.poll(lambda: creates.hits)
+        await confirm(world)
+        await world.until_status(P.COMPLETED)
+        assert (creates.hits, effects.pending) == (1, 3)
     finally:
         await effects.stop()
 
