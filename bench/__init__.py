@@ -1,1 +1,1 @@
-"""The same work against peers, side by side: what the transition engine costs."""
+"""The same work against peers, in turns on one machine; ratios are printed, never asserted."""

@@ -1,0 +1,65 @@
+"""Our contestant: a worker with the transition engine, everything on, and a trivial decide."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import uvloop
+
+from models import ids
+from models.transition import Decision, Header, Input, Output
+from tables import Engines, make_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SINK = os.environ["BENCH_SINK"]
+
+
+class Trivial:
+    """Counts a key's records, emits one event each, with an id of its own."""
+
+    name = "bench"
+    inputs: tuple[str, ...] = ("bench-input",)
+
+    def parse(
+        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
+    ) -> tuple[Header, Any]:
+        """Read JSON."""
+        message = orjson.loads(value)
+        return Header(message["eventId"]), message
+
+    def load(self, raw: Any) -> Any:
+        """Give the state as it is."""
+        return raw
+
+    def dump(self, state: Any) -> Any:
+        """Give the state as it is."""
+        return state
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        """Count and pass on."""
+        number = state["number"] + 1 if state else 1
+        event = {
+            "eventId": ids.event_id(record.header.id, self.name, 1),
+            "eventType": "ORDER_CREATED",
+            "orderId": record.key,
+            "number": number,
+            "padding": record.message["padding"],
+        }
+        state = {"number": number, "last": record.message["eventType"]}
+        return Decision(state, (Output(SINK, record.key, orjson.dumps(event)),))
+
+
+uvloop.install()
+app = make_app(
+    os.environ["BENCH_GROUP"],
+    broker=f"kafka://{os.environ['BENCH_BOOTSTRAP']}",
+    datadir=Path(os.environ["BENCH_DIR"]),
+    partitions=3,
+    web_enabled=False,
+)
+engines = Engines(app, [Trivial()], dead_letter_topic="bench-dlq", partitions=3)
