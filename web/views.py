@@ -1,6 +1,6 @@
 """What the API shows of orders, payments and timelines: records of several services as one answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import orjson
@@ -11,6 +11,7 @@ from models.money import decimal_text
 from models.order_state import OrderRecord
 from models.payment_state import PaymentRecord
 from models.payment_state import Refund as RefundRecord
+from models.topics import ORDER_AUDIT
 from web.declines import explained
 
 PLACED = "PLACED"
@@ -253,12 +254,20 @@ def order_view(
 def timeline_view(
     order_id: str, rows: Iterable[tuple[str, bytes]], *, names_people: bool
 ) -> TimelineView:
-    """Show a timeline: by time, then as the rows are numbered.
+    """Show a timeline: by time; within a millisecond causes stand before effects, the audit last.
 
     names_people: show who acted ("operator:alice"), not only the role.
     """
     entries = [orjson.loads(value) for _, value in rows]
-    entries.sort(key=lambda entry: from_rfc3339(entry["occurredAt"]))
+    causes = {entry["eventId"]: entry.get("causationId") for entry in entries}
+    entries.sort(
+        key=lambda entry: (
+            from_rfc3339(entry["occurredAt"]),
+            entry.get("topic") == ORDER_AUDIT,
+            _depth(causes, entry["eventId"]),
+            entry.get("sequence") or 0,
+        )
+    )
     start_ms = from_rfc3339(entries[0]["occurredAt"]) if entries else 0
     return TimelineView(
         order_id=order_id,
@@ -277,6 +286,14 @@ def timeline_view(
             for entry in entries
         ),
     )
+
+
+def _depth(causes: Mapping[str, str | None], event_id: str) -> int:
+    """How many events of this order led to an event, one after the other."""
+    depth, cause = 0, causes.get(event_id)
+    while cause in causes and depth < len(causes):
+        depth, cause = depth + 1, causes[cause]
+    return depth
 
 
 def _detail(detail: dict[str, Any], *, names_people: bool) -> dict[str, Any]:
