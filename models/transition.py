@@ -35,6 +35,8 @@ class Input:
     timestamp_ms: Kafka's record timestamp, the only clock that decide knows.
     message: what `Service.parse` made of the value.
     headers: the Kafka record's headers (traceparent is carried on to the outputs).
+    offset: the record's, in the partition that the service's rows of it lie in: rows that sum up over
+        keys keep the last one that they hold, for an input may be decided again after a crash.
     """
 
     topic: str
@@ -43,6 +45,7 @@ class Input:
     message: Any
     timestamp_ms: int
     headers: tuple[tuple[str, bytes], ...] = ()
+    offset: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,10 @@ class Decision:
 
     state: the key's new state (the given one, changed or not).
     outputs: in the order in which they are to be emitted.
-    rows: further keys of the same partition and their raw values, written in the same group. A row's key
-        starts with the input's key and a slash.
+    rows: further keys of the same partition and their raw values, written in the same group. A row of one
+        key has that key and a slash in front; a sum over keys any other name, with a slash in it. Rows
+        are durable before the record: a crash may leave the rows of inputs that will be decided again,
+        never a record without its rows.
     outcome: given for commands that somebody may wait for.
     """
 

@@ -232,7 +232,9 @@ class Lane:
                 self._mark = False
                 group.progress = dict(self.done)
                 records.append((PROGRESS, self._origin.dump(group.progress)))
-            rows = records + list(group.rows.items()) if group.rows else records
+            # Rows first: a crash can cut a group between two batches of the changelog, and a record
+            # without its rows would drop the very input that should write them.
+            rows = list(group.rows.items()) + records if group.rows else records
             changed = (
                 [record.seen(key.decode()) for key, record in group.records.items()]
                 if self.table.listeners

@@ -78,6 +78,10 @@ class StateTable:
         """Canonical URL of the worker that owns the key; None while that is not known."""
         return self._owner_url(self.partition_of(key))
 
+    def owner_of_partition(self, partition: int) -> URL | None:
+        """Canonical URL of the worker that owns the partition; None while that is not known."""
+        return self._owner_url(partition)
+
     def owns(self, key: str) -> bool:
         """Whether this worker can answer for the key now."""
         return self.partition_of(key) in self._open
@@ -107,6 +111,18 @@ class StateTable:
             if b"/" in key:
                 found.append((key.decode(), value))
         return found
+
+    def records(
+        self, partition: int, after: str = "", limit: int = SLICE_KEYS
+    ) -> list[StoredRecord]:
+        """A partition's next records in key order, those behind the key `after`; none: that was all.
+
+        A slice at a time, so that the worker's other tasks get their turn in between. Raises
+        NotOwnerError, NotReadyError.
+        """
+        items = _items(self._database(partition), after.encode() + b"\0" if after else b"\x01")
+        found = islice(((key, raw) for key, raw in items if b"/" not in key), limit)
+        return [Record(raw, self.service).seen(key.decode()) for key, raw in found]
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
