@@ -31,6 +31,8 @@ class CommandType(StrEnum):
     PICK_UP_DELIVERY = "PICK_UP_DELIVERY"
     COMPLETE_DELIVERY = "COMPLETE_DELIVERY"
     CANCEL_DELIVERY = "CANCEL_DELIVERY"
+    NOTIFICATION_RESULT = "NOTIFICATION_RESULT"
+    RETRY_NOTIFICATION = "RETRY_NOTIFICATION"
 
 
 C = CommandType
@@ -148,6 +150,32 @@ class AssignDelivery(Message):
     courier_id: str
 
 
+class SendResult(StrEnum):
+    """How a try to send a notification ended.
+
+    REFUSED: no repetition can help. DEFERRED: another try may; an unknown outcome is one of these, and
+    the message's id is the same in every try.
+    """
+
+    SENT = "SENT"
+    REFUSED = "REFUSED"
+    DEFERRED = "DEFERRED"
+
+
+class NotificationResult(Message):
+    """attempt: the number of the try. code: never free text, which may name an address."""
+
+    notification_id: str
+    attempt: int = Field(ge=1)
+    result: SendResult
+    provider_id: str | None = Field(default=None, max_length=200)
+    code: str | None = Field(default=None, pattern=r"^\w{1,60}$")
+
+
+class RetryNotification(Message):
+    notification_id: str
+
+
 COMMAND_DATA: Final[dict[CommandType, type[Message]]] = {
     C.PLACE_ORDER: PlaceOrder,
     C.CANCEL_ORDER: CancelOrder,
@@ -166,6 +194,8 @@ COMMAND_DATA: Final[dict[CommandType, type[Message]]] = {
     C.PICK_UP_DELIVERY: Nothing,
     C.COMPLETE_DELIVERY: Nothing,
     C.CANCEL_DELIVERY: CancelOrder,
+    C.NOTIFICATION_RESULT: NotificationResult,
+    C.RETRY_NOTIFICATION: RetryNotification,
 }
 """What `data` holds; version 1 of each."""
 
@@ -178,6 +208,7 @@ COMMAND_TOPICS: Final[dict[str, frozenset[CommandType]]] = {
         {C.INITIATE_PAYMENT, C.CONFIRM_PAYMENT, C.CANCEL_PAYMENT, C.REFUND_PAYMENT, C.STRIPE_RESULT,
          C.OBSERVE_PAYMENT}
     ),
+    topics.NOTIFICATION_COMMANDS: frozenset({C.NOTIFICATION_RESULT, C.RETRY_NOTIFICATION}),
     topics.DELIVERY_COMMANDS: frozenset(
         {C.ASSIGN_DELIVERY, C.PICK_UP_DELIVERY, C.COMPLETE_DELIVERY, C.CANCEL_DELIVERY}
     ),

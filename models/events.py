@@ -55,6 +55,9 @@ class EventType(StrEnum):
     EFFECT_FINISHED = "EFFECT_FINISHED"
     WEBHOOK_RECEIVED = "WEBHOOK_RECEIVED"
     ANOMALY_SEEN = "ANOMALY_SEEN"
+    NOTIFICATION_SENT = "NOTIFICATION_SENT"
+    NOTIFICATION_FAILED = "NOTIFICATION_FAILED"
+    NOTIFICATION_RETRIED = "NOTIFICATION_RETRIED"
 
 
 E = EventType
@@ -202,6 +205,30 @@ class AnomalySeen(Message):
     detail: str
 
 
+class NotificationAct(Message):
+    """about, eventId: the event that the customer is told of; never by which address."""
+
+    notification_id: str
+    channel: Literal["EMAIL", "SMS"]
+    about: EventType
+    event_id: str
+
+
+class NotificationSent(NotificationAct):
+    tries: int
+    provider_id: str | None = None
+
+
+class NotificationFailed(NotificationAct):
+    tries: int
+    status: str
+    code: str
+
+
+class NotificationRetried(NotificationAct):
+    by: str
+
+
 EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.PAYMENT_INITIATED: PaymentInitiated,
     E.PAYMENT_PROCESSING: PaymentProcessing,
@@ -236,12 +263,16 @@ EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.EFFECT_FINISHED: EffectFinished,
     E.WEBHOOK_RECEIVED: WebhookNoted,
     E.ANOMALY_SEEN: AnomalySeen,
+    E.NOTIFICATION_SENT: NotificationSent,
+    E.NOTIFICATION_FAILED: NotificationFailed,
+    E.NOTIFICATION_RETRIED: NotificationRetried,
 }
 """What `data` holds; version 1 of each."""
 
 AUDIT_TYPES: Final = frozenset(
-    {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN}
-)
+    {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
+     E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED}
+)  # fmt: skip
 
 EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
     E.PAYMENT_INITIATED: (topics.PAYMENT_EVENTS, "payment-initiated"),

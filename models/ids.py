@@ -42,6 +42,11 @@ def refund_id(cause_id: str) -> str:
     return derived("refund", cause_id)
 
 
+def notification_id(event_id: str, channel: str) -> str:
+    """Give the id of what tells a customer of an event by a channel; a mail's Message-ID is made of it."""
+    return derived("notif", event_id, channel)
+
+
 def is_order_id(text: str) -> bool:
     """Say whether the text has the form of an order id."""
     if not text.startswith("order_"):

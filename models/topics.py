@@ -26,6 +26,7 @@ class Topic:
 ORDER_COMMANDS: Final = "order-commands"
 PAYMENT_COMMANDS: Final = "payment-commands"
 DELIVERY_COMMANDS: Final = "delivery-commands"
+NOTIFICATION_COMMANDS: Final = "notification-commands"
 WEBHOOKS: Final = "payment-webhook-received"
 REFUND_INITIATED: Final = "payment-refund-initiated"
 PAYMENT_EVENTS: Final = "payment-events"
@@ -48,14 +49,20 @@ TOPICS: Final[dict[str, Topic]] = {
               about="all payment events of an order, in order"),
         Topic("payment-initiated", 30 * DAY_MS, ("payments",), (), about="the same event again"),
         Topic("payment-processing", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic("payment-completed", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic("payment-failed", 30 * DAY_MS, ("payments",), (), about="the same event again"),
+        Topic("payment-completed", 30 * DAY_MS, ("payments",), ("notifications",),
+              about="the same event again"),
+        Topic("payment-failed", 30 * DAY_MS, ("payments",), ("notifications",),
+              about="the same event again"),
         Topic("payment-cancelled", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic("payment-refunded", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic(ORDER_EVENTS, FOREVER, ("orders",), ("timeline",), about="one event a transition"),
+        Topic("payment-refunded", 30 * DAY_MS, ("payments",), ("notifications",),
+              about="the same event again"),
+        Topic(ORDER_EVENTS, FOREVER, ("orders",), ("notifications", "timeline"),
+              about="one event a transition"),
+        Topic(NOTIFICATION_COMMANDS, 7 * DAY_MS, ("notifier", "web"), ("notifications",),
+              about="how a message to a customer ended; retry"),
         Topic(DELIVERY_COMMANDS, 7 * DAY_MS, ("web",), (), about="assign, pick up, deliver"),
         Topic(DELIVERY_EVENTS, FOREVER, (), ("orders", "timeline"), about="one event a transition"),
-        Topic(ORDER_AUDIT, FOREVER, ("payments", "orders"), ("timeline",),
+        Topic(ORDER_AUDIT, FOREVER, ("payments", "orders", "notifications"), ("timeline",),
               about="refusals, effects and their outcomes, operators' acts"),
         Topic(DEAD_LETTERS, FOREVER, ("every service",), (), partitions=1,
               about="dead letters of every input topic, with their origin"),

@@ -1,0 +1,262 @@
+"""Notifications: which events are told to the customer, their record, and decide of the service."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import Field
+
+from models import ids
+from models.commands import (
+    Command,
+    CommandType,
+    NotificationResult,
+    RetryNotification,
+    SendResult,
+)
+from models.events import (
+    Event,
+    EventType,
+    NotificationFailed,
+    NotificationRetried,
+    NotificationSent,
+)
+from models.messages import Message
+from models.transition import Decision, Input, Outcome
+from models.turn import Turn
+
+E, C = EventType, CommandType
+
+MOST_KEPT: Final = 200
+"""Of one order; a customer whose card is declined all day must not grow the record without end."""
+
+
+class Channel(StrEnum):
+    """Ways to reach a customer."""
+
+    EMAIL = "EMAIL"
+    SMS = "SMS"
+
+
+class NotificationStatus(StrEnum):
+    """States of a notification; see NOTIFICATION_GRAPH."""
+
+    PENDING = "PENDING"
+    SENT = "SENT"
+    FAILED = "FAILED"
+    WAITING_FOR_OPERATOR = "WAITING_FOR_OPERATOR"
+
+
+S = NotificationStatus
+
+NOTIFICATION_GRAPH: Final[dict[NotificationStatus | None, frozenset[NotificationStatus]]] = {
+    None: frozenset({S.PENDING}),
+    S.PENDING: frozenset({S.SENT, S.FAILED, S.WAITING_FOR_OPERATOR}),
+    # A provider that took it after all (a worker that was given up reports late) is believed.
+    S.FAILED: frozenset({S.PENDING, S.SENT}),
+    S.WAITING_FOR_OPERATOR: frozenset({S.PENDING, S.SENT}),
+    S.SENT: frozenset(),
+}
+"""FAILED: no repetition can help (no such address). WAITING_FOR_OPERATOR: all tries are used up."""
+
+ALL_CHANNELS: Final = (Channel.EMAIL, Channel.SMS)
+
+NOTIFIED: Final[dict[EventType, tuple[Channel, ...]]] = {
+    E.PAYMENT_COMPLETED: ALL_CHANNELS,
+    E.PAYMENT_FAILED: ALL_CHANNELS,
+    E.PAYMENT_REFUNDED: ALL_CHANNELS,
+    E.ORDER_CONFIRMED: ALL_CHANNELS,
+    E.ORDER_OUT_FOR_DELIVERY: ALL_CHANNELS,
+    E.ORDER_DELIVERED: ALL_CHANNELS,
+    E.ORDER_CANCELLED: ALL_CHANNELS,
+}
+"""Event -> the channels by which the customer is told of it."""
+
+FACTS: Final = frozenset(
+    {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
+)
+"""What a notification keeps of its event's data; contact data is in no event, nor here."""
+
+
+class Notification(Message):
+    """One message about one event by one channel; times in milliseconds since the epoch.
+
+    occurredAt: of the event. requestedAt: of the event, or of the operator's last retry.
+    tries: made and reported so far. triesBefore: those made before the operator's last retry.
+    providerId: the receipt of the mail server or SMS provider. code: why the last try failed.
+    """
+
+    notification_id: str
+    event_id: str
+    event_type: EventType
+    channel: Channel
+    status: NotificationStatus = NotificationStatus.PENDING
+    facts: dict[str, str | int] = Field(default_factory=dict)
+    occurred_at: int
+    requested_at: int
+    tries: int = 0
+    tries_before: int = 0
+    provider_id: str | None = None
+    code: str | None = None
+
+    @property
+    def failures(self) -> int:
+        """Tries that failed since it was requested (again)."""
+        return self.tries - self.tries_before
+
+
+class NotificationRecord(Message):
+    """State of an order in the notifications table: notifications by id, the oldest first."""
+
+    notifications: dict[str, Notification] = Field(default_factory=dict)
+    audit_sequence: int = 0
+    occurred_at: int = 0
+    correlation_id: str = ""
+
+    def with_status(self, *statuses: NotificationStatus) -> Iterator[Notification]:
+        """Those that stand so."""
+        return (each for each in self.notifications.values() if each.status in statuses)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is set up.
+
+    channels: others get no notifications. most_tries: so many failures are left to an operator.
+    """
+
+    channels: frozenset[Channel] = frozenset(ALL_CHANNELS)
+    most_tries: int = 8
+
+
+POLICY: Final = Policy()
+
+
+class NotificationTurn(Turn):
+    """One decision about an order's notifications."""
+
+    def __init__(self, state: NotificationRecord, record: Input, policy: Policy) -> None:
+        self.policy = policy
+        self.notifications = dict(state.notifications)
+        super().__init__(
+            "notifications",
+            record,
+            payment_id=ids.payment_id(record.key),
+            last_at_ms=state.occurred_at,
+            correlation_id=state.correlation_id,
+            audit_sequence=state.audit_sequence,
+        )
+
+    def finished(self) -> NotificationRecord:
+        """The record as it is to be stored."""
+        return NotificationRecord(
+            notifications=self._kept(),
+            audit_sequence=self.audit_sequence,
+            occurred_at=self.at_ms,
+            correlation_id=self.correlation_id,
+        )
+
+    def _kept(self) -> dict[str, Notification]:
+        """All, or without the oldest that have ended; the engine recognises their events anyway."""
+        too_many = len(self.notifications) - MOST_KEPT
+        if too_many <= 0:
+            return self.notifications
+        ended = [
+            key for key, each in self.notifications.items() if each.status in {S.SENT, S.FAILED}
+        ]
+        gone = frozenset(ended[:too_many])
+        return {key: each for key, each in self.notifications.items() if key not in gone}
+
+    def change(self, old: Notification, status: NotificationStatus, **changes: Any) -> Notification:
+        """Take an edge of the graph, or stay where it is with other facts."""
+        assert status is old.status or status in NOTIFICATION_GRAPH[old.status]
+        new = old.model_copy(update={"status": status, **changes})
+        self.notifications[old.notification_id] = new
+        return new
+
+
+def decide(state: NotificationRecord | None, record: Input, policy: Policy = POLICY) -> Decision:
+    """Decide one input of the notifications service. Pure; never raises on what the world can send."""
+    turn = NotificationTurn(state or NotificationRecord(), record, policy)
+    outcome: Outcome | None = None
+    message = record.message
+    if isinstance(message, Command):
+        outcome = _COMMANDS[message.command_type](turn, message)
+    else:
+        _request(turn, message)
+    return Decision(turn.finished(), turn.outputs, outcome=outcome)
+
+
+def _request(turn: NotificationTurn, event: Event) -> None:
+    """Make the event's notifications durable; they are sent from the table."""
+    for channel in NOTIFIED.get(event.event_type, ()):
+        key = ids.notification_id(event.event_id, channel)
+        if channel not in turn.policy.channels or key in turn.notifications:
+            continue
+        data = event.data.model_dump(exclude_none=True)
+        turn.notifications[key] = Notification(
+            notification_id=key,
+            event_id=event.event_id,
+            event_type=event.event_type,
+            channel=channel,
+            facts={name: data[name] for name in sorted(FACTS & data.keys())},
+            occurred_at=event.occurred_at_ms,
+            requested_at=turn.at_ms,
+        )
+
+
+def _result(turn: NotificationTurn, command: Command) -> None:
+    """Note how a try ended; one that was noted before, or that nobody waits for, changes nothing."""
+    data: NotificationResult = command.data
+    old = turn.notifications.get(data.notification_id)
+    if old is None or old.status is S.SENT:
+        return
+    if data.result is SendResult.SENT:
+        tries = max(old.tries, data.attempt)
+        new = turn.change(old, S.SENT, tries=tries, provider_id=data.provider_id, code=None)
+        sent = NotificationSent(**_about(new), tries=new.tries, provider_id=new.provider_id)
+        turn.emit(E.NOTIFICATION_SENT, sent)
+        return
+    if old.status is not S.PENDING or data.attempt != old.tries + 1:
+        return
+    status = S.PENDING
+    if data.result is SendResult.REFUSED:
+        status = S.FAILED
+    elif old.failures + 1 >= turn.policy.most_tries:
+        status = S.WAITING_FOR_OPERATOR
+    new = turn.change(old, status, tries=data.attempt, code=data.code)
+    if status is not S.PENDING:
+        failed = NotificationFailed(
+            **_about(new), tries=new.tries, status=status.value, code=data.code or "UNKNOWN"
+        )
+        turn.emit(E.NOTIFICATION_FAILED, failed)
+
+
+def _retry(turn: NotificationTurn, command: Command) -> Outcome:
+    data: RetryNotification = command.data
+    old = turn.notifications.get(data.notification_id)
+    if old is None:
+        return turn.refuse(command, "NOTIFICATION_UNKNOWN", "This order has no such notification.")
+    if old.status in {S.SENT, S.PENDING}:
+        return turn.refuse(
+            command, f"NOTIFICATION_{old.status}", f"It is {old.status}; there is nothing to retry."
+        )
+    new = turn.change(old, S.PENDING, requested_at=turn.at_ms, tries_before=old.tries, code=None)
+    turn.emit(E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=command.issued_by))
+    return turn.accept()
+
+
+def _about(notification: Notification) -> dict[str, Any]:
+    return {
+        "notification_id": notification.notification_id,
+        "channel": notification.channel.value,
+        "about": notification.event_type,
+        "event_id": notification.event_id,
+    }
+
+
+_COMMANDS: Final[dict[CommandType, Callable[[NotificationTurn, Command], Outcome | None]]] = {
+    C.NOTIFICATION_RESULT: _result,
+    C.RETRY_NOTIFICATION: _retry,
+}
