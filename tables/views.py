@@ -112,9 +112,7 @@ class StateTable:
                 found.append((key.decode(), value))
         return found
 
-    def records(
-        self, partition: int, after: str = "", limit: int = SLICE_KEYS
-    ) -> list[StoredRecord]:
+    def scan(self, partition: int, after: str = "", limit: int = SLICE_KEYS) -> list[StoredRecord]:
         """A partition's next records in key order, those behind the key `after`; none: that was all.
 
         A slice at a time, so that the worker's other tasks get their turn in between. Raises

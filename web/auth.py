@@ -38,18 +38,41 @@ async def authorize(request: web.Request, deps: WebDeps, order_id: str, *roles: 
     return identity
 
 
-async def _identify(request: web.Request, deps: WebDeps, order_id: str) -> Identity:
-    header = request.headers.get("Authorization")
+async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> Identity:
+    """Say who asks about more than one order, if that one has one of the roles.
+
+    Raises ProblemError (401, 403) and UnavailableError.
+    """
     try:
-        if header is not None:
-            scheme, _, token = header.partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise ProblemError("TOKEN_INVALID", "Authorization: Bearer <token> is accepted")
-            if is_order_token(token):
-                return deps.order_tokens.read(token)
-            if deps.staff is None:
-                raise ProblemError("TOKEN_INVALID", "No staff can log in here.")
-            return await deps.staff.verify(token)
+        identity = await _bearer(request, deps)
+    except BadTokenError as error:
+        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
+    if identity is None:
+        raise ProblemError("TOKEN_MISSING", f"Send a token of: {', '.join(roles)}.")
+    if identity.role not in roles:
+        raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
+    return identity
+
+
+async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise ProblemError("TOKEN_INVALID", "Authorization: Bearer <token> is accepted")
+    if is_order_token(token):
+        return deps.order_tokens.read(token)
+    if deps.staff is None:
+        raise ProblemError("TOKEN_INVALID", "No staff can log in here.")
+    return await deps.staff.verify(token)
+
+
+async def _identify(request: web.Request, deps: WebDeps, order_id: str) -> Identity:
+    try:
+        identity = await _bearer(request, deps)
+        if identity is not None:
+            return identity
         cookie = request.cookies.get(_cookie_name(order_id))
         if cookie:
             return deps.order_tokens.read(cookie)

@@ -3,6 +3,7 @@
 Faust's own router serves to find the owner, not to forward (FAUST.md 11).
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -65,12 +66,44 @@ class Forwarder:
             return None
         if HOP in request.headers:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
-        owner = table.owner_of(order_id)
+        return await self._pass_on(request, self._owner(table.owner_of(order_id)))
+
+    async def forwarded_partition(
+        self, request: web.Request, partition: int, table: Table
+    ) -> web.StreamResponse | None:
+        """As `forwarded`, for a request about one partition."""
+        if partition in table.open_partitions():
+            return None
+        if HOP in request.headers:
+            raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
+        return await self._pass_on(request, self._owner(table.owner_of_partition(partition)))
+
+    def _owner(self, owner: URL | None) -> URL:
         if owner is None:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
         if owner == self._deps.own_url:
-            raise ProblemError("NOT_READY", "The order's partition is being opened; try again.")
-        return await self._pass_on(request, owner)
+            raise ProblemError("NOT_READY", "The partition is being opened; try again.")
+        return owner
+
+    async def ask(
+        self, request: web.Request, owner: URL, headers: Mapping[str, str], timeout_s: float
+    ) -> bytes | None:
+        """Ask another worker the same, with further headers; None when it gives no 200 in time."""
+        if self._session is None:
+            return None
+        sent = _request_headers(request)
+        sent.popall("Accept-Encoding", None)
+        sent.update(headers)
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self._session.get(owner.join(request.rel_url), headers=sent) as answer:
+                    if answer.status == 200:
+                        return await answer.read()
+                    why = str(answer.status)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            why = type(error).__name__
+        log.warning("worker does not answer", extra={"owner": str(owner), "error": why})
+        return None
 
     async def _pass_on(self, request: web.Request, owner: URL) -> web.StreamResponse:
         if self._session is None:

@@ -37,10 +37,17 @@ class Sender(Protocol):
 class Table(Protocol):
     """The read side of one service's table, `tables.StateTable`.
 
-    get, rows and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
+    get, rows, scan and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
     """
 
     name: str
+    partitions: int
+
+    def owner_of_partition(self, partition: int) -> URL | None:
+        """Canonical URL of the worker that owns the partition; None while that is not known."""
+
+    def open_partitions(self) -> tuple[int, ...]:
+        """Partitions that this worker answers for now."""
 
     def owner_of(self, key: str) -> URL | None:
         """Canonical URL of the worker that owns the key; None while that is not known."""
@@ -51,8 +58,14 @@ class Table(Protocol):
     def get(self, key: str) -> StoredRecord | None:
         """The key's record."""
 
-    def rows(self, prefix: str) -> list[tuple[str, bytes]]:
-        """All rows whose key begins with the prefix, in key order."""
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        """All rows whose key begins with the prefix, in key order.
+
+        They lie in `partition`, or in that of the key before the prefix's first slash.
+        """
+
+    def scan(self, partition: int, after: str = "") -> list[StoredRecord]:
+        """A partition's next records in key order, those behind the key `after`."""
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
@@ -67,6 +80,7 @@ class Bounds:
     command_s: until a command's outcome is stored, and Stripe has opened a payment.
     confirm_s: until a confirm has its result. consistency_s: until a read holds a write.
     forward_connect_s, forward_idle_s: to reach the owner, and between two chunks of its answer.
+    gather_s: until every worker has answered for its partitions.
     """
 
     command_s: float = 10.0
@@ -74,6 +88,7 @@ class Bounds:
     consistency_s: float = 5.0
     forward_connect_s: float = 2.0
     forward_idle_s: float = 60.0
+    gather_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

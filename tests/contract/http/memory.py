@@ -38,6 +38,18 @@ class MemoryTable:
     records: dict[str, StoredRecord] = field(default_factory=dict)
     stored_rows: dict[str, bytes] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    partitions: int = 1
+
+    def owner_of_partition(self, _: int) -> URL | None:
+        return self.owner
+
+    def open_partitions(self) -> tuple[int, ...]:
+        return (0,) if self.is_ours else ()
+
+    def scan(self, partition: int, after: str = "") -> list[StoredRecord]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        return [record for key, record in sorted(self.records.items()) if key > after]
 
     def owner_of(self, _: str) -> URL | None:
         return self.owner
@@ -50,7 +62,7 @@ class MemoryTable:
             raise NotOwnerError(self.name)
         return self.records.get(key)
 
-    def rows(self, prefix: str) -> list[tuple[str, bytes]]:
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
         return sorted((k, v) for k, v in self.stored_rows.items() if k.startswith(prefix))
 
     async def wait(

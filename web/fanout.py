@@ -1,0 +1,96 @@
+"""Answers what concerns every partition: each worker answers for its own, one of them merges.
+
+The worker that a client asks gives each partition to its owner, by name, in the header `PARTITIONS`; so
+no partition is counted twice while they move, and one that nobody answered for is named.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from yarl import URL
+
+from tables import NotOwnerError, NotReadyError
+from web.context import CONTEXT, Context
+from web.ports import Table
+from web.problems import ProblemError
+
+PARTITIONS: Final = "Tiffin-Partitions"
+"""Marks a request of another worker: for which partitions it wants an answer, such as "0,2"."""
+
+Share = Callable[[int], Awaitable[Any]]
+Merge = Callable[[Mapping[int, Any], tuple[int, ...]], web.StreamResponse]
+
+
+async def over_partitions(
+    request: web.Request, service: str, share: Share, merged: Merge
+) -> web.StreamResponse:
+    """Answer a GET that concerns every partition of a service's table.
+
+    share: this worker's answer for one partition, as JSON values; may raise NotOwnerError and
+        NotReadyError, and must give other tasks their turn when it is long.
+    merged: makes the client's answer of the shares by partition, and of the partitions without one,
+        in order. A client is answered within `Bounds.gather_s` whatever the other workers do.
+    Who may ask is checked before: the other workers are sent the same headers and check them as well.
+    """
+    context = request.app[CONTEXT]
+    table = context.tables.get(service)
+    if table is None:
+        raise ProblemError("NOT_FOUND", f"This application runs no {service}.")
+    if PARTITIONS in request.headers:
+        shares = await _own(_asked(request, table), share)
+        body = orjson.dumps({str(partition): value for partition, value in shares.items()})
+        return web.Response(body=body, content_type="application/json")
+    shares = await _gather(request, context, table, share)
+    missing = tuple(p for p in range(table.partitions) if p not in shares)
+    return merged(shares, missing)
+
+
+async def _gather(
+    request: web.Request, context: Context, table: Table, share: Share
+) -> dict[int, Any]:
+    mine = table.open_partitions()
+    others: dict[URL, list[int]] = {}
+    for partition in range(table.partitions):
+        owner = table.owner_of_partition(partition)
+        if partition not in mine and owner is not None and owner != context.deps.own_url:
+            others.setdefault(owner, []).append(partition)
+    found = await asyncio.gather(
+        _own(mine, share),
+        *(_theirs(request, context, owner, asked) for owner, asked in others.items()),
+    )
+    return {partition: value for shares in found for partition, value in shares.items()}
+
+
+async def _own(partitions: Iterable[int], share: Share) -> dict[int, Any]:
+    shares = {}
+    for partition in partitions:
+        try:
+            shares[partition] = await share(partition)
+        except (NotOwnerError, NotReadyError):
+            continue
+    return shares
+
+
+async def _theirs(
+    request: web.Request, context: Context, owner: URL, asked: list[int]
+) -> dict[int, Any]:
+    headers = {PARTITIONS: ",".join(map(str, asked))}
+    body = await context.forwarder.ask(request, owner, headers, context.deps.bounds.gather_s)
+    answered = orjson.loads(body) if body else {}
+    return {
+        partition: answered[str(partition)] for partition in asked if str(partition) in answered
+    }
+
+
+def _asked(request: web.Request, table: Table) -> list[int]:
+    try:
+        asked = {int(text) for text in request.headers[PARTITIONS].split(",")}
+    except ValueError:
+        asked = {-1}
+    if not asked <= set(range(table.partitions)):
+        accepted = f"accepted: numbers from 0 to {table.partitions - 1}"
+        raise ProblemError("VALIDATION_FAILED", errors=[(PARTITIONS, accepted)])
+    return sorted(asked)
