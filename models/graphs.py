@@ -90,7 +90,7 @@ DELIVERY_GRAPH: Final[dict[DeliveryStatus | None, frozenset[DeliveryStatus]]] = 
 REFUND_GRAPH: Final[dict[RefundStatus, frozenset[RefundStatus]]] = {
     R.PENDING: frozenset({R.SUCCEEDED, R.FAILED, R.CANCELLED}),
     R.SUCCEEDED: frozenset({R.FAILED}),
-    R.FAILED: frozenset(),
+    R.FAILED: frozenset({R.SUCCEEDED}),  # only where Stripe had refused the request, not the refund
     R.CANCELLED: frozenset(),
 }
 

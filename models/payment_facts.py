@@ -112,7 +112,11 @@ def _is_surely_of_this_attempt(turn: PaymentTurn, charge: str | None) -> bool:
 
 
 def see_refund(turn: PaymentTurn, seen: RefundSeen) -> None:
-    """Take in the state of a refund, ours or one made in Stripe's dashboard."""
+    """Take in the state of a refund, ours or one made in Stripe's dashboard.
+
+    What Stripe said failed stays so; a refund whose request was refused, but which Stripe shows to have
+    succeeded all the same, has taken the money, and counts.
+    """
     payment = turn.payment
     if (
         payment is None
@@ -123,7 +127,7 @@ def see_refund(turn: PaymentTurn, seen: RefundSeen) -> None:
         return
     refund = _refund_of(turn, seen)
     earlier = payment.refunds.get(refund.refund_id)
-    if earlier:
+    if earlier and (earlier.stripe_refund_id or refund.status is not R.SUCCEEDED):
         if earlier.status is R.SUCCEEDED and refund.status in {R.FAILED, R.CANCELLED}:
             turn.end_refund(refund.model_copy(update={"status": R.FAILED}))
     elif refund.status is R.PENDING:

@@ -124,7 +124,8 @@ class Platform:
 
     def environment(self, worker: int = 0) -> dict[str, str]:
         """The whole environment of one worker, or of a command that talks to it."""
-        return {**os.environ, "PYTHONUNBUFFERED": "1", **self.settings(worker)}
+        local = {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"}
+        return {**os.environ, **local, **self.settings(worker)}
 
     def start(self) -> Endpoints:
         """Start everything and wait until it is ready. Raises PlatformError, BrokerError, JarError."""

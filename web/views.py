@@ -291,7 +291,7 @@ def timeline_view(
 def _depth(causes: Mapping[str, str | None], event_id: str) -> int:
     """How many events of this order led to an event, one after the other."""
     depth, cause = 0, causes.get(event_id)
-    while cause in causes and depth < len(causes):
+    while cause is not None and cause in causes and depth < len(causes):
         depth, cause = depth + 1, causes[cause]
     return depth
 

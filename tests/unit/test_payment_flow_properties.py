@@ -9,16 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from models import order_state, payment_state, topics
 from models.commands import (
-    Address,
     CancelOrder,
     CancelPayment,
     CheckDeadline,
     CommandType,
     ConfirmPayment,
-    Contact,
-    Item,
     Nothing,
-    PlaceOrder,
     RefundPayment,
     ResultKind,
 )
@@ -32,15 +28,9 @@ from models.graphs import (
     RefundStatus,
 )
 from models.payment_state import EffectKind
-from tests.unit.world import AMOUNT, CURRENCY, World
+from tests.unit.world import AMOUNT, PLACE, World
 
 CARDS = st.sampled_from(["ok", "decline", "3ds", "bank"])
-PLACE = PlaceOrder(
-    restaurant_id="r1", restaurant_name="R", amount=AMOUNT, currency=CURRENCY, user_id="guest",
-    items=(Item(dish_id="d", name="D", quantity=1, unit_price=AMOUNT),),
-    contact=Contact(name="n", email="e@example.com", phone="1"),
-    address=Address(line1="l", city="c", postal_code="1"),
-)  # fmt: skip
 
 
 class PaymentFlow(RuleBasedStateMachine):

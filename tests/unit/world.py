@@ -10,9 +10,13 @@ import orjson
 
 from models import ids, order, payment, topics
 from models.commands import (
+    Address,
     Command,
     CommandType,
+    Contact,
+    Item,
     ObservePayment,
+    PlaceOrder,
     ResultKind,
     StripeResult,
     WebhookReceived,
@@ -29,6 +33,12 @@ from models.transition import Decision, Header, Input, Outcome
 
 ORDER = ids.order_id("guest", "world")
 AMOUNT, CURRENCY = 2500, "INR"
+PLACE = PlaceOrder(
+    restaurant_id="r1", restaurant_name="R", amount=AMOUNT, currency=CURRENCY, user_id="guest",
+    items=(Item(dish_id="d", name="D", quantity=1, unit_price=AMOUNT),),
+    contact=Contact(name="n", email="e@example.com", phone="1"),
+    address=Address(line1="l", city="c", postal_code="1"),
+)  # fmt: skip
 
 
 class Stripe:
