@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
+from models.money import decimal_text
 from models.topics import TOPICS
 from sandbox.customer import Customer
 from sandbox.kafka import BrokerError, JarError
@@ -114,6 +115,8 @@ def _show_timeline(title: str, order: dict[str, Any], history: list[dict[str, An
         head = f"T+{row['tMs']}ms".ljust(9)
         console.print(f"{head}│ {service}: [bold]{row['eventType']}[/]", soft_wrap=True)
         detail = {"eventId": row["eventId"], **row.get("detail", {})}
+        if "amount" in detail:
+            detail["amount"] = decimal_text(detail["amount"], detail["currency"])
         shown = [(key, detail[key]) for key in ("eventId", *SHOWN) if detail.get(key) is not None]
         line = ", ".join(f"{key}: {value}" for key, value in shown)
         console.print(f"         │ └─ [dim]{line}[/]", soft_wrap=True)
@@ -131,7 +134,8 @@ def _show_topics(bootstrap: str) -> None:
             consumer.get_watermark_offsets(TopicPartition(topic.name, p), timeout=10)
             for p in known[topic.name].partitions
         ]
-        table.add_row(topic.name, str(sum(high - low for low, high in marks)), topic.about)
+        count = sum(high - low for low, high in marks)
+        table.add_row(topic.name, str(count), topic.about)
     consumer.close()
     console.print(table)
 
