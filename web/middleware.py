@@ -14,6 +14,7 @@ from web import tracing
 from web.auth import check_origin
 from web.context import CONTEXT
 from web.problems import CODES, ProblemError, UnavailableError, of_http_exception
+from web.writes import ORDER_ID
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,6 +54,8 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
                 "durationMs": round((time.perf_counter() - started) * 1000, 1),
             },
         )
+        # The connection's next request has an order of its own.
+        structlog.contextvars.unbind_contextvars(ORDER_ID)
     return response
 
 

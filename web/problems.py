@@ -39,6 +39,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     # decide's refusals
     "ORDER_UNKNOWN": (404, "There is no such order"),
     "PAYMENT_UNKNOWN": (404, "There is no such payment"),
+    "NOTIFICATION_UNKNOWN": (404, "There is no such notification"),
     "ORDER_EXISTS": (409, "The order was placed before"),
     "ORDER_DELIVERED": (409, "The order is delivered"),
     "ORDER_CANCELLED": (409, "The order is cancelled"),

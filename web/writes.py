@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
+import structlog
 from aiohttp import web
 from pydantic import BaseModel
 
@@ -25,8 +27,11 @@ from web.problems import ProblemError, refused
 from web.shapes import Accepted
 from web.tokens import Identity
 
-LATER_S = 2
+LATER_S: Final = 2
 """When to ask again after a 202."""
+
+ORDER_ID: Final = "orderId"
+"""In structlog's context variables, so that every log line of the request names its order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,4 +175,5 @@ async def at_owner(
     context: Context, request: web.Request, order_id: str
 ) -> web.StreamResponse | None:
     """The owner's answer, if the order is another worker's."""
+    structlog.contextvars.bind_contextvars(**{ORDER_ID: order_id})
     return await context.forwarder.forwarded(request, order_id, context.tables[ORDERS])

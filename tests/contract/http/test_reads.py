@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from jsonschema import Draft202012Validator
 
 import models
@@ -155,6 +156,29 @@ async def test_access_log_has_no_query_and_nothing_personal(
         "MG Road",
     ):
         assert secret not in logged
+
+
+async def test_log_lines_carry_the_trace_and_the_order(api: Api) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def note(_: logging.LogRecord) -> bool:
+        seen.append(structlog.contextvars.get_contextvars())
+        return True
+
+    order = await api.order()
+    logger = logging.getLogger("tiffin.web.access")
+    logger.setLevel(logging.INFO)
+    logger.addFilter(note)
+    try:
+        await api.get(f"/api/orders/{order['orderId']}", order["orderToken"])
+        await api.get("/api/restaurants")
+    finally:
+        logger.removeFilter(note)
+    of_order, of_list = seen
+    assert of_order["orderId"] == order["orderId"]
+    assert of_order["traceparent"].startswith("00-")
+    assert "orderId" not in of_list
+    assert of_list["traceparent"] != of_order["traceparent"]
 
 
 async def test_description_names_every_route_and_its_schemas_hold_the_answers(api: Api) -> None:
