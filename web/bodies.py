@@ -62,7 +62,11 @@ async def read_json(
         raw = b"{}"
     else:
         _check_content_type(request)
-    value = parse_strictly(raw)
+    return validated(kind, parse_strictly(raw))
+
+
+def validated(kind: type[B], value: Any) -> B:
+    """What a JSON value says, as a body of this kind. Raises ProblemError (400)."""
     if has_card_number(value, phones=_phones(value)):
         raise ProblemError(
             "CARD_NUMBER_REFUSED",

@@ -42,13 +42,13 @@ PING_S: Final = 15
 
 async def show_order(request: web.Request) -> web.StreamResponse:
     """The order joined with its payment and delivery."""
-    context, order_id, _, forwarded = await _reader(request, *PARTS)
-    return forwarded or json_response(_joined(context, order_id))
+    context, order_id, _, forwarded = await reader(request, *PARTS)
+    return forwarded or json_response(joined(context, order_id))
 
 
 async def show_timeline(request: web.Request) -> web.StreamResponse:
     """All that happened to the order."""
-    context, order_id, identity, forwarded = await _reader(request, TIMELINE)
+    context, order_id, identity, forwarded = await reader(request, TIMELINE)
     if forwarded is not None:
         return forwarded
     check_order_is_known(context, order_id)
@@ -58,10 +58,10 @@ async def show_timeline(request: web.Request) -> web.StreamResponse:
 
 async def stream_order(request: web.Request) -> web.StreamResponse:
     """The order's view, now and whenever it changes, as server-sent events."""
-    context, order_id, _, forwarded = await _reader(request, *PARTS)
+    context, order_id, _, forwarded = await reader(request, *PARTS)
     if forwarded is not None:
         return forwarded
-    view = _joined(context, order_id)
+    view = joined(context, order_id)
     response = EventSourceResponse(headers={"Cache-Control": "no-store"}, ping_interval=PING_S)
     await response.prepare(request)
     # A client that left, a partition that moved, a worker that stops: the browser connects anew.
@@ -76,7 +76,7 @@ async def stream_order(request: web.Request) -> web.StreamResponse:
                     event="order",
                 )
                 await _change(context, order_id, view.versions)
-                view = _joined(context, order_id)
+                view = joined(context, order_id)
     return response
 
 
@@ -114,7 +114,7 @@ async def cancel_order(request: web.Request) -> web.StreamResponse:
     return with_token(json_response(answer), token)
 
 
-async def _reader(
+async def reader(
     request: web.Request, *parts: str
 ) -> tuple[Context, str, Identity, web.StreamResponse | None]:
     """What every view begins with: who asks, the owner's answer if it is not us, and the token's wait."""
@@ -127,7 +127,7 @@ async def _reader(
     return context, order_id, identity, forwarded
 
 
-def _joined(context: Context, order_id: str) -> OrderView:
+def joined(context: Context, order_id: str) -> OrderView:
     """The parts as they are now. Raises ProblemError (404), NotOwnerError, NotReadyError."""
     records = {part: context.record(part, order_id) for part in PARTS}
     found = {part: record for part, record in records.items() if record}

@@ -184,22 +184,26 @@ async def cancel_payment(request: web.Request) -> web.StreamResponse:
     )  # fmt: skip
     with first_of_its_key(context, write):
         try:
-            settled = await settle(context, write)
-            record = await wait(
-                context, PAYMENTS, order_id, _is_ended, context.deps.bounds.command_s
-            )
+            answer, token = await cancelled(context, write)
         except LateError:
             return accepted_later(order_id)
+    return with_token(json_response(answer), token)
+
+
+async def cancelled(context: Context, write: Write) -> tuple[PaymentCancelled, consistency.Token]:
+    """Cancel a payment and wait for Stripe's word. Raises ProblemError, LateError, UnavailableError."""
+    settled = await settle(context, write)
+    record = await wait(context, PAYMENTS, write.order_id, _is_ended, context.deps.bounds.command_s)
     payment = _known(record)
-    held = consistency.token_of(order_id, PAYMENTS, settled.record, settled.outcome)
+    held = consistency.token_of(write.order_id, PAYMENTS, settled.record, settled.outcome)
     token = _with_payment(held, record or settled.record)
     answer = PaymentCancelled(
-        order_id=order_id,
+        order_id=write.order_id,
         payment_id=payment.payment_id,
         status=payment.status,
         consistency_token=token.text(),
     )
-    return with_token(json_response(answer), token)
+    return answer, token
 
 
 async def refund(request: web.Request) -> web.StreamResponse:
