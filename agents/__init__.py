@@ -1,8 +1,15 @@
 """Who does it: one file a service, each the pure half of a stream-table join; tables/ does the rest."""
 
+from agents.deliveries import DeliveriesService
 from agents.notifications import NotificationsService
 from agents.orders import OrdersService
 from agents.payments import PaymentsService
 from agents.timeline import TimelineService
 
-__all__ = ["NotificationsService", "OrdersService", "PaymentsService", "TimelineService"]
+__all__ = [
+    "DeliveriesService",
+    "NotificationsService",
+    "OrdersService",
+    "PaymentsService",
+    "TimelineService",
+]

@@ -19,16 +19,20 @@ class OrdersService(Reading):
         """deadlines: how long an unpaid order and an unanswered kitchen are waited for."""
         self._deadlines = deadlines
 
-    def load(self, raw: Any) -> OrderRecord | None:
-        """Make the record of its JSON."""
-        return None if raw is None else OrderRecord.model_validate(raw)
+    def load(self, raw: Any) -> OrderRecord:
+        """Make the record of its JSON; an empty one for a key never seen."""
+        return OrderRecord.model_validate(raw or {})
 
     def dump(self, state: OrderRecord) -> Any:
         """Give the record as JSON values."""
         return state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
+    def is_terminal(self, state: OrderRecord) -> bool:
+        """Whether indexes may leave the order out when they are rebuilt."""
+        return state.has_ended
+
     def decide(
-        self, state: OrderRecord | None, record: Input, read: Callable[[str], bytes | None]
+        self, state: OrderRecord, record: Input, read: Callable[[str], bytes | None]
     ) -> Decision:
         """Decide one input of an order."""
         return order.decide(state, record, self._deadlines)

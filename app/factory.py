@@ -12,7 +12,7 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from yarl import URL
 
 import web
-from agents import OrdersService, PaymentsService, TimelineService
+from agents import DeliveriesService, OrdersService, PaymentsService, TimelineService
 from app import cli
 from app.commands import CommandSender
 from app.effects import EffectsService
@@ -67,7 +67,12 @@ def create_app(settings: Settings) -> faust.App:
         payment_ms=int(settings.payment_deadline_s * 1000),
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
-    services: list[Service] = [PaymentsService(), OrdersService(deadlines), TimelineService()]
+    services: list[Service] = [
+        PaymentsService(),
+        OrdersService(deadlines),
+        DeliveriesService(),
+        TimelineService(),
+    ]
     engines = Engines(app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions)
     gateway = StripeGateway(
         settings.stripe_secret_key.get_secret_value(),

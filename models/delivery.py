@@ -7,8 +7,9 @@ from pydantic import Field
 from models import ids
 from models.commands import AssignDelivery, CancelOrder, Command, CommandType
 from models.events import DeliveryMoved, Event, EventType
-from models.graphs import DELIVERY_GRAPH, DeliveryStatus
+from models.graphs import DELIVERY_GRAPH, DeliveryStatus, OrderStatus
 from models.messages import Message
+from models.order_state import STATUS_AFTER as ORDER_STATUS_AFTER
 from models.transition import Decision, Input, Outcome
 from models.turn import SYSTEM, Turn
 
@@ -28,6 +29,11 @@ EVENT_OF: Final = {
     C.CANCEL_DELIVERY: E.DELIVERY_CANCELLED,
 }
 """What each command leads to, where the graph allows it."""
+ENDED: Final = frozenset({S.DELIVERED, S.CANCELLED})
+CARRIED: Final = frozenset({S.ASSIGNED, S.PICKED_UP})
+"""What a courier has taken on and not ended: counted against the limit of one courier."""
+TRUSTED: Final = frozenset({"operator", SYSTEM})
+"""Roles that may move anybody's delivery; a courier may move its own."""
 
 
 class Delivery(Message):
@@ -45,13 +51,23 @@ class Delivery(Message):
 class DeliveryRecord(Message):
     """State of an order's delivery in the deliveries table.
 
-    order_cancelled: the order ended before its delivery was created; it never will be.
+    order_status: as order-events last told; None before the first of them.
+    order_cancelled: the order has ended so; a delivery that does not exist yet never will.
     """
 
     delivery: Delivery | None = None
+    order_status: OrderStatus | None = None
     order_cancelled: bool = False
     audit_sequence: int = Field(default=0)
+    occurred_at: int = 0
     correlation_id: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing can happen to this delivery any more."""
+        if self.delivery is None:
+            return self.order_cancelled
+        return self.delivery.status in ENDED
 
 
 def evolve(delivery: Delivery | None, event: Event) -> Delivery:
@@ -78,12 +94,13 @@ class DeliveryTurn(Turn):
 
     def __init__(self, state: DeliveryRecord, record: Input) -> None:
         self.delivery, self.order_cancelled = state.delivery, state.order_cancelled
+        self.order_status = state.order_status
         known = state.delivery
         super().__init__(
             "deliveries",
             record,
             payment_id=ids.payment_id(record.key),
-            last_at_ms=known.occurred_at if known else 0,
+            last_at_ms=state.occurred_at,
             correlation_id=state.correlation_id,
             sequence=known.sequence if known else 0,
             audit_sequence=state.audit_sequence,
@@ -92,8 +109,9 @@ class DeliveryTurn(Turn):
     def finished(self) -> DeliveryRecord:
         """The record as it is to be stored."""
         return DeliveryRecord(
-            delivery=self.delivery, order_cancelled=self.order_cancelled,
-            audit_sequence=self.audit_sequence, correlation_id=self.correlation_id,
+            delivery=self.delivery, order_status=self.order_status,
+            order_cancelled=self.order_cancelled, audit_sequence=self.audit_sequence,
+            occurred_at=self.at_ms, correlation_id=self.correlation_id,
         )  # fmt: skip
 
     def allows(self, event_type: EventType) -> bool:
@@ -120,12 +138,22 @@ def decide(state: DeliveryRecord | None, record: Input) -> Decision:
 
 def _command(turn: DeliveryTurn, command: Command) -> Outcome:
     event_type, data = EVENT_OF[command.command_type], command.data
+    if not _may(turn, command):
+        return turn.refuse(command, "WRONG_COURIER", "This delivery is another courier's.")
     if not turn.allows(event_type):
         where = f"is {turn.delivery.status}" if turn.delivery else "does not exist"
         return turn.refuse(
             command,
             "NOT_ALLOWED_NOW",
             f"The delivery {where}; {command.command_type} is not possible.",
+        )
+    if event_type is E.DELIVERY_PICKED_UP and turn.order_status is not OrderStatus.READY_FOR_PICKUP:
+        # Commands and order-events are two topics: the kitchen's word may still be on its way.
+        return turn.refuse(
+            command,
+            "NOT_READY_FOR_PICKUP",
+            f"Deliveries knows the order as {turn.order_status}; it can be picked up once the kitchen "
+            "has marked it ready. If that was a moment ago, try again.",
         )
     moved = DeliveryMoved(
         courier_id=data.courier_id if isinstance(data, AssignDelivery) else None,
@@ -135,7 +163,22 @@ def _command(turn: DeliveryTurn, command: Command) -> Outcome:
     return turn.accept()
 
 
+def _may(turn: DeliveryTurn, command: Command) -> bool:
+    """A courier takes deliveries for itself and moves its own; nobody else but TRUSTED roles may."""
+    role, _, subject = command.issued_by.partition(":")
+    if role in TRUSTED:
+        return True
+    if role != "courier" or command.command_type is C.CANCEL_DELIVERY:
+        return False
+    if isinstance(command.data, AssignDelivery):
+        return bool(command.data.courier_id == subject)
+    courier_id = turn.delivery.courier_id if turn.delivery else None
+    # Before there is a courier the graph refuses, with a better reason.
+    return courier_id is None or courier_id == subject
+
+
 def _order_event(turn: DeliveryTurn, event: Event) -> None:
+    turn.order_status = ORDER_STATUS_AFTER[event.event_type]
     if event.event_type is E.ORDER_CREATED:
         if turn.delivery is None and not turn.order_cancelled:
             turn.move(E.DELIVERY_CREATED, DeliveryMoved())

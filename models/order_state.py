@@ -6,7 +6,7 @@ from pydantic import Field
 
 from models.commands import Address, Contact, Item
 from models.events import Event, EventType, OrderCancelled, OrderPaymentPending
-from models.graphs import OrderStatus
+from models.graphs import ORDER_TERMINAL, OrderStatus
 from models.messages import Message
 
 
@@ -72,6 +72,16 @@ class OrderRecord(Message):
     order: Order | None = None
     placed: Placed | None = None
     work: OrderWork = OrderWork()
+
+    @property
+    def has_ended(self) -> bool:
+        """Delivered, refunded, or cancelled with no money of it here and nothing to be waited for."""
+        if self.order is None or self.work.deadlines:
+            return False
+        is_unpaid_cancel = self.order.status is OrderStatus.CANCELLED and not (
+            self.work.captured or self.work.refund_initiated
+        )
+        return self.order.status in ORDER_TERMINAL or is_unpaid_cancel
 
 
 STATUS_AFTER: dict[EventType, OrderStatus] = {
