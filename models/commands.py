@@ -92,6 +92,7 @@ class InitiatePayment(Message):
     amount: Annotated[int, Field(gt=0, strict=True)]
     currency: Currency
     user_id: str
+    restaurant_id: str = ""
 
 
 class ConfirmPayment(Message):

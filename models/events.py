@@ -69,6 +69,7 @@ class PaymentInitiated(Message):
     amount: Minor
     currency: Currency
     stripe_intent_id: str
+    restaurant_id: str = ""
 
 
 class PaymentProcessing(Message):

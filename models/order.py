@@ -163,7 +163,10 @@ def _place(turn: OrderTurn, command: Command) -> Outcome:
         return turn.refuse(command, "ORDER_EXISTS", "This order was placed before.")
     turn.placed = Placed(**dict(data), placed_at=turn.at_ms)
     turn.deadline("PAYMENT", turn.deadlines.payment_ms)
-    asked = InitiatePayment(amount=data.amount, currency=data.currency, user_id=data.user_id)
+    asked = InitiatePayment(
+        amount=data.amount, currency=data.currency, user_id=data.user_id,
+        restaurant_id=data.restaurant_id,
+    )  # fmt: skip
     turn.send(C.INITIATE_PAYMENT, asked)
     return turn.accept()
 

@@ -138,6 +138,7 @@ class Initiation(Message):
     amount: int
     currency: str
     user_id: str
+    restaurant_id: str = ""
     error: str | None = None
 
 

@@ -113,6 +113,7 @@ class PaymentTurn(Turn):
             amount=asked.amount,
             currency=asked.currency,
             stripe_intent_id=seen.intent_id,
+            restaurant_id=asked.restaurant_id,
         )
         self.apply(EventType.PAYMENT_INITIATED, initiated)
         self.change(initiation=None)

@@ -1,0 +1,195 @@
+"""Analytics: what each payment event adds to the sums of its minute, hour and day.
+
+Sums are counters by name, all of them additive: over the partitions, over restaurants, over minutes. The
+times to pay are the bins of a DDSketch, which merge by addition as well and give quantiles within 1 %.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+import orjson
+from ddsketch.ddsketch import BaseDDSketch
+from ddsketch.mapping import LogarithmicMapping
+from ddsketch.store import DenseStore
+
+from models.events import Event, EventType, PaymentDispute, PaymentFailed
+from models.messages import Message
+from models.payment_state import Payment
+
+E = EventType
+
+
+class By(StrEnum):
+    """How long a bucket is; UTC."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+LENGTH_MS: Final = {By.MINUTE: 60_000, By.HOUR: 3_600_000, By.DAY: 86_400_000}
+_FORMAT: Final = {By.MINUTE: "%Y%m%d%H%M", By.HOUR: "%Y%m%d%H", By.DAY: "%Y%m%d"}
+
+
+class Sum(StrEnum):
+    """Names of the counters; amounts are minor units, times milliseconds.
+
+    CONVERTED: of the payments initiated in this bucket, those completed, whenever that was; all else is
+    counted when it happened. REFUNDED and DISPUTED fall when the money comes back. DECLINES and PAID are
+    followed by a slash and the reason, or the bin of the time from initiated to completed.
+    """
+
+    INITIATED = "initiated"
+    CONVERTED = "converted"
+    ATTEMPTS = "attempts"
+    COMPLETED = "completed"
+    DECLINED = "declined"
+    DECLINES = "declines"
+    CANCELLED = "cancelled"
+    REFUNDS = "refunds"
+    REFUNDS_FAILED = "refundsFailed"
+    DISPUTES = "disputes"
+    DISPUTES_WON = "disputesWon"
+    DISPUTES_LOST = "disputesLost"
+    CAPTURED = "captured"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
+    PAID = "paid"
+    PAID_MS = "paidMs"
+
+
+Sums = Counter[str]
+
+COUNTED_AS: Final = {
+    E.PAYMENT_INITIATED: Sum.INITIATED,
+    E.PAYMENT_PROCESSING: Sum.ATTEMPTS,
+    E.PAYMENT_COMPLETED: Sum.COMPLETED,
+    E.PAYMENT_FAILED: Sum.DECLINED,
+    E.PAYMENT_CANCELLED: Sum.CANCELLED,
+    E.PAYMENT_REFUNDED: Sum.REFUNDS,
+    E.PAYMENT_REFUND_PARTIAL: Sum.REFUNDS,
+    E.PAYMENT_REFUND_FAILED: Sum.REFUNDS_FAILED,
+}
+"""Types that are counted as they are; disputes are told apart by what was known before."""
+WHEN_CLOSED: Final = {"won": Sum.DISPUTES_WON, "lost": Sum.DISPUTES_LOST}
+ACCURACY: Final = 0.01
+"""Of a quantile, relative."""
+
+_MAPPING: Final = LogarithmicMapping(ACCURACY)
+
+
+class Counted(Message):
+    """An order's record: its payment as far as it has been counted."""
+
+    payment: Payment
+    restaurant_id: str = ""
+
+
+def bucket_of(by: By, at_ms: int) -> str:
+    """The bucket that a time falls into, as row keys name it: 202611230701 is a minute."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime(_FORMAT[by])
+
+
+def start_of(by: By, bucket: str) -> int:
+    """When a bucket begins, in milliseconds since the epoch."""
+    return round(datetime.strptime(bucket, _FORMAT[by]).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def row_key(by: By, bucket: str, currency: str, restaurant_id: str) -> str:
+    """Key of the row that sums up a bucket in one partition."""
+    return f"{by}/{bucket}/{currency}/{quote(restaurant_id, safe='')}"
+
+
+def parts_of(key: str) -> tuple[str, str, str]:
+    """Bucket, currency and restaurant of a row's key."""
+    _, bucket, currency, restaurant = key.split("/")
+    return bucket, currency, unquote(restaurant)
+
+
+def load_row(raw: bytes | None) -> tuple[int, Sums]:
+    """The last offset that a row holds (-1: none), and its sums."""
+    if raw is None:
+        return -1, Counter()
+    row = orjson.loads(raw)
+    return row["offset"], Counter(row["sums"])
+
+
+def dump_row(offset: int, sums: Sums) -> bytes:
+    """A row as it is stored."""
+    return orjson.dumps({"offset": offset, "sums": sums})
+
+
+def additions(
+    before: Payment | None, event: Event, after: Payment, restaurant_id: str
+) -> dict[str, Sums]:
+    """What an event adds: row key -> sums, of all three lengths. before, after: the payment folded."""
+    now, at = _sums(before, event, after), event.occurred_at_ms
+    took_ms = _time_to_pay(before, after)
+    added: dict[str, Sums] = {}
+    for by in By:
+        sums = Counter(now)
+        if took_ms is not None and by is not By.MINUTE:
+            sums[f"{Sum.PAID}/{bin_of(took_ms)}"] += 1
+            sums[Sum.PAID_MS] += took_ms
+        key = row_key(by, bucket_of(by, at), after.currency, restaurant_id)
+        added[key] = sums
+        if took_ms is not None:
+            begun = row_key(by, bucket_of(by, after.initiated_at), after.currency, restaurant_id)
+            added.setdefault(begun, Counter())[Sum.CONVERTED] += 1
+    return {key: sums for key, sums in added.items() if sums}
+
+
+def _sums(before: Payment | None, event: Event, after: Payment) -> Sums:
+    sums: Sums = Counter()
+    name = COUNTED_AS.get(event.event_type)
+    if name:
+        sums[name] += 1
+    if isinstance(event.data, PaymentFailed):
+        sums[f"{Sum.DECLINES}/{event.data.failure_reason}"] += 1
+    if isinstance(event.data, PaymentDispute):
+        if before is None or event.data.dispute_id not in before.disputes:
+            sums[Sum.DISPUTES] += 1
+        if event.event_type is E.PAYMENT_DISPUTE_CLOSED and event.data.status in WHEN_CLOSED:
+            sums[WHEN_CLOSED[event.data.status]] += 1
+    sums[Sum.CAPTURED] += after.captured - (before.captured if before else 0)
+    sums[Sum.REFUNDED] += after.refunded - (before.refunded if before else 0)
+    sums[Sum.DISPUTED] += after.disputed - (before.disputed if before else 0)
+    return Counter({key: count for key, count in sums.items() if count})
+
+
+def _time_to_pay(before: Payment | None, after: Payment) -> int | None:
+    """Milliseconds from initiated to completed, at the first completion."""
+    if after.completed_at is None or (before and before.completed_at is not None):
+        return None
+    return after.completed_at - after.initiated_at
+
+
+def revenue(sums: Mapping[str, int]) -> int:
+    """Captured - refunded - disputed + reinstated, in minor units."""
+    return sums.get(Sum.CAPTURED, 0) - sums.get(Sum.REFUNDED, 0) - sums.get(Sum.DISPUTED, 0)
+
+
+def grouped(sums: Mapping[str, int], name: Sum) -> dict[str, int]:
+    """The counters under a name: reason -> count, bin -> count."""
+    prefix = f"{name}/"
+    return {key[len(prefix) :]: n for key, n in sums.items() if key.startswith(prefix)}
+
+
+def bin_of(took_ms: int) -> int:
+    """The sketch's bin of a time; less than a millisecond counts as one."""
+    return _MAPPING.key(max(1, took_ms))
+
+
+def quantiles(sums: Mapping[str, int], *wanted: float) -> list[int]:
+    """Quantiles (0 to 1) of the time to pay in milliseconds; empty when nothing was paid."""
+    store: Any = DenseStore()
+    for key, count in sorted((int(key), n) for key, n in grouped(sums, Sum.PAID).items()):
+        store.add(key, count)
+    if not store.count:
+        return []
+    sketch = BaseDDSketch(_MAPPING, store, DenseStore(), 0.0)
+    return [round(sketch.get_quantile_value(quantile) or 0) for quantile in wanted]
