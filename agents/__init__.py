@@ -1,5 +1,6 @@
 """Who does it: one file a service, each the pure half of a stream-table join; tables/ does the rest."""
 
+from agents.analytics import AnalyticsService
 from agents.deliveries import DeliveriesService
 from agents.notifications import NotificationsService
 from agents.orders import OrdersService
@@ -7,6 +8,7 @@ from agents.payments import PaymentsService
 from agents.timeline import TimelineService
 
 __all__ = [
+    "AnalyticsService",
     "DeliveriesService",
     "NotificationsService",
     "OrdersService",

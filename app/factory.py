@@ -12,14 +12,20 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from yarl import URL
 
 import web
-from agents import DeliveriesService, OrdersService, PaymentsService, TimelineService
+from agents import (
+    AnalyticsService,
+    DeliveriesService,
+    OrdersService,
+    PaymentsService,
+    TimelineService,
+)
 from app import cli
 from app.commands import CommandSender
 from app.effects import EffectsService
 from app.logs import configure_logs
 from app.metrics import Metrics
 from app.reconciler import Reconciler
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import STRIPE_API, Settings, SettingsError, load_settings
 from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from models.order import Deadlines
@@ -27,7 +33,7 @@ from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import Engines, make_app
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
-from web.ports import Bounds, WebDeps
+from web.ports import Bounds, StripeOrigins, WebDeps
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
 BODY_SLACK_BYTES: Final = 1024
@@ -71,6 +77,7 @@ def create_app(settings: Settings) -> faust.App:
         PaymentsService(),
         OrdersService(deadlines),
         DeliveriesService(),
+        AnalyticsService(),
         TimelineService(),
     ]
     engines = Engines(app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions)
@@ -136,9 +143,16 @@ def _mount_web(
         public_url=settings.public_url,
         secure_cookies=settings.secure_cookies,
         own_url=URL(settings.canonical_url),
+        stripe_js=_stripe_js(settings),
+        is_sandbox=settings.sandbox,
     )
     app.web.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
     web.setup(cast(AiohttpWeb, app.web).web_app, deps)
+
+
+def _stripe_js(settings: Settings) -> StripeOrigins:
+    stand_in = settings.stripe_js_url or settings.stripe_api_url
+    return StripeOrigins() if stand_in == STRIPE_API else StripeOrigins.stand_in(stand_in)
 
 
 def _reasons(engines: Engines) -> Sequence[str]:
