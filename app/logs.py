@@ -13,6 +13,7 @@ QUIET: Final = (
     "aiokafka",
     "kafka",
     "stripe",
+    "twilio",
     "httpx",
     "httpcore",
     "asyncio",

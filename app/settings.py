@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     stripe_api_url: str = Field(
         default=STRIPE_API, description="Base address of Stripe's API, or of the stand-in's"
     )
+    stripe_js_url: str | None = Field(
+        default=None, description="Where browsers reach the stand-in; none: where workers do"
+    )
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(SecretStr(SANDBOX_WEBHOOK_SECRET),),
         min_length=1,
@@ -160,6 +163,52 @@ class Settings(BaseSettings):
     )
     kitchen_deadline_s: Seconds = Field(
         default=600.0, description="After how long an order that no kitchen accepted is cancelled"
+    )
+
+    smtp_host: str | None = Field(
+        default=None, description="Mail server that takes our mail; none: no mail is sent"
+    )
+    smtp_port: Port = Field(default=587, description="Its port")
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        default="starttls", description="none, starttls, or tls from the first byte"
+    )
+    smtp_user: str | None = Field(default=None, description="User at the mail server, if it asks")
+    smtp_password: SecretStr | None = Field(default=None, description="That user's password")
+    smtp_timeout_s: Seconds = Field(default=30.0, description="How long sending one mail may take")
+    mail_from: str | None = Field(
+        default=None,
+        pattern=r"^([^<>@\r\n]+ <[^<>@\s]+@[^<>@\s]+\.[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+\.[^<>@\s]+)$",
+        description="Sender of our mail, such as Tiffin <orders@example.com>",
+    )
+    twilio_account_sid: str | None = Field(
+        default=None, pattern=r"^AC\w+$", description="AC...; none: no short messages are sent"
+    )
+    twilio_auth_token: SecretStr | None = Field(default=None, description="That account's token")
+    twilio_api_url: str | None = Field(
+        default=None, description="Base address of a stand-in for Twilio's API; none: Twilio's"
+    )
+    sms_from: str | None = Field(
+        default=None,
+        pattern=r"^(\+\d{5,15}|MG\w+)$",
+        description="Sender of short messages: a number with + and country, or MG...",
+    )
+    sms_timeout_s: Seconds = Field(
+        default=15.0, description="How long sending one short message may take"
+    )
+    notifier_concurrency: int = Field(
+        default=8, ge=1, le=500, description="Mails and short messages being sent at one time"
+    )
+    notification_tries: int = Field(
+        default=12, ge=1, le=100, description="After so many failures an operator is waited for"
+    )
+    notification_first_pause_s: Seconds = Field(
+        default=5.0, description="Between the first two tries; each later pause is twice as long"
+    )
+    notification_longest_pause_s: Seconds = Field(
+        default=900.0, description="Longest pause between two tries"
+    )
+    notification_max_age_s: Seconds = Field(
+        default=86_400.0, description="What happened longer ago is not told any more"
     )
 
     order_token_key: SecretStr = Field(
@@ -200,7 +249,14 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("web_url", "public_url", "stripe_api_url", "platform_jwks_url")
+    @field_validator(
+        "web_url",
+        "public_url",
+        "stripe_api_url",
+        "stripe_js_url",
+        "platform_jwks_url",
+        "twilio_api_url",
+    )
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -240,7 +296,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        wrong = [*self._wrong_timing(), *self._wrong_stripe(), *self._wrong_secrets()]
+        wrong = [
+            *self._wrong_timing(),
+            *self._wrong_stripe(),
+            *self._wrong_messages(),
+            *self._wrong_secrets(),
+        ]
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -258,6 +319,18 @@ class Settings(BaseSettings):
             yield _named("stripe_api_url", f"must be {STRIPE_API} with a live key")
         if self.livemode and self.sandbox:
             yield _named("sandbox", "must not be set with a live key")
+
+    def _wrong_messages(self) -> Iterable[str]:
+        if self.smtp_host and not self.mail_from:
+            yield _named("mail_from", f"must be set where {PREFIX}SMTP_HOST is")
+        if (self.smtp_user is None) != (self.smtp_password is None):
+            yield _named("smtp_password", f"must be set where {PREFIX}SMTP_USER is, and only there")
+        twilio = ("twilio_account_sid", "twilio_auth_token", "sms_from")
+        missing = [name for name in twilio if getattr(self, name) is None]
+        if missing and len(missing) < len(twilio):
+            yield from (_named(name, "must be set where the others are") for name in missing)
+        if self.notification_first_pause_s > self.notification_longest_pause_s:
+            yield _named("notification_longest_pause_s", "must not be shorter than the first pause")
 
     def _wrong_secrets(self) -> Iterable[str]:
         if self.sandbox:

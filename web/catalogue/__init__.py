@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
+from zoneinfo import available_timezones
 
 import orjson
+from babel import Locale, UnknownLocaleError
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -54,13 +56,15 @@ class Dish(Entry):
 
 
 class Restaurant(Entry):
-    """One restaurant with its menu."""
+    """One restaurant with its menu; locale and time zone are those of what its customers are sent."""
 
     id: Id
     name: Text
     cuisine: Text
     city: Text
     currency: str
+    locale: str = "en"
+    time_zone: str = "UTC"
     dishes: tuple[Dish, ...] = Field(min_length=1)
 
     @field_validator("currency")
@@ -70,6 +74,21 @@ class Restaurant(Entry):
             known = ", ".join(sorted(money.CURRENCIES))
             raise ValueError(f"{currency} is none that Stripe settles here; accepted: {known}")
         return currency
+
+    @field_validator("locale")
+    @classmethod
+    def _locale_is_known(cls, locale: str) -> str:
+        try:
+            return str(Locale.parse(locale))
+        except (ValueError, UnknownLocaleError):
+            raise ValueError("is not known; accepted: such as en or en_IN") from None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _time_zone_is_known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("is not known; accepted: IANA names such as Asia/Kolkata")
+        return name
 
     @model_validator(mode="after")
     def _dishes_are_sound(self) -> Self:

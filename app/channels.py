@@ -1,0 +1,35 @@
+"""What the notifier needs of a channel, and how a channel says that a message was not taken."""
+
+from typing import Protocol
+
+from app.letters import Letter
+
+
+class SendError(Exception):
+    """The message was not taken, as far as is known.
+
+    code: letters, digits and underscores; it goes into topics and logs, so no address is in it.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class RefusedError(SendError):
+    """No repetition can help: there is no such address, or it wants nothing of us."""
+
+
+class DeferredError(SendError):
+    """Another try may help. The message may have been taken all the same, where the answer is missing."""
+
+
+class MessageChannel(Protocol):
+    """Sends letters one way: by mail, or as short messages."""
+
+    async def send(self, letter: Letter, *, may_have_left: bool) -> str | None:
+        """Give the provider's id of the message, where it has one, once the provider has it.
+
+        may_have_left: an earlier try, perhaps another worker's, may have sent it.
+        Raises RefusedError and DeferredError; takes at most the channel's time-out.
+        """

@@ -1,0 +1,178 @@
+"""What customers read: an event and its order as the text of a mail and of a short message."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_datetime
+from babel.numbers import format_currency
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+
+from models.commands import Contact
+from models.money import decimal_text
+from models.notification import NOTIFIED, Notification
+from models.order_state import Placed
+from web.catalogue import Catalogue
+from web.declines import GENERIC, explained
+
+FOLDER: Final = Path(__file__).parent / "templates" / "mail"
+REFERENCE_CHARS: Final = 8
+PLAIN_FORMAT: Final = "¤¤ #,##0.00"
+"""Currency codes, as in INR 2,500.00: a short message with ₹ in it would cost twice as much."""
+
+REJECTED: Final = "RESTAURANT_REJECTED"
+CANCEL_WORDS: Final[dict[str, str]] = {
+    "CUSTOMER_REQUEST": "You asked for it.",
+    "CHANGED_MIND": "You asked for it.",
+    "ORDERED_BY_MISTAKE": "You asked for it.",
+    "TOO_SLOW": "You asked for it; we are sorry that it took so long.",
+    "OPERATOR_REQUEST": "Our support team did it.",
+    "REFUNDED": "Its payment was given back.",
+    "PAYMENT_EXPIRED": "It was not paid in time.",
+    "RESTAURANT_TIMEOUT": "The restaurant did not answer in time; we are sorry.",
+    REJECTED: "The restaurant can't prepare it; we are sorry.",
+}
+"""Reason of a cancelled order -> words; one that is not here is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message, ready to be sent; the channel takes what it needs of it.
+
+    occurred_at: when what it tells of happened. requested_at: since when it is to be sent.
+    """
+
+    notification_id: str
+    order_id: str
+    contact: Contact
+    subject: str
+    text: str
+    html: str
+    short_text: str
+    occurred_at: datetime
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """How a restaurant's customers write money and times."""
+
+    locale: Locale
+    zone: ZoneInfo
+
+    def money(self, amount: int, currency: str, layout: str | None = None) -> str:
+        """Show minor units; nothing is rounded away where the locale would show fewer decimals."""
+        value = Decimal(decimal_text(amount, currency))
+        return format_currency(
+            value, currency, layout, locale=self.locale, decimal_quantization=False
+        )
+
+    def time(self, moment: datetime) -> str:
+        """Show a moment in the restaurant's time zone, named."""
+        return format_datetime(moment, "long", tzinfo=self.zone, locale=self.locale)
+
+
+class Letters:
+    """Writes letters; all templates are read and compiled at the start."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """catalogue: knows the locale and time zone of each restaurant."""
+        templates = Environment(
+            loader=FileSystemLoader(FOLDER),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._words = {kind: templates.get_template(f"{kind.lower()}.txt") for kind in NOTIFIED}
+        self._text = templates.get_template("letter.txt")
+        self._html = templates.get_template("letter.html")
+        self._regions = {
+            restaurant.id: Region(Locale.parse(restaurant.locale), ZoneInfo(restaurant.time_zone))
+            for restaurant in catalogue.restaurants.values()
+        }
+        self._elsewhere = Region(Locale("en"), ZoneInfo("UTC"))
+
+    def write(self, order_id: str, notification: Notification, placed: Placed) -> Letter:
+        """The letter of a notification; the same each time, as long as the templates are."""
+        region = self._regions.get(placed.restaurant_id, self._elsewhere)
+        occurred_at = _moment(notification.occurred_at)
+        values = _values(order_id, notification, placed, region)
+        words = self._words[notification.event_type]
+        subject = _line(_block(words, "subject", values))
+        paragraphs = [_line(part) for part in _block(words, "text", values).split("\n\n")]
+        shown = {**values, "subject": subject, "paragraphs": [part for part in paragraphs if part]}
+        return Letter(
+            notification_id=notification.notification_id,
+            order_id=order_id,
+            contact=placed.contact,
+            subject=subject,
+            text=self._text.render(shown),
+            html=self._html.render(shown),
+            short_text=_line(_block(words, "sms", values)),
+            occurred_at=occurred_at,
+            requested_at=_moment(notification.requested_at),
+        )
+
+
+def _values(
+    order_id: str, notification: Notification, placed: Placed, region: Region
+) -> dict[str, Any]:
+    facts, currency = notification.facts, placed.currency
+    amounts = {name: value for name, value in facts.items() if isinstance(value, int)}
+    amounts["total"] = placed.amount
+    reason = facts.get("failure_reason")
+    return {
+        "order_id": order_id,
+        "reference": order_id[-REFERENCE_CHARS:].upper(),
+        "language": str(region.locale).replace("_", "-"),
+        "name": placed.contact.name,
+        "restaurant": placed.restaurant_name,
+        "items": [
+            {
+                "quantity": item.quantity,
+                "name": item.name,
+                "total": region.money(item.unit_price * item.quantity, currency),
+            }
+            for item in placed.items
+        ],
+        "money": {name: region.money(amount, currency) for name, amount in amounts.items()},
+        "plain": {
+            name: region.money(amount, currency, PLAIN_FORMAT) for name, amount in amounts.items()
+        },
+        "at": region.time(_moment(notification.occurred_at)),
+        "failure": explained(str(reason)) if reason else GENERIC,
+        "cancellation": _cancellation(str(facts.get("reason", ""))),
+        "receipt_url": _web_url(facts.get("receipt_url")),
+    }
+
+
+def _cancellation(reason: str) -> str:
+    code, _, words = reason.partition(": ")
+    if code == REJECTED and words:
+        return f"The restaurant can't prepare it; it says: {words}"
+    return CANCEL_WORDS.get(code, "")
+
+
+def _web_url(url: object) -> str | None:
+    """An address that a mail may link to."""
+    return url if isinstance(url, str) and urlsplit(url).scheme in {"http", "https"} else None
+
+
+def _block(template: Template, name: str, values: Mapping[str, Any]) -> str:
+    return "".join(template.blocks[name](template.new_context(dict(values))))
+
+
+def _line(text: str) -> str:
+    """Without line breaks: a subject with one would be a header more."""
+    return " ".join(text.split())
+
+
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

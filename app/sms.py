@@ -1,0 +1,106 @@
+"""Short messages through Twilio's SDK."""
+
+import asyncio
+import re
+from typing import Any, Final
+
+import aiohttp
+
+from app.channels import DeferredError, RefusedError, SendError
+from app.letters import Letter
+
+_NO_DIGIT: Final = re.compile(r"[^0-9]")
+_E164: Final = re.compile(r"\+[1-9][0-9]{4,14}")
+LISTED: Final = 100
+
+
+class TwilioSms:
+    """Sends each letter's short text.
+
+    Twilio knows no idempotency keys: a message that may have left is looked for among those that
+    the number was sent before it is sent once more.
+    """
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        *,
+        sender: str,
+        timeout_s: float,
+        api_url: str | None = None,
+    ) -> None:
+        """sender: a number in E.164 or a messaging service's sid (MG...). timeout_s: of one call.
+
+        api_url: None is Twilio's own.
+        """
+        # Imported here: it takes long, and not everybody sends short messages.
+        from twilio.http.async_http_client import AsyncTwilioHttpClient  # noqa: PLC0415
+        from twilio.rest import Client  # noqa: PLC0415
+
+        # No pool: that would open a session before there is a loop.
+        http_client = AsyncTwilioHttpClient(pool_connections=False)
+        self._client = Client(account_sid, auth_token, http_client=http_client)
+        if api_url is not None:
+            self._client.api.base_url = api_url
+        self._from = {
+            "messaging_service_sid" if sender.startswith("MG") else "from_": sender,
+        }
+        self._timeout_s = timeout_s
+
+    async def send(self, letter: Letter, *, may_have_left: bool) -> str | None:
+        """Give Twilio's sid of the message. Raises RefusedError and DeferredError."""
+        to = e164(letter.contact.phone)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                sid = await self._sid_of_earlier(to, letter) if may_have_left else None
+                return sid or await self._create(to, letter)
+        except TimeoutError:
+            raise DeferredError("SMS_TIMEOUT") from None
+        except (aiohttp.ClientError, OSError):
+            raise DeferredError("SMS_UNREACHABLE") from None
+
+    async def _create(self, to: str, letter: Letter) -> str | None:
+        return _sid(
+            await _answer(
+                self._client.messages.create_async(to=to, body=letter.short_text, **self._from)
+            )
+        )
+
+    async def _sid_of_earlier(self, to: str, letter: Letter) -> str | None:
+        """By number, text and day: Twilio keeps nothing of ours."""
+        since = letter.requested_at.date()
+        sent = await _answer(
+            self._client.messages.list_async(to=to, date_sent_after=since, limit=LISTED)
+        )
+        same = (message for message in sent if message.body == letter.short_text)
+        return next((_sid(message) for message in same), None)
+
+
+def e164(phone: str) -> str:
+    """The number as providers take it. Raises RefusedError for one without its country."""
+    number = "+" + _NO_DIGIT.sub("", phone)
+    if not phone.strip().startswith("+") or not _E164.fullmatch(number):
+        raise RefusedError("NUMBER_WITHOUT_COUNTRY")
+    return number
+
+
+async def _answer(call: Any) -> Any:
+    """What the SDK gives. Raises RefusedError and DeferredError in place of its errors."""
+    from twilio.base.exceptions import TwilioException  # noqa: PLC0415 -- as above
+
+    try:
+        return await call
+    except TwilioException as error:
+        # Not chained: the SDK's text holds the number.
+        raise _told_apart(getattr(error, "status", 0), getattr(error, "code", 0)) from None
+
+
+def _told_apart(status: int, code: int | None) -> SendError:
+    """400 is about this message; 401 and 403 are about our account, which an operator mends."""
+    kind = RefusedError if status == 400 else DeferredError
+    return kind(f"TWILIO_{code or status or 'NO_ANSWER'}")
+
+
+def _sid(message: Any) -> str | None:
+    return str(message.sid) if message.sid else None
