@@ -24,10 +24,12 @@ from app.commands import CommandSender
 from app.effects import EffectsService
 from app.logs import configure_logs
 from app.metrics import Metrics
+from app.progress import Progress
 from app.reconciler import Reconciler
 from app.settings import STRIPE_API, Settings, SettingsError, load_settings
 from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
+from app.timers import Timers
 from models.order import Deadlines
 from models.topics import DEAD_LETTERS
 from models.transition import Service
@@ -103,8 +105,11 @@ def create_app(settings: Settings) -> faust.App:
     )
     for listener in (effects, reconciler):
         engines.tables["payments"].add_listener(listener)
+    progress = Progress(engines)
+    timers = Timers(sender, progress.caught_up)
+    engines.tables["orders"].add_listener(timers)
     _mount_web(app, settings, engines, gateway, sender, Metrics(engines, effects, reconciler))
-    _add_background(app, settings, gateway, sender, effects, reconciler)
+    _add_background(app, settings, gateway, sender, effects, reconciler, timers)
     cli.register(app, settings)
     return app
 
@@ -178,6 +183,7 @@ def _add_background(
     sender: CommandSender,
     effects: EffectsService,
     reconciler: Reconciler,
+    timers: Timers,
 ) -> None:
     class Background(faust.Service):
         """What runs beside the agents, from the worker's start to its end."""
@@ -185,10 +191,12 @@ def _add_background(
         async def on_start(self) -> None:
             configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
             reconciler.start()
+            timers.start()
 
         async def on_stop(self) -> None:
             await effects.stop()
             await reconciler.stop()
+            await timers.stop()
             await sender.stop()
             await gateway.close()
 

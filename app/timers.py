@@ -1,0 +1,210 @@
+"""Timers: ask orders to check a deadline once its time has come, for every deadline of owned partitions.
+
+The orders table is the list of deadlines, so one that passed while nobody ran is found at the next
+start. What is sent is only a question: decide holds it against the record and the time of the command.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from app.effects import Sender
+from models import ids
+from models.commands import CheckDeadline, Command, CommandType
+from models.messages import to_rfc3339
+from models.order_state import OrderRecord
+from tables import StoredRecord
+from web.ports import KafkaUnavailableError
+
+log = structlog.stdlib.get_logger(__name__)
+
+ISSUER: Final = "system:timers"
+GATED_BY: Final = ("payments", "orders")
+"""Services whose inputs may hold what makes a deadline void: a payment, the kitchen's answer."""
+LONGEST_SLEEP_S: Final = 1.0
+"""The wall clock may be set meanwhile."""
+SENDS_AT_ONCE: Final = 16
+MOST_PAUSES: Final = 32
+
+
+@dataclass(slots=True)
+class _Deadline:
+    """One deadline that a stored record holds. asked: how often it has been put to orders."""
+
+    partition: int
+    order_id: str
+    kind: str
+    due_ms: int
+    correlation_id: str
+    asked: int = 0
+
+
+@dataclass(slots=True)
+class _Partition:
+    """gate: waits until the partition has read what lay in its inputs when it came to us."""
+
+    gate: asyncio.Task[None]
+    is_open: bool = False
+    deadlines: dict[tuple[str, str], _Deadline] = field(default_factory=dict)
+
+
+class Timers:
+    """A listener of orders' table, and a task that sends CHECK_DEADLINE when one is due.
+
+    The command's id is made of the order, the deadline and its time: two workers that both believe
+    they own the partition, and one that starts anew, send the same command, which counts once. One
+    that had no effect (the broker's clock, which may stamp it, is behind ours) is asked for again
+    after a pause, under the next id.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        caught_up: Callable[[tuple[str, ...], int], Awaitable[None]],
+        *,
+        again_after_s: float = 10.0,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """caught_up: `Progress.caught_up`. again_after_s: doubled each time, up to a bound."""
+        self.sent = 0
+        self._sender = sender
+        self._caught_up = caught_up
+        self._again_after_s = again_after_s
+        self._now_s = now_s
+        self._partitions: dict[int, _Partition] = {}
+        self._queue: list[tuple[float, int, _Deadline]] = []
+        self._count = itertools.count()
+        self._earlier = asyncio.Event()
+        self._sends = asyncio.Semaphore(SENDS_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def pending(self) -> int:
+        """Deadlines that owned records hold."""
+        return sum(len(owned.deadlines) for owned in self._partitions.values())
+
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        """Learn of a record's deadlines, forget those that it has no more."""
+        state: OrderRecord = record.state
+        owned = self._partitions.get(partition) or self._take_over(partition)
+        wanted = state.work.deadlines
+        for kind in ("PAYMENT", "KITCHEN"):
+            known, due_ms = owned.deadlines.get((key, kind)), wanted.get(kind)
+            if due_ms is None:
+                owned.deadlines.pop((key, kind), None)
+            elif known is None or known.due_ms != due_ms:
+                deadline = _Deadline(partition, key, kind, due_ms, state.work.correlation_id)
+                owned.deadlines[key, kind] = deadline
+                if owned.is_open:
+                    self._put(deadline, due_ms / 1000)
+
+    def closed(self, partition: int) -> None:
+        """Leave a partition to its next owner."""
+        owned = self._partitions.pop(partition, None)
+        if owned is not None:
+            owned.gate.cancel()
+
+    def start(self) -> None:
+        """Begin to look at the clock, in a task of its own."""
+        self._spawn(self._run(), "timers")
+
+    async def stop(self) -> None:
+        """End all tasks; the next owner finds the deadlines in the table."""
+        for partition in list(self._partitions):
+            self.closed(partition)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _take_over(self, partition: int) -> _Partition:
+        gate = self._spawn(self._open(partition), f"timers of partition {partition}")
+        owned = self._partitions[partition] = _Partition(gate)
+        return owned
+
+    async def _open(self, partition: int) -> None:
+        pause_s = 0.1
+        while True:
+            try:
+                await self._caught_up(GATED_BY, partition)
+                break
+            except Exception as error:  # noqa: BLE001 - Kafka's client raises many; all mean "not now"
+                log.info("how far to read is not known", partition=partition, error=repr(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 5.0)
+        owned = self._partitions[partition]
+        owned.is_open = True
+        for deadline in owned.deadlines.values():
+            self._put(deadline, deadline.due_ms / 1000)
+
+    async def _run(self) -> None:
+        while True:
+            self._earlier.clear()
+            now_s = self._now_s()
+            while self._queue and self._queue[0][0] <= now_s:
+                deadline = heapq.heappop(self._queue)[2]
+                if self._is_current(deadline):
+                    self._spawn(self._ask(deadline), f"deadline of {deadline.order_id}")
+            sleep_s = LONGEST_SLEEP_S
+            if self._queue:
+                sleep_s = min(sleep_s, max(0.0, self._queue[0][0] - self._now_s()))
+            try:
+                async with asyncio.timeout(sleep_s):
+                    await self._earlier.wait()
+            except TimeoutError:
+                continue
+
+    def _is_current(self, deadline: _Deadline) -> bool:
+        """Whether the record still holds it, and we the record."""
+        owned = self._partitions.get(deadline.partition)
+        return (
+            owned is not None
+            and owned.deadlines.get((deadline.order_id, deadline.kind)) is deadline
+        )
+
+    def _put(self, deadline: _Deadline, at_s: float) -> None:
+        heapq.heappush(self._queue, (at_s, next(self._count), deadline))
+        if self._queue[0][2] is deadline:
+            self._earlier.set()
+
+    async def _ask(self, deadline: _Deadline) -> None:
+        structlog.contextvars.clear_contextvars()  # of whoever happened to store the record
+        structlog.contextvars.bind_contextvars(orderId=deadline.order_id)
+        command = Command(
+            order_id=deadline.order_id,
+            command_id=ids.command_id(
+                deadline.order_id, "deadline", deadline.kind, deadline.due_ms, deadline.asked
+            ),
+            command_type=CommandType.CHECK_DEADLINE,
+            issued_at=to_rfc3339(round(self._now_s() * 1000)),
+            issued_by=ISSUER,
+            correlation_id=deadline.correlation_id,
+            data=CheckDeadline.model_validate(
+                {"deadline": deadline.kind, "due_at": deadline.due_ms}
+            ),
+        )
+        try:
+            async with self._sends:
+                if not self._is_current(deadline):
+                    return
+                await self._sender.send(command)
+        except KafkaUnavailableError:
+            self._put(deadline, self._now_s() + self._again_after_s / 10)
+            return
+        self.sent += 1
+        log.info("a deadline has passed", deadline=deadline.kind, asked=deadline.asked)
+        pauses = min(2**deadline.asked, MOST_PAUSES)
+        deadline.asked += 1
+        self._put(deadline, self._now_s() + self._again_after_s * pauses)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
