@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from web import middleware, openapi
+from web import middleware, openapi, pages
 from web.context import CONTEXT, Context
 from web.forwarding import Forwarder
 from web.ports import WebDeps
@@ -21,3 +21,4 @@ def setup(app: web.Application, deps: WebDeps) -> None:
         add = app.router.add_get if route.method == "GET" else app.router.add_post
         add(route.path, route.handler)
     app.router.add_get("/openapi.json", openapi.show)
+    pages.setup(app)

@@ -57,27 +57,34 @@ async def show_timeline(request: web.Request) -> web.StreamResponse:
 
 
 async def stream_order(request: web.Request) -> web.StreamResponse:
-    """The order's view, now and whenever it changes, as server-sent events."""
+    """The order's view, now and whenever it changes, as server-sent events.
+
+    A client that names the last event it has (Last-Event-ID, or ?lastEventId= of its first connection)
+    hears of it only when there is a newer one.
+    """
     context, order_id, _, forwarded = await reader(request, *PARTS)
     if forwarded is not None:
         return forwarded
     view = joined(context, order_id)
+    seen = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
     response = EventSourceResponse(headers={"Cache-Control": "no-store"}, ping_interval=PING_S)
     await response.prepare(request)
     # A client that left, a partition that moved, a worker that stops: the browser connects anew.
     with suppress(ConnectionError, NotOwnerError, NotReadyError):
         async with response:
             while not context.stopping.is_set():
-                await response.send(
-                    orjson.dumps(
-                        view.model_dump(mode="json", by_alias=True, exclude_none=True)
-                    ).decode(),
-                    id=".".join(f"{part}-{version}" for part, version in view.versions.items()),
-                    event="order",
-                )
+                if event_id(view) != seen:
+                    seen = event_id(view)
+                    shown = view.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    await response.send(orjson.dumps(shown).decode(), id=seen, event="order")
                 await _change(context, order_id, view.versions)
                 view = joined(context, order_id)
     return response
+
+
+def event_id(view: OrderView) -> str:
+    """The stream's id of a view: the versions of the records that it joins."""
+    return ".".join(f"{part}-{version}" for part, version in view.versions.items())
 
 
 async def cancel_order(request: web.Request) -> web.StreamResponse:

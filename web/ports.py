@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from yarl import URL
 
@@ -17,7 +17,7 @@ from web.problems import (
 from web.tokens import OrderTokens, StaffVerifier
 
 __all__ = [
-    "Bounds", "KafkaUnavailableError", "Sender", "StripeUnavailableError", "Table",
+    "Bounds", "KafkaUnavailableError", "Sender", "StripeOrigins", "StripeUnavailableError", "Table",
     "UnavailableError", "WebDeps",
 ]  # fmt: skip
 
@@ -91,6 +91,24 @@ class Bounds:
     gather_s: float = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class StripeOrigins:
+    """Where a page that takes a card loads Stripe.js from, and what its policy lets Stripe.js reach."""
+
+    script_url: str = "https://js.stripe.com/v3/"
+    script: Sequence[str] = ("https://js.stripe.com", "https://*.js.stripe.com")
+    connect: Sequence[str] = ("https://api.stripe.com",)
+    frame: Sequence[str] = (
+        "https://js.stripe.com", "https://*.js.stripe.com", "https://hooks.stripe.com"
+    )  # fmt: skip
+
+    @classmethod
+    def stand_in(cls, base_url: str) -> Self:
+        """Of the sandbox's stand-in."""
+        own = (str(URL(base_url).origin()),)
+        return cls(f"{base_url.rstrip('/')}/v3/stripe.js", own, own, own)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDeps:
     """Everything that web/ is given.
@@ -108,6 +126,8 @@ class WebDeps:
     public_url: where customers reach the application; None takes it from the request.
     secure_cookies: cookies are sent over HTTPS alone.
     own_url: this worker's canonical URL, so that it never forwards to itself.
+    stripe_js: where pages have Stripe.js from.
+    is_sandbox: pages say so, and offer the development login.
     """
 
     catalogue: Catalogue
@@ -128,3 +148,5 @@ class WebDeps:
     public_url: str | None = None
     secure_cookies: bool = False
     own_url: URL | None = None
+    stripe_js: StripeOrigins = field(default_factory=StripeOrigins)
+    is_sandbox: bool = False

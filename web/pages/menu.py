@@ -1,0 +1,56 @@
+"""Restaurants and their menus as pages."""
+
+from aiohttp import web
+
+from web import auth
+from web.context import CONTEXT
+from web.pages import pictures
+from web.pages.assets import FOR_EVER, asset_of
+from web.pages.cart import priced_cart
+from web.pages.render import render
+from web.problems import ProblemError
+
+
+async def show_restaurants(request: web.Request) -> web.StreamResponse:
+    """All restaurants; makes a browser a guest."""
+    deps = request.app[CONTEXT].deps
+    response = render(
+        request,
+        "restaurants.html",
+        restaurants=tuple(deps.catalogue.restaurants.values()),
+        priced=priced_cart(request),
+    )
+    auth.keep_guest(request, response, deps, auth.new_guest())
+    return response
+
+
+async def show_restaurant(request: web.Request) -> web.StreamResponse:
+    """A menu beside the cart; `?vegetarian=1` shows only such dishes."""
+    deps = request.app[CONTEXT].deps
+    restaurant = deps.catalogue.restaurants.get(request.match_info["restaurant_id"])
+    if restaurant is None:
+        raise ProblemError("RESTAURANT_UNKNOWN")
+    only_vegetarian = request.query.get("vegetarian") == "1"
+    response = render(
+        request,
+        "menu.html",
+        restaurant=restaurant,
+        dishes=[dish for dish in restaurant.dishes if dish.vegetarian or not only_vegetarian],
+        only_vegetarian=only_vegetarian,
+        priced=priced_cart(request),
+    )
+    auth.keep_guest(request, response, deps, auth.new_guest())
+    return response
+
+
+async def show_picture(request: web.Request) -> web.StreamResponse:
+    """A dish's picture, drawn from its id; a dish that nobody drew gets one by its restaurant's cuisine."""
+    catalogue = request.app[CONTEXT].deps.catalogue
+    restaurant = catalogue.restaurants.get(request.match_info["restaurant_id"])
+    dish = restaurant.by_id.get(request.match_info["dish_id"]) if restaurant else None
+    if restaurant is None or dish is None:
+        raise ProblemError("NOT_FOUND")
+    drawn = pictures.picture(dish.id, restaurant.cuisine)
+    response = asset_of(drawn.encode(), ".svg").response(request)
+    response.headers["Cache-Control"] = FOR_EVER if "v" in request.query else "public, max-age=3600"
+    return response

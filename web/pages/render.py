@@ -1,0 +1,131 @@
+"""Turns templates into pages: what every page knows, its security policy, money and times for people."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from aiohttp import web
+from babel.dates import format_datetime
+from babel.numbers import format_currency
+
+from models import money
+from web.context import CONTEXT
+from web.pages.assets import Assets
+from web.ports import StripeOrigins
+
+TEMPLATES: Final = Path(__file__).parent.parent / "templates"
+ASSETS: Final = web.AppKey("assets", Assets)
+TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
+
+NOBODY_LINKS: Final = "noindex"
+LOCALES: Final = {"INR": "en_IN", "JOD": "en_JO", "GBP": "en_GB", "EUR": "en_IE"}
+"""How amounts of a currency are grouped and marked; en_US for the others."""
+
+WORDS: Final[Mapping[str, str]] = {
+    "PLACED": "Opening the payment",
+    "PAYMENT_PENDING": "Waiting for payment",
+    "PAYMENT_FAILED": "Payment failed",
+    "PENDING": "Waiting for the kitchen",
+    "CONFIRMED": "Accepted",
+    "PREPARING": "Preparing",
+    "READY_FOR_PICKUP": "Ready for pick-up",
+    "OUT_FOR_DELIVERY": "On its way",
+    "DELIVERED": "Delivered",
+    "CANCELLED": "Cancelled",
+    "REFUNDED": "Refunded",
+}
+"""States of an order, for people."""
+
+
+def make_engine(assets: Assets) -> jinja2.Environment:
+    """Templates that escape what they show and name what they miss."""
+    engine = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.globals.update(asset=assets.url, integrity=assets.integrity, status_words=WORDS)
+    engine.filters.update(money=money_text, time=time_of, clock=clock, short_id=short_id)
+    return engine
+
+
+def money_text(value: Any, currency: str | None = None) -> str:
+    """An amount as people of its currency write it: 250000 INR is "₹2,500.00".
+
+    value: a `Money`, its JSON, or minor units with their currency.
+    """
+    if isinstance(value, Mapping):
+        amount, code = value["amount"], value["currency"]
+    elif currency is not None:
+        amount, code = value, currency
+    else:
+        amount, code = value.amount, value.currency
+    decimal = Decimal(money.decimal_text(amount, code))
+    return str(format_currency(decimal, code, locale=LOCALES.get(code, "en_US")))
+
+
+def time_of(rfc3339: str) -> datetime:
+    """The time that an RFC 3339 text names."""
+    return datetime.fromisoformat(rfc3339).astimezone(UTC)
+
+
+def clock(rfc3339: str) -> str:
+    """A time as it stands there without JavaScript, which shows the browser's own zone."""
+    return str(format_datetime(time_of(rfc3339), "d MMM, HH:mm", locale="en")) + " UTC"
+
+
+def short_id(order_id: str) -> str:
+    """The end of an order's id, for people to say aloud."""
+    return order_id[-6:].upper()
+
+
+def render(
+    request: web.Request,
+    template: str,
+    *,
+    status: int = 200,
+    stripe: StripeOrigins | None = None,
+    **values: Any,
+) -> web.Response:
+    """A page. stripe: the origins that this page's policy lets in, for pages that take cards."""
+    engine = request.config_dict[TEMPLATE_ENGINE]
+    context = request.config_dict[CONTEXT]
+    text = engine.get_template(template).render(
+        request=request,
+        path=request.path,
+        is_sandbox=context.deps.is_sandbox,
+        **values,
+    )
+    response = web.Response(status=status, text=text, content_type="text/html")
+    response.headers["Content-Security-Policy"] = policy(stripe)
+    response.headers["X-Robots-Tag"] = NOBODY_LINKS
+    response.enable_compression()
+    return response
+
+
+def policy(stripe: StripeOrigins | None = None) -> str:
+    """The Content-Security-Policy: our own files alone, and Stripe's where a card is entered."""
+    scripts = " ".join(["'self'", *(stripe.script if stripe else ())])
+    connects = " ".join(["'self'", *(stripe.connect if stripe else ())])
+    frames = " ".join(stripe.frame if stripe else ()) or "'none'"
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {scripts}",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "font-src 'self'",
+            "manifest-src 'self'",
+            "media-src 'self'",
+            f"connect-src {connects}",
+            f"frame-src {frames}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )

@@ -1,0 +1,92 @@
+"""An order's own page: where it is, live; its cancel with what comes back."""
+
+import uuid
+
+from aiohttp import web
+
+from models.commands import CancelOrder, CommandType
+from models.graphs import PAID_ORDER, OrderStatus
+from web import auth, orders
+from web.bodies import validated
+from web.context import CONTEXT, ORDERS
+from web.pages.cart import Cart, cart_of, keep_cart
+from web.pages.forms import read_form
+from web.pages.progress import CANCEL_REASONS, MONEY_TAKES, money_back, progress_of
+from web.pages.render import render
+from web.params import order_id_of
+from web.problems import ProblemError
+from web.shapes import CancelOrderBody
+from web.tokens import Role
+from web.writes import LateError, Write, at_owner, check_order_is_known, first_of_its_key, settle
+
+
+async def show_order(request: web.Request) -> web.StreamResponse:
+    """The order as it stands; the part that changes is swapped when the stream says so."""
+    return await _order_page(request, "order.html")
+
+
+async def show_live(request: web.Request) -> web.StreamResponse:
+    """The part of the order's page that changes."""
+    return await _order_page(request, "order_live.html")
+
+
+async def _order_page(request: web.Request, template: str) -> web.StreamResponse:
+    context, order_id, _, forwarded = await orders.reader(request, *orders.PARTS)
+    if forwarded is not None:
+        return forwarded
+    view = orders.joined(context, order_id)
+    response = render(
+        request,
+        template,
+        view=view,
+        progress=progress_of(view),
+        last_event_id=orders.event_id(view),
+    )
+    is_done = view.status in PAID_ORDER or view.status in {
+        OrderStatus.CANCELLED, OrderStatus.REFUNDED
+    }  # fmt: skip
+    if is_done and cart_of(request).order_id == order_id:
+        keep_cart(response, context.deps, Cart())
+    return response
+
+
+async def show_cancel(request: web.Request) -> web.StreamResponse:
+    """What a cancel means for the customer's money, and the button."""
+    context, order_id, _, forwarded = await orders.reader(request, *orders.PARTS)
+    if forwarded is not None:
+        return forwarded
+    view = orders.joined(context, order_id)
+    if not progress_of(view).can_cancel:
+        raise web.HTTPSeeOther(f"/orders/{order_id}")
+    return render(
+        request, "cancel.html", view=view, reasons=CANCEL_REASONS, money_takes=MONEY_TAKES,
+        gives_back=money_back(view.payment), key=str(uuid.uuid4()), wrong="",
+    )  # fmt: skip
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Cancel the order, then show it."""
+    context = request.app[CONTEXT]
+    order_id = order_id_of(request)
+    form = await read_form(request)
+    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
+    forwarded = await at_owner(context, request, order_id)
+    if forwarded is not None:
+        return forwarded
+    check_order_is_known(context, order_id)
+    body = validated(CancelOrderBody, {"reason": form.get("reason", "")})
+    write = Write(
+        order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
+        data=CancelOrder(reason=body.reason), action="cancel-order", key=form.get("key", "page"),
+        body=body, identity=identity,
+    )  # fmt: skip
+    try:
+        with first_of_its_key(context, write):
+            await settle(context, write)
+    except LateError:
+        pass  # it is in Kafka, and the order's page will show it
+    except ProblemError as problem:
+        if problem.status not in {409, 422}:
+            raise
+        # The order was faster, or the button was pressed twice: its page says how it stands.
+    raise web.HTTPSeeOther(f"/orders/{order_id}")
