@@ -25,7 +25,12 @@ Merge = Callable[[Mapping[int, Any], tuple[int, ...]], web.StreamResponse]
 
 
 async def over_partitions(
-    request: web.Request, service: str, share: Share, merged: Merge
+    request: web.Request,
+    service: str,
+    share: Share,
+    merged: Merge,
+    *,
+    query: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer a GET that concerns every partition of a service's table.
 
@@ -33,6 +38,8 @@ async def over_partitions(
         NotReadyError, and must give other tasks their turn when it is long.
     merged: makes the client's answer of the shares by partition, and of the partitions without one,
         in order. A client is answered within `Bounds.gather_s` whatever the other workers do.
+    query: what the other workers are asked, if that is not what the client asked: a default that
+        depends on the time must be the same for all.
     Who may ask is checked before: the other workers are sent the same headers and check them as well.
     """
     context = request.app[CONTEXT]
@@ -43,13 +50,14 @@ async def over_partitions(
         shares = await _own(_asked(request, table), share)
         body = orjson.dumps({str(partition): value for partition, value in shares.items()})
         return web.Response(body=body, content_type="application/json")
-    shares = await _gather(request, context, table, share)
+    url = request.rel_url if query is None else request.rel_url.with_query(query)
+    shares = await _gather(request, context, table, share, url)
     missing = tuple(p for p in range(table.partitions) if p not in shares)
     return merged(shares, missing)
 
 
 async def _gather(
-    request: web.Request, context: Context, table: Table, share: Share
+    request: web.Request, context: Context, table: Table, share: Share, url: URL
 ) -> dict[int, Any]:
     mine = table.open_partitions()
     others: dict[URL, list[int]] = {}
@@ -59,7 +67,7 @@ async def _gather(
             others.setdefault(owner, []).append(partition)
     found = await asyncio.gather(
         _own(mine, share),
-        *(_theirs(request, context, owner, asked) for owner, asked in others.items()),
+        *(_theirs(request, context, owner.join(url), asked) for owner, asked in others.items()),
     )
     return {partition: value for shares in found for partition, value in shares.items()}
 
@@ -75,10 +83,10 @@ async def _own(partitions: Iterable[int], share: Share) -> dict[int, Any]:
 
 
 async def _theirs(
-    request: web.Request, context: Context, owner: URL, asked: list[int]
+    request: web.Request, context: Context, url: URL, asked: list[int]
 ) -> dict[int, Any]:
     headers = {PARTITIONS: ",".join(map(str, asked))}
-    body = await context.forwarder.ask(request, owner, headers, context.deps.bounds.gather_s)
+    body = await context.forwarder.ask(request, url, headers, context.deps.bounds.gather_s)
     answered = orjson.loads(body) if body else {}
     return {
         partition: answered[str(partition)] for partition in asked if str(partition) in answered

@@ -86,9 +86,9 @@ class Forwarder:
         return owner
 
     async def ask(
-        self, request: web.Request, owner: URL, headers: Mapping[str, str], timeout_s: float
+        self, request: web.Request, url: URL, headers: Mapping[str, str], timeout_s: float
     ) -> bytes | None:
-        """Ask another worker the same, with further headers; None when it gives no 200 in time."""
+        """Ask another worker with the client's headers and further ones; None: no 200 came in time."""
         if self._session is None:
             return None
         sent = _request_headers(request)
@@ -96,13 +96,13 @@ class Forwarder:
         sent.update(headers)
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._session.get(owner.join(request.rel_url), headers=sent) as answer:
+                async with self._session.get(url, headers=sent) as answer:
                     if answer.status == 200:
                         return await answer.read()
                     why = str(answer.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             why = type(error).__name__
-        log.warning("worker does not answer", extra={"owner": str(owner), "error": why})
+        log.warning("worker does not answer", extra={"owner": str(url.origin()), "error": why})
         return None
 
     async def _pass_on(self, request: web.Request, owner: URL) -> web.StreamResponse:

@@ -100,6 +100,11 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(route.path)
     ]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "description": text,
+         "schema": {"type": "string"}}
+        for name, text in route.query.items()
+    ]  # fmt: skip
     if route.is_write:
         key = {"type": "string", "minLength": 16, "maxLength": 200}
         parameters.append(

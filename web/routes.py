@@ -1,19 +1,32 @@
 """Every route, as data: what it takes, what it answers, who may ask. The API's description is made of it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel
 
-from web import health, menu, orders, payments, shapes, views, webhooks
+from web import (
+    health,
+    menu,
+    orders,
+    payments,
+    report_shapes,
+    reports,
+    shapes,
+    views,
+    webhooks,
+)
 from web.bodies import Body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route. access: "public", "stripe", or the roles. is_write: needs an Idempotency-Key."""
+    """One route. access: "public", "stripe", or the roles. is_write: needs an Idempotency-Key.
+
+    query: name -> what the parameter means.
+    """
 
     method: str
     path: str
@@ -23,6 +36,7 @@ class Route:
     body: type[Body] | None = None
     access: str = "public"
     is_write: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 CUSTOMER, OPERATOR = "customer or operator", "operator"
@@ -53,6 +67,8 @@ ROUTES: Final = (
     Route(method="POST", path="/api/orders/{order_id}/cancel", handler=orders.cancel_order,
           body=shapes.CancelOrderBody, answer=shapes.OrderCancelled, access=CUSTOMER,
           is_write=True),
+    Route(method="GET", path="/api/reports/payments", handler=reports.report_payments,
+          answer=report_shapes.Report, access=OPERATOR, query=reports.QUERY),
     Route(method="POST", path="/webhooks/stripe", handler=webhooks.stripe_webhook,
           answer=webhooks.Received, access="stripe"),
     Route(method="GET", path="/livez", handler=health.livez, answer=health.Alive),
