@@ -163,11 +163,11 @@ class World:
         for effect in record.state.work.effects.values() if record else ():
             if effect.idempotency_key not in self.performed:
                 self.performed.add(effect.idempotency_key)
-                task = asyncio.create_task(self._perform(key, effect))
+                task = asyncio.create_task(self.perform(key, effect))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
 
-    async def _perform(self, key: str, effect: Effect) -> None:
+    async def perform(self, key: str, effect: Effect) -> None:
         await self.stripe_answers.wait()
         answer: dict[str, Any] = {"result": "INVALID", "code": "amount_too_small"}
         if not (self.refuses_to_open and effect.kind is EffectKind.CREATE_INTENT):

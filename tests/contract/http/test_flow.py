@@ -176,7 +176,8 @@ async def test_decline_then_retry_then_tracking_holds_the_payment(api: Api) -> N
     assert view["contact"] == CART["contact"]
 
 
-async def test_three_d_secure_hands_the_client_secret_back(api: Api) -> None:
+async def test_three_d_secure_hands_the_client_secret_back(make_api: MakeApi) -> None:
+    api = await make_api(bounds=type(QUICK)(confirm_s=600))
     order = await api.order()
     status, answer = await api.confirm(order, "pm_card_threeDSecure")
     assert (status, answer["status"]) == (200, "REQUIRES_ACTION")
@@ -199,6 +200,24 @@ async def test_second_confirm_while_one_runs(api: Api) -> None:
     _, again, _ = await api.post(CONFIRM, body, key=key, token=order["orderToken"])
     assert again == (await first)[1]
     assert len(api.world.stripes[order["orderId"]].charges) == 1
+
+
+async def test_confirm_whose_attempt_was_overtaken_does_not_wait_for_the_next(
+    make_api: MakeApi,
+) -> None:
+    api = await make_api(bounds=type(QUICK)(confirm_s=600))
+    order, world = await api.order(), api.world
+    world.stripe_answers.clear()
+    first = asyncio.create_task(api.confirm(order, "pm_card_chargeDeclined"))
+    await until(lambda: len(world.commands) == 2)
+    (effect,) = world.tables["payments"].records[order["orderId"]].state.work.effects.values()
+    # The decline and the next attempt are stored before the first request wakes up.
+    world.stripe_answers.set()
+    await world.perform(order["orderId"], effect)
+    world.stripe_answers.clear()
+    await world.send(world.commands[1].model_copy(update={"command_id": "another"}))
+    status, answer = await first
+    assert (status, answer["status"], answer["attempt"]) == (200, "PROCESSING", 2)
 
 
 async def test_confirm_without_a_result_in_time_is_processing(make_api: MakeApi) -> None:

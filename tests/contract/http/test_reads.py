@@ -23,6 +23,7 @@ from web.declines import GENERIC, WORDS, explained
 from web.middleware import SECURITY_HEADERS
 from web.problems import CODES, refused
 from web.routes import ROUTES
+from web.views import timeline_view
 
 
 async def test_read_waits_for_the_write_in_every_part_of_the_view(api: Api) -> None:
@@ -42,6 +43,14 @@ async def test_read_waits_for_the_write_in_every_part_of_the_view(api: Api) -> N
     assert (await api.get(path, order["orderToken"], **{"Consistency-Token": token}))[0] == 200
     timeline = f"{path}/timeline?consistencyToken={token}"
     assert (await api.get(timeline, order["orderToken"]))[0] == 200
+
+
+async def test_read_waits_for_the_version_of_a_record(api: Api) -> None:
+    order = await api.order()
+    for version, status in [(2, 200), (99, 504)]:
+        token = Token(order=order["orderId"], versions={"payments": version}).text()
+        view = f"/api/payments/{order['orderId']}?consistencyToken={token}"
+        assert (await api.get(view, order["orderToken"]))[0] == status
 
 
 async def test_waiting_read_goes_on_when_the_write_arrives(make_api: MakeApi) -> None:
@@ -80,6 +89,19 @@ async def test_malformed_token_is_refused(api: Api, token: str) -> None:
         f"/api/orders/{order['orderId']}?consistencyToken={token}", order["orderToken"]
     )
     assert (status, problem["code"]) == (400, "CONSISTENCY_TOKEN_INVALID")
+
+
+def test_timeline_is_by_time_then_by_row() -> None:
+    times = ["2026-01-01T10:00:01.500Z", "2026-01-01T10:00:00.000Z", "2026-01-01T10:00:00.000Z"]
+    rows = [
+        (f"o/{n}", orjson.dumps({"occurredAt": at, "service": "s", "eventType": "T", "eventId": f"e{n}"}))
+        for n, at in enumerate(times)
+    ]  # fmt: skip
+    view = timeline_view("o", rows, names_people=True)
+    assert [(entry.event_id, entry.t_ms) for entry in view.entries] == [
+        ("e1", 0), ("e2", 0), ("e0", 1500),
+    ]  # fmt: skip
+    assert timeline_view("o", [], names_people=True).started_at is None
 
 
 async def test_menu_with_prices_and_etag(api: Api) -> None:
