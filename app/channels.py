@@ -33,3 +33,6 @@ class MessageChannel(Protocol):
         may_have_left: an earlier try, perhaps another worker's, may have sent it.
         Raises RefusedError and DeferredError; takes at most the channel's time-out.
         """
+
+    async def close(self) -> None:
+        """Close what it holds open."""

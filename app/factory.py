@@ -15,26 +15,33 @@ import web
 from agents import (
     AnalyticsService,
     DeliveriesService,
+    NotificationsService,
     OrdersService,
     PaymentsService,
     TimelineService,
 )
 from app import cli
+from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
+from app.letters import Letters
 from app.logs import configure_logs
+from app.mail import Mailer
 from app.metrics import Metrics
+from app.notifier import Notifier
 from app.progress import Progress
 from app.reconciler import Reconciler
 from app.settings import STRIPE_API, Settings, SettingsError, load_settings
+from app.sms import TwilioSms
 from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from app.timers import Timers
+from models.notification import Channel, Policy
 from models.order import Deadlines
 from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import Engines, make_app
-from web.catalogue import FOLDER, CatalogueError, load_catalogue
+from web.catalogue import FOLDER, Catalogue, CatalogueError, load_catalogue
 from web.ports import Bounds, StripeOrigins, WebDeps
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
@@ -75,10 +82,13 @@ def create_app(settings: Settings) -> faust.App:
         payment_ms=int(settings.payment_deadline_s * 1000),
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
+    catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
+    channels = _channels(settings)
     services: list[Service] = [
         PaymentsService(),
         OrdersService(deadlines),
         DeliveriesService(),
+        NotificationsService(Policy(frozenset(channels), settings.notification_tries)),
         AnalyticsService(),
         TimelineService(),
     ]
@@ -105,11 +115,29 @@ def create_app(settings: Settings) -> faust.App:
     )
     for listener in (effects, reconciler):
         engines.tables["payments"].add_listener(listener)
+    notifier = Notifier(
+        channels,
+        Letters(catalogue),
+        engines.tables["orders"],
+        sender,
+        concurrency=settings.notifier_concurrency,
+        pauses_s=(settings.notification_first_pause_s, settings.notification_longest_pause_s),
+        max_age_s=settings.notification_max_age_s,
+    )
+    engines.tables["notifications"].add_listener(notifier)
     progress = Progress(engines)
     timers = Timers(sender, progress.caught_up)
     engines.tables["orders"].add_listener(timers)
-    _mount_web(app, settings, engines, gateway, sender, Metrics(engines, effects, reconciler))
-    _add_background(app, settings, gateway, sender, effects, reconciler, timers)
+    _mount_web(
+        app,
+        settings,
+        catalogue,
+        engines,
+        gateway,
+        sender,
+        Metrics(engines, effects, reconciler, notifier),
+    )
+    _add_background(app, settings, gateway, sender, effects, reconciler, timers, notifier)
     cli.register(app, settings)
     return app
 
@@ -117,6 +145,7 @@ def create_app(settings: Settings) -> faust.App:
 def _mount_web(
     app: faust.App,
     settings: Settings,
+    catalogue: Catalogue,
     engines: Engines,
     gateway: StripeGateway,
     sender: CommandSender,
@@ -124,7 +153,7 @@ def _mount_web(
 ) -> None:
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
     deps = WebDeps(
-        catalogue=load_catalogue(settings.catalogue_dir or FOLDER),
+        catalogue=catalogue,
         tables=engines.tables,
         sender=sender,
         client_secret=gateway.client_secret,
@@ -164,6 +193,31 @@ def _reasons(engines: Engines) -> Sequence[str]:
     return () if engines.ready() else ("partitions are being assigned or recovered",)
 
 
+def _channels(settings: Settings) -> dict[Channel, MessageChannel]:
+    """The ways to reach customers that the settings set up."""
+    channels: dict[Channel, MessageChannel] = {}
+    if settings.smtp_host and settings.mail_from:
+        password = settings.smtp_password
+        channels[Channel.EMAIL] = Mailer(
+            settings.smtp_host,
+            settings.smtp_port,
+            security=settings.smtp_security,
+            user=settings.smtp_user,
+            password=password.get_secret_value() if password else None,
+            sender=settings.mail_from,
+            timeout_s=settings.smtp_timeout_s,
+        )
+    if settings.twilio_account_sid and settings.twilio_auth_token and settings.sms_from:
+        channels[Channel.SMS] = TwilioSms(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token.get_secret_value(),
+            sender=settings.sms_from,
+            timeout_s=settings.sms_timeout_s,
+            api_url=settings.twilio_api_url,
+        )
+    return channels
+
+
 def _staff(settings: Settings) -> StaffVerifier | None:
     if settings.platform_jwks_url:
         return JwksVerifier(
@@ -184,6 +238,7 @@ def _add_background(
     effects: EffectsService,
     reconciler: Reconciler,
     timers: Timers,
+    notifier: Notifier,
 ) -> None:
     class Background(faust.Service):
         """What runs beside the agents, from the worker's start to its end."""
@@ -197,6 +252,7 @@ def _add_background(
             await effects.stop()
             await reconciler.stop()
             await timers.stop()
+            await notifier.stop()
             await sender.stop()
             await gateway.close()
 

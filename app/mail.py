@@ -70,6 +70,9 @@ class Mailer:
         match = _QUEUED.search(answer)
         return match[1] if match else None
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     def _message(self, letter: Letter) -> EmailMessage:
         message = EmailMessage()
         try:

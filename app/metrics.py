@@ -9,6 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app.effects import EffectsService
+from app.notifier import Notifier
 from app.reconciler import Reconciler
 from tables import Engines
 
@@ -16,8 +17,11 @@ from tables import Engines
 class Metrics:
     """A collector over engines, effects and reconciler; sizes in records, positions in offsets."""
 
-    def __init__(self, engines: Engines, effects: EffectsService, reconciler: Reconciler) -> None:
+    def __init__(
+        self, engines: Engines, effects: EffectsService, reconciler: Reconciler, notifier: Notifier
+    ) -> None:
         self._engines, self._effects, self._reconciler = engines, effects, reconciler
+        self._notifier = notifier
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -31,6 +35,7 @@ class Metrics:
         """Read every counter now."""
         yield from self._of_engines()
         yield from self._of_effects()
+        yield from self._of_notifications()
 
     def _of_engines(self) -> Iterator[Metric]:
         inputs = CounterMetricFamily(
@@ -80,3 +85,19 @@ class Metrics:
         )
         watched.add_metric([], self._reconciler.watched)
         yield watched
+
+    def _of_notifications(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "tiffin_notifications",
+            "Messages to customers that have not ended: to be sent, or waiting for an operator",
+            labels=["state"],
+        )
+        states.add_metric(["pending"], self._notifier.pending)
+        states.add_metric(["waiting_for_operator"], self._notifier.waiting)
+        yield states
+        tries = CounterMetricFamily(
+            "tiffin_notification_tries", "How tries to send ended", labels=["channel", "result"]
+        )
+        for (channel, result), count in self._notifier.counters.results.items():
+            tries.add_metric([channel, result], count)
+        yield tries

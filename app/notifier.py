@@ -160,11 +160,13 @@ class Notifier:
                     each.task.cancel()
 
     async def stop(self) -> None:
-        """Stop all work; what was under way is tried again after the next start."""
+        """Stop all work for good; what was under way is tried again after the next start."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in self._channels.values():
+            await channel.close()
 
     def _orders(self) -> Iterator[_Order]:
         return (order for orders in self._partitions.values() for order in orders.values())

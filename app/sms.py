@@ -34,23 +34,17 @@ class TwilioSms:
 
         api_url: None is Twilio's own.
         """
-        # Imported here: it takes long, and not everybody sends short messages.
-        from twilio.http.async_http_client import AsyncTwilioHttpClient  # noqa: PLC0415
-        from twilio.rest import Client  # noqa: PLC0415
-
-        # No pool: that would open a session before there is a loop.
-        http_client = AsyncTwilioHttpClient(pool_connections=False)
-        self._client = Client(account_sid, auth_token, http_client=http_client)
-        if api_url is not None:
-            self._client.api.base_url = api_url
-        self._from = {
-            "messaging_service_sid" if sender.startswith("MG") else "from_": sender,
-        }
+        self._account = account_sid, auth_token
+        self._api_url = api_url
+        self._from = {"messaging_service_sid" if sender.startswith("MG") else "from_": sender}
         self._timeout_s = timeout_s
+        self._client: Any = None
 
     async def send(self, letter: Letter, *, may_have_left: bool) -> str | None:
         """Give Twilio's sid of the message. Raises RefusedError and DeferredError."""
         to = e164(letter.contact.phone)
+        if self._client is None:
+            self._client = self._connected()
         try:
             async with asyncio.timeout(self._timeout_s):
                 sid = await self._sid_of_earlier(to, letter) if may_have_left else None
@@ -59,6 +53,22 @@ class TwilioSms:
             raise DeferredError("SMS_TIMEOUT") from None
         except (aiohttp.ClientError, OSError):
             raise DeferredError("SMS_UNREACHABLE") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.http_client.close()
+
+    def _connected(self) -> Any:
+        """The SDK's client; its session needs a running loop."""
+        # Imported here: it takes long, and not everybody sends short messages.
+        from twilio.http.async_http_client import AsyncTwilioHttpClient  # noqa: PLC0415
+        from twilio.rest import Client  # noqa: PLC0415
+
+        client = Client(*self._account, http_client=AsyncTwilioHttpClient())
+        if self._api_url is not None:
+            client.api.base_url = self._api_url
+        return client
 
     async def _create(self, to: str, letter: Letter) -> str | None:
         return _sid(
