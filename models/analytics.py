@@ -120,7 +120,7 @@ def load_row(raw: bytes | None) -> tuple[int, Sums]:
 
 def dump_row(offset: int, sums: Sums) -> bytes:
     """A row as it is stored."""
-    return orjson.dumps({"offset": offset, "sums": sums})
+    return orjson.dumps({"offset": offset, "sums": sums}, option=orjson.OPT_NON_STR_KEYS)
 
 
 def additions(
