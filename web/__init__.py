@@ -3,15 +3,19 @@
 from aiohttp import web
 
 from web import middleware, openapi, pages
-from web.context import CONTEXT, Context
+from web.context import CONTEXT, DELIVERIES, ORDERS, Context
 from web.forwarding import Forwarder
+from web.indexes import OrderIndex
 from web.ports import WebDeps
 from web.routes import ROUTES
 
 
 def setup(app: web.Application, deps: WebDeps) -> None:
     """Mount everything on an application that has not started: Faust's own, or a plain one."""
-    context = Context(deps, Forwarder(deps))
+    context = Context(deps, Forwarder(deps), OrderIndex(deps.tables[ORDERS]))
+    deps.tables[ORDERS].add_listener(context.order_index)
+    if DELIVERIES in deps.tables:
+        deps.tables[DELIVERIES].add_listener(context.delivery_index)
     app[CONTEXT] = context
     app.middlewares.extend([middleware.traced, middleware.problems])
     app.on_response_prepare.append(middleware.secured)

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
 from tables import StoredRecord
 from web.forwarding import Forwarder
+from web.indexes import DeliveryIndex, OrderIndex
 from web.ports import Table, WebDeps
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
@@ -20,10 +22,17 @@ class Context:
 
     under_way: ids of the commands whose first request has not been answered.
     stopping: set when the worker stops, so that streams end.
+    order_index, delivery_index: what lists are made of.
+    courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
 
     deps: WebDeps
     forwarder: Forwarder
+    order_index: OrderIndex
+    delivery_index: DeliveryIndex = field(default_factory=DeliveryIndex)
+    courier_locks: WeakValueDictionary[str, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary
+    )
     under_way: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -18,7 +18,7 @@ from web.ports import Table, WebDeps
 from web.problems import ProblemError
 
 HOP: Final = "Tiffin-Hop"
-"""Marks a forwarded request; one that is not at its owner then goes no further, so maps can't loop."""
+"""Marks each time that a request was forwarded; they are bounded, so maps can't loop."""
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -56,17 +56,24 @@ class Forwarder:
             yield
 
     async def forwarded(
-        self, request: web.Request, order_id: str, table: Table
+        self,
+        request: web.Request,
+        key: str,
+        table: Table,
+        *,
+        most_hops: int = 1,
+        headers: Mapping[str, str] | None = None,
     ) -> web.StreamResponse | None:
-        """The owner's answer, or None when this worker owns the order.
+        """The owner's answer, or None when this worker owns the key, an order's id mostly.
 
+        most_hops: how often the request may have been passed on afterwards. headers: to be added.
         Raises ProblemError (503) when there is no owner, or none that answers.
         """
-        if table.owns(order_id):
+        if table.owns(key):
             return None
-        if HOP in request.headers:
+        if len(request.headers.getall(HOP, ())) >= most_hops:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
-        return await self._pass_on(request, self._owner(table.owner_of(order_id)))
+        return await self._pass_on(request, self._owner(table.owner_of(key)), headers)
 
     async def forwarded_partition(
         self, request: web.Request, partition: int, table: Table
@@ -105,14 +112,18 @@ class Forwarder:
         log.warning("worker does not answer", extra={"owner": str(url.origin()), "error": why})
         return None
 
-    async def _pass_on(self, request: web.Request, owner: URL) -> web.StreamResponse:
+    async def _pass_on(
+        self, request: web.Request, owner: URL, headers: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
         if self._session is None:
             raise ProblemError("NOT_READY")
+        sent = _request_headers(request)
+        sent.update(headers or {})
         try:
             upstream = await self._session.request(
                 request.method,
                 owner.join(request.rel_url),
-                headers=_request_headers(request),
+                headers=sent,
                 data=request.get(BODY),
                 allow_redirects=False,
             )
@@ -150,7 +161,7 @@ def _request_headers(request: web.Request) -> CIMultiDict[str]:
     headers = _end_to_end(request.headers)
     headers.popall("Content-Length", None)  # of the body as it was read
     headers.popall("Expect", None)
-    headers[HOP] = "1"
+    headers.add(HOP, "1")
     peer = request.remote or "unknown"
     earlier = headers.get("X-Forwarded-For")
     headers["X-Forwarded-For"] = f"{earlier}, {peer}" if earlier else peer

@@ -21,6 +21,21 @@ def order_id_of(request: web.Request) -> str:
     return order_id
 
 
+def optional_key(request: web.Request) -> str | None:
+    """The Idempotency-Key header, where a request may come without. Raises ProblemError (400)."""
+    return idempotency_key(request) if request.headers.get("Idempotency-Key") else None
+
+
+def limit_of(request: web.Request, default: int, most: int) -> int:
+    """How many items a list may have. Raises ProblemError (400)."""
+    text = request.query.get("limit", str(default))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= most):
+        raise ProblemError(
+            "VALIDATION_FAILED", errors=[("limit", f"accepted: a whole number from 1 to {most}")]
+        )
+    return int(text)
+
+
 def idempotency_key(request: web.Request) -> str:
     """The Idempotency-Key header, quoted (as its RFC draft wants) or not. Raises ProblemError (400)."""
     key = request.headers.get("Idempotency-Key", "").strip()

@@ -7,14 +7,14 @@ from typing import Any, Protocol, Self
 from yarl import URL
 
 from models.commands import Command, WebhookReceived
-from tables.record import StoredRecord
+from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.problems import (
     KafkaUnavailableError,
     StripeUnavailableError,
     UnavailableError,
 )
-from web.tokens import OrderTokens, StaffVerifier
+from web.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
 
 __all__ = [
     "Bounds", "KafkaUnavailableError", "Sender", "StripeOrigins", "StripeUnavailableError", "Table",
@@ -42,6 +42,9 @@ class Table(Protocol):
 
     name: str
     partitions: int
+
+    def add_listener(self, listener: Listener) -> None:
+        """Feed an index; before the worker starts."""
 
     def owner_of_partition(self, partition: int) -> URL | None:
         """Canonical URL of the worker that owns the partition; None while that is not known."""
@@ -128,6 +131,10 @@ class WebDeps:
     own_url: this worker's canonical URL, so that it never forwards to itself.
     stripe_js: where pages have Stripe.js from.
     is_sandbox: pages say so, and offer the development login.
+    development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
+    caught_up: services, partition -> returns once they have decided all that their inputs held at
+        the call; however long that takes.
+    courier_limit: deliveries that one courier may have at a time.
     """
 
     catalogue: Catalogue
@@ -150,3 +157,6 @@ class WebDeps:
     own_url: URL | None = None
     stripe_js: StripeOrigins = field(default_factory=StripeOrigins)
     is_sandbox: bool = False
+    development_login: DevelopmentStaff | None = None
+    caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
+    courier_limit: int = 1

@@ -46,6 +46,9 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "ORDER_REFUNDED": (409, "The order is refunded"),
     "NOT_ALLOWED_NOW": (409, "The order's state does not allow it"),
     "NOT_READY_FOR_PICKUP": (409, "The kitchen has not marked the order ready"),
+    "WRONG_RESTAURANT": (403, "The order is another restaurant's"),
+    "DELIVERY_UNKNOWN": (404, "The order has no delivery yet"),
+    "COURIER_BUSY": (409, "The courier has as many deliveries as one may have"),
     "WRONG_COURIER": (403, "The delivery is another courier's"),
     "NOTIFICATION_SENT": (409, "The notification was sent"),
     "NOTIFICATION_PENDING": (409, "The notification is being sent"),
@@ -68,6 +71,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "OWNER_UNKNOWN": (503, "The worker that owns the order is not known now"),
     "OWNER_UNREACHABLE": (503, "The worker that owns the order does not answer"),
     "NOT_READY": (503, "This worker is not ready"),
+    "COURIER_UNCHECKED": (503, "What the courier has can't be counted now"),
     "ORDER_QUARANTINED": (503, "The order waits for an operator"),
     "CONSISTENCY_TIMEOUT": (504, "The write has not arrived in this view yet"),
 }

@@ -16,6 +16,8 @@ from web.problems import UnavailableError
 
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30
+ADMISSION_ISSUER: Final = "tiffin-worker"
+ADMISSION_S: Final = 30
 SHORTEST_KEY_BYTES: Final = 32
 """RFC 7518 3.2: as many bytes as the hash has."""
 LEEWAY_S: Final = 30
@@ -76,6 +78,24 @@ class OrderTokens:
         if claims.get("role") != Role.CUSTOMER or not isinstance(claims["oid"], str):
             raise BadTokenError("not an order token")
         return Identity(Role.CUSTOMER, claims["sub"], order_id=claims["oid"])
+
+    def admit(self, courier_id: str, order_id: str) -> str:
+        """Say to another worker that a courier has room for an order; good for half a minute."""
+        claims = {
+            "iss": ADMISSION_ISSUER, "sub": courier_id, "oid": order_id,
+            "exp": int(time.time()) + ADMISSION_S,
+        }  # fmt: skip
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def is_admitted(self, token: str, courier_id: str, order_id: str) -> bool:
+        """Whether a worker of ours said so."""
+        try:
+            claims = _decoded(
+                token, self._key, ["HS256"], issuer=ADMISSION_ISSUER, required=("oid",)
+            )
+        except BadTokenError:
+            return False
+        return (claims["sub"], claims["oid"]) == (courier_id, order_id)
 
 
 class StaffVerifier(Protocol):

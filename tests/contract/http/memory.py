@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from yarl import URL
 
+from agents.deliveries import DeliveriesService
 from agents.orders import OrdersService
 from agents.payments import PaymentsService
 from agents.timeline import TimelineService
@@ -20,7 +21,7 @@ from models.payment_state import Effect, EffectKind
 from models.stripe_facts import intent_seen, refund_seen
 from models.topics import WEBHOOKS
 from models.transition import Input, Output, Service
-from tables import NotOwnerError, Quarantine, StoredOutcome, StoredRecord
+from tables import Listener, NotOwnerError, Quarantine, StoredOutcome, StoredRecord
 from tests.unit.world import Stripe
 from web.problems import KafkaUnavailableError
 
@@ -39,6 +40,10 @@ class MemoryTable:
     stored_rows: dict[str, bytes] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     partitions: int = 1
+    listeners: list[Listener] = field(default_factory=list)
+
+    def add_listener(self, listener: Listener) -> None:
+        self.listeners.append(listener)
 
     def owner_of_partition(self, _: int) -> URL | None:
         return self.owner
@@ -84,7 +89,7 @@ class World:
     def __init__(self) -> None:
         self.tables = {
             s.name: MemoryTable(s, s.name)
-            for s in (OrdersService(), PaymentsService(), TimelineService())
+            for s in (OrdersService(), PaymentsService(), DeliveriesService(), TimelineService())
         }
         self.stripes: defaultdict[str, Stripe] = defaultdict(Stripe)
         self.stripe_answers = asyncio.Event()
@@ -156,6 +161,8 @@ class World:
             key=key, version=(old.version if old else 0) + 1, state=service.load(orjson.loads(raw)),
             sequences=sequences, outcomes=outcomes, quarantine=old.quarantine if old else None, unsent=0,
         )  # fmt: skip
+        for listener in table.listeners:
+            listener.updated(0, key, table.records[key])
         return list(decision.outputs)
 
     def _start_effects(self, key: str) -> None:

@@ -281,7 +281,7 @@ async def test_delivered_order_is_not_cancelled(api: Api) -> None:
     order_id = order["orderId"]
     delivered = Event(
         event_id="e1", event_type=EventType.DELIVERY_DELIVERED, occurred_at="2023-11-14T22:13:20.000Z",
-        order_id=order_id, payment_id=None, sequence=1, causation_id="", correlation_id="",
+        order_id=order_id, payment_id=None, sequence=2, causation_id="", correlation_id="",
         producer="deliveries", data=DeliveryMoved(),
     )  # fmt: skip
     await api.world.feed(DELIVERY_EVENTS, order_id, encode(delivered))
