@@ -29,11 +29,12 @@ SERVICES = {
     "payments": "Payment Service",
     "orders": "Order Service",
     "deliveries": "Delivery Service",
+    "notifications": "Notification Service",
 }
 SHOWN = (
     "paymentId", "attempt", "amount", "currency", "stripeIntentId", "stripeChargeId", "receiptUrl",
     "failureReason", "cancelReason", "reason", "refundId", "status", "kind", "result",
-    "idempotencyKey", "stripeEventType", "effect", "code",
+    "about", "channel", "idempotencyKey", "stripeEventType", "effect", "code",
 )  # fmt: skip
 
 
@@ -147,6 +148,7 @@ def _show_where_to_look(endpoints: Endpoints) -> None:
         "API": f"{first}/api/restaurants   (any worker: {', '.join(endpoints.workers[1:])})",
         "Stripe's stand-in": endpoints.stripe,
         "its control API": endpoints.control,
+        "mail and SMS": endpoints.mailbox,
         "Kafka": endpoints.kafka,
         "logs": ".sandbox/logs/",
         "all of these": ".sandbox/endpoints.json",

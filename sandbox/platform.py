@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DIR = ROOT / ".sandbox"
 READY_WITHIN_S = 90.0
 TOPICS_WITHIN_S = 60.0
+SANDBOX_TWILIO_SID = "ACtiffin"
 
 
 class PlatformError(RuntimeError):
@@ -42,6 +43,7 @@ class Endpoints:
     kafka: str
     stripe: str
     control: str
+    mailbox: str
     workers: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Endpoints:
             "web": list(self.workers),
             "stripe": self.stripe,
             "control": self.control,
+            "mailbox": self.mailbox,
         }
 
 
@@ -90,7 +93,9 @@ class Platform:
         self._ports = [free_port() for _ in range(workers)]
         self._stripe_port = free_port()
         self.workers: list[Supervised] = []
+        self._mailbox_port, self._smtp_port = free_port(), free_port()
         self.stripe: Supervised | None = None
+        self.mailbox: Supervised | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -102,7 +107,8 @@ class Platform:
         """Where everything answers."""
         stripe = f"http://127.0.0.1:{self._stripe_port}"
         workers = tuple(f"http://127.0.0.1:{port}" for port in self._ports)
-        return Endpoints(self.bootstrap, stripe, f"{stripe}/_control", workers)
+        mailbox = f"http://127.0.0.1:{self._mailbox_port}"
+        return Endpoints(self.bootstrap, stripe, f"{stripe}/_control", mailbox, workers)
 
     def settings(self, worker: int = 0) -> dict[str, str]:
         """TIFFIN_* variables of one worker."""
@@ -113,6 +119,14 @@ class Platform:
             "TIFFIN_STRIPE_SECRET_KEY": SANDBOX_SECRET_KEY,
             "TIFFIN_STRIPE_PUBLISHABLE_KEY": SANDBOX_PUBLISHABLE_KEY,
             "TIFFIN_STRIPE_WEBHOOK_SECRETS": SANDBOX_WEBHOOK_SECRET,
+            "TIFFIN_SMTP_HOST": "127.0.0.1",
+            "TIFFIN_SMTP_PORT": str(self._smtp_port),
+            "TIFFIN_SMTP_SECURITY": "none",
+            "TIFFIN_MAIL_FROM": "Tiffin <orders@tiffin.example>",
+            "TIFFIN_TWILIO_API_URL": self.endpoints.mailbox,
+            "TIFFIN_TWILIO_ACCOUNT_SID": SANDBOX_TWILIO_SID,
+            "TIFFIN_TWILIO_AUTH_TOKEN": "sandbox",
+            "TIFFIN_SMS_FROM": "+15005550006",
             "TIFFIN_WEB_PORT": str(self._ports[worker]),
             "TIFFIN_DATA_DIR": str(self.data_dir(worker)),
             **self._more_settings,
@@ -134,6 +148,7 @@ class Platform:
             shutil.rmtree(self.folder / "workers", ignore_errors=True)
         self._start_kafka()
         self._start_stripe()
+        self._start_mailbox()
         self.progress("Making the topics")
         self.run_cli("topics")
         self.progress(f"Starting {len(self._ports)} workers")
@@ -165,6 +180,17 @@ class Platform:
         self.stripe = Supervised("stripe", argv, log_path=log, restart=False, cwd=ROOT)
         self.stripe.start()
         self._wait("Stripe's stand-in", f"{self.endpoints.stripe}/_control", log, 30)
+
+    def _start_mailbox(self) -> None:
+        self.progress("Starting the mailbox")
+        argv = [
+            sys.executable, "-m", "sandbox.mailbox", "--port", str(self._mailbox_port),
+            "--smtp-port", str(self._smtp_port),
+        ]  # fmt: skip
+        log = self.folder / "logs" / "mailbox.log"
+        self.mailbox = Supervised("mailbox", argv, log_path=log, restart=False, cwd=ROOT)
+        self.mailbox.start()
+        self._wait("The mailbox", f"{self.endpoints.mailbox}/_control/faults", log, 30)
 
     def _make_worker(self, number: int) -> Supervised:
         argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "--loglevel", "warn"]
@@ -224,8 +250,9 @@ class Platform:
             (self.folder / name).unlink(missing_ok=True)
         with ThreadPoolExecutor() as pool:
             list(pool.map(Supervised.terminate, self.workers))
-        if self.stripe:
-            self.stripe.terminate()
+        for part in (self.stripe, self.mailbox):
+            if part:
+                part.terminate()
         if self.broker:
             self.broker.stop()
 
