@@ -20,6 +20,8 @@ from web.problems import ProblemError
 FOLDER: Final = Path(__file__).parent.parent / "static"
 PACKED: Final = frozenset({".css", ".js", ".svg", ".txt", ".webmanifest", ".md"})
 """Worth compressing; fonts are already."""
+VENDORED: Final = "vendor/"
+"""Files of others carry their version in their names."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 TYPES: Final = {
     ".woff2": "font/woff2",
@@ -51,8 +53,11 @@ class Asset:
         """Compressed; the same bytes each time."""
         return gzip.compress(self.content, 9, mtime=0)
 
-    def response(self, request: web.Request) -> web.Response:
-        """The whole file, compressed where the browser takes that, or 304."""
+    def response(self, request: web.Request, *, is_exact: bool = False) -> web.Response:
+        """The whole file, compressed where the browser takes that, or 304.
+
+        is_exact: this address will never have another content.
+        """
         known = request.if_none_match or ()
         if any(tag.value in {self.version, "*"} for tag in known):
             response = web.Response(status=304)
@@ -64,7 +69,7 @@ class Asset:
                 response.headers["Content-Encoding"] = "gzip"
         if self.is_packable:
             response.headers["Vary"] = "Accept-Encoding"
-        is_exact = request.query.get("v") == self.version
+        is_exact = is_exact or request.query.get("v") == self.version
         response.headers["Cache-Control"] = FOR_EVER if is_exact else "public, no-cache"
         response.etag = self.version
         return response
@@ -91,10 +96,11 @@ class Assets:
 
     async def show(self, request: web.Request) -> web.Response:
         """Serve a file."""
-        asset = self.by_name.get(request.match_info["name"])
+        name = request.match_info["name"]
+        asset = self.by_name.get(name)
         if asset is None:
             raise ProblemError("NOT_FOUND")
-        return asset.response(request)
+        return asset.response(request, is_exact=name.startswith(VENDORED))
 
 
 def asset_of(content: bytes, suffix: str) -> Asset:

@@ -5,7 +5,7 @@ from aiohttp import web
 from web import auth
 from web.context import CONTEXT
 from web.pages import pictures
-from web.pages.assets import FOR_EVER, asset_of
+from web.pages.assets import asset_of
 from web.pages.cart import priced_cart
 from web.pages.render import render
 from web.problems import ProblemError
@@ -52,5 +52,5 @@ async def show_picture(request: web.Request) -> web.StreamResponse:
         raise ProblemError("NOT_FOUND")
     drawn = pictures.picture(dish.id, restaurant.cuisine)
     response = asset_of(drawn.encode(), ".svg").response(request)
-    response.headers["Cache-Control"] = FOR_EVER if "v" in request.query else "public, max-age=3600"
+    response.headers["Cache-Control"] = "public, max-age=86400"
     return response

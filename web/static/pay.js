@@ -1,0 +1,185 @@
+/* Paying: Stripe takes the card, we confirm with its token, and whatever happens is said in plain words.
+ *
+ * One try at a time: the button is off while one runs, and the server takes one confirm at a time. A
+ * request whose answer is lost is sent again with the same Idempotency-Key, so it is the same try. */
+
+const page = document.querySelector("#pay");
+const at = page.dataset;
+const find = (id) => document.getElementById(id);
+const [wrong, wait, said, form, button, words, action, change] =
+  ["pay-wrong", "pay-wait", "pay-said", "pay-form", "pay-button", "pay-words", "action-button", "change-button"].map(find);
+
+const ORDER = `/api/orders/${at.order}`;
+const TRACKING = `/orders/${at.order}`;
+const REPEAT_MS = [500, 1000, 2000, 4000, 4000, 8000, 8000, 8000];
+const LOOK_MS = 2000;
+const CHECKING = "We are checking with the bank. You will not be charged twice.";
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const show = (what) => {
+  wait.hidden = !what.wait;
+  if (what.wait) said.textContent = what.wait;
+  wrong.hidden = !what.wrong;
+  if (what.wrong) {
+    const [first, second] = wrong.querySelectorAll("span");
+    first.textContent = what.wrong;
+    second.textContent = what.kept === false ? "" : "Nothing was charged, and your order is kept.";
+    wrong.focus();
+  }
+  form.hidden = !what.card && !what.busy;
+  action.hidden = !what.action;
+  button.disabled = !what.card;
+  change.disabled = !what.card && !what.action;
+  button.setAttribute("aria-busy", String(Boolean(what.busy)));
+  words.textContent = what.busy ? "Paying…" : words.dataset.idle;
+};
+const done = () => { show({ wait: "Paid. Here is your order…" }); location.replace(TRACKING); };
+
+/* Ask our API; a lost answer and a 5xx are asked again, with the same key. Gives {status, body}. */
+async function ask(method, path, body, key) {
+  for (let turn = 0; ; turn += 1) {
+    try {
+      const answer = await fetch(path, {
+        method,
+        headers: { "Content-Type": "application/json", ...(key ? { "Idempotency-Key": key } : {}) },
+        body: body && JSON.stringify(body),
+      });
+      if (answer.status < 500) return { status: answer.status, body: await answer.json() };
+    } catch { /* no answer: the network, or a worker that ends */ }
+    if (turn >= REPEAT_MS.length) return { status: 0, body: {} };
+    said.textContent = `${CHECKING} The connection is slow; we keep trying.`;
+    wait.hidden = false;
+    await pause(REPEAT_MS[turn]);
+  }
+}
+
+/* What the order's view means for this page. */
+function stepOf(view) {
+  if (!["PLACED", "PAYMENT_PENDING", "PAYMENT_FAILED"].includes(view.status)) return "over";
+  const payment = view.payment;
+  if (!payment) return "opening";
+  if (payment.status === "PROCESSING") return payment.nextAction ? "action" : "checking";
+  if (payment.status === "FAILED" || payment.status === "PENDING") return "card";
+  return "checking";
+}
+
+/* Look until the payment is where `isOver` says: by the stream's own words, and by asking. */
+async function settle(isOver) {
+  for (;;) {
+    const { status, body } = await ask("GET", ORDER);
+    if (status === 200) {
+      const step = stepOf(body);
+      if (step === "over") { done(); return null; }
+      if (isOver(step)) return { step, view: body };
+    } else if (status === 401 || status === 403) {
+      show({ wrong: "Your session has ended. Open the order where you placed it.", kept: false });
+      return null;
+    }
+    await pause(LOOK_MS);
+  }
+}
+
+function declined(payment) {
+  show({ card: true, wrong: payment.failureReason || "The payment did not go through. Try again." });
+}
+
+async function waitForBank(text = CHECKING) {
+  show({ wait: text });
+  const now = await settle((step) => step === "card" || step === "action");
+  if (!now) return;
+  if (now.step === "action") show({ wait: "Your bank wants you to confirm this payment.", action: true });
+  else declined(now.view.payment);
+}
+
+let stripe;
+let elements;
+
+function mountCard() {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  elements = stripe.elements({
+    mode: "payment", amount: Number(at.amount), currency: at.currency,
+    appearance: { theme: dark ? "night" : "stripe", variables: { borderRadius: "8px", colorPrimary: "#b5330b" } },
+  });
+  const card = elements.create("payment", {
+    defaultValues: { billingDetails: { name: at.name, email: at.email, phone: at.phone } },
+  });
+  card.on("ready", () => { button.disabled = form.hidden; });
+  card.on("loaderror", () => show({ wrong: "The card form could not be loaded. Reload the page to try again." }));
+  card.mount("#payment-element");
+}
+
+/* Stripe shows the bank's question; what came of it is the server's word, not the browser's. */
+async function authenticate(secret) {
+  show({ wait: "Confirm the payment with your bank…" });
+  const { error } = await stripe.handleNextAction({ clientSecret: secret });
+  if (error?.type === "api_connection_error") { await waitForBank(); return; }
+  show({ wait: error ? "Hearing from the bank…" : "Confirmed. Waiting for the bank's last word…" });
+  const now = await settle((step) => step === "card" || (step === "action" && Boolean(error)));
+  if (now?.step === "card") declined(now.view.payment);
+  else if (now) await waitForBank();
+}
+
+async function confirm(confirmationToken) {
+  const { status, body } = await ask(
+    "POST", "/api/payments/confirm", { orderId: at.order, confirmationToken }, crypto.randomUUID());
+  if (status === 200) {
+    if (body.status === "COMPLETED" || body.status === "REFUNDED" || body.status === "CANCELLED") done();
+    else if (body.status === "FAILED") declined(body);
+    else if (body.status === "REQUIRES_ACTION") await authenticate(body.clientSecret);
+    else await waitForBank();
+  } else if (status === 202 || status === 0) {
+    await waitForBank();
+  } else if (status === 409) {
+    // Another tab pays this order, or has paid it.
+    await waitForBank("This order is being paid already. You will not be charged twice.");
+  } else {
+    show({ card: true, wrong: body.detail || body.title || "The payment did not go through. Try again." });
+  }
+}
+
+async function pay() {
+  show({ busy: true });
+  wrong.hidden = true;
+  const checked = await elements.submit();
+  if (checked.error) { show({ card: true }); return; }
+  const { error, confirmationToken } = await stripe.createConfirmationToken({
+    elements,
+    params: {
+      return_url: location.origin + TRACKING,
+      payment_method_data: {
+        billing_details: {
+          name: at.name, email: at.email, phone: at.phone,
+          address: { line1: at.line1, line2: at.line2, city: at.city, postal_code: at.postal },
+        },
+      },
+    },
+  });
+  if (error) { show({ card: true, wrong: error.message }); return; }
+  await confirm(confirmationToken.id);
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (button.disabled) return;
+  button.disabled = true;
+  pay().catch(() => waitForBank());
+});
+action.addEventListener("click", () => {
+  if (at.secret) authenticate(at.secret);
+  else location.reload();
+});
+
+async function begin() {
+  if (!window.Stripe) {
+    show({ wrong: "Stripe can't be reached, so no card can be entered. Reload the page to try again." });
+    return;
+  }
+  stripe = window.Stripe(at.key);
+  mountCard();
+  if (at.step === "opening") {
+    const now = await settle((step) => step !== "opening");
+    if (now) location.reload();
+  } else if (at.step === "checking") await waitForBank();
+}
+
+begin();
