@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import orjson
 import structlog
+from mode.utils.logging import FileLogProxy
 
 QUIET: Final = (
     "faust",
@@ -49,7 +50,9 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    # A worker's stderr is a proxy that turns prints into log lines; a handler that writes to it loses all.
+    is_proxy = isinstance(sys.stderr, FileLogProxy)
+    handler = logging.StreamHandler(sys.__stderr__ if is_proxy else sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -21,7 +21,7 @@ ASSETS: Final = web.AppKey("assets", Assets)
 TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
 NOBODY_LINKS: Final = "noindex"
-LOCALES: Final = {"INR": "en_IN", "JOD": "en_JO", "GBP": "en_GB", "EUR": "en_IE"}
+LOCALES: Final = {"INR": "en_IN", "GBP": "en_GB", "EUR": "en_IE"}
 """How amounts of a currency are grouped and marked; en_US for the others."""
 
 WORDS: Final[Mapping[str, str]] = {
