@@ -9,22 +9,27 @@ they made durable. What a service may count on:
 - State is durable before its outputs leave, outputs before offsets are committed. Outputs may be
   sent more than once, byte for byte the same; first occurrences come in order per key and topic.
 - `decide` that raises, and a record, output or row above the limits, quarantine the key: the input
-  and the key's later ones become dead letters, in order, until one is redriven.
+  and the key's later ones become dead letters, in order, until it is released: redriven ones are
+  decided meanwhile, so that nothing new overtakes them.
 - What can't be parsed becomes a dead letter and changes nothing.
 - A worker that lost a partition can't write it after its successor.
 - Reading a `StateTable` never blocks; `wait` does, up to its time-out.
 """
 
 from tables.app import make_app
-from tables.apply import OMITTED, REDRIVE, SERVICE
 from tables.engines import Engines, Position
+from tables.letters import DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RELEASE, SERVICE
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
+from tables.rehearsal import Played, Rehearsal, Verdict
 from tables.views import Listener, NotOwnerError, NotReadyError, StateTable
 
 __all__ = [
+    "DEAD_LETTER",
     "OMITTED",
+    "QUARANTINE",
     "REDRIVE",
+    "RELEASE",
     "SERVICE",
     "Counters",
     "Engines",
@@ -32,10 +37,13 @@ __all__ = [
     "Listener",
     "NotOwnerError",
     "NotReadyError",
+    "Played",
     "Position",
     "Quarantine",
+    "Rehearsal",
     "StateTable",
     "StoredOutcome",
     "StoredRecord",
+    "Verdict",
     "make_app",
 ]

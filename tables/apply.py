@@ -5,28 +5,25 @@ Nothing here awaits, sends or writes. A `Group` is what goes through the lane's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from models.transition import Input, Output, UnreadableError
-from tables.record import Quarantine, Record, Unsent
+from tables.letters import (
+    REDRIVE,
+    RELEASE,
+    DeadLetter,
+    dead_letter,
+    header_of,
+    readable_key,
+)
+from tables.record import Quarantine, Record, dump_outputs, load_outputs, size_of_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from models.transition import Decision, Header, Service
     from tables.limits import Counters, Limits
-
-    Headers = Sequence[tuple[str, bytes | None]]
-
-REDRIVE = "tiffin-redrive"
-"""Header of a redriven dead letter: the name of the service that is to act on it. The others drop
-the record; that one lifts the key's quarantine before it decides. Without a value it only lifts."""
-SERVICE = "tiffin-service"
-"""Header of a dead letter: which service could not act on it."""
-OMITTED = "tiffin-value-omitted"
-"""Header of a dead letter without its value: how many bytes are left at the origin."""
-DEAD_LETTER_PREFIX = "kafka_dlt-"
-MAX_MESSAGE_CHARS = 500
 
 
 class TooLargeError(Exception):
@@ -41,15 +38,6 @@ class BadRowError(Exception):
     """A decision named a row without a slash, which could be taken for a record."""
 
 
-class DeadLetter(NamedTuple):
-    """An input that no record remembers, as it will be sent; key and value may be missing."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-
 class Group:
     """Consecutive inputs and all their effects: durable together, step by step.
 
@@ -57,9 +45,10 @@ class Group:
     after the last input; progress: the lane's own offsets, when they are to be written too.
     """
 
-    __slots__ = ("inputs", "offsets", "outputs", "progress", "records", "rows")
+    __slots__ = ("inputs", "number", "offsets", "outputs", "progress", "records", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.inputs: list[tuple[str, Any]] = []
         self.offsets: dict[str, int] = {}
         self.records: dict[bytes, Record] = {}
@@ -72,7 +61,8 @@ class Applier:
     """Decides the inputs of one partition for one service; the only one that changes its records.
 
     `overlay` holds the records that RocksDB does not have yet; `done` (the lane's) gives, per
-    topic, the last offset whose outputs are durable.
+    topic, the last offset whose outputs are durable. is_measured: sizes are checked at each input,
+    not once a group.
     """
 
     def __init__(
@@ -85,9 +75,10 @@ class Applier:
         limits: Limits,
         counters: Counters,
         dead_letter_topic: str,
+        is_measured: bool = False,
     ) -> None:
         self.service = service
-        self.group = Group()
+        self.group = Group(0)
         self.in_flight = 0
         self.overlay: dict[bytes, Record] = {}
         self._unstored = [self.group]
@@ -97,7 +88,7 @@ class Applier:
         self._limits = limits
         self._counters = counters
         self._dead_letter_topic = dead_letter_topic
-        self._measured = False
+        self._measured = is_measured
 
     def apply(self, topic: str, consumed: Any) -> bool:
         """Take one input into the group. False: its key waits until earlier outputs are durable.
@@ -114,19 +105,19 @@ class Applier:
     def _take(self, topic: str, consumed: Any) -> bool:
         key, offset = consumed.key, consumed.offset
         try:
-            name = _check_key(key)
-            record = self._record(key)
+            name = readable_key(key)
+            record = self.record(key)
             if record.unsent:
                 self._settle(key, record)
             if offset <= record.offsets.get(topic, -1):
                 self._counters.redelivered += 1
                 return True
-            redriven = _redriven(consumed.headers) if consumed.headers else None
+            redriven = header_of(consumed.headers, REDRIVE) if consumed.headers else None
             if redriven is not None:
                 if redriven != self.service.name:
                     return True
                 if consumed.value is None:
-                    return self._release(topic, key, record, offset)
+                    return self._release(topic, key, record, consumed)
             header, message = self._parse(topic, consumed)
         except UnreadableError as exc:
             return self._bury(topic, consumed, exc)
@@ -138,11 +129,12 @@ class Applier:
             self._turn_away(topic, key, record, consumed, record.quarantine)
         else:
             headers = tuple(consumed.headers)
-            given = Input(topic, name, header, message, consumed.timestamp, headers)
+            given = Input(topic, name, header, message, consumed.timestamp, headers, offset)
             self._decide(key, record, consumed, given)
         return True
 
-    def _record(self, key: bytes) -> Record:
+    def record(self, key: bytes) -> Record:
+        """A key's record as the inputs so far left it. Raises UnloadableError."""
         record = self.overlay.get(key)
         if record is not None:
             return record
@@ -166,7 +158,7 @@ class Applier:
         """Whether the key has so many outputs under way that its record would only grow."""
         limits = self._limits
         crowded = len(record.unsent) >= limits.unsent_inputs or (
-            sum(entry.size for entry in record.unsent) >= limits.unsent_bytes
+            sum(size_of_outputs(entry) for entry in record.unsent) >= limits.unsent_bytes
         )
         return crowded and self.in_flight > 0 and not self._measured
 
@@ -176,13 +168,13 @@ class Applier:
         At the first touch of a key in a lane all of them leave, in order, before anything new.
         """
         done = self._done
-        record.unsent = [
-            entry for entry in record.unsent if entry.offset > done.get(entry.topic, -1)
-        ]
-        if record.unsent and record.epoch != self._epoch:
-            for entry in record.unsent:
-                self.group.outputs.extend(entry.outputs)
-                self._counters.reemitted += len(entry.outputs)
+        unsent = [entry for entry in record.unsent if entry[1] > done.get(entry[0], -1)]
+        record.unsent = unsent
+        if unsent and record.epoch != self._epoch:
+            for entry in unsent:
+                outputs = load_outputs(entry)
+                self.group.outputs.extend(outputs)
+                self._counters.reemitted += len(outputs)
             self._changed(key, record)
 
     def _is_duplicate(
@@ -217,7 +209,9 @@ class Applier:
                 record = before
                 del self.group.outputs[outputs_before:]
             reason = Quarantine(_qualified(exc), consumed.timestamp, header.id, 0)
-            self._turn_away(given.topic, key, record, consumed, reason, exc)
+            if record.quarantine is not None:  # redriven in vain
+                reason = replace(record.quarantine, reason=reason.reason)
+            self._turn_away(given.topic, key, record, consumed, reason, str(exc))
             return
         for row, value in decision.rows.items():
             self.group.rows[row.encode()] = value
@@ -237,6 +231,7 @@ class Applier:
 
     def _adopt(self, record: Record, given: Input, offset: int, decision: Decision) -> None:
         topic, header = given.topic, given.header
+        unsent = dump_outputs(topic, offset, decision.outputs) if decision.outputs else None
         outcome = decision.outcome
         if outcome is not None:
             record.keep_outcome(
@@ -254,32 +249,32 @@ class Applier:
             ids.append(header.id)
             if len(ids) > self._limits.ids_per_topic:
                 del ids[0]
-        if decision.outputs:
-            record.unsent.append(Unsent(topic, offset, list(decision.outputs)))
+        if unsent is not None:
+            record.unsent.append(unsent)
             self.group.outputs.extend(decision.outputs)
         record.state = decision.state
-        record.quarantine = None
         record.offsets[topic] = offset
         record.version += 1
 
-    def _release(self, topic: str, key: bytes, record: Record, offset: int) -> bool:
-        """Lift the quarantine without deciding anything."""
-        record.quarantine = None
-        record.offsets[topic] = offset
-        record.version += 1
-        self._changed(key, record)
+    def _release(self, topic: str, key: bytes, record: Record, consumed: Any) -> bool:
+        """Lift the quarantine without deciding anything, if it is still the one that was meant."""
+        stamp = header_of(consumed.headers, RELEASE)
+        if record.quarantine is not None and record.quarantine.stamp == stamp:
+            record.quarantine = None
+            record.offsets[topic] = consumed.offset
+            record.version += 1
+            self._changed(key, record)
         return True
 
     def _changed(self, key: bytes, record: Record) -> None:
         record.epoch = self._epoch
-        record.group = self.group
+        record.changed_in = self.group.number
         self.overlay[key] = self.group.records[key] = record
 
     def _bury(self, topic: str, consumed: Any, exc: Exception) -> bool:
         """Make a dead letter of an input that touches no record."""
         self._counters.unreadable += 1
-        headers, value = self._dead_letter(topic, consumed, _qualified(exc), exc)
-        self.group.outputs.append(DeadLetter(self._dead_letter_topic, consumed.key, value, headers))
+        self.group.outputs.append(self._dead_letter(topic, consumed, _qualified(exc), str(exc)))
         return True
 
     def _turn_away(
@@ -288,48 +283,36 @@ class Applier:
         key: bytes,
         record: Record,
         consumed: Any,
-        reason: Quarantine,
-        exc: Exception | None = None,
+        quarantine: Quarantine,
+        message: str = "the key is quarantined",
     ) -> None:
         """Make a dead letter of an input of a quarantined key; the record remembers and counts it."""
         self._counters.quarantined += 1
-        headers, value = self._dead_letter(topic, consumed, reason.reason, exc)
-        output = Output(self._dead_letter_topic, key.decode(), value or b"", headers)
-        record.unsent.append(Unsent(topic, consumed.offset, [output]))
-        record.quarantine = Quarantine(
-            reason.reason, reason.since_ms, reason.input_id, reason.dead_lettered + 1
+        quarantine = replace(quarantine, dead_lettered=quarantine.dead_lettered + 1)
+        letter = self._dead_letter(
+            topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
+        output = Output(letter.topic, key.decode(), letter.value or b"", letter.headers)
+        record.unsent.append(dump_outputs(topic, consumed.offset, [output]))
+        record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
         self.group.outputs.append(output)
         self._changed(key, record)
 
     def _dead_letter(
-        self, topic: str, consumed: Any, reason: str, exc: Exception | None
-    ) -> tuple[tuple[tuple[str, bytes], ...], bytes | None]:
-        """Give a dead letter's headers and value: the original's, and where and why it died."""
-        value = consumed.value
-        headers = [
-            (name, header or b"")
-            for name, header in consumed.headers
-            if not name.startswith(DEAD_LETTER_PREFIX) and name not in (REDRIVE, SERVICE, OMITTED)
-        ]
-        origin = {
-            "original-topic": topic,
-            "original-partition": consumed.partition,
-            "original-offset": consumed.offset,
-            "original-timestamp": consumed.timestamp,
-            "exception-fqcn": reason,
-            "exception-message": str(exc)[:MAX_MESSAGE_CHARS] if exc else "the key is quarantined",
-        }
-        headers += [
-            (DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in origin.items()
-        ]
-        headers.append((SERVICE, self.service.name.encode()))
-        if value is not None and len(value) > self._limits.dead_letter_bytes:
-            headers.append((OMITTED, str(len(value)).encode()))
-            value = b""
-        return tuple(headers), value
+        self, topic: str, consumed: Any, reason: str, message: str, *, quarantine: str = ""
+    ) -> DeadLetter:
+        return dead_letter(
+            self._dead_letter_topic,
+            consumed,
+            origin=topic,
+            service=self.service.name,
+            reason=reason,
+            message=message,
+            max_value_bytes=self._limits.dead_letter_bytes,
+            quarantine=quarantine,
+        )
 
     def read(self, row: str) -> bytes | None:
         """A row as the inputs so far left it; what `decide` is given."""
@@ -357,13 +340,13 @@ class Applier:
             values = [record.dump(self.service) for record in group.records.values()]
         for record, value in zip(group.records.values(), values, strict=True):
             record.raw = value
-        self.group = Group()
+        self.group = Group(group.number + 1)
         self._unstored.append(self.group)
         return group, list(zip(group.records, values, strict=True))
 
     def _redo(self, undone: Group) -> Group:
         self._counters.regrouped += 1
-        group = self.group = self._unstored[-1] = Group()
+        group = self.group = self._unstored[-1] = Group(undone.number)
         self.in_flight -= len(undone.inputs)
         for key, record in undone.records.items():
             self.overlay[key] = Record(record.raw or None, self.service)
@@ -381,27 +364,8 @@ class Applier:
         """Drop what RocksDB has now: the oldest group's records and rows."""
         self._unstored.remove(group)
         for key, record in group.records.items():
-            if record.group is group:
+            if record.changed_in == group.number:
                 del self.overlay[key]
-
-
-def _check_key(key: bytes | None) -> str:
-    if not key:
-        raise UnreadableError("no key")
-    try:
-        name = key.decode()
-    except UnicodeDecodeError:
-        raise UnreadableError("the key is not UTF-8") from None
-    if "/" in name or name[0] == "\0" or name.startswith("__faust"):
-        raise UnreadableError("the key has a slash or a reserved beginning")
-    return name
-
-
-def _redriven(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name == REDRIVE:
-            return (value or b"").decode(errors="replace")
-    return None
 
 
 def _qualified(exc: Exception) -> str:

@@ -7,7 +7,7 @@ so that a scan can skip a finished order by its first bytes.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from models.transition import Outcome, Output
 
 if TYPE_CHECKING:
     from models.transition import Service
-    from tables.apply import Group
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
@@ -38,13 +37,19 @@ class Quarantine:
 
     reason: the exception's qualified name, or which limit was passed; never a value.
     since_ms, input_id: timestamp and id of the input that caused it.
-    dead_lettered: inputs of the key turned away since, that one included.
+    dead_lettered: inputs of the key turned away since, that one included; redriven ones count again
+        when they are turned away again.
     """
 
     reason: str
     since_ms: int
     input_id: str
     dead_lettered: int
+
+    @property
+    def stamp(self) -> str:
+        """Names this quarantine as it stands: whatever is turned away changes it."""
+        return f"{self.since_ms}:{self.dead_lettered}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,40 +70,21 @@ class StoredRecord:
     unsent: int
 
 
-class Unsent:
-    """The outputs of one input, stored with the record until they are known durable."""
-
-    __slots__ = ("offset", "outputs", "size", "topic")
-
-    def __init__(self, topic: str, offset: int, outputs: list[Output]) -> None:
-        self.topic = topic
-        self.offset = offset
-        self.outputs = outputs
-        self.size = sum(len(output.value) for output in outputs)
-
-    def dump(self) -> list[Any]:
-        """As a JSON value."""
-        return [self.topic, self.offset, [_dump_output(output) for output in self.outputs]]
-
-    @classmethod
-    def load(cls, raw: list[Any]) -> Unsent:
-        """Of the JSON value that `dump` made; the outputs' bytes are the very same."""
-        topic, offset, outputs = raw
-        return cls(topic, offset, [_load_output(output) for output in outputs])
-
-
 class Record:
     """A record in a lane's hands: changed in place, serialised once a group.
 
     raw: its last serialised form, b"" for a new key: what a group can be undone to.
-    epoch: of the lane that wrote it last. group: the last group that holds a change of it.
+    epoch: of the lane that wrote it last. changed_in: number of the last
+        group that holds a change of it (not the group itself: cycles would burden the collector).
     offsets: topic -> last offset applied. ids: topic -> last ids of senders without sequences.
+    unsent: outputs that are not known durable, an entry of `dump_outputs` for each input, kept as
+        JSON: most are dropped without being looked at again.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
     __slots__ = (
+        "changed_in",
         "epoch",
-        "group",
         "ids",
         "offsets",
         "outcomes",
@@ -110,17 +96,15 @@ class Record:
         "version",
     )
 
-    group: Group | None
-
     def __init__(self, raw: bytes | None, service: Service) -> None:
         """Read stored bytes, or begin a key that has none."""
-        self.group = None
+        self.changed_in = -1
         if raw is None:
             self.raw, self.version, self.epoch, self.state = b"", 0, -1, service.load(None)
             self.offsets: dict[str, int] = {}
             self.sequences: dict[str, int] = {}
             self.ids: dict[str, list[str]] = {}
-            self.unsent: list[Unsent] = []
+            self.unsent: list[list[Any]] = []
             self.outcomes: dict[str, list[Any]] = {}
             self.quarantine: Quarantine | None = None
             return
@@ -133,7 +117,7 @@ class Record:
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
-        self.unsent = [Unsent.load(entry) for entry in get("unsent", ())]
+        self.unsent = get("unsent") or []
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
@@ -152,7 +136,8 @@ class Record:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
         fields: dict[str, Any] = {}
         is_terminal = getattr(service, "is_terminal", None)
-        if is_terminal is not None and is_terminal(self.state):
+        # A quarantined record is never left out of an index: somebody must act on it.
+        if is_terminal is not None and self.quarantine is None and is_terminal(self.state):
             fields["terminal"] = True
         fields["schemaVersion"] = SCHEMA_VERSION
         fields["version"] = self.version
@@ -164,7 +149,7 @@ class Record:
         if self.ids:
             fields["ids"] = self.ids
         if self.unsent:
-            fields["unsent"] = [entry.dump() for entry in self.unsent]
+            fields["unsent"] = self.unsent
         if self.outcomes:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
@@ -178,9 +163,9 @@ class Record:
             version=self.version,
             state=self.state,
             sequences=dict(self.sequences),
-            outcomes={name: _load_outcome(raw) for name, raw in self.outcomes.items()},
+            outcomes={name: load_outcome(raw) for name, raw in self.outcomes.items()},
             quarantine=self.quarantine,
-            unsent=sum(len(entry.outputs) for entry in self.unsent),
+            unsent=sum((len(entry) - 2) // 4 for entry in self.unsent),
         )
 
     def keep_outcome(
@@ -210,21 +195,44 @@ class Record:
             del self.outcomes[oldest]
 
 
-def _load_outcome(raw: list[Any]) -> StoredOutcome:
+def load_outcome(raw: list[Any]) -> StoredOutcome:
+    """An entry of `Record.outcomes` as readers see it."""
     accepted, code, detail, events, positions, body_hash, at_ms = raw
     outcome = Outcome(accepted, code, detail, tuple(events), dict(positions))
     return StoredOutcome(outcome, body_hash, at_ms)
 
 
-def _dump_output(output: Output) -> list[Any]:
-    headers = [[name, _dump_bytes(value)] for name, value in output.headers]
-    return [output.topic, output.key, _dump_bytes(output.value), headers]
+def dump_outputs(topic: str, offset: int, outputs: Iterable[Output]) -> list[Any]:
+    """An entry of `Record.unsent`: topic and offset of the input, then four items an output.
+
+    Flat, because every list less is one less for the garbage collector to visit.
+    """
+    entry: list[Any] = [topic, offset]
+    for output in outputs:
+        headers: list[Any] | None = None
+        if output.headers:
+            headers = []
+            for name, value in output.headers:
+                headers += (name, _dump_bytes(value))
+        entry += (output.topic, output.key, _dump_bytes(output.value), headers)
+    return entry
 
 
-def _load_output(raw: list[Any]) -> Output:
-    topic, key, value, headers = raw
-    loaded = tuple((name, _load_bytes(header)) for name, header in headers)
-    return Output(topic, key, _load_bytes(value), loaded)
+def load_outputs(entry: list[Any]) -> list[Output]:
+    """The outputs of an entry, byte for byte as they were."""
+    outputs = []
+    for at in range(2, len(entry), 4):
+        topic, key, value, flat = entry[at : at + 4]
+        flat = flat or ()
+        headers = zip(flat[::2], flat[1::2], strict=True)
+        loaded = tuple((name, _load_bytes(header)) for name, header in headers)
+        outputs.append(Output(topic, key, _load_bytes(value), loaded))
+    return outputs
+
+
+def size_of_outputs(entry: list[Any]) -> int:
+    """About how much an entry adds to its record."""
+    return sum(map(len, entry[4::4]))
 
 
 def _dump_bytes(value: bytes) -> str | list[str]:

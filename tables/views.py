@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiokafka.partitioner import murmur2
 
 from tables.record import TERMINAL, Record
+from tables.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from models.transition import Service
     from tables.record import StoredRecord
+    from tables.rehearsal import Played, Rehearsal
 
 RESERVED = b"\0"
 FAUST_RESERVED = b"__faust"
@@ -121,6 +123,29 @@ class StateTable:
         items = _items(self._database(partition), after.encode() + b"\0" if after else b"\x01")
         found = islice(((key, raw) for key, raw in items if b"/" not in key), limit)
         return [Record(raw, self.service).seen(key.decode()) for key, raw in found]
+
+    def find(
+        self, partition: int, needle: bytes, after: str = "", limit: int = SLICE_KEYS
+    ) -> tuple[list[str], str]:
+        """Keys of a partition's next records and rows whose stored bytes hold `needle`.
+
+        Looks at `limit` of them, those behind the key `after`; gives the keys and where to go on,
+        "" when that was all. Raises NotOwnerError, NotReadyError.
+        """
+        start = after.encode() + b"\0" if after else b"\x01"
+        seen = list(islice(_items(self._database(partition), start), limit))
+        found = [key.decode() for key, raw in seen if needle in raw]
+        return found, seen[-1][0].decode() if len(seen) == limit else ""
+
+    def rehearse(self, inputs: Sequence[Played], at_ms: int) -> list[Rehearsal]:
+        """Tell what inputs of one key would lead to, one upon the other; changes nothing.
+
+        Up to the first that would be a dead letter. at_ms: the time that Kafka would give them.
+        Raises NotOwnerError, NotReadyError.
+        """
+        partition = self.partition_of(inputs[0].key.decode())
+        database = self._database(partition)
+        return rehearse(self.service, database.get, inputs, partition=partition, at_ms=at_ms)
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float

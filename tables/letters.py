@@ -1,0 +1,103 @@
+"""Dead letters: what becomes of an input that a service can't act on, and which keys it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from models.transition import UnreadableError
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+REDRIVE = "tiffin-redrive"
+"""Header of a redriven dead letter: the name of the service that is to act on it, quarantine or not;
+the others drop the record. Its key stays quarantined until it is released, so that nothing new
+overtakes the dead letters still to come."""
+RELEASE = "tiffin-release"
+"""Header of a redriven record without a value: `Quarantine.stamp` of the quarantine to lift. An input
+that was turned away meanwhile has changed it; then nothing is lifted."""
+QUARANTINE = "tiffin-quarantine"
+"""Header of a dead letter whose key is quarantined: `Quarantine.stamp` with this one counted."""
+DEAD_LETTER = "tiffin-dead-letter"
+"""Header of a redriven dead letter: its name, which it keeps should it become a dead letter again."""
+SERVICE = "tiffin-service"
+"""Header of a dead letter: which service could not act on it."""
+OMITTED = "tiffin-value-omitted"
+"""Header of a dead letter without its value: how many bytes are left at the origin."""
+DEAD_LETTER_PREFIX = "kafka_dlt-"
+"""Of the headers that tell where a dead letter comes from and why it died."""
+MAX_MESSAGE_CHARS = 500
+
+
+class DeadLetter(NamedTuple):
+    """A dead letter as it will be sent; key and value may be missing as in the original."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def dead_letter(
+    topic: str,
+    consumed: Any,
+    *,
+    origin: str,
+    service: str,
+    reason: str,
+    message: str,
+    max_value_bytes: int,
+    quarantine: str = "",
+) -> DeadLetter:
+    """Make the dead letter of a ConsumerRecord: as it was, with headers of where and why it died.
+
+    topic: the dead-letter topic; origin: the topic it came from; reason: an exception's name;
+    quarantine: the stamp of its key's quarantine, if there is one.
+    """
+    ours = {REDRIVE, RELEASE, QUARANTINE, SERVICE, OMITTED}
+    headers = [
+        (name, header or b"")
+        for name, header in consumed.headers
+        if not name.startswith(DEAD_LETTER_PREFIX) and name not in ours
+    ]
+    told = {
+        "original-topic": origin,
+        "original-partition": consumed.partition,
+        "original-offset": consumed.offset,
+        "original-timestamp": consumed.timestamp,
+        "exception-fqcn": reason,
+        "exception-message": message[:MAX_MESSAGE_CHARS],
+    }
+    headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in told.items()]
+    headers.append((SERVICE, service.encode()))
+    if quarantine:
+        headers.append((QUARANTINE, quarantine.encode()))
+    value = consumed.value
+    if value is not None and len(value) > max_value_bytes:
+        headers.append((OMITTED, str(len(value)).encode()))
+        value = b""
+    return DeadLetter(topic, consumed.key, value, tuple(headers))
+
+
+def header_of(headers: Headers, wanted: str) -> str | None:
+    """A header's text; None when there is none of that name."""
+    for name, value in headers:
+        if name == wanted:
+            return (value or b"").decode(errors="replace")
+    return None
+
+
+def readable_key(key: bytes | None) -> str:
+    """The key as text. Raises UnreadableError for one that no record may have.
+
+    Slashes mark rows, and what begins like the engine's own or Faust's own keys is theirs.
+    """
+    if not key:
+        raise UnreadableError("no key")
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        raise UnreadableError("the key is not UTF-8") from None
+    if "/" in name or name[0] == "\0" or name.startswith("__faust"):
+        raise UnreadableError("the key has a slash or a reserved beginning")
+    return name
