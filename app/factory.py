@@ -125,8 +125,7 @@ def create_app(settings: Settings) -> faust.App:
         max_age_s=settings.notification_max_age_s,
     )
     engines.tables["notifications"].add_listener(notifier)
-    progress = Progress(engines)
-    timers = Timers(sender, progress.caught_up)
+    timers = Timers(sender, Progress(engines).caught_up)
     engines.tables["orders"].add_listener(timers)
     _mount_web(
         app,
@@ -152,6 +151,7 @@ def _mount_web(
     metrics: Metrics,
 ) -> None:
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
+    staff = _staff(settings)
     deps = WebDeps(
         catalogue=catalogue,
         tables=engines.tables,
@@ -165,7 +165,12 @@ def _mount_web(
         order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
         publishable_key=settings.stripe_publishable_key,
         livemode=settings.livemode,
-        staff=_staff(settings),
+        staff=staff,
+        development_login=staff
+        if settings.dev_login and isinstance(staff, DevelopmentStaff)
+        else None,
+        caught_up=Progress(engines).caught_up,
+        courier_limit=settings.courier_limit,
         metrics=metrics.render,
         bounds=Bounds(
             command_s=settings.command_wait_s,

@@ -161,6 +161,9 @@ class Settings(BaseSettings):
     payment_deadline_s: Seconds = Field(
         default=1800.0, description="After how long an unpaid order expires"
     )
+    courier_limit: int = Field(
+        default=1, ge=1, le=100, description="How many deliveries one courier may have at a time"
+    )
     kitchen_deadline_s: Seconds = Field(
         default=600.0, description="After how long an order that no kitchen accepted is cancelled"
     )

@@ -114,6 +114,7 @@ class Platform:
         """TIFFIN_* variables of one worker."""
         return {
             "TIFFIN_SANDBOX": "1",
+            "TIFFIN_DEV_LOGIN": "1",
             "TIFFIN_KAFKA_BOOTSTRAP": self.bootstrap,
             "TIFFIN_STRIPE_API_URL": self.endpoints.stripe,
             "TIFFIN_STRIPE_SECRET_KEY": SANDBOX_SECRET_KEY,

@@ -86,7 +86,7 @@ def _operation(route: Route, refs: Mapping[Any, Any]) -> dict[str, Any]:
         operation["responses"]["202"] = _answer(refs[Accepted], "Under way")
     if route.body:
         operation["requestBody"] = {
-            "required": True,
+            "required": not route.is_step,
             "content": {"application/json": {"schema": refs[route.body]}},
         }
     if route.access not in {"public", "stripe"}:
@@ -108,7 +108,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     if route.is_write:
         key = {"type": "string", "minLength": 16, "maxLength": 200}
         parameters.append(
-            {"name": "Idempotency-Key", "in": "header", "required": True, "schema": key}
+            {"name": "Idempotency-Key", "in": "header", "required": not route.is_step, "schema": key}
         )
     if route.method == "GET" and route.access == CUSTOMER:
         parameters.append(

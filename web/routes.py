@@ -8,14 +8,20 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from web import (
+    couriers,
+    deliveries,
     health,
+    kitchen,
+    login,
     menu,
     notifications,
+    order_lists,
     orders,
     payments,
     report_shapes,
     reports,
     shapes,
+    steps,
     views,
     webhooks,
 )
@@ -26,7 +32,7 @@ from web.bodies import Body
 class Route:
     """One route. access: "public", "stripe", or the roles. is_write: needs an Idempotency-Key.
 
-    query: name -> what the parameter means.
+    is_step: a write whose key and body may be left out. query: name -> what the parameter means.
     """
 
     method: str
@@ -37,10 +43,12 @@ class Route:
     body: type[Body] | None = None
     access: str = "public"
     is_write: bool = False
+    is_step: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
 
 
 CUSTOMER, OPERATOR = "customer or operator", "operator"
+KITCHEN, COURIER = "kitchen or operator", "courier"
 
 ROUTES: Final = (
     Route(method="GET", path="/api/restaurants", handler=menu.list_restaurants,
@@ -68,6 +76,36 @@ ROUTES: Final = (
     Route(method="POST", path="/api/orders/{order_id}/cancel", handler=orders.cancel_order,
           body=shapes.CancelOrderBody, answer=shapes.OrderCancelled, access=CUSTOMER,
           is_write=True),
+    Route(method="GET", path="/api/kitchen/orders", handler=kitchen.list_kitchen_orders,
+          answer=kitchen.KitchenOrders, access=KITCHEN,
+          query={"restaurantId": "of one restaurant, for an operator"}),
+    Route(method="POST", path="/api/orders/{order_id}/accept", handler=kitchen.accept_order,
+          body=steps.Nothing, answer=steps.Step, access=KITCHEN, is_write=True, is_step=True),
+    Route(method="POST", path="/api/orders/{order_id}/reject", handler=kitchen.reject_order,
+          body=kitchen.RejectBody, answer=steps.Step, access=KITCHEN, is_write=True, is_step=True),
+    Route(method="POST", path="/api/orders/{order_id}/start-preparing",
+          handler=kitchen.start_preparing, body=steps.Nothing, answer=steps.Step, access=KITCHEN,
+          is_write=True, is_step=True),
+    Route(method="POST", path="/api/orders/{order_id}/ready", handler=kitchen.mark_ready,
+          body=steps.Nothing, answer=steps.Step, access=KITCHEN, is_write=True, is_step=True),
+    Route(method="GET", path="/api/deliveries", handler=deliveries.list_deliveries,
+          answer=deliveries.DeliveryRows, access="courier or operator",
+          query={"limit": f"at most so many, 1 to {deliveries.MOST_LISTED}; 100 by default"}),
+    Route(method="GET", path="/api/deliveries/{order_id}/assign", handler=deliveries.show_room,
+          answer=deliveries.Room, access=COURIER),
+    Route(method="POST", path="/api/deliveries/{order_id}/assign",
+          handler=couriers.assign_delivery, body=steps.Nothing, answer=steps.Step, access=COURIER,
+          is_write=True, is_step=True),
+    Route(method="POST", path="/api/deliveries/{order_id}/pick-up",
+          handler=couriers.pick_up_delivery, body=steps.Nothing, answer=steps.Step, access=COURIER,
+          is_write=True, is_step=True),
+    Route(method="POST", path="/api/deliveries/{order_id}/deliver",
+          handler=couriers.complete_delivery, body=steps.Nothing, answer=steps.Step,
+          access=COURIER, is_write=True, is_step=True),
+    Route(method="GET", path="/api/ops/orders", handler=order_lists.list_orders,
+          answer=order_lists.OrderRows, access=OPERATOR, query=order_lists.QUERY),
+    Route(method="POST", path="/api/login/development", handler=login.development_login,
+          body=login.LoginBody, answer=login.Login),
     Route(method="GET", path="/api/reports/payments", handler=reports.report_payments,
           answer=report_shapes.Report, access=OPERATOR, query=reports.QUERY),
     Route(method="GET", path="/api/ops/notifications", handler=notifications.list_notifications,

@@ -1,0 +1,78 @@
+"""A step of the kitchen or a courier: a write whose Idempotency-Key may be left out.
+
+Whoever taps a button twice means it once. Without a key the command's id is made of the order, the
+step, its body, who asks, and how many refusals the order's record counts: the same tap again is the
+same command, and after a refusal the next tap is a new one.
+"""
+
+from aiohttp import web
+
+from models.commands import CommandType
+from models.delivery import DeliveryRecord
+from models.messages import Message
+from models.order_state import OrderRecord
+from web import consistency
+from web.bodies import Body, body_hash
+from web.context import Context
+from web.params import optional_key
+from web.tokens import Identity
+from web.writes import LateError, Settled, Write, first_of_its_key, settle
+
+
+class Nothing(Body):
+    """No field."""
+
+
+class Step(Message):
+    """status: of the order, for a kitchen's step; of the delivery, for a courier's."""
+
+    order_id: str
+    status: str
+    consistency_token: str
+
+
+async def take(
+    context: Context,
+    request: web.Request,
+    *,
+    service: str,
+    order_id: str,
+    command_type: CommandType,
+    data: Message,
+    body: Body,
+    identity: Identity,
+) -> tuple[Settled, consistency.Token] | None:
+    """Settle the step at the order's owner; None past the bound, it will be done then.
+
+    Raises as `writes.settle` does, and ProblemError (409) for a key whose first request is under way.
+    """
+    key = optional_key(request)
+    write = Write(
+        order_id=order_id,
+        service=service,
+        command_type=command_type,
+        data=data,
+        action=f"{command_type}:{identity.issued_by}",
+        key=key or _key_of_tap(context, service, order_id, body),
+        body=body,
+        identity=identity,
+    )
+    try:
+        if key is None:
+            settled = await settle(context, write)
+        else:
+            with first_of_its_key(context, write):
+                settled = await settle(context, write)
+    except LateError:
+        return None
+    return settled, consistency.token_of(order_id, service, settled.record, settled.outcome)
+
+
+def _key_of_tap(context: Context, service: str, order_id: str, body: Body) -> str:
+    record = context.record(service, order_id)
+    refusals = 0
+    if record is not None and isinstance(record.state, OrderRecord):
+        refusals = record.state.work.audit_sequence
+    elif record is not None and isinstance(record.state, DeliveryRecord):
+        refusals = record.state.audit_sequence
+    return f"tap:{refusals}:{body_hash(body)}"
