@@ -1,5 +1,6 @@
 """What customers read: an event and its order as the text of a mail and of a short message."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_datetime
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
 from models.commands import Contact
-from models.money import decimal_text
+from models.money import decimal_text, exponent
 from models.notification import NOTIFIED, Notification
 from models.order_state import Placed
 from web.catalogue import Catalogue
@@ -25,6 +26,9 @@ FOLDER: Final = Path(__file__).parent / "templates" / "mail"
 REFERENCE_CHARS: Final = 8
 PLAIN_FORMAT: Final = "¤¤ #,##0.00"
 """Currency codes, as in INR 2,500.00: a short message with ₹ in it would cost twice as much."""
+
+_LAST_DIGITS: Final = re.compile(r"0(\.0+)?(?![0#.,])")
+"""Of a number pattern such as ¤#,##0.00."""
 
 REJECTED: Final = "RESTAURANT_REJECTED"
 CANCEL_WORDS: Final[dict[str, str]] = {
@@ -67,11 +71,14 @@ class Region:
     zone: ZoneInfo
 
     def money(self, amount: int, currency: str, layout: str | None = None) -> str:
-        """Show minor units; nothing is rounded away where the locale would show fewer decimals."""
+        """Show minor units; with their own decimals, where CLDR's differ from Stripe's (ISK)."""
+        digits = exponent(currency)
+        pattern = layout or self.locale.currency_formats["standard"].pattern
+        pattern = _LAST_DIGITS.sub("0." + "0" * digits if digits else "0", pattern)
+        if get_currency_symbol(currency, self.locale)[-1:].isalpha():
+            pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")  # CLDR's rule; Babel lacks it
         value = Decimal(decimal_text(amount, currency))
-        return format_currency(
-            value, currency, layout, locale=self.locale, decimal_quantization=False
-        )
+        return format_currency(value, currency, pattern, self.locale, currency_digits=False)
 
     def time(self, moment: datetime) -> str:
         """Show a moment in the restaurant's time zone, named."""
