@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,21 @@ if TYPE_CHECKING:
 CHATTY_LOGGERS = ("aiokafka", "faust", "mode")
 
 
+COLLECTOR_THRESHOLDS = (100_000, 50, 100)
+"""What is under way in lanes lives just long enough to look old to Python's cyclic collector, which
+by default would go through all of it again and again: a third of the throughput. Nothing of it is
+in cycles, so it is freed without the collector."""
+
+
 class WorkerApp(faust.App):
-    """A Faust app that makes its data folder with all that is above it."""
+    """A Faust app that makes its data folder with all above it, and suits the collector to lanes."""
+
+    async def on_first_start(self) -> None:
+        """Before anything of the app runs."""
+        await super().on_first_start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
     def _create_directories(self) -> None:
         self.conf.datadir.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import rocksdict
 
 from models.transition import Output
-from tables.apply import Applier, DeadLetter, Group
+from tables.apply import Applier, Group
+from tables.letters import DeadLetter
 from tables.origin import PROGRESS
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ class FetchConsumer(driver.Consumer):
         """Yield what the next poll brings; seeks and yields nothing while Faust's flow is off."""
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
-        if records is None or self.should_stop:
+        if records is None or active is None or self.should_stop:
             return
         if not self.flow_active:
             try:
@@ -56,7 +56,7 @@ class FetchConsumer(driver.Consumer):
         for tp, batch in records.items():
             if not batch:
                 continue
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if self._is_interrupted(generation):
                 break
             if tp not in active and tp not in self._buffered_partitions:
                 continue
@@ -73,6 +73,9 @@ class FetchConsumer(driver.Consumer):
             yield tp, _fetch_message(tp, batch, generation)
             if self._read_offset.get(tp) == first:  # it was delivered, not dropped nor sought away
                 self._read_offset[tp] = last
+
+    def _is_interrupted(self, generation: int) -> bool:
+        return not self.flow_active or self.app.consumer_generation_id != generation
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         if not self.paused or active_partitions is None:

@@ -22,6 +22,7 @@ from tests.faults.engine_services import Counter, services
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
 PARTITIONER = "murmur2_random"
+WORKER = ("worker", "-l", "info", "--without-web")
 
 
 class Run:
@@ -76,8 +77,7 @@ class Run:
             return known
         worker = Supervised(
             f"{self.name}-{number}",
-            [sys.executable, "-m", "faust", "-A", "tests.faults.engine_app", "worker"]
-            + ["-l", "info", "--without-web"],
+            [sys.executable, "-m", "faust", "-A", "tests.faults.engine_app", *WORKER],
             env={
                 "PATH": "/usr/bin:/bin",
                 "PYTHONPATH": str(ROOT),
@@ -103,11 +103,14 @@ class Run:
         return log.read_bytes().count(b"Worker ready") if log.exists() else 0
 
     def wait_ready(self, number: int, *, again_after: int = 0, timeout_s: float = 60) -> None:
-        wait_until(
-            lambda: self.ready_count(number) > again_after,
-            f"worker {number} to be ready",
-            timeout_s=timeout_s,
-        )
+        try:
+            wait_until(
+                lambda: self.ready_count(number) > again_after,
+                f"worker {number} to be ready",
+                timeout_s=timeout_s,
+            )
+        except TimeoutError as exc:
+            raise TimeoutError(f"{exc}\n{self.workers[number].log_tail(30)}") from None
 
     def kill(self, number: int) -> None:
         """SIGKILL; the supervisor starts it again."""

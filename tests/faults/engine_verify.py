@@ -122,7 +122,7 @@ def _replay(
     )
     outputs: dict[str, list[bytes]] = {}
     rows: dict[bytes, bytes] = {}
-    for key, messages in wanted.items():
+    for key, due in wanted.items():
         raw = final.get(key.encode())
         if raw is None:
             faults["lost keys"] += 1
@@ -130,14 +130,14 @@ def _replay(
         stored = orjson.loads(raw)
         applied = [(topic, id_) for topic, id_ in stored["state"]["applied"]]
         faults["applied twice"] += len(applied) - len(set(applied))
-        faults["lost inputs"] += len(messages.keys() - set(applied))
-        faults["invented inputs"] += len(set(applied) - messages.keys())
+        faults["lost inputs"] += len(due.keys() - set(applied))
+        faults["invented inputs"] += len(set(applied) - due.keys())
         faults["gaps in an upstream's sequence"] += stored["state"]["gaps"]
         faults["quarantined"] += "quarantine" in stored
         state = service.load(None)
         outputs[key] = []
         for topic, id_ in applied:
-            message = messages.get((topic, id_))
+            message = due.get((topic, id_))
             if message is None:
                 continue
             header = Header(id_, message.get("producer", ""), message.get("sequence", 0))

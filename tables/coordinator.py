@@ -1,0 +1,388 @@
+"""The coordinator of one worker's engines: claims, opens, commits, repairs, drains and ends them.
+
+All engines share one consumer group, and Faust awaits tables one after another, so what they have
+in common is done here, once and for all together: claiming their changelog partitions, committing
+each input at the slowest reader's offset, pausing, filling holes, draining on revocation.
+
+Faults: whatever can't be resolved, and being fenced, ends the process with status 70; Kafka that is
+not the one the tables were made with ends it with status 78. The supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from tables import fence
+from tables.lane import Lane
+from tables.limits import Counters, Limits
+from tables.origin import PROGRESS, ClusterReader, ForeignTableError, Origin, Progress, lost_table
+
+if TYPE_CHECKING:
+    import faust
+
+    from models.transition import Service
+    from tables.transport import FetchConsumer
+    from tables.views import StateTable
+
+LOG = logging.getLogger("tiffin.engine")
+
+EXIT_FAULT = 70
+EXIT_FOREIGN = 78
+CLAIM_PART_OF_SESSION = 0.8
+DRAIN_PART_OF_SESSION = 0.5
+LEAVE_TIMEOUT_S = 0.5
+PRODUCER_STOP_TIMEOUT_S = 5.0
+
+
+class HoleError(Exception):
+    """An input that was due never came, although it was asked for again and again."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """One service on this worker. `lanes`: partition -> lane, from its claim on."""
+
+    service: Service
+    table: faust.Table[Any, Any]
+    state: StateTable
+    changelog: str
+    counters: Counters = field(default_factory=Counters)
+    lanes: dict[int, Lane] = field(default_factory=dict)
+
+
+class Coordinator:
+    """Of all engines of a worker. Everything runs on the app's event loop.
+
+    `committed`: what this worker has committed since it owns a partition, with metadata; `full`:
+    lanes that have taken in as much as they may, whose partitions are paused.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        engines: Sequence[Engine],
+        *,
+        cluster: ClusterReader,
+        dead_letter_topic: str,
+        partitions: int,
+        limits: Limits,
+    ) -> None:
+        self.committed: dict[TP, tuple[int, str]] = {}
+        self.full: set[Lane] = set()
+        self._app = app
+        self._engines = engines
+        self._readers: dict[str, list[Engine]] = {}
+        for engine in engines:
+            for topic in engine.service.inputs:
+                self._readers.setdefault(topic, []).append(engine)
+        self._cluster = cluster
+        self._dead_letter_topic = dead_letter_topic
+        self._partitions = partitions
+        self._limits = limits
+        self._origin: Origin | None = None
+        self._assigned_tables: set[str] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    @property
+    def _consumer(self) -> FetchConsumer:
+        return cast("FetchConsumer", self._app.consumer)
+
+    def lanes(self) -> Iterator[tuple[Engine, Lane]]:
+        """All lanes with their engines, claimed ones that are not open yet included."""
+        for engine in self._engines:
+            for lane in list(engine.lanes.values()):
+                yield engine, lane
+
+    def due(self) -> dict[TP, int]:
+        """Where each input partition is to be read from: at the least offset due."""
+        least: dict[TP, int] = {}
+        for _, lane in self.lanes():
+            for topic, offset in lane.due.items():
+                tp = TP(topic, lane.partition)
+                least[tp] = min(offset, least.get(tp, offset))
+        return least
+
+    # -- feeding ------------------------------------------------------------------------------
+
+    def feed(self, engine: Engine, topic: str, partition: int, inputs: Sequence[Any]) -> None:
+        """Give a fetch to its lane; never waits."""
+        lane = engine.lanes.get(partition)
+        if lane is None or lane.feed(topic, inputs):
+            return  # no lane: delivered before the claim or after the revocation, and comes again
+        self.full.add(lane)
+        self._pause()
+
+    def _relieved(self, lane: Lane) -> None:
+        if lane in self.full:
+            self.full.discard(lane)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Fetch nothing for a full lane; its partitions' other readers wait with it."""
+        self._consumer.paused = frozenset(
+            TP(topic, lane.partition) for lane in self.full for topic in lane.due
+        )
+
+    # -- claiming and opening -----------------------------------------------------------------
+
+    async def on_table_assigned(self, name: str, generation: int) -> None:
+        """Once Faust has assigned all tables: claim their partitions together."""
+        self._assigned_tables.add(name)
+        if len(self._assigned_tables) < len(self._engines):
+            return
+        self._assigned_tables.clear()
+        await self.close()
+        try:
+            await self._claim(generation)
+        except Exception as exc:  # noqa: BLE001 -- every failure to claim ends the process
+            self.fail("claim", exc)
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch())
+
+    async def _claim(self, generation: int) -> None:
+        """Claim every assigned changelog partition; bounded, for no heartbeats are sent here."""
+        started = time.monotonic()
+        owned = [
+            (engine, tp.partition)
+            for tp in sorted(self._app.assignor.assigned_actives())
+            for engine in self._engines
+            if engine.changelog == tp.topic
+        ]
+        budget_s = self._app.conf.broker_session_timeout * CLAIM_PART_OF_SESSION
+        async with asyncio.timeout(budget_s):
+            if not await self._consumer.is_member():
+                # Woken late: a claim now would fence the rightful owner. The next assignment comes.
+                LOG.warning("not a member any more, no claim", extra={"generation": generation})
+                return
+            self._origin = await self._read_origin(budget_s)
+            for engine, partition in owned:
+                stored = fence.database(engine.table, partition).get(PROGRESS)
+                self._origin_of(engine).check(engine.service.name, Progress.load(stored))
+            claims = await asyncio.gather(
+                *(
+                    fence.claim(engine.table, partition, generation=generation)
+                    for engine, partition in owned
+                )
+            )
+        for (engine, partition), claim in zip(owned, claims, strict=True):
+            engine.lanes[partition] = self._make_lane(engine, partition, claim)
+        for engine in self._engines:
+            engine.state.claim(engine.lanes)
+        LOG.info(
+            "claimed",
+            extra={
+                "generation": generation,
+                "partitions": sorted({partition for _, partition in owned}),
+                "took_s": round(time.monotonic() - started, 3),
+            },
+        )
+
+    async def _read_origin(self, timeout_s: float) -> Origin:
+        topics = [*self._readers, *(engine.changelog for engine in self._engines)]
+        return await asyncio.to_thread(self._cluster.read, topics, timeout_s)
+
+    def _origin_of(self, engine: Engine) -> Origin:
+        assert self._origin is not None
+        names = {*engine.service.inputs, engine.changelog}
+        topics = {name: id_ for name, id_ in self._origin.topics.items() if name in names}
+        return Origin(self._origin.cluster, topics)
+
+    def _make_lane(self, engine: Engine, partition: int, claim: fence.Claim) -> Lane:
+        return Lane(
+            engine.state,
+            partition,
+            claim,
+            fence.database(engine.table, partition),
+            changelog=engine.changelog,
+            offset_key=fence.offset_key(engine.table),
+            origin=self._origin_of(engine),
+            dead_letter_topic=self._dead_letter_topic,
+            limits=self._limits,
+            counters=engine.counters,
+            fail=self.fail,
+            relieved=self._relieved,
+        )
+
+    async def on_table_recovered(self, name: str) -> None:
+        """The table is at its changelog's end: build the indexes, then take inputs."""
+        engine = next(engine for engine in self._engines if engine.service.name == name)
+        try:
+            for lane in list(engine.lanes.values()):
+                await self._open(engine, lane)
+        except Exception as exc:  # noqa: BLE001 -- Faust would swallow it and go on
+            self.fail("recovery", exc)
+
+    async def _open(self, engine: Engine, lane: Lane) -> None:
+        database = lane.database
+        if lane.is_open or database is None:
+            return
+        stored = Progress.load(database.get(PROGRESS))
+        del database
+        self._origin_of(engine).check(engine.service.name, stored)
+        due = await self._first_due(engine, lane.partition, stored)
+        if not await engine.state.build(lane.partition, lambda: lane.database):
+            return  # revoked meanwhile
+        if lane.database is not None:
+            lane.open(due, stored.offsets if stored else None)
+            engine.state.open(lane.partition, lane.database)
+
+    async def _first_due(
+        self, engine: Engine, partition: int, stored: Progress | None
+    ) -> dict[str, int]:
+        """Where the lane begins in each input topic: after what its table has, else at the start."""
+        name = engine.service.name
+        consumer = self._consumer
+        inputs = [TP(topic, partition) for topic in engine.service.inputs]
+        earliest = await consumer.earliest_offsets(*inputs)
+        ends = await consumer.highwaters(*inputs)
+        committed = await consumer.fetch_committed(inputs)
+        due = {}
+        for tp in inputs:
+            done = stored.offsets.get(tp.topic) if stored else None
+            if done is None:
+                _, services = committed.get(tp, (0, ""))
+                if name in services.split(","):
+                    raise lost_table(name, tp.topic, partition)
+                due[tp.topic] = earliest[tp]
+                continue
+            if done + 1 > ends[tp]:
+                raise ForeignTableError(
+                    f"the table {name!r} has processed {tp.topic}/{partition} up to offset {done}, "
+                    f"which now ends at {ends[tp] - 1}: the topic lost records. Restore it, or "
+                    "remove the tables' data folders and changelog topics."
+                )
+            if done + 1 < earliest[tp]:
+                self._log_expired(name, tp, done + 1, earliest[tp])
+            due[tp.topic] = max(done + 1, earliest[tp])
+        return due
+
+    def _log_expired(self, service: str, tp: TP, due: int, earliest: int) -> None:
+        LOG.error(
+            "inputs expired before they were processed",
+            extra={
+                "service": service,
+                "topic": tp.topic,
+                "partition": tp.partition,
+                "first_offset": due,
+                "count": earliest - due,
+            },
+        )
+
+    # -- once a second ------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Commit, have tables record how far they are, and ask again for what never came."""
+        try:
+            while True:
+                await asyncio.sleep(self._app.conf.broker_commit_interval)
+                for _, lane in self.lanes():
+                    lane.mark()
+                await self._commit()
+                await self._repair()
+        except Exception as exc:  # noqa: BLE001 -- without it nothing would be committed any more
+            self.fail("watch", exc)
+
+    async def _commit(self) -> None:
+        """Commit each input at its slowest reader's recorded offset."""
+        positions = {}
+        for topic, readers in self._readers.items():
+            services = ",".join(sorted(engine.service.name for engine in readers))
+            for partition in range(self._partitions):
+                lanes = [engine.lanes.get(partition) for engine in readers]
+                recorded = [
+                    lane.recorded.get(topic) if lane and lane.is_open and lane.recorded else None
+                    for lane in lanes
+                ]
+                known = [offset for offset in recorded if offset is not None]
+                position = (min(known) + 1, services) if len(known) == len(readers) else None
+                tp = TP(topic, partition)
+                if position is not None and self.committed.get(tp) != position:
+                    positions[tp] = position
+        if positions and await self._consumer.commit_positions(positions):
+            self.committed.update(positions)
+
+    async def _repair(self) -> None:
+        """Seek to offsets that Faust stepped over around a rebalance."""
+        now = time.monotonic()
+        for engine, lane in self.lanes():
+            for topic, hole in list(lane.holes.items()):
+                age_s = now - hole.since_s
+                if not lane.is_open or age_s < self._limits.hole_repair_s:
+                    continue
+                tp = TP(topic, lane.partition)
+                if age_s > self._limits.hole_exit_s:
+                    raise HoleError(
+                        f"offset {hole.due} of {tp} never came to {engine.service.name}"
+                    )
+                LOG.warning(
+                    "hole", extra={"topic": topic, "partition": tp.partition, **hole._asdict()}
+                )
+                engine.counters.holes += 1
+                earliest = (await self._consumer.earliest_offsets(tp))[tp]
+                if earliest > hole.due and lane.due[topic] == hole.due:
+                    self._log_expired(engine.service.name, tp, hole.due, earliest)
+                    lane.due[topic] = earliest
+                await self._consumer.seek_to({tp: self.due().get(tp, earliest)})
+
+    # -- closing ------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Drain all lanes within part of a session, commit, close. What is cut off comes again."""
+        lanes = list(self.lanes())
+        if not lanes:
+            return
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(
+                self._app.conf.broker_session_timeout * DRAIN_PART_OF_SESSION
+            ):
+                await asyncio.gather(*(lane.drain() for _, lane in lanes if lane.is_open))
+                await self._commit()
+        except (TimeoutError, KafkaError) as exc:
+            LOG.warning("drain was cut off", extra={"error": type(exc).__name__})
+        left = sum(lane.in_flight for _, lane in lanes)
+        for engine, lane in lanes:
+            engine.lanes.pop(lane.partition, None)
+            engine.state.close(lane.partition)
+            lane.close()
+            stopping = asyncio.create_task(_stop_producer(lane.claim))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+        self.full.clear()
+        self._pause()
+        self.committed.clear()
+        LOG.info("closed", extra={"left": left, "took_s": round(time.monotonic() - started, 3)})
+
+    def fail(self, where: str, exc: BaseException) -> NoReturn:
+        """End the process at once: leave the group, log without values, exit."""
+        foreign = isinstance(exc, ForeignTableError)
+        tells = foreign or isinstance(exc, KafkaError | HoleError | TimeoutError | OSError)
+        frames = traceback.extract_tb(exc.__traceback__)
+        trace = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+        name = type(exc).__qualname__
+        text = f"{name}: {exc}" if tells else f"{name} at {trace[-1] if trace else 'unknown'}"
+        LOG.critical("%s: %s", where, text, extra={"trace": trace})
+        try:
+            self._consumer.leave_group(LEAVE_TIMEOUT_S)
+            logging.shutdown()
+        finally:
+            os._exit(EXIT_FOREIGN if foreign else EXIT_FAULT)
+
+
+async def _stop_producer(claim: fence.Claim) -> None:
+    try:
+        async with asyncio.timeout(PRODUCER_STOP_TIMEOUT_S):
+            await claim.producer.stop()
+    except Exception as exc:  # noqa: BLE001 -- fenced or cut off: nothing of it is waited for
+        LOG.debug("producer did not stop in order: %s", type(exc).__name__)
