@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from contextlib import suppress
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -15,6 +17,7 @@ from app.letters import Letter
 Security = Literal["none", "starttls", "tls"]
 
 ORDER_HEADER: Final = "Tiffin-Order"
+QUIT_WITHIN_S: Final = 1.0
 _QUEUED: Final = re.compile(r"queued as ([\w.-]{1,100})", re.IGNORECASE)
 
 
@@ -48,25 +51,31 @@ class Mailer:
     async def send(self, letter: Letter, *, may_have_left: bool) -> str | None:  # noqa: ARG002
         """Give the server's queue id, if it says one. Raises RefusedError and DeferredError."""
         message = self._message(letter)
+        smtp = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._user,
+            password=self._password,
+            use_tls=self._security == "tls",
+            start_tls=self._security == "starttls",
+            # Else the machine's name is looked up, which may block the event loop.
+            local_hostname=self._sender.domain,
+            timeout=self._timeout_s,
+        )
         try:
             async with asyncio.timeout(self._timeout_s):
-                _, answer = await aiosmtplib.send(
-                    message,
-                    sender=self._sender.addr_spec,
-                    recipients=[letter.contact.email],
-                    hostname=self._host,
-                    port=self._port,
-                    username=self._user,
-                    password=self._password,
-                    use_tls=self._security == "tls",
-                    start_tls=self._security == "starttls",
-                    # Else the machine's name is looked up, which may block the event loop.
-                    local_hostname=self._sender.domain,
-                    timeout=self._timeout_s,
+                await smtp.connect()
+                _, answer = await smtp.send_message(
+                    message, sender=self._sender.addr_spec, recipients=[letter.contact.email]
                 )
+            with suppress(aiosmtplib.SMTPException, OSError):  # it has been taken
+                await smtp.quit(timeout=QUIT_WITHIN_S)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             # Not chained: these errors hold the address, and the server's text may.
             raise _told_apart(error) from None
+        finally:
+            # The library's own context manager would wait for a server that hangs.
+            smtp.close()
         match = _QUEUED.search(answer)
         return match[1] if match else None
 
@@ -85,7 +94,7 @@ class Mailer:
             message[ORDER_HEADER] = letter.order_id
             message.set_content(letter.text)
             message.add_alternative(letter.html, subtype="html")
-        except (ValueError, IndexError):  # what email raises for addresses that are none
+        except (ValueError, IndexError, MessageError):  # what email raises for bad addresses
             raise RefusedError("ADDRESS_INVALID") from None
         return message
 
