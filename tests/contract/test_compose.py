@@ -103,13 +103,8 @@ def test_the_image_holds_every_package_that_it_runs() -> None:
 
 
 def test_docker_itself_accepts_the_file() -> None:
-    docker = shutil.which("docker")
-    has_compose = (
-        docker
-        and not subprocess.run(
-            [docker, "compose", "version"], capture_output=True, check=False
-        ).returncode
-    )
-    if not has_compose:
+    docker = shutil.which("docker") or ""
+    version = [docker, "compose", "version"]
+    if not docker or subprocess.run(version, capture_output=True, check=False).returncode:
         pytest.skip("docker compose is not installed")
     subprocess.run([docker, "compose", "--profile", "*", "config", "--quiet"], cwd=ROOT, check=True)
