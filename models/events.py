@@ -58,6 +58,8 @@ class EventType(StrEnum):
     NOTIFICATION_SENT = "NOTIFICATION_SENT"
     NOTIFICATION_FAILED = "NOTIFICATION_FAILED"
     NOTIFICATION_RETRIED = "NOTIFICATION_RETRIED"
+    DEAD_LETTER_REDRIVEN = "DEAD_LETTER_REDRIVEN"
+    DEAD_LETTER_DISCARDED = "DEAD_LETTER_DISCARDED"
 
 
 E = EventType
@@ -230,6 +232,19 @@ class NotificationRetried(NotificationAct):
     by: str
 
 
+class DeadLetterSettled(Message):
+    """What an operator did with a dead letter. offset: of the original in its topic and partition."""
+
+    dead_letter_id: str
+    service: str
+    topic: str
+    partition: int
+    offset: int
+    error: str
+    reason: str
+    by: str
+
+
 EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.PAYMENT_INITIATED: PaymentInitiated,
     E.PAYMENT_PROCESSING: PaymentProcessing,
@@ -267,13 +282,22 @@ EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.NOTIFICATION_SENT: NotificationSent,
     E.NOTIFICATION_FAILED: NotificationFailed,
     E.NOTIFICATION_RETRIED: NotificationRetried,
+    E.DEAD_LETTER_REDRIVEN: DeadLetterSettled,
+    E.DEAD_LETTER_DISCARDED: DeadLetterSettled,
 }
 """What `data` holds; version 1 of each."""
 
 AUDIT_TYPES: Final = frozenset(
     {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
-     E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED}
+     E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED,
+     E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED}
 )  # fmt: skip
+
+OPERATORS: Final = "operators"
+"""Producer of the audit of what operators do with dead letters: no engine that could count stands
+behind it, so its events all have sequence 1 and are told apart by their ids."""
+NO_ORDER: Final = "no-order"
+"""Key of the audit of a dead letter that belongs to no order: its key can't be read, or is none."""
 
 EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
     E.PAYMENT_INITIATED: (topics.PAYMENT_EVENTS, "payment-initiated"),
