@@ -23,7 +23,10 @@ from web.catalogue import Catalogue
 from web.declines import GENERIC, explained
 
 FOLDER: Final = Path(__file__).parent / "templates" / "mail"
-REFERENCE_CHARS: Final = 8
+REFERENCE_CHARS: Final = (8, 4)
+"""Of the order's id and of the notification's: so no two short messages are the same, which is how
+one that was sent is told from another (app/sms.py)."""
+
 PLAIN_FORMAT: Final = "¤¤ #,##0.00"
 """Currency codes, as in INR 2,500.00: a short message with ₹ in it would cost twice as much."""
 
@@ -137,7 +140,7 @@ def _values(
     reason = facts.get("failure_reason")
     return {
         "order_id": order_id,
-        "reference": order_id[-REFERENCE_CHARS:].upper(),
+        "reference": _reference(order_id, notification.notification_id),
         "language": str(region.locale).replace("_", "-"),
         "name": placed.contact.name,
         "restaurant": placed.restaurant_name,
@@ -158,6 +161,11 @@ def _values(
         "cancellation": _cancellation(str(facts.get("reason", ""))),
         "receipt_url": _web_url(facts.get("receipt_url")),
     }
+
+
+def _reference(order_id: str, notification_id: str) -> str:
+    of_order, of_notification = REFERENCE_CHARS
+    return f"{order_id[-of_order:]}-{notification_id[-of_notification:]}".upper()
 
 
 def _cancellation(reason: str) -> str:

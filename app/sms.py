@@ -78,7 +78,7 @@ class TwilioSms:
         )
 
     async def _sid_of_earlier(self, to: str, letter: Letter) -> str | None:
-        """By number, text and day: Twilio keeps nothing of ours."""
+        """By number, day and text, which no other notification has: Twilio keeps nothing of ours."""
         since = letter.requested_at.date()
         sent = await _answer(
             self._client.messages.list_async(to=to, date_sent_after=since, limit=LISTED)

@@ -308,6 +308,22 @@ async def test_a_crash_before_the_result_is_recorded(world: World) -> None:
     assert world.commands[0].command_id in {c.command_id for c in world.commands[2:]}
 
 
+async def test_what_was_sent_is_not_taken_for_another_message_of_the_same_words(
+    world: World,
+) -> None:
+    world.loses_results = True
+    first = world.start()
+    world.event(number=1)
+    await world.until(lambda: len(world.kept(Channel.SMS)) == 1)
+    await world.crash(first)
+    world.loses_results = False
+    world.event(number=2)
+    world.start()
+    await world.until(lambda: all(n.status is S.SENT for n in world.state.notifications.values()))
+    assert len(world.kept(Channel.SMS)) == 2
+    assert len({message.text for message in world.kept(Channel.SMS)}) == 2
+
+
 async def test_with_kafka_away_the_result_is_reported_later_and_nothing_is_sent_again(
     world: World,
 ) -> None:

@@ -45,7 +45,7 @@ def letter(
         address=Address(line1="12 MG Road", city="Bengaluru", postal_code="560001"), placed_at=AT,
     )  # fmt: skip
     notification = Notification(
-        notification_id="notif_x", event_id="e", event_type=kind, channel=Channel.EMAIL,
+        notification_id="notif_01abcdefgh", event_id="e", event_type=kind, channel=Channel.EMAIL,
         facts=facts or {"amount": amount, "currency": currency, "refunded_total": amount},
         occurred_at=AT, requested_at=AT,
     )  # fmt: skip
