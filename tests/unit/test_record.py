@@ -1,0 +1,116 @@
+"""Records: what is stored is read back, outputs byte for byte, outcomes within their bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.transition import Outcome, Output
+from tables.record import (
+    TERMINAL,
+    Quarantine,
+    Record,
+    dump_outputs,
+    load_outputs,
+    size_of_outputs,
+)
+
+
+class Plain:
+    """A service whose state is its JSON; states with "done" are terminal."""
+
+    name = "plain"
+    inputs = ("in",)
+
+    def load(self, raw: Any) -> Any:
+        return raw
+
+    def dump(self, state: Any) -> Any:
+        return state
+
+    def is_terminal(self, state: Any) -> bool:
+        return bool(state and state.get("done"))
+
+
+PLAIN: Any = Plain()
+NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+OUTPUTS = st.lists(
+    st.builds(
+        Output,
+        topic=NAMES,
+        key=NAMES,
+        value=st.binary(max_size=40) | NAMES.map(str.encode),
+        headers=st.lists(st.tuples(NAMES, st.binary(max_size=8)), max_size=3).map(tuple),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(OUTPUTS)
+def test_unsent_outputs_come_back_byte_for_byte(outputs: list[Output]) -> None:
+    entry = dump_outputs("topic", 7, outputs)
+    stored = orjson.loads(orjson.dumps(entry))
+    assert stored[:2] == ["topic", 7]
+    assert load_outputs(stored) == outputs
+    assert size_of_outputs(stored) >= 0
+
+
+def test_a_record_is_read_back_as_it_was() -> None:
+    record = Record(None, PLAIN)
+    record.state = {"n": 1}
+    record.version, record.epoch = 3, 9
+    record.offsets["in"] = 5
+    record.sequences["in/other"] = 4
+    record.ids["in"] = ["a", "b"]
+    record.unsent.append(dump_outputs("in", 5, [Output("out", "k", b"{}")]))
+    outcome = Outcome(accepted=False, code="NO", detail="d", events=("e",), positions={"out": 2})
+    record.keep_outcome("cmd", outcome, "hash", 1_000, ttl_ms=10, cap=5)
+    record.quarantine = Quarantine("builtins.ValueError", 1_000, "x", 2)
+    raw = record.dump(PLAIN)
+    again = Record(raw, PLAIN)
+    assert again.dump(PLAIN) == raw
+    seen = again.seen("k")
+    assert (seen.key, seen.version, seen.state, seen.unsent) == ("k", 3, {"n": 1}, 1)
+    assert seen.outcomes["cmd"].outcome == outcome
+    assert seen.outcomes["cmd"].body_hash == "hash"
+    assert seen.quarantine == record.quarantine
+    assert seen.sequences == {"in/other": 4}
+
+
+def test_a_copy_shares_nothing_that_a_decision_changes() -> None:
+    record = Record(None, PLAIN)
+    record.ids["in"] = ["a"]
+    before = record.copy()
+    record.ids["in"].append("b")
+    record.offsets["in"] = 1
+    record.unsent.append(["in", 1])
+    record.outcomes["c"] = []
+    assert (before.ids, before.offsets, before.unsent, before.outcomes) == (
+        {"in": ["a"]},
+        {},
+        [],
+        {},
+    )
+
+
+def test_only_terminal_records_begin_as_terminal() -> None:
+    record = Record(None, PLAIN)
+    record.state = {"terminal": True}
+    assert not record.dump(PLAIN).startswith(TERMINAL)
+    record.state = {"done": True}
+    assert record.dump(PLAIN).startswith(TERMINAL)
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=60), st.integers(1, 10))
+def test_outcomes_stay_within_time_and_number(gaps: list[int], cap: int) -> None:
+    record, now, kept = Record(None, PLAIN), 0, []
+    for number, gap in enumerate(gaps):
+        now += gap
+        kept.append((f"c{number}", now))
+        record.keep_outcome(f"c{number}", Outcome(accepted=True), "", now, ttl_ms=1_000, cap=cap)
+    wanted = [name for name, at in kept if at > now - 1_000][-cap:]
+    assert list(record.outcomes) == wanted
