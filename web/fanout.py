@@ -87,7 +87,10 @@ async def _theirs(
 ) -> dict[int, Any]:
     headers = {PARTITIONS: ",".join(map(str, asked))}
     body = await context.forwarder.ask(request, url, headers, context.deps.bounds.gather_s)
-    answered = orjson.loads(body) if body else {}
+    try:
+        answered = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:  # something else answers there, or a worker of another time
+        return {}
     return {
         partition: answered[str(partition)] for partition in asked if str(partition) in answered
     }

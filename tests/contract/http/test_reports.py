@@ -1,0 +1,151 @@
+"""The report's parameters, who may ask, and what is said when not every worker answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from yarl import URL
+
+from agents.analytics import AnalyticsService
+from models.analytics import By, Sum, dump_row, row_key
+from tables import NotOwnerError, NotReadyError
+from tests.contract.http.conftest import Api, MakeApi
+from tests.contract.http.memory import MemoryTable, World
+from web.fanout import PARTITIONS
+from web.tokens import Role
+
+PATH = "/api/reports/payments"
+DAY = "20250301"
+RANGE = "from=2025-03-01&to=2025-03-02&by=day"
+
+
+@dataclass
+class Partitioned(MemoryTable):
+    """Three partitions; `mine` are this worker's, `owners` the others'; opening: of mine, not yet."""
+
+    partitions: int = 3
+    mine: tuple[int, ...] = (0, 1, 2)
+    opening: tuple[int, ...] = ()
+    owners: dict[int, URL] = field(default_factory=dict)
+
+    def open_partitions(self) -> tuple[int, ...]:
+        return self.mine
+
+    def owner_of_partition(self, partition: int) -> URL | None:
+        return self.owners.get(partition)
+
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        if partition not in self.mine:
+            raise NotOwnerError(self.name)
+        if partition in self.opening:
+            raise NotReadyError(self.name)
+        return super().rows(prefix, partition)
+
+
+def world_of(**table: Any) -> World:
+    """One payment of 10.00 in each partition."""
+    world = World()
+    analytics = Partitioned(AnalyticsService(), "analytics", **table)
+    sums = Counter({Sum.INITIATED: 1, Sum.CONVERTED: 1, Sum.CAPTURED: 1000})
+    analytics.stored_rows[row_key(By.DAY, DAY, "USD", "petra-amman")] = dump_row(0, sums)
+    world.tables["analytics"] = analytics
+    return world
+
+
+async def report(api: Api, query: str = RANGE, **headers: str) -> Any:
+    status, answer = await api.get(f"{PATH}?{query}", api.operator, **headers)
+    assert status == 200, answer
+    return answer
+
+
+async def test_partitions_are_added_up(make_api: MakeApi) -> None:
+    answer = await report(await make_api(world_of()))
+    (total,) = answer["totals"]
+    assert (total["initiated"], total["conversion"], answer["incomplete"]) == (3, 1.0, [])
+    assert total["revenue"] == {"amount": 3000, "currency": "USD", "display": "30.00"}
+    assert answer["buckets"] == [{**total, "start": "2025-03-01T00:00:00.000Z"}]
+    assert answer["restaurants"] == [{**total, "restaurantId": "petra-amman"}]
+
+
+async def test_every_worker_is_asked_for_its_own(make_api: MakeApi) -> None:
+    other = await make_api(world_of(mine=(1, 2)))
+    there = other.client.make_url("/")
+    api = await make_api(world_of(mine=(0,), owners={1: there, 2: there}))
+    answer = await report(api)
+    assert (answer["totals"][0]["initiated"], answer["incomplete"]) == (3, [])
+
+
+@pytest.mark.parametrize("answers", ["503", "for another", "no shares", "there is no owner"])
+async def test_partitions_that_nobody_answers_for_are_named(
+    make_api: MakeApi, answers: str
+) -> None:
+    async def other(_: web.Request) -> web.Response:
+        if answers == "503":
+            raise web.HTTPServiceUnavailable
+        if answers == "no shares":
+            return web.Response(text="<html>")
+        return web.json_response({"2": {"buckets": {}, "restaurants": {}}})
+
+    app = web.Application()
+    app.router.add_get(PATH, other)
+    async with TestServer(app) as server:
+        there = server.make_url("/")
+        owners = {} if answers == "there is no owner" else {1: there}
+        api = await make_api(world_of(mine=(0, 2), opening=(2,), owners=owners))
+        answer = await report(api)
+        assert (answer["totals"][0]["initiated"], answer["incomplete"]) == (1, [1, 2])
+        url, headers = f"{PATH}?{RANGE}&format=csv", {"Authorization": f"Bearer {api.operator}"}
+        async with api.client.get(url, headers=headers) as response:
+            assert response.headers["Tiffin-Incomplete"] == "1,2"
+            assert (await response.text()).splitlines()[1].endswith(",1 2")
+
+
+async def test_worker_answers_only_for_what_it_is_asked(make_api: MakeApi) -> None:
+    api = await make_api(world_of(mine=(0, 1)))
+    assert (await report(api, **{PARTITIONS: "1,2"})).keys() == {"1"}
+    status, problem = await api.get(f"{PATH}?{RANGE}", api.operator, **{PARTITIONS: "7"})
+    assert (status, problem["errors"][0]["field"]) == (400, PARTITIONS)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("by=week", "by"),
+        ("from=yesterday", "from"),
+        ("from=2025-03-01T10:00:00", "from"),
+        ("from=2025-03-02&to=2025-03-01", "from"),
+        ("from=2025-03-01&to=2025-03-03&by=minute", "from"),
+        ("from=2024-01-01&to=2025-03-01&by=day", "from"),
+        ("to=9999-12-31", "to"),
+        ("currency=usd", "currency"),
+        ("restaurant=", "restaurant"),
+        ("format=xml", "format"),
+        ("curency=USD", "curency"),
+        ("by=day&by=hour", "by"),
+    ],
+)
+async def test_wrong_parameters_are_named(make_api: MakeApi, query: str, field: str) -> None:
+    api = await make_api(world_of())
+    status, problem = await api.get(f"{PATH}?{query}", api.operator)
+    assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
+    assert field in {error["field"] for error in problem["errors"]}
+
+
+async def test_without_parameters_it_is_the_last_day_by_hours(make_api: MakeApi) -> None:
+    answer = await report(await make_api(world_of()), "")
+    assert answer["by"] == "hour"
+    assert answer["from"] < answer["to"]
+
+
+async def test_only_operators_see_it(make_api: MakeApi) -> None:
+    api = await make_api(world_of())
+    order = await api.order()
+    kitchen = api.staff.issue(Role.KITCHEN, "k", "petra-amman")
+    for token, expected in ((None, 401), (order["orderToken"], 403), (kitchen, 403)):
+        status, _ = await api.get(f"{PATH}?{RANGE}", token)
+        assert status == expected
