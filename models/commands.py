@@ -25,6 +25,7 @@ class CommandType(StrEnum):
     CONFIRM_PAYMENT = "CONFIRM_PAYMENT"
     CANCEL_PAYMENT = "CANCEL_PAYMENT"
     REFUND_PAYMENT = "REFUND_PAYMENT"
+    RETRY_REFUND = "RETRY_REFUND"
     STRIPE_RESULT = "STRIPE_RESULT"
     OBSERVE_PAYMENT = "OBSERVE_PAYMENT"
     ASSIGN_DELIVERY = "ASSIGN_DELIVERY"
@@ -112,6 +113,12 @@ class RefundPayment(Message):
     reason: str = "OPERATOR_REQUEST"
 
 
+class RetryRefund(Message):
+    """Refund once more what a refund that failed did not give back."""
+
+    refund_id: str
+
+
 class ResultKind(StrEnum):
     """How an effect ended; UNKNOWN outcomes are never reported, they are looked up until they are known."""
 
@@ -189,6 +196,7 @@ COMMAND_DATA: Final[dict[CommandType, type[Message]]] = {
     C.CONFIRM_PAYMENT: ConfirmPayment,
     C.CANCEL_PAYMENT: CancelPayment,
     C.REFUND_PAYMENT: RefundPayment,
+    C.RETRY_REFUND: RetryRefund,
     C.STRIPE_RESULT: StripeResult,
     C.OBSERVE_PAYMENT: ObservePayment,
     C.ASSIGN_DELIVERY: AssignDelivery,
@@ -206,8 +214,8 @@ COMMAND_TOPICS: Final[dict[str, frozenset[CommandType]]] = {
          C.MARK_READY, C.CHECK_DEADLINE}
     ),
     topics.PAYMENT_COMMANDS: frozenset(
-        {C.INITIATE_PAYMENT, C.CONFIRM_PAYMENT, C.CANCEL_PAYMENT, C.REFUND_PAYMENT, C.STRIPE_RESULT,
-         C.OBSERVE_PAYMENT}
+        {C.INITIATE_PAYMENT, C.CONFIRM_PAYMENT, C.CANCEL_PAYMENT, C.REFUND_PAYMENT, C.RETRY_REFUND,
+         C.STRIPE_RESULT, C.OBSERVE_PAYMENT}
     ),
     topics.NOTIFICATION_COMMANDS: frozenset({C.NOTIFICATION_RESULT, C.RETRY_NOTIFICATION}),
     topics.DELIVERY_COMMANDS: frozenset(

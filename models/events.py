@@ -121,7 +121,10 @@ class PaymentRefundInitiated(Message):
 
 
 class PaymentRefund(Message):
-    """Data of PAYMENT_REFUNDED, _REFUND_PARTIAL and _REFUND_FAILED."""
+    """Data of PAYMENT_REFUNDED, _REFUND_PARTIAL and _REFUND_FAILED.
+
+    requestedAt: RFC 3339. retryOf: the failed refund that this one repeats.
+    """
 
     payment_id: str
     order_id: str
@@ -133,10 +136,14 @@ class PaymentRefund(Message):
     reason: str
     by: str
     failure_reason: str | None = None
+    requested_at: str | None = None
+    retry_of: str | None = None
     refunded_total: Minor
 
 
 class PaymentDispute(Message):
+    """isChargeRefundable: Stripe still refunds, an inquiry say. evidenceDueBy: RFC 3339."""
+
     payment_id: str
     order_id: str
     dispute_id: str
@@ -144,6 +151,8 @@ class PaymentDispute(Message):
     currency: Currency
     status: str
     reason: str
+    is_charge_refundable: bool = False
+    evidence_due_by: str | None = None
 
 
 class OrderPaymentPending(Message):

@@ -58,8 +58,14 @@ def decimal_text(amount: int, currency: str) -> str:
     return f"{sign}{units}.{rest:0{digits}d}"
 
 
+def charge_step(currency: str) -> int:
+    """Give what every amount that Stripe charges or refunds is a multiple of, in minor units."""
+    if currency in THREE_DECIMAL:
+        return 10
+    return 100 if currency == "ISK" else 1
+
+
 def stripe_accepts(amount: int, currency: str) -> bool:
-    """Say whether Stripe charges this amount; three-decimal amounts must end in 0."""
-    if not minimum_charge(currency) <= amount <= MAXIMUM_CHARGE:
-        return False
-    return currency not in THREE_DECIMAL or amount % 10 == 0
+    """Say whether Stripe charges this amount."""
+    is_in_bounds = minimum_charge(currency) <= amount <= MAXIMUM_CHARGE
+    return is_in_bounds and amount % charge_step(currency) == 0

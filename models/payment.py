@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from models import ids
+from models import ids, money
 from models.commands import (
     CancelPayment,
     Command,
@@ -13,6 +13,7 @@ from models.commands import (
     ObservePayment,
     RefundPayment,
     ResultKind,
+    RetryRefund,
     StripeResult,
     WebhookReceived,
 )
@@ -23,7 +24,7 @@ from models.events import (
     PaymentRefundInitiated,
     WebhookNoted,
 )
-from models.graphs import PaymentStatus
+from models.graphs import PaymentStatus, RefundStatus
 from models.payment_facts import NOT_SUBMITTED, Origin, see_dispute, see_intent, see_refund
 from models.payment_state import Effect, EffectKind, Held, Initiation, PaymentRecord
 from models.payment_turn import EXPIRED, PaymentTurn
@@ -130,21 +131,57 @@ def _cancel(turn: PaymentTurn, command: Command) -> Outcome:
 
 def _refund(turn: PaymentTurn, command: Command) -> Outcome:
     data: RefundPayment = command.data
-    payment, refundable = turn.payment, turn.state.refundable
-    if payment is None or not payment.captured:
-        return turn.refuse(command, "NOT_PAID", "There is no captured money to refund.")
-    if payment.has_open_dispute:
-        return turn.refuse(
-            command, "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
-        )
-    amount = refundable if data.amount is None else data.amount
-    if not 0 < amount <= refundable:
-        return turn.refuse(
-            command, "REFUND_TOO_LARGE",
-            f"amount: at most {refundable} {payment.currency} (minor units) can still be refunded.",
-        )  # fmt: skip
+    amount = turn.state.refundable if data.amount is None else data.amount
+    refused = _why_no_refund(turn, amount)
+    if refused:
+        return turn.refuse(command, *refused)
     turn.start_refund(ids.refund_id(command.command_id), amount, data.reason, by=command.issued_by)
     return turn.accept()
+
+
+RETRIED_ALREADY: Final = {
+    RefundStatus.PENDING: ("REFUND_PENDING", "It is under way; wait how it ends."),
+    RefundStatus.SUCCEEDED: ("REFUND_SUCCEEDED", "The money is back."),
+}
+
+
+def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
+    """A refund that failed is over at Stripe: what repeats it is another one, that names it."""
+    data: RetryRefund = command.data
+    refunds = turn.state.refunds()
+    failed = refunds.get(data.refund_id)
+    if failed is None:
+        return turn.refuse(command, "REFUND_UNKNOWN", "This payment has no such refund.")
+    if failed.status in RETRIED_ALREADY:
+        return turn.refuse(command, *RETRIED_ALREADY[failed.status])
+    if any(refund.retry_of == failed.refund_id for refund in refunds.values()):
+        return turn.refuse(
+            command, "REFUND_RETRIED", "It was retried; retry that one if it failed."
+        )
+    refused = _why_no_refund(turn, failed.amount)
+    if refused:
+        return turn.refuse(command, *refused)
+    turn.start_refund(
+        ids.refund_id(command.command_id), failed.amount, failed.reason,
+        by=command.issued_by, retry_of=failed.refund_id,
+    )  # fmt: skip
+    return turn.accept()
+
+
+def _why_no_refund(turn: PaymentTurn, amount: int) -> tuple[str, str] | None:
+    """Code and reason for which so much can't be refunded now."""
+    payment, refundable = turn.payment, turn.state.refundable
+    if payment is None or not payment.captured:
+        return "NOT_PAID", "There is no captured money to refund."
+    if payment.is_refund_blocked:
+        return "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
+    unit = f"{payment.currency} (minor units)"
+    if not 0 < amount <= refundable:
+        return "REFUND_TOO_LARGE", f"amount: at most {refundable} {unit} can still be refunded."
+    step = money.charge_step(payment.currency)
+    if amount % step:
+        return "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
+    return None
 
 
 def _see_result(turn: PaymentTurn, command: Command) -> None:
@@ -269,6 +306,7 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentTurn, Command], Outcome | No
     CommandType.CONFIRM_PAYMENT: _confirm,
     CommandType.CANCEL_PAYMENT: _cancel,
     CommandType.REFUND_PAYMENT: _refund,
+    CommandType.RETRY_REFUND: _retry_refund,
     CommandType.STRIPE_RESULT: _see_result,
     CommandType.OBSERVE_PAYMENT: _observe,
 }

@@ -6,6 +6,7 @@ from typing import Final
 from models import ids
 from models.events import EventType, PaymentDispute, PaymentRequiresAction
 from models.graphs import PaymentStatus, RefundStatus
+from models.messages import to_rfc3339
 from models.payment_state import CLOSED_DISPUTES, Refund
 from models.payment_turn import PaymentTurn
 from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
@@ -15,7 +16,10 @@ MONEY_IS_IN: Final = frozenset({S.COMPLETED, S.REFUNDED})
 NOT_SUBMITTED: Final = "NOT_SUBMITTED"
 
 REFUND_STATUS: Final = {"succeeded": R.SUCCEEDED, "failed": R.FAILED, "canceled": R.CANCELLED}
-DISPUTE_RANK: Final = {"needs_response": 0, "warning_needs_response": 0}
+DISPUTE_STEPS: Final = (
+    "warning_needs_response", "warning_under_review", "needs_response", "under_review",
+)  # fmt: skip
+"""In the order that Stripe goes through them: an inquiry may become a dispute."""
 
 
 class Origin(StrEnum):
@@ -146,7 +150,7 @@ def _refund_of(turn: PaymentTurn, seen: RefundSeen) -> Refund:
     mine = known.get(refund_id) or by_stripe_id.get(seen.stripe_refund_id)
     base = mine or Refund(
         refund_id=refund_id, amount=seen.amount, reason=seen.reason or "MADE_AT_STRIPE", by="stripe",
-        status=R.PENDING,
+        status=R.PENDING, requested_at=turn.at_ms,
     )  # fmt: skip
     return base.model_copy(
         update={
@@ -163,11 +167,10 @@ def see_dispute(turn: PaymentTurn, seen: DisputeSeen) -> None:
     payment = turn.known_payment
     known = payment.disputes.get(seen.dispute_id)
     is_closing = seen.status in CLOSED_DISPUTES
-    if known:
-        rank = DISPUTE_RANK.get
-        is_older = rank(seen.status, 1) < rank(known.status, 1)
-        if known.status in CLOSED_DISPUTES or known.status == seen.status or is_older:
-            return
+    if known and (
+        not known.is_open or known.status == seen.status or _step(seen.status) < _step(known.status)
+    ):
+        return
     data = PaymentDispute(
         payment_id=payment.payment_id,
         order_id=turn.order_id,
@@ -176,10 +179,16 @@ def see_dispute(turn: PaymentTurn, seen: DisputeSeen) -> None:
         currency=seen.currency,
         status=seen.status,
         reason=seen.reason,
+        is_charge_refundable=seen.is_charge_refundable,
+        evidence_due_by=to_rfc3339(seen.evidence_due_by * 1000) if seen.evidence_due_by else None,
     )
     if known is None and is_closing:
         opened = data.model_copy(update={"status": "needs_response"})
         turn.apply(EventType.PAYMENT_DISPUTED, opened)
     turn.apply(EventType.PAYMENT_DISPUTE_CLOSED if is_closing else EventType.PAYMENT_DISPUTED, data)
-    if is_closing and not turn.known_payment.has_open_dispute:
+    if not turn.known_payment.is_refund_blocked:
         turn.refund_if_wanted()
+
+
+def _step(status: str) -> int:
+    return DISPUTE_STEPS.index(status) if status in DISPUTE_STEPS else len(DISPUTE_STEPS)

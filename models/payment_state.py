@@ -18,12 +18,15 @@ from models.events import (
     PaymentRequiresAction,
 )
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message
+from models.messages import Message, from_rfc3339
 from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
 
 
 class Refund(Message):
-    """One refund; amount in minor units; by: who asked ("orders", "operator:...", "stripe")."""
+    """One refund; amount in minor units; by: who asked ("orders", "operator:...", "stripe").
+
+    requestedAt, endedAt: milliseconds since the epoch. retryOf: the failed refund that it repeats.
+    """
 
     refund_id: str
     amount: int
@@ -32,18 +35,42 @@ class Refund(Message):
     status: RefundStatus
     stripe_refund_id: str | None = None
     failure_reason: str | None = None
+    requested_at: int | None = None
+    ended_at: int | None = None
+    retry_of: str | None = None
 
 
 class Dispute(Message):
-    """One dispute; status is Stripe's word."""
+    """One dispute; status is Stripe's word.
+
+    openedAt, changedAt: milliseconds since the epoch, as we heard of it. evidenceDueBy: RFC 3339.
+    """
 
     dispute_id: str
     amount: int
     status: str
     reason: str
+    is_charge_refundable: bool = False
+    evidence_due_by: str | None = None
+    opened_at: int | None = None
+    changed_at: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """The bank has not decided yet."""
+        return self.status not in CLOSED_DISPUTES
+
+    @property
+    def taken(self) -> int:
+        """What the bank has taken and not given back, in minor units."""
+        return 0 if self.status in TAKES_NOTHING else self.amount
 
 
 CLOSED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+TAKES_NOTHING: Final = frozenset(
+    {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+)
+"""An inquiry has not taken the money yet, and what was won came back."""
 
 
 class Payment(Message):
@@ -82,19 +109,12 @@ class Payment(Message):
     @property
     def disputed(self) -> int:
         """Sum of the disputes that took money and have not given it back."""
-        kept = {
-            "won",
-            "warning_needs_response",
-            "warning_under_review",
-            "warning_closed",
-            "prevented",
-        }
-        return sum(d.amount for d in self.disputes.values() if d.status not in kept)
+        return sum(dispute.taken for dispute in self.disputes.values())
 
     @property
-    def has_open_dispute(self) -> bool:
-        """An open dispute blocks refunds."""
-        return any(d.status not in CLOSED_DISPUTES for d in self.disputes.values())
+    def is_refund_blocked(self) -> bool:
+        """An open dispute blocks refunds, unless Stripe says that it does not."""
+        return any(d.is_open and not d.is_charge_refundable for d in self.disputes.values())
 
     @property
     def net(self) -> int:
@@ -179,11 +199,15 @@ class PaymentRecord(Message):
 
     @property
     def refundable(self) -> int:
-        """Captured - succeeded - pending refunds, in minor units."""
+        """Captured - succeeded - pending refunds - what disputes have taken, in minor units."""
         if self.payment is None:
             return 0
-        pending = sum(refund.amount for refund in self.work.refunds.values())
-        return max(0, self.payment.captured - self.payment.refunded - pending)
+        return max(0, self.payment.net - self.refund_pending)
+
+    @property
+    def refund_pending(self) -> int:
+        """Sum of the refunds that are under way, in minor units."""
+        return sum(refund.amount for refund in self.work.refunds.values())
 
     def refunds(self) -> dict[str, Refund]:
         """All refunds, pending ones too."""
@@ -233,23 +257,29 @@ def _changes(payment: Payment, event_type: EventType, data: Any, at: int) -> dic
                 "cancel_reason": data.cancel_reason,
             }  # fmt: skip
         case PaymentRefund():
-            return _refunded(payment, event_type, data)
+            return _refunded(payment, event_type, data, at)
         case PaymentDispute():
-            dispute = Dispute(
-                dispute_id=data.dispute_id,
-                amount=data.amount,
-                status=data.status,
-                reason=data.reason,
-            )
-            return {"disputes": {**payment.disputes, data.dispute_id: dispute}}
+            return {"disputes": {**payment.disputes, data.dispute_id: _disputed(payment, data, at)}}
     raise ValueError(f"not an event of a payment: {event_type}")
 
 
-def _refunded(payment: Payment, event_type: EventType, data: PaymentRefund) -> dict[str, Any]:
+def _disputed(payment: Payment, data: PaymentDispute, at: int) -> Dispute:
+    known = payment.disputes.get(data.dispute_id)
+    return Dispute(
+        dispute_id=data.dispute_id, amount=data.amount, status=data.status, reason=data.reason,
+        is_charge_refundable=data.is_charge_refundable, evidence_due_by=data.evidence_due_by,
+        opened_at=known.opened_at if known else at, changed_at=at,
+    )  # fmt: skip
+
+
+def _refunded(
+    payment: Payment, event_type: EventType, data: PaymentRefund, at: int
+) -> dict[str, Any]:
     refund = Refund(
         refund_id=data.refund_id, amount=data.amount, reason=data.reason, by=data.by,
         status=data.status, stripe_refund_id=data.stripe_refund_id,
-        failure_reason=data.failure_reason,
+        failure_reason=data.failure_reason, retry_of=data.retry_of, ended_at=at,
+        requested_at=from_rfc3339(data.requested_at) if data.requested_at else None,
     )  # fmt: skip
     changes: dict[str, Any] = {"refunds": {**payment.refunds, data.refund_id: refund}}
     if event_type is EventType.PAYMENT_REFUNDED:

@@ -15,7 +15,7 @@ from models.events import (
     PaymentRefund,
 )
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message
+from models.messages import Message, to_rfc3339
 from models.payment_state import (
     Effect,
     EffectKind,
@@ -32,6 +32,8 @@ from models.turn import Turn
 S = PaymentStatus
 STRIPE_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 EXPIRED: Final = "PAYMENT_EXPIRED"
+DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
+"""Stripe refuses a refund because of a dispute, of which we may not have heard yet."""
 
 
 class PaymentTurn(Turn):
@@ -205,13 +207,10 @@ class PaymentTurn(Turn):
     def refund_all(self, reason: str, refund_id: str, by: str) -> None:
         """Refund all that is left; while there is no money yet or a dispute is open, remember the wish."""
         payment = self.payment
-        if payment is None or not payment.captured or payment.has_open_dispute:
+        if payment is None or not payment.captured or payment.is_refund_blocked:
             self.change(refund_wanted=reason)
-            return
-        lost = sum(d.amount for d in payment.disputes.values() if d.status == "lost")
-        amount = self.state.refundable - lost
-        if amount > 0:
-            self.start_refund(refund_id, amount, reason, by)
+        elif self.state.refundable > 0:
+            self.start_refund(refund_id, self.state.refundable, reason, by)
 
     def refund_if_wanted(self) -> None:
         """Carry out a refund that had to wait."""
@@ -220,12 +219,15 @@ class PaymentTurn(Turn):
             self.change(refund_wanted=None)
             self.refund_all(wanted, ids.refund_id(self.input.header.id), by="orders")
 
-    def start_refund(self, refund_id: str, amount: int, reason: str, by: str) -> None:
+    def start_refund(
+        self, refund_id: str, amount: int, reason: str, by: str, *, retry_of: str | None = None
+    ) -> None:
         """Open a refund and make its Stripe write pending; amount in minor units."""
         payment = self.known_payment
         refund = Refund(
-            refund_id=refund_id, amount=amount, reason=reason, by=by, status=RefundStatus.PENDING
-        )
+            refund_id=refund_id, amount=amount, reason=reason, by=by, status=RefundStatus.PENDING,
+            requested_at=self.at_ms, retry_of=retry_of,
+        )  # fmt: skip
         self.change(refunds={**self.work.refunds, refund_id: refund})
         body = {
             "payment_intent": payment.stripe_intent_id,
@@ -248,10 +250,24 @@ class PaymentTurn(Turn):
     def fail_refund(self, refund_id: str, code: str) -> None:
         """End a pending refund that Stripe refused."""
         refund = self.work.refunds.get(refund_id)
-        if refund:
-            self.end_refund(
-                refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
-            )
+        if refund is None:
+            return
+        self.end_refund(
+            refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
+        )
+        if code in DISPUTED_CODES and refund.by == "orders":
+            self._want_again(refund.reason)
+
+    def _want_again(self, reason: str) -> None:
+        """The dispute was faster than a cancelled order's refund, which follows when it is won.
+
+        It may have been won before this refusal was heard of: each dispute explains one of them.
+        """
+        self.change(refund_wanted=reason)
+        payment = self.known_payment
+        refused = sum(r.failure_reason in DISPUTED_CODES for r in payment.refunds.values())
+        if refused <= len(payment.disputes) and not payment.is_refund_blocked:
+            self.refund_if_wanted()
 
     def end_refund(self, refund: Refund) -> None:
         """Emit what became of a refund and take it from the pending ones."""
@@ -275,6 +291,7 @@ class PaymentTurn(Turn):
                 order_id=self.order_id,
                 currency=payment.currency,
                 refunded_total=total,
-                **refund.model_dump(),
+                requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
+                **refund.model_dump(exclude={"requested_at", "ended_at"}),
             ),
         )

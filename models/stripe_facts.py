@@ -75,7 +75,7 @@ class RefundSeen(Seen):
 
 
 class DisputeSeen(Seen):
-    """A dispute as Stripe showed it."""
+    """A dispute as Stripe showed it; evidenceDueBy: seconds since the epoch."""
 
     dispute_id: str
     intent_id: str | None
@@ -84,6 +84,8 @@ class DisputeSeen(Seen):
     currency: str
     status: str
     reason: str
+    is_charge_refundable: bool = False
+    evidence_due_by: int | None = None
 
 
 Facts = Mapping[str, Any]
@@ -143,6 +145,8 @@ def dispute_seen(dispute: Facts) -> DisputeSeen:
         currency=dispute["currency"].upper(),
         status=dispute["status"],
         reason=dispute.get("reason") or "general",
+        is_charge_refundable=bool(dispute.get("is_charge_refundable")),
+        evidence_due_by=(dispute.get("evidence_details") or {}).get("due_by"),
     )
 
 

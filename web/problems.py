@@ -62,6 +62,12 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "NOT_PAID": (409, "There is no captured money"),
     "DISPUTED": (409, "A dispute is open"),
     "REFUND_TOO_LARGE": (409, "The refund exceeds what is left"),
+    "REFUND_UNEVEN": (400, "Stripe does not refund such an amount of this currency"),
+    "REFUND_UNKNOWN": (404, "The payment has no such refund"),
+    "REFUND_PENDING": (409, "The refund is under way"),
+    "REFUND_SUCCEEDED": (409, "The refund has succeeded"),
+    "REFUND_RETRIED": (409, "The refund was retried"),
+    "DISPUTE_UNKNOWN": (404, "The payment has no such dispute"),
     # what we could not do
     "INTERNAL": (500, "Something went wrong on our side"),
     "PAYMENT_NOT_OPENED": (502, "Stripe refused to open the payment"),

@@ -17,6 +17,7 @@ from models.commands import (
     Nothing,
     RefundPayment,
     ResultKind,
+    RetryRefund,
 )
 from models.events import EventType
 from models.graphs import (
@@ -161,16 +162,30 @@ class PaymentFlow(RuleBasedStateMachine):
         self.world.stripe.refund(amount, None, mode)
 
     @precondition(lambda self: self.world.stripe.received > self.world.stripe.refunded)
-    @rule(won=st.one_of(st.none(), st.booleans()))
-    def dispute(self, won: bool | None) -> None:
+    @rule(won=st.one_of(st.none(), st.booleans()), inquiry=st.booleans())
+    def dispute(self, won: bool | None, inquiry: bool) -> None:
         stripe = self.world.stripe
         if not stripe.disputes and not any(
             r["status"] == "pending" for r in stripe.refunds.values()
         ):
-            stripe.dispute()
+            stripe.dispute(inquiry=inquiry)
         for dispute in stripe.disputes.values():
-            if won is not None and dispute["status"] == "needs_response":
+            if won is not None and dispute["status"].endswith("needs_response"):
                 stripe.close_dispute(dispute, won=won)
+
+    @precondition(lambda self: self.world.stripe.disputes)
+    @rule()
+    def inquiry_becomes_dispute(self) -> None:
+        stripe = self.world.stripe
+        if not any(r["status"] == "pending" for r in stripe.refunds.values()):
+            for dispute in stripe.disputes.values():
+                stripe.escalate(dispute)
+
+    @precondition(lambda self: self.world.state and self.world.state.refunds())
+    @rule(data=st.data())
+    def retry_refund(self, data: st.DataObject) -> None:
+        refund = data.draw(st.sampled_from(sorted(self.world.state.refunds())))
+        self.world.command(CommandType.RETRY_REFUND, RetryRefund(refund_id=refund), by="operator:o")
 
     # ---- webhooks: late, doubled, in any order, or never
 

@@ -146,7 +146,7 @@ class Stripe:
         return self._answer(ResultKind.DONE, intent=self.intent)
 
     def _refund(self, effect: Effect, mode: str) -> dict[str, Any]:
-        if any(d["status"] not in {"won", "lost"} for d in self.disputes.values()):
+        if any(not d["is_charge_refundable"] for d in self.disputes.values()):
             return self._answer(ResultKind.INVALID, "charge_disputed")
         refund = self.refund(effect.body["amount"], effect.body["metadata"]["refundId"], mode)
         if refund is None:
@@ -156,8 +156,11 @@ class Stripe:
     def refund(self, amount: int, refund_id: str | None, mode: str) -> dict[str, Any] | None:
         """Make a refund; None where Stripe refuses it."""
         taken = sum(r["amount"] for r in self.refunds.values() if r["status"] != "failed")
-        lost = sum(d["amount"] for d in self.disputes.values() if d["status"] == "lost")
-        if not self.intent or amount > self.received - taken - lost or amount <= 0:
+        gone = sum(
+            d["amount"] for d in self.disputes.values()
+            if d["status"] != "won" and not d["status"].startswith("warning")
+        )  # fmt: skip
+        if not self.intent or amount > self.received - taken - gone or amount <= 0:
             return None
         refund = {
             "id": f"re_{next(self.count)}", "amount": amount, "currency": self.intent["currency"],
@@ -174,18 +177,33 @@ class Stripe:
         refund["failure_reason"] = None if succeed else "expired_or_canceled_card"
         self._emit("refund.updated" if succeed else "refund.failed", refund)
 
-    def dispute(self) -> None:
+    def dispute(self, *, inquiry: bool = False) -> dict[str, Any]:
+        """The bank takes the money, or only asks about it."""
         assert self.intent
         dispute = {
-            "id": f"du_{next(self.count)}", "payment_intent": self.intent["id"], "status": "needs_response",
+            "id": f"du_{next(self.count)}", "payment_intent": self.intent["id"],
+            "status": "warning_needs_response" if inquiry else "needs_response",
             "charge": self.intent["latest_charge"], "amount": self.received - self.refunded,
             "currency": self.intent["currency"], "reason": "fraudulent",
+            "is_charge_refundable": inquiry, "evidence_details": {"due_by": 1_800_000_000},
         }  # fmt: skip
         self.disputes[dispute["id"]] = dispute
         self._emit("charge.dispute.created", dispute)
+        return dispute
+
+    def escalate(self, dispute: dict[str, Any]) -> None:
+        """An inquiry becomes a dispute, about what has not been refunded."""
+        left = self.received - self.refunded
+        if dispute["status"].startswith("warning") and left > 0:
+            dispute.update(status="needs_response", is_charge_refundable=False, amount=left)
+            self._emit("charge.dispute.updated", dispute)
 
     def close_dispute(self, dispute: dict[str, Any], *, won: bool) -> None:
-        dispute["status"] = "won" if won else "lost"
+        """The bank decides."""
+        if dispute["status"].startswith("warning"):
+            dispute["status"] = "warning_closed"
+        else:
+            dispute.update(status="won" if won else "lost", is_charge_refundable=won)
         self._emit("charge.dispute.closed", dispute)
 
 
