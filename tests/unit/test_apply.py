@@ -211,11 +211,10 @@ def test_sequences_of_an_engine_drop_what_it_emits_again() -> None:
 
 def test_a_command_is_dropped_by_its_outcome_when_its_id_has_left_the_window() -> None:
     world = World()
-    for number in range(20):
+    for number in [*range(10), 0]:
         world.send("in-a", b"k", body(f"{number}"))
-    world.send("in-a", b"k", body("0"))
     world.finish()
-    assert len(world.record("k").state) == 20
+    assert len(world.record("k").state) == 10
     assert len(world.record("k").ids["in-a"]) == 8
 
 
