@@ -166,7 +166,7 @@ def _again(
     earlier: str = "",
 ) -> web.Response:
     return render(
-        request, "checkout.html", status=422, priced=cart, form=form, errors=errors, notice="",
+        request, "checkout.html", priced=cart, form=form, errors=errors, notice="",
         wrong=wrong, earlier=earlier,
     )  # fmt: skip
 

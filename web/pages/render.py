@@ -66,7 +66,8 @@ def money_text(value: Any, currency: str | None = None) -> str:
     else:
         amount, code = value.amount, value.currency
     decimal = Decimal(money.decimal_text(amount, code))
-    return str(format_currency(decimal, code, locale=LOCALES.get(code, "en_US")))
+    text = format_currency(decimal, code, locale=LOCALES.get(code, "en_US"))
+    return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
 
 
 def time_of(rfc3339: str) -> datetime:
