@@ -60,9 +60,9 @@ class CommandSender:
         # "system:effects" becomes "/tiffin/effects"; whoever has a token speaks through web.
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
-        await self._send(
+        await self.put(
             topic_of_command(command.command_type),
-            command.order_id,
+            command.order_id.encode(),
             encode(command),
             _headers(command.command_id, command.command_type, source, command.issued_at),
         )
@@ -70,19 +70,26 @@ class CommandSender:
     async def send_webhook(self, webhook: WebhookReceived) -> None:
         """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""
         created = to_rfc3339(webhook.created * 1000)
-        await self._send(
+        await self.put(
             WEBHOOKS,
-            webhook.order_id,
+            webhook.order_id.encode(),
             encode(webhook),
             _headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
         )
 
-    async def _send(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
+    async def put(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> tuple[int, int]:
+        """Put any record where its key belongs; give its partition and offset.
+
+        Raises KafkaUnavailableError.
+        """
         producer = None
         try:
             async with asyncio.timeout(self._within_s):
                 producer = await self._connected()
-                await producer.send_and_wait(topic, value, key=key.encode(), headers=headers)
+                put = await producer.send_and_wait(topic, value, key=key, headers=headers)
+                return put.partition, put.offset
         except MessageSizeTooLargeError:
             raise
         except TimeoutError as error:

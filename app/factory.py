@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import faust
 import uvloop
@@ -29,6 +29,7 @@ from app.logs import configure_logs
 from app.mail import Mailer
 from app.metrics import Metrics
 from app.notifier import Notifier
+from app.operators import Operators
 from app.progress import Progress
 from app.reconciler import Reconciler
 from app.settings import STRIPE_API, Settings, SettingsError, load_settings
@@ -127,6 +128,7 @@ def create_app(settings: Settings) -> faust.App:
     engines.tables["notifications"].add_listener(notifier)
     timers = Timers(sender, Progress(engines).caught_up)
     engines.tables["orders"].add_listener(timers)
+    operators = Operators(settings, engines, sender, effects)
     _mount_web(
         app,
         settings,
@@ -134,9 +136,16 @@ def create_app(settings: Settings) -> faust.App:
         engines,
         gateway,
         sender,
+        operators,
         Metrics(engines, effects, reconciler, notifier),
     )
-    _add_background(app, settings, gateway, sender, effects, reconciler, timers, notifier)
+    _add_background(
+        app,
+        settings,
+        starts=(reconciler, timers, operators),
+        stops=(operators, effects, reconciler, timers, notifier, sender),
+        gateway=gateway,
+    )
     cli.register(app, settings)
     return app
 
@@ -148,6 +157,7 @@ def _mount_web(
     engines: Engines,
     gateway: StripeGateway,
     sender: CommandSender,
+    operators: Operators,
     metrics: Metrics,
 ) -> None:
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
@@ -172,6 +182,7 @@ def _mount_web(
         caught_up=Progress(engines).caught_up,
         courier_limit=settings.courier_limit,
         metrics=metrics.render,
+        operations=operators.ports,
         bounds=Bounds(
             command_s=settings.command_wait_s,
             confirm_s=settings.confirm_wait_s,
@@ -235,30 +246,35 @@ def _staff(settings: Settings) -> StaffVerifier | None:
     return None
 
 
+class _Starts(Protocol):
+    def start(self) -> None: ...
+
+
+class _Stops(Protocol):
+    async def stop(self) -> None: ...
+
+
 def _add_background(
     app: faust.App,
     settings: Settings,
+    *,
+    starts: Sequence[_Starts],
+    stops: Sequence[_Stops],
     gateway: StripeGateway,
-    sender: CommandSender,
-    effects: EffectsService,
-    reconciler: Reconciler,
-    timers: Timers,
-    notifier: Notifier,
 ) -> None:
+    """starts, stops: in order; what others send through stops last."""
+
     class Background(faust.Service):
         """What runs beside the agents, from the worker's start to its end."""
 
         async def on_start(self) -> None:
             configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
-            reconciler.start()
-            timers.start()
+            for part in starts:
+                part.start()
 
         async def on_stop(self) -> None:
-            await effects.stop()
-            await reconciler.stop()
-            await timers.stop()
-            await notifier.stop()
-            await sender.stop()
+            for part in stops:
+                await part.stop()
             await gateway.close()
 
     app.service(Background)

@@ -9,6 +9,7 @@ from yarl import URL
 from models.commands import Command, WebhookReceived
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
+from web.ops_ports import Operations
 from web.problems import (
     KafkaUnavailableError,
     StripeUnavailableError,
@@ -67,7 +68,7 @@ class Table(Protocol):
         They lie in `partition`, or in that of the key before the prefix's first slash.
         """
 
-    def scan(self, partition: int, after: str = "") -> list[StoredRecord]:
+    def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
         """A partition's next records in key order, those behind the key `after`."""
 
     async def wait(
@@ -135,6 +136,7 @@ class WebDeps:
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
     courier_limit: deliveries that one courier may have at a time.
+    operations: what operators see and do; None where there are no such routes.
     """
 
     catalogue: Catalogue
@@ -160,3 +162,4 @@ class WebDeps:
     development_login: DevelopmentStaff | None = None
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
     courier_limit: int = 1
+    operations: Operations | None = None

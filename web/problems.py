@@ -37,6 +37,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "ROLE_REFUSED": (403, "This role may not do that"),
     "ORIGIN_REFUSED": (403, "Pages of this origin may not do that"),
     # decide's refusals
+    "DEAD_LETTER_UNKNOWN": (404, "There is no such dead letter"),
     "ORDER_UNKNOWN": (404, "There is no such order"),
     "PAYMENT_UNKNOWN": (404, "There is no such payment"),
     "NOTIFICATION_UNKNOWN": (404, "There is no such notification"),
@@ -61,6 +62,10 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "ALREADY_CANCELLED": (409, "The payment is cancelled already"),
     "NOT_PAID": (409, "There is no captured money"),
     "DISPUTED": (409, "A dispute is open"),
+    "DEAD_LETTER_SETTLED": (409, "The dead letter has been redriven or discarded"),
+    "DEAD_AGAIN": (409, "It would be a dead letter again"),
+    "REDRIVE_OUT_OF_ORDER": (409, "Another dead letter of the order comes first"),
+    "REDRIVE_HAS_NO_EFFECT": (409, "Redriving it would change nothing"),
     "REFUND_TOO_LARGE": (409, "The refund exceeds what is left"),
     "REFUND_UNEVEN": (400, "Stripe does not refund such an amount of this currency"),
     "REFUND_UNKNOWN": (404, "The payment has no such refund"),
@@ -79,6 +84,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "NOT_READY": (503, "This worker is not ready"),
     "COURIER_UNCHECKED": (503, "What the courier has can't be counted now"),
     "ORDER_QUARANTINED": (503, "The order waits for an operator"),
+    "REDRIVE_LATE": (504, "The redriven record has not been decided yet"),
     "CONSISTENCY_TIMEOUT": (504, "The write has not arrived in this view yet"),
 }
 """Code -> HTTP status, title."""

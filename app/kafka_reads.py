@@ -1,0 +1,138 @@
+"""Looks into Kafka for operators: single records, the last ones of a topic, end and committed offsets.
+
+Blocking calls of librdkafka run in threads; nothing of it takes part in the workers' group.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from web.ops_ports import Offsets, Origin
+from web.ports import KafkaUnavailableError
+
+WITHIN_S: Final = 5.0
+R = TypeVar("R")
+
+
+class KafkaReads:
+    """Reads for one group. Methods raise KafkaUnavailableError within `WITHIN_S` or little more."""
+
+    def __init__(self, bootstrap: str, group: str) -> None:
+        """Connects at the first call."""
+        self._settings = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._group = group
+        self._admin: AdminClient | None = None
+
+    async def offsets(
+        self, topics: Sequence[str], partitions: int
+    ) -> dict[tuple[str, int], Offsets]:
+        """End and committed offset of every partition of the topics."""
+        wanted = [TopicPartition(topic, p) for topic in topics for p in range(partitions)]
+        return await _in_thread(self._offsets, wanted)
+
+    async def records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
+        """The records (confluent_kafka's Message) at these places; those that are gone are missing."""
+        return await _in_thread(self._records, wanted)
+
+    async def ends(self, topic: str, partitions: int) -> list[tuple[int, int]]:
+        """First and end offset of each partition."""
+        return await _in_thread(self._ends, topic, partitions)
+
+    async def slice(self, topic: str, partition: int, start: int, end: int) -> list[Any]:
+        """The records from `start` on, before `end`."""
+        return await _in_thread(self._slice, topic, partition, start, end)
+
+    def _offsets(self, wanted: list[TopicPartition]) -> dict[tuple[str, int], Offsets]:
+        if self._admin is None:
+            self._admin = AdminClient(dict(self._settings))
+        asked = self._admin.list_offsets(
+            {tp: OffsetSpec.latest() for tp in wanted}, request_timeout=WITHIN_S
+        )
+        request = ConsumerGroupTopicPartitions(self._group, wanted)
+        groups = self._admin.list_consumer_group_offsets([request], request_timeout=WITHIN_S)
+        committed = {
+            (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None
+            for tp in groups[self._group].result(WITHIN_S).topic_partitions
+        }
+        return {
+            (tp.topic, tp.partition): Offsets(
+                future.result(WITHIN_S).offset, committed.get((tp.topic, tp.partition))
+            )
+            for tp, future in asked.items()
+        }
+
+    def _records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
+        found = {}
+        with self._consumer() as consumer:
+            for origin in wanted:
+                tp = TopicPartition(origin.topic, origin.partition)
+                low, high = consumer.get_watermark_offsets(tp, timeout=WITHIN_S)
+                if low <= origin.offset < high:
+                    for message in _read(consumer, origin, origin.offset + 1):
+                        found[origin] = message
+        return found
+
+    def _ends(self, topic: str, partitions: int) -> list[tuple[int, int]]:
+        with self._consumer() as consumer:
+            return [
+                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=WITHIN_S)
+                for p in range(partitions)
+            ]
+
+    def _slice(self, topic: str, partition: int, start: int, end: int) -> list[Any]:
+        with self._consumer() as consumer:
+            return list(_read(consumer, Origin(topic, partition, start), end))
+
+    @contextmanager
+    def _consumer(self) -> Iterator[Any]:
+        consumer = Consumer(
+            {
+                **self._settings,
+                "group.id": f"{self._group}-operators",  # needed by librdkafka, never joined
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+            }
+        )
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+
+def _read(consumer: Any, start: Origin, end: int) -> Iterator[Any]:
+    """Records from `start` on, before `end`. Raises KafkaException, TimeoutError."""
+    consumer.assign([TopicPartition(*start)])
+    offset, until = start.offset, time.monotonic() + WITHIN_S
+    while offset < end:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        for message in consumer.consume(min(500, end - offset), timeout=left_s):
+            if message.error() is not None:
+                raise KafkaException(message.error())
+            offset = message.offset() + 1
+            if message.offset() < end:
+                yield message
+
+
+async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
+    try:
+        return await asyncio.to_thread(call, *arguments)
+    except (KafkaException, TimeoutError) as error:
+        raise KafkaUnavailableError(f"Kafka can't be read: {type(error).__name__}") from error
+
+
+def headers_of(message: Any) -> tuple[tuple[str, bytes], ...]:
+    """A Message's headers."""
+    found: Iterable[tuple[str, bytes | None]] = message.headers() or ()
+    return tuple((name, value or b"") for name, value in found)
+
+
+def by_name(headers: Iterable[tuple[str, bytes]]) -> Mapping[str, str]:
+    """Headers as text; of a repeated one the last."""
+    return {name: value.decode(errors="replace") for name, value in headers}

@@ -1,0 +1,159 @@
+"""What operators' routes are made of on this worker: dead letters, offsets, the audit, the worker itself."""
+
+import base64
+import binascii
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from app.commands import CommandSender
+from app.dead_letters import DeadLetterReader
+from app.effects import EffectsService
+from app.kafka_reads import KafkaReads
+from app.redrive import Redriver
+from app.settings import Settings
+from models.events import EventType
+from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
+from tables import Engines
+from web.ops_ports import AuditPage, Offsets, Operations, WorkerFacts
+from web.problems import ProblemError
+
+AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
+"""Where operators' acts are: those on orders and refunds are events like any other."""
+ACTS: Final = frozenset(
+    {
+        EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED,
+        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
+    }
+)  # fmt: skip
+"""Of the audit; whatever else an operator asked for names him in `by`."""
+WINDOW: Final = 500
+"""Records of a partition that one page of the audit looks at."""
+OFFSETS_KEPT_S: Final = 1.0
+
+
+class Operators:
+    """One a worker. `ports` is what web/ is given."""
+
+    def __init__(
+        self, settings: Settings, engines: Engines, sender: CommandSender, effects: EffectsService
+    ) -> None:
+        self._engines = engines
+        self._effects = effects
+        self._started_ms = time.time_ns() // 1_000_000
+        self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id)
+        self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_KEPT_S, {})
+        self._reader = DeadLetterReader(settings.kafka_bootstrap, self._reads)
+        self.ports = Operations(
+            dead_letters=self._reader,
+            settling=Redriver(self._reader, engines.tables, sender, engines.positions),
+            positions=engines.positions,
+            offsets=self._input_offsets,
+            audit=self._audit,
+            worker=self._worker,
+        )
+
+    def start(self) -> None:
+        """Begin reading the dead letters."""
+        self._reader.start()
+
+    async def stop(self) -> None:
+        """End that."""
+        await self._reader.stop()
+
+    async def _input_offsets(self) -> Mapping[tuple[str, int], Offsets]:
+        """Of every input; for a second the same, however many ask."""
+        kept_s, offsets = self._offsets
+        if time.monotonic() - kept_s >= OFFSETS_KEPT_S:
+            tables = self._engines.tables.values()
+            topics = sorted({topic for table in tables for topic in table.service.inputs})
+            offsets = await self._reads.offsets(topics, self._engines.partitions)
+            self._offsets = (time.monotonic(), offsets)
+        return offsets
+
+    def _worker(self) -> WorkerFacts:
+        return WorkerFacts(
+            started_ms=self._started_ms,
+            effects_pending=self._effects.pending,
+            stripe_errors=dict(self._effects.counters.errors),
+        )
+
+    async def _audit(self, limit: int, before: str) -> AuditPage:
+        """The latest acts and refusals, exactly in the order of Kafka's timestamps."""
+        ends = _cursor(before)
+        windows = []
+        for topic in AUDITED:
+            bounds = await self._reads.ends(topic, self._engines.partitions)
+            for partition, (first, end) in enumerate(bounds):
+                end = min(end, ends.get(f"{topic}/{partition}", end))  # noqa: PLW2901 - as it says
+                start = max(first, end - WINDOW)
+                read = await self._reads.slice(topic, partition, start, end) if start < end else []
+                windows.append(_Window(f"{topic}/{partition}", start, start <= first, read))
+        return _page(windows, limit)
+
+
+class _Window(NamedTuple):
+    """The last records of a partition before the cursor. is_first: there is nothing before them."""
+
+    place: str
+    start: int
+    is_first: bool
+    records: Sequence[Any]
+
+
+def _page(windows: Iterable[_Window], limit: int) -> AuditPage:
+    """Merge: whatever is older than a window that goes on is left to the next page."""
+    windows = tuple(windows)
+    oldest = [_at_ms(w.records[0]) for w in windows if w.records and not w.is_first]
+    horizon_ms = max(oldest, default=0)
+    acts = [
+        (_at_ms(record), event)
+        for window in windows
+        for record in window.records
+        if (event := _act(record)) is not None
+    ]
+    acts.sort(key=lambda act: -act[0])
+    if len(acts) > limit:
+        horizon_ms = max(horizon_ms, acts[limit - 1][0])
+    ends = {}
+    for window in windows:
+        later = [r.offset() + 1 for r in window.records if _at_ms(r) < horizon_ms]
+        ends[window.place] = max(later, default=window.start)
+    is_all = all(window.is_first and ends[window.place] == window.start for window in windows)
+    return AuditPage(
+        events=[event for at_ms, event in acts if at_ms >= horizon_ms],
+        scanned=sum(len(window.records) for window in windows),
+        before="" if is_all else _token(ends),
+    )
+
+
+def _at_ms(record: Any) -> int:
+    return int(record.timestamp()[1])
+
+
+def _act(record: Any) -> Mapping[str, Any] | None:
+    try:
+        event = orjson.loads(record.value() or b"")
+        by = event["data"].get("by") or ""
+        is_act = event["eventType"] in ACTS or by.startswith("operator:")
+        return event if is_act else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # no event of ours: it is among the dead letters
+
+
+def _token(ends: Mapping[str, int]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(ends)).decode()
+
+
+def _cursor(before: str) -> dict[str, int]:
+    if not before:
+        return {}
+    try:
+        ends = orjson.loads(base64.urlsafe_b64decode(before))
+        return {str(place): max(0, int(end)) for place, end in ends.items()}
+    except (ValueError, binascii.Error, AttributeError, TypeError):
+        raise ProblemError(
+            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
+        ) from None

@@ -1,0 +1,388 @@
+"""What operators do with dead letters: redrive, discard, and the release of a quarantined order.
+
+Runs at the worker that owns the key. Everything is rehearsed by the engine's own code before it is
+done, in the order in which it died, one after the other: the next is sent when the last is decided.
+An order is released when nothing of it is open any more; what is turned away until then follows.
+A crash in between leaves dead letters open that were redriven; redriving them again does nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+from app.dead_letters import MARKER, DeadLetterReader, marker
+from models import ids
+from models.events import NO_ORDER, OPERATORS, DeadLetterSettled, Event, EventType
+from models.messages import encode, to_rfc3339
+from models.topics import DEAD_LETTERS, ORDER_AUDIT
+from tables import (
+    DEAD_LETTER,
+    REDRIVE,
+    RELEASE,
+    Played,
+    Position,
+    Rehearsal,
+    StateTable,
+    Verdict,
+)
+from web.ops_ports import Acted, Letter, LetterState, Original, Settled, Step
+from web.problems import ProblemError
+
+MOST_AT_ONCE: Final = 100
+"""Dead letters that are read, rehearsed and sent together, at most."""
+MOST_ROUNDS: Final = 50
+"""After so many rounds an order gets new inputs faster than they are redriven."""
+DECIDED_WITHIN_S: Final = 15.0
+LOOK_EVERY_S: Final = 0.02
+
+Headers = list[tuple[str, bytes]]
+
+
+class Producer(Protocol):
+    """What is needed of the command sender."""
+
+    async def put(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> tuple[int, int]:
+        """Return once Kafka has it, with partition and offset. Raises KafkaUnavailableError."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One act. settled: what it has put into a new state, for the audit."""
+
+    letter: Letter
+    table: StateTable
+    key: str
+    by: str
+    reason: str
+    steps: list[Step] = field(default_factory=list)
+    settled: list[tuple[Letter, LetterState]] = field(default_factory=list)
+
+
+class Redriver:
+    """`web.ops_ports.Settling`."""
+
+    def __init__(
+        self,
+        letters: DeadLetterReader,
+        tables: Mapping[str, StateTable],
+        producer: Producer,
+        positions: Callable[[], Sequence[Position]],
+    ) -> None:
+        """positions: of this worker's engines."""
+        self._letters = letters
+        self._tables = tables
+        self._producer = producer
+        self._positions = positions
+        self._locks: WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock] = (
+            WeakValueDictionary()
+        )
+
+    async def redrive(
+        self, letter: Letter, *, by: str, reason: str, all_of_order: bool, dry_run: bool
+    ) -> Acted:
+        """See `Settling.redrive`. Nothing is done if any of them would be dead again."""
+        async with self._exclusively(letter):
+            turn = self._turn(letter, by, reason)
+            plan = self._plan(turn, all_of_order=all_of_order)
+            told, _ = await self._rehearse(turn, plan)
+            refusal = next((why for step in told if (why := _refusal(step))), None)
+            if dry_run:
+                return self._acted(turn, told, is_refused=refusal is not None)
+            if refusal is not None:
+                raise refusal
+            try:
+                stopped = await self._go(turn, all_of_order=all_of_order)
+            finally:
+                await self._audit(turn)
+            return self._acted(turn, turn.steps, stopped=stopped)
+
+    async def discard(
+        self, letter: Letter, *, by: str, reason: str, redrive_rest: bool, dry_run: bool
+    ) -> Acted:
+        """See `Settling.discard`. An order that nothing else holds is released."""
+        async with self._exclusively(letter):
+            step = Step(letter, None)
+            if letter.service not in self._tables or letter.order_key is None:
+                if not dry_run:
+                    await self._mark(letter, LetterState.DISCARDED, by, reason)
+                    await self._put_audit(letter, LetterState.DISCARDED, by, reason)
+                return Acted((step,))
+            turn = self._turn(letter, by, reason)
+            if dry_run:
+                told, _ = await self._rehearse(turn, [letter])
+                return self._acted(turn, told)
+            await self._mark(letter, LetterState.DISCARDED, by, reason)
+            turn.settled.append((letter, LetterState.DISCARDED))
+            turn.steps.append(step)
+            stopped = ""
+            try:
+                if redrive_rest:
+                    stopped = await self._go(turn, all_of_order=True)
+                else:
+                    await self._release(turn)
+            finally:
+                await self._audit(turn)
+            return self._acted(turn, turn.steps, stopped=stopped)
+
+    @asynccontextmanager
+    async def _exclusively(self, letter: Letter) -> AsyncIterator[None]:
+        """One act of a key at a time, on a letter that is open."""
+        place = (letter.service, letter.key)
+        lock = self._locks.get(place)
+        if lock is None:
+            lock = self._locks[place] = asyncio.Lock()
+        async with lock:
+            await self._letters.caught_up()
+            if letter.state is not LetterState.OPEN:
+                raise ProblemError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
+            yield
+
+    def _turn(self, letter: Letter, by: str, reason: str) -> _Turn:
+        key = letter.order_key
+        if key is None:
+            raise ProblemError(
+                "DEAD_AGAIN", "Its key can't be read, so no service can act on it. Discard it."
+            )
+        if letter.service not in self._tables:
+            raise ProblemError(
+                "DEAD_AGAIN", "This application does not run its service. Discard it."
+            )
+        return _Turn(letter, self._tables[letter.service], key, by, reason)
+
+    def _plan(self, turn: _Turn, *, all_of_order: bool) -> list[Letter]:
+        """What is to be redriven, in order: what died first comes first."""
+        first, *_ = found = self._open(turn)
+        if all_of_order:
+            return found[:MOST_AT_ONCE]
+        if first is not turn.letter:
+            raise ProblemError(
+                "REDRIVE_OUT_OF_ORDER",
+                f"{first.name} died before it: redrive or discard that one first, or redrive all of "
+                "the order's.",
+            )
+        return [first]
+
+    def _open(self, turn: _Turn) -> list[Letter]:
+        return self._letters.open_of(turn.letter.service, turn.letter.key)
+
+    async def _rehearse(
+        self, turn: _Turn, plan: Sequence[Letter]
+    ) -> tuple[list[Step], list[Original]]:
+        """What the plan would lead to, up to the first that would be dead again."""
+        originals = await self._letters.originals(plan)
+        inputs = []
+        for letter, original in zip(plan, originals, strict=True):
+            if original.value is None:
+                break
+            inputs.append(
+                Played(
+                    _topic(letter),
+                    letter.key or b"",
+                    original.value,
+                    (*original.headers, (REDRIVE, letter.service.encode())),
+                )
+            )
+        at_ms = time.time_ns() // 1_000_000
+        rehearsals = turn.table.rehearse(inputs, at_ms) if inputs else []
+        steps = [_step(letter, told) for letter, told in zip(plan, rehearsals, strict=False)]
+        if len(inputs) < len(plan) and len(steps) == len(inputs):
+            letter = plan[len(inputs)]
+            why = "Its value is gone." if letter.omitted_bytes else "It never had a value."
+            steps.append(Step(letter, Verdict.DEAD, error="no value", message=why))
+        return steps, originals
+
+    async def _go(self, turn: _Turn, *, all_of_order: bool) -> str:
+        """Redrive and release; gives why it stopped before the end, "" if it did not."""
+        for _ in range(MOST_ROUNDS):
+            found = self._open(turn)
+            plan = found[:MOST_AT_ONCE] if all_of_order else [turn.letter]
+            if found:
+                told, originals = await self._rehearse(turn, plan)
+                for step, original in zip(told, originals, strict=False):
+                    if stopped := await self._redrive_one(turn, step, original):
+                        return stopped
+            if not all_of_order:
+                await self._release(turn)
+                return ""
+            if not self._open(turn) and await self._release(turn):
+                return ""
+        return "New inputs are turned away as fast as they are redriven. Try again."
+
+    async def _redrive_one(self, turn: _Turn, step: Step, original: Original) -> str:
+        letter = step.letter
+        if refusal := _refusal(step):
+            turn.steps.append(step)
+            return refusal.detail
+        if step.verdict is Verdict.DECIDED:
+            headers = [
+                *original.headers,
+                (REDRIVE, letter.service.encode()),
+                (DEAD_LETTER, letter.name.encode()),
+            ]
+            lives = len(letter.origins)
+            put = await self._producer.put(_topic(letter), letter.key, original.value, headers)
+            await self._decided(turn, _topic(letter), *put)
+            await self._letters.caught_up()
+            if len(letter.origins) > lives:
+                dead = Step(letter, Verdict.DEAD, error=letter.error, message=letter.message)
+                turn.steps.append(dead)
+                return f"{letter.name} is dead again."
+        await self._mark(letter, LetterState.REDRIVEN, turn.by, turn.reason)
+        turn.settled.append((letter, LetterState.REDRIVEN))
+        turn.steps.append(step)
+        return ""
+
+    async def _release(self, turn: _Turn) -> bool:
+        """Lift the quarantine if nothing that it turned away is open; say whether it is lifted."""
+        record = turn.table.get(turn.key)
+        quarantine = record.quarantine if record else None
+        if quarantine is None:
+            return True
+        letter = turn.letter
+        await self._numbered(turn, quarantine.since_ms, quarantine.dead_lettered)
+        if any(each.since_ms == quarantine.since_ms for each in self._open(turn)):
+            return False
+        topic = _release_topic(turn.table.service.inputs)
+        headers = [(REDRIVE, letter.service.encode()), (RELEASE, quarantine.stamp.encode())]
+        await self._decided(
+            turn, topic, *await self._producer.put(topic, letter.key, None, headers)
+        )
+        record = turn.table.get(turn.key)
+        return record is None or record.quarantine is None
+
+    async def _numbered(self, turn: _Turn, since_ms: int, number: int) -> None:
+        """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
+        letter = turn.letter
+        async with _bounded():
+            while (
+                self._letters.letters.highest(letter.service, letter.key or b"", since_ms) < number
+            ):
+                await asyncio.sleep(LOOK_EVERY_S)
+                await self._letters.caught_up()
+
+    async def _decided(self, turn: _Turn, topic: str, partition: int, offset: int) -> None:
+        """Wait until the service has decided a record, and what came of it is in Kafka."""
+        async with _bounded():
+            while True:
+                turn.table.get(turn.key)  # raises when the partition has left this worker
+                for at in self._positions():
+                    here = (at.service, at.topic, at.partition)
+                    if here == (turn.letter.service, topic, partition) and at.done >= offset:
+                        return
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    def _acted(
+        self, turn: _Turn, steps: Sequence[Step], *, is_refused: bool = False, stopped: str = ""
+    ) -> Acted:
+        record = turn.table.get(turn.key)
+        is_quarantined = record is not None and record.quarantine is not None
+        return Acted(tuple(steps), is_refused, is_quarantined, stopped)
+
+    async def _mark(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
+        settled = Settled(by, reason, time.time_ns() // 1_000_000)
+        value = marker(letter, state, settled)
+        await self._producer.put(DEAD_LETTERS, letter.key, value, [(MARKER, state.encode())])
+        await self._letters.caught_up()
+
+    async def _audit(self, turn: _Turn) -> None:
+        """Tell what was done, last of all: the timeline itself may be what was quarantined."""
+        for letter, state in turn.settled:
+            await self._put_audit(letter, state, turn.by, turn.reason)
+
+    async def _put_audit(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
+        event = audit_event(letter, state, by, reason, time.time_ns() // 1_000_000)
+        await self._producer.put(
+            ORDER_AUDIT, event.order_id.encode(), encode(event),
+            [
+                ("ce_id", event.event_id.encode()),
+                ("ce_type", event.event_type.encode()),
+                ("ce_source", f"/tiffin/{OPERATORS}".encode()),
+                ("ce_time", event.occurred_at.encode()),
+            ],
+        )  # fmt: skip
+
+
+def audit_event(letter: Letter, state: LetterState, by: str, reason: str, at_ms: int) -> Event:
+    """The audit's record of an act; its id is made of the dead letter, its life and the act."""
+    key = letter.order_key
+    order_id = key if key is not None and ids.is_order_id(key) else NO_ORDER
+    event_type, life = EventType[f"DEAD_LETTER_{state}"], len(letter.origins)
+    return Event(
+        event_id=ids.event_id(f"{letter.name}/{life}/{state}", OPERATORS, 1),
+        event_type=event_type,
+        occurred_at=to_rfc3339(at_ms),
+        order_id=order_id,
+        payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id),
+        sequence=1,
+        causation_id=letter.name,
+        correlation_id=letter.name,
+        producer=OPERATORS,
+        data=DeadLetterSettled(
+            dead_letter_id=letter.name,
+            service=letter.service,
+            topic=letter.origin.topic,
+            partition=letter.origin.partition,
+            offset=letter.origin.offset,
+            error=letter.error,
+            reason=reason,
+            by=by,
+        ),
+    )
+
+
+def _refusal(step: Step) -> ProblemError | None:
+    """Why a dead letter must not be redriven."""
+    name = step.letter.name
+    if step.verdict is Verdict.DEAD:
+        why = ": ".join(filter(None, (step.error, step.message)))
+        return ProblemError(
+            "DEAD_AGAIN", f"{name} would die again ({why}). Discard it, or mend the service first."
+        )
+    # In a quarantine nothing can have overtaken it: then it was redriven before a crash.
+    if step.verdict is Verdict.DUPLICATE and not step.letter.number:
+        return ProblemError(
+            "REDRIVE_HAS_NO_EFFECT",
+            f"{name}, or a later record of its sender, has been applied. Discard it.",
+        )
+    return None
+
+
+def _step(letter: Letter, told: Rehearsal) -> Step:
+    types = [dict(output.headers).get("ce_type", b"").decode() for output in told.outputs]
+    events = tuple(dict.fromkeys(name for name in types if name))
+    outcome = told.outcome
+    return Step(
+        letter,
+        told.verdict,
+        events,
+        outcome.accepted if outcome else None,
+        outcome.code if outcome else "",
+        told.error,
+        told.message,
+    )
+
+
+def _topic(letter: Letter) -> str:
+    return letter.origins[0].topic
+
+
+def _release_topic(inputs: Sequence[str]) -> str:
+    """A release has no value: commands' topics are read by services alone, events' by anybody."""
+    return next((topic for topic in inputs if topic.endswith("-commands")), inputs[0])
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(DECIDED_WITHIN_S):
+            yield
+    except TimeoutError:
+        raise ProblemError(
+            "REDRIVE_LATE", "It is in Kafka, but not decided yet. Look again in a moment."
+        ) from None

@@ -1,0 +1,206 @@
+"""What the operators' routes need of the rest of the application; app/ fills it in."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from tables import Position, Verdict
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class LetterState(StrEnum):
+    """States of a dead letter; one that was redriven in vain is OPEN again."""
+
+    OPEN = "OPEN"
+    REDRIVEN = "REDRIVEN"
+    DISCARDED = "DISCARDED"
+
+
+class Origin(NamedTuple):
+    """Where a record lies, or lay."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an operator did: by ("operator:alice"), why, when (milliseconds since the epoch)."""
+
+    by: str
+    reason: str
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Letter:
+    """A dead letter without its value.
+
+    name: stable over redrives. offset: of its latest form in the dead-letter topic; first_offset: of
+    its first, which gives the order. origins: of each of its lives, the first one first. died_ms:
+    milliseconds since the epoch, of the latest. since_ms, number: of the quarantine that it belongs
+    to, and its place in it; 0 when it belongs to none. omitted_bytes: size of a value that only the
+    origin has.
+    """
+
+    name: str
+    first_offset: int
+    offset: int
+    key: bytes | None
+    service: str
+    origins: list[Origin]
+    error: str
+    message: str
+    died_ms: int
+    since_ms: int = 0
+    number: int = 0
+    omitted_bytes: int = 0
+    state: LetterState = LetterState.OPEN
+    settled: Settled | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where it was consumed when it died last."""
+        return self.origins[-1]
+
+    @property
+    def order_key(self) -> str | None:
+        """Its key as text, if a record may have it."""
+        try:
+            text = (self.key or b"").decode()
+        except UnicodeDecodeError:
+            return None
+        return text if text and "/" not in text and text[0] != "\0" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The record as it was sent; value None: it had none, or nobody has it any more."""
+
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a dead letter, or would. events: types of what it led to.
+
+    accepted, code: of a command's outcome. error, message: why it would be dead again.
+    """
+
+    letter: Letter
+    verdict: Verdict | None
+    events: tuple[str, ...] = ()
+    accepted: bool | None = None
+    code: str = ""
+    error: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What an act did, or would do.
+
+    is_refused: of a rehearsal: the act would be refused. is_quarantined: whether the order is, in
+    that service, afterwards. stopped: why not all was done.
+    """
+
+    steps: tuple[Step, ...]
+    is_refused: bool = False
+    is_quarantined: bool = False
+    stopped: str = ""
+
+
+class DeadLetters(Protocol):
+    """All dead letters. Methods raise KafkaUnavailableError."""
+
+    @property
+    def left_out(self) -> int:
+        """Open ones that are more than can be held here; they show up as others are settled."""
+
+    async def caught_up(self) -> None:
+        """Return once everything that Kafka had at the call is known here."""
+
+    def all(self) -> Iterable[Letter]:
+        """In the order in which they came."""
+
+    def get(self, name: str) -> Letter | None:
+        """By name."""
+
+    def open_of(self, service: str, key: bytes | None) -> list[Letter]:
+        """The open ones of one key and service, in the order in which they are to be redriven."""
+
+    async def original(self, letter: Letter) -> Original:
+        """The record as it was sent."""
+
+
+class Settling(Protocol):
+    """What operators do with dead letters, at the worker that owns the key.
+
+    Methods raise ProblemError, KafkaUnavailableError, NotOwnerError and NotReadyError.
+    """
+
+    async def redrive(
+        self, letter: Letter, *, by: str, reason: str, all_of_order: bool, dry_run: bool
+    ) -> Acted:
+        """Send it to its origin again, and those of its order and service behind it."""
+
+    async def discard(
+        self, letter: Letter, *, by: str, reason: str, redrive_rest: bool, dry_run: bool
+    ) -> Acted:
+        """Give it up, and let its order go on if nothing else holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """A topic-partition in Kafka. committed: of the workers' group; None while there is none."""
+
+    end: int
+    committed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A part of the audit.
+
+    events: envelopes as JSON values, the latest first. scanned: records looked at. before: where to
+    go on, in no form that callers should rely on; "" when that was all.
+    """
+
+    events: Sequence[Mapping[str, Any]]
+    scanned: int
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """One worker.
+
+    started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
+    class -> calls that had to be tried again, since the start.
+    """
+
+    started_ms: int
+    effects_pending: int = 0
+    stripe_errors: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """Everything that the operators' routes are given.
+
+    positions: of this worker's engines. offsets: of every input topic's partitions; raises
+    KafkaUnavailableError. audit: so many of the latest acts and refusals, from `before` on; likewise.
+    invariants: names of the live invariants that are broken on this worker, with what is wrong.
+    """
+
+    dead_letters: DeadLetters
+    settling: Settling
+    positions: Callable[[], Sequence[Position]]
+    offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
+    audit: Callable[[int, str], Awaitable[AuditPage]]
+    worker: Callable[[], WorkerFacts]
+    invariants: Callable[[], Mapping[str, str]] | None = None
