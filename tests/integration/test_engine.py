@@ -1,0 +1,411 @@
+"""The engine on real Kafka and RocksDB, in this process: what services, views and indexes are promised."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+from sandbox.kafka import KafkaBroker
+from tables import SERVICE, Engines, Limits, NotOwnerError, StoredRecord, make_app
+
+PARTITIONS = 3
+TIMEOUT_S = 30.0
+
+
+class Till:
+    """Adds up what it is told; a command has an outcome, `poison` raises, `close` is terminal."""
+
+    def __init__(self, name: str, inputs: Sequence[str], outputs: str) -> None:
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.outputs = outputs
+
+    def parse(
+        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
+    ) -> tuple[Header, Any]:
+        del topic, key, headers
+        try:
+            message = orjson.loads(value)
+            header = Header(message["id"], message.get("producer", ""), message.get("sequence", 0))
+        except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
+            raise UnreadableError("not ours") from exc
+        return header, message
+
+    def load(self, raw: Any) -> Any:
+        return raw or {"sum": 0, "sequence": 0, "closed": False, "notes": ""}
+
+    def dump(self, state: Any) -> Any:
+        return state
+
+    def is_terminal(self, state: Any) -> bool:
+        return bool(state["closed"])
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        if record.message.get("poison"):
+            raise ValueError("poison")
+        new = {
+            "sum": state["sum"] + record.message.get("add", 0),
+            "sequence": state["sequence"] + 1,
+            "closed": record.message.get("close", False),
+            "notes": state["notes"] + record.message.get("note", ""),
+        }
+        event = {
+            "id": f"{self.name}-{record.header.id}",
+            "producer": self.name,
+            "sequence": new["sequence"],
+            "add": record.message.get("add", 0),
+        }
+        line = f"{record.key}/{new['sequence']:04d}"
+        assert read(line) is None
+        outcome = Outcome(accepted=True, positions={self.outputs: new["sequence"]})
+        outputs = [Output(self.outputs, record.key, orjson.dumps(event), record.headers)]
+        return Decision(new, outputs, {line: record.header.id.encode()}, outcome)
+
+
+class Index:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, StoredRecord] = {}
+        self.closed_partitions: list[int] = []
+
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        del partition
+        self.records[key] = record
+
+    def closed(self, partition: int) -> None:
+        self.closed_partitions.append(partition)
+
+
+class World:
+    """Topics of one test and its worker; started again as often as the test wants."""
+
+    def __init__(self, kafka: KafkaBroker, folder: Path) -> None:
+        self.bootstrap = kafka.bootstrap
+        self.folder = folder
+        self.name = f"engine{uuid.uuid4().hex[:8]}"
+        self.services = [
+            Till("first", [self.topic("commands"), self.topic("shared")], self.topic("events")),
+            Till("second", [self.topic("events"), self.topic("shared")], self.topic("sums")),
+        ]
+        topics = [
+            NewTopic(self.topic(n), PARTITIONS, 1) for n in ["commands", "shared", "events", "sums"]
+        ]
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in admin.create_topics([*topics, NewTopic(self.topic("dlq"), 1, 1)]).values():
+            future.result(20)
+        self.producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random"}
+        )
+
+    def topic(self, name: str) -> str:
+        return f"{self.name}-{name}"
+
+    def send(self, topic: str, key: str | bytes | None, value: Any) -> None:
+        """Send a message, as JSON unless it is bytes; returns once Kafka has it."""
+        raw = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
+        headers = [("traceparent", b"00-trace")]
+        self.producer.produce(self.topic(topic), raw, key=key, headers=headers)
+        assert self.producer.flush(20) == 0
+
+    def engines(self, services: Sequence[Any] | None = None, **limits: Any) -> Engines:
+        app = make_app(
+            self.name,
+            broker=f"kafka://{self.bootstrap}",
+            datadir=self.folder / "data",
+            partitions=PARTITIONS,
+            commit_interval_s=0.2,
+            web_enabled=False,
+            canonical_url="http://this-worker:8080",
+        )
+        return Engines(
+            app,
+            services or self.services,
+            dead_letter_topic=self.topic("dlq"),
+            partitions=PARTITIONS,
+            limits=Limits(**limits),
+        )
+
+    def read(self, topic: str, partitions: int = PARTITIONS) -> list[Any]:
+        """All messages of a topic."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader"})
+        wanted = [TopicPartition(self.topic(topic), p, 0) for p in range(partitions)]
+        ends = [consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in wanted]
+        consumer.assign(wanted)
+        found: list[Any] = []
+        deadline = time.monotonic() + 20
+        while len(found) < sum(ends) and time.monotonic() < deadline:
+            found += consumer.consume(500, 0.1)
+        consumer.close()
+        return sorted(found, key=lambda m: (m.partition(), m.offset()))
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """Partition -> the group's committed offset, of those that have one."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name})
+        wanted = [TopicPartition(self.topic(topic), p) for p in range(PARTITIONS)]
+        found = {tp.partition: tp.offset for tp in consumer.committed(wanted, timeout=10)}
+        consumer.close()
+        return {partition: offset for partition, offset in found.items() if offset >= 0}
+
+
+@asynccontextmanager
+async def running(engines: Engines) -> AsyncIterator[Engines]:
+    """The worker, ready; stopped in good order."""
+    app = engines.app
+    app.finalize()
+    await app.start()
+    try:
+        await until(engines.ready, "the worker to be ready")
+        yield engines
+    finally:
+        await app.stop()
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
+        await asyncio.sleep(0.02)
+
+
+def reached(number: int) -> Callable[[StoredRecord | None], bool]:
+    return lambda record: record is not None and record.state["sequence"] >= number
+
+
+@pytest.fixture
+def world(kafka: KafkaBroker, tmp_path: Path) -> World:
+    return World(kafka, tmp_path)
+
+
+def test_agents_and_tables_are_exactly_those_of_the_services(world: World) -> None:
+    engines = world.engines()
+    name = world.name
+    assert set(engines.app.agents) == {
+        f"first.{name}-commands",
+        f"first.{name}-shared",
+        f"second.{name}-events",
+        f"second.{name}-shared",
+    }
+    assert set(engines.app.tables) == {"first", "second"} == set(engines.tables)
+
+
+async def test_two_services_each_decide_what_they_read(world: World) -> None:
+    async with running(world.engines()) as engines:
+        for number in range(20):
+            world.send("commands", f"k{number % 5}", {"id": f"c{number}", "add": 1})
+            world.send("shared", f"k{number % 5}", {"id": f"s{number}", "add": 10})
+        first, second = engines.tables["first"], engines.tables["second"]
+        for key in (f"k{n}" for n in range(5)):
+            record = await first.wait(key, reached(8), TIMEOUT_S)
+            assert record is not None
+            assert record.state["sum"] == 44
+            # Its own four of `shared`, and the eight events of the first service.
+            record = await second.wait(key, reached(12), TIMEOUT_S)
+            assert record is not None
+            assert record.state["sum"] == 44 + 40
+            assert record.sequences == {f"{world.topic('events')}/first": 8}
+            assert [row for row, _ in first.rows(f"{key}/")] == [
+                f"{key}/{n:04d}" for n in range(1, 9)
+            ]
+        ends = Tally(m.partition() for m in world.read("shared"))
+        await until(
+            lambda: world.committed("shared") == ends | dict.fromkeys(range(3), 0) | ends, "commits"
+        )
+        counters = engines.counters["first"]
+        await until(lambda: counters.inputs == 40, "the first service's inputs to be done")
+        assert (counters.decided, counters.duplicates, counters.unreadable) == (40, 0, 0)
+    events = world.read("events")
+    assert len(events) == 40
+    assert all(m.headers() == [("traceparent", b"00-trace")] for m in events)
+
+
+async def test_outcomes_and_positions_are_kept_with_the_record(world: World) -> None:
+    async with running(world.engines()) as engines:
+        world.send("commands", "k", {"id": "c1", "add": 5})
+        table = engines.tables["first"]
+        record = await table.wait("k", lambda r: r is not None and "c1" in r.outcomes, TIMEOUT_S)
+        assert record is not None
+        assert record.outcomes["c1"].outcome.positions == {world.topic("events"): 1}
+        assert record.outcomes["c1"].at_ms > 0
+        assert str(table.owner_of("k")) == "http://this-worker:8080"
+        assert table.get("unknown") is None
+        with pytest.raises(TimeoutError):
+            await table.wait("k", reached(99), 0.05)
+        positions = {(p.service, p.topic) for p in engines.positions()}
+        assert ("second", world.topic("events")) in positions
+
+
+async def test_repeated_ids_and_sequences_are_dropped(world: World) -> None:
+    async with running(world.engines()) as engines:
+        for id_ in ("a", "b", "a", "b", "c"):
+            world.send("commands", "k", {"id": id_, "add": 1})
+        for sequence in (1, 2, 1, 2, 3):
+            message = {"id": f"x{sequence}", "producer": "up", "sequence": sequence, "add": 100}
+            world.send("shared", "k", message)
+        await until(lambda: engines.counters["first"].inputs == 10, "all inputs")
+        record = engines.tables["first"].get("k")
+        assert record is not None
+        assert record.state["sum"] == 303
+        assert engines.counters["first"].duplicates == 4
+
+
+async def test_unreadable_inputs_become_dead_letters_and_the_stream_goes_on(world: World) -> None:
+    async with running(world.engines()) as engines:
+        world.send("commands", "k", b"no json")
+        world.send("commands", None, {"id": "no key"})
+        world.send("commands", b"\xff\xfe", {"id": "no text"})
+        world.send("commands", "k", None)
+        world.send("commands", "k", {"id": "good", "add": 7})
+        record = await engines.tables["first"].wait("k", reached(1), TIMEOUT_S)
+        assert record is not None
+        assert record.state["sum"] == 7
+        await until(lambda: engines.counters["first"].inputs == 5, "all inputs to be done")
+    letters = world.read("dlq", 1)
+    origin = {
+        (h["kafka_dlt-original-partition"], h["kafka_dlt-original-offset"]): (m.key(), m.value())
+        for m in letters
+        for h in [dict(m.headers())]
+        if h["kafka_dlt-original-topic"] == world.topic("commands").encode()
+        and h[SERVICE] == b"first"
+    }
+    sent = {
+        (b"%d" % m.partition(), b"%d" % m.offset()): (m.key(), m.value())
+        for m in world.read("commands")
+    }
+    assert len(letters) == len(origin) == 4
+    assert origin.items() <= sent.items()
+
+
+async def test_a_decide_that_raises_stops_one_key_only(world: World) -> None:
+    async with running(world.engines()) as engines:
+        table = engines.tables["first"]
+        world.send("commands", "bad", {"id": "1", "add": 1})
+        world.send("commands", "bad", {"id": "2", "poison": True})
+        world.send("commands", "bad", {"id": "3", "add": 1})
+        for number in range(10):
+            world.send("commands", f"good{number}", {"id": f"g{number}", "add": 1})
+        record = await table.wait(
+            "bad", lambda r: r is not None and r.quarantine is not None, TIMEOUT_S
+        )
+        for number in range(10):
+            await table.wait(f"good{number}", reached(1), TIMEOUT_S)
+        record = await table.wait(
+            "bad",
+            lambda r: (
+                r is not None and r.quarantine is not None and r.quarantine.dead_lettered == 2
+            ),
+            TIMEOUT_S,
+        )
+        assert record is not None
+        assert record.state["sum"] == 1
+        await until(lambda: engines.counters["first"].inputs == 13, "all inputs to be done")
+    assert [orjson.loads(m.value())["id"] for m in world.read("dlq", 1)] == ["2", "3"]
+
+
+async def test_an_index_is_fed_after_a_restart_and_dropped_with_its_partitions(
+    world: World,
+) -> None:
+    async with running(world.engines()) as engines:
+        for number in range(12):
+            message = {"id": f"{number}", "add": 1, "close": number % 2 == 0}
+            world.send("commands", f"k{number}", message)
+        for number in range(12):
+            await engines.tables["first"].wait(f"k{number}", reached(1), TIMEOUT_S)
+    index, again = Index(), world.engines()
+    again.tables["first"].add_listener(index)
+    async with running(again) as engines:
+        # Ready means fed: all but the terminal ones, nothing waited for.
+        assert set(index.records) == {f"k{n}" for n in range(1, 12, 2)}
+        world.send("commands", "k1", {"id": "more", "add": 5, "close": True})
+        await until(lambda: index.records["k1"].state["closed"], "the index to hear of it")
+        assert index.records["k1"].state["sum"] == 6
+        record = engines.tables["first"].get("k0")
+        assert record is not None
+        assert record.state["closed"]
+    assert sorted(index.closed_partitions) == [0, 1, 2]
+    with pytest.raises(NotOwnerError):
+        again.tables["first"].get("k0")
+
+
+async def test_a_wiped_data_folder_recovers_rows_records_and_progress(world: World) -> None:
+    async with running(world.engines()) as engines:
+        world.send("commands", "k", {"id": "1", "add": 3})
+        await engines.tables["second"].wait("k", reached(1), TIMEOUT_S)
+    (world.folder / "data").rename(world.folder / "lost")
+    async with running(world.engines()) as engines:
+        table = engines.tables["first"]
+        record = table.get("k")
+        assert record is not None
+        assert record.state["sum"] == 3
+        assert table.rows("k/") == [("k/0001", b"1")]
+        world.send("commands", "k", {"id": "2", "add": 4})
+        record = await table.wait("k", reached(2), TIMEOUT_S)
+        assert record is not None
+        assert record.state["sum"] == 7
+        await until(lambda: engines.counters["first"].inputs == 1, "only the new input")
+        assert engines.counters["first"].redelivered == 0
+    assert len(world.read("events")) == 2
+
+
+async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: World) -> None:
+    class Slow(Till):
+        def decide(
+            self, state: Any, record: Input, read: Callable[[str], bytes | None]
+        ) -> Decision:
+            if record.message.get("slow"):
+                time.sleep(0.002)
+            return super().decide(state, record, read)
+
+    slow = Slow("first", world.services[0].inputs, world.services[0].outputs)
+    limits = {"inbox_inputs": 50, "slice_inputs": 5, "group_inputs": 20}
+    for number in range(1_000):
+        message = orjson.dumps({"id": f"{number}", "add": 1, "slow": True})
+        world.producer.produce(world.topic("commands"), message, key="hot")
+    assert world.producer.flush(20) == 0
+    paused: list[bool] = []
+    async with running(world.engines([slow, world.services[1]], **limits)) as engines:
+        table = engines.tables["first"]
+        other = next(
+            f"o{n}" for n in range(99) if table.partition_of(f"o{n}") != table.partition_of("hot")
+        )
+        world.send("commands", other, {"id": "other", "add": 1})
+
+        def done() -> bool:
+            paused.extend(p.paused for p in engines.positions())
+            record = table.get("hot")
+            return record is not None and record.state["sequence"] == 1_000
+
+        await table.wait(other, reached(1), TIMEOUT_S)
+        await until(done, "the hot key")
+    assert any(paused)
+
+
+async def test_a_large_record_is_stored_and_one_beyond_the_limit_quarantined(world: World) -> None:
+    async with running(world.engines()) as engines:
+        table = engines.tables["first"]
+        world.send("commands", "k", {"id": "1", "note": "n" * 600_000})  # more than a batch holds
+        await table.wait("k", reached(1), TIMEOUT_S)
+        world.send("commands", "k", {"id": "2", "note": "n" * 600_000})
+        record = await table.wait(
+            "k", lambda r: r is not None and r.quarantine is not None, TIMEOUT_S
+        )
+        assert record is not None
+        assert record.quarantine is not None
+        assert record.quarantine.reason == "tables.apply.TooLargeError"
+        assert len(record.state["notes"]) == 600_000
+    async with running(world.engines()) as engines:
+        record = engines.tables["first"].get("k")
+        assert record is not None
+        assert len(record.state["notes"]) == 600_000
