@@ -77,7 +77,7 @@ def register(app: faust.App, settings: Settings) -> None:
         try:
             reports = await asyncio.to_thread(topic_sync.sync, settings, check_only=check_only)
         except topic_sync.TopicsError as error:
-            raise _failed(str(error)) from None
+            raise failed(str(error)) from None
         table = Table(box=None, pad_edge=False)
         for column in ("topic", "partitions", "kept", "written by", "read by", ""):
             table.add_column(column)
@@ -93,12 +93,13 @@ def register(app: faust.App, settings: Settings) -> None:
         Console(width=140).print(table)
 
 
-def _failed(message: str) -> SystemExit:
+def failed(message: str, status: int = FAILED) -> SystemExit:
+    """Say what went wrong; raise what it gives."""
     Console(stderr=True).print(message, style="red", soft_wrap=True, highlight=False)
-    return SystemExit(FAILED)
+    return SystemExit(status)
 
 
-def _token(settings: Settings, given: str | None, order_id: str | None) -> str:
+def token_for(settings: Settings, given: str | None, order_id: str | None) -> str:
     """An operator's token, or one for this very order, which whoever has the signing key can make."""
     if given:
         return given
@@ -106,7 +107,7 @@ def _token(settings: Settings, given: str | None, order_id: str | None) -> str:
     if settings.sandbox:
         return DevelopmentStaff(key, sandbox=True).issue(Role.OPERATOR, "cli")
     if order_id is None:
-        raise _failed("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
+        raise failed("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
     return OrderTokens(key).issue("cli", order_id)
 
 
@@ -114,7 +115,7 @@ async def _read(
     settings: Settings, url: str | None, token: str | None, path: str, order_id: str | None
 ) -> Any:
     base = (url or settings.canonical_url).rstrip("/")
-    headers = {"Authorization": f"Bearer {_token(settings, token, order_id)}"}
+    headers = {"Authorization": f"Bearer {token_for(settings, token, order_id)}"}
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
         async with (
@@ -123,12 +124,12 @@ async def _read(
         ):
             answer = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise _failed(
+        raise failed(
             f"No worker answers at {base} ({type(error).__name__}). Start one with "
             "`faust -A app worker`, or name one with --url."
         ) from None
     if response.status != 200:
-        raise _failed(f"{answer.get('title', response.status)}: {answer.get('detail', '')}")
+        raise failed(f"{answer.get('title', response.status)}: {answer.get('detail', '')}")
     return answer
 
 

@@ -20,7 +20,7 @@ from agents import (
     PaymentsService,
     TimelineService,
 )
-from app import cli
+from app import audit, cli
 from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
@@ -146,7 +146,8 @@ def create_app(settings: Settings) -> faust.App:
         stops=(operators, effects, reconciler, timers, notifier, sender),
         gateway=gateway,
     )
-    cli.register(app, settings)
+    for commands in (cli, audit):
+        commands.register(app, settings)
     return app
 
 

@@ -51,10 +51,10 @@ class MemoryTable:
     def open_partitions(self) -> tuple[int, ...]:
         return (0,) if self.is_ours else ()
 
-    def scan(self, partition: int, after: str = "") -> list[StoredRecord]:
+    def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
         if not self.is_ours:
             raise NotOwnerError(self.name)
-        return [record for key, record in sorted(self.records.items()) if key > after]
+        return [record for key, record in sorted(self.records.items()) if key > after][:limit]
 
     def owner_of(self, _: str) -> URL | None:
         return self.owner

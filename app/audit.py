@@ -1,0 +1,102 @@
+"""`faust -A app audit rebuild`: whether the live tables hold what the topics kept for ever say."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any, Final
+
+import click
+import faust
+from faust.cli import argument, option
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.cli import failed, token_for
+from app.rebuild_proof import AuditError, Found, Proof
+from app.settings import Settings
+from models.rebuild import Digest
+
+DIFFERENT: Final = 1
+UNDONE: Final = 2
+"""Exit status when nothing is proved, neither way."""
+MOST_SHOWN: Final = 100
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("what", type=click.Choice(["rebuild"])),
+        option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+        option("--url", default=None, help="Base URL of a worker; any one will do."),
+        option(
+            "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
+        ),
+    )
+    async def audit(
+        self: Any, what: str, as_json: bool, url: str | None, token: str | None
+    ) -> None:
+        """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
+        base = (url or settings.canonical_url).rstrip("/")
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        try:
+            with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+                proof = Proof(settings.kafka_bootstrap, base, progress)
+                found = await proof.run(token_for(settings, token, None))
+        except AuditError as error:
+            raise failed(f"Nothing is proved: {error}", UNDONE) from None
+        _print_json(found) if as_json else _print(found)
+        if found.differences:
+            sys.exit(DIFFERENT)
+
+
+def _print(found: Found) -> None:
+    console = Console(width=160)
+    if found.differences:
+        table = Table(box=None, pad_edge=False)
+        for column in ("order", "part", "what", "live", "rebuilt"):
+            table.add_column(column, overflow="fold")
+        for each in found.differences[:MOST_SHOWN]:
+            sequences = f" ({', '.join(map(str, each.sequences))})" if each.sequences else ""
+            lines = [each.fault + sequences, *found.details.get((each.service, each.order_id), ())]
+            table.add_row(
+                each.order_id,
+                each.service,
+                "\n".join(lines),
+                _shown(each.live),
+                _shown(each.rebuilt),
+            )
+        console.print(table)
+        more = len(found.differences) - MOST_SHOWN
+        if more > 0:
+            console.print(f"and {more} more (--json shows all)")
+    for line in found.unreadable[:MOST_SHOWN]:
+        console.print(f"no event of ours: {line}", style="yellow", soft_wrap=True, highlight=False)
+    equal = found.states - len(found.differences)
+    console.print(
+        f"{found.events} events folded; {equal} of {found.states} states equal the live ones, "
+        f"{len(found.differences)} differ.",
+        style="red" if found.differences else "green",
+        highlight=False,
+    )
+
+
+def _shown(digest: Digest | None) -> str:
+    return f"version {digest.sequence} {digest.sha256[:12]}" if digest else "none"
+
+
+def _print_json(found: Found) -> None:
+    differences = [
+        {
+            **asdict(each),
+            "details": found.details.get((each.service, each.order_id), []),
+        }
+        for each in found.differences
+    ]
+    shown = {
+        "events": found.events, "states": found.states, "differences": differences,
+        "unreadable": found.unreadable,
+    }  # fmt: skip
+    print(json.dumps(shown, indent=2))  # noqa: T201 -- a command's output

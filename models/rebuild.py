@@ -1,0 +1,220 @@
+"""The rebuild proof: states folded anew from the topics kept for ever, compared with the live ones.
+
+Pure: app/ reads the topics and asks the workers. A part is a service whose state its own events alone
+give; what else its record holds (work under way, contacts) is no part of the proof.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b, sha256
+from typing import Any, Final
+
+import orjson
+
+from models import delivery, order_state, payment_state, topics
+from models.events import Event
+from models.messages import Message
+
+MARK_BYTES: Final = 8
+FARTHEST_JUMP: Final = 1_000
+"""No order loses so many events on its way; a sequence beyond that was made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a service is proved.
+
+    service: its table and the producer of its events. topic: where the events are that `evolve` folds; other
+    events of the producer, elsewhere, count in its sequence alone. derived: of the state in its record.
+    """
+
+    service: str
+    topic: str
+    evolve: Callable[[Any, Event], Any]
+    derived: Callable[[Any], Any]
+
+
+PARTS: Final[Mapping[str, Part]] = {
+    part.service: part
+    for part in (
+        Part("payments", topics.PAYMENT_EVENTS, payment_state.evolve, lambda state: state.payment),
+        Part("orders", topics.ORDER_EVENTS, order_state.evolve, lambda state: state.order),
+        Part("deliveries", topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery),
+    )
+}
+"""By service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What stands for a derived state; sequence: of the last event folded into it."""
+
+    sequence: int
+    sha256: str
+
+
+def derived_state(service: str, state: Any) -> Message | None:
+    """What evolve derives, of the state in a service's record; None before the first event."""
+    found: Message | None = None if state is None else PARTS[service].derived(state)
+    return found
+
+
+def as_json(state: Message) -> dict[str, Any]:
+    """A derived state as JSON values; the same for the same state, however it came about."""
+    return state.model_dump(mode="json", by_alias=True)
+
+
+def digest(state: Any) -> Digest:
+    """Digest of a derived state: SHA-256 of its JSON with sorted names."""
+    canonical = orjson.dumps(as_json(state), option=orjson.OPT_SORT_KEYS)
+    return Digest(state.sequence, sha256(canonical).hexdigest())
+
+
+class Fault(StrEnum):
+    """How a rebuilt state differs from the live one."""
+
+    CONTENT = "the states differ"
+    NOT_LIVE = "no worker has it"
+    NO_EVENTS = "its events are missing"
+    BEHIND = "its last events are missing"
+    AHEAD = "the live state lacks its last events"
+    HOLE = "events in between are missing"
+    CONFLICT = "two different events have one sequence"
+    UNFOLDABLE = "an event can't be folded"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One order's one part; live, rebuilt: None where there is none. sequences: of the events at fault."""
+
+    order_id: str
+    service: str
+    fault: Fault
+    live: Digest | None
+    rebuilt: Digest | None
+    sequences: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Fold:
+    """One order's one part, as its events give it.
+
+    state, sequence: after the last event folded. conflicts, unfoldable: sequences of such events.
+    """
+
+    state: Any = None
+    sequence: int = 0
+    conflicts: set[int] = field(default_factory=set)
+    unfoldable: set[int] = field(default_factory=set)
+    _marks: bytearray = field(default_factory=bytearray)
+
+    def add(self, part: Part, topic: str, event: Event, value: bytes) -> None:
+        """Take in the next event; one that was emitted again is the same bytes, and is skipped."""
+        sequence = event.sequence
+        if sequence > self.sequence + FARTHEST_JUMP:
+            self.conflicts.add(sequence)
+            return
+        mark = blake2b(value, digest_size=MARK_BYTES).digest()
+        at = (sequence - 1) * MARK_BYTES
+        known = bytes(self._marks[at : at + MARK_BYTES])
+        if any(known):
+            if known != mark:
+                self.conflicts.add(sequence)
+            return
+        self._marks.extend(bytes(max(0, at + MARK_BYTES - len(self._marks))))
+        self._marks[at : at + MARK_BYTES] = mark
+        if topic != part.topic:
+            return
+        try:
+            if sequence < self.sequence:
+                raise ValueError("an event after its successors")
+            self.state = part.evolve(self.state, event)
+            self.sequence = sequence
+        except Exception:  # noqa: BLE001 -- whatever a forged event brings about, the proof goes on
+            self.unfoldable.add(sequence)
+
+    def holes(self) -> tuple[int, ...]:
+        """Sequences up to the last one folded that no event has had."""
+        return tuple(
+            number
+            for number in range(1, self.sequence)
+            if not any(self._marks[(number - 1) * MARK_BYTES : number * MARK_BYTES])
+        )
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """A second state, of one partition: fold its events, learn the live digests, fold on up to these.
+
+    Live digests are taken after a first reading to the end: a state is durable before its events leave, so
+    it holds at least what was read, and an order that moves meanwhile is only ever folded further.
+    """
+
+    folds: dict[tuple[str, str], Fold] = field(default_factory=dict)
+    live: dict[tuple[str, str], Digest] | None = None
+    events: int = 0
+    _unsettled: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, topic: str, event: Event, value: bytes) -> None:
+        """Take in one record of a topic, in the topic's order."""
+        part = PARTS.get(event.producer)
+        if part is None:
+            return
+        key = (part.service, event.order_id)
+        if self.live is not None:
+            live = self.live.get(key)
+            if live is None or event.sequence > live.sequence:
+                return  # it began, or moved on, since the live digests were taken
+        self.events += 1
+        fold = self.folds.setdefault(key, Fold())
+        fold.add(part, topic, event, value)
+        if key in self._unsettled and self._is_settled(key):
+            self._unsettled.discard(key)
+
+    def compare_with(
+        self, live: dict[tuple[str, str], Digest], services: Collection[str] = tuple(PARTS)
+    ) -> None:
+        """From now on fold up to these states only; (service, order id) -> digest.
+
+        services: those that the workers run; the others' events prove nothing.
+        """
+        self.live = live
+        self.folds = {key: fold for key, fold in self.folds.items() if key[0] in services}
+        self._unsettled = {key for key in live if not self._is_settled(key)}
+
+    @property
+    def unsettled(self) -> int:
+        """How many orders' events have not all been read that their live states hold."""
+        return len(self._unsettled)
+
+    def _is_settled(self, key: tuple[str, str]) -> bool:
+        fold, live = self.folds.get(key), (self.live or {})[key]
+        return fold is not None and fold.sequence >= live.sequence and not fold.holes()
+
+    def differences(self) -> Iterator[Difference]:
+        """What is not as it should be, by service and order."""
+        live = self.live or {}
+        for key in sorted({*live, *self.folds}):
+            found = _fault(live.get(key), self.folds.get(key))
+            if found:
+                service, order_id = key
+                fold = self.folds.get(key)
+                rebuilt = digest(fold.state) if fold and fold.state is not None else None
+                yield Difference(order_id, service, found[0], live.get(key), rebuilt, found[1])
+
+
+def _fault(live: Digest | None, fold: Fold | None) -> tuple[Fault, tuple[int, ...]] | None:
+    if fold is None:
+        return Fault.NO_EVENTS, ()
+    if fold.conflicts:
+        return Fault.CONFLICT, tuple(sorted(fold.conflicts))
+    if fold.unfoldable:
+        return Fault.UNFOLDABLE, tuple(sorted(fold.unfoldable))
+    if live is None:
+        return Fault.NOT_LIVE, ()
+    if fold.sequence != live.sequence:
+        return (Fault.BEHIND if fold.sequence < live.sequence else Fault.AHEAD), ()
+    if holes := fold.holes():
+        return Fault.HOLE, holes
+    return None if digest(fold.state) == live else (Fault.CONTENT, ())
