@@ -177,6 +177,7 @@ class PaymentWork(Message):
 
     cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
     charges: attempt -> charge id, where known. cancelTries: effects made so far to cancel.
+    waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
     """
 
     initiation: Initiation | None = None
@@ -187,6 +188,7 @@ class PaymentWork(Message):
     cancel_tries: int = 0
     refund_wanted: str | None = None
     held: tuple[Held, ...] = ()
+    waiting_since: dict[str, int] = Field(default_factory=dict)
     audit_sequence: int = 0
     correlation_id: str = ""
 

@@ -65,7 +65,16 @@ class PaymentTurn(Turn):
 
     def finished(self) -> PaymentRecord:
         """The record as it is to be stored."""
-        self.change(audit_sequence=self.audit_sequence, correlation_id=self.correlation_id)
+        work = self.work
+        waits = {
+            "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted
+        }  # fmt: skip
+        since = {name: work.waiting_since.get(name, self.at_ms) for name in waits if waits[name]}
+        self.change(
+            audit_sequence=self.audit_sequence,
+            correlation_id=self.correlation_id,
+            waiting_since=since,
+        )
         return self.state
 
     def change(self, **changes: Any) -> None:
@@ -261,12 +270,15 @@ class PaymentTurn(Turn):
     def _want_again(self, reason: str) -> None:
         """The dispute was faster than a cancelled order's refund, which follows when it is won.
 
-        It may have been won before this refusal was heard of: each dispute explains one of them.
+        It may have been closed before this refusal was heard of: each dispute explains one of them,
+        and what is refused beyond that is the operator's.
         """
-        self.change(refund_wanted=reason)
         payment = self.known_payment
         refused = sum(r.failure_reason in DISPUTED_CODES for r in payment.refunds.values())
-        if refused <= len(payment.disputes) and not payment.is_refund_blocked:
+        if payment.disputes and refused > len(payment.disputes):
+            return
+        self.change(refund_wanted=reason)
+        if payment.disputes and not payment.is_refund_blocked:
             self.refund_if_wanted()
 
     def end_refund(self, refund: Refund) -> None:

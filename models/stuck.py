@@ -1,0 +1,237 @@
+"""What an order waits for: since when, for how long that is fine, and who must act; one table, as data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from models.delivery import DeliveryRecord
+from models.events import EventType
+from models.graphs import (
+    UNPAID_ORDER,
+    DeliveryStatus,
+    OrderStatus,
+    PaymentStatus,
+    RefundStatus,
+)
+from models.notification import NotificationRecord, NotificationStatus
+from models.order_state import OrderRecord
+from models.payment_state import Dispute, EffectKind, PaymentRecord
+
+SECOND_MS: Final = 1000
+MINUTE_MS: Final = 60 * SECOND_MS
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
+
+class Actor(StrEnum):
+    """Who must act."""
+
+    CUSTOMER = "CUSTOMER"
+    KITCHEN = "KITCHEN"
+    COURIER = "COURIER"
+    STRIPE = "STRIPE"
+    OPERATOR = "OPERATOR"
+    SYSTEM = "SYSTEM"
+
+
+class Subject(StrEnum):
+    """What is waiting."""
+
+    ORDER = "ORDER"
+    PAYMENT = "PAYMENT"
+    REFUND = "REFUND"
+    DISPUTE = "DISPUTE"
+    DELIVERY = "DELIVERY"
+    EFFECT = "EFFECT"
+    DEADLINE = "DEADLINE"
+    WEBHOOK = "WEBHOOK"
+    NOTIFICATION = "NOTIFICATION"
+    QUARANTINE = "QUARANTINE"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table: a state, the events that end it, how long it may last, who ends it."""
+
+    subject: Subject
+    state: str
+    expects: tuple[EventType, ...]
+    allowed_ms: int
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that waits. since_ms: since the epoch. what: the id of the refund, effect, ... if any."""
+
+    row: Row
+    since_ms: int
+    what: str = ""
+
+    @property
+    def due_ms(self) -> int:
+        """From then on it is stuck."""
+        return self.since_ms + self.row.allowed_ms
+
+
+A, E, S = Actor, EventType, Subject
+ORDER, PAYMENT, DELIVERY = OrderStatus, PaymentStatus, DeliveryStatus
+
+_CANCELLED: Final = (E.ORDER_CANCELLED,)
+_PAID: Final = (E.PAYMENT_COMPLETED, E.PAYMENT_FAILED)
+_SETTLED: Final = (E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED)
+
+TABLE: Final = (
+    Row(S.ORDER, "PLACED", (E.ORDER_PAYMENT_PENDING,), MINUTE_MS, A.SYSTEM),
+    Row(S.ORDER, ORDER.PAYMENT_PENDING, (E.ORDER_CREATED, E.ORDER_PAYMENT_FAILED, E.ORDER_CANCELLED),
+        30 * MINUTE_MS, A.CUSTOMER),
+    Row(S.ORDER, ORDER.PAYMENT_FAILED, (E.ORDER_PAYMENT_PENDING, E.ORDER_CANCELLED),
+        30 * MINUTE_MS, A.CUSTOMER),
+    Row(S.ORDER, "EXPIRING", _CANCELLED, 5 * MINUTE_MS, A.STRIPE),
+    Row(S.ORDER, ORDER.PENDING, (E.ORDER_CONFIRMED, E.ORDER_CANCELLED), 10 * MINUTE_MS, A.KITCHEN),
+    Row(S.ORDER, ORDER.CONFIRMED, (E.ORDER_PREPARING,), 15 * MINUTE_MS, A.KITCHEN),
+    Row(S.ORDER, ORDER.PREPARING, (E.ORDER_READY_FOR_PICKUP,), 45 * MINUTE_MS, A.KITCHEN),
+    Row(S.ORDER, ORDER.READY_FOR_PICKUP, (E.ORDER_OUT_FOR_DELIVERY,), 20 * MINUTE_MS, A.COURIER),
+    Row(S.ORDER, ORDER.OUT_FOR_DELIVERY, (E.ORDER_DELIVERED,), HOUR_MS, A.COURIER),
+    Row(S.ORDER, ORDER.CANCELLED, (E.ORDER_REFUNDED,), DAY_MS, A.OPERATOR),
+    Row(S.PAYMENT, "OPENING", (E.PAYMENT_INITIATED,), MINUTE_MS, A.STRIPE),
+    Row(S.PAYMENT, "NOT_OPENED", (E.PAYMENT_INITIATED,), 0, A.OPERATOR),
+    Row(S.PAYMENT, PAYMENT.PENDING, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
+        30 * MINUTE_MS, A.CUSTOMER),
+    Row(S.PAYMENT, PAYMENT.PROCESSING, _PAID, 10 * MINUTE_MS, A.STRIPE),
+    Row(S.PAYMENT, "REQUIRES_ACTION", _PAID, 15 * MINUTE_MS, A.CUSTOMER),
+    Row(S.PAYMENT, PAYMENT.FAILED, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
+        30 * MINUTE_MS, A.CUSTOMER),
+    Row(S.REFUND, RefundStatus.PENDING,
+        (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL, E.PAYMENT_REFUND_FAILED), DAY_MS, A.STRIPE),
+    Row(S.REFUND, RefundStatus.FAILED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
+    Row(S.REFUND, "BLOCKED", (E.PAYMENT_DISPUTE_CLOSED,), DAY_MS, A.OPERATOR),
+    Row(S.DISPUTE, "NEEDS_RESPONSE", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), DAY_MS,
+        A.OPERATOR),
+    Row(S.DISPUTE, "UNDER_REVIEW", (E.PAYMENT_DISPUTE_CLOSED,), 90 * DAY_MS, A.STRIPE),
+    Row(S.DELIVERY, DELIVERY.PENDING, (E.DELIVERY_ASSIGNED,), HOUR_MS, A.COURIER),
+    Row(S.DELIVERY, DELIVERY.ASSIGNED, (E.DELIVERY_PICKED_UP,), HOUR_MS, A.COURIER),
+    Row(S.DELIVERY, DELIVERY.PICKED_UP, (E.DELIVERY_DELIVERED,), HOUR_MS, A.COURIER),
+    Row(S.EFFECT, EffectKind.CREATE_INTENT, (E.EFFECT_FINISHED,), MINUTE_MS, A.STRIPE),
+    Row(S.EFFECT, EffectKind.CONFIRM, (E.EFFECT_FINISHED,), 2 * MINUTE_MS, A.STRIPE),
+    Row(S.EFFECT, EffectKind.CANCEL, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
+    Row(S.EFFECT, EffectKind.REFUND, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
+    Row(S.DEADLINE, "PAYMENT", _CANCELLED, MINUTE_MS, A.SYSTEM),
+    Row(S.DEADLINE, "KITCHEN", _CANCELLED, MINUTE_MS, A.SYSTEM),
+    Row(S.WEBHOOK, "HELD", (E.PAYMENT_INITIATED,), 10 * MINUTE_MS, A.OPERATOR),
+    Row(S.NOTIFICATION, NotificationStatus.PENDING, (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED),
+        15 * MINUTE_MS, A.SYSTEM),
+    Row(S.NOTIFICATION, NotificationStatus.WAITING_FOR_OPERATOR, (E.NOTIFICATION_RETRIED,), 0,
+        A.OPERATOR),
+    Row(S.QUARANTINE, "QUARANTINED", _SETTLED, 0, A.OPERATOR),
+)  # fmt: skip
+
+FINAL: Final = frozenset(
+    {
+        (S.ORDER, ORDER.DELIVERED), (S.ORDER, ORDER.REFUNDED),
+        (S.PAYMENT, PAYMENT.COMPLETED), (S.PAYMENT, PAYMENT.CANCELLED), (S.PAYMENT, PAYMENT.REFUNDED),
+        (S.REFUND, RefundStatus.SUCCEEDED), (S.REFUND, RefundStatus.CANCELLED),
+        (S.DELIVERY, DELIVERY.DELIVERED), (S.DELIVERY, DELIVERY.CANCELLED),
+        (S.NOTIFICATION, NotificationStatus.SENT), (S.NOTIFICATION, NotificationStatus.FAILED),
+    }
+)  # fmt: skip
+"""States in which nobody has to do anything. A cancelled order is one of them unless its money is here."""
+
+ROWS: Final = {(row.subject, str(row.state)): row for row in TABLE}
+
+
+def quarantined(service: str, since_ms: int) -> Waiting:
+    """An order whose inputs a service turns away."""
+    return Waiting(ROWS[S.QUARANTINE, "QUARANTINED"], since_ms, service)
+
+
+def waiting(state: Any) -> tuple[Waiting, ...]:
+    """What one service's record of an order says that the order waits for.
+
+    Pure, and the same at any time: what is stuck is what is due by now. Deadlines are in it that have
+    not come yet. States of services that nothing waits for give nothing.
+    """
+    match state:
+        case OrderRecord():
+            return tuple(_of_order(state))
+        case PaymentRecord():
+            return tuple(_of_payment(state))
+        case DeliveryRecord():
+            return tuple(_of_delivery(state))
+        case NotificationRecord():
+            return tuple(_of_notifications(state))
+    return ()
+
+
+def _row(subject: Subject, state: str, since_ms: int, what: str = "") -> Iterator[Waiting]:
+    row = ROWS.get((subject, str(state)))
+    if row is not None:
+        yield Waiting(row, since_ms, what)
+
+
+def _of_order(record: OrderRecord) -> Iterator[Waiting]:
+    order, work = record.order, record.work
+    if work.expiring and (order is None or order.status in UNPAID_ORDER):
+        yield from _row(S.ORDER, "EXPIRING", work.occurred_at)
+    elif order is None:
+        if record.placed is not None:
+            yield from _row(S.ORDER, "PLACED", record.placed.placed_at)
+    elif order.status is not ORDER.CANCELLED or work.captured:
+        yield from _row(S.ORDER, order.status, order.reached[order.status])
+    for kind, due_ms in work.deadlines.items():
+        yield from _row(S.DEADLINE, kind, due_ms)
+
+
+def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
+    payment, work = record.payment, record.work
+    since_ms = work.waiting_since
+    if payment is not None:
+        state = "REQUIRES_ACTION" if payment.next_action else payment.status
+        # Nothing but the attempts themselves happens to a payment in these states.
+        yield from _row(S.PAYMENT, state, payment.occurred_at)
+        for dispute in payment.disputes.values():
+            yield from _of_dispute(dispute, payment.occurred_at)
+        if work.refund_wanted and payment.is_refund_blocked:
+            yield from _row(S.REFUND, "BLOCKED", since_ms.get("REFUND_WANTED", payment.occurred_at))
+    elif work.initiation is not None:
+        state = "NOT_OPENED" if work.initiation.error else "OPENING"
+        yield from _row(S.PAYMENT, state, since_ms.get("INITIATION", 0))
+    yield from _of_refunds(record)
+    for effect in work.effects.values():
+        yield from _row(S.EFFECT, effect.kind, effect.requested_at, effect.effect_id)
+    if work.held and payment is None:
+        yield from _row(S.WEBHOOK, "HELD", since_ms.get("HELD", 0), work.held[0].stripe_event_id)
+
+
+def _of_refunds(record: PaymentRecord) -> Iterator[Waiting]:
+    refunds = record.refunds()
+    repeated = {refund.retry_of for refund in refunds.values()}
+    for refund in refunds.values():
+        # One that failed is done with when it was repeated, or another one gave the money back.
+        is_over = refund.refund_id in repeated or refund.amount > record.refundable
+        if refund.status is RefundStatus.PENDING:
+            yield from _row(S.REFUND, refund.status, refund.requested_at or 0, refund.refund_id)
+        elif refund.status is RefundStatus.FAILED and not is_over:
+            yield from _row(S.REFUND, refund.status, refund.ended_at or 0, refund.refund_id)
+
+
+def _of_dispute(dispute: Dispute, at_ms: int) -> Iterator[Waiting]:
+    if dispute.is_open:
+        needs_response = dispute.status.endswith("needs_response")
+        since_ms = dispute.opened_at if needs_response else dispute.changed_at
+        state = "NEEDS_RESPONSE" if needs_response else "UNDER_REVIEW"
+        yield from _row(
+            S.DISPUTE, state, at_ms if since_ms is None else since_ms, dispute.dispute_id
+        )
+
+
+def _of_delivery(record: DeliveryRecord) -> Iterator[Waiting]:
+    delivery = record.delivery
+    if delivery is not None:
+        yield from _row(S.DELIVERY, delivery.status, delivery.reached[delivery.status])
+
+
+def _of_notifications(record: NotificationRecord) -> Iterator[Waiting]:
+    for each in record.notifications.values():
+        yield from _row(S.NOTIFICATION, each.status, each.requested_at, each.notification_id)
