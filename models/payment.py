@@ -132,9 +132,9 @@ def _cancel(turn: PaymentTurn, command: Command) -> Outcome:
 def _refund(turn: PaymentTurn, command: Command) -> Outcome:
     data: RefundPayment = command.data
     amount = turn.state.refundable if data.amount is None else data.amount
-    refused = _why_no_refund(turn, amount)
+    refused = _refused_refund(turn, command, amount)
     if refused:
-        return turn.refuse(command, *refused)
+        return refused
     turn.start_refund(ids.refund_id(command.command_id), amount, data.reason, by=command.issued_by)
     return turn.accept()
 
@@ -158,9 +158,9 @@ def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
         return turn.refuse(
             command, "REFUND_RETRIED", "It was retried; retry that one if it failed."
         )
-    refused = _why_no_refund(turn, failed.amount)
+    refused = _refused_refund(turn, command, failed.amount)
     if refused:
-        return turn.refuse(command, *refused)
+        return refused
     turn.start_refund(
         ids.refund_id(command.command_id), failed.amount, failed.reason,
         by=command.issued_by, retry_of=failed.refund_id,
@@ -168,19 +168,27 @@ def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
     return turn.accept()
 
 
-def _why_no_refund(turn: PaymentTurn, amount: int) -> tuple[str, str] | None:
-    """Code and reason for which so much can't be refunded now."""
+def _refused_refund(turn: PaymentTurn, command: Command, amount: int) -> Outcome | None:
+    """The refusal where so much can't be refunded now."""
     payment, refundable = turn.payment, turn.state.refundable
     if payment is None or not payment.captured:
-        return "NOT_PAID", "There is no captured money to refund."
+        return turn.refuse(command, "NOT_PAID", "There is no captured money to refund.")
     if payment.is_refund_blocked:
-        return "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
+        return turn.refuse(
+            command, "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
+        )
     unit = f"{payment.currency} (minor units)"
     if not 0 < amount <= refundable:
-        return "REFUND_TOO_LARGE", f"amount: at most {refundable} {unit} can still be refunded."
+        return turn.refuse(
+            command,
+            "REFUND_TOO_LARGE",
+            f"amount: at most {refundable} {unit} can still be refunded.",
+        )
     step = money.charge_step(payment.currency)
     if amount % step:
-        return "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
+        return turn.refuse(
+            command, "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
+        )
     return None
 
 

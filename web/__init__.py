@@ -3,11 +3,12 @@
 from aiohttp import web
 
 from web import middleware, openapi, pages
-from web.context import CONTEXT, DELIVERIES, ORDERS, Context
+from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, Context
 from web.forwarding import Forwarder
 from web.indexes import OrderIndex
 from web.ports import WebDeps
 from web.routes import ROUTES
+from web.waiting import WAITED
 
 
 def setup(app: web.Application, deps: WebDeps) -> None:
@@ -16,6 +17,10 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     deps.tables[ORDERS].add_listener(context.order_index)
     if DELIVERIES in deps.tables:
         deps.tables[DELIVERIES].add_listener(context.delivery_index)
+    deps.tables[PAYMENTS].add_listener(deps.money.payments)
+    deps.tables[ORDERS].add_listener(deps.money.orders)
+    for name in WAITED & deps.tables.keys():
+        deps.tables[name].add_listener(context.waiting.of(name))
     app[CONTEXT] = context
     app.middlewares.extend([middleware.traced, middleware.problems])
     app.on_response_prepare.append(middleware.secured)

@@ -1,9 +1,9 @@
-"""Payments over HTTP: create-intent, confirm, cancel, refunds, and the payment's view."""
+"""Payments over HTTP: create-intent, confirm, cancel, and the payment's view."""
 
 from aiohttp import web
 
 from models import ids, topics
-from models.commands import CancelPayment, CommandType, ConfirmPayment, RefundPayment
+from models.commands import CancelPayment, CommandType, ConfirmPayment
 from models.graphs import PaymentStatus
 from models.payment_state import Payment, PaymentRecord
 from tables import StoredRecord
@@ -21,11 +21,9 @@ from web.shapes import (
     CreateIntent,
     Intent,
     PaymentCancelled,
-    RefundAnswer,
-    RefundBody,
 )
 from web.tokens import Identity, Role
-from web.views import REQUIRES_ACTION, Money, payment_view, refund_view
+from web.views import REQUIRES_ACTION, Money, payment_view
 from web.writes import (
     LateError,
     Settled,
@@ -204,37 +202,6 @@ async def cancelled(context: Context, write: Write) -> tuple[PaymentCancelled, c
         consistency_token=token.text(),
     )
     return answer, token
-
-
-async def refund(request: web.Request) -> web.StreamResponse:
-    """Give money back; Stripe's word on it comes later, and the payment's view shows it."""
-    context = request.app[CONTEXT]
-    order_id = order_id_of(request)
-    key = idempotency_key(request)
-    body = await read_json(request, RefundBody, context.deps.body_limit_bytes, may_be_empty=True)
-    identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
-    forwarded = await at_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
-    write = Write(
-        order_id=order_id, service=PAYMENTS, command_type=CommandType.REFUND_PAYMENT,
-        data=RefundPayment(amount=body.amount, reason=body.reason), action="refund", key=key,
-        body=body, identity=identity,
-    )  # fmt: skip
-    with first_of_its_key(context, write):
-        try:
-            settled = await settle(context, write)
-        except LateError:
-            return accepted_later(order_id)
-    made = _state(settled.record).refunds()[ids.refund_id(write.command_id)]
-    token = consistency.token_of(order_id, PAYMENTS, settled.record, settled.outcome)
-    answer = RefundAnswer(
-        order_id=order_id,
-        refund=refund_view(made, _known(settled.record).currency),
-        consistency_token=token.text(),
-    )
-    return with_token(json_response(answer, 201), token)
 
 
 async def show_payment(request: web.Request) -> web.StreamResponse:

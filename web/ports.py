@@ -9,6 +9,7 @@ from yarl import URL
 from models.commands import Command, WebhookReceived
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
+from web.money_index import MoneyIndex
 from web.ops_ports import Operations
 from web.problems import (
     KafkaUnavailableError,
@@ -137,6 +138,7 @@ class WebDeps:
         the call; however long that takes.
     courier_limit: deliveries that one courier may have at a time.
     operations: what operators see and do; None where there are no such routes.
+    money: what lists of refunds and disputes and the checks of money are made of.
     """
 
     catalogue: Catalogue
@@ -163,3 +165,4 @@ class WebDeps:
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
     courier_limit: int = 1
     operations: Operations | None = None
+    money: MoneyIndex = field(default_factory=MoneyIndex)

@@ -9,6 +9,7 @@ from models.commands import Address, Contact
 from models.messages import Message, from_rfc3339, to_rfc3339
 from models.money import decimal_text
 from models.order_state import OrderRecord
+from models.payment_state import Dispute as DisputeRecord
 from models.payment_state import PaymentRecord
 from models.payment_state import Refund as RefundRecord
 from models.topics import ORDER_AUDIT
@@ -32,7 +33,7 @@ class Money(Message):
 
 
 class Refund(Message):
-    """One refund; by: the role that asked."""
+    """One refund; by: the role that asked. retryOf: the failed refund that it repeats."""
 
     refund_id: str
     status: str
@@ -41,15 +42,23 @@ class Refund(Message):
     by: str
     failure_reason: str | None = None
     stripe_refund_id: str | None = None
+    requested_at: str | None = None
+    ended_at: str | None = None
+    retry_of: str | None = None
 
 
 class Dispute(Message):
-    """One dispute; status is Stripe's word."""
+    """One dispute; status is Stripe's word. blocksRefunds: Stripe refuses refunds meanwhile."""
 
     dispute_id: str
     status: str
     amount: Money
     reason: str
+    is_open: bool
+    blocks_refunds: bool
+    evidence_due_by: str | None = None
+    opened_at: str | None = None
+    changed_at: str | None = None
 
 
 class PaymentView(Message):
@@ -155,6 +164,24 @@ def refund_view(refund: RefundRecord, currency: str) -> Refund:
         by=_role(refund.by),
         failure_reason=refund.failure_reason,
         stripe_refund_id=refund.stripe_refund_id,
+        requested_at=_time(refund.requested_at),
+        ended_at=_time(refund.ended_at),
+        retry_of=refund.retry_of,
+    )
+
+
+def dispute_view(dispute: DisputeRecord, currency: str) -> Dispute:
+    """Show a dispute."""
+    return Dispute(
+        dispute_id=dispute.dispute_id,
+        status=dispute.status,
+        amount=Money.of(dispute.amount, currency),
+        reason=dispute.reason,
+        is_open=dispute.is_open,
+        blocks_refunds=dispute.is_open and not dispute.is_charge_refundable,
+        evidence_due_by=dispute.evidence_due_by,
+        opened_at=_time(dispute.opened_at),
+        changed_at=_time(dispute.changed_at),
     )
 
 
@@ -164,7 +191,6 @@ def payment_view(record: PaymentRecord) -> PaymentView | None:
     if payment is None:
         return None
     currency = payment.currency
-    pending = sum(refund.amount for refund in record.work.refunds.values())
 
     def money(amount: int) -> Money:
         return Money.of(amount, currency)
@@ -177,17 +203,12 @@ def payment_view(record: PaymentRecord) -> PaymentView | None:
         amount=money(payment.amount),
         captured=money(payment.captured),
         refunded=money(payment.refunded),
-        refund_pending=money(pending),
+        refund_pending=money(record.refund_pending),
         refundable=money(record.refundable),
         disputed=money(payment.disputed),
         net=money(payment.net),
         refunds=tuple(refund_view(refund, currency) for refund in record.refunds().values()),
-        disputes=tuple(
-            Dispute(
-                dispute_id=d.dispute_id, status=d.status, amount=money(d.amount), reason=d.reason
-            )
-            for d in payment.disputes.values()
-        ),
+        disputes=tuple(dispute_view(each, currency) for each in payment.disputes.values()),
         failure_reason=explained(payment.failure_reason),
         failure_code=payment.failure_reason,
         next_action=payment.next_action,

@@ -1,0 +1,127 @@
+"""What must hold of the money of every order: checked live, over the records of payments and orders."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from models.graphs import PAID_ORDER, UNPAID_ORDER, OrderStatus, PaymentStatus, RefundStatus
+from models.payment_state import EffectKind, PaymentRecord
+
+MONEY_IS_IN: Final = frozenset({PaymentStatus.COMPLETED, PaymentStatus.REFUNDED})
+NOT_GIVEN_BACK: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})
+
+
+class Broken(StrEnum):
+    """What does not hold. Something in flight may break one for a moment; it counts when it lasts."""
+
+    CAPTURED_EXCEEDS_AUTHORISED = "CAPTURED_EXCEEDS_AUTHORISED"
+    REFUNDED_EXCEEDS_CAPTURED = "REFUNDED_EXCEEDS_CAPTURED"
+    GIVEN_BACK_TWICE = "GIVEN_BACK_TWICE"
+    """Refunds and disputes together took more than was captured."""
+    STATUS_AGAINST_MONEY = "STATUS_AGAINST_MONEY"
+    MONEY_WITHOUT_ORDER = "MONEY_WITHOUT_ORDER"
+    ORDER_WITHOUT_MONEY = "ORDER_WITHOUT_MONEY"
+    CANCELLED_KEEPS_MONEY = "CANCELLED_KEEPS_MONEY"
+    """Nothing is under way to give a cancelled order's money back, and no operator is waited for."""
+    REFUND_UNATTENDED = "REFUND_UNATTENDED"
+    """A pending refund that is neither being asked for nor known to Stripe."""
+
+
+MEANINGS: Final = {
+    Broken.CAPTURED_EXCEEDS_AUTHORISED: "More was captured than the customer agreed to",
+    Broken.REFUNDED_EXCEEDS_CAPTURED: "More was refunded than captured",
+    Broken.GIVEN_BACK_TWICE: "Refunds and disputes together took more than was captured",
+    Broken.STATUS_AGAINST_MONEY: "The payment's status and its money contradict each other",
+    Broken.MONEY_WITHOUT_ORDER: "The payment is captured, but its order still waits for it",
+    Broken.ORDER_WITHOUT_MONEY: "The order goes on as if it were paid",
+    Broken.CANCELLED_KEEPS_MONEY: "The order is cancelled, and nobody is giving its money back",
+    Broken.REFUND_UNATTENDED: "A refund is pending, and nobody is asking Stripe for it",
+}
+"""For operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoney:
+    """The money of one order, in minor units of its currency.
+
+    is_wanted: a refund waits for a dispute to be closed. needs_operator: a refund failed, nobody has
+    retried it, and there is money left to be refunded. is_unattended: see REFUND_UNATTENDED.
+    """
+
+    currency: str
+    status: PaymentStatus
+    authorised: int
+    captured: int
+    refunded: int
+    refund_pending: int
+    disputed: int
+    is_wanted: bool
+    needs_operator: bool
+    is_unattended: bool
+
+    @property
+    def net(self) -> int:
+        """Captured - refunded - disputed + reinstated."""
+        return self.captured - self.refunded - self.disputed
+
+
+def money_of(record: PaymentRecord) -> OrderMoney | None:
+    """The money of a payment; None until Stripe has opened it."""
+    payment, work = record.payment, record.work
+    if payment is None:
+        return None
+    asked = {
+        effect.effect_id.removeprefix("refund:")
+        for effect in work.effects.values()
+        if effect.kind is EffectKind.REFUND
+    }
+    return OrderMoney(
+        currency=payment.currency,
+        status=payment.status,
+        authorised=payment.amount,
+        captured=payment.captured,
+        refunded=payment.refunded,
+        refund_pending=record.refund_pending,
+        disputed=payment.disputed,
+        is_wanted=work.refund_wanted is not None,
+        needs_operator=any(is_retryable(record, refund_id) for refund_id in payment.refunds),
+        is_unattended=any(
+            refund.stripe_refund_id is None and refund.refund_id not in asked
+            for refund in work.refunds.values()
+        ),
+    )
+
+
+def is_retryable(record: PaymentRecord, refund_id: str) -> bool:
+    """Whether a refund failed, was not retried, and there is money left that it could give back."""
+    refunds = record.refunds()
+    refund = refunds[refund_id]
+    return (
+        refund.status in NOT_GIVEN_BACK
+        and 0 < refund.amount <= record.refundable
+        and not any(other.retry_of == refund_id for other in refunds.values())
+    )
+
+
+def broken(money: OrderMoney, order: OrderStatus | None) -> list[Broken]:
+    """What does not hold of an order's money; order: None when its status is not known."""
+    left = money.net - money.refund_pending
+    is_in = money.status in MONEY_IS_IN
+    checks = {
+        Broken.CAPTURED_EXCEEDS_AUTHORISED: money.captured > money.authorised,
+        Broken.REFUNDED_EXCEEDS_CAPTURED: money.refunded > money.captured,
+        Broken.GIVEN_BACK_TWICE: money.disputed > 0 and money.net < 0,
+        Broken.STATUS_AGAINST_MONEY: is_in is not bool(money.captured)
+        or (money.status is PaymentStatus.REFUNDED) is not (is_in and _is_all_refunded(money)),
+        Broken.MONEY_WITHOUT_ORDER: bool(money.captured) and order in UNPAID_ORDER,
+        Broken.ORDER_WITHOUT_MONEY: not money.captured and order in PAID_ORDER,
+        Broken.CANCELLED_KEEPS_MONEY: order in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
+        and left > 0
+        and not (money.is_wanted or money.needs_operator),
+        Broken.REFUND_UNATTENDED: money.is_unattended,
+    }
+    return [code for code, is_broken in checks.items() if is_broken]
+
+
+def _is_all_refunded(money: OrderMoney) -> bool:
+    return money.refunded >= money.captured

@@ -1,0 +1,244 @@
+"""The evidence for a disputed payment, from the order's records and timeline, as JSON or a page to print."""
+
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from aiohttp import web
+
+from models.commands import Address, Contact
+from models.delivery import DeliveryRecord
+from models.events import EventType
+from models.messages import Message, to_rfc3339
+from models.order_state import OrderRecord
+from models.payment_state import Payment, PaymentRecord
+from web import auth, consistency
+from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.pages.render import render
+from web.params import order_id_of
+from web.problems import ProblemError
+from web.tokens import Role
+from web.views import (
+    Dispute,
+    Line,
+    Money,
+    OrderView,
+    Refund,
+    RestaurantName,
+    TimelineEntry,
+    dispute_view,
+    order_view,
+    refund_view,
+    timeline_view,
+)
+from web.writes import at_owner, json_response
+
+E = EventType
+QUERY: Final = {"format": "json or html; by default as Accept says"}
+PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES, TIMELINE)
+
+
+class Attempt(Message):
+    """One attempt to pay. authentication: what the bank asked of the customer (3-D Secure), if it did.
+
+    isAuthenticated: and the customer passed it.
+    """
+
+    attempt: int
+    began_at: str
+    ended_at: str | None = None
+    result: str
+    authentication: str | None = None
+    is_authenticated: bool = False
+
+
+class Paid(Message):
+    """How and when the customer paid."""
+
+    payment_id: str
+    stripe_intent_id: str
+    stripe_charge_id: str | None = None
+    receipt_url: str | None = None
+    amount: Money
+    captured: Money
+    refunded: Money
+    initiated_at: str
+    completed_at: str | None = None
+    attempts: tuple[Attempt, ...]
+
+
+class Delivered(Message):
+    """Who brought it where, and when."""
+
+    status: str
+    courier_id: str | None = None
+    assigned_at: str | None = None
+    picked_up_at: str | None = None
+    delivered_at: str | None = None
+
+
+class Told(Message):
+    """A message to the customer that was sent."""
+
+    at: str
+    channel: str
+    about: str
+
+
+class Evidence(Message):
+    """All that an operator sends to the bank about a disputed payment. Holds no secret and no card.
+
+    stripeFields: the same as Stripe's dispute takes it in `evidence`.
+    """
+
+    order_id: str
+    made_at: str
+    dispute: Dispute
+    customer: Contact | None = None
+    address: Address | None = None
+    restaurant: RestaurantName | None = None
+    items: tuple[Line, ...]
+    placed_at: str | None = None
+    payment: Paid
+    refunds: tuple[Refund, ...]
+    order_status: str
+    delivery: Delivered | None = None
+    messages: tuple[Told, ...]
+    stripe_fields: dict[str, str]
+    timeline: tuple[TimelineEntry, ...]
+
+
+async def show_evidence(request: web.Request) -> web.StreamResponse:
+    """Everything that speaks for a disputed payment, from the order's records and its timeline."""
+    context, order_id = request.app[CONTEXT], order_id_of(request)
+    await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
+    token = consistency.token_of_request(request, order_id)
+    wanted = request.query.get("format")
+    if wanted not in {None, "json", "html"}:
+        raise ProblemError("VALIDATION_FAILED", errors=[("format", "accepted: json, html")])
+    forwarded = await at_owner(context, request, order_id)
+    if forwarded is not None:
+        return forwarded
+    await consistency.hold(context, order_id, token, PARTS)
+    evidence = _evidence(context, order_id, request.match_info["dispute_id"])
+    if wanted == "html" or (wanted is None and "text/html" in request.headers.get("Accept", "")):
+        return render(request, "evidence.html", evidence=evidence)
+    return json_response(evidence)
+
+
+def _evidence(context: Context, order_id: str, dispute_id: str) -> Evidence:
+    """Raises ProblemError (404), NotOwnerError, NotReadyError."""
+    order, paid = context.record(ORDERS, order_id), context.record(PAYMENTS, order_id)
+    state: PaymentRecord = paid.state if paid else PaymentRecord()
+    payment = state.payment
+    if payment is None or dispute_id not in payment.disputes:
+        raise ProblemError("DISPUTE_UNKNOWN", "The payment's view lists those that it has.")
+    view = order_view(
+        order_id, order.state if order else OrderRecord(), state, None, versions={}, is_held=False
+    )
+    if view is None:
+        raise ProblemError("ORDER_UNKNOWN")
+    rows = context.tables[TIMELINE].rows(f"{order_id}/")
+    entries = timeline_view(order_id, rows, names_people=True).entries
+    dispute = dispute_view(payment.disputes[dispute_id], payment.currency)
+    brought = context.record(DELIVERIES, order_id)
+    delivery = _delivered(brought.state if brought else DeliveryRecord())
+    return Evidence(
+        order_id=order_id,
+        made_at=to_rfc3339(time.time_ns() // 1_000_000),
+        dispute=dispute,
+        customer=view.contact,
+        address=view.address,
+        restaurant=view.restaurant,
+        items=view.items,
+        placed_at=view.placed_at,
+        payment=_paid(payment, entries),
+        refunds=tuple(refund_view(each, payment.currency) for each in state.refunds().values()),
+        order_status=view.status,
+        delivery=delivery,
+        messages=tuple(_told(entries)),
+        stripe_fields=_stripe_fields(view, payment, delivery),
+        timeline=entries,
+    )
+
+
+def _paid(payment: Payment, entries: Iterable[TimelineEntry]) -> Paid:
+    def money(amount: int) -> Money:
+        return Money.of(amount, payment.currency)
+
+    return Paid(
+        payment_id=payment.payment_id,
+        stripe_intent_id=payment.stripe_intent_id,
+        stripe_charge_id=payment.stripe_charge_id,
+        receipt_url=payment.receipt_url,
+        amount=money(payment.amount),
+        captured=money(payment.captured),
+        refunded=money(payment.refunded),
+        initiated_at=to_rfc3339(payment.initiated_at),
+        completed_at=to_rfc3339(payment.completed_at) if payment.completed_at else None,
+        attempts=tuple(_attempts(entries)),
+    )
+
+
+def _attempts(entries: Iterable[TimelineEntry]) -> list[Attempt]:
+    attempts: dict[int, Attempt] = {}
+    for entry in entries:
+        number = entry.detail.get("attempt", 0)
+        change: dict[str, Any] = {}
+        match entry.event_type:
+            case E.PAYMENT_PROCESSING:
+                attempts[number] = Attempt(
+                    attempt=number, began_at=entry.occurred_at, result="PROCESSING"
+                )
+            case E.PAYMENT_REQUIRES_ACTION:
+                change = {"authentication": entry.detail.get("nextAction")}
+            case E.PAYMENT_COMPLETED:
+                passed = number in attempts and attempts[number].authentication is not None
+                change = {"result": "COMPLETED", "is_authenticated": passed}
+            case E.PAYMENT_FAILED:
+                change = {"result": f"FAILED: {entry.detail.get('failureReason')}"}
+        if change and number in attempts:
+            ended = {"ended_at": entry.occurred_at} if "result" in change else {}
+            attempts[number] = attempts[number].model_copy(update=change | ended)
+    return list(attempts.values())
+
+
+def _delivered(record: DeliveryRecord) -> Delivered | None:
+    delivery = record.delivery
+    if delivery is None:
+        return None
+    reached = {str(status): to_rfc3339(at) for status, at in delivery.reached.items()}
+    return Delivered(
+        status=delivery.status,
+        courier_id=delivery.courier_id,
+        assigned_at=reached.get("ASSIGNED"),
+        picked_up_at=reached.get("PICKED_UP"),
+        delivered_at=reached.get("DELIVERED"),
+    )
+
+
+def _told(entries: Iterable[TimelineEntry]) -> Iterable[Told]:
+    for entry in entries:
+        if entry.event_type == E.NOTIFICATION_SENT:
+            about = entry.detail.get("about", "")
+            yield Told(at=entry.occurred_at, channel=entry.detail.get("channel", ""), about=about)
+
+
+def _stripe_fields(view: OrderView, payment: Payment, delivery: Delivered | None) -> dict[str, str]:
+    """Named as in Stripe's API: disputes.update(evidence={...})."""
+    dishes = "; ".join(f"{line.quantity} x {line.name}" for line in view.items)
+    restaurant = view.restaurant.name if view.restaurant else "a restaurant"
+    fields = {"product_description": f"A meal from {restaurant}, brought to the door: {dishes}"}
+    if payment.completed_at:
+        fields["service_date"] = to_rfc3339(payment.completed_at)[:10]
+    if view.contact:
+        fields["customer_name"] = view.contact.name
+        fields["customer_email_address"] = view.contact.email
+    if view.address:
+        place = view.address
+        lines = (place.line1, place.line2, f"{place.postal_code} {place.city}")
+        fields["shipping_address"] = ", ".join(line for line in lines if line)
+    if delivery and delivery.delivered_at:
+        fields["shipping_date"] = delivery.delivered_at[:10]
+        fields["shipping_carrier"] = f"Own courier {delivery.courier_id}"
+    return fields
