@@ -14,6 +14,7 @@ from web.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order
 
 GUEST_COOKIE: Final = "tiffin_guest"
 ORDER_COOKIE: Final = "tiffin_order_"
+STAFF_COOKIE: Final = "tiffin_staff"
 MOST_ORDER_COOKIES: Final = 8
 """They go along with every request, whose headers servers bound; older orders need their token."""
 
@@ -27,7 +28,7 @@ async def authorize(request: web.Request, deps: WebDeps, order_id: str, *roles: 
     No role but the customer's own order is allowed unless it is named. Raises ProblemError (401, 403)
     and UnavailableError.
     """
-    identity = await _identify(request, deps, order_id)
+    identity = await _identify(request, deps, order_id, roles)
     if identity.role is Role.CUSTOMER:
         if Role.CUSTOMER not in roles:
             raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
@@ -55,9 +56,11 @@ async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> 
 
 
 async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:
+    """Whom the request's token names, or the cookie of somebody who has signed in as staff."""
     header = request.headers.get("Authorization")
     if header is None:
-        return None
+        cookie = request.cookies.get(STAFF_COOKIE)
+        return await deps.staff.verify(cookie) if cookie and deps.staff else None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise ProblemError("TOKEN_INVALID", "Authorization: Bearer <token> is accepted")
@@ -68,12 +71,17 @@ async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:
     return await deps.staff.verify(token)
 
 
-async def _identify(request: web.Request, deps: WebDeps, order_id: str) -> Identity:
+async def _identify(
+    request: web.Request, deps: WebDeps, order_id: str, roles: tuple[Role, ...]
+) -> Identity:
     try:
+        cookie = request.cookies.get(_cookie_name(order_id))
+        # Staff order food too: in their browser an order's cookie is for what customers may do.
+        if cookie and Role.CUSTOMER in roles and "Authorization" not in request.headers:
+            return deps.order_tokens.read(cookie)
         identity = await _bearer(request, deps)
         if identity is not None:
             return identity
-        cookie = request.cookies.get(_cookie_name(order_id))
         if cookie:
             return deps.order_tokens.read(cookie)
     except BadTokenError as error:
@@ -140,6 +148,18 @@ def keep_guest(request: web.Request, response: web.StreamResponse, deps: WebDeps
     """Set the guest's cookie unless the browser has it."""
     if guest(request) is None:
         _set_cookie(response, deps, GUEST_COOKIE, who, _YEAR_S)
+
+
+def keep_staff_token(
+    response: web.StreamResponse, deps: WebDeps, token: str, max_age_s: int
+) -> None:
+    """Set the cookie of somebody who signs in as staff."""
+    _set_cookie(response, deps, STAFF_COOKIE, token, max_age_s)
+
+
+def drop_staff_token(response: web.StreamResponse) -> None:
+    """Sign out."""
+    response.del_cookie(STAFF_COOKIE, path="/")
 
 
 def keep_order_token(

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -21,6 +22,10 @@ from web.problems import ProblemError
 
 DEEPEST: Final = 32
 MOST_ERRORS: Final = 20
+MOST_FIELDS: Final = 60
+FORM: Final = "application/x-www-form-urlencoded"
+API: Final = "/api/"
+"""Programs send JSON there; forms come from pages, which have paths of their own."""
 BODY: Final = web.RequestKey("body", bytes)
 """The bytes of a body that was read, for forwarding."""
 
@@ -56,8 +61,10 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
 async def read_json(
     request: web.Request, kind: type[B], limit_bytes: int, *, may_be_empty: bool = False
 ) -> B:
-    """Read a body of this kind. Raises ProblemError (400, 413, 415)."""
+    """Read a body of this kind; a page's is a form. Raises ProblemError (400, 413, 415)."""
     raw = await read_body(request, limit_bytes)
+    if request.content_type == FORM and not request.path.startswith(API):
+        return validated(kind, parse_form(raw))
     if may_be_empty and not raw:
         raw = b"{}"
     else:
@@ -77,6 +84,20 @@ def validated(kind: type[B], value: Any) -> B:
         return kind.model_validate(value)
     except ValidationError as error:
         raise ProblemError("VALIDATION_FAILED", errors=_wrong_fields(kind, error)) from None
+
+
+def parse_form(raw: bytes) -> dict[str, str]:
+    """Parse a page's form, outer blanks cut off. Raises ProblemError (400)."""
+    try:
+        pairs = parse_qsl(
+            raw.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(raw),
+            max_num_fields=MOST_FIELDS,
+        )
+    except ValueError:
+        raise ProblemError("BAD_REQUEST", "The form can't be read.") from None
+    return {name: value.strip() for name, value in pairs}
 
 
 def parse_strictly(raw: bytes) -> Any:

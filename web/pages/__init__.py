@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from web.pages import cart, checkout, menu, tracking
+from web.pages import boards, cart, checkout, menu, staff, tracking
 from web.pages.assets import Assets
 from web.pages.errors import as_pages
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_engine
@@ -19,12 +19,19 @@ GET: Final = (
     ("/orders/{order_id}", tracking.show_order),
     ("/orders/{order_id}/live", tracking.show_live),
     ("/orders/{order_id}/cancel", tracking.show_cancel),
+    ("/login", staff.show_login),
+    ("/kitchen", boards.show_kitchen),
+    ("/courier", boards.show_courier),
 )
 POST: Final = (
     ("/cart", cart.change_cart),
     ("/checkout", checkout.place),
     ("/orders/{order_id}/change", checkout.change_order),
     ("/orders/{order_id}/cancel", tracking.cancel),
+    ("/login", staff.login),
+    ("/logout", staff.logout),
+    ("/kitchen/{order_id}/{step}", boards.kitchen_step),
+    ("/courier/{order_id}/{step}", boards.courier_step),
 )
 
 

@@ -1,33 +1,37 @@
-"""Reads forms of pages: bounded, urlencoded, and kept for forwarding like every other body."""
+"""Reads forms of pages, and hands them to the API's own handlers."""
 
-from urllib.parse import parse_qsl
+from typing import Any, Final
 
+import orjson
 from aiohttp import web
 
-from web.bodies import read_body
+from web.bodies import FORM, parse_form, read_body
 from web.context import CONTEXT
+from web.fanout import PARTITIONS
 from web.problems import ProblemError
 
-MOST_FIELDS = 60
+HTMX: Final = "HX-Request"
 
 
 async def read_form(request: web.Request) -> dict[str, str]:
-    """The fields of a form, outer blanks cut off. Raises ProblemError (400, 413, 415)."""
+    """The fields of a form. Raises ProblemError (400, 413, 415)."""
     raw = await read_body(request, request.app[CONTEXT].deps.body_limit_bytes)
-    if raw and request.content_type != "application/x-www-form-urlencoded":
+    if raw and request.content_type != FORM:
         raise ProblemError("CONTENT_TYPE_REFUSED", "A form of our own pages is accepted here.")
-    try:
-        fields = parse_qsl(
-            raw.decode(),
-            keep_blank_values=True,
-            strict_parsing=bool(raw),
-            max_num_fields=MOST_FIELDS,
-        )
-    except ValueError:
-        raise ProblemError("BAD_REQUEST", "The form can't be read.") from None
-    return {name: value.strip() for name, value in fields}
+    return parse_form(raw)
 
 
 def wants_fragment(request: web.Request) -> bool:
     """Whether htmx asks, which swaps a part of the page."""
-    return request.headers.get("HX-Request") == "true"
+    return request.headers.get(HTMX) == "true"
+
+
+def answer_of(response: web.StreamResponse) -> Any:
+    """What a handler of the API answered, as JSON values."""
+    assert isinstance(response, web.Response)
+    return orjson.loads(response.body if isinstance(response.body, bytes) else b"null")
+
+
+def is_for_worker(request: web.Request) -> bool:
+    """Whether another worker asks for its share of a list: it is answered as the API does."""
+    return PARTITIONS in request.headers
