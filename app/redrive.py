@@ -3,7 +3,8 @@
 Runs at the worker that owns the key. Everything is rehearsed by the engine's own code before it is
 done, in the order in which it died, one after the other: the next is sent when the last is decided.
 An order is released when nothing of it is open any more; what is turned away until then follows.
-A crash in between leaves dead letters open that were redriven; redriving them again does nothing.
+The last dead letter is marked after the release: a crash in between leaves one open that can be
+redriven again, which then does nothing but release the order.
 """
 
 import asyncio
@@ -53,7 +54,11 @@ class Producer(Protocol):
 
 @dataclass(slots=True)
 class _Turn:
-    """One act. settled: what it has put into a new state, for the audit."""
+    """One act.
+
+    pending: what has been dealt with and is marked when the next one is, or the order released.
+    settled: what has been marked, for the audit.
+    """
 
     letter: Letter
     table: StateTable
@@ -61,6 +66,7 @@ class _Turn:
     by: str
     reason: str
     steps: list[Step] = field(default_factory=list)
+    pending: tuple[Letter, LetterState] | None = None
     settled: list[tuple[Letter, LetterState]] = field(default_factory=list)
 
 
@@ -117,15 +123,14 @@ class Redriver:
             if dry_run:
                 told, _ = await self._rehearse(turn, [letter])
                 return self._acted(turn, told)
-            await self._mark(letter, LetterState.DISCARDED, by, reason)
-            turn.settled.append((letter, LetterState.DISCARDED))
+            turn.pending = (letter, LetterState.DISCARDED)
             turn.steps.append(step)
             stopped = ""
             try:
                 if redrive_rest:
                     stopped = await self._go(turn, all_of_order=True)
                 else:
-                    await self._release(turn)
+                    await self._finish(turn)
             finally:
                 await self._audit(turn)
             return self._acted(turn, turn.steps, stopped=stopped)
@@ -169,7 +174,9 @@ class Redriver:
         return [first]
 
     def _open(self, turn: _Turn) -> list[Letter]:
-        return self._letters.open_of(turn.letter.service, turn.letter.key)
+        done = turn.pending[0] if turn.pending else None
+        found = self._letters.open_of(turn.letter.service, turn.letter.key)
+        return [letter for letter in found if letter is not done]
 
     async def _rehearse(
         self, turn: _Turn, plan: Sequence[Letter]
@@ -206,11 +213,9 @@ class Redriver:
                 told, originals = await self._rehearse(turn, plan)
                 for step, original in zip(told, originals, strict=False):
                     if stopped := await self._redrive_one(turn, step, original):
+                        await self._mark_pending(turn)
                         return stopped
-            if not all_of_order:
-                await self._release(turn)
-                return ""
-            if not self._open(turn) and await self._release(turn):
+            if await self._finish(turn) or not all_of_order:
                 return ""
         return "New inputs are turned away as fast as they are redriven. Try again."
 
@@ -233,10 +238,16 @@ class Redriver:
                 dead = Step(letter, Verdict.DEAD, error=letter.error, message=letter.message)
                 turn.steps.append(dead)
                 return f"{letter.name} is dead again."
-        await self._mark(letter, LetterState.REDRIVEN, turn.by, turn.reason)
-        turn.settled.append((letter, LetterState.REDRIVEN))
+        await self._mark_pending(turn)
+        turn.pending = (letter, LetterState.REDRIVEN)
         turn.steps.append(step)
         return ""
+
+    async def _finish(self, turn: _Turn) -> bool:
+        """Release the order if nothing of it is open; say whether nothing is left to be done."""
+        is_released = await self._release(turn)
+        await self._mark_pending(turn)
+        return is_released and not self._open(turn)
 
     async def _release(self, turn: _Turn) -> bool:
         """Lift the quarantine if nothing that it turned away is open; say whether it is lifted."""
@@ -283,6 +294,13 @@ class Redriver:
         record = turn.table.get(turn.key)
         is_quarantined = record is not None and record.quarantine is not None
         return Acted(tuple(steps), is_refused, is_quarantined, stopped)
+
+    async def _mark_pending(self, turn: _Turn) -> None:
+        if turn.pending is not None:
+            letter, state = turn.pending
+            await self._mark(letter, state, turn.by, turn.reason)
+            turn.settled.append((letter, state))
+            turn.pending = None
 
     async def _mark(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
         settled = Settled(by, reason, time.time_ns() // 1_000_000)

@@ -14,6 +14,7 @@ from models.graphs import (
     PaymentStatus,
     RefundStatus,
 )
+from models.money_checks import is_retryable
 from models.notification import NotificationRecord, NotificationStatus
 from models.order_state import OrderRecord
 from models.payment_state import Dispute, EffectKind, PaymentRecord
@@ -106,6 +107,7 @@ TABLE: Final = (
     Row(S.REFUND, RefundStatus.PENDING,
         (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL, E.PAYMENT_REFUND_FAILED), DAY_MS, A.STRIPE),
     Row(S.REFUND, RefundStatus.FAILED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
+    Row(S.REFUND, RefundStatus.CANCELLED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
     Row(S.REFUND, "BLOCKED", (E.PAYMENT_DISPUTE_CLOSED,), DAY_MS, A.OPERATOR),
     Row(S.DISPUTE, "NEEDS_RESPONSE", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), DAY_MS,
         A.OPERATOR),
@@ -131,12 +133,13 @@ FINAL: Final = frozenset(
     {
         (S.ORDER, ORDER.DELIVERED), (S.ORDER, ORDER.REFUNDED),
         (S.PAYMENT, PAYMENT.COMPLETED), (S.PAYMENT, PAYMENT.CANCELLED), (S.PAYMENT, PAYMENT.REFUNDED),
-        (S.REFUND, RefundStatus.SUCCEEDED), (S.REFUND, RefundStatus.CANCELLED),
+        (S.REFUND, RefundStatus.SUCCEEDED),
         (S.DELIVERY, DELIVERY.DELIVERED), (S.DELIVERY, DELIVERY.CANCELLED),
         (S.NOTIFICATION, NotificationStatus.SENT), (S.NOTIFICATION, NotificationStatus.FAILED),
     }
 )  # fmt: skip
-"""States in which nobody has to do anything. A cancelled order is one of them unless its money is here."""
+"""States in which nobody has to do anything. A cancelled order is one of them unless its money is here; a
+refund that failed is done with when it was retried, or when there is no money left to be given back."""
 
 ROWS: Final = {(row.subject, str(row.state)): row for row in TABLE}
 
@@ -205,14 +208,10 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
 
 
 def _of_refunds(record: PaymentRecord) -> Iterator[Waiting]:
-    refunds = record.refunds()
-    repeated = {refund.retry_of for refund in refunds.values()}
-    for refund in refunds.values():
-        # One that failed is done with when it was repeated, or another one gave the money back.
-        is_over = refund.refund_id in repeated or refund.amount > record.refundable
+    for refund in record.refunds().values():
         if refund.status is RefundStatus.PENDING:
             yield from _row(S.REFUND, refund.status, refund.requested_at or 0, refund.refund_id)
-        elif refund.status is RefundStatus.FAILED and not is_over:
+        elif is_retryable(record, refund.refund_id):
             yield from _row(S.REFUND, refund.status, refund.ended_at or 0, refund.refund_id)
 
 

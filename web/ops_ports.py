@@ -194,7 +194,6 @@ class Operations:
 
     positions: of this worker's engines. offsets: of every input topic's partitions; raises
     KafkaUnavailableError. audit: so many of the latest acts and refusals, from `before` on; likewise.
-    invariants: names of the live invariants that are broken on this worker, with what is wrong.
     """
 
     dead_letters: DeadLetters
@@ -203,4 +202,3 @@ class Operations:
     offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
     audit: Callable[[int, str], Awaitable[AuditPage]]
     worker: Callable[[], WorkerFacts]
-    invariants: Callable[[], Mapping[str, str]] | None = None

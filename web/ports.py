@@ -39,7 +39,7 @@ class Sender(Protocol):
 class Table(Protocol):
     """The read side of one service's table, `tables.StateTable`.
 
-    get, rows, scan and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
+    get, rows, scan, find and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
     """
 
     name: str
@@ -47,6 +47,9 @@ class Table(Protocol):
 
     def add_listener(self, listener: Listener) -> None:
         """Feed an index; before the worker starts."""
+
+    def partition_of(self, key: str) -> int:
+        """Partition of a key."""
 
     def owner_of_partition(self, partition: int) -> URL | None:
         """Canonical URL of the worker that owns the partition; None while that is not known."""
@@ -71,6 +74,12 @@ class Table(Protocol):
 
     def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
         """A partition's next records in key order, those behind the key `after`."""
+
+    def find(self, partition: int, needle: bytes, after: str = "") -> tuple[list[str], str]:
+        """Keys of a partition's next records and rows whose stored bytes hold the needle.
+
+        Those behind the key `after`; gives where to go on, "" when that was all.
+        """
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float

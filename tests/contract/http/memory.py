@@ -45,6 +45,15 @@ class MemoryTable:
     def add_listener(self, listener: Listener) -> None:
         self.listeners.append(listener)
 
+    def partition_of(self, _: str) -> int:
+        return 0
+
+    def find(self, partition: int, needle: bytes, after: str = "") -> tuple[list[str], str]:
+        stored = dict(self.stored_rows)
+        for key, record in self.records.items():
+            stored[key] = orjson.dumps(self.service.dump(record.state))
+        return [key for key, value in sorted(stored.items()) if needle in value], ""
+
     def owner_of_partition(self, _: int) -> URL | None:
         return self.owner
 

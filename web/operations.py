@@ -1,0 +1,370 @@
+"""How the platform is doing, for operators: lag, the overview, the audit, and where an id belongs."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from models import ids
+from models.messages import Message, to_rfc3339
+from models.money_checks import MEANINGS
+from tables import NotOwnerError, Position
+from web import auth
+from web.context import CONTEXT, ORDERS, PAYMENTS, TIMELINE, Context
+from web.fanout import PARTITIONS, over_partitions
+from web.ops_ports import LetterState, Offsets, Operations
+from web.params import limit_of
+from web.problems import KafkaUnavailableError, ProblemError
+from web.stuck import share_of_stuck
+from web.tokens import Role
+from web.writes import json_response
+
+MOST_AUDITED: Final = 500
+LONGEST_QUERY: Final = 100
+MOST_FOUND: Final = 20
+SEARCH_PART: Final = 0.8
+"""Of the time that workers have to answer; a search that takes longer is incomplete."""
+SHORT_LAG: Final = 1000
+"""Inputs that may wait without anybody having to look."""
+AUDIT_QUERY: Final = {
+    "limit": f"at most so many, 1 to {MOST_AUDITED}; 100 by default",
+    "before": "`next` of the page before",
+}
+SEARCH_QUERY: Final = {
+    "q": "the id of an order, payment, command, event, refund, or of an object or event of Stripe"
+}
+
+
+class LagRow(Message):
+    """A service's way through one partition of one topic. end: Kafka's; next: what it takes next.
+
+    lag: records that are not durable yet. backlog: of them, those fetched, over all topics of the
+    service. next, lag and backlog are not known of partitions that are `incomplete`.
+    """
+
+    service: str
+    next: int | None = None
+    lag: int | None = None
+    backlog: int | None = None
+    paused: bool = False
+
+
+class TopicLag(Message):
+    """One partition of an input topic. committed: of the workers' group, at the slowest service's."""
+
+    topic: str
+    partition: int
+    end: int
+    committed: int | None = None
+    lag: int
+    services: tuple[LagRow, ...]
+
+
+class LagView(Message):
+    """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for."""
+
+    partitions: tuple[TopicLag, ...]
+    total: int
+    incomplete: tuple[int, ...]
+
+
+class WorkerView(Message):
+    """One worker and what it owns."""
+
+    url: str
+    partitions: tuple[int, ...]
+    started_at: str
+    effects_pending: int
+    stripe_errors: dict[str, int]
+
+
+class Concern(Message):
+    """Something that is not as it should be. where: the list that tells more."""
+
+    code: str
+    detail: str
+    where: str
+
+
+class Overview(Message):
+    """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold."""
+
+    healthy: bool
+    concerns: tuple[Concern, ...]
+    at: str
+    workers: tuple[WorkerView, ...]
+    lag: int
+    stuck: dict[str, int]
+    dead_letters: dict[str, int]
+    effects_pending: int
+    stripe_errors: int
+    broken_invariants: dict[str, int]
+    incomplete: tuple[int, ...]
+
+
+class AuditView(Message):
+    """Events of the audit, the latest first. scanned: records looked at for this page. next: older ones."""
+
+    entries: tuple[dict[str, Any], ...]
+    scanned: int
+    next: str | None = None
+
+
+class Found(Message):
+    """An order that an id belongs to. where: the services in whose records it stands."""
+
+    order_id: str
+    where: tuple[str, ...]
+
+
+class SearchView(Message):
+    """incomplete: partitions that were not searched to their end."""
+
+    q: str
+    orders: tuple[Found, ...]
+    incomplete: tuple[int, ...]
+
+
+async def show_lag(request: web.Request) -> web.StreamResponse:
+    """How far each service is behind, by topic and partition."""
+    context, operations = await _operations(request)
+    offsets = {} if PARTITIONS in request.headers else await operations.offsets()
+
+    async def share(partition: int) -> Any:
+        return _positions(context, operations, partition)
+
+    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
+        rows = tuple(_topic_lag(place, at, shares) for place, at in sorted(offsets.items()))
+        total = sum(row.lag for row in rows)
+        return json_response(LagView(partitions=rows, total=total, incomplete=missing))
+
+    return await over_partitions(request, ORDERS, share, merged)
+
+
+async def show_overview(request: web.Request) -> web.StreamResponse:
+    """Is everything all right, and if not, what."""
+    context, operations = await _operations(request)
+    try:
+        offsets = {} if PARTITIONS in request.headers else await operations.offsets()
+    except KafkaUnavailableError:
+        offsets = None
+
+    async def share(partition: int) -> Any:
+        return _share_of_overview(context, operations, partition)
+
+    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
+        return json_response(_overview(operations, offsets, shares, missing))
+
+    return await over_partitions(request, ORDERS, share, merged)
+
+
+async def list_audit(request: web.Request) -> web.Response:
+    """What operators did and what was refused, the latest first."""
+    _, operations = await _operations(request)
+    limit = limit_of(request, 100, MOST_AUDITED)
+    page = await operations.audit(limit, request.query.get("before", ""))
+    answer = AuditView(
+        entries=tuple(dict(event) for event in page.events),
+        scanned=page.scanned,
+        next=page.before or None,
+    )
+    return json_response(answer)
+
+
+async def search(request: web.Request) -> web.StreamResponse:
+    """The orders that an id belongs to, ours or Stripe's.
+
+    Found are ids in what is stored of an order: its payment (payment, intent, charge, refund and dispute
+    ids) and its timeline (events, commands and Stripe's events that led to something). Not found are ids
+    that only Stripe has, those of inputs that became dead letters, and of Stripe's events that were dropped
+    as repetitions.
+    """
+    context, _ = await _operations(request)
+    needle = request.query.get("q", "").strip()
+    if not (needle.isascii() and needle.replace("_", "").replace("-", "").isalnum()):
+        raise ProblemError("VALIDATION_FAILED", errors=[("q", f"accepted: {SEARCH_QUERY['q']}")])
+    if not 3 <= len(needle) <= LONGEST_QUERY:
+        raise ProblemError(
+            "VALIDATION_FAILED", errors=[("q", f"accepted: 3 to {LONGEST_QUERY} characters")]
+        )
+
+    async def share(partition: int) -> Any:
+        return await _search(context, partition, needle)
+
+    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
+        found = {key: where for each in shares.values() for key, where in each["found"].items()}
+        cut = [partition for partition, each in shares.items() if not each["isWhole"]]
+        answer = SearchView(
+            q=needle,
+            orders=tuple(
+                Found(order_id=key, where=tuple(where)) for key, where in sorted(found.items())
+            ),
+            incomplete=tuple(sorted([*missing, *cut])),
+        )
+        return json_response(answer)
+
+    return await over_partitions(request, ORDERS, share, merged)
+
+
+async def _operations(request: web.Request) -> tuple[Context, Operations]:
+    context = request.app[CONTEXT]
+    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
+    if context.deps.operations is None:
+        raise ProblemError("NOT_FOUND")
+    return context, context.deps.operations
+
+
+def _check_open(context: Context, partition: int) -> None:
+    if partition not in context.tables[ORDERS].open_partitions():
+        raise NotOwnerError(ORDERS)
+
+
+def _positions(context: Context, operations: Operations, partition: int) -> list[Any]:
+    """topic, service, next, backlog, paused of an owned partition. Raises NotOwnerError."""
+    _check_open(context, partition)
+    return [_position(at) for at in operations.positions() if at.partition == partition]
+
+
+def _position(at: Position) -> list[Any]:
+    return [at.topic, at.service, at.done + 1, at.waiting + at.in_flight, at.paused]
+
+
+def _topic_lag(place: tuple[str, int], at: Offsets, shares: Mapping[int, Any]) -> TopicLag:
+    topic, partition = place
+    rows = tuple(
+        LagRow(service=service, next=due, lag=max(0, at.end - due), backlog=backlog, paused=paused)
+        for of_topic, service, due, backlog, paused in shares.get(partition, ())
+        if of_topic == topic
+    )
+    lags = [row.lag for row in rows if row.lag is not None]
+    return TopicLag(
+        topic=topic,
+        partition=partition,
+        end=at.end,
+        committed=at.committed,
+        lag=max(lags, default=max(0, at.end - (at.committed or 0))),
+        services=rows,
+    )
+
+
+def _share_of_overview(context: Context, operations: Operations, partition: int) -> Any:
+    _check_open(context, partition)
+    stuck = share_of_stuck(context, partition, None, None, 0)
+    facts = operations.worker()
+    return {
+        "stuck": stuck["byActor"],
+        "broken": Counter(str(code) for _, code, _ in context.deps.money.broken(partition)),
+        "positions": _positions(context, operations, partition),
+        "worker": {
+            "url": str(context.deps.own_url or ""),
+            "startedMs": facts.started_ms,
+            "effectsPending": facts.effects_pending,
+            "stripeErrors": dict(facts.stripe_errors),
+        },
+    }
+
+
+def _overview(
+    operations: Operations,
+    offsets: Mapping[tuple[str, int], Offsets] | None,
+    shares: Mapping[int, Any],
+    missing: tuple[int, ...],
+) -> Overview:
+    workers = _workers(shares)
+    positions = {partition: each["positions"] for partition, each in shares.items()}
+    lag = sum(_topic_lag(place, at, positions).lag for place, at in (offsets or {}).items())
+    stuck = sum((Counter(each["stuck"]) for each in shares.values()), Counter[str]())
+    broken = sum((Counter(each["broken"]) for each in shares.values()), Counter[str]())
+    letters = dict.fromkeys(map(str, LetterState), 0)
+    for letter in operations.dead_letters.all():
+        letters[letter.state] += 1
+    is_open = letters[LetterState.OPEN]
+    concerns = [
+        *_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
+        *_if(bool(missing), "PARTITIONS_UNSERVED", f"partitions {missing} do not answer", "lag"),
+        *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
+        *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
+        *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} are open", "dead-letters"),
+        *(
+            Concern(code=code, detail=f"{MEANINGS.get(code, code)}: {count} orders",
+                    where="/api/ops/reconciliation")
+            for code, count in sorted(broken.items())
+        ),
+    ]  # fmt: skip
+    return Overview(
+        healthy=not concerns,
+        concerns=tuple(concerns),
+        at=to_rfc3339(time.time_ns() // 1_000_000),
+        workers=workers,
+        lag=lag,
+        stuck=dict(sorted(stuck.items())),
+        dead_letters=letters,
+        effects_pending=sum(worker.effects_pending for worker in workers),
+        stripe_errors=sum(sum(worker.stripe_errors.values()) for worker in workers),
+        broken_invariants=dict(sorted(broken.items())),
+        incomplete=missing,
+    )
+
+
+def _workers(shares: Mapping[int, Any]) -> tuple[WorkerView, ...]:
+    owned: dict[str, list[int]] = {}
+    for partition, each in shares.items():
+        owned.setdefault(each["worker"]["url"], []).append(partition)
+    facts = {each["worker"]["url"]: each["worker"] for each in shares.values()}
+    return tuple(
+        WorkerView(
+            url=url,
+            partitions=tuple(sorted(partitions)),
+            started_at=to_rfc3339(facts[url]["startedMs"]),
+            effects_pending=facts[url]["effectsPending"],
+            stripe_errors=facts[url]["stripeErrors"],
+        )
+        for url, partitions in sorted(owned.items())
+    )
+
+
+def _if(is_so: bool, code: str, detail: str, where: str) -> list[Concern]:  # noqa: FBT001
+    return [Concern(code=code, detail=detail, where=f"/api/ops/{where}")] if is_so else []
+
+
+async def _search(context: Context, partition: int, needle: str) -> dict[str, Any]:
+    """Orders of an owned partition that an id belongs to. Raises NotOwnerError, NotReadyError."""
+    _check_open(context, partition)
+    if ids.is_order_id(needle):
+        orders = context.tables[ORDERS]
+        is_here = orders.partition_of(needle) == partition and orders.get(needle) is not None
+        return {"found": {needle: [ORDERS]} if is_here else {}, "isWhole": True}
+    found: dict[str, list[str]] = {}
+    is_whole = True
+    for service in (PAYMENTS, TIMELINE):
+        within_s = context.deps.bounds.gather_s * SEARCH_PART / 2
+        is_whole = await _scan(context, service, partition, needle, found, within_s) and is_whole
+    return {"found": found, "isWhole": is_whole}
+
+
+async def _scan(
+    context: Context,
+    service: str,
+    partition: int,
+    needle: str,
+    found: dict[str, list[str]],
+    within_s: float,
+) -> bool:
+    """Look through all that is stored of a service in a partition; whether it came to the end."""
+    table, quoted, after = context.tables[service], f'"{needle}"'.encode(), ""
+    until = time.monotonic() + within_s
+    while len(found) < MOST_FOUND:
+        keys, after = table.find(partition, quoted, after)
+        for key in keys:
+            where = found.setdefault(key.partition("/")[0], [])
+            if service not in where:
+                where.append(service)
+        if not after:
+            return True
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0)
+    return False
