@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -25,7 +25,15 @@ from faust.types import TP
 from tables import fence
 from tables.lane import Lane
 from tables.limits import Counters, Limits
-from tables.origin import PROGRESS, ClusterReader, ForeignTableError, Origin, Progress, lost_table
+from tables.origin import (
+    PROGRESS,
+    ClusterReader,
+    ForeignTableError,
+    Origin,
+    Progress,
+    lost_inputs,
+    lost_table,
+)
 
 if TYPE_CHECKING:
     import faust
@@ -64,7 +72,8 @@ class Coordinator:
     """Of all engines of a worker. Everything runs on the app's event loop.
 
     `committed`: what this worker has committed since it owns a partition, with metadata; `full`:
-    lanes that have taken in as much as they may, whose partitions are paused.
+    lanes that have taken in as much as they may, whose partitions are paused; `is_complete`: no
+    topic was left out when partitions were assigned.
     """
 
     def __init__(
@@ -72,24 +81,26 @@ class Coordinator:
         app: faust.App,
         engines: Sequence[Engine],
         *,
-        cluster: ClusterReader,
+        reader: ClusterReader,
         dead_letter_topic: str,
         partitions: int,
         limits: Limits,
     ) -> None:
         self.committed: dict[TP, tuple[int, str]] = {}
         self.full: set[Lane] = set()
+        self.is_complete = True
         self._app = app
         self._engines = engines
         self._readers: dict[str, list[Engine]] = {}
         for engine in engines:
             for topic in engine.service.inputs:
                 self._readers.setdefault(topic, []).append(engine)
-        self._cluster = cluster
+        self._reader = reader
         self._dead_letter_topic = dead_letter_topic
         self._partitions = partitions
         self._limits = limits
         self._origin: Origin | None = None
+        self._bounds: Mapping[tuple[str, int], tuple[int, int]] = {}
         self._assigned_tables: set[str] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -165,7 +176,8 @@ class Coordinator:
                 # Woken late: a claim now would fence the rightful owner. The next assignment comes.
                 LOG.warning("not a member any more, no claim", extra={"generation": generation})
                 return
-            self._origin = await self._read_origin(budget_s)
+            self.is_complete = self._is_assigned_whole()
+            self._origin = await self._read_ids(budget_s)
             for engine, partition in owned:
                 stored = fence.database(engine.table, partition).get(PROGRESS)
                 self._origin_of(engine).check(engine.service.name, Progress.load(stored))
@@ -175,6 +187,8 @@ class Coordinator:
                     for engine, partition in owned
                 )
             )
+            # Only now: a worker that was fenced just before may still have processed what came last.
+            self._bounds = await self._read_bounds(owned, budget_s)
         for (engine, partition), claim in zip(owned, claims, strict=True):
             engine.lanes[partition] = self._make_lane(engine, partition, claim)
         for engine in self._engines:
@@ -188,15 +202,30 @@ class Coordinator:
             },
         )
 
-    async def _read_origin(self, timeout_s: float) -> Origin:
+    def _is_assigned_whole(self) -> bool:
+        """Whether each owned partition came with all inputs and changelogs of that number.
+
+        Faust's assignor leaves out a topic that its metadata does not know yet: one just made.
+        """
+        names = {*self._readers, *(engine.changelog for engine in self._engines)}
+        assigned = {tp for tp in self._app.assignor.assigned_actives() if tp.topic in names}
+        numbers = {tp.partition for tp in assigned}
+        return assigned == {TP(name, number) for name in names for number in numbers}
+
+    async def _read_ids(self, timeout_s: float) -> Origin:
         topics = [*self._readers, *(engine.changelog for engine in self._engines)]
-        return await asyncio.to_thread(self._cluster.read, topics, timeout_s)
+        return await asyncio.to_thread(self._reader.ids, topics, timeout_s)
+
+    async def _read_bounds(
+        self, owned: Sequence[tuple[Engine, int]], timeout_s: float
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        inputs = {(topic, p) for engine, p in owned for topic in engine.service.inputs}
+        return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
 
     def _origin_of(self, engine: Engine) -> Origin:
         assert self._origin is not None
-        names = {*engine.service.inputs, engine.changelog}
-        topics = {name: id_ for name, id_ in self._origin.topics.items() if name in names}
-        return Origin(self._origin.cluster, topics)
+        names = (*engine.service.inputs, engine.changelog)
+        return Origin(self._origin.cluster, {name: self._origin.topics[name] for name in names})
 
     def _make_lane(self, engine: Engine, partition: int, claim: fence.Claim) -> Lane:
         return Lane(
@@ -242,29 +271,21 @@ class Coordinator:
     ) -> dict[str, int]:
         """Where the lane begins in each input topic: after what its table has, else at the start."""
         name = engine.service.name
-        consumer = self._consumer
+        known = stored.offsets if stored else {}
         inputs = [TP(topic, partition) for topic in engine.service.inputs]
-        earliest = await consumer.earliest_offsets(*inputs)
-        ends = await consumer.highwaters(*inputs)
-        committed = await consumer.fetch_committed(inputs)
+        new = [tp for tp in inputs if tp.topic not in known]
+        committed = await self._consumer.fetch_committed(new) if new else {}
         due = {}
         for tp in inputs:
-            done = stored.offsets.get(tp.topic) if stored else None
-            if done is None:
-                _, services = committed.get(tp, (0, ""))
-                if name in services.split(","):
-                    raise lost_table(name, tp.topic, partition)
-                due[tp.topic] = earliest[tp]
-                continue
-            if done + 1 > ends[tp]:
-                raise ForeignTableError(
-                    f"the table {name!r} has processed {tp.topic}/{partition} up to offset {done}, "
-                    f"which now ends at {ends[tp] - 1}: the topic lost records. Restore it, or "
-                    "remove the tables' data folders and changelog topics."
-                )
-            if done + 1 < earliest[tp]:
-                self._log_expired(name, tp, done + 1, earliest[tp])
-            due[tp.topic] = max(done + 1, earliest[tp])
+            start, end = self._bounds[tp]
+            due[tp.topic] = known.get(tp.topic, start - 1) + 1
+            if tp in committed and name in committed[tp][1].split(","):
+                raise lost_table(name, tp.topic, partition)
+            if due[tp.topic] > end:
+                raise lost_inputs(name, tp.topic, partition, due[tp.topic], end)
+            if due[tp.topic] < start:
+                self._log_expired(name, tp, due[tp.topic], start)
+                due[tp.topic] = start
         return due
 
     def _log_expired(self, service: str, tp: TP, due: int, earliest: int) -> None:
@@ -290,6 +311,9 @@ class Coordinator:
                     lane.mark()
                 await self._commit()
                 await self._repair()
+                if not self.is_complete:
+                    LOG.warning("some topics were too new to be assigned; asking for them again")
+                    await self._consumer.refresh_metadata()
         except Exception as exc:  # noqa: BLE001 -- without it nothing would be committed any more
             self.fail("watch", exc)
 

@@ -109,7 +109,7 @@ class Engines:
         self._coordinator = Coordinator(
             app,
             engines,
-            cluster=ClusterReader(admin or {"bootstrap.servers": brokers}),
+            reader=ClusterReader(admin or {"bootstrap.servers": brokers}),
             dead_letter_topic=dead_letter_topic,
             partitions=partitions,
             limits=limits,
@@ -127,6 +127,8 @@ class Engines:
     def ready(self) -> bool:
         """Whether this worker answers for every partition it was given, indexes included."""
         if self.app.rebalancing or not self.app.tables.actives_ready:
+            return False
+        if not self._coordinator.is_complete:
             return False
         return all(lane.is_open for _, lane in self._coordinator.lanes())
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 PROGRESS = b"\0progress"
 
@@ -82,26 +82,57 @@ def lost_table(table: str, topic: str, partition: int) -> ForeignTableError:
     )
 
 
+def lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> ForeignTableError:
+    """The error for an input topic that has fewer records than were processed."""
+    return ForeignTableError(
+        f"the table {table!r} has processed {topic}/{partition} up to offset {due - 1}, which ends "
+        f"at offset {end - 1} now: the topic has lost records. Restore it; or, if the loss is "
+        "accepted, remove the workers' data folders and the table's changelog topic."
+    )
+
+
 class ClusterReader:
-    """Asks Kafka for ids. Blocks: call it in a thread. Its client is made at the first call."""
+    """Asks Kafka for ids and offsets, over a connection of its own where no fetch is in the way.
+
+    Blocks: call it in a thread. Its client is made at the first call.
+    """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """`settings` are librdkafka's: bootstrap.servers and, if need be, security."""
         self._settings = {"log_level": 0, **settings}
         self._client: AdminClient | None = None
 
-    def read(self, topics: Sequence[str], timeout_s: float) -> Origin:
+    def ids(self, topics: Sequence[str], timeout_s: float) -> Origin:
         """Ids of the cluster and of these topics. Raises KafkaException."""
-        if self._client is None:
-            self._client = AdminClient(self._settings)
-        described = self._client.describe_topics(
-            TopicCollection(list(topics)), request_timeout=timeout_s
-        )
-        cluster = self._client.describe_cluster(request_timeout=timeout_s)
+        client = self._connected()
+        described = client.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
+        cluster = client.describe_cluster(request_timeout=timeout_s)
         return Origin(
             cluster=cluster.result().cluster_id,
             topics={name: str(future.result().topic_id) for name, future in described.items()},
         )
 
+    def bounds(
+        self, partitions: Sequence[tuple[str, int]], timeout_s: float
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        """(topic, partition) -> first offset that there is, and the next one to come."""
+        if not partitions:
+            return {}
+        client = self._connected()
+        asked = [
+            client.list_offsets(
+                {TopicPartition(*partition): spec for partition in partitions},
+                request_timeout=timeout_s,
+            )
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        ]
+        starts, ends = (
+            {(tp.topic, tp.partition): future.result().offset for tp, future in found.items()}
+            for found in asked
+        )
+        return {partition: (starts[partition], ends[partition]) for partition in partitions}
 
-__all__ = ["PROGRESS", "ClusterReader", "ForeignTableError", "KafkaException", "Origin", "Progress"]
+    def _connected(self) -> AdminClient:
+        if self._client is None:
+            self._client = AdminClient(self._settings)
+        return self._client

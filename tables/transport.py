@@ -3,8 +3,9 @@
 Also here: what else of the consumer's inside the engine needs, to pause, seek, commit and leave.
 
 Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_records, _read_offset,
-_buffered_partitions, _to_message, _thread (call_thread, thread_loop, _ensure_consumer); and on
-aiokafka 0.14: AIOKafkaConsumer._coordinator (_do_heartbeat, _maybe_leave_group,
+_buffered_partitions, _to_message, _new_consumer_thread, _thread (call_thread, thread_loop,
+_ensure_consumer, _create_worker_consumer); and on aiokafka 0.14:
+AIOKafkaConsumer._fetch_max_wait_ms, _client and _coordinator (_do_heartbeat, _maybe_leave_group,
 fetch_committed_offsets). See tests/unit/test_private_names.py.
 """
 
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
 
 PAUSED_POLL_S = 0.02
 """How long a poll may last while something is paused: what is resumed must not wait for longer."""
+FETCH_WAIT_MS = 200
+"""How long the broker may hold a fetch that finds nothing (Faust: 1500). What else is asked on the
+connection, as the ends of changelogs on every rebalance, waits behind it."""
+
+
+class FetchThread(driver.AIOKafkaConsumerThread):
+    """Runs aiokafka's consumer; makes it with our own wait for fetches."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
 
 class FetchConsumer(driver.Consumer):
@@ -40,6 +53,9 @@ class FetchConsumer(driver.Consumer):
     """Partitions that are fetched no further for now; Faust's own set is reset by rebalances."""
     positions: Callable[[], Mapping[TP, int]] | None = None
     """Where partitions are to be read from, instead of their committed offsets."""
+
+    def _new_consumer_thread(self) -> FetchThread:
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield what the next poll brings; seeks and yields nothing while Faust's flow is off."""
@@ -130,6 +146,11 @@ class FetchConsumer(driver.Consumer):
         except (CommitFailedError, IllegalStateError):
             return False
         return True
+
+    async def refresh_metadata(self) -> None:
+        """Learn of topics made since; the group rebalances when there are any."""
+        client = self._thread._ensure_consumer()._client
+        await self._thread.call_thread(client.force_metadata_update)
 
     async def is_member(self) -> bool:
         """Ask the broker with a heartbeat whether this generation is still the group's."""

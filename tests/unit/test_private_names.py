@@ -29,13 +29,13 @@ def test_the_versions_that_were_measured() -> None:
     [
         (
             driver.Consumer,
-            "getmany perform_seek _getmany _wait_next_records _to_message",
+            "getmany perform_seek _getmany _wait_next_records _to_message _new_consumer_thread",
         ),
         (
             driver.Consumer,
             "earliest_offsets highwaters seek_wait assignment",
         ),
-        (driver.AIOKafkaConsumerThread, "call_thread _ensure_consumer"),
+        (driver.AIOKafkaConsumerThread, "call_thread _ensure_consumer _create_worker_consumer"),
         (driver.Producer, "_settings_default _settings_auth"),
         (driver.Transport, "Consumer"),
         (GroupCoordinator, "_do_heartbeat _maybe_leave_group fetch_committed_offsets"),
@@ -56,7 +56,9 @@ def test_attributes_that_constructors_set() -> None:
     for name in ("_read_offset", "_buffered_partitions"):
         assert f"self.{name} = " in consumer
     assert "self._txn_manager = " in inspect.getsource(aiokafka.AIOKafkaProducer.__init__)
-    assert "self._coordinator" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    kafka = inspect.getsource(aiokafka.AIOKafkaConsumer)
+    assert "self._coordinator" in kafka
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in kafka
 
 
 def test_faust_awaits_the_tables_before_it_recovers_and_opens_them_before_it_seeks() -> None:
