@@ -22,6 +22,7 @@ GET: Final = (
     ("/login", staff.show_login),
     ("/kitchen", boards.show_kitchen),
     ("/courier", boards.show_courier),
+    ("/courier/{order_id}/assign", boards.show_room),
 )
 POST: Final = (
     ("/cart", cart.change_cart),

@@ -100,6 +100,13 @@ async def show_courier(request: web.Request) -> web.StreamResponse:
     )  # fmt: skip
 
 
+async def show_room(request: web.Request) -> web.StreamResponse:
+    """What a courier has, for the worker that takes a step of this board; others see the board."""
+    if is_for_worker(request):
+        return await deliveries.show_room(request)
+    raise web.HTTPSeeOther("/courier")
+
+
 def _board(
     request: web.Request, template: str, found: dict[str, Any], **values: Any
 ) -> web.StreamResponse:

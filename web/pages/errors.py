@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -25,6 +26,9 @@ MACHINES: Final = (
     "/asyncapi",
 )
 """Paths of programs, which get problems as JSON."""
+
+STAFF: Final = ("/kitchen", "/courier", "/ops")
+"""Where nobody comes without having signed in."""
 
 WORDS: Final = {
     "NOT_FOUND": ("We can't find that page", "It may have moved, or the address has a typo."),
@@ -83,6 +87,9 @@ async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("OWNER_UNKNOWN")
     except UnavailableError as error:
         problem = ProblemError(error.code if error.code in CODES else UnavailableError.code)
+    if problem.status == 401 and request.path.startswith(STAFF):
+        # Nothing that was sent is lost by it: what needs a token is refused before it is done.
+        raise web.HTTPSeeOther(f"/login?{urlencode({'next': request.path})}")
     return _page(request, problem)
 
 
