@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -11,8 +12,8 @@ import stripe
 
 from app.rate_limit import Priority, RateLimiter
 from app.stripe_errors import InvalidError, RetryableError, UnknownOutcomeError, classify
+from models import ids
 from models.stripe_facts import (
-    WEBHOOK_TYPES,
     IntentSeen,
     RefundSeen,
     intent_seen,
@@ -25,8 +26,21 @@ PAGE: Final = 100
 MOST_REMEMBERED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
 
+OWNER: Final = "app"
+"""Of metadata: which application made the object, for an account may serve several."""
+
 T = TypeVar("T")
 Body = Mapping[str, Any]
+
+
+class Listing(StrEnum):
+    """What Stripe lists, newest first."""
+
+    INTENTS = "payment_intents"
+    CHARGES = "charges"
+    REFUNDS = "refunds"
+    DISPUTES = "disputes"
+    EVENTS = "events"
 
 
 class StripeGateway:
@@ -47,7 +61,9 @@ class StripeGateway:
         write_timeout_s: float = 30.0,
         read_timeout_s: float = 10.0,
         rate_per_s: float = 20.0,
+        owner: str = "tiffin",
     ) -> None:
+        """owner: goes into the metadata of what is made; for the life of the application the same."""
         # It would write an id into the home directory and time our requests for Stripe.
         stripe.enable_telemetry = False
         timeout = httpx.Timeout(write_timeout_s, connect=min(CONNECT_WITHIN_S, write_timeout_s))
@@ -55,9 +71,10 @@ class StripeGateway:
         client = stripe.StripeClient(
             secret_key, base_addresses={"api": base_url}, http_client=self._http
         )
+        self._services = {listing: getattr(client.v1, listing) for listing in Listing}
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
-        self._events = client.v1.events
+        self._owner = owner
         self._write_timeout_s = write_timeout_s
         self._read_timeout_s = read_timeout_s
         self._limiter = RateLimiter(rate_per_s)
@@ -70,7 +87,7 @@ class StripeGateway:
 
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentSeen:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
-        params, options = _write(body, idempotency_key)
+        params, options = _write(self._marked(body), idempotency_key)
         intent = await self._call(
             Priority.CREATE,
             self._write_timeout_s,
@@ -94,7 +111,7 @@ class StripeGateway:
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundSeen:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
-        params, options = _write(body, idempotency_key)
+        params, options = _write(self._marked(body), idempotency_key)
         refund = await self._call(
             Priority.MONEY,
             self._write_timeout_s,
@@ -112,10 +129,12 @@ class StripeGateway:
         self, intent_id: str, priority: Priority = Priority.LOOK_UP
     ) -> list[RefundSeen]:
         """All refunds of a PaymentIntent, newest first."""
-        refunds = await self._list(
-            self._refunds, {"payment_intent": intent_id}, priority, lambda _: True
-        )
-        return [refund_seen(refund) for refund in refunds]
+        wanted = {"payment_intent": intent_id}
+        return [
+            refund_seen(refund)
+            async for page in self.pages(Listing.REFUNDS, wanted, priority)
+            for refund in page
+        ]
 
     async def find_intent(
         self, payment_id: str, *, created_after_s: float, created_before_s: float
@@ -129,23 +148,66 @@ class StripeGateway:
             "gte": int(created_after_s) - CLOCK_SKEW_S,
             "lte": int(created_before_s) + CLOCK_SKEW_S,
         }
-        found = await self._list(
-            self._intents,
-            {"created": created},
-            Priority.LOOK_UP,
-            lambda intent: (intent.get("metadata") or {}).get("paymentId") == payment_id,
-        )
+        found = [
+            intent
+            async for page in self.pages(Listing.INTENTS, {"created": created}, Priority.LOOK_UP)
+            for intent in page
+            if (intent.get("metadata") or {}).get("paymentId") == payment_id
+        ]
         # Should there be two, the one that can have a charge is the one that counts.
         found.sort(key=lambda intent: intent["status"] == "canceled")
         return await self.retrieve_intent(found[0]["id"]) if found else None
 
-    async def list_events(
-        self, *, since_s: float, types: Sequence[str] = WEBHOOK_TYPES
-    ) -> list[dict[str, Any]]:
-        """Stripe's events since then (seconds since the epoch), oldest first; 30 days are kept."""
-        wanted = {"types": list(types), "created": {"gte": int(since_s)}}
-        events = await self._list(self._events, wanted, Priority.POLL, lambda _: True)
-        return events[::-1]
+    async def pages(
+        self, listing: Listing, wanted: Body, priority: Priority = Priority.POLL
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Objects as Stripe shows them, newest first, a page at a time, each in its turn of the rate.
+
+        wanted: the list's own parameters. Events are kept for 30 days.
+        """
+        params = {**wanted, "limit": PAGE}
+        while True:
+            page: Any = await self._call(
+                priority,
+                self._read_timeout_s,
+                partial(
+                    self._services[listing].list_async,
+                    params,
+                    {"max_network_retries": READ_RETRIES},
+                ),
+            )
+            items = [item.to_dict() for item in page.data]
+            yield items
+            if not page.has_more or not items:
+                return
+            params = {**params, "starting_after": items[-1]["id"]}
+
+    async def find(self, listing: Listing, id: str) -> dict[str, Any] | None:
+        """One object as Stripe shows it; None when there is none of this id."""
+        service = self._services[listing]
+        try:
+            found: Any = await self._call(
+                Priority.POLL,
+                self._read_timeout_s,
+                lambda: service.retrieve_async(id, {}, {"max_network_retries": READ_RETRIES}),
+            )
+        except InvalidError as error:
+            if error.code != "resource_missing":
+                raise
+            return None
+        shown: dict[str, Any] = found.to_dict()
+        return shown
+
+    def order_in(self, metadata: Body | None) -> str | None:
+        """The order that metadata name, if it is one of this application's."""
+        known = metadata or {}
+        order_id = known.get("orderId")
+        is_ours = known.get(OWNER, self._owner) == self._owner
+        return order_id if is_ours and order_id and ids.is_order_id(order_id) else None
+
+    def is_marked(self, metadata: Body | None) -> bool:
+        """Whether this very application made the object, by its own word."""
+        return (metadata or {}).get(OWNER) == self._owner
 
     async def client_secret(self, intent_id: str) -> str:
         """Give the secret with which the customer's page confirms; from memory, else from Stripe."""
@@ -154,7 +216,7 @@ class StripeGateway:
         return self._client_secrets[intent_id]
 
     async def order_of(self, intent_id: str) -> str | None:
-        """Give metadata.orderId of a PaymentIntent, None if it has none or does not exist."""
+        """Give the order of a PaymentIntent, None if it is not ours or does not exist."""
         if intent_id not in self._orders:
             try:
                 await self.retrieve_intent(intent_id)
@@ -177,24 +239,6 @@ class StripeGateway:
                 {"max_network_retries": READ_RETRIES},
             ),
         )
-
-    async def _list(
-        self, service: Any, wanted: Body, priority: Priority, keep: Callable[[Body], bool]
-    ) -> list[dict[str, Any]]:
-        """All pages, each in its own turn of the rate."""
-        kept: list[dict[str, Any]] = []
-        params = {**wanted, "limit": PAGE}
-        while True:
-            page: Any = await self._call(
-                priority,
-                self._read_timeout_s,
-                partial(service.list_async, params, {"max_network_retries": READ_RETRIES}),
-            )
-            items = [item.to_dict() for item in page.data]
-            kept += filter(keep, items)
-            if not page.has_more or not items:
-                return kept
-            params = {**params, "starting_after": items[-1]["id"]}
 
     async def _call(
         self, priority: Priority, within_s: float, request: Callable[[], Awaitable[T]]
@@ -221,8 +265,11 @@ class StripeGateway:
         """Reduce an intent to its facts, and remember what is not one of them."""
         facts = intent.to_dict()
         _remember(self._client_secrets, intent.id, facts.get("client_secret"))
-        _remember(self._orders, intent.id, (facts.get("metadata") or {}).get("orderId"))
+        _remember(self._orders, intent.id, self.order_in(facts.get("metadata")))
         return intent_seen(facts)
+
+    def _marked(self, body: Body) -> Body:
+        return {**body, "metadata": {**body.get("metadata", {}), OWNER: self._owner}}
 
 
 def _write(body: Body, idempotency_key: str) -> tuple[Any, stripe.RequestOptions]:

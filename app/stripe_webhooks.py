@@ -10,7 +10,6 @@ import structlog
 
 from app.stripe_errors import GatewayError
 from app.stripe_gateway import StripeGateway
-from models import ids
 from models.commands import WebhookReceived
 from models.stripe_facts import (
     WEBHOOK_TYPES,
@@ -99,13 +98,12 @@ async def webhook_received(gateway: StripeGateway, event: Facts) -> WebhookRecei
 
 async def _order_of(gateway: StripeGateway, thing: Facts) -> str | None:
     """Disputes have no metadata, refunds made in the dashboard none of ours: their intent has."""
-    order_id = (thing.get("metadata") or {}).get("orderId")
+    metadata = thing.get("metadata") or {}
     intent = thing.get("payment_intent")
     intent_id = intent.get("id") if isinstance(intent, Mapping) else intent
-    if order_id is None and intent_id:
-        order_id = await gateway.order_of(intent_id)
-    # The account may serve other shops too, with ids of their own kind.
-    return order_id if order_id and ids.is_order_id(order_id) else None
+    if "orderId" not in metadata and intent_id:
+        return await gateway.order_of(intent_id)
+    return gateway.order_in(metadata)
 
 
 async def _with_receipt(gateway: StripeGateway, seen: IntentSeen) -> IntentSeen:

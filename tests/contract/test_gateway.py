@@ -19,7 +19,7 @@ from app.stripe_errors import (
     StateConflictError,
     UnknownOutcomeError,
 )
-from app.stripe_gateway import StripeGateway
+from app.stripe_gateway import Listing, StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from models import ids
 from models.stripe_facts import IntentSeen
@@ -287,9 +287,26 @@ async def test_lists_go_through_all_pages(gateway: StripeGateway) -> None:
         await gateway.refund(body, f"refund:{number}")
     refunds = await gateway.list_refunds(paid.intent_id)
     assert len({refund.stripe_refund_id for refund in refunds}) == many
-    events = await gateway.list_events(since_s=0, types=["refund.created"])
-    first, last = events[0]["data"]["object"]["id"], events[-1]["data"]["object"]["id"]
-    assert (first, last) == (refunds[-1].stripe_refund_id, refunds[0].stripe_refund_id)
+    wanted = {"types": ["refund.created"], "created": {"gte": 0}}
+    pages = [page async for page in gateway.pages(Listing.EVENTS, wanted)]
+    assert [len(page) for page in pages] == [100, 3]
+    listed = [event["data"]["object"]["id"] for page in pages for event in page]
+    assert listed == [refund.stripe_refund_id for refund in refunds]
+
+
+async def test_objects_are_found_by_id_and_told_apart_by_who_made_them(
+    gateway: StripeGateway,
+) -> None:
+    paid = await paid_intent(gateway)
+    charge = await gateway.find(Listing.CHARGES, paid.charge_id or "")
+    assert charge
+    assert gateway.is_marked(charge["metadata"])
+    assert gateway.order_in(charge["metadata"]) == ORDER
+    assert not gateway.is_marked({"orderId": ORDER})
+    assert gateway.order_in({"orderId": ORDER}) == ORDER, "made before there was the mark"
+    for foreign in (None, {}, {"orderId": "1017"}, {"orderId": ORDER, "app": "another"}):
+        assert gateway.order_in(foreign) is None
+    assert await gateway.find(Listing.REFUNDS, "re_unknown") is None
 
 
 async def test_errors_carry_no_body_and_no_secret(gateway: StripeGateway) -> None:

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from tests.contract.http.memory import World
 from web import setup
@@ -28,6 +29,8 @@ CART = {
     "contact": {"name": "Asha Rao", "email": "asha@example.com", "phone": "+91 98765 43210"},
     "address": {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"},
 }
+NO_STRIPE = StripeGateway("sk_test_x", base_url="http://127.0.0.1:9")
+"""Nobody answers there: what webhooks say of themselves must do."""
 QUICK = Bounds(command_s=5, confirm_s=5, consistency_s=0.05)
 
 
@@ -114,7 +117,7 @@ async def make_api() -> AsyncIterator[MakeApi]:
             sender=world,
             client_secret=world.client_secret,
             verify_webhook=partial(verify_webhook, secrets=SECRETS),
-            webhook_received=partial(webhook_received, None),
+            webhook_received=partial(webhook_received, NO_STRIPE),
             ready=list,
             order_tokens=OrderTokens("o" * 32),
             publishable_key="pk_test_x",
