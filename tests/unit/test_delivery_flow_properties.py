@@ -88,6 +88,9 @@ class DeliveryFlow(RuleBasedStateMachine):
         }
         self.now = 1_700_000_000_000
         self.number = itertools.count(1)
+        self.asked_by: dict[str, str] = {}
+        self.due: int | None = None
+        self.told: list[Event] = []
         self.log: list[Event] = []
         self.checked = 0
         self.order: order_state.Order | None = None
@@ -123,6 +126,7 @@ class DeliveryFlow(RuleBasedStateMachine):
             command_id=f"cmd{next(self.number)}", command_type=kind, issued_by=by,
             issued_at=to_rfc3339(self.now), order_id=ORDER, data=data,
         )  # fmt: skip
+        self.asked_by[command.command_id] = by
         self.queues[topic_of_command(kind)].append(encode(command))
 
     # ---- people and clocks
@@ -146,6 +150,18 @@ class DeliveryFlow(RuleBasedStateMachine):
             CommandType.ASSIGN_DELIVERY, AssignDelivery(courier_id=courier), f"courier:{courier}"
         )
 
+    @rule(courier=st.sampled_from(["c1", "c2"]), steps=st.integers(0, 3))
+    def go_to_the_door(self, courier: str, steps: int) -> None:
+        """What mostly happens, up to some step, at once; what comes next may race with it."""
+        self.drain()
+        self.assign(courier)
+        self.drain()
+        for kind in [*KITCHEN][:steps]:
+            self._send(kind, Nothing(), "kitchen:k")
+            self.drain()
+        if steps == len(KITCHEN):
+            self.courier(CommandType.PICK_UP_DELIVERY, courier)
+
     @rule(kind=st.sampled_from(COURIER), courier=st.sampled_from(["c1", "c2"]))
     def courier(self, kind: CommandType, courier: str) -> None:
         self._send(kind, Nothing(), f"courier:{courier}")
@@ -158,7 +174,7 @@ class DeliveryFlow(RuleBasedStateMachine):
     def check_deadline(self, is_late: bool) -> None:
         due = self.orders.state.work.deadlines.get("KITCHEN")
         if due is not None:
-            self.now = max(self.now, due if is_late else 0)
+            self.now = max(self.now, due + 20 if is_late else 0)
             data = CheckDeadline(deadline="KITCHEN", due_at=due)
             self._send(CommandType.CHECK_DEADLINE, data, "system:timers")
 
@@ -182,11 +198,16 @@ class DeliveryFlow(RuleBasedStateMachine):
         self.now += 7
         for cell in self.cells:
             if topic in cell.service.inputs:
-                for output in cell.apply(topic, value, self.now):
+                # Records of several topics do not come in the order of their times.
+                at_ms = self.now - next(self.number) * 13 % 20
+                for output in cell.apply(topic, value, at_ms):
                     if output.topic in self.queues:
                         self.queues[output.topic].append(output.value)
                     if output.topic in {topics.ORDER_EVENTS, topics.DELIVERY_EVENTS}:
                         self.log.append(read_event(ORDER.encode(), output.value))
+                    if output.topic.endswith(("-events", "-audit")):
+                        self.told.append(read_event(ORDER.encode(), output.value))
+        self.due = self.orders.state.work.deadlines.get("KITCHEN", self.due)
 
     # ---- what must hold
 
@@ -210,9 +231,27 @@ class DeliveryFlow(RuleBasedStateMachine):
         assert self.delivery == self.deliveries.state.delivery
 
     @invariant()
-    def has_one_courier(self) -> None:
+    def has_one_courier_who_moves_it(self) -> None:
+        moves = [
+            e for e in self.log if e.producer == "deliveries" and e.causation_id in self.asked_by
+        ]
+        assert len({self.asked_by[event.causation_id] for event in moves}) <= 1
         couriers = {e.data.courier_id for e in self.log if e.producer == "deliveries"} - {None}
         assert len(couriers) <= 1
+
+    @invariant()
+    def time_never_goes_back(self) -> None:
+        for producer in ("orders", "deliveries"):
+            times = [e.occurred_at_ms for e in self.told if e.producer == producer]
+            assert times == sorted(times)
+
+    @invariant()
+    def no_deadline_fires_early_or_after_the_answer(self) -> None:
+        for event in self.log:
+            if getattr(event.data, "reason", "") == "RESTAURANT_TIMEOUT":
+                assert self.due is not None
+                assert event.occurred_at_ms >= self.due
+                assert S.CONFIRMED not in self.orders.state.order.reached
 
     @invariant()
     def indexes_forget_only_what_has_ended(self) -> None:

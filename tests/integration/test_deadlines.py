@@ -1,0 +1,216 @@
+"""Deadlines on the whole platform: unanswered and unpaid orders end, once, whoever was down meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from models.messages import from_rfc3339
+from models.topics import ORDER_COMMANDS, ORDER_EVENTS
+from sandbox.customer import Customer
+from sandbox.platform import Platform
+from sandbox.processes import wait_until
+from tests.faults.engine_verify import read_all
+
+SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}
+NEEDS_3DS = "4000002760003184"
+WITHIN_S = 90.0
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("deadlines")
+    with Platform(folder, workers=2, settings=SETTINGS) as running:
+        yield running
+
+
+class Control:
+    """Stripe's stand-in, as tests steer it."""
+
+    def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
+        self.base, self.session = base, session
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        async with self.session.request(method, f"{self.base}{path}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def hold_cancel(self, intent: str) -> str:
+        """Keep the cancel of an intent from taking effect until it is released."""
+        body = {"kind": "hold", "method": "POST", "path": f"/{intent}/cancel$", "times": None}
+        return str((await self.call("POST", "/faults", body))["id"])
+
+    async def is_met(self, fault: str) -> bool:
+        found = await self.call("GET", "/faults")
+        return any(each["id"] == fault and each["hits"] for each in found)
+
+    async def intent(self, intent: str) -> dict[str, Any]:
+        return dict((await self.call("GET", "/ledger"))["payment_intents"][intent])
+
+
+@pytest.fixture
+async def control(platform: Platform) -> AsyncIterator[Control]:
+    async with aiohttp.ClientSession() as session:
+        made = Control(platform.endpoints.control, session)
+        yield made
+        await made.call("DELETE", "/faults")
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
+    async with contextlib.AsyncExitStack() as opened:
+        yield opened
+
+
+async def placed(platform: Platform, stack: contextlib.AsyncExitStack) -> Customer:
+    made = Customer(platform.endpoints.workers[0], platform.endpoints.stripe)
+    customer = await stack.enter_async_context(made)
+    await customer.press_pay()
+    return customer
+
+
+async def paid(platform: Platform, stack: contextlib.AsyncExitStack) -> Customer:
+    customer = await placed(platform, stack)
+    await customer.confirm()
+    await customer.wait_status("PENDING")
+    return customer
+
+
+async def checks(platform: Platform, order_id: str, kind: str) -> set[str]:
+    """Ids of the commands that asked for a deadline to be checked."""
+    records = await asyncio.to_thread(read_all, platform.bootstrap, ORDER_COMMANDS)
+    commands = [orjson.loads(r.value) for r in records if r.key.decode() == order_id]
+    return {
+        each["commandId"]
+        for each in commands
+        if each["commandType"] == "CHECK_DEADLINE" and each["data"]["deadline"] == kind
+    }
+
+
+async def cancels(platform: Platform, order_id: str) -> list[str]:
+    """Reasons of the order's cancels, one an event id."""
+    records = await asyncio.to_thread(read_all, platform.bootstrap, ORDER_EVENTS)
+    events = [orjson.loads(r.value) for r in records if r.key.decode() == order_id]
+    found = {e["eventId"]: e for e in events if e["eventType"] == "ORDER_CANCELLED"}
+    return [event["data"]["reason"] for event in found.values()]
+
+
+async def unanswered(platform: Platform, stack: contextlib.AsyncExitStack) -> None:
+    customer = await paid(platform, stack)
+    seen = await customer.look()
+    due_ms = from_rfc3339(seen["deadlines"]["KITCHEN"])
+    order = await customer.wait_status("REFUNDED")
+    assert order["cancelReason"] == "RESTAURANT_TIMEOUT"
+    assert order["payment"]["net"]["amount"] == 0
+    assert from_rfc3339(order["reached"]["CANCELLED"]) >= due_ms
+    assert await cancels(platform, customer.order_id) == ["RESTAURANT_TIMEOUT"]
+    assert len(await checks(platform, customer.order_id, "KITCHEN")) == 1
+
+
+async def unpaid(platform: Platform, stack: contextlib.AsyncExitStack, control: Control) -> None:
+    customer = await placed(platform, stack)
+    seen = await customer.look()
+    due_ms, intent = from_rfc3339(seen["deadlines"]["PAYMENT"]), intent_of(seen)
+    fault = await control.hold_cancel(intent)
+    await customer.until(lambda: none_if_not(control.is_met(fault)), "the cancel at Stripe")
+    # Stripe has not said a word yet: the order waits for it.
+    order = await customer.look()
+    assert (order["status"], order["deadlines"]) == ("PAYMENT_PENDING", {})
+    await control.call("POST", "/faults/release", {"id": fault})
+    order = await customer.wait_status("CANCELLED")
+    assert order["cancelReason"] == "PAYMENT_EXPIRED"
+    assert from_rfc3339(order["reached"]["CANCELLED"]) >= due_ms
+    assert (await control.intent(intent))["status"] == "canceled"
+    assert await cancels(platform, customer.order_id) == ["PAYMENT_EXPIRED"]
+    assert len(await checks(platform, customer.order_id, "PAYMENT")) == 1
+
+
+async def paid_at_the_last_moment(
+    platform: Platform, stack: contextlib.AsyncExitStack, control: Control
+) -> None:
+    customer = await placed(platform, stack)
+    answer = await customer.confirm(NEEDS_3DS)
+    assert answer["status"] == "REQUIRES_ACTION", answer
+    intent = intent_of(await customer.look())
+    fault = await control.hold_cancel(intent)
+    await customer.until(lambda: none_if_not(control.is_met(fault)), "the cancel at Stripe")
+    await control.call("POST", f"/3ds/{intent}", {"outcome": "succeed"})
+    await customer.wait_until(lambda seen: "PENDING" in seen["reached"], "the order to be paid")
+    await control.call("POST", "/faults/release", {"id": fault})
+    # It goes on as any paid order does: nobody in the kitchen answers here.
+    order = await customer.wait_status("REFUNDED")
+    assert order["payment"]["attempt"] == 1
+    assert await cancels(platform, customer.order_id) == ["RESTAURANT_TIMEOUT"]
+    charges = (await control.intent(intent))["charges"]
+    assert charges == {"succeeded": 1, "pending": 0, "failed": 0}
+
+
+def intent_of(order: dict[str, Any]) -> str:
+    return str(order["payment"]["stripeIntentId"])
+
+
+async def none_if_not(condition: Any) -> bool | None:
+    return (await condition) or None
+
+
+async def test_deadlines_of_the_kitchen_and_of_the_payment(
+    platform: Platform, stack: contextlib.AsyncExitStack, control: Control
+) -> None:
+    """Together, because each waits for its deadline."""
+    await asyncio.gather(
+        unanswered(platform, stack),
+        unpaid(platform, stack, control),
+        paid_at_the_last_moment(platform, stack, control),
+    )
+
+
+async def test_deadlines_that_passed_while_nobody_ran_fire_once(
+    platform: Platform, stack: contextlib.AsyncExitStack
+) -> None:
+    without_money = await placed(platform, stack)
+    without_answer = await paid(platform, stack)
+    due_ms = max(
+        from_rfc3339((await without_money.look())["deadlines"]["PAYMENT"]),
+        from_rfc3339((await without_answer.look())["deadlines"]["KITCHEN"]),
+    )
+    await asyncio.gather(*(asyncio.to_thread(worker.terminate) for worker in platform.workers))
+    for customer in (without_money, without_answer):
+        assert await cancels(platform, customer.order_id) == [], "too slow to be a test"
+    await asyncio.to_thread(
+        wait_until, lambda: time.time() * 1000 > due_ms, "the deadlines", timeout_s=60
+    )
+    for worker in platform.workers:
+        worker.start()
+    await asyncio.to_thread(platform.wait_ready)
+    order = await without_answer.wait_status("REFUNDED")
+    assert order["cancelReason"] == "RESTAURANT_TIMEOUT"
+    order = await without_money.wait_status("CANCELLED")
+    assert order["cancelReason"] == "PAYMENT_EXPIRED"
+    assert await cancels(platform, without_money.order_id) == ["PAYMENT_EXPIRED"]
+    assert await cancels(platform, without_answer.order_id) == ["RESTAURANT_TIMEOUT"]
+    assert len(await checks(platform, without_money.order_id, "PAYMENT")) == 1
+    assert len(await checks(platform, without_answer.order_id, "KITCHEN")) == 1
+
+
+async def test_deadlines_of_a_worker_that_was_killed_fire_once(
+    platform: Platform, stack: contextlib.AsyncExitStack
+) -> None:
+    customers = await asyncio.gather(*(placed(platform, stack) for _ in range(6)))
+    exits = len(platform.workers[1].exits)
+    platform.workers[1].kill()
+    await asyncio.to_thread(platform.workers[1].wait_exits, exits + 1, timeout_s=WITHIN_S)
+    for customer in customers:
+        order = await customer.wait_status("CANCELLED")
+        assert order["cancelReason"] == "PAYMENT_EXPIRED"
+        assert await cancels(platform, customer.order_id) == ["PAYMENT_EXPIRED"]
+        # Old and new owner may both have asked; it was the same command then.
+        assert len(await checks(platform, customer.order_id, "PAYMENT")) == 1
