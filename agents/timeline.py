@@ -37,6 +37,7 @@ class TimelineService(Reading):
             "correlationId": event.correlation_id,
             "sequence": event.sequence,
             "topic": record.topic,
+            "paymentId": event.payment_id,
             "detail": event.data.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         number = (state or 0) + 1

@@ -30,6 +30,8 @@ LETTER_HEADERS: Final = frozenset({DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RE
 MOST_KEPT: Final = 20_000
 CAUGHT_UP_WITHIN_S: Final = 5.0
 PAUSE_S: Final = 1.0
+FETCH_WAIT_MS: Final = 100
+"""The broker answers a connection's requests in turn: the question for the end waits for the fetch."""
 PARTITION: Final = TopicPartition(DEAD_LETTERS, 0)
 
 
@@ -261,6 +263,7 @@ class DeadLetterReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         await consumer.start()
         try:

@@ -4,10 +4,11 @@ Blocking calls of librdkafka run in threads; nothing of it takes part in the wor
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -17,6 +18,15 @@ from web.ports import KafkaUnavailableError
 
 WITHIN_S: Final = 5.0
 R = TypeVar("R")
+
+
+class Window(NamedTuple):
+    """Records of a partition. start: offset of the first; is_first: there is nothing before them."""
+
+    place: str
+    start: int
+    is_first: bool
+    records: Sequence[Any]
 
 
 class KafkaReads:
@@ -39,13 +49,11 @@ class KafkaReads:
         """The records (confluent_kafka's Message) at these places; those that are gone are missing."""
         return await _in_thread(self._records, wanted)
 
-    async def ends(self, topic: str, partitions: int) -> list[tuple[int, int]]:
-        """First and end offset of each partition."""
-        return await _in_thread(self._ends, topic, partitions)
-
-    async def slice(self, topic: str, partition: int, start: int, end: int) -> list[Any]:
-        """The records from `start` on, before `end`."""
-        return await _in_thread(self._slice, topic, partition, start, end)
+    async def windows(
+        self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
+    ) -> list[Window]:
+        """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
+        return await _in_thread(self._windows, topics, partitions, ends, size)
 
     def _offsets(self, wanted: list[TopicPartition]) -> dict[tuple[str, int], Offsets]:
         if self._admin is None:
@@ -77,16 +85,19 @@ class KafkaReads:
                         found[origin] = message
         return found
 
-    def _ends(self, topic: str, partitions: int) -> list[tuple[int, int]]:
+    def _windows(
+        self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
+    ) -> list[Window]:
+        found = []
         with self._consumer() as consumer:
-            return [
-                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=WITHIN_S)
-                for p in range(partitions)
-            ]
-
-    def _slice(self, topic: str, partition: int, start: int, end: int) -> list[Any]:
-        with self._consumer() as consumer:
-            return list(_read(consumer, Origin(topic, partition, start), end))
+            for topic, partition in itertools.product(topics, range(partitions)):
+                tp, place = TopicPartition(topic, partition), f"{topic}/{partition}"
+                first, end = consumer.get_watermark_offsets(tp, timeout=WITHIN_S)
+                end = min(end, ends.get(place, end))
+                start = max(first, end - size)
+                records = list(_read(consumer, Origin(topic, partition, start), end))
+                found.append(Window(place, start, start <= first, records))
+        return found
 
     @contextmanager
     def _consumer(self) -> Iterator[Any]:
@@ -106,6 +117,8 @@ class KafkaReads:
 
 def _read(consumer: Any, start: Origin, end: int) -> Iterator[Any]:
     """Records from `start` on, before `end`. Raises KafkaException, TimeoutError."""
+    if start.offset >= end:
+        return
     consumer.assign([TopicPartition(*start)])
     offset, until = start.offset, time.monotonic() + WITHIN_S
     while offset < end:

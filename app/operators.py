@@ -3,15 +3,15 @@
 import base64
 import binascii
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
 from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
-from app.kafka_reads import KafkaReads
+from app.kafka_reads import KafkaReads, Window
 from app.redrive import Redriver
 from app.settings import Settings
 from models.events import EventType
@@ -82,30 +82,14 @@ class Operators:
 
     async def _audit(self, limit: int, before: str) -> AuditPage:
         """The latest acts and refusals, exactly in the order of Kafka's timestamps."""
-        ends = _cursor(before)
-        windows = []
-        for topic in AUDITED:
-            bounds = await self._reads.ends(topic, self._engines.partitions)
-            for partition, (first, end) in enumerate(bounds):
-                end = min(end, ends.get(f"{topic}/{partition}", end))  # noqa: PLW2901 - as it says
-                start = max(first, end - WINDOW)
-                read = await self._reads.slice(topic, partition, start, end) if start < end else []
-                windows.append(_Window(f"{topic}/{partition}", start, start <= first, read))
+        windows = await self._reads.windows(
+            AUDITED, self._engines.partitions, _cursor(before), WINDOW
+        )
         return _page(windows, limit)
 
 
-class _Window(NamedTuple):
-    """The last records of a partition before the cursor. is_first: there is nothing before them."""
-
-    place: str
-    start: int
-    is_first: bool
-    records: Sequence[Any]
-
-
-def _page(windows: Iterable[_Window], limit: int) -> AuditPage:
+def _page(windows: Sequence[Window], limit: int) -> AuditPage:
     """Merge: whatever is older than a window that goes on is left to the next page."""
-    windows = tuple(windows)
     oldest = [_at_ms(w.records[0]) for w in windows if w.records and not w.is_first]
     horizon_ms = max(oldest, default=0)
     acts = [

@@ -16,6 +16,7 @@ from tables import NotOwnerError, NotReadyError, StoredRecord
 from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.history import moment_of, view_as_of
 from web.params import idempotency_key, order_id_of
 from web.problems import ProblemError
 from web.shapes import CancelOrderBody, OrderCancelled
@@ -41,9 +42,14 @@ PING_S: Final = 15
 
 
 async def show_order(request: web.Request) -> web.StreamResponse:
-    """The order joined with its payment and delivery."""
+    """The order joined with its payment and delivery, as it is or as of a past moment."""
+    at_ms = moment_of(request)
     context, order_id, _, forwarded = await reader(request, *PARTS)
-    return forwarded or json_response(joined(context, order_id))
+    if forwarded is not None:
+        return forwarded
+    if at_ms is not None:
+        return json_response(await view_as_of(context, order_id, at_ms))
+    return json_response(joined(context, order_id))
 
 
 async def show_timeline(request: web.Request) -> web.StreamResponse:

@@ -62,6 +62,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "ALREADY_CANCELLED": (409, "The payment is cancelled already"),
     "NOT_PAID": (409, "There is no captured money"),
     "DISPUTED": (409, "A dispute is open"),
+    "HISTORY_INCOMPLETE": (409, "The order's timeline lacks events"),
     "DEAD_LETTER_SETTLED": (409, "The dead letter has been redriven or discarded"),
     "DEAD_AGAIN": (409, "It would be a dead letter again"),
     "REDRIVE_OUT_OF_ORDER": (409, "Another dead letter of the order comes first"),

@@ -110,7 +110,7 @@ class OrderView(Message):
     """An order joined with its payment and delivery. reached: status -> when it was last reached.
 
     status is PLACED until Stripe has opened the payment. contact and address: for the customer and
-    operators alone.
+    operators alone. asOf: the past moment that it shows.
     """
 
     order_id: str
@@ -131,6 +131,7 @@ class OrderView(Message):
     delivery: dict[str, Any] | None = None
     held_for_operator: bool = False
     versions: dict[str, int]
+    as_of: str | None = None
 
 
 class TimelineEntry(Message):
