@@ -119,6 +119,16 @@ class Customer:
         _, answer = await self.call("POST", "/api/payments/confirm", body, key or str(uuid.uuid4()))
         return dict(answer)
 
+    async def authenticate(self, client_secret: str, *, succeed: bool) -> None:
+        """Answer the bank's 3-D Secure page."""
+        assert self._session, "use `async with`"
+        intent_id, _, _ = client_secret.partition("_secret_")
+        url = f"{self.stripe}/_control/3ds/{intent_id}"
+        body = {"outcome": "succeed" if succeed else "fail"}
+        async with self._session.post(url, json=body) as response:
+            if response.status >= 400:
+                raise RefusedError(response.status, await response.json())
+
     async def cancel(self, key: str | None = None) -> dict[str, Any]:
         """Cancel the order."""
         path = f"/api/orders/{self.order_id}/cancel"

@@ -22,6 +22,7 @@ from sandbox.customer import Customer
 from sandbox.kafka import BrokerError, JarError
 from sandbox.platform import Endpoints, Platform, PlatformError
 from sandbox.processes import ProcessError
+from sandbox.simulate import Simulation, until_stopped
 from sandbox.story import FLOWS, play
 
 console = Console(highlight=False, width=max(100, min(shutil.get_terminal_size().columns, 140)))
@@ -46,12 +47,12 @@ SHOWN = (
     "--keep", is_flag=True, help="Go on with the last run's orders instead of wiping them."
 )
 @click.option(
-    "--rate", type=float, default=None, help="Reserved for simulated customers an second."
+    "--rate", type=float, default=None, help="Then so many simulated customers a second come."
 )
 def main(*, once: bool, keep: bool, rate: float | None) -> None:
     """Run the demo."""
-    if rate:
-        raise click.UsageError("RATE is not supported yet: simulated customers are a later step.")
+    if rate is not None and rate <= 0:
+        raise click.BadParameter("must be above 0: customers a second", param_hint="--rate")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(stop))
@@ -67,8 +68,9 @@ def main(*, once: bool, keep: bool, rate: float | None) -> None:
             _show_topics(platform.bootstrap)
             if not once:
                 _show_where_to_look(platform.endpoints)
-                with suppress(KeyboardInterrupt):
-                    stop.wait()
+                _stay(platform.endpoints, stop, rate)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # the end is near, and in good order
             console.print("[dim]… Stopping everything that was started[/]")
     except (PlatformError, BrokerError, JarError, ProcessError) as error:
         console.print(f"[red]The demo did not start:[/] {error}")
@@ -78,6 +80,17 @@ def main(*, once: bool, keep: bool, rate: float | None) -> None:
         sys.exit(130)
     if not is_right:
         sys.exit(1)
+
+
+def _stay(endpoints: Endpoints, stop: threading.Event, rate: float | None) -> None:
+    """Stay up until Ctrl-C, with or without simulated customers."""
+    with suppress(KeyboardInterrupt):
+        if rate is None:
+            stop.wait()
+        else:
+            console.print(f"\n[bold]{rate:g} customers a second[/], kitchens and couriers at work")
+            day = Simulation(endpoints, rate_per_s=rate)
+            asyncio.run(until_stopped(day, console))
 
 
 def _interrupt(stop: threading.Event) -> None:

@@ -46,6 +46,14 @@ class Endpoints:
     mailbox: str
     workers: tuple[str, ...]
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Of what `as_json` gave."""
+        return cls(
+            kafka=found["kafka"], stripe=found["stripe"], control=found["control"],
+            mailbox=found["mailbox"], workers=tuple(found["web"]),
+        )  # fmt: skip
+
     def as_json(self) -> dict[str, Any]:
         """As endpoints.json has it."""
         return {

@@ -1,0 +1,283 @@
+"""Simulated customers, kitchens and couriers, so that every page and figure has life in it.
+
+The same seed gives the same customers in the same order; what happens at what moment is the platform's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import click
+from rich.console import Console
+
+from sandbox.customer import DECLINED, VISA, Customer, RefusedError
+from sandbox.platform import DEFAULT_DIR, Endpoints
+from sandbox.staff import Staff
+
+CHALLENGED: Final = "4000000000003220"
+REFUND_PENDS: Final = "4000000000007726"
+REFUND_FAILS: Final = "4000000000005126"
+DISPUTED: Final = "4000000000000259"
+REFUSALS: Final = (aiohttp.ClientError, RefusedError, TimeoutError)
+
+Play = Callable[["Simulation", Customer], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of customer: its share in a thousand, what it does, and the order states it may end in."""
+
+    name: str
+    share: int
+    play: Play
+    ends: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Told:
+    """What one customer did; ends: the states in which its order may be at the end of the day."""
+
+    kind: str
+    order_id: str
+    ends: tuple[str, ...]
+
+
+async def _pays(_: Simulation, customer: Customer, card: str = VISA) -> None:
+    answer = await customer.confirm(card)
+    if answer["status"] == "REQUIRES_ACTION":
+        await customer.authenticate(answer["clientSecret"], succeed=True)
+    await customer.wait_until(
+        lambda order: order["payment"]["status"] in {"COMPLETED", "REFUNDED"}, "the payment"
+    )
+
+
+async def _is_declined_then_pays(day: Simulation, customer: Customer) -> None:
+    await customer.confirm(DECLINED)
+    await customer.wait_status("PAYMENT_FAILED")
+    await _pays(day, customer)
+
+
+async def _gives_up(_: Simulation, customer: Customer) -> None:
+    await customer.confirm(DECLINED)
+    await customer.wait_status("PAYMENT_FAILED")
+    await customer.cancel()
+
+
+async def _is_challenged(day: Simulation, customer: Customer) -> None:
+    await _pays(day, customer, CHALLENGED)
+
+
+async def _fails_the_challenge(_: Simulation, customer: Customer) -> None:
+    answer = await customer.confirm(CHALLENGED)
+    if answer["status"] == "REQUIRES_ACTION":
+        await customer.authenticate(answer["clientSecret"], succeed=False)
+    await customer.wait_status("PAYMENT_FAILED")
+    await customer.cancel()
+
+
+def _cancels(card: str) -> Play:
+    async def play(day: Simulation, customer: Customer) -> None:
+        await _pays(day, customer, card)
+        try:
+            await customer.cancel()
+        except RefusedError as error:
+            if error.code != "ORDER_DELIVERED":  # the courier was quicker
+                raise
+
+    return play
+
+
+async def _is_disputed(day: Simulation, customer: Customer) -> None:
+    await _pays(day, customer, DISPUTED)
+
+
+async def _leaves(_: Simulation, customer: Customer) -> None:
+    await customer.cancel()
+
+
+DONE: Final = ("DELIVERED", "REFUNDED")
+KINDS: Final = (
+    Kind("pays", 700, _pays, DONE),
+    Kind("is declined, then pays", 90, _is_declined_then_pays, DONE),
+    Kind("is declined and gives up", 30, _gives_up, ("CANCELLED",)),
+    Kind("passes 3-D Secure", 70, _is_challenged, DONE),
+    Kind("fails 3-D Secure and gives up", 15, _fails_the_challenge, ("CANCELLED",)),
+    Kind("cancels", 45, _cancels(VISA), DONE),
+    Kind("cancels, the refund takes its time", 10, _cancels(REFUND_PENDS), DONE),
+    Kind("cancels, the refund fails", 10, _cancels(REFUND_FAILS), ("DELIVERED", "CANCELLED")),
+    Kind("disputes", 10, _is_disputed, ("DELIVERED", "CANCELLED", "REFUNDED")),
+    Kind("leaves without paying", 20, _leaves, ("CANCELLED",)),
+)  # fmt: skip
+"""Shares that a platform of this kind sees, refunds and disputes a little more often, to have some."""
+
+
+@dataclass(slots=True)
+class Simulation:
+    """A day of a platform. Pauses of kitchens and couriers are `pace_s` on average."""
+
+    endpoints: Endpoints
+    seed: int = 1
+    rate_per_s: float = 2.0
+    orders: int | None = None
+    couriers: int = 6
+    pace_s: float = 0.5
+    reject_share: float = 0.03
+    told: list[Told] = field(default_factory=list)
+    begun: int = 0
+    troubles: Counter[str] = field(default_factory=Counter)
+
+    async def run(self) -> None:
+        """Open the restaurants, let customers come at the rate; ends with the last of `orders`."""
+        staff = [asyncio.create_task(self._kitchen(each)) for each in await self._restaurants()]
+        staff += [asyncio.create_task(self._courier(number)) for number in range(self.couriers)]
+        try:
+            await self._customers()
+            if self.orders is not None:
+                await self._all_ended()
+        finally:
+            for task in staff:
+                task.cancel()
+            await asyncio.gather(*staff, return_exceptions=True)
+
+    async def _restaurants(self) -> list[str]:
+        async with Customer(self.endpoints.workers[0], self.endpoints.stripe) as visitor:
+            _, listing = await visitor.call("GET", "/api/restaurants")
+        return [each["id"] for each in listing["restaurants"]]
+
+    async def _customers(self) -> None:
+        restaurants, choose = await self._restaurants(), random.Random(self.seed)
+        numbers = range(self.orders) if self.orders is not None else itertools.count()
+        async with asyncio.TaskGroup() as group:
+            for number in numbers:
+                kind = choose.choices(KINDS, [each.share for each in KINDS])[0]
+                dishes, restaurant = choose.randint(1, 3), choose.choice(restaurants)
+                group.create_task(self._customer(number, kind, restaurant, dishes))
+                await asyncio.sleep(choose.expovariate(self.rate_per_s))
+
+    async def _customer(self, number: int, kind: Kind, restaurant: str, dishes: int) -> None:
+        self.begun += 1
+        web = self.endpoints.workers[number % len(self.endpoints.workers)]
+        async with Customer(web, self.endpoints.stripe) as customer:
+            try:
+                await customer.press_pay(await customer.basket(restaurant, dishes))
+                self.told.append(Told(kind.name, customer.order_id, kind.ends))
+                await kind.play(self, customer)
+            except REFUSALS as error:
+                self.troubles[f"{kind.name}: {error}"[:160]] += 1
+
+    async def _all_ended(self) -> None:
+        """Wait until every order is in a state in which it may end."""
+        async with Staff(self.endpoints.workers[0], "operator", "simulation") as operator:
+            waiting = {told.order_id: told for told in self.told}
+            while waiting:
+                for order_id in list(waiting):
+                    with contextlib.suppress(*REFUSALS):
+                        order = await operator.get(f"/api/orders/{order_id}")
+                        if order["status"] in waiting[order_id].ends:
+                            del waiting[order_id]
+                await asyncio.sleep(self.pace_s / 2)
+
+    async def _kitchen(self, restaurant: str) -> None:
+        choose = random.Random(f"{self.seed}{restaurant}")
+        url = self.endpoints.workers[choose.randrange(len(self.endpoints.workers))]
+        async with Staff(url, "kitchen", f"kitchen-{restaurant}", restaurant) as kitchen:
+
+            async def work() -> None:
+                board = await kitchen.get("/api/kitchen/orders")
+                for order in board["orders"]:
+                    steps = order["nextSteps"]
+                    if "accept" in steps and choose.random() < self.reject_share:
+                        await kitchen.kitchen(order["orderId"], "reject", {"reason": "TOO_BUSY"})
+                    elif steps:
+                        await kitchen.kitchen(order["orderId"], steps[0])
+
+            await self._again_and_again(work, choose, f"kitchen {restaurant}")
+
+    async def _courier(self, number: int) -> None:
+        choose = random.Random(f"{self.seed}courier{number}")
+        url = self.endpoints.workers[number % len(self.endpoints.workers)]
+        async with Staff(url, "courier", f"courier-{number + 1}") as courier:
+
+            async def work() -> None:
+                board = await courier.get("/api/deliveries")
+                mine = [row for row in board["deliveries"] if row["courierId"]]
+                for row in mine:
+                    if row["status"] == "PICKED_UP":
+                        await courier.deliver(row["orderId"], "deliver")
+                    elif row["canPickUp"]:
+                        await courier.deliver(row["orderId"], "pick-up")
+                waiting = [
+                    row for row in board["deliveries"]
+                    if not row["courierId"] and row["orderStatus"] == "READY_FOR_PICKUP"
+                ]  # fmt: skip
+                if waiting and not mine:
+                    await courier.deliver(choose.choice(waiting[:4])["orderId"], "assign")
+
+            await self._again_and_again(work, choose, "courier")
+
+    async def _again_and_again(
+        self, work: Callable[[], Awaitable[None]], choose: random.Random, who: str
+    ) -> None:
+        """Work with pauses; what is refused (somebody was quicker) is tried at the next look."""
+        while True:
+            try:
+                await work()
+            except REFUSALS as error:
+                code = error.code if isinstance(error, RefusedError) else type(error).__name__
+                self.troubles[f"{who}: {code}"] += 1
+            await asyncio.sleep(choose.uniform(0.5, 1.5) * self.pace_s)
+
+
+def read_endpoints(path: Path = DEFAULT_DIR / "endpoints.json") -> Endpoints:
+    """Read what `make demo` wrote. Raises click.ClickException when it does not run."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise click.ClickException(f"{path} is not there: start `make demo` first.") from None
+    return Endpoints.from_json(found)
+
+
+@click.command(help="Customers, kitchens and couriers for a platform that runs (make demo).")
+@click.option("--rate", default=2.0, show_default=True, help="Customers a second.")
+@click.option("--orders", type=int, default=None, help="End after so many; without it, never.")
+@click.option("--seed", default=1, show_default=True, help="The same seed, the same customers.")
+@click.option("--couriers", default=6, show_default=True)
+@click.option("--pace", default=0.5, show_default=True, help="Seconds a kitchen or courier pauses.")
+def main(rate: float, orders: int | None, seed: int, couriers: int, pace: float) -> None:
+    """Simulate until it ends, or until Ctrl-C."""
+    day = Simulation(
+        read_endpoints(), seed=seed, rate_per_s=rate, orders=orders, couriers=couriers, pace_s=pace
+    )
+    asyncio.run(until_stopped(day, Console(highlight=False)))
+
+
+async def until_stopped(day: Simulation, console: Console) -> None:
+    """Run a simulation until it ends, or until SIGINT or SIGTERM; say now and then how it goes."""
+    task = asyncio.create_task(day.run())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    said = 0
+    while not task.done():
+        await asyncio.wait([task], timeout=5)
+        if day.begun != said:
+            said = day.begun
+            console.print(
+                f"[dim]… {said} customers so far, {sum(day.troubles.values())} refusals[/]"
+            )
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+if __name__ == "__main__":
+    main()
