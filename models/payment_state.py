@@ -178,6 +178,7 @@ class PaymentWork(Message):
     cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
     charges: attempt -> charge id, where known. cancelTries: effects made so far to cancel.
     waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
+    occurredAt: of the last decision, for the audit's time must not go back either.
     """
 
     initiation: Initiation | None = None
@@ -190,6 +191,7 @@ class PaymentWork(Message):
     held: tuple[Held, ...] = ()
     waiting_since: dict[str, int] = Field(default_factory=dict)
     audit_sequence: int = 0
+    occurred_at: int = 0
     correlation_id: str = ""
 
 

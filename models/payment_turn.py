@@ -46,7 +46,7 @@ class PaymentTurn(Turn):
             "payments",
             record,
             payment_id=ids.payment_id(record.key),
-            last_at_ms=self.payment.occurred_at if self.payment else 0,
+            last_at_ms=state.work.occurred_at,
             correlation_id=state.work.correlation_id,
             sequence=self.payment.sequence if self.payment else 0,
             audit_sequence=state.work.audit_sequence,
@@ -73,6 +73,7 @@ class PaymentTurn(Turn):
         self.change(
             audit_sequence=self.audit_sequence,
             correlation_id=self.correlation_id,
+            occurred_at=self.at_ms,
             waiting_since=since,
         )
         return self.state
