@@ -1,0 +1,125 @@
+"""An order as of any past moment is the order as it stood then, whatever happened on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import settings
+
+from agents.timeline import TimelineService
+from models.commands import CommandType, ConfirmPayment
+from models.history import IncompleteError, Past, as_of, event_of
+from models.transition import Decision, Header, Input
+from tests.unit.test_payment_flow_properties import PaymentFlow
+from tests.unit.world import ORDER, PLACE, Cell, World, read
+
+TIMELINE = TimelineService()
+
+
+@dataclass
+class Moment:
+    at_ms: int
+    order: Any
+    payment: Any
+    pending: dict[str, int]
+
+
+@dataclass
+class Recording(World):
+    """A world with a timeline, and how things stood after every decision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, Any]] = []
+        self.moments: list[Moment] = []
+        for name in ("payments", "orders"):
+            cell = getattr(self, name)
+            setattr(self, name, RecordedCell(cell.service, cell.producer, cell.reads, world=self))
+
+    def record(self, decision: Decision) -> None:
+        for output in decision.outputs:
+            if output.topic in TIMELINE.inputs:
+                header, message = read(output.topic, output.value)
+                given = Input(output.topic, ORDER, header, message, self.now)
+                rows = TIMELINE.decide(len(self.rows), given, lambda _: None).rows
+                self.rows += map(orjson.loads, rows.values())
+        order, payment = self.orders.state, self.payments.state
+        refunds = payment.work.refunds.values() if payment else ()
+        self.moments.append(
+            Moment(
+                self.now,
+                order.order if order else None,
+                payment.payment if payment else None,
+                # One that was made at Stripe is in no event before it has ended.
+                {each.refund_id: each.amount for each in refunds if each.by != "stripe"},
+            )
+        )
+
+    def past(self, at_ms: int) -> Past:
+        return as_of(ORDER, self.rows, at_ms, self.payments.state)
+
+
+@dataclass
+class RecordedCell(Cell):
+    world: Recording = field(kw_only=True)
+
+    def apply(self, topic: str, header: Header, message: Any, at_ms: int) -> Decision | None:
+        decision = super().apply(topic, header, message, at_ms)
+        if decision is not None:
+            self.world.record(decision)
+        return decision
+
+
+class HistoryFlow(PaymentFlow):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: Recording = Recording()
+
+    def teardown(self) -> None:
+        super().teardown()
+        for moment in self.world.moments:
+            past = self.world.past(moment.at_ms)
+            assert past.order == moment.order
+            assert (past.payment.payment if past.payment else None) == moment.payment
+            pending = past.payment.work.refunds if past.payment else {}
+            assert {key: each.amount for key, each in pending.items()} == moment.pending
+
+
+HistoryFlow.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestHistory = pytest.mark.timeout(120)(HistoryFlow.TestCase)
+
+
+def paid() -> Recording:
+    world = Recording()
+    world.command(CommandType.PLACE_ORDER, PLACE)
+    world.settle_all()
+    world.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm_x"))
+    world.settle_all()
+    return world
+
+
+def test_rebuilt_events_are_the_ones_that_were_emitted() -> None:
+    world = paid()
+    rebuilt = [event_of(ORDER, row) for row in world.rows]
+    emitted = {event.event_id: event for event in world.log}
+    assert emitted
+    assert [event for event in rebuilt if event.event_id in emitted] == [
+        emitted[event.event_id] for event in rebuilt if event.event_id in emitted
+    ]
+
+
+def test_nothing_before_the_first_event() -> None:
+    world = paid()
+    first_ms = world.moments[0].at_ms
+    assert world.past(first_ms - 1) == Past(None, None, None)
+
+
+def test_a_timeline_with_a_hole_is_not_folded() -> None:
+    world = paid()
+    hole = next(row for row in world.rows if row["eventType"] == "PAYMENT_INITIATED")
+    world.rows.remove(hole)
+    with pytest.raises(IncompleteError, match="payments: 1"):
+        world.past(world.now)
