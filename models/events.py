@@ -218,12 +218,12 @@ class AnomalySeen(Message):
 
 
 class NotificationAct(Message):
-    """about, eventId: the event that the customer is told of; never by which address."""
+    """about, aboutEventId: the event that the customer is told of; never by which address."""
 
     notification_id: str
     channel: Literal["EMAIL", "SMS"]
     about: EventType
-    event_id: str
+    about_event_id: str
 
 
 class NotificationSent(NotificationAct):

@@ -252,7 +252,7 @@ def _about(notification: Notification) -> dict[str, Any]:
         "notification_id": notification.notification_id,
         "channel": notification.channel.value,
         "about": notification.event_type,
-        "event_id": notification.event_id,
+        "about_event_id": notification.event_id,
     }
 
 

@@ -259,7 +259,9 @@ def test_a_refusal_ends_it_at_once() -> None:
     name = world.one().notification_id
     world.result(name, 1, SendResult.REFUSED)
     assert world.all[name].status is S.FAILED
-    assert world.audit[0].data.code == "SMTP_451"
+    told = world.audit[0].data
+    assert told.code == "SMTP_451"
+    assert (told.about, told.about_event_id) == (E.ORDER_CONFIRMED, "event-ORDER_CONFIRMED-1")
 
 
 def test_a_late_success_of_a_worker_that_was_given_up_wins() -> None:
