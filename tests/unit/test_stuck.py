@@ -82,7 +82,7 @@ def notification(status: NotificationStatus) -> NotificationRecord:
     return NotificationRecord(notifications={"notif_1": each})
 
 
-P, R, D, N = PaymentStatus, RefundStatus, DeliveryStatus, NotificationStatus
+P, ORD, R, D, N = PaymentStatus, OrderStatus, RefundStatus, DeliveryStatus, NotificationStatus
 INITIATION = Initiation(amount=AMOUNT, currency=CURRENCY, user_id="u")
 REFUSED = INITIATION.model_copy(update={"error": "amount_too_small"})
 SINCE = {"HELD": T, "INITIATION": T, "REFUND_WANTED": T}
@@ -90,18 +90,18 @@ PAID = payment(P.COMPLETED)
 FAILED = refund(R.FAILED)
 
 EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
-    (S.ORDER, "PLACED"): (OrderRecord(placed=PLACED), order(OrderStatus.PAYMENT_PENDING)),
-    (S.ORDER, "PAYMENT_PENDING"): (order(OrderStatus.PAYMENT_PENDING), order(OrderStatus.PENDING)),
-    (S.ORDER, "PAYMENT_FAILED"): (order(OrderStatus.PAYMENT_FAILED), order(OrderStatus.CANCELLED)),
+    (S.ORDER, "PLACED"): (OrderRecord(placed=PLACED), order(ORD.PAYMENT_PENDING)),
+    (S.ORDER, "PAYMENT_PENDING"): (order(ORD.PAYMENT_PENDING), order(ORD.PENDING)),
+    (S.ORDER, "PAYMENT_FAILED"): (order(ORD.PAYMENT_FAILED), order(ORD.CANCELLED)),
     (S.ORDER, "EXPIRING"): (
-        order(OrderStatus.PAYMENT_FAILED, expiring=True, occurred_at=T), order(OrderStatus.CANCELLED, expiring=True),
+        order(ORD.PAYMENT_FAILED, expiring=True, occurred_at=T), order(ORD.CANCELLED, expiring=True),
     ),
-    (S.ORDER, "PENDING"): (order(OrderStatus.PENDING), order(OrderStatus.CONFIRMED)),
-    (S.ORDER, "CONFIRMED"): (order(OrderStatus.CONFIRMED), order(OrderStatus.PREPARING)),
-    (S.ORDER, "PREPARING"): (order(OrderStatus.PREPARING), order(OrderStatus.READY_FOR_PICKUP)),
-    (S.ORDER, "READY_FOR_PICKUP"): (order(OrderStatus.READY_FOR_PICKUP), order(OrderStatus.OUT_FOR_DELIVERY)),
-    (S.ORDER, "OUT_FOR_DELIVERY"): (order(OrderStatus.OUT_FOR_DELIVERY), order(OrderStatus.DELIVERED)),
-    (S.ORDER, "CANCELLED"): (order(OrderStatus.CANCELLED, captured=True), order(OrderStatus.REFUNDED)),
+    (S.ORDER, "PENDING"): (order(ORD.PENDING), order(ORD.CONFIRMED)),
+    (S.ORDER, "CONFIRMED"): (order(ORD.CONFIRMED), order(ORD.PREPARING)),
+    (S.ORDER, "PREPARING"): (order(ORD.PREPARING), order(ORD.READY_FOR_PICKUP)),
+    (S.ORDER, "READY_FOR_PICKUP"): (order(ORD.READY_FOR_PICKUP), order(ORD.OUT_FOR_DELIVERY)),
+    (S.ORDER, "OUT_FOR_DELIVERY"): (order(ORD.OUT_FOR_DELIVERY), order(ORD.DELIVERED)),
+    (S.ORDER, "CANCELLED"): (order(ORD.CANCELLED, captured=True), order(ORD.REFUNDED)),
     (S.PAYMENT, "OPENING"): (
         PaymentRecord(work=PaymentWork(initiation=INITIATION, waiting_since=SINCE)),
         payment(P.PENDING),
@@ -147,8 +147,8 @@ EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
     (S.DELIVERY, "ASSIGNED"): (delivery(D.ASSIGNED), delivery(D.PICKED_UP)),
     (S.DELIVERY, "PICKED_UP"): (delivery(D.PICKED_UP), delivery(D.DELIVERED)),
     **{(S.EFFECT, kind.value): (effect(kind), PaymentRecord()) for kind in EffectKind},
-    (S.DEADLINE, "PAYMENT"): (order(OrderStatus.DELIVERED, deadlines={"PAYMENT": T}), order(OrderStatus.DELIVERED)),
-    (S.DEADLINE, "KITCHEN"): (order(OrderStatus.DELIVERED, deadlines={"KITCHEN": T}), order(OrderStatus.DELIVERED)),
+    (S.DEADLINE, "PAYMENT"): (order(ORD.DELIVERED, deadlines={"PAYMENT": T}), order(ORD.DELIVERED)),
+    (S.DEADLINE, "KITCHEN"): (order(ORD.DELIVERED, deadlines={"KITCHEN": T}), order(ORD.DELIVERED)),
     (S.WEBHOOK, "HELD"): (
         PaymentRecord(work=PaymentWork(held=(Held(stripe_event_id="evt_1"),), waiting_since=SINCE)),
         payment(P.PENDING),
@@ -201,7 +201,7 @@ def test_every_state_is_a_row_or_final() -> None:
 @pytest.mark.parametrize(
     "state",
     [
-        order(OrderStatus.DELIVERED), order(OrderStatus.REFUNDED), order(OrderStatus.CANCELLED), PAID, payment(P.CANCELLED),
+        order(ORD.DELIVERED), order(ORD.REFUNDED), order(ORD.CANCELLED), PAID, payment(P.CANCELLED),
         payment(P.REFUNDED), delivery(D.DELIVERED), delivery(D.CANCELLED), notification(N.SENT),
         notification(N.FAILED), payment(P.COMPLETED, disputes=[dispute("won")]), OrderRecord(),
         PaymentRecord(), DeliveryRecord(), NotificationRecord(), 7, None,
