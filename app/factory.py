@@ -20,7 +20,7 @@ from agents import (
     PaymentsService,
     TimelineService,
 )
-from app import audit, cli
+from app import audit, cli, cli_dead_letters
 from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
@@ -28,6 +28,7 @@ from app.letters import Letters
 from app.logs import configure_logs
 from app.mail import Mailer
 from app.metrics import Metrics
+from app.money_watch import MoneyWatch
 from app.notifier import Notifier
 from app.operators import Operators
 from app.progress import Progress
@@ -100,6 +101,7 @@ def create_app(settings: Settings) -> faust.App:
         write_timeout_s=settings.stripe_write_timeout_s,
         read_timeout_s=settings.stripe_read_timeout_s,
         rate_per_s=settings.stripe_rate_per_s,
+        owner=settings.app_id,
     )
     sender = CommandSender(settings.kafka_bootstrap)
     effects = EffectsService(
@@ -129,36 +131,37 @@ def create_app(settings: Settings) -> faust.App:
     timers = Timers(sender, Progress(engines).caught_up)
     engines.tables["orders"].add_listener(timers)
     operators = Operators(settings, engines, sender, effects)
+    money = MoneyWatch(settings, engines, gateway, sender)
     _mount_web(
-        app,
         settings,
         catalogue,
         engines,
         gateway,
         sender,
         operators,
-        Metrics(engines, effects, reconciler, notifier),
+        money,
+        Metrics(engines, effects, reconciler, notifier, money.metrics),
     )
     _add_background(
         app,
         settings,
-        starts=(reconciler, timers, operators),
-        stops=(operators, effects, reconciler, timers, notifier, sender),
+        starts=(reconciler, money, timers, operators),
+        stops=(operators, money, effects, reconciler, timers, notifier, sender),
         gateway=gateway,
     )
-    for commands in (cli, audit):
+    for commands in (cli, audit, cli_dead_letters):
         commands.register(app, settings)
     return app
 
 
 def _mount_web(
-    app: faust.App,
     settings: Settings,
     catalogue: Catalogue,
     engines: Engines,
     gateway: StripeGateway,
     sender: CommandSender,
     operators: Operators,
+    money: MoneyWatch,
     metrics: Metrics,
 ) -> None:
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
@@ -184,6 +187,8 @@ def _mount_web(
         courier_limit=settings.courier_limit,
         metrics=metrics.render,
         operations=operators.ports,
+        money=money.index,
+        reconciliation=money.report,
         bounds=Bounds(
             command_s=settings.command_wait_s,
             confirm_s=settings.confirm_wait_s,
@@ -197,8 +202,9 @@ def _mount_web(
         stripe_js=_stripe_js(settings),
         is_sandbox=settings.sandbox,
     )
-    app.web.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
-    web.setup(cast(AiohttpWeb, app.web).web_app, deps)
+    server = engines.app.web
+    server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
+    web.setup(cast(AiohttpWeb, server).web_app, deps)
 
 
 def _stripe_js(settings: Settings) -> StripeOrigins:

@@ -1,0 +1,138 @@
+"""`faust -A app dead-letters list | show | redrive | discard`: dead letters from the command line."""
+
+import json
+from typing import Any, Final
+
+import aiohttp
+import click
+import faust
+from faust.cli import argument, option
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import failed, token_for
+from app.settings import Settings
+
+TIMEOUT_S: Final = 120.0
+"""Long: all of an order's are redriven one after the other."""
+ACTIONS: Final = ("list", "show", "redrive", "discard")
+PATH: Final = "/api/ops/dead-letters"
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("action", type=click.Choice(ACTIONS), default="list"),
+        argument("name", required=False),
+        option("--reason", default="", help="Why; needed to discard."),
+        option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+        option("--only", is_flag=True, help="redrive: this one alone, not all of its order's."),
+        option("--redrive-rest", is_flag=True, help="discard: redrive its order's others then."),
+        option("--state", default="OPEN", help="list: OPEN, REDRIVEN, DISCARDED or ALL."),
+        option("--order", default=None, help="list: of one order."),
+        option("--limit", default=50, help="list: at most so many, the latest first."),
+        option("--personal", is_flag=True, help="show: contact and address too."),
+        option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+        option("--url", default=None, help="Base URL of a worker; any one will do."),
+        option(
+            "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
+        ),
+    )
+    async def dead_letters(self: Any, action: str, name: str | None, **options: Any) -> None:
+        """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
+        if action != "list" and not name:
+            raise failed(f"Which one? `faust -A app dead-letters {action} NAME`")
+        if action == "discard" and not options["reason"]:
+            raise failed("Say why: --reason '...'")
+        answer = await _answer(settings, action, name or "", options)
+        if options["as_json"] or action == "show":
+            print(json.dumps(answer, indent=2))  # noqa: T201 -- a command's output
+        elif action == "list":
+            _print_list(answer)
+        else:
+            _print_act(answer)
+        if answer.get("refused") or answer.get("stopped"):
+            raise SystemExit(1)
+
+
+async def _answer(settings: Settings, action: str, name: str, options: dict[str, Any]) -> Any:
+    if action == "list":
+        query = {"state": options["state"], "limit": str(options["limit"])}
+        if options["order"]:
+            query["order"] = options["order"]
+        return await _ask(settings, options, "GET", PATH, query=query)
+    if action == "show":
+        query = {"personal": "true"} if options["personal"] else {}
+        return await _ask(settings, options, "GET", f"{PATH}/{name}", query=query)
+    body = {"reason": options["reason"], "dryRun": options["dry_run"]}
+    if action == "redrive":
+        body["allOfOrder"] = not options["only"]
+    else:
+        body["redriveRest"] = options["redrive_rest"]
+    return await _ask(settings, options, "POST", f"{PATH}/{name}/{action}", body=body)
+
+
+async def _ask(
+    settings: Settings,
+    options: dict[str, Any],
+    method: str,
+    path: str,
+    *,
+    query: dict[str, str] | None = None,
+    body: dict[str, Any] | None = None,
+) -> Any:
+    base = (options["url"] or settings.canonical_url).rstrip("/")
+    headers = {"Authorization": f"Bearer {token_for(settings, options['token'], None)}"}
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.request(method, base + path, params=query, json=body) as response,
+        ):
+            answer = await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise failed(f"No worker answers at {base} ({type(error).__name__}).") from None
+    if response.status != 200:
+        wrong = "; ".join(f"{e['field']}: {e['message']}" for e in answer.get("errors", ()))
+        told = answer.get("detail") or wrong
+        raise failed(f"{answer.get('code', response.status)}: {answer.get('title', '')}. {told}")
+    return answer
+
+
+def _print_list(answer: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "state", "order", "why", "died", "times"):
+        table.add_column(column, overflow="fold")
+    for each in answer["deadLetters"]:
+        table.add_row(
+            each["deadLetterId"], each["state"], each.get("key", ""),
+            f"{each['error']}: {each['message']}", each["diedAt"], str(each["deaths"]),
+        )  # fmt: skip
+    console = Console(width=180)
+    console.print(table)
+    console.print(f"{len(answer['deadLetters'])} of {answer['total']}", style="dim")
+    if answer["leftOut"]:
+        console.print(f"{answer['leftOut']} more show up as others are settled.", style="red")
+
+
+def _print_act(answer: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "becomes", "events", "outcome", "why"):
+        table.add_column(column, overflow="fold")
+    for step in answer["steps"]:
+        accepted = step.get("accepted")
+        outcome = "" if accepted is None else "accepted" if accepted else f"refused {step['code']}"
+        why = ": ".join(filter(None, (step.get("error"), step.get("message"))))
+        table.add_row(
+            step["deadLetterId"], step.get("verdict", "DISCARDED"),
+            ", ".join(step["events"]), outcome, why,
+        )  # fmt: skip
+    console = Console(width=180)
+    console.print(table)
+    if answer["dryRun"]:
+        console.print("Nothing was changed: this was a rehearsal.", style="dim")
+    if answer["quarantined"]:
+        console.print("The order is quarantined.", style="yellow")
+    if answer.get("stopped"):
+        console.print(answer["stopped"], style="red")
