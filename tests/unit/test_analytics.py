@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.analytics import AnalyticsService
@@ -138,6 +138,7 @@ def summed(rows: dict[str, bytes], by: By) -> Sums:
     return total
 
 
+@settings(deadline=None)
 @given(histories=payments(), data=st.data())
 def test_sums_are_exact_whatever_is_repeated_or_cut_off(
     histories: list[list[Event]], data: st.DataObject
@@ -164,6 +165,7 @@ def test_sums_are_exact_whatever_is_repeated_or_cut_off(
     }
 
 
+@settings(deadline=None)
 @given(histories=payments())
 def test_sums_agree_with_the_payments_and_with_each_other(histories: list[list[Event]]) -> None:
     partition = Partition()
@@ -231,6 +233,7 @@ def test_payment_without_its_beginning_is_refused() -> None:
         Partition().apply(0, event(ids.order_id("guest", "1"), 2, E.PAYMENT_PROCESSING, START_MS))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10_000_000), min_size=1, max_size=200), st.integers(1, 4))
 def test_quantiles_of_merged_times_are_within_one_percent(times: list[int], parts: int) -> None:
     merged: Sums = Counter()

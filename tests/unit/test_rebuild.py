@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import ids, rebuild, topics
@@ -78,6 +78,7 @@ def faults(rebuilt: Rebuild) -> dict[tuple[str, str], Fault]:
 ALL = history(ORDER, PAYMENT) + history(ORDER, ORDERS) + history(OTHER, PAYMENT)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_orders_that_move_meanwhile_are_equal(data: st.DataObject) -> None:
     """Whatever was read before the digests were taken, and whatever comes after."""
