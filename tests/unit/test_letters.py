@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from babel import Locale
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.letters import PLAIN_FORMAT, Letter, Letters, Region
@@ -86,6 +86,7 @@ def test_amounts(currency: str, restaurant: str, amount: int, shown: str, plain:
     assert plain.replace(",", "").endswith(decimal_text(amount, currency))
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, MAXIMUM_CHARGE),
     st.sampled_from(sorted(CURRENCIES)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import NotificationsService
@@ -160,6 +160,7 @@ ACTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ACTS, max_size=60))
 def test_whatever_comes_in_whatever_order(acts: list[tuple[Any, ...]]) -> None:
     world = World()
@@ -191,6 +192,7 @@ def test_whatever_comes_in_whatever_order(acts: list[tuple[Any, ...]]) -> None:
     assert times == sorted(times)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.permutations(EVENTS))
 def test_the_order_of_events_makes_no_difference_to_what_is_told(events: list[Event]) -> None:
     def told(order: list[Event]) -> dict[str, Any]:
