@@ -139,16 +139,14 @@ class Simulation:
 
     async def run(self) -> None:
         """Open the restaurants, let customers come at the rate; ends with the last of `orders`."""
-        staff = [asyncio.create_task(self._kitchen(each)) for each in await self._restaurants()]
-        staff += [asyncio.create_task(self._courier(number)) for number in range(self.couriers)]
-        try:
+        async with asyncio.TaskGroup() as group:  # what one of them can't cope with ends the day
+            staff = [group.create_task(self._kitchen(each)) for each in await self._restaurants()]
+            staff += [group.create_task(self._courier(n)) for n in range(self.couriers)]
             await self._customers()
             if self.orders is not None:
                 await self._all_ended()
-        finally:
             for task in staff:
                 task.cancel()
-            await asyncio.gather(*staff, return_exceptions=True)
 
     async def _restaurants(self) -> list[str]:
         async with Customer(self.endpoints.workers[0], self.endpoints.stripe) as visitor:
@@ -211,7 +209,7 @@ class Simulation:
 
             async def work() -> None:
                 board = await courier.get("/api/deliveries")
-                mine = [row for row in board["deliveries"] if row["courierId"]]
+                mine = [row for row in board["deliveries"] if row.get("courierId")]
                 for row in mine:
                     if row["status"] == "PICKED_UP":
                         await courier.deliver(row["orderId"], "deliver")
@@ -219,7 +217,7 @@ class Simulation:
                         await courier.deliver(row["orderId"], "pick-up")
                 waiting = [
                     row for row in board["deliveries"]
-                    if not row["courierId"] and row["orderStatus"] == "READY_FOR_PICKUP"
+                    if "courierId" not in row and row.get("orderStatus") == "READY_FOR_PICKUP"
                 ]  # fmt: skip
                 if waiting and not mine:
                     await courier.deliver(choose.choice(waiting[:4])["orderId"], "assign")
