@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from app.effects import EffectsService
 from app.notifier import Notifier
@@ -14,18 +15,25 @@ from app.reconciler import Reconciler
 from tables import Engines
 
 
-class Metrics:
+class Metrics(Collector):
     """A collector over engines, effects and reconciler; sizes in records, positions in offsets."""
 
     def __init__(
-        self, engines: Engines, effects: EffectsService, reconciler: Reconciler, notifier: Notifier
+        self,
+        engines: Engines,
+        effects: EffectsService,
+        reconciler: Reconciler,
+        notifier: Notifier,
+        *more: Collector,
     ) -> None:
+        """more: parts that collect for themselves."""
         self._engines, self._effects, self._reconciler = engines, effects, reconciler
         self._notifier = notifier
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._registry.register(self)
+        for collector in (self, *more):
+            self._registry.register(collector)
 
     def render(self) -> bytes:
         """Give Prometheus' text format."""

@@ -158,6 +158,24 @@ class Settings(BaseSettings):
     reconcile_interval_s: Seconds = Field(
         default=30.0, description="How often Stripe is asked again, with jitter"
     )
+    reconciliation_interval_s: Seconds = Field(
+        default=300.0,
+        description="How often Stripe's events are searched for webhooks that got lost",
+    )
+    reconciliation_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=120.0,
+        description="What differs for a shorter time is in flight: webhooks, money, an order's checks",
+    )
+    reconciliation_totals_interval_s: Seconds = Field(
+        default=3600.0, description="How often all money is compared with Stripe's"
+    )
+    reconciliation_days: int = Field(
+        default=2, ge=1, le=28, description="Days (UTC) that are compared, today included"
+    )
+    orphan_grace_s: Seconds = Field(
+        default=3600.0,
+        description="After how long a payment intent of ours that no order has is cancelled",
+    )
     payment_deadline_s: Seconds = Field(
         default=1800.0, description="After how long an unpaid order expires"
     )

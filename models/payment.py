@@ -261,7 +261,10 @@ def _see_webhook(turn: PaymentTurn, webhook: WebhookReceived) -> None:
     too_early = turn.payment is None or (
         not turn.payment.captured and (webhook.refund or webhook.dispute)
     )
-    if has_facts and too_early and not (webhook.intent and turn.work.initiation):
+    is_over = webhook.intent is not None and webhook.intent.status == "canceled"
+    if turn.payment is None and turn.work.initiation is None and is_over:
+        effect = "nothing new"  # no payment will ever begin with it
+    elif has_facts and too_early and not (webhook.intent and turn.work.initiation):
         _hold(turn, webhook)
         effect = "held"
     else:

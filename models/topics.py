@@ -34,6 +34,7 @@ ORDER_EVENTS: Final = "order-events"
 DELIVERY_EVENTS: Final = "delivery-events"
 ORDER_AUDIT: Final = "order-audit"
 DEAD_LETTERS: Final = "payment-events-dlq"
+RECONCILIATION: Final = "reconciliation"
 
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic
@@ -67,6 +68,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic(ORDER_AUDIT, FOREVER, ("payments", "orders", "deliveries", "notifications"),
               ("timeline",),
               about="refusals, effects and their outcomes, operators' acts"),
+        Topic(RECONCILIATION, 30 * DAY_MS, ("reconciler",), (), partitions=1,
+              about="what each run of the reconciliation found, and how far it has come"),
         Topic(DEAD_LETTERS, FOREVER, ("every service",), (), partitions=1,
               about="dead letters of every input topic, with their origin"),
     )

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 from yarl import URL
 
 from models.commands import Command, WebhookReceived
+from models.reconciliation import Report
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.money_index import MoneyIndex
@@ -148,6 +149,7 @@ class WebDeps:
     courier_limit: deliveries that one courier may have at a time.
     operations: what operators see and do; None where there are no such routes.
     money: what lists of refunds and disputes and the checks of money are made of.
+    reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
     """
 
     catalogue: Catalogue
@@ -175,3 +177,4 @@ class WebDeps:
     courier_limit: int = 1
     operations: Operations | None = None
     money: MoneyIndex = field(default_factory=MoneyIndex)
+    reconciliation: Callable[[], Report | None] = lambda: None

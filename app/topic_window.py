@@ -1,0 +1,115 @@
+"""Reads what a topic holds from a time or an offset on, up to its present end; part of no group."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from web.ports import KafkaUnavailableError
+
+ASKED_WITHIN_S: Final = 10.0
+SILENCE_S: Final = 15.0
+AT_ONCE: Final = 1000
+
+Offsets = dict[int, int]
+Starts = Callable[[Any, Offsets], Offsets]
+"""Consumer, end of each partition -> where to begin in each; below 0: at the end."""
+
+
+class TopicWindow:
+    """One topic. Methods run in a thread; they raise KafkaUnavailableError, at the latest after a silence.
+
+    Each record is given to `take` in that thread, as confluent_kafka's Message, each partition in order;
+    what `take` raises comes through. They return the offsets where to go on.
+    """
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        """Connects anew for each call."""
+        self.topic = topic
+        self._settings = {
+            "bootstrap.servers": bootstrap,
+            "group.id": "tiffin-reader",  # needed by librdkafka, never joined
+            "enable.auto.commit": False,
+            # Where a start has been deleted meanwhile, reading begins at what is left.
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+        }
+
+    async def since(self, since_ms: int, take: Callable[[Any], None]) -> Offsets:
+        """Read what Kafka was given since a time, in milliseconds since the epoch."""
+
+        def starts(consumer: Any, ends: Offsets) -> Offsets:
+            wanted = [TopicPartition(self.topic, partition, max(0, since_ms)) for partition in ends]
+            found = consumer.offsets_for_times(wanted, timeout=ASKED_WITHIN_S)
+            return {tp.partition: tp.offset for tp in found}
+
+        return await _in_thread(self._read, starts, take)
+
+    async def onwards(self, begin: Mapping[int, int], take: Callable[[Any], None]) -> Offsets:
+        """Read on from offsets that an earlier call returned."""
+        return await _in_thread(
+            self._read, lambda _, ends: {p: begin.get(p, 0) for p in ends}, take
+        )
+
+    async def last(self) -> bytes | None:
+        """Value of the newest record, of a topic with one partition; None when there is none."""
+        found: list[bytes | None] = []
+        await _in_thread(
+            self._read,
+            lambda _, ends: {p: max(0, end - 1) for p, end in ends.items()},
+            lambda message: found.append(message.value()),
+        )
+        return found[-1] if found else None
+
+    def _read(self, starts: Starts, take: Callable[[Any], None]) -> Offsets:
+        consumer = Consumer(dict(self._settings))
+        try:
+            about = consumer.list_topics(self.topic, timeout=ASKED_WITHIN_S).topics[self.topic]
+            if about.error is not None:
+                raise KafkaException(about.error)
+            bounds = {
+                partition: consumer.get_watermark_offsets(
+                    TopicPartition(self.topic, partition), timeout=ASKED_WITHIN_S
+                )
+                for partition in about.partitions
+            }
+            ends = {partition: high for partition, (_, high) in bounds.items()}
+            reached = {
+                partition: ends[partition] if start < 0 else max(bounds[partition][0], start)
+                for partition, start in starts(consumer, ends).items()
+            }
+            self._take_all(consumer, reached, ends, take)
+            return reached
+        finally:
+            consumer.close()
+
+    def _take_all(
+        self, consumer: Any, reached: Offsets, ends: Offsets, take: Callable[[Any], None]
+    ) -> None:
+        """Read up to the ends, moving `reached`. Raises KafkaException, TimeoutError."""
+        left = {partition for partition in reached if reached[partition] < ends[partition]}
+        consumer.assign([TopicPartition(self.topic, p, reached[p]) for p in left])
+        heard_s = time.monotonic()
+        while left:
+            for message in consumer.consume(AT_ONCE, timeout=1.0):
+                if message.error() is not None:
+                    raise KafkaException(message.error())
+                heard_s, partition = time.monotonic(), message.partition()
+                if message.offset() < ends[partition]:
+                    take(message)
+                    reached[partition] = message.offset() + 1
+                if message.offset() + 1 >= ends[partition]:
+                    left.discard(partition)
+            if time.monotonic() - heard_s > SILENCE_S:
+                raise TimeoutError
+
+
+async def _in_thread(call: Callable[..., Offsets], *arguments: Any) -> Offsets:
+    try:
+        return await asyncio.to_thread(call, *arguments)
+    except (KafkaException, TimeoutError) as error:
+        cause = error.args[0] if error.args else None
+        name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
+        raise KafkaUnavailableError(f"Kafka can't be read: {name}") from error

@@ -1,0 +1,224 @@
+"""What reconciliation found and what the live checks of money say, over all workers, for operators."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from models.messages import Message, to_rfc3339
+from models.money_checks import MEANINGS
+from models.reconciliation import DayTotals, Difference, Kind, MissingEvent, Orphan, Report
+from tables import NotOwnerError
+from web import auth
+from web.context import CONTEXT, PAYMENTS, Context
+from web.fanout import over_partitions
+from web.money_index import AMOUNTS
+from web.tokens import Role
+from web.views import Money
+from web.writes import json_response
+
+RUNNER: Final = 0
+"""The partition whose owner runs it."""
+MOST_LISTED: Final = 200
+
+
+class DifferenceView(Message):
+    """An object about whose money the two sides do not agree; a side that does not know it is left out."""
+
+    kind: Kind
+    id: str
+    order_id: str
+    stripe: Money | None = None
+    tiffin: Money | None = None
+    since: str
+
+
+class SidesView(Message):
+    """A sum by each side's word; difference: Stripe's less ours."""
+
+    stripe: Money
+    tiffin: Money
+    difference: Money
+
+
+class DayView(Message):
+    """What moved on a day (UTC) in one currency."""
+
+    day: str
+    currency: str
+    charged: SidesView
+    refunded: SidesView
+    disputed: SidesView
+
+
+class RunView(Message):
+    """What the latest runs found; see models.reconciliation.Report. Orphans: payment intents of no order."""
+
+    run_at: str
+    cursor: str
+    listed: int
+    missing: tuple[MissingEvent, ...]
+    missing_total: int
+    orphans: tuple[Orphan, ...]
+    orphans_total: int
+    compared_at: str | None = None
+    compared_since: str | None = None
+    totals: tuple[DayView, ...]
+    differences: tuple[DifferenceView, ...]
+    settling: tuple[DifferenceView, ...]
+    unchecked: int
+
+
+class CurrencyView(Message):
+    """All payments that Tiffin's tables hold in one currency. net: captured - refunded - disputed."""
+
+    currency: str
+    payments: int
+    authorised: Money
+    captured: Money
+    refunded: Money
+    refund_pending: Money
+    disputed: Money
+    net: Money
+
+
+class BrokenView(Message):
+    """What does not hold of an order's money, longer than anything is in flight."""
+
+    code: str
+    meaning: str
+    order_id: str
+    since: str
+
+
+class InvariantsView(Message):
+    """The live checks. waitsForOperator: orders whose refund failed and can be retried."""
+
+    is_whole: bool
+    broken: tuple[BrokenView, ...]
+    broken_total: int
+    waits_for_operator: int
+    totals: tuple[CurrencyView, ...]
+
+
+class ReconciliationView(Message):
+    """isClean: nothing is broken and nothing differs, as far as is known.
+
+    run: left out until the runner has finished its first run here. incomplete: partitions that did
+    not answer.
+    """
+
+    is_clean: bool
+    run: RunView | None = None
+    invariants: InvariantsView
+    incomplete: tuple[int, ...]
+
+
+async def show_reconciliation(request: web.Request) -> web.StreamResponse:
+    """The latest run against Stripe, and the live checks of all workers."""
+    context = request.app[CONTEXT]
+    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
+
+    async def share(partition: int) -> Any:
+        return _share(context, partition)
+
+    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
+        return json_response(_view(shares, missing))
+
+    return await over_partitions(request, PAYMENTS, share, merged)
+
+
+def _share(context: Context, partition: int) -> dict[str, Any]:
+    if partition not in context.tables[PAYMENTS].open_partitions():
+        raise NotOwnerError(PAYMENTS)
+    money, found = context.deps.money, list(context.deps.money.broken(partition))
+    report = context.deps.reconciliation() if partition == RUNNER else None
+    return {
+        "totals": money.totals(partition),
+        "broken": found[:MOST_LISTED],
+        "brokenTotal": len(found),
+        "waits": money.waits_for_operator(partition),
+        "report": report and report.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _view(shares: Mapping[int, Any], missing: tuple[int, ...]) -> ReconciliationView:
+    raw = shares.get(RUNNER, {}).get("report")
+    report = Report.model_validate(raw) if raw else None
+    invariants = _invariants(shares, missing)
+    return ReconciliationView(
+        is_clean=report is not None
+        and not (report.differences or report.unchecked or invariants.broken_total or missing),
+        run=_run(report) if report else None,
+        invariants=invariants,
+        incomplete=missing,
+    )
+
+
+def _invariants(shares: Mapping[int, Any], missing: tuple[int, ...]) -> InvariantsView:
+    totals: dict[str, Counter[str]] = {}
+    for each in shares.values():
+        for currency, sums in each["totals"].items():
+            totals.setdefault(currency, Counter()).update(sums)
+    broken = [
+        BrokenView(code=code, meaning=MEANINGS[code], order_id=order_id, since=to_rfc3339(since_ms))
+        for each in shares.values()
+        for order_id, code, since_ms in each["broken"]
+    ]
+    broken.sort(key=lambda row: (row.since, row.order_id))
+    return InvariantsView(
+        is_whole=not missing,
+        broken=tuple(broken[:MOST_LISTED]),
+        broken_total=sum(each["brokenTotal"] for each in shares.values()),
+        waits_for_operator=sum(each["waits"] for each in shares.values()),
+        totals=tuple(
+            CurrencyView(
+                currency=currency,
+                payments=sums["payments"],
+                **{name: Money.of(sums[name], currency) for name in AMOUNTS},
+            )
+            for currency, sums in sorted(totals.items())
+        ),
+    )
+
+
+def _run(report: Report) -> RunView:
+    shown = dict(report) | {
+        "totals": tuple(map(_day, report.totals)),
+        "differences": tuple(map(_difference, report.differences)),
+        "settling": tuple(map(_difference, report.settling)),
+    }
+    return RunView(**shown)
+
+
+def _day(day: DayTotals) -> DayView:
+    def sides(name: str) -> SidesView:
+        of = getattr(day, name)
+        return SidesView(
+            stripe=Money.of(of.stripe, day.currency),
+            tiffin=Money.of(of.tiffin, day.currency),
+            difference=Money.of(of.stripe - of.tiffin, day.currency),
+        )
+
+    return DayView(
+        day=day.day,
+        currency=day.currency,
+        charged=sides("charged"),
+        refunded=sides("refunded"),
+        disputed=sides("disputed"),
+    )
+
+
+def _difference(found: Difference) -> DifferenceView:
+    def money(amount: int | None) -> Money | None:
+        return None if amount is None else Money.of(amount, found.currency)
+
+    return DifferenceView(
+        kind=found.kind,
+        id=found.id,
+        order_id=found.order_id,
+        stripe=money(found.stripe),
+        tiffin=money(found.tiffin),
+        since=found.since,
+    )
