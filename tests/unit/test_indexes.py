@@ -90,6 +90,7 @@ def test_keeps_the_latest_of_those_that_have_ended(monkeypatch: pytest.MonkeyPat
         assert len(index.ended(0, "DELIVERED")) <= 20
     kept = {entry.since_ms for entry in index.ended(0, "DELIVERED")}
     assert set(range(90, 100)) <= kept
+    assert len(index._partitions[0].statuses) == len(kept)
     assert index.left_out(0, "DELIVERED")
     assert index.left_out(0, None)
     assert not index.left_out(0, "REFUNDED")
