@@ -46,11 +46,16 @@ CANCEL_REASONS: Final = {
 
 WHY_CANCELLED: Final = {
     **dict.fromkeys(CANCEL_REASONS, "You cancelled it."),
-    "RESTAURANT_REJECTED": "The restaurant could not take it. We are sorry.",
+    "RESTAURANT_REJECTED": "The restaurant could not take it.",
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time. We are sorry.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
     "OPERATOR_REQUEST": "Our support team cancelled it.",
     "REFUNDED": "It was refunded in full.",
+}
+WHY_REJECTED: Final = {
+    "TOO_BUSY": "They have more orders than hands.",
+    "OUT_OF_STOCK": "Something for it has run out.",
+    "CLOSED": "They have closed.",
 }
 MONEY_TAKES: Final = "Refunds reach your card within 5 to 10 business days, as your bank goes."
 
@@ -165,7 +170,8 @@ def _ending(view: OrderView) -> list[Step]:
 
 
 def _why(view: OrderView) -> str:
-    return WHY_CANCELLED.get(view.cancel_reason or "", "")
+    reason, _, more = (view.cancel_reason or "").partition(": ")
+    return " ".join(filter(None, (WHY_CANCELLED.get(reason, ""), WHY_REJECTED.get(more, ""))))
 
 
 def _courier(view: OrderView) -> str:

@@ -12,7 +12,8 @@ const [wrong, wait, said, form, button, words, action, change] =
 const ORDER = `/api/orders/${at.order}`;
 const TRACKING = `/orders/${at.order}`;
 const REPEAT_MS = [500, 1000, 2000, 4000, 4000, 8000, 8000, 8000];
-const LOOK_MS = 2000;
+const LOOK_MS = 1000;
+const HEARING_MS = 30000;
 const CHECKING = "We are checking with the bank. You will not be charged twice.";
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -87,7 +88,7 @@ async function waitForBank(text = CHECKING) {
   show({ wait: text });
   const now = await settle((step) => step === "card" || step === "action");
   if (!now) return;
-  if (now.step === "action") show({ wait: "Your bank wants you to confirm this payment.", action: true });
+  if (now.step === "action") offerAction();
   else declined(now.view.payment);
 }
 
@@ -111,12 +112,22 @@ function mountCard() {
 /* Stripe shows the bank's question; what came of it is the server's word, not the browser's. */
 async function authenticate(secret) {
   show({ wait: "Confirm the payment with your bank…" });
-  const { error } = await stripe.handleNextAction({ clientSecret: secret });
-  if (error?.type === "api_connection_error") { await waitForBank(); return; }
+  const { error, paymentIntent } = await stripe.handleNextAction({ clientSecret: secret });
+  if (paymentIntent?.status === "requires_action") {
+    at.secret = secret;
+    offerAction();
+    return;
+  }
   show({ wait: error ? "Hearing from the bank…" : "Confirmed. Waiting for the bank's last word…" });
-  const now = await settle((step) => step === "card" || (step === "action" && Boolean(error)));
+  const until = Date.now() + HEARING_MS;
+  const now = await settle((step) => step === "card" || (step === "action" && Date.now() > until));
   if (now?.step === "card") declined(now.view.payment);
-  else if (now) await waitForBank();
+  else if (now) offerAction();
+}
+
+function offerAction() {
+  show({ wait: "Your bank wants you to confirm this payment.", action: true });
+  action.focus();
 }
 
 async function confirm(confirmationToken) {

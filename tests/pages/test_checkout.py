@@ -1,0 +1,260 @@
+"""Menu, cart, checkout and payment in a real browser, on the whole platform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.pages.browsing import (
+    BY_3DS,
+    DECLINED,
+    KITCHEN,
+    VISA,
+    StandIn,
+    Visitor,
+    check_accessible,
+    check_fits,
+    headline,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Frame, FrameLocator
+
+    from sandbox.platform import Platform
+
+Visit = Callable[..., Visitor]
+FIRST_PAGE_BYTES = 100 * 1024
+
+
+@pytest.fixture
+def stripe(platform: Platform) -> StandIn:
+    return StandIn(platform)
+
+
+def bank(visitor: Visitor) -> FrameLocator | Frame:
+    """The 3-D Secure page in its frame."""
+    return visitor.page.frame_locator("dialog iframe")
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_paid(visit: Visit, width: int) -> None:
+    visitor = visit(width=width)
+    page = visitor.page
+    page.goto("/")
+    check_accessible(page)
+    check_fits(page)
+    page.get_by_role("link", name="Annapurna Tiffin Room").click()
+    visitor.fill_cart()
+    check_accessible(page)
+    check_fits(page)
+    page.goto("/checkout")
+    check_accessible(page)
+    check_fits(page)
+    order_id = visitor.place()
+    page.get_by_label("Card number").wait_for()
+    check_accessible(page)
+    check_fits(page)
+    expect(page.get_by_role("button", name="Pay ₹165.00")).to_be_enabled()
+    visitor.pay()
+    visitor.wait_tracking()
+    assert visitor.order_id == order_id
+    expect(page.locator("h1")).to_have_text("Paid, and sent to the kitchen")
+    expect(page.locator(".steps .done")).to_have_count(2)
+    expect(page.get_by_role("link", name="Receipt")).to_be_visible()
+    expect(page.locator("[data-live-state]")).to_have_text("Live")
+    check_accessible(page)
+    check_fits(page)
+    page.goto(f"/orders/{order_id}/pay")
+    visitor.wait_tracking()  # the back button finds the order, not another payment
+    page.goto("/checkout")
+    expect(page.get_by_text("Your cart is empty.")).to_be_visible()
+
+
+def test_the_first_page_is_light(visit: Visit) -> None:
+    visitor = visit()
+    sizes: list[int] = []
+    devtools = visitor.context.new_cdp_session(visitor.page)
+    devtools.send("Network.enable")
+    devtools.on("Network.loadingFinished", lambda done: sizes.append(done["encodedDataLength"]))
+    visitor.page.goto("/", wait_until="networkidle")
+    assert len(sizes) > 5
+    assert sum(sizes) < FIRST_PAGE_BYTES, f"{sum(sizes)} bytes in {len(sizes)} files"
+
+
+def test_the_cart_survives_a_reload_and_is_one_in_all_tabs(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    first, second = visitor.page, visitor.tab()
+    second.goto(f"/restaurants/{KITCHEN}")
+    expect(second.locator(".cart-line")).to_have_count(2)
+    more = first.locator("#stepper-menu-masala-dosa").get_by_role("button", name="more")
+    more.click()
+    expect(second.locator("#stepper-menu-masala-dosa .count")).to_contain_text("2")
+    expect(more).to_be_focused()
+    first.reload()
+    expect(first.locator("#stepper-menu-masala-dosa .count")).to_contain_text("2")
+    expect(first.locator("#cart-said")).to_contain_text("3 dishes in your cart, ₹285.00")
+
+
+def test_a_cart_of_another_restaurant_is_given_up_only_when_asked(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    page = visitor.page
+    page.goto("/restaurants/hinode-kyoto")
+    page.get_by_role("button", name="Add Shoyu ramen").click()
+    expect(page.locator("h1")).to_have_text("Start a new cart?")
+    check_accessible(page)
+    page.get_by_role("button", name="Start a new cart").click()
+    expect(page.locator("#cart-said")).to_have_text("1 dish in your cart, ¥980")
+
+
+def test_wrong_details_are_named_beside_their_fields(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    page = visitor.page
+    page.goto("/checkout")
+    page.get_by_label("Email").fill("nobody")
+    page.get_by_label("City").fill("4242 4242 4242 4242")
+    page.get_by_role("button", name="Go on to payment").click()
+    expect(page.get_by_role("alert")).to_contain_text("One of the fields holds a card number")
+    page.get_by_label("City").fill("Bengaluru")
+    page.get_by_role("button", name="Go on to payment").click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    expect(page.get_by_label("Email")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Email")).to_have_value("nobody")
+    expect(page.get_by_label("City")).not_to_have_attribute("aria-invalid", "true")
+    check_accessible(page)
+
+
+def test_declined_and_retried(visit: Visit, stripe: StandIn) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    order_id = visitor.place()
+    visitor.pay(DECLINED)
+    wrong = visitor.page.locator("#pay-wrong")
+    expect(wrong).to_contain_text("Your card was declined. Try another card, or ask your bank.")
+    expect(wrong).to_be_focused()
+    check_accessible(visitor.page)
+    visitor.page.reload()
+    expect(wrong).to_contain_text("Your card was declined")  # a reload keeps what was said
+    visitor.pay(VISA)
+    visitor.wait_tracking()
+    assert visitor.order_id == order_id
+    assert len(stripe.charges(order_id)) == 1
+
+
+def test_3d_secure_passed(visit: Visit, stripe: StandIn) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    order_id = visitor.place()
+    visitor.pay(BY_3DS)
+    bank(visitor).get_by_role("button", name="Complete").click()
+    visitor.wait_tracking()
+    assert len(stripe.charges(order_id)) == 1
+
+
+def test_3d_secure_failed_then_another_card(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    visitor.place()
+    visitor.pay(BY_3DS)
+    bank(visitor).get_by_role("button", name="Fail").click()
+    expect(visitor.page.locator("#pay-wrong")).to_contain_text("could not confirm that it was you")
+    visitor.pay(VISA)
+    visitor.wait_tracking()
+
+
+def test_a_reload_amid_3d_secure_asks_the_bank_again(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    visitor.place()
+    visitor.pay(BY_3DS)
+    bank(visitor).get_by_role("button", name="Complete").wait_for()
+    visitor.page.reload()
+    check_accessible(visitor.page)
+    visitor.page.get_by_role("button", name="Confirm with your bank").click()
+    bank(visitor).get_by_role("button", name="Complete").click()
+    visitor.wait_tracking()
+
+
+def test_one_press_one_charge_through_reload_and_second_tab(visit: Visit, stripe: StandIn) -> None:
+    visitor = visit(errors_allowed=True)  # a request that a reload breaks off is told
+    visitor.fill_cart()
+    order_id = visitor.place()
+    stripe.fault(kind="hold", method="POST", idempotency_key="^confirm:.*")
+    visitor.pay()
+    button = visitor.page.locator("#pay-button")
+    expect(button).to_be_disabled()
+    expect(button).to_contain_text("Paying")
+    second = visitor.tab()
+    second.goto(f"/orders/{order_id}/pay")
+    expect(second.locator("#pay-said")).to_contain_text("You will not be charged twice")
+    expect(second.locator("#pay-form")).to_be_hidden()
+    visitor.page.reload()
+    expect(visitor.page.locator("#pay-said")).to_contain_text("You will not be charged twice")
+    check_accessible(visitor.page)
+    stripe.release()
+    visitor.wait_tracking()
+    second.wait_for_url(re.compile(r"/orders/order_[0-9a-z]{26}$"))
+    assert len(stripe.charges(order_id)) == 1
+
+
+def test_a_lost_answer_of_stripe_is_no_second_charge(visit: Visit, stripe: StandIn) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    order_id = visitor.place()
+    stripe.fault(kind="drop_after", method="POST", idempotency_key="^confirm:", times=3)
+    visitor.pay()
+    visitor.wait_tracking()
+    assert len(stripe.charges(order_id)) == 1
+
+
+def test_an_order_is_changed_before_it_is_paid(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    first = visitor.place()
+    visitor.page.get_by_role("button", name="Change the order").click()
+    expect(visitor.page.get_by_role("status").nth(1)).to_contain_text("Nothing was charged")
+    expect(visitor.page.locator(".cart-line")).to_have_count(2)
+    second = visitor.place()
+    assert second != first
+    visitor.page.goto(f"/orders/{first}")
+    expect(visitor.page.locator("h1")).to_have_text("This order is cancelled")
+
+
+def test_other_details_after_a_step_back_are_another_order(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    first = visitor.place()
+    visitor.page.go_back()
+    assert visitor.place() == first  # the same cart and details: the same order
+    visitor.page.go_back()
+    second = visitor.place(line1="14 MG Road")
+    assert second != first
+    visitor.pay()
+    visitor.wait_tracking()
+    expect(visitor.page.get_by_text("14 MG Road")).to_be_visible()
+
+
+def test_without_javascript(visit: Visit) -> None:
+    visitor = visit(javascript=False)
+    page = visitor.page
+    page.goto(f"/restaurants/{KITCHEN}")
+    page.get_by_role("button", name="Add Masala dosa").click()
+    page.get_by_role("button", name="One Masala dosa more").first.click()
+    page.get_by_role("button", name="Add Filter coffee").click()
+    expect(page.locator(".cart-line")).to_have_count(2)
+    order_id = visitor.place()
+    assert "Entering a card needs JavaScript" in page.content()
+    page.goto(f"/orders/{order_id}")
+    assert headline(page) == "Your order waits for payment"
+    page.get_by_role("link", name="Cancel this order").click()
+    page.get_by_role("button", name="Cancel the order").click()
+    visitor.wait_tracking()
+    while headline(page) != "This order is cancelled":  # bounded by the test's own time-out
+        page.reload()
+    expect(page.get_by_text("You cancelled it.").first).to_be_visible()
