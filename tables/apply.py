@@ -82,6 +82,7 @@ class Applier:
         self.in_flight = 0
         self.overlay: dict[bytes, Record] = {}
         self._unstored = [self.group]
+        self._settled = 0
         self._read_stored = read_stored
         self._epoch = epoch
         self._done = done
@@ -157,8 +158,8 @@ class Applier:
     def _is_hot(self, record: Record) -> bool:
         """Whether the key has so many outputs under way that its record would only grow."""
         limits = self._limits
-        crowded = len(record.unsent) >= limits.unsent_inputs or (
-            sum(size_of_outputs(entry) for entry in record.unsent) >= limits.unsent_bytes
+        crowded = (
+            len(record.unsent) >= limits.unsent_inputs or record.unsent_size >= limits.unsent_bytes
         )
         return crowded and self.in_flight > 0 and not self._measured
 
@@ -167,9 +168,14 @@ class Applier:
 
         At the first touch of a key in a lane all of them leave, in order, before anything new.
         """
+        if record.settled_at == self._settled:
+            return
+        record.settled_at = self._settled
         done = self._done
         unsent = [entry for entry in record.unsent if entry[1] > done.get(entry[0], -1)]
-        record.unsent = unsent
+        if len(unsent) < len(record.unsent):
+            record.unsent = unsent
+            record.unsent_size = sum(map(size_of_outputs, unsent))
         if unsent and record.epoch != self._epoch:
             for entry in unsent:
                 outputs = load_outputs(entry)
@@ -250,7 +256,7 @@ class Applier:
             if len(ids) > self._limits.ids_per_topic:
                 del ids[0]
         if unsent is not None:
-            record.unsent.append(unsent)
+            record.keep_unsent(unsent)
             self.group.outputs.extend(decision.outputs)
         record.state = decision.state
         record.offsets[topic] = offset
@@ -293,7 +299,7 @@ class Applier:
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
         output = Output(letter.topic, key.decode(), letter.value or b"", letter.headers)
-        record.unsent.append(dump_outputs(topic, consumed.offset, [output]))
+        record.keep_unsent(dump_outputs(topic, consumed.offset, [output]))
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
@@ -359,6 +365,11 @@ class Applier:
         for key in undone.records.keys() - group.records.keys():
             self._changed(key, self.overlay[key])
         return group
+
+    def settled(self, group: Group) -> None:
+        """A group's outputs are durable, and `done` says so."""
+        self.in_flight -= len(group.inputs)
+        self._settled += 1
 
     def stored(self, group: Group) -> None:
         """Drop what RocksDB has now: the oldest group's records and rows."""

@@ -275,7 +275,7 @@ class Lane:
             for future, _ in pending:
                 await future
             self.done.update(group.offsets)
-            self._applier.in_flight -= len(group.inputs)
+            self._applier.settled(group)
             self._counters.inputs += len(group.inputs)
             self._counters.outputs += len(group.outputs)
             self._counters.groups += 1

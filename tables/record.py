@@ -78,7 +78,8 @@ class Record:
         group that holds a change of it (not the group itself: cycles would burden the collector).
     offsets: topic -> last offset applied. ids: topic -> last ids of senders without sequences.
     unsent: outputs that are not known durable, an entry of `dump_outputs` for each input, kept as
-        JSON: most are dropped without being looked at again.
+        JSON: most are dropped without being looked at again. unsent_size: about their bytes;
+        settled_at: how many groups had settled when they were last compared with what is durable.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
@@ -91,20 +92,23 @@ class Record:
         "quarantine",
         "raw",
         "sequences",
+        "settled_at",
         "state",
         "unsent",
+        "unsent_size",
         "version",
     )
 
     def __init__(self, raw: bytes | None, service: Service) -> None:
         """Read stored bytes, or begin a key that has none."""
-        self.changed_in = -1
+        self.changed_in = self.settled_at = -1
         if raw is None:
             self.raw, self.version, self.epoch, self.state = b"", 0, -1, service.load(None)
             self.offsets: dict[str, int] = {}
             self.sequences: dict[str, int] = {}
             self.ids: dict[str, list[str]] = {}
             self.unsent: list[list[Any]] = []
+            self.unsent_size = 0
             self.outcomes: dict[str, list[Any]] = {}
             self.quarantine: Quarantine | None = None
             return
@@ -118,6 +122,7 @@ class Record:
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
         self.unsent = get("unsent") or []
+        self.unsent_size = sum(map(size_of_outputs, self.unsent))
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
@@ -167,6 +172,11 @@ class Record:
             quarantine=self.quarantine,
             unsent=sum((len(entry) - 2) // 4 for entry in self.unsent),
         )
+
+    def keep_unsent(self, entry: list[Any]) -> None:
+        """Remember the outputs of an input until they are known durable."""
+        self.unsent.append(entry)
+        self.unsent_size += size_of_outputs(entry)
 
     def keep_outcome(
         self,

@@ -127,7 +127,7 @@ class World:
             if part == 1.0:
                 self.stored.pop(0)
                 self.done.update(group.offsets)
-                self.applier.in_flight -= len(group.inputs)
+                self.applier.settled(group)
                 self.recorded = dict(self.done)
 
     def finish(self) -> None:
