@@ -125,26 +125,34 @@ class Reconciliation:
         structlog.contextvars.clear_contextvars()
         try:
             await self.run_once()
-        except (UnavailableError, InvalidError) as error:
+        except UnavailableError as error:
             log.warning("the reconciliation will try again", reason=str(error))
         except Exception:
             log.exception("the reconciliation met a bug")
         else:
-            self.counters.runs += 1
-            return True
+            if not self._known.problems:
+                self.counters.runs += 1
+                return True
         self.counters.errors += 1
         return False
 
     async def run_once(self) -> None:
-        """One run. Raises UnavailableError where Kafka or Stripe can't be asked; then it is repeated."""
+        """One run; what could not be done stands in the report. Raises KafkaUnavailableError."""
         now_ms = round(self._now_s() * 1000)
         if self.report is None:
             self.report = await self._resumed(now_ms)
-        await self._find_missing(now_ms)
         compared_at = self._known.compared_at
         pause_ms = self._pace.totals_interval_s * 1000
-        if compared_at is None or now_ms - from_rfc3339(compared_at) >= pause_ms:
-            await self._compare(now_ms)
+        is_due = compared_at is None or now_ms - from_rfc3339(compared_at) >= pause_ms
+        self._change(run_at=to_rfc3339(now_ms), problems=())
+        for step in (self._find_missing, self._compare) if is_due else (self._find_missing,):
+            try:
+                await step(now_ms)
+            except (UnavailableError, InvalidError) as error:
+                # One step's trouble keeps no other from its work.
+                log.warning("the reconciliation could not do all", reason=str(error))
+                name = step.__name__.strip("_").upper()
+                self._change(problems=(*self._known.problems, f"{name}: {error}"))
         if self._is_runner():
             await self._sender.put(RECONCILIATION, b"report", encode(self._known), [])
 
@@ -170,7 +178,7 @@ class Reconciliation:
 
     async def _find_missing(self, now_ms: int) -> None:
         """Webhooks that never came."""
-        self._change(run_at=to_rfc3339(now_ms), listed=0)
+        self._change(listed=0)
         cursor_ms = max(from_rfc3339(self._known.cursor), now_ms - STRIPE_KEEPS_MS)
         search = self._missing.search(
             cursor_ms,

@@ -209,15 +209,16 @@ class Report(Message):
     """What the latest runs found. Times are RFC 3339.
 
     cursor: all events of Stripe's that were created before are known to be in Kafka. listed: events
-    looked at in the last run. missing: the latest events that were missing, all runs together;
-    missingTotal: how many there were. comparedAt: when totals and differences were made, from
-    comparedSince on. settling: differences that are too young to be listed. unchecked: objects that
-    were too many to be looked up one by one.
+    looked at in the last run. problems: what the last run could not do, and why. missing: the latest
+    events that were missing, all runs together; missingTotal: how many there were. comparedAt: when
+    totals and differences were made, from comparedSince on. settling: differences that are too young
+    to be listed. unchecked: objects that were too many to be looked up one by one.
     """
 
     run_at: str
     cursor: str
     listed: int = 0
+    problems: tuple[str, ...] = ()
     missing: tuple[MissingEvent, ...] = ()
     missing_total: int = 0
     orphans: tuple[Orphan, ...] = ()

@@ -58,6 +58,7 @@ class RunView(Message):
     run_at: str
     cursor: str
     listed: int
+    problems: tuple[str, ...]
     missing: tuple[MissingEvent, ...]
     missing_total: int
     orphans: tuple[Orphan, ...]
@@ -149,7 +150,8 @@ def _view(shares: Mapping[int, Any], missing: tuple[int, ...]) -> Reconciliation
     invariants = _invariants(shares, missing)
     return ReconciliationView(
         is_clean=report is not None
-        and not (report.differences or report.unchecked or invariants.broken_total or missing),
+        and not (report.differences or report.unchecked or report.problems)
+        and not (invariants.broken_total or missing),
         run=_run(report) if report else None,
         invariants=invariants,
         incomplete=missing,

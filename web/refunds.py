@@ -141,7 +141,7 @@ async def list_refunds(request: web.Request) -> web.StreamResponse:
 
     async def share(partition: int) -> Any:
         entries = _entries(context, partition)
-        counts = Counter(entry.state for entry in entries)
+        counts = Counter(str(entry.state) for entry in entries)
         rows = [_row(entry) for entry in entries if state in {None, entry.state}]
         shown = [row.model_dump(mode="json", by_alias=True) for row in _latest(rows, limit)]
         return [counts, shown]
