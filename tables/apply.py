@@ -6,6 +6,7 @@ Nothing here awaits, sends or writes. A `Group` is what goes through the lane's 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from models.transition import Input, Output, UnreadableError
@@ -60,7 +61,8 @@ class Group:
 class Applier:
     """Decides the inputs of one partition for one service; the only one that changes its records.
 
-    `overlay` holds the records that RocksDB does not have yet; `done` (the lane's) gives, per
+    `overlay` holds the records that RocksDB does not have yet (those that it has since a little while
+    are cached, for a key's inputs come in bursts); `done` (the lane's) gives, per
     topic, the last offset whose outputs are durable. is_measured: sizes are checked at each input,
     not once a group.
     """
@@ -81,6 +83,7 @@ class Applier:
         self.group = Group(0)
         self.in_flight = 0
         self.overlay: dict[bytes, Record] = {}
+        self._cache: dict[bytes, Record] = {}
         self._unstored = [self.group]
         self._settled = 0
         self._read_stored = read_stored
@@ -136,7 +139,7 @@ class Applier:
 
     def record(self, key: bytes) -> Record:
         """A key's record as the inputs so far left it. Raises UnloadableError."""
-        record = self.overlay.get(key)
+        record = self.overlay.get(key) or self._cache.pop(key, None)
         if record is not None:
             return record
         stored = self._read_stored(key)
@@ -355,7 +358,8 @@ class Applier:
         group = self.group = self._unstored[-1] = Group(undone.number)
         self.in_flight -= len(undone.inputs)
         for key, record in undone.records.items():
-            self.overlay[key] = Record(record.raw or None, self.service)
+            before = self._read_stored(key) if record.raw is None else record.raw
+            self.overlay[key] = Record(before or None, self.service)
         self._measured = True
         try:
             for topic, consumed in undone.inputs:
@@ -374,9 +378,14 @@ class Applier:
     def stored(self, group: Group) -> None:
         """Drop what RocksDB has now: the oldest group's records and rows."""
         self._unstored.remove(group)
+        cache = self._cache
         for key, record in group.records.items():
             if record.changed_in == group.number:
                 del self.overlay[key]
+                record.raw = None
+                cache[key] = record
+        for key in list(islice(cache, max(0, len(cache) - self._limits.cached_records))):
+            del cache[key]
 
 
 def _qualified(exc: Exception) -> str:

@@ -52,6 +52,10 @@ LEAVE_TIMEOUT_S = 0.5
 PRODUCER_STOP_TIMEOUT_S = 5.0
 
 
+class RecoveryError(Exception):
+    """Faust says that a table is recovered, but its database is not at the changelog's end."""
+
+
 class HoleError(Exception):
     """An input that was due never came, although it was asked for again and again."""
 
@@ -256,6 +260,8 @@ class Coordinator:
         database = lane.database
         if lane.is_open or database is None:
             return
+        if not lane.claim.is_recovered(database, fence.offset_key(engine.table)):
+            raise RecoveryError(f"{engine.service.name}/{lane.partition} ends before its claim")
         stored = Progress.load(database.get(PROGRESS))
         del database
         self._origin_of(engine).check(engine.service.name, stored)

@@ -37,6 +37,15 @@ class Claim:
     offset: int
     """Of the claim record."""
 
+    def is_recovered(self, database: rocksdict.Rdict, offset_key: bytes) -> bool:
+        """Whether the database holds the changelog up to this claim, its last record.
+
+        Faust's recovery may be cut off by a rebalance; its word alone is not taken, for a table that
+        lacks its last changes would decide inputs anew.
+        """
+        have = database.get(offset_key)
+        return have is not None and int(have) >= self.offset
+
 
 def database(table: faust.Table[Any, Any], partition: int) -> rocksdict.Rdict:
     """The RocksDB of a partition, opened if need be."""

@@ -17,6 +17,8 @@ class Limits:
     """Groups between two steps of the pipeline."""
     inbox_inputs: int = 8_000
     """Inputs fetched and not yet applied at which a lane pauses its partitions."""
+    cached_records: int = 2_000
+    """Stored records that a lane keeps in memory, the last ones used."""
     slice_inputs: int = 250
     """Inputs applied before other tasks of the worker get a turn."""
     record_bytes: int = 1_000_000

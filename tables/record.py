@@ -73,7 +73,8 @@ class StoredRecord:
 class Record:
     """A record in a lane's hands: changed in place, serialised once a group.
 
-    raw: its last serialised form, b"" for a new key: what a group can be undone to.
+    raw: its last serialised form, what a group can be undone to; b"" for a new key, None for one that
+        RocksDB has just so.
     epoch: of the lane that wrote it last. changed_in: number of the last
         group that holds a change of it (not the group itself: cycles would burden the collector).
     offsets: topic -> last offset applied. ids: topic -> last ids of senders without sequences.
@@ -103,7 +104,8 @@ class Record:
         """Read stored bytes, or begin a key that has none."""
         self.changed_in = self.settled_at = -1
         if raw is None:
-            self.raw, self.version, self.epoch, self.state = b"", 0, -1, service.load(None)
+            self.raw: bytes | None = b""
+            self.version, self.epoch, self.state = 0, -1, service.load(None)
             self.offsets: dict[str, int] = {}
             self.sequences: dict[str, int] = {}
             self.ids: dict[str, list[str]] = {}
