@@ -21,9 +21,9 @@ class NotificationsService(Reading):
         """policy: which channels are set up, and how often a message is tried."""
         self._policy = policy
 
-    def load(self, raw: Any) -> NotificationRecord | None:
-        """Make the record of its JSON."""
-        return None if raw is None else NotificationRecord.model_validate(raw)
+    def load(self, raw: Any) -> NotificationRecord:
+        """Make the record of its JSON; an empty one for a key never seen."""
+        return NotificationRecord.model_validate(raw or {})
 
     def dump(self, state: NotificationRecord) -> Any:
         """Give the record as JSON values."""

@@ -15,9 +15,9 @@ class PaymentsService(Reading):
     name = "payments"
     inputs = topics.inputs_of("payments")
 
-    def load(self, raw: Any) -> PaymentRecord | None:
-        """Make the record of its JSON."""
-        return None if raw is None else PaymentRecord.model_validate(raw)
+    def load(self, raw: Any) -> PaymentRecord:
+        """Make the record of its JSON; an empty one for a key never seen."""
+        return PaymentRecord.model_validate(raw or {})
 
     def dump(self, state: PaymentRecord) -> Any:
         """Give the record as JSON values."""

@@ -129,9 +129,7 @@ class Notifier:
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Begin the tries that are new in the record, forget those that are gone from it."""
-        state: NotificationRecord | None = record.state
-        if state is None:
-            return
+        state: NotificationRecord = record.state
         opened_ms = self._opened_ms.setdefault(partition, self._now_s() * 1000)
         orders = self._partitions.setdefault(partition, {})
         order = orders.get(key) or _Order()

@@ -28,6 +28,7 @@ from models.graphs import (
     PaymentStatus,
     RefundStatus,
 )
+from models.money_checks import broken, money_of
 from models.payment_state import EffectKind
 from tests.unit.world import AMOUNT, PLACE, World
 
@@ -262,6 +263,7 @@ class PaymentFlow(RuleBasedStateMachine):
         else:
             assert payment.status not in {PaymentStatus.COMPLETED, PaymentStatus.REFUNDED}
             assert order.status not in PAID_ORDER | {OrderStatus.REFUNDED}
+        assert broken(money_of(world.state), order.status) == []
         if payment.status is PaymentStatus.PROCESSING:
             assert stripe.intent["status"] == "requires_action", "Stripe has been asked"
 

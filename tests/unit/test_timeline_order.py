@@ -28,7 +28,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("rows", itertools.permutations(ROWS))
+@pytest.mark.parametrize("rows", list(itertools.permutations(ROWS)))
 def test_ties_are_ordered_by_cause(rows: tuple[dict[str, object], ...]) -> None:
     stored = [(f"order/{n:06d}", orjson.dumps(value)) for n, value in enumerate(rows)]
     view = timeline_view("order", stored, names_people=True)
