@@ -200,6 +200,7 @@ def _mount_web(
         secure_cookies=settings.secure_cookies,
         own_url=URL(settings.canonical_url),
         stripe_js=_stripe_js(settings),
+        stripe_intent=gateway.shown_intent,
         is_sandbox=settings.sandbox,
     )
     server = engines.app.web

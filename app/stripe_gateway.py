@@ -215,6 +215,13 @@ class StripeGateway:
             await self.retrieve_intent(intent_id)
         return self._client_secrets[intent_id]
 
+    async def shown_intent(self, intent_id: str) -> dict[str, Any]:
+        """Give a PaymentIntent with its charge as Stripe has them now, for operators to look at."""
+        intent = await self._retrieve(intent_id, Priority.LOOK_UP)
+        shown: dict[str, Any] = intent.to_dict(recursive=True)
+        shown.pop("client_secret", None)
+        return shown
+
     async def order_of(self, intent_id: str) -> str | None:
         """Give the order of a PaymentIntent, None if it is not ours or does not exist."""
         if intent_id not in self._orders:

@@ -24,10 +24,10 @@ DEEPEST: Final = 32
 MOST_ERRORS: Final = 20
 MOST_FIELDS: Final = 60
 FORM: Final = "application/x-www-form-urlencoded"
-API: Final = "/api/"
-"""Programs send JSON there; forms come from pages, which have paths of their own."""
 BODY: Final = web.RequestKey("body", bytes)
 """The bytes of a body that was read, for forwarding."""
+VALUE: Final = web.RequestKey("value", dict[str, Any])
+"""What a page has made of its form: it stands for the JSON that programs send."""
 
 
 class Body(Message):
@@ -61,10 +61,10 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
 async def read_json(
     request: web.Request, kind: type[B], limit_bytes: int, *, may_be_empty: bool = False
 ) -> B:
-    """Read a body of this kind; a page's is a form. Raises ProblemError (400, 413, 415)."""
+    """Read a body of this kind. Raises ProblemError (400, 413, 415)."""
+    if VALUE in request:
+        return validated(kind, request[VALUE])
     raw = await read_body(request, limit_bytes)
-    if request.content_type == FORM and not request.path.startswith(API):
-        return validated(kind, parse_form(raw))
     if may_be_empty and not raw:
         raw = b"{}"
     else:

@@ -11,7 +11,7 @@ from models.notification import Notification, NotificationRecord
 from tables import StoredRecord
 from web import auth, consistency
 from web.bodies import Body, read_json
-from web.context import CONTEXT
+from web.context import CONTEXT, Context
 from web.params import idempotency_key, order_id_of
 from web.problems import ProblemError
 from web.tokens import Role
@@ -95,9 +95,14 @@ async def list_notifications(request: web.Request) -> web.StreamResponse:
         return forwarded
     await consistency.hold(context, order_id, token, [NOTIFICATIONS])
     check_order_is_known(context, order_id)
-    state = _state(context.record(NOTIFICATIONS, order_id))
-    shown = tuple(NotificationView.of(each) for each in state.notifications.values())
+    shown = shown_of(context, order_id)
     return json_response(NotificationList(order_id=order_id, notifications=shown))
+
+
+def shown_of(context: Context, order_id: str) -> tuple[NotificationView, ...]:
+    """The messages of an order of this worker. Raises NotOwnerError, NotReadyError."""
+    state = _state(context.record(NOTIFICATIONS, order_id))
+    return tuple(NotificationView.of(each) for each in state.notifications.values())
 
 
 async def retry_notification(request: web.Request) -> web.StreamResponse:

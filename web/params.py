@@ -37,8 +37,13 @@ def limit_of(request: web.Request, default: int, most: int) -> int:
 
 
 def idempotency_key(request: web.Request) -> str:
-    """The Idempotency-Key header, quoted (as its RFC draft wants) or not. Raises ProblemError (400)."""
+    """The Idempotency-Key header, quoted (as its RFC draft wants) or not. Raises ProblemError (400).
+
+    A form can't send headers: a page's action has the key in its address.
+    """
     key = request.headers.get("Idempotency-Key", "").strip()
+    if not request.path.startswith("/api/"):
+        key = key or request.query.get("key", "")
     if not key:
         raise ProblemError(
             "IDEMPOTENCY_KEY_MISSING",

@@ -142,6 +142,8 @@ class WebDeps:
     secure_cookies: cookies are sent over HTTPS alone.
     own_url: this worker's canonical URL, so that it never forwards to itself.
     stripe_js: where pages have Stripe.js from.
+    stripe_intent: payment intent id -> Stripe's object as JSON values, without its secret; None where
+        pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
     development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
@@ -171,6 +173,7 @@ class WebDeps:
     secure_cookies: bool = False
     own_url: URL | None = None
     stripe_js: StripeOrigins = field(default_factory=StripeOrigins)
+    stripe_intent: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None
     is_sandbox: bool = False
     development_login: DevelopmentStaff | None = None
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None

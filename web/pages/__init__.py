@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from web.pages import boards, cart, checkout, menu, staff, tracking
+from web.pages import boards, cart, checkout, menu, operations, ops_order, staff, tracking
 from web.pages.assets import Assets
 from web.pages.errors import as_pages
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_engine
@@ -23,6 +23,20 @@ GET: Final = (
     ("/kitchen", boards.show_kitchen),
     ("/courier", boards.show_courier),
     ("/courier/{order_id}/assign", boards.show_room),
+    ("/ops", operations.show_overview),
+    ("/ops/orders", operations.list_orders),
+    ("/ops/orders/{order_id}", ops_order.show_order),
+    ("/ops/orders/{order_id}/{action}", ops_order.ask),
+    ("/ops/search", operations.search),
+    ("/ops/stuck", operations.list_stuck),
+    ("/ops/dead-letters", operations.list_dead_letters),
+    ("/ops/dead-letters/{dead_letter_id}", operations.show_dead_letter),
+    ("/ops/payments", operations.report_payments),
+    ("/ops/refunds", operations.list_refunds),
+    ("/ops/disputes", operations.list_disputes),
+    ("/ops/reconciliation", operations.show_reconciliation),
+    ("/ops/lag", operations.show_lag),
+    ("/ops/audit", operations.list_audit),
 )
 POST: Final = (
     ("/cart", cart.change_cart),
@@ -33,6 +47,9 @@ POST: Final = (
     ("/logout", staff.logout),
     ("/kitchen/{order_id}/{step}", boards.kitchen_step),
     ("/courier/{order_id}/{step}", boards.courier_step),
+    ("/ops/orders/{order_id}/{action}", ops_order.act),
+    ("/ops/dead-letters/{dead_letter_id}/redrive", operations.redrive_dead_letter),
+    ("/ops/dead-letters/{dead_letter_id}/discard", operations.discard_dead_letter),
 )
 
 

@@ -11,8 +11,9 @@ from models.graphs import OrderStatus
 from models.messages import from_rfc3339
 from web import couriers, deliveries, kitchen
 from web.auth import authorize_staff
+from web.bodies import VALUE
 from web.context import CONTEXT
-from web.pages.forms import answer_of, is_for_worker
+from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render
 from web.params import order_id_of
 from web.problems import CODES, ProblemError
@@ -141,6 +142,7 @@ async def _step(request: web.Request, steps: dict[str, Handler], board: str) -> 
     if handler is None:
         raise ProblemError("NOT_FOUND")
     more = ""
+    request[VALUE] = dict(await read_form(request))
     try:
         answer = await handler(request)
         if answer.prepared:  # the owner has answered, and this worker passed that on

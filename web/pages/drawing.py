@@ -38,7 +38,7 @@ def path(d: str, fill: str = "none", stroke: str = "", width: float = 0, opacity
     return f'<path d="{d}" fill="{fill}"{line} stroke-linejoin="round"{faint}/>'
 
 
-def blob(  # noqa: PLR0913 - a place, a size and a colour
+def blob(
     rng: random.Random,
     x: float,
     y: float,
@@ -65,7 +65,7 @@ def blob(  # noqa: PLR0913 - a place, a size and a colour
     return path(d + "Z", fill)
 
 
-def scatter(  # noqa: PLR0913 - where, how many and what
+def scatter(
     rng: random.Random,
     count: int,
     draw: Callable[[float, float], str],
@@ -175,7 +175,7 @@ def noodles(rng: random.Random, fill: str, r: float = 60, count: int = 26, width
     return "".join(drawn)
 
 
-def strokes(  # noqa: PLR0913 - where, how many, how long and how wide
+def strokes(
     rng: random.Random,
     colour: str,
     count: int,

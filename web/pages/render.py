@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+import orjson
 from aiohttp import web
 from babel.dates import format_datetime
 from babel.numbers import format_currency
@@ -50,7 +51,9 @@ def make_engine(assets: Assets) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     engine.globals.update(asset=assets.url, integrity=assets.integrity, status_words=WORDS)
-    engine.filters.update(money=money_text, time=time_of, clock=clock, short_id=short_id)
+    engine.filters.update(
+        money=money_text, time=time_of, clock=clock, short_id=short_id, pretty=pretty
+    )
     return engine
 
 
@@ -83,6 +86,11 @@ def clock(rfc3339: str) -> str:
 def short_id(order_id: str) -> str:
     """The end of an order's id, for people to say aloud."""
     return order_id[-6:].upper()
+
+
+def pretty(value: Any) -> str:
+    """JSON values, for people."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
 
 
 def render(

@@ -1,0 +1,246 @@
+"""The operators' pages: what the API's lists say, as people read it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from models.stuck import Actor
+from web import (
+    dead_letters,
+    disputes,
+    operations,
+    order_lists,
+    reconciliation,
+    refunds,
+    reports,
+    stuck,
+)
+from web.auth import authorize_staff
+from web.bodies import VALUE
+from web.context import CONTEXT
+from web.ops_ports import LetterState
+from web.pages.forms import answer_of, is_for_worker, read_form
+from web.pages.render import render
+from web.problems import ProblemError
+from web.tokens import Role
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PLACES: Final = {
+    "/api/ops/stuck": "/ops/stuck",
+    "/api/ops/lag": "/ops/lag",
+    "/api/ops/dead-letters": "/ops/dead-letters",
+    "/api/ops/reconciliation": "/ops/reconciliation",
+}
+"""Where the API says that a concern is shown -> its page."""
+CONCERNS: Final = {
+    "STUCK": "Orders are stuck",
+    "DEAD_LETTERS": "Dead letters are open",
+    "LAG": "Records wait to be worked on",
+    "KAFKA_UNAVAILABLE": "Kafka can't be reached",
+    "PARTITIONS_UNSERVED": "Some partitions are served by nobody",
+}
+
+
+async def _page(
+    request: web.Request, handler: Handler, template: str, **values: Any
+) -> web.StreamResponse:
+    """What a handler of the API answers, as a page; for another worker as it is."""
+    answer = await handler(request)
+    if is_for_worker(request):
+        return answer
+    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+    return render(request, template, found=answer_of(answer), identity=identity, **values)
+
+
+def _cleaned(request: web.Request) -> None:
+    """Drop what a form left empty. Raises HTTPSeeOther to the address without it."""
+    if any(not value for value in request.query.values()):
+        kept = {name: value for name, value in request.query.items() if value}
+        raise web.HTTPSeeOther(request.rel_url.with_query(kept))
+
+
+async def show_overview(request: web.Request) -> web.StreamResponse:
+    """Healthy or not, at one glance."""
+    return await _page(
+        request, operations.show_overview, "ops_overview.html", places=PLACES, concerns=CONCERNS
+    )
+
+
+async def list_orders(request: web.Request) -> web.StreamResponse:
+    """Orders by state."""
+    _cleaned(request)
+    return await _page(
+        request, order_lists.list_orders, "ops_orders.html", states=order_lists.STATES,
+        state=request.query.get("state", ""),
+        restaurants=request.app[CONTEXT].deps.catalogue.restaurants,
+    )  # fmt: skip
+
+
+async def search(request: web.Request) -> web.StreamResponse:
+    """The orders that an id belongs to; at once the order, if there is one."""
+    asked = request.query.get("q", "")
+    try:
+        answer = await operations.search(request)
+    except ProblemError as problem:
+        if problem.code != "VALIDATION_FAILED":
+            raise
+        identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+        return render(request, "ops_search.html", identity=identity, asked=asked, found=None)
+    if is_for_worker(request):
+        return answer
+    found = answer_of(answer)
+    if len(found["orders"]) == 1:
+        raise web.HTTPSeeOther(f"/ops/orders/{found['orders'][0]['orderId']}")
+    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+    return render(request, "ops_search.html", identity=identity, asked=asked, found=found)
+
+
+async def list_stuck(request: web.Request) -> web.StreamResponse:
+    """What is stuck, and who must act."""
+    _cleaned(request)
+    return await _page(
+        request, stuck.list_stuck, "ops_stuck.html", actors=tuple(Actor),
+        actor=request.query.get("actor", ""),
+    )  # fmt: skip
+
+
+async def show_lag(request: web.Request) -> web.StreamResponse:
+    """How far each service is behind."""
+    return await _page(request, operations.show_lag, "ops_lag.html")
+
+
+async def list_audit(request: web.Request) -> web.StreamResponse:
+    """What operators did and what was refused."""
+    return await _page(request, operations.list_audit, "ops_audit.html")
+
+
+async def list_refunds(request: web.Request) -> web.StreamResponse:
+    """Refunds by state."""
+    _cleaned(request)
+    return await _page(
+        request, refunds.list_refunds, "ops_refunds.html", states=refunds.STATES,
+        state=request.query.get("state", ""),
+    )  # fmt: skip
+
+
+async def list_disputes(request: web.Request) -> web.StreamResponse:
+    """Disputes, those whose evidence is due soonest first."""
+    _cleaned(request)
+    return await _page(
+        request, disputes.list_disputes, "ops_disputes.html", states=disputes.STATES,
+        state=request.query.get("state", ""),
+    )  # fmt: skip
+
+
+async def show_reconciliation(request: web.Request) -> web.StreamResponse:
+    """Whether Stripe's money and ours agree."""
+    return await _page(request, reconciliation.show_reconciliation, "ops_reconciliation.html")
+
+
+async def report_payments(request: web.Request) -> web.StreamResponse:
+    """The report of payments with its charts."""
+    _cleaned(request)
+    context = request.app[CONTEXT]
+    try:
+        answer = await reports.report_payments(request)
+    except ProblemError as problem:
+        if problem.code != "VALIDATION_FAILED":
+            raise
+        wrong = "; ".join(f"{field}: {message}" for field, message in problem.errors)
+        identity = await authorize_staff(request, context.deps, Role.OPERATOR)
+        return _report(request, identity, None, wrong)
+    if is_for_worker(request):
+        return answer
+    identity = await authorize_staff(request, context.deps, Role.OPERATOR)
+    return _report(request, identity, answer_of(answer), "")
+
+
+def _report(request: web.Request, identity: Any, found: Any, wrong: str) -> web.StreamResponse:
+    restaurants = request.app[CONTEXT].deps.catalogue.restaurants
+    export = {**request.query, "format": "csv"}
+    return render(
+        request, "ops_payments.html", identity=identity, found=found, wrong=wrong,
+        query=request.query, restaurants=restaurants,
+        currencies=sorted({place.currency for place in restaurants.values()}),
+        export=request.rel_url.with_path("/api/reports/payments").with_query(export),
+        data=orjson.dumps(found["buckets"] if found else []).decode().replace("<", "\\u003c"),
+    )  # fmt: skip
+
+
+async def list_dead_letters(request: web.Request) -> web.StreamResponse:
+    """Dead letters by state."""
+    _cleaned(request)
+    return await _page(
+        request, dead_letters.list_dead_letters, "ops_dead_letters.html",
+        states=(*LetterState, dead_letters.ALL), state=request.query.get("state", LetterState.OPEN),
+    )  # fmt: skip
+
+
+async def show_dead_letter(request: web.Request) -> web.StreamResponse:
+    """One dead letter, and what can be done with it."""
+    answer = await dead_letters.show_dead_letter(request)
+    if answer.prepared:
+        return answer
+    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+    return render(
+        request, "ops_dead_letter.html", identity=identity, found=answer_of(answer), act=None,
+        asked={}, wrong="", said=request.query.get("said", ""),
+    )  # fmt: skip
+
+
+async def redrive_dead_letter(request: web.Request) -> web.StreamResponse:
+    """Rehearse a redrive and show what would happen, or do it."""
+    form = await read_form(request)
+    value = {
+        "reason": form.get("reason", ""),
+        "dryRun": form.get("do") != "yes",
+        "allOfOrder": form.get("allOfOrder") == "yes",
+    }
+    return await _act_on_letter(request, dead_letters.redrive_dead_letter, "redrive", value)
+
+
+async def discard_dead_letter(request: web.Request) -> web.StreamResponse:
+    """Tell what giving it up would mean, or do it."""
+    form = await read_form(request)
+    value = {
+        "reason": form.get("reason", ""),
+        "dryRun": form.get("do") != "yes",
+        "redriveRest": form.get("redriveRest") == "yes",
+    }
+    return await _act_on_letter(request, dead_letters.discard_dead_letter, "discard", value)
+
+
+async def _act_on_letter(
+    request: web.Request, handler: Handler, name: str, value: dict[str, Any]
+) -> web.StreamResponse:
+    request[VALUE] = value
+    act, wrong = None, ""
+    try:
+        answer = await handler(request)
+        if answer.prepared:
+            return answer
+        act = answer_of(answer)
+    except ProblemError as problem:
+        if problem.status not in {400, 409}:
+            raise
+        wrong = _words_of(problem)
+    letter_id = request.match_info["dead_letter_id"]
+    if act and not act["dryRun"] and not act["refused"] and not act.get("stopped"):
+        raise web.HTTPSeeOther(f"/ops/dead-letters/{letter_id}?said={name}")
+    answer = await dead_letters.show_dead_letter(request)
+    if answer.prepared:
+        return answer
+    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+    return render(
+        request, "ops_dead_letter.html", identity=identity, found=answer_of(answer), act=act,
+        asked={**value, "name": name}, wrong=wrong, said="",
+    )  # fmt: skip
+
+
+def _words_of(problem: ProblemError) -> str:
+    if problem.errors:
+        return "; ".join(f"{field}: {message}" for field, message in problem.errors)
+    return problem.detail or problem.code
