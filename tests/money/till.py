@@ -76,6 +76,14 @@ class Till:
         found = await self.control("/ledger", method="GET")
         return dict(found["payment_intents"][intent])
 
+    async def until_processing(self, intent: str) -> None:
+        """Wait until Stripe's charge of a payment intent is under way."""
+
+        async def is_so() -> bool | None:
+            return (await self.ledger(intent))["status"] == "processing" or None
+
+        await until(is_so, "Stripe to begin")
+
     # -- customers
 
     async def customer(self, worker: int = 0) -> Customer:

@@ -1,0 +1,168 @@
+"""Kafka's account against Stripe's, pure: what differs is listed, all of it, and totals say the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import ids
+from models.events import EVENT_DATA, Event, EventType
+from models.messages import from_rfc3339, to_rfc3339
+from models.payment_state import CLOSED_DISPUTES, TAKES_NOTHING
+from models.reconciliation import (
+    Account,
+    Kind,
+    Moved,
+    differences,
+    fold,
+    moved_at_stripe,
+    moved_by_event,
+    totals,
+)
+
+E = EventType
+ORDER = ids.order_id("guest", "reconciliation")
+NOW, DAY_MS = "2026-11-23T12:00:00.000Z", 24 * 3600 * 1000
+COLUMN = {Kind.CHARGE: "charged", Kind.REFUND: "refunded", Kind.DISPUTE: "disputed"}
+
+
+def moved(kind: Kind, id: str, amount: int, at_ms: int = 0, sequence: int = 0) -> Moved:
+    return Moved(kind, id, ORDER, "INR", amount, at_ms, sequence)
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> tuple[Account, Account]:
+    """Two accounts of a few objects, over three days, that agree more often than not."""
+    keys = st.tuples(st.sampled_from(Kind), st.sampled_from("abcd"))
+    amounts = st.sampled_from([0, 0, 1, 5, 700])
+    sides: tuple[dict[Any, Moved], dict[Any, Moved]] = ({}, {})
+    for kind, id in draw(st.sets(keys, max_size=8)):
+        same = draw(amounts)
+        for side in sides:
+            amount = draw(st.one_of(st.just(same), st.just(same), st.none(), amounts))
+            if amount is not None:
+                side[kind, id] = moved(kind, id, amount, draw(st.integers(0, 3 * DAY_MS - 1)))
+    return sides
+
+
+@given(accounts())
+def test_differences_and_totals_tell_the_same(both: tuple[Account, Account]) -> None:
+    stripe, tiffin = both
+    found = differences(stripe, tiffin, since={}, now=NOW)
+    listed = {(d.kind, d.id) for d in found}
+    for key in {*stripe, *tiffin}:
+        amounts = {account[key].amount if key in account else 0 for account in both}
+        assert (key in listed) is (len(amounts) == 2)
+    by_column: Counter[str] = Counter()
+    for difference in found:
+        by_column[COLUMN[difference.kind]] += (difference.stripe or 0) - (difference.tiffin or 0)
+    days = totals(stripe, tiffin)
+    for column in COLUMN.values():
+        sums = [getattr(day, column) for day in days]
+        assert sum(s.stripe - s.tiffin for s in sums) == by_column[column]
+    assert [d.day for d in days] == sorted({d.day for d in days}, reverse=True)
+
+
+@given(accounts())
+def test_an_account_agrees_with_itself(both: tuple[Account, Account]) -> None:
+    for account in both:
+        assert differences(account, account, since={}, now=NOW) == []
+        assert all(
+            getattr(day, column).stripe == getattr(day, column).tiffin
+            for day in totals(account, account)
+            for column in COLUMN.values()
+        )
+
+
+def test_a_difference_keeps_the_time_when_it_was_seen_first() -> None:
+    key, earlier = (Kind.REFUND, "a"), "2026-11-23T11:00:00.000Z"
+    stripe = {key: moved(*key, 300)}
+    (first,) = differences(stripe, {}, since={}, now=earlier)
+    (again,) = differences(stripe, {}, since={key: first.since}, now=NOW)
+    assert (again.since, again.stripe, again.tiffin) == (earlier, 300, None)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=8), st.data())
+def test_what_is_emitted_again_changes_nothing(
+    words: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    moves = [moved(Kind.REFUND, id, amount, 0, n) for n, (id, amount) in enumerate(words, 1)]
+    account: dict[Any, Moved] = {}
+    fold(account, moves)
+    again = dict(account)
+    for at in data.draw(st.lists(st.integers(0, len(moves)), max_size=4)):
+        fold(again, moves[at:])
+        fold(again, moves[: at + 1])
+    assert again == account
+
+
+def event(kind: EventType, **data: Any) -> Event:
+    known = {
+        "payment_id": "pay", "order_id": ORDER, "amount": 700, "currency": "INR", "attempt": 1,
+        "stripe_charge_id": "ch_1", "receipt_url": None, "refund_id": "refund_1", "reason": "LATE",
+        "stripe_refund_id": "re_1", "status": "SUCCEEDED", "by": "stripe", "refunded_total": 700,
+        "dispute_id": "du_1", **data,
+    }  # fmt: skip
+    fields = EVENT_DATA[kind].model_fields
+    return Event(
+        event_id="e", event_type=kind, occurred_at=NOW, order_id=ORDER, payment_id="pay",
+        sequence=4, causation_id="c", correlation_id="c", producer="payments",
+        data=EVENT_DATA[kind](**{name: known[name] for name in fields if name in known}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "wanted"),
+    [
+        (E.PAYMENT_COMPLETED, {}, (Kind.CHARGE, "ch_1", 700)),
+        (E.PAYMENT_REFUND_PARTIAL, {"amount": 300}, (Kind.REFUND, "re_1", 300)),
+        (E.PAYMENT_REFUNDED, {}, (Kind.REFUND, "re_1", 700)),
+        (E.PAYMENT_REFUND_FAILED, {"status": "FAILED"}, (Kind.REFUND, "re_1", 0)),
+        (E.PAYMENT_DISPUTED, {"status": "needs_response"}, (Kind.DISPUTE, "du_1", 700)),
+        (E.PAYMENT_DISPUTED, {"status": "warning_needs_response"}, (Kind.DISPUTE, "du_1", 0)),
+        (E.PAYMENT_DISPUTE_CLOSED, {"status": "lost"}, (Kind.DISPUTE, "du_1", 700)),
+        (E.PAYMENT_DISPUTE_CLOSED, {"status": "won"}, (Kind.DISPUTE, "du_1", 0)),
+    ],
+)
+def test_what_an_event_says_of_the_money(
+    kind: EventType, data: dict[str, Any], wanted: tuple[Kind, str, int]
+) -> None:
+    found = moved_by_event(event(kind, **data))
+    assert found
+    assert (found.kind, found.id, found.amount) == wanted
+    assert (found.order_id, found.at_ms, found.sequence) == (ORDER, from_rfc3339(NOW), 4)
+
+
+def test_what_stripe_never_heard_of_is_in_no_account() -> None:
+    assert moved_by_event(event(E.PAYMENT_REFUND_FAILED, stripe_refund_id=None)) is None
+    assert moved_by_event(event(E.PAYMENT_FAILED, failure_reason="expired_card")) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing", "amount"),
+    [
+        (Kind.CHARGE, {"status": "succeeded", "amount_captured": 500}, 500),
+        (Kind.CHARGE, {"status": "failed", "amount_captured": 0}, 0),
+        (Kind.CHARGE, {"status": "pending", "amount_captured": 500}, 0),
+        (Kind.REFUND, {"status": "succeeded", "amount": 300}, 300),
+        *(
+            (Kind.REFUND, {"status": s, "amount": 300}, 0)
+            for s in ("pending", "failed", "canceled")
+        ),
+        *((Kind.DISPUTE, {"status": s, "amount": 300}, 300) for s in ("needs_response", "lost")),
+        *((Kind.DISPUTE, {"status": s, "amount": 300}, 0) for s in sorted(TAKES_NOTHING)),
+    ],
+)
+def test_what_stripe_says_of_the_money(kind: Kind, thing: dict[str, Any], amount: int) -> None:
+    found = moved_at_stripe(kind, {"id": "x", "currency": "jod", "created": 86_400, **thing}, ORDER)
+    assert (found.amount, found.currency, to_rfc3339(found.at_ms)[:10]) == (
+        amount, "JOD", "1970-01-02"
+    )  # fmt: skip
+
+
+def test_of_what_is_closed_only_lost_money_is_gone() -> None:
+    assert {"lost"} == CLOSED_DISPUTES - TAKES_NOTHING
