@@ -17,6 +17,8 @@ from web.ops_ports import Offsets, Origin
 from web.ports import KafkaUnavailableError
 
 WITHIN_S: Final = 5.0
+CLOSE: Final = 50
+"""Records that are read along rather than going to the next place anew."""
 R = TypeVar("R")
 
 
@@ -77,13 +79,15 @@ class KafkaReads:
     def _records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
         found = {}
         with self._consumer() as consumer:
-            for origin in wanted:
-                tp = TopicPartition(origin.topic, origin.partition)
-                low, high = consumer.get_watermark_offsets(tp, timeout=WITHIN_S)
-                if low <= origin.offset < high:
-                    for message in _read(consumer, origin, origin.offset + 1):
-                        found[origin] = message
-        return found
+            for run in _runs(wanted):
+                topic, partition, first = run[0]
+                low, high = consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=WITHIN_S
+                )
+                start, end = max(first, low), min(run[-1].offset + 1, high)
+                for message in _read(consumer, Origin(topic, partition, start), end):
+                    found[Origin(topic, partition, message.offset())] = message
+        return {origin: found[origin] for origin in wanted if origin in found}
 
     def _windows(
         self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
@@ -107,12 +111,26 @@ class KafkaReads:
                 "group.id": f"{self._group}-operators",  # needed by librdkafka, never joined
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
+                # The broker answers in turn: a fetch that waits for more would hold up what comes next.
+                "fetch.wait.max.ms": 10,
             }
         )
         try:
             yield consumer
         finally:
             consumer.close()
+
+
+def _runs(wanted: Iterable[Origin]) -> list[list[Origin]]:
+    """Places that lie so close together that what is between them is read as well."""
+    runs: list[list[Origin]] = []
+    for origin in sorted(set(wanted)):
+        last = runs[-1][-1] if runs else None
+        if last and last[:2] == origin[:2] and origin.offset - last.offset <= CLOSE:
+            runs[-1].append(origin)
+        else:
+            runs.append([origin])
+    return runs
 
 
 def _read(consumer: Any, start: Origin, end: int) -> Iterator[Any]:

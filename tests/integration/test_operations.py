@@ -1,0 +1,451 @@
+"""Operators at work on a whole platform: dead letters, what is stuck, lag, audit, search, any past moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from confluent_kafka import Producer
+
+from app.settings import SANDBOX_TOKEN_KEY
+from models import topics
+from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
+from models.messages import Message, encode, to_rfc3339
+from sandbox import customer
+from sandbox.customer import Customer
+from sandbox.platform import ROOT, Platform
+from sandbox.processes import Supervised
+from web.tokens import DevelopmentStaff, Role
+
+WITHIN_S = 90.0
+LETTERS = "/api/ops/dead-letters"
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+NOTHING = Nothing()
+KITCHEN = (CommandType.ACCEPT_ORDER, CommandType.START_PREPARING, CommandType.MARK_READY)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class BreakablePlatform(Platform):
+    """Workers of tests/integration/breakable_app.py."""
+
+    @property
+    def breakage(self) -> Path:
+        return self.folder / "breakage.json"
+
+    def environment(self, worker: int = 0) -> dict[str, str]:
+        return {**super().environment(worker), "BREAKAGE": str(self.breakage)}
+
+    def _make_worker(self, number: int) -> Supervised:
+        app = "tests.integration.breakable_app"
+        return Supervised(
+            f"worker {number + 1}",
+            [sys.executable, "-m", "faust", "-A", app, "worker", "--loglevel", "warn"],
+            env=self.environment(number),
+            log_path=self.log_path(number),
+            cwd=ROOT,
+        )
+
+    def break_at(self, breakage: Mapping[str, list[str]]) -> None:
+        """From now on these services fail at these orders' messages."""
+        draft = self.breakage.with_suffix(".new")
+        draft.write_text(json.dumps(breakage))
+        draft.rename(self.breakage)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakablePlatform]:
+    platform = BreakablePlatform(
+        tmp_path_factory.mktemp("operations"),
+        workers=2,
+        settings={"TIFFIN_CONSISTENCY_WAIT_S": "60", "TIFFIN_COMMAND_WAIT_S": "60"},
+    )
+    platform.break_at({})
+    with pytest.MonkeyPatch.context() as patch, platform:
+        patch.setattr(customer, "PATIENCE_S", WITHIN_S)
+        yield platform
+
+
+@dataclass
+class Operator:
+    """One who may do everything, and a kitchen; asks the first worker unless told otherwise."""
+
+    platform: BreakablePlatform
+    session: aiohttp.ClientSession
+    staff: DevelopmentStaff = field(
+        default_factory=lambda: DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True)
+    )
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, worker: int = 0, key: str | None = None
+    ) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.staff.issue(Role.OPERATOR, 'olga')}"}
+        if key:
+            headers["Idempotency-Key"] = key
+        url = self.platform.endpoints.workers[worker] + path
+        async with self.session.request(method, url, json=body, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def get(self, path: str, worker: int = 0) -> Any:
+        status, answer = await self.ask("GET", path, worker=worker)
+        assert status == 200, answer
+        return answer
+
+    async def step(self, order_id: str, step: str) -> int:
+        """The kitchen's, done by the operator; the status of the answer."""
+        path = f"/api/orders/{order_id}/{step}"
+        return (await self.ask("POST", path, {}, key=str(uuid.uuid4())))[0]
+
+    async def turned_away(self, order_id: str, count: int, service: str = "orders") -> list[Any]:
+        """Its open dead letters, once there are at least so many."""
+
+        async def look() -> Any:
+            found = await self.open_letters(order_id, service)
+            return found if len(found) >= count else None
+
+        return list(await self.until(f"{service} to turn {count} away", look))
+
+    async def open_letters(
+        self, order_id: str, service: str = "orders", worker: int = 0
+    ) -> list[Any]:
+        """What died first comes first."""
+        found = await self.get(f"{LETTERS}?order={order_id}&service={service}", worker)
+        return list(reversed(found["deadLetters"]))
+
+    async def until(self, what: str, look: Callable[[], Awaitable[Any]]) -> Any:
+        """Look until it gives something."""
+        until = time.monotonic() + WITHIN_S
+        while not (found := await look()):
+            assert time.monotonic() < until, f"not within {WITHIN_S} s: {what}"
+            await asyncio.sleep(0.1)
+        return found
+
+    async def status_is(self, order_id: str, status: str) -> Any:
+        async def look() -> Any:
+            view = await self.get(f"/api/orders/{order_id}")
+            return view if view["status"] == status else None
+
+        return await self.until(f"{order_id} to be {status}", look)
+
+
+@pytest.fixture
+async def operator(platform: BreakablePlatform) -> AsyncIterator[Operator]:
+    timeout = aiohttp.ClientTimeout(total=WITHIN_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield Operator(platform, session)
+    platform.break_at({})
+
+
+@pytest.fixture
+async def paid(operator: Operator) -> str:
+    """An order that waits for its kitchen, and nothing else is under way for it."""
+    endpoints = operator.platform.endpoints
+    async with Customer(endpoints.workers[0], endpoints.stripe) as guest:
+        await guest.press_pay()
+        await guest.confirm()
+    order_id = guest.order_id
+
+    async def is_at_rest() -> Any:
+        timeline = await operator.get(f"/api/orders/{order_id}/timeline")
+        heard = {
+            entry["detail"].get("stripeEventType", entry["eventType"])
+            for entry in timeline["entries"]
+        }
+        is_told = {"payment_intent.succeeded", "DELIVERY_CREATED"} <= heard
+        return is_told and (await operator.get("/api/ops/lag"))["total"] == 0
+
+    await operator.until("all that follows from a payment", is_at_rest)
+    return order_id
+
+
+def put(platform: Platform, topic: str, key: bytes | None, *values: bytes) -> None:
+    """Send records as an application outside does."""
+    producer = Producer({"bootstrap.servers": platform.bootstrap, "partitioner": "murmur2_random"})
+    for value in values:
+        producer.produce(topic, key=key, value=value, headers=[("traceparent", TRACE)])
+    assert producer.flush(30) == 0
+
+
+def command(order_id: str, kind: CommandType, number: int = 0, data: Message = NOTHING) -> bytes:
+    return encode(
+        Command(
+            order_id=order_id, command_id=f"{kind}_{number}", command_type=kind, data=data,
+            issued_at=to_rfc3339(0), issued_by="operator:test",
+        )
+    )  # fmt: skip
+
+
+async def test_quarantined_order_is_rehearsed_redriven_and_goes_on(
+    operator: Operator, paid: str
+) -> None:
+    operator.platform.break_at({f"orders/{paid}": ["ACCEPT_ORDER"]})
+    put(
+        operator.platform, topics.ORDER_COMMANDS, paid.encode(),
+        *(command(paid, kind) for kind in KITCHEN),
+    )  # fmt: skip
+    first, second, third = await operator.turned_away(paid, 3)
+    assert await operator.step(paid, "ready") == 503
+    assert (first["error"], first["message"]) == ("builtins.RuntimeError", "broken on request")
+    assert [each["quarantined"] for each in (first, second, third)] == [True] * 3
+
+    stuck = await operator.get("/api/ops/stuck?subject=QUARANTINE")
+    assert [(each["orderId"], each["what"], each["actor"]) for each in stuck["stuck"]] == [
+        (paid, "orders", "OPERATOR")
+    ]
+    overview = await operator.get("/api/ops/overview", worker=1)
+    assert {"STUCK", "DEAD_LETTERS"} <= {each["code"] for each in overview["concerns"]}
+    assert not overview["healthy"]
+    shown = await operator.get(f"{LETTERS}/{first['deadLetterId']}", worker=1)
+    assert shown["value"]["commandType"] == "ACCEPT_ORDER"
+    assert shown["traceparent"] == TRACE.decode()
+    assert shown["quarantine"]["firstDeadLetterId"] == first["deadLetterId"]
+    assert shown["others"] == [second["deadLetterId"], third["deadLetterId"]]
+
+    path = f"{LETTERS}/{first['deadLetterId']}/redrive"
+    status, told = await operator.ask("POST", path, {"dryRun": True})
+    assert (status, told["refused"], told["steps"][0]["verdict"]) == (200, True, "DEAD")
+    status, problem = await operator.ask("POST", path, {})
+    assert (status, problem["code"]) == (409, "DEAD_AGAIN")
+    late = f"{LETTERS}/{third['deadLetterId']}/redrive"
+    status, problem = await operator.ask("POST", late, {"allOfOrder": False})
+    assert (status, problem["code"]) == (409, "REDRIVE_OUT_OF_ORDER")
+
+    operator.platform.break_at({})
+    cancel = command(paid, CommandType.CANCEL_ORDER, data=CancelOrder())
+    put(operator.platform, topics.ORDER_COMMANDS, paid.encode(), cancel)
+    await operator.turned_away(paid, 4)
+    status, told = await operator.ask("POST", path, {"dryRun": True}, worker=1)
+    assert [step["verdict"] for step in told["steps"]] == ["DECIDED"] * 4
+    assert [step["events"][0] for step in told["steps"]][:3] == [
+        "ORDER_CONFIRMED", "ORDER_PREPARING", "ORDER_READY_FOR_PICKUP",
+    ]  # fmt: skip
+    assert len(await operator.open_letters(paid)) == 4, "a rehearsal changes nothing"
+
+    status, told = await operator.ask("POST", path, {"reason": "mended"}, worker=1)
+    assert (status, told["quarantined"], told.get("stopped")) == (200, False, None)
+    assert not await operator.open_letters(paid)
+    view = await operator.get(f"/api/orders/{paid}")
+    assert view["status"] in {"CANCELLED", "REFUNDED"}
+    assert list(view["reached"])[2:5] == ["CONFIRMED", "PREPARING", "READY_FOR_PICKUP"]
+    assert not view["heldForOperator"]
+    status, problem = await operator.ask("POST", path, {})
+    assert (status, problem["code"]) == (409, "DEAD_LETTER_SETTLED")
+
+    async def audited() -> Any:
+        timeline = await operator.get(f"/api/orders/{paid}/timeline")
+        acts = [e for e in timeline["entries"] if e["eventType"] == "DEAD_LETTER_REDRIVEN"]
+        # What the cancel led to may have come back before the release, and was redriven as well.
+        return acts if len(acts) >= 4 else None
+
+    acts = await operator.until("the audit to tell it", audited)
+    assert {(act["detail"]["by"], act["detail"]["reason"]) for act in acts} == {
+        ("operator:olga", "mended")
+    }
+
+
+async def test_poison_is_discarded_and_the_rest_redriven(operator: Operator, paid: str) -> None:
+    operator.platform.break_at({f"orders/{paid}": ["MARK_READY"]})
+    kinds = (CommandType.MARK_READY, CommandType.ACCEPT_ORDER)
+    put(
+        operator.platform, topics.ORDER_COMMANDS, paid.encode(),
+        *(command(paid, kind) for kind in kinds),
+    )  # fmt: skip
+    poison, parked = await operator.turned_away(paid, 2)
+    path = f"{LETTERS}/{poison['deadLetterId']}/discard"
+    status, problem = await operator.ask("POST", path, {"redriveRest": True})
+    assert (status, problem["code"]) == (400, "VALIDATION_FAILED"), "a reason is needed"
+    body = {"reason": "can't be mended", "redriveRest": True}
+    status, told = await operator.ask("POST", path, body)
+    assert status == 200, told
+    assert [step["deadLetterId"] for step in told["steps"]] == [
+        poison["deadLetterId"], parked["deadLetterId"],
+    ]  # fmt: skip
+    assert not told["quarantined"]
+    assert (await operator.status_is(paid, "CONFIRMED"))["heldForOperator"] is False
+    settled = await operator.get(f"{LETTERS}?order={paid}&state=ALL")
+    assert {each["deadLetterId"]: each["state"] for each in settled["deadLetters"]} == {
+        poison["deadLetterId"]: "DISCARDED", parked["deadLetterId"]: "REDRIVEN",
+    }  # fmt: skip
+
+
+async def test_timeline_is_quarantined_and_whole_again_and_every_moment_can_be_seen(
+    operator: Operator, paid: str
+) -> None:
+    """Its audit of the redrive is one of its own inputs. Then the views of then are shown again."""
+    seen = [await operator.get(f"/api/orders/{paid}")]
+    operator.platform.break_at({f"timeline/{paid}": ["ORDER_CONFIRMED"]})
+    for step in ("accept", "start-preparing", "ready"):
+        assert await operator.step(paid, step) == 200
+        seen.append(await operator.get(f"/api/orders/{paid}"))
+
+    letters = await operator.turned_away(paid, 3, "timeline")
+    status, problem = await operator.ask("GET", f"/api/orders/{paid}?asOf=2030-01-01T00:00:00Z")
+    assert (status, problem["code"]) == (503, "ORDER_QUARANTINED")
+    stuck = await operator.get("/api/ops/stuck?subject=QUARANTINE")
+    assert [each["what"] for each in stuck["stuck"]] == ["timeline"]
+
+    operator.platform.break_at({})
+    path = f"{LETTERS}/{letters[0]['deadLetterId']}/redrive"
+    status, told = await operator.ask("POST", path, {})
+    assert (status, told["quarantined"]) == (200, False), told
+    for view in seen:
+        then = await operator.get(f"/api/orders/{paid}?asOf={view['updatedAt']}")
+        assert then.pop("asOf") == view["updatedAt"]
+        for each in (view, then):
+            each.update(versions={}, deadlines={})
+        # The delivery is a service of its own, and may have begun a moment later than the order.
+        assert {**then, "delivery": 0} == {**view, "delivery": 0}
+    later = await operator.get(f"/api/orders/{paid}?asOf=2030-01-01T00:00:00%2B02:00")
+    assert later["delivery"]["status"] == "PENDING"
+    before = to_rfc3339(1_700_000_000_000)
+    status, problem = await operator.ask("GET", f"/api/orders/{paid}?asOf={before}")
+    assert (status, problem["code"]) == (404, "ORDER_UNKNOWN")
+    status, problem = await operator.ask("GET", f"/api/orders/{paid}?asOf=2026-01-01T00:00:00")
+    assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
+
+
+async def test_a_redrive_that_is_cut_off_can_be_repeated(operator: Operator, paid: str) -> None:
+    """The worker that redrives is killed in the middle; nothing is lost, and nothing done twice."""
+    count = 25
+    operator.platform.break_at({f"payments/{paid}": ["*"]})
+    values = [
+        command(paid, CommandType.CANCEL_PAYMENT, number, CancelPayment(reason="test"))
+        for number in range(count)
+    ]
+    put(operator.platform, topics.PAYMENT_COMMANDS, paid.encode(), *values)
+
+    letters = await operator.turned_away(paid, count, "payments")
+    operator.platform.break_at({})
+    overview = await operator.get("/api/ops/overview")
+    partition = letters[0]["partition"]
+    (owner,) = [w["url"] for w in overview["workers"] if partition in w["partitions"]]
+    victim = operator.platform.endpoints.workers.index(owner)
+    path = f"{LETTERS}/{letters[0]['deadLetterId']}/redrive"
+    first = asyncio.create_task(operator.ask("POST", path, {}, worker=1 - victim))
+
+    async def begun() -> Any:
+        assert not first.done(), first.result()
+        left = len(await operator.open_letters(paid, "payments", 1 - victim))
+        return left < count
+
+    await operator.until("the redrive to begin", begun)
+    operator.platform.workers[victim].kill()
+    await asyncio.gather(first, return_exceptions=True)
+
+    async def again() -> Any:
+        found = await operator.open_letters(paid, "payments", 1 - victim)
+        if not found:
+            return True
+        again = f"{LETTERS}/{found[0]['deadLetterId']}/redrive"
+        status, told = await operator.ask("POST", again, {}, worker=1 - victim)
+        return status == 200 and not told["quarantined"]
+
+    await operator.until("the rest to be redriven", again)
+
+    async def told() -> Any:
+        _, found = await operator.ask("GET", f"/api/orders/{paid}/timeline", worker=1 - victim)
+        causes = [
+            entry["detail"]["commandId"]
+            for entry in found.get("entries", ())
+            if entry["eventType"] == "COMMAND_REFUSED"
+        ]
+        return causes if len(causes) >= count else None
+
+    causes = await operator.until("the timeline to tell all", told)
+    assert causes == [f"CANCEL_PAYMENT_{number}" for number in range(count)]
+    await asyncio.to_thread(operator.platform.wait_ready)
+
+
+async def test_what_no_service_can_read_can_only_be_discarded(operator: Operator) -> None:
+    put(operator.platform, topics.ORDER_COMMANDS, b"\xff\xfe", b'{"contact":')
+
+    async def found() -> Any:
+        listed = await operator.get(f"{LETTERS}?topic={topics.ORDER_COMMANDS}")
+        return [each for each in listed["deadLetters"] if "key" not in each]
+
+    (letter,) = await operator.until("the dead letter", found)
+    path = f"{LETTERS}/{letter['deadLetterId']}"
+    shown = await operator.get(path)
+    assert (shown["value"], shown["masked"]) == ("***", True)
+    assert (await operator.get(f"{path}?personal=true"))["value"] == '{"contact":'
+    status, problem = await operator.ask("POST", f"{path}/redrive", {"dryRun": True})
+    assert (status, problem["code"]) == (409, "DEAD_AGAIN")
+    cli = operator.platform.run_cli
+    args = ("dead-letters", "discard", letter["deadLetterId"], "--reason", "no key", "--json")
+    told = json.loads(await asyncio.to_thread(cli, *args))
+    assert told["steps"][0]["deadLetterId"] == letter["deadLetterId"]
+    listed = json.loads(await asyncio.to_thread(cli, "dead-letters", "--state", "ALL", "--json"))
+    (same,) = [
+        each for each in listed["deadLetters"] if each["deadLetterId"] == letter["deadLetterId"]
+    ]
+    assert (same["state"], same["by"], same["reason"]) == ("DISCARDED", "operator:cli", "no key")
+
+    async def audited() -> Any:
+        audit = await operator.get("/api/ops/audit?limit=5")
+        return [
+            each
+            for each in audit["entries"]
+            if each["data"].get("deadLetterId") == letter["deadLetterId"]
+        ]
+
+    (act,) = await operator.until("the audit to tell it", audited)
+    assert (act["eventType"], act["orderId"]) == ("DEAD_LETTER_DISCARDED", "no-order")
+
+
+async def test_orders_are_found_by_any_id(operator: Operator, paid: str) -> None:
+    view = await operator.get(f"/api/orders/{paid}")
+    timeline = await operator.get(f"/api/orders/{paid}/timeline")
+    webhooks = [
+        entry["detail"]["stripeEventId"]
+        for entry in timeline["entries"]
+        if entry["eventType"] == "WEBHOOK_RECEIVED"
+    ]
+    known = {
+        paid, view["paymentId"], view["payment"]["stripeIntentId"],
+        view["payment"]["stripeChargeId"], timeline["entries"][-1]["eventId"], *webhooks,
+    }  # fmt: skip
+    for each in known:
+        for worker in (0, 1):
+            found = await operator.get(f"/api/ops/search?q={each}", worker=worker)
+            assert [order["orderId"] for order in found["orders"]] == [paid], each
+            assert found["incomplete"] == []
+    assert (await operator.get("/api/ops/search?q=pi_unheard_of"))["orders"] == []
+    status, problem = await operator.ask("GET", "/api/ops/search?q=%22%2C%22")
+    assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
+
+
+async def test_waiting_lag_and_audit(operator: Operator, paid: str) -> None:
+    waits = await operator.get(f"/api/ops/orders/{paid}/stuck")
+    (kitchen,) = [each for each in waits["waiting"] if each["subject"] == "ORDER"]
+    assert (kitchen["state"], kitchen["actor"], kitchen["stuck"]) == ("PENDING", "KITCHEN", False)
+
+    assert await operator.step(paid, "ready") == 409
+    audit = await operator.get("/api/ops/audit?limit=1")
+    seen = [each["eventId"] for each in audit["entries"]]
+    newest = audit["entries"][0]
+    while audit.get("next"):
+        audit = await operator.get(f"/api/ops/audit?limit=1&before={audit['next']}")
+        seen += [each["eventId"] for each in audit["entries"]]
+    whole = await operator.get("/api/ops/audit?limit=500")
+    assert seen == [each["eventId"] for each in whole["entries"]]
+    assert (newest["eventType"], newest["data"]["code"]) == ("COMMAND_REFUSED", "NOT_ALLOWED_NOW")
+
+    async def nothing_waits() -> Any:
+        lag = await operator.get("/api/ops/lag", worker=1)
+        assert lag["incomplete"] == []
+        return lag if lag["total"] == 0 else None
+
+    lag = await operator.until("everything to be decided", nothing_waits)
+    rows = {(row["topic"], row["partition"]): row for row in lag["partitions"]}
+    assert len(rows) == 3 * len({topic for topic, _ in rows})
+    services = {row["service"] for row in rows["payment-events", 0]["services"]}
+    assert {"orders", "timeline"} <= services
