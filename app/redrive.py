@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
-from app.dead_letters import MARKER, DeadLetterReader, marker
-from models import ids
-from models.events import NO_ORDER, OPERATORS, DeadLetterSettled, Event, EventType
-from models.messages import encode, to_rfc3339
+from app.dead_letter_topic import MARKER, marker
+from app.dead_letters import DeadLetterReader
+from app.redrive_rules import audit_event, refusal_of, release_topic, step_of, topic_of
+from models.events import OPERATORS
+from models.messages import encode
 from models.topics import DEAD_LETTERS, ORDER_AUDIT
 from tables import (
     DEAD_LETTER,
@@ -26,7 +27,6 @@ from tables import (
     RELEASE,
     Played,
     Position,
-    Rehearsal,
     StateTable,
     Verdict,
 )
@@ -97,7 +97,7 @@ class Redriver:
             turn = self._turn(letter, by, reason)
             plan = self._plan(turn, all_of_order=all_of_order)
             told, _ = await self._rehearse(turn, plan)
-            refusal = next((why for step in told if (why := _refusal(step))), None)
+            refusal = next((why for step in told if (why := refusal_of(step))), None)
             if dry_run:
                 return self._acted(turn, told, is_refused=refusal is not None)
             if refusal is not None:
@@ -189,7 +189,7 @@ class Redriver:
                 break
             inputs.append(
                 Played(
-                    _topic(letter),
+                    topic_of(letter),
                     letter.key or b"",
                     original.value,
                     (*original.headers, (REDRIVE, letter.service.encode())),
@@ -197,7 +197,7 @@ class Redriver:
             )
         at_ms = time.time_ns() // 1_000_000
         rehearsals = turn.table.rehearse(inputs, at_ms) if inputs else []
-        steps = [_step(letter, told) for letter, told in zip(plan, rehearsals, strict=False)]
+        steps = [step_of(letter, told) for letter, told in zip(plan, rehearsals, strict=False)]
         if len(inputs) < len(plan) and len(steps) == len(inputs):
             letter = plan[len(inputs)]
             why = "Its value is gone." if letter.omitted_bytes else "It never had a value."
@@ -221,7 +221,7 @@ class Redriver:
 
     async def _redrive_one(self, turn: _Turn, step: Step, original: Original) -> str:
         letter = step.letter
-        if refusal := _refusal(step):
+        if refusal := refusal_of(step):
             turn.steps.append(step)
             return refusal.detail
         if step.verdict is Verdict.DECIDED:
@@ -231,8 +231,8 @@ class Redriver:
                 (DEAD_LETTER, letter.name.encode()),
             ]
             lives = len(letter.origins)
-            put = await self._producer.put(_topic(letter), letter.key, original.value, headers)
-            await self._decided(turn, _topic(letter), *put)
+            put = await self._producer.put(topic_of(letter), letter.key, original.value, headers)
+            await self._decided(turn, topic_of(letter), *put)
             await self._letters.caught_up()
             if len(letter.origins) > lives:
                 dead = Step(letter, Verdict.DEAD, error=letter.error, message=letter.message)
@@ -259,7 +259,7 @@ class Redriver:
         await self._numbered(turn, quarantine.since_ms, quarantine.dead_lettered)
         if any(each.since_ms == quarantine.since_ms for each in self._open(turn)):
             return False
-        topic = _release_topic(turn.table.service.inputs)
+        topic = release_topic(turn.table.service.inputs)
         headers = [(REDRIVE, letter.service.encode()), (RELEASE, quarantine.stamp.encode())]
         await self._decided(
             turn, topic, *await self._producer.put(topic, letter.key, None, headers)
@@ -324,75 +324,6 @@ class Redriver:
                 ("ce_time", event.occurred_at.encode()),
             ],
         )  # fmt: skip
-
-
-def audit_event(letter: Letter, state: LetterState, by: str, reason: str, at_ms: int) -> Event:
-    """The audit's record of an act; its id is made of the dead letter, its life and the act."""
-    key = letter.order_key
-    order_id = key if key is not None and ids.is_order_id(key) else NO_ORDER
-    event_type, life = EventType[f"DEAD_LETTER_{state}"], len(letter.origins)
-    return Event(
-        event_id=ids.event_id(f"{letter.name}/{life}/{state}", OPERATORS, 1),
-        event_type=event_type,
-        occurred_at=to_rfc3339(at_ms),
-        order_id=order_id,
-        payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id),
-        sequence=1,
-        causation_id=letter.name,
-        correlation_id=letter.name,
-        producer=OPERATORS,
-        data=DeadLetterSettled(
-            dead_letter_id=letter.name,
-            service=letter.service,
-            topic=letter.origin.topic,
-            partition=letter.origin.partition,
-            offset=letter.origin.offset,
-            error=letter.error,
-            reason=reason,
-            by=by,
-        ),
-    )
-
-
-def _refusal(step: Step) -> ProblemError | None:
-    """Why a dead letter must not be redriven."""
-    name = step.letter.name
-    if step.verdict is Verdict.DEAD:
-        why = ": ".join(filter(None, (step.error, step.message)))
-        return ProblemError(
-            "DEAD_AGAIN", f"{name} would die again ({why}). Discard it, or mend the service first."
-        )
-    # In a quarantine nothing can have overtaken it: then it was redriven before a crash.
-    if step.verdict is Verdict.DUPLICATE and not step.letter.number:
-        return ProblemError(
-            "REDRIVE_HAS_NO_EFFECT",
-            f"{name}, or a later record of its sender, has been applied. Discard it.",
-        )
-    return None
-
-
-def _step(letter: Letter, told: Rehearsal) -> Step:
-    types = [dict(output.headers).get("ce_type", b"").decode() for output in told.outputs]
-    events = tuple(dict.fromkeys(name for name in types if name))
-    outcome = told.outcome
-    return Step(
-        letter,
-        told.verdict,
-        events,
-        outcome.accepted if outcome else None,
-        outcome.code if outcome else "",
-        told.error,
-        told.message,
-    )
-
-
-def _topic(letter: Letter) -> str:
-    return letter.origins[0].topic
-
-
-def _release_topic(inputs: Sequence[str]) -> str:
-    """A release has no value: commands' topics are read by services alone, events' by anybody."""
-    return next((topic for topic in inputs if topic.endswith("-commands")), inputs[0])
 
 
 @asynccontextmanager

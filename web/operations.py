@@ -9,13 +9,24 @@ from typing import Any, Final
 from aiohttp import web
 
 from models import ids
-from models.messages import Message, to_rfc3339
+from models.messages import to_rfc3339
 from models.money_checks import MEANINGS
 from tables import NotOwnerError, Position
 from web import auth
 from web.context import CONTEXT, ORDERS, PAYMENTS, TIMELINE, Context
 from web.fanout import PARTITIONS, over_partitions
 from web.ops_ports import LetterState, Offsets, Operations
+from web.ops_shapes import (
+    AuditView,
+    Concern,
+    Found,
+    LagRow,
+    LagView,
+    Overview,
+    SearchView,
+    TopicLag,
+    WorkerView,
+)
 from web.params import limit_of
 from web.problems import KafkaUnavailableError, ProblemError
 from web.stuck import share_of_stuck
@@ -36,96 +47,6 @@ AUDIT_QUERY: Final = {
 SEARCH_QUERY: Final = {
     "q": "the id of an order, payment, command, event, refund, or of an object or event of Stripe"
 }
-
-
-class LagRow(Message):
-    """A service's way through one partition of one topic. end: Kafka's; next: what it takes next.
-
-    lag: records that are not durable yet. backlog: of them, those fetched, over all topics of the
-    service. next, lag and backlog are not known of partitions that are `incomplete`.
-    """
-
-    service: str
-    next: int | None = None
-    lag: int | None = None
-    backlog: int | None = None
-    paused: bool = False
-
-
-class TopicLag(Message):
-    """One partition of an input topic. committed: of the workers' group, at the slowest service's."""
-
-    topic: str
-    partition: int
-    end: int
-    committed: int | None = None
-    lag: int
-    services: tuple[LagRow, ...]
-
-
-class LagView(Message):
-    """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for."""
-
-    partitions: tuple[TopicLag, ...]
-    total: int
-    incomplete: tuple[int, ...]
-
-
-class WorkerView(Message):
-    """One worker and what it owns."""
-
-    url: str
-    partitions: tuple[int, ...]
-    started_at: str
-    effects_pending: int
-    stripe_errors: dict[str, int]
-
-
-class Concern(Message):
-    """Something that is not as it should be. where: the list that tells more."""
-
-    code: str
-    detail: str
-    where: str
-
-
-class Overview(Message):
-    """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold."""
-
-    healthy: bool
-    concerns: tuple[Concern, ...]
-    at: str
-    workers: tuple[WorkerView, ...]
-    lag: int
-    stuck: dict[str, int]
-    dead_letters: dict[str, int]
-    effects_pending: int
-    stripe_errors: int
-    broken_invariants: dict[str, int]
-    incomplete: tuple[int, ...]
-
-
-class AuditView(Message):
-    """Events of the audit, the latest first. scanned: records looked at for this page. next: older ones."""
-
-    entries: tuple[dict[str, Any], ...]
-    scanned: int
-    next: str | None = None
-
-
-class Found(Message):
-    """An order that an id belongs to. where: the services in whose records it stands."""
-
-    order_id: str
-    where: tuple[str, ...]
-
-
-class SearchView(Message):
-    """incomplete: partitions that were not searched to their end."""
-
-    q: str
-    orders: tuple[Found, ...]
-    incomplete: tuple[int, ...]
 
 
 async def show_lag(request: web.Request) -> web.StreamResponse:

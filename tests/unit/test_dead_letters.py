@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dead_letters import MARKER, Letters, marker
-from app.redrive import audit_event
+from app.dead_letter_topic import MARKER, Letters, marker
+from app.redrive_rules import audit_event
 from models import ids
 from models.events import NO_ORDER, read_event
 from models.messages import encode
