@@ -1,0 +1,63 @@
+"""One whole platform for the session: real Kafka, three supervised workers, Stripe's stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from sandbox import customer
+from sandbox.platform import Platform
+from tests.e2e import outside
+from tests.e2e.outside import Topics
+from tests.e2e.shop import WITHIN_S, Shop
+
+SETTINGS = {
+    "TIFFIN_STRIPE_WRITE_TIMEOUT_S": "3",
+    "TIFFIN_RECONCILE_AFTER_S": "2",
+    "TIFFIN_RECONCILE_INTERVAL_S": "2",
+    "TIFFIN_CONSISTENCY_WAIT_S": "60",
+}
+"""Shorter than a person would choose, so that time-outs and look-ups happen within a test."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Customers of a loaded machine wait longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(customer, "PATIENCE_S", WITHIN_S)
+        yield
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Running; bank debits and pending refunds settle on request alone.
+
+    A test may kill workers (they come back) but leaves Kafka and the stand-in alone. When all are
+    done, everything that they left in Kafka is checked together.
+    """
+    folder = tmp_path_factory.mktemp("platform")
+    with Platform(folder, settings=SETTINGS, settle_delay_s=-1) as running:
+        yield running
+        records = Topics(running.bootstrap).read()
+        outside.check([r for r in records if r.key and outside.PUT_BY_TEST not in r.headers])
+
+
+@pytest.fixture(scope="session")
+def topics(platform: Platform) -> Iterator[Topics]:
+    """What the platform's Kafka holds."""
+    topics = Topics(platform.bootstrap)
+    yield topics
+    topics.close()
+
+
+@pytest.fixture
+async def shop(platform: Platform, topics: Topics) -> AsyncIterator[Shop]:
+    """A test's own customers; faults and rules are gone and all workers ready when it ends."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+        shop = Shop(platform, topics, session)
+        yield shop
+        await shop.stripe.clear()
+        await asyncio.to_thread(platform.wait_ready, WITHIN_S)
