@@ -140,7 +140,7 @@ def create_app(settings: Settings) -> faust.App:
         sender,
         operators,
         money,
-        Metrics(engines, effects, reconciler, notifier, money.metrics),
+        Metrics(engines, effects, reconciler, notifier, money.metrics, operators),
     )
     _add_background(
         app,
@@ -187,6 +187,7 @@ def _mount_web(
         courier_limit=settings.courier_limit,
         metrics=metrics.render,
         operations=operators.ports,
+        waiting=operators.waiting,
         money=money.index,
         reconciliation=money.report,
         bounds=Bounds(

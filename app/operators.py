@@ -3,10 +3,13 @@
 import base64
 import binascii
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
@@ -17,8 +20,9 @@ from app.settings import Settings
 from models.events import EventType
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
-from web.ops_ports import AuditPage, Offsets, Operations, WorkerFacts
+from web.ops_ports import AuditPage, LetterState, Offsets, Operations, WorkerFacts
 from web.problems import ProblemError
+from web.waiting import WaitingIndex
 
 AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
 """Where operators' acts are: those on orders and refunds are events like any other."""
@@ -34,12 +38,13 @@ WINDOW: Final = 500
 OFFSETS_KEPT_S: Final = 1.0
 
 
-class Operators:
-    """One a worker. `ports` is what web/ is given."""
+class Operators(Collector):
+    """One a worker. `ports` and `waiting` are what web/ is given; a collector of metrics."""
 
     def __init__(
         self, settings: Settings, engines: Engines, sender: CommandSender, effects: EffectsService
     ) -> None:
+        self.waiting = WaitingIndex()
         self._engines = engines
         self._effects = effects
         self._started_ms = time.time_ns() // 1_000_000
@@ -54,6 +59,28 @@ class Operators:
             audit=self._audit,
             worker=self._worker,
         )
+
+    def collect(self) -> Iterator[Metric]:
+        """Dead letters (every worker knows all of them), and what is stuck in this worker's partitions."""
+        counts = Counter(letter.state for letter in self._reader.all())
+        letters = GaugeMetricFamily(
+            "tiffin_dead_letters", "Dead letters by state", labels=["state"]
+        )
+        for state in LetterState:
+            letters.add_metric([state], counts[state])
+        yield letters
+        now_ms = time.time_ns() // 1_000_000
+        found = Counter(
+            (each.row.subject, each.row.actor)
+            for partition in self.waiting.partitions()
+            for _, _, each in self.waiting.stuck(partition, now_ms)
+        )
+        stuck = GaugeMetricFamily(
+            "tiffin_stuck", "What is overdue, and who must act", labels=["subject", "actor"]
+        )
+        for (subject, actor), count in found.items():
+            stuck.add_metric([subject, actor], count)
+        yield stuck
 
     def start(self) -> None:
         """Begin reading the dead letters."""

@@ -20,7 +20,7 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     deps.tables[PAYMENTS].add_listener(deps.money.payments)
     deps.tables[ORDERS].add_listener(deps.money.orders)
     for name in WAITED & deps.tables.keys():
-        deps.tables[name].add_listener(context.waiting.of(name))
+        deps.tables[name].add_listener(deps.waiting.of(name))
     app[CONTEXT] = context
     app.middlewares.extend([middleware.traced, middleware.problems])
     app.on_response_prepare.append(middleware.secured)

@@ -12,7 +12,6 @@ from tables import StoredRecord
 from web.forwarding import Forwarder
 from web.indexes import DeliveryIndex, OrderIndex
 from web.ports import Table, WebDeps
-from web.waiting import WaitingIndex
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
 
@@ -24,7 +23,6 @@ class Context:
     under_way: ids of the commands whose first request has not been answered.
     stopping: set when the worker stops, so that streams end.
     order_index, delivery_index: what lists are made of.
-    waiting: what orders wait for.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
 
@@ -35,7 +33,6 @@ class Context:
     courier_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary
     )
-    waiting: WaitingIndex = field(default_factory=WaitingIndex)
     under_way: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

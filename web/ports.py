@@ -18,6 +18,7 @@ from web.problems import (
     UnavailableError,
 )
 from web.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
+from web.waiting import WaitingIndex
 
 __all__ = [
     "Bounds", "KafkaUnavailableError", "Sender", "StripeOrigins", "StripeUnavailableError", "Table",
@@ -150,6 +151,7 @@ class WebDeps:
         the call; however long that takes.
     courier_limit: deliveries that one courier may have at a time.
     operations: what operators see and do; None where there are no such routes.
+    waiting: what orders wait for; listens to the tables.
     money: what lists of refunds and disputes and the checks of money are made of.
     reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
     """
@@ -179,5 +181,6 @@ class WebDeps:
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
     courier_limit: int = 1
     operations: Operations | None = None
+    waiting: WaitingIndex = field(default_factory=WaitingIndex)
     money: MoneyIndex = field(default_factory=MoneyIndex)
     reconciliation: Callable[[], Report | None] = lambda: None

@@ -99,7 +99,7 @@ def share_of_stuck(
         raise NotOwnerError(ORDERS)
     letters = context.deps.operations.dead_letters if context.deps.operations else None
     now_ms = time.time_ns() // 1_000_000
-    found = [*context.waiting.stuck(partition, now_ms)]
+    found = [*context.deps.waiting.stuck(partition, now_ms)]
     found += _quarantines(context, letters.all() if letters else (), partition)
     found = [
         (order_id, service, each)

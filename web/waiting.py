@@ -41,6 +41,10 @@ class WaitingIndex:
         """The listener of a service's table."""
         return self._services[service]
 
+    def partitions(self) -> set[int]:
+        """Those that this worker has."""
+        return {p for service in self._services.values() for p in service.partitions}
+
     def stuck(self, partition: int, now_ms: int) -> Iterator[tuple[str, str, Waiting]]:
         """Order, service and what is due by now."""
         for name, service in self._services.items():
