@@ -93,12 +93,12 @@ def money_of(record: PaymentRecord) -> OrderMoney | None:
 
 
 def is_retryable(record: PaymentRecord, refund_id: str) -> bool:
-    """Whether a refund failed, was not retried, and there is money left that it could give back."""
+    """Whether a refund failed, was not retried, and there is money left to be given back."""
     refunds = record.refunds()
     refund = refunds[refund_id]
     return (
         refund.status in NOT_GIVEN_BACK
-        and 0 < refund.amount <= record.refundable
+        and record.refundable > 0
         and not any(other.retry_of == refund_id for other in refunds.values())
     )
 

@@ -146,7 +146,7 @@ RETRIED_ALREADY: Final = {
 
 
 def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
-    """A refund that failed is over at Stripe: what repeats it is another one, that names it."""
+    """A refund that failed is over at Stripe: another one repeats it, as far as money is left."""
     data: RetryRefund = command.data
     refunds = turn.state.refunds()
     failed = refunds.get(data.refund_id)
@@ -158,11 +158,12 @@ def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
         return turn.refuse(
             command, "REFUND_RETRIED", "It was retried; retry that one if it failed."
         )
-    refused = _refused_refund(turn, command, failed.amount)
+    amount = min(failed.amount, turn.state.refundable)
+    refused = _refused_refund(turn, command, amount)
     if refused:
         return refused
     turn.start_refund(
-        ids.refund_id(command.command_id), failed.amount, failed.reason,
+        ids.refund_id(command.command_id), amount, failed.reason,
         by=command.issued_by, retry_of=failed.refund_id,
     )  # fmt: skip
     return turn.accept()

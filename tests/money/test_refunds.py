@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from sandbox.customer import ADDRESS, CONTACT, Customer, RefusedError
+from sandbox.staff import Staff
 from tests.money.till import Till, until
 
 PENDING_REFUND, REFUND_FAILS, INQUIRY = "4000000000007726", "4000000000005126", "4000000000001976"
+THREE_D_SECURE = "4000000000003220"
 
 
 async def refused(till: Till, somebody: Customer, amount: int | None = None) -> str:
@@ -197,6 +200,62 @@ async def evidence_is_whole(till: Till, somebody: Customer, known: dict[str, Any
     with pytest.raises(RefusedError) as caught:
         await till.operators[0].get(row["evidence"].replace(known["disputeId"], "du_unknown"))
     assert caught.value.code == "DISPUTE_UNKNOWN"
+
+
+async def test_evidence_tells_who_paid_how_and_who_brought_it(till: Till) -> None:
+    somebody = await till.placed()
+    answer = await somebody.confirm(THREE_D_SECURE)
+    assert answer["status"] == "REQUIRES_ACTION"
+    intent = await till.intent(somebody)
+    await till.control(f"/3ds/{intent}", {"outcome": "succeed"})
+    order = await somebody.wait_status("PENDING")
+    restaurant = order["restaurant"]["id"]
+    async with (
+        Staff(till.ends.workers[0], "kitchen", "kim", restaurant) as kitchen,
+        Staff(till.ends.workers[1], "courier", f"carla-{somebody.order_id[-6:]}") as courier,
+    ):
+        for step in ("accept", "start-preparing", "ready"):
+            await done(lambda step=step: kitchen.kitchen(somebody.order_id, step))
+        for step in ("assign", "pick-up", "deliver"):
+            await done(lambda step=step: courier.deliver(somebody.order_id, step))
+    await somebody.wait_status("DELIVERED")
+    await till.control("/disputes", {"payment_intent": intent, "reason": "product_not_received"})
+    view = await till.payment_when(somebody, lambda v: bool(v["disputes"]), "the dispute")
+    dispute_id = view["disputes"][0]["disputeId"]
+    path = f"/api/payments/{somebody.order_id}/disputes/{dispute_id}/evidence"
+
+    async def delivered() -> dict[str, Any] | None:
+        found = await till.get(path)
+        is_told = any(entry["eventType"] == "DELIVERY_DELIVERED" for entry in found["timeline"])
+        return found if is_told and found.get("delivery", {}).get("deliveredAt") else None
+
+    bundle = await until(delivered, "the delivery in the evidence")
+    (attempt,) = bundle["payment"]["attempts"]
+    assert (attempt["result"], attempt["isAuthenticated"]) == ("COMPLETED", True)
+    assert attempt["beganAt"] <= attempt["endedAt"] == bundle["payment"]["completedAt"]
+    brought = bundle["delivery"]
+    assert brought["courierId"].startswith("carla-")
+    assert brought["assignedAt"] <= brought["pickedUpAt"] <= brought["deliveredAt"]
+    fields = bundle["stripeFields"]
+    assert fields["customer_email_address"] == CONTACT["email"]
+    assert brought["courierId"] in fields["shipping_carrier"]
+    assert all(line["name"] in fields["product_description"] for line in bundle["items"])
+    assert bundle["orderStatus"] == "DELIVERED"
+
+
+async def done(step: Callable[[], Awaitable[Any]]) -> None:
+    """Take a step of the staff, as soon as what it needs has arrived."""
+
+    async def took() -> bool | None:
+        try:
+            await step()
+        except RefusedError as error:
+            if error.status not in {404, 409}:
+                raise
+            return None
+        return True
+
+    await until(took, "a step of the staff")
 
 
 async def test_an_inquiry_blocks_nothing_and_may_become_a_dispute_that_is_lost(till: Till) -> None:

@@ -210,7 +210,10 @@ def test_lists_show_each_refund_with_what_can_be_done_about_it() -> None:
     assert (by_id["r1"].can_retry, by_id["r1"].retried_by) == (False, "r2")
     assert index.waits_for_operator(0) == 0
     index.put_payment(0, "a", record("a", captured=300, refunds={"r1": failed}))
-    assert not next(index.refunds(0)).can_retry, "there is not so much left"
+    assert next(index.refunds(0)).can_retry, "what is left can still be given back"
+    lost = dispute(1000, "lost")
+    index.put_payment(0, "a", record("a", disputes=lost, refunds={"r1": failed}))
+    assert not next(index.refunds(0)).can_retry, "nothing is left"
     index.put_payment(0, "b", record("b", work=PaymentWork(refund_wanted="LATE")))
     (blocked,) = [entry for entry in index.refunds(0) if entry.order_id == "b"]
     assert (blocked.state, blocked.amount, blocked.refund) == (BLOCKED, 1000, None)
