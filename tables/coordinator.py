@@ -105,6 +105,7 @@ class Coordinator:
         self._limits = limits
         self._origin: Origin | None = None
         self._bounds: Mapping[tuple[str, int], tuple[int, int]] = {}
+        self._shut_since_s: float | None = None
         self._assigned_tables: set[str] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -261,7 +262,7 @@ class Coordinator:
         if lane.is_open or database is None:
             return
         if not lane.claim.is_recovered(database, fence.offset_key(engine.table)):
-            raise RecoveryError(f"{engine.service.name}/{lane.partition} ends before its claim")
+            return  # told of an earlier assignment's recovery while this one's has not begun yet
         stored = Progress.load(database.get(PROGRESS))
         del database
         self._origin_of(engine).check(engine.service.name, stored)
@@ -317,11 +318,24 @@ class Coordinator:
                     lane.mark()
                 await self._commit()
                 await self._repair()
+                self._check_recovery()
                 if not self.is_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")
                     await self._consumer.refresh_metadata()
         except Exception as exc:  # noqa: BLE001 -- without it nothing would be committed any more
             self.fail("watch", exc)
+
+    def _check_recovery(self) -> None:
+        """Raise when a lane stays shut although Faust has long declared the worker ready."""
+        ready = self._app.tables.actives_ready and not self._app.rebalancing
+        shut = [lane for _, lane in self.lanes() if not lane.is_open] if ready else []
+        if not shut:
+            self._shut_since_s = None
+        elif self._shut_since_s is None:
+            self._shut_since_s = time.monotonic()
+        elif time.monotonic() - self._shut_since_s > self._limits.hole_exit_s:
+            lane = shut[0]
+            raise RecoveryError(f"{lane.table.name}/{lane.partition} ends before its claim")
 
     async def _commit(self) -> None:
         """Commit each input at its slowest reader's recorded offset."""
@@ -397,7 +411,9 @@ class Coordinator:
     def fail(self, where: str, exc: BaseException) -> NoReturn:
         """End the process at once: leave the group, log without values, exit."""
         foreign = isinstance(exc, ForeignTableError)
-        tells = foreign or isinstance(exc, KafkaError | HoleError | TimeoutError | OSError)
+        tells = foreign or isinstance(
+            exc, KafkaError | HoleError | RecoveryError | TimeoutError | OSError
+        )
         frames = traceback.extract_tb(exc.__traceback__)
         trace = [f"{frame.filename}:{frame.lineno}" for frame in frames]
         name = type(exc).__qualname__

@@ -39,6 +39,10 @@ def finish(run: Run) -> None:
     run.stop()
     report = verify(run)
     exits = {number: worker.exits for number, worker in run.workers.items()}
+    for worker in run.workers.values():
+        for line in worker.log_path.read_text(errors="replace").splitlines():
+            if "CRITICAL" in line:
+                print(worker.name, line)  # noqa: T201 -- likewise
     print(f"{run.name}: {report._replace(faults=+report.faults)} exits {exits}")  # noqa: T201 -- shown with -rP
     assert report.stores > 0
 
