@@ -167,12 +167,30 @@ class Simulation:
         self.begun += 1
         web = self.endpoints.workers[number % len(self.endpoints.workers)]
         async with Customer(web, self.endpoints.stripe) as customer:
+            told = Told(kind.name, "", kind.ends)
             try:
                 await customer.press_pay(await customer.basket(restaurant, dishes))
-                self.told.append(Told(kind.name, customer.order_id, kind.ends))
+                told.order_id = customer.order_id
+                self.told.append(told)
                 await kind.play(self, customer)
             except REFUSALS as error:
                 self.troubles[f"{kind.name}: {error}"[:160]] += 1
+                if told.order_id:
+                    await self._give_up(told, customer)
+
+    async def _give_up(self, told: Told, customer: Customer) -> None:
+        """Whom the platform has annoyed cancels, as soon as that is heard."""
+        told.ends = (*DONE, "CANCELLED")
+
+        async def cancelled() -> bool | None:
+            try:
+                await customer.cancel()
+            except RefusedError as error:
+                return True if error.code.startswith("ORDER_") else None
+            return True
+
+        with contextlib.suppress(*REFUSALS):
+            await customer.until(cancelled, "the cancel")
 
     async def _all_ended(self) -> None:
         """Wait until every order is in a state in which it may end."""

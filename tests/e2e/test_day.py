@@ -1,0 +1,120 @@
+"""A whole simulated day, with webhooks lost, late and doubled and with Stripe failing.
+
+At its end every order has ended, all money adds up, and the tables are what their events say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sandbox.platform import Platform
+from sandbox.simulate import Simulation
+from sandbox.staff import Staff
+
+SETTINGS = {
+    "TIFFIN_STRIPE_WRITE_TIMEOUT_S": "3",
+    "TIFFIN_RECONCILE_AFTER_S": "2",
+    "TIFFIN_RECONCILE_INTERVAL_S": "2",
+    "TIFFIN_RECONCILIATION_INTERVAL_S": "2",
+    "TIFFIN_RECONCILIATION_GRACE_S": "5",
+    "TIFFIN_RECONCILIATION_TOTALS_INTERVAL_S": "5",
+}
+WEBHOOK_FAULTS = (
+    {"kind": "lose", "events": r"^payment_intent\.succeeded$", "times": 6},
+    {"kind": "lose", "events": r"^refund\.", "times": 4},
+    {"kind": "duplicate", "copies": 2, "times": 10},
+    {"kind": "delay", "delay_s": 2.0, "times": 10},
+    {"kind": "reorder", "batch": 3, "times": 6},
+)
+STRIPE_FAULTS = (
+    {"kind": "error_500_before", "path": "/confirm$", "times": 2},
+    {"kind": "error_500_after", "path": "/confirm$", "times": 2},
+    {"kind": "timeout_after", "path": "/confirm$", "times": 1},
+    {"kind": "drop_after", "path": "/refunds$", "times": 1},
+    {"kind": "rate_limit", "times": 5},
+    {"kind": "error_500_after", "path": "/payment_intents$", "times": 1},
+)
+
+
+async def control(platform: Platform, path: str, body: Any = None) -> Any:
+    method = "GET" if body is None else "POST"
+    url = platform.endpoints.control + path
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, json=body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def live(platform: Platform, orders: int, rate_per_s: float, within_s: float) -> Simulation:
+    for rule in WEBHOOK_FAULTS:
+        await control(platform, "/webhooks/rules", rule)
+    for fault in STRIPE_FAULTS:
+        await control(platform, "/faults", {"method": "POST", **fault})
+    day = Simulation(
+        platform.endpoints, seed=7, orders=orders, rate_per_s=rate_per_s, couriers=8, pace_s=0.3
+    )
+    async with asyncio.timeout(within_s):
+        await day.run()
+    return day
+
+
+async def reconciled(operator: Staff) -> dict[str, Any]:
+    """The reconciliation's view, once nothing is missing, broken, differs or is settling."""
+    view: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(90):
+            while True:
+                view = await operator.get("/api/ops/reconciliation")
+                run = view.get("run") or {}
+                open_ends = ("missing", "differences", "settling")
+                if view["isClean"] and run.get("comparedAt") and not any(map(run.get, open_ends)):
+                    return view
+                await asyncio.sleep(0.5)
+    except TimeoutError:
+        raise AssertionError(f"does not come clean: {view}") from None
+
+
+async def check(platform: Platform, day: Simulation, orders: int) -> None:
+    assert len(day.told) == orders
+    async with Staff(platform.endpoints.workers[0], "operator", "day") as operator:
+        view = await reconciled(operator)
+        assert view["incomplete"] == []
+        letters = await operator.get("/api/ops/dead-letters")
+        assert letters["deadLetters"] == []
+        sums = view["invariants"]["totals"]
+        captured = {row["currency"]: row["captured"]["amount"] for row in sums}
+        refunded = {row["currency"]: row["refunded"]["amount"] for row in sums}
+    ledger = await control(platform, "/ledger")
+    truth = {code.upper(): sums for code, sums in ledger["totals"]["by_currency"].items()}
+    assert captured == {code: sums["captured"] for code, sums in truth.items()}
+    assert refunded == {code: sums["refunded"] for code, sums in truth.items()}
+    assert all(p["charges"]["succeeded"] <= 1 for p in ledger["payment_intents"].values())
+    await asyncio.to_thread(platform.run_cli, "audit", "rebuild")  # raises where anything differs
+
+
+@pytest.mark.timeout(400)
+async def test_a_day_with_faults_ends_with_all_money_right(tmp_path: Path) -> None:
+    with Platform(tmp_path, settings=SETTINGS) as platform:
+        day = await live(platform, orders=40, rate_per_s=2, within_s=240)
+        await check(platform, day, 40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+async def test_two_thousand_orders_and_workers_killed(tmp_path: Path) -> None:
+    with Platform(tmp_path, settings=SETTINGS) as platform:
+        task = asyncio.create_task(live(platform, orders=2000, rate_per_s=6, within_s=2400))
+        victim = 0
+        while not task.done():
+            await asyncio.wait([task], timeout=45)
+            if not task.done():
+                platform.workers[victim % 3].kill()
+                victim += 1
+        await check(platform, task.result(), 2000)
