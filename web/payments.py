@@ -71,7 +71,7 @@ async def _opened(context: Context, write: Write, token: str) -> web.Response:
     """Wait for Stripe's payment intent. Raises ProblemError, LateError, UnavailableError."""
     order_id = write.order_id
     placed = await settle(context, write)
-    record = await wait(context, PAYMENTS, order_id, _is_opened, context.deps.bounds.command_s)
+    record = await wait(context, PAYMENTS, order_id, is_opened, context.deps.bounds.command_s)
     state = _state(record)
     if record is None or state.payment is None:
         raise ProblemError("PAYMENT_NOT_OPENED", "Nothing was charged. Place the order anew.")
@@ -234,7 +234,7 @@ def _known(record: StoredRecord | None) -> Payment:
     return payment
 
 
-def _is_opened(record: StoredRecord | None) -> bool:
+def is_opened(record: StoredRecord | None) -> bool:
     """Stripe has opened the payment, or refused to."""
     state = _state(record)
     initiation = state.work.initiation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from sandbox.platform import ROOT, Platform
+from sandbox.processes import Supervised
 from tests.pages.browsing import PATIENCE_S, Visitor
 
 if TYPE_CHECKING:
@@ -25,10 +27,31 @@ SETTINGS = {
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 
+class BreakablePlatform(Platform):
+    """Its workers fail on request: that is how dead letters are made."""
+
+    def environment(self, worker: int = 0) -> dict[str, str]:
+        return {**super().environment(worker), "BREAKAGE": str(self.folder / "breakage.json")}
+
+    def _make_worker(self, number: int) -> Supervised:
+        worker = super()._make_worker(number)
+        app = worker.argv.index("-A") + 1
+        worker.argv[app] = "tests.integration.breakable_app"
+        return worker
+
+    def break_at(self, breakage: dict[str, list[str]]) -> None:
+        """From now on these services fail at these orders' messages: "orders/order_..." -> types."""
+        draft = self.folder / "breakage.new"
+        draft.write_text(json.dumps(breakage))
+        draft.rename(self.folder / "breakage.json")
+
+
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakablePlatform]:
     """Kafka, Stripe's stand-in and two workers, for all tests of the pages."""
-    with Platform(tmp_path_factory.mktemp("pages"), workers=2, settings=SETTINGS) as running:
+    running = BreakablePlatform(tmp_path_factory.mktemp("pages"), workers=2, settings=SETTINGS)
+    running.break_at({})
+    with running:
         yield running
 
 

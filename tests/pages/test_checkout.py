@@ -230,8 +230,10 @@ def test_other_details_after_a_step_back_are_another_order(visit: Visit) -> None
     visitor = visit()
     visitor.fill_cart()
     first = visitor.place()
+    visitor.page.get_by_label("Card number").wait_for()
     visitor.page.go_back()
     assert visitor.place() == first  # the same cart and details: the same order
+    visitor.page.get_by_label("Card number").wait_for()
     visitor.page.go_back()
     second = visitor.place(line1="14 MG Road")
     assert second != first
@@ -258,3 +260,17 @@ def test_without_javascript(visit: Visit) -> None:
     while headline(page) != "This order is cancelled":  # bounded by the test's own time-out
         page.reload()
     expect(page.get_by_text("You cancelled it.").first).to_be_visible()
+
+
+def test_each_tap_counts(visit: Visit) -> None:
+    page = visit().page
+    page.goto(f"/restaurants/{KITCHEN}")
+    # Faster than the page can follow: by the page's own script, in one go.
+    page.evaluate(
+        """() => {
+          const tap = (name) => document.querySelector(`#stepper-menu-${name}-more`).click();
+          for (const name of ["masala-dosa", "masala-dosa", "filter-coffee", "idli-plate"]) tap(name);
+        }"""
+    )
+    expect(page.locator("#cart-said")).to_contain_text("4 dishes in your cart, ₹360.00")
+    expect(page.locator(".cart-line")).to_have_count(3)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
 from aiohttp import web
@@ -18,7 +19,7 @@ from models import ids
 from web import auth
 from web.catalogue import Catalogue, Dish, Restaurant
 from web.context import CONTEXT
-from web.pages.forms import read_form, wants_fragment
+from web.pages.forms import read_form
 from web.pages.render import render
 from web.ports import WebDeps
 from web.problems import ProblemError
@@ -171,7 +172,8 @@ async def change_cart(request: web.Request) -> web.StreamResponse:
     cart = cart_of(request)
     is_foreign = bool(cart.quantities) and cart.restaurant_id != restaurant.id
     if is_foreign and by > 0 and form.get("replace") != "yes":
-        return _ask_to_replace(request, restaurant, restaurant.by_id[form["dish"]])
+        query = urlencode({"restaurant": restaurant.id, "dish": form["dish"]})
+        raise web.HTTPSeeOther(f"/cart/replace?{query}")
     changed = cart.changed(restaurant.id, form["dish"], by)
     if len(changed.quantities) > MOST_LINES:
         raise ProblemError("BAD_REQUEST", f"A cart holds {MOST_LINES} different dishes at most.")
@@ -183,15 +185,6 @@ async def change_cart(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _ask_to_replace(request: web.Request, restaurant: Restaurant, dish: Dish) -> web.Response:
-    priced = priced_cart(request)
-    if wants_fragment(request):
-        # htmx would put the question where the button was; a page of its own is clearer.
-        query = f"restaurant={restaurant.id}&dish={dish.id}"
-        return web.Response(status=204, headers={"HX-Redirect": f"/cart/replace?{query}"})
-    return render(request, "replace_cart.html", restaurant=restaurant, dish=dish, priced=priced)
-
-
 async def ask_to_replace(request: web.Request) -> web.StreamResponse:
     """Ask before a cart of another restaurant is given up."""
     catalogue = request.app[CONTEXT].deps.catalogue
@@ -199,4 +192,5 @@ async def ask_to_replace(request: web.Request) -> web.StreamResponse:
     dish = restaurant.by_id.get(request.query.get("dish", "")) if restaurant else None
     if restaurant is None or dish is None or not priced_cart(request).lines:
         raise web.HTTPSeeOther("/")
-    return _ask_to_replace(request, restaurant, dish)
+    priced = priced_cart(request)
+    return render(request, "replace_cart.html", restaurant=restaurant, dish=dish, priced=priced)

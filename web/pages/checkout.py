@@ -12,10 +12,13 @@ from aiohttp import web
 from models import ids
 from models.commands import CancelPayment, CommandType
 from models.graphs import PAID_ORDER, OrderStatus, PaymentStatus
+from models.payment_state import PaymentRecord
+from tables import StoredRecord
 from web import auth, orders, payments
 from web.bodies import validated
 from web.context import CONTEXT, ORDERS, PAYMENTS, Context
 from web.pages.cart import Cart, PricedCart, cart_of, keep_cart, priced_cart
+from web.pages.errors import WORDS
 from web.pages.forms import read_form
 from web.pages.render import render
 from web.params import order_id_of
@@ -24,7 +27,7 @@ from web.problems import ProblemError, StripeUnavailableError
 from web.shapes import CancelPaymentBody, CreateIntent
 from web.tokens import Identity, Role
 from web.views import PLACED, OrderView
-from web.writes import LateError, Write, at_owner, first_of_its_key, settle
+from web.writes import LateError, Write, at_owner, first_of_its_key, settle, wait
 
 FIELDS: Final = {
     "name": ("contact.name", "Enter the name to ask for at the door."),
@@ -90,6 +93,13 @@ async def _placed(
     try:
         with first_of_its_key(context, write):
             await settle(context, write)
+            record = await wait(
+                context, PAYMENTS, write.order_id, payments.is_opened, context.deps.bounds.command_s
+            )
+        if not_opened(record):
+            response = _again(request, cart, form, {}, WORDS["PAYMENT_NOT_OPENED"][1])
+            keep_cart(response, context.deps, now.renewed())
+            return response
     except LateError:
         pass  # it is in Kafka: the order's page waits for it
     except ProblemError as problem:
@@ -179,6 +189,8 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
     view = orders.joined(context, order_id)
     if view.status in PAID_ORDER or view.status in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}:
         raise web.HTTPSeeOther(f"/orders/{order_id}")
+    if not_opened(context.record(PAYMENTS, order_id)):
+        raise ProblemError("PAYMENT_NOT_OPENED")
     step = payment_step(view)
     secret = ""
     if step == "action" and view.payment:
@@ -197,6 +209,14 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
         step=step,
         client_secret=secret,
     )
+
+
+def not_opened(record: StoredRecord | None) -> bool:
+    """Whether Stripe has refused to open the payment."""
+    state = record.state if record else None
+    if not isinstance(state, PaymentRecord) or state.payment is not None:
+        return False
+    return bool(state.work.initiation and state.work.initiation.error)
 
 
 def payment_step(view: OrderView) -> str:

@@ -48,6 +48,10 @@ WORDS: Final = {
     "WRONG_ORDER": ("This order is someone else's", "Orders open in the browser that placed them."),
     "ROLE_REFUSED": ("You can't open this page", "Your account has another role."),
     "ORIGIN_REFUSED": ("That came from another site", "Go back and try again from our own page."),
+    "PAYMENT_NOT_OPENED": (
+        "The payment could not be opened",
+        "Nothing was charged. Try once more; if it goes on, tell our support team.",
+    ),
     "ORDER_QUARANTINED": (
         "Our team looks at this order",
         "Something about it needs a person. You will not be charged twice.",
