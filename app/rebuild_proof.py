@@ -170,6 +170,8 @@ class Proof:
     async def _fold(self, rebuilt: Rebuild, task: Any) -> None:
         messages = await asyncio.to_thread(self._reader.read)
         for message in messages:
+            if message.value() is None:
+                continue  # the release of a quarantined order: no event
             try:
                 event = read_event(message.key(), message.value())
             except UnreadableError as error:

@@ -114,7 +114,7 @@ class Redriver:
         """See `Settling.discard`. An order that nothing else holds is released."""
         async with self._exclusively(letter):
             step = Step(letter, None)
-            if letter.service not in self._tables or letter.order_key is None:
+            if letter.order_key is None or not self._is_taken(letter):
                 if not dry_run:
                     await self._mark(letter, LetterState.DISCARDED, by, reason)
                     await self._put_audit(letter, LetterState.DISCARDED, by, reason)
@@ -148,15 +148,20 @@ class Redriver:
                 raise ProblemError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
             yield
 
+    def _is_taken(self, letter: Letter) -> bool:
+        """Whether its service runs here and reads its topic."""
+        table = self._tables.get(letter.service)
+        return table is not None and topic_of(letter) in table.service.inputs
+
     def _turn(self, letter: Letter, by: str, reason: str) -> _Turn:
         key = letter.order_key
         if key is None:
             raise ProblemError(
                 "DEAD_AGAIN", "Its key can't be read, so no service can act on it. Discard it."
             )
-        if letter.service not in self._tables:
+        if not self._is_taken(letter):
             raise ProblemError(
-                "DEAD_AGAIN", "This application does not run its service. Discard it."
+                "DEAD_AGAIN", "No service of this application takes it any more. Discard it."
             )
         return _Turn(letter, self._tables[letter.service], key, by, reason)
 

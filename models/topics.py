@@ -65,13 +65,14 @@ TOPICS: Final[dict[str, Topic]] = {
               about="assign, pick up, deliver"),
         Topic(DELIVERY_EVENTS, FOREVER, ("deliveries",), ("orders", "timeline"),
               about="one event a transition"),
-        Topic(ORDER_AUDIT, FOREVER, ("payments", "orders", "deliveries", "notifications"),
-              ("timeline",),
+        Topic(ORDER_AUDIT, FOREVER,
+              ("payments", "orders", "deliveries", "notifications", "operators"), ("timeline",),
               about="refusals, effects and their outcomes, operators' acts"),
         Topic(RECONCILIATION, 30 * DAY_MS, ("reconciler",), (), partitions=1,
               about="what each run of the reconciliation found, and how far it has come"),
-        Topic(DEAD_LETTERS, FOREVER, ("every service",), (), partitions=1,
-              about="dead letters of every input topic, with their origin"),
+        Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), (), partitions=1,
+              about="dead letters of every input topic, with their origin; markers of what became "
+              "of them"),
     )
 }  # fmt: skip
 """Name -> topic. Cleanup policy is delete for all: the engine needs gapless inputs (FAUST.md 20)."""

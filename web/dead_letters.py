@@ -1,6 +1,7 @@
 """Dead letters over HTTP, for operators: list, show, rehearse, redrive, discard."""
 
 import base64
+import logging
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,8 @@ from web.problems import ProblemError
 from web.tokens import Identity, Role
 from web.tracing import HEADER as TRACEPARENT
 from web.writes import json_response
+
+log = logging.getLogger("tiffin.web.dead_letters")
 
 MOST_LISTED: Final = 500
 ALL: Final = "ALL"
@@ -92,6 +95,9 @@ async def show_dead_letter(request: web.Request) -> web.StreamResponse:
         return forwarded
     original = await operations.dead_letters.original(letter)
     hide = request.query.get("personal") != "true"
+    if not hide:
+        by = (await _operator(request)).issued_by
+        log.info("personal data of a dead letter shown", extra={"by": by, "letter": letter.name})
     return json_response(_shown(operations, letter, original, _record(context, letter), hide=hide))
 
 
