@@ -5,10 +5,13 @@ always looks the same.
 """
 
 import math
-import random
 from collections.abc import Callable, Sequence
+from random import Random
 
 CX, CY = 160.0, 120.0
+
+Draw = Callable[[Random], str]
+"""Gives a dish's SVG; the generator is seeded by its id."""
 
 
 def circle(x: float, y: float, r: float, fill: str, more: str = "") -> str:
@@ -39,7 +42,7 @@ def path(d: str, fill: str = "none", stroke: str = "", width: float = 0, opacity
 
 
 def blob(
-    rng: random.Random,
+    rng: Random,
     x: float,
     y: float,
     r: float,
@@ -66,7 +69,7 @@ def blob(
 
 
 def scatter(
-    rng: random.Random,
+    rng: Random,
     count: int,
     draw: Callable[[float, float], str],
     r: float = 60,
@@ -109,9 +112,11 @@ def bowl(
         + circle(CX, CY, r - depth, inside)
         + path(
             f"M{CX - r + 9} {CY - 18}A{r - 9} {r - 9} 0 0 1 {CX - 28} {CY - r + 13}",
-            stroke="#fff", width=3, opacity=0.35,
+            stroke="#fff",
+            width=3,
+            opacity=0.35,
         )
-    )  # fmt: skip
+    )
 
 
 def katori(x: float, y: float, r: float, fill: str, metal: str = "#d5d9dd") -> str:
@@ -121,9 +126,13 @@ def katori(x: float, y: float, r: float, fill: str, metal: str = "#d5d9dd") -> s
         + circle(x, y, r, metal)
         + circle(x, y, r - 2, "#f4f6f7")
         + circle(x, y, r - 5, fill)
-        + path(f"M{x - r + 9:.1f} {y - 3:.1f}a{r - 9:.1f} {r - 9:.1f} 0 0 1 {r - 8:.1f} -{r - 10:.1f}",
-               stroke="#fff", width=2, opacity=0.5)
-    )  # fmt: skip
+        + path(
+            f"M{x - r + 9:.1f} {y - 3:.1f}a{r - 9:.1f} {r - 9:.1f} 0 0 1 {r - 8:.1f} -{r - 10:.1f}",
+            stroke="#fff",
+            width=2,
+            opacity=0.5,
+        )
+    )
 
 
 def leaf(x: float, y: float, size: float, turn: float, fill: str = "#3f8f4f") -> str:
@@ -142,11 +151,15 @@ def banana_leaf() -> str:
         return 70 * math.sqrt(max(0, 1 - ((x - 162) / 138) ** 2))
 
     ribs = "".join(
-        path(f"M{x} 120q12 {s * reach(x) * 0.5:.0f} 10 {s * reach(x):.0f}", stroke="#2f7d3d", width=1.6,
-             opacity=0.5)
+        path(
+            f"M{x} 120q12 {s * reach(x) * 0.5:.0f} 10 {s * reach(x):.0f}",
+            stroke="#2f7d3d",
+            width=1.6,
+            opacity=0.5,
+        )
         for x in range(44, 284, 22)
         for s in (-1, 1)
-    )  # fmt: skip
+    )
     shape = "M18 120C40 22 262 18 304 112C312 124 306 136 298 144C250 222 44 220 18 120Z"
     return (
         path(shape.replace("M18 120", "M20 128"), "#000", opacity=0.12)
@@ -156,7 +169,7 @@ def banana_leaf() -> str:
     )
 
 
-def noodles(rng: random.Random, fill: str, r: float = 60, count: int = 26, width: float = 4) -> str:
+def noodles(rng: Random, fill: str, r: float = 60, count: int = 26, width: float = 4) -> str:
     """Noodles in a swirl."""
     drawn = []
     for n in range(count):
@@ -169,14 +182,15 @@ def noodles(rng: random.Random, fill: str, r: float = 60, count: int = 26, width
             path(
                 f"M{x + reach * math.cos(a):.1f} {y + reach * math.sin(a):.1f}"
                 f"A{reach:.1f} {reach:.1f} 0 0 1 {x + reach * math.cos(b):.1f} {y + reach * math.sin(b):.1f}",
-                stroke=fill, width=width,
+                stroke=fill,
+                width=width,
             )
-        )  # fmt: skip
+        )
     return "".join(drawn)
 
 
 def strokes(
-    rng: random.Random,
+    rng: Random,
     colour: str,
     count: int,
     r: float,
@@ -199,9 +213,13 @@ def strokes(
 
 
 def grains(
-    rng: random.Random, colours: Sequence[str], r: float = 62, count: int = 150, x: float = CX,
+    rng: Random,
+    colours: Sequence[str],
+    r: float = 62,
+    count: int = 150,
+    x: float = CX,
     y: float = CY,
-) -> str:  # fmt: skip
+) -> str:
     """Rice."""
     each = count // len(colours)
     return "".join(strokes(rng, colour, each, r, x, y, 5.5, 3.4) for colour in colours)
@@ -216,12 +234,12 @@ def egg(x: float, y: float, r: float, yolk: str = "#f2a230") -> str:
     )
 
 
-def seeds(rng: random.Random, fill: str, count: int, r: float, x: float = CX, y: float = CY) -> str:
+def seeds(rng: Random, fill: str, count: int, r: float, x: float = CX, y: float = CY) -> str:
     """Sesame and the like."""
     return strokes(rng, fill, count, r, x, y, 2, 2.3)
 
 
-def herbs(rng: random.Random, count: int, r: float, fill: str = "#3f8f4f", size: float = 6) -> str:
+def herbs(rng: Random, count: int, r: float, fill: str = "#3f8f4f", size: float = 6) -> str:
     """Leaves strewn over."""
     return scatter(rng, count, lambda x, y: leaf(x, y, size, rng.uniform(0, 360), fill), r)
 
@@ -232,7 +250,8 @@ def bun(x: float, y: float, w: float, top: str = "#d98a3d", seeded: bool = True)
         ellipse(x + dx * w, y - dy, 3.2, 1.9, "#fbe3b4", dx * 60)
         for dx, dy in ((-0.3, 14), (-0.12, 27), (0.07, 17), (0.2, 29), (0.33, 13), (-0.02, 37))
     )
-    shape = f"M{x - w / 2} {y}C{x - w / 2} {y - 62} {x + w / 2} {y - 62} {x + w / 2} {y}Q{x} {y + 9} {x - w / 2} {y}Z"
+    left, right = x - w / 2, x + w / 2
+    shape = f"M{left} {y}C{left} {y - 62} {right} {y - 62} {right} {y}Q{x} {y + 9} {left} {y}Z"
     shine = f"M{x - w * 0.36} {y - 17}Q{x - w * 0.28} {y - 36} {x - w * 0.1} {y - 41}"
     return (
         path(shape, top)
@@ -279,8 +298,49 @@ def lemon(x: float, y: float, r: float, rind: str = "#f2c230", flesh: str = "#fb
     rays = "".join(
         path(
             f"M{x:.1f} {y:.1f}L{x + math.cos(a) * (r - 4):.1f} {y + math.sin(a) * (r - 4):.1f}",
-            stroke=rind, width=1.6,
+            stroke=rind,
+            width=1.6,
         )
         for a in (n * math.pi / 4 for n in range(8))
-    )  # fmt: skip
+    )
     return circle(x, y, r, rind) + circle(x, y, r - 3, flesh) + rays
+
+
+def rice_bowl(
+    rng: Random, base: str, colours: tuple[str, ...], toppings: str, outside: str = "#8c4a22"
+) -> str:
+    """Rice in a bowl, with something on it."""
+    return (
+        bowl(base, outside, "#a9602f" if outside == "#8c4a22" else "#3d3a3c")
+        + grains(rng, colours, 70, 190)
+        + toppings
+    )
+
+
+def salad(rng: Random, greens: tuple[str, ...], more: str) -> str:
+    """Leaves in a bowl."""
+    leaves = scatter(
+        rng,
+        44,
+        lambda x, y: leaf(x, y, rng.uniform(13, 20), rng.uniform(0, 360), rng.choice(greens)),
+        66,
+    )
+    return bowl("#dfe8cf", "#f7f3ea", "#e8e1d2") + leaves + more
+
+
+def soup(rng: Random, fill: str, swirl: str, more: str) -> str:
+    """Soup with a swirl."""
+    spiral = path(
+        "M160 120q14 -12 22 4t-20 26t-44 -12t4 -50t66 -4t22 62", stroke=swirl, width=5, opacity=0.85
+    )
+    return bowl(fill, "#e9e1d2", "#fbf7ee") + spiral + herbs(rng, 5, 36) + more
+
+
+def around_x(n: int, count: int, r: float, start: float, sweep: float) -> float:
+    """X of the n-th of so many places on an arc, degrees."""
+    return CX + r * math.cos(math.radians(start + sweep * n / max(1, count - 1)))
+
+
+def around_y(n: int, count: int, r: float, start: float, sweep: float) -> float:
+    """Y of it."""
+    return CY + r * math.sin(math.radians(start + sweep * n / max(1, count - 1)))
