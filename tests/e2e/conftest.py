@@ -19,8 +19,10 @@ SETTINGS = {
     "TIFFIN_RECONCILE_AFTER_S": "2",
     "TIFFIN_RECONCILE_INTERVAL_S": "2",
     "TIFFIN_CONSISTENCY_WAIT_S": "60",
+    "TIFFIN_COMMAND_WAIT_S": "60",
 }
-"""Shorter than a person would choose, so that time-outs and look-ups happen within a test."""
+"""Stripe is given up and looked up sooner than a person would choose, so that it happens in a test;
+answers are waited for longer, so that a slow machine changes nothing."""
 
 
 @pytest.fixture(scope="session", autouse=True)

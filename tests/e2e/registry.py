@@ -22,11 +22,12 @@ TOPICS: dict[str, tuple[str, set[str]]] = {
     "order-events": (FOREVER, {"deliveries", "notifications", "timeline"}),
     "delivery-events": (FOREVER, {"orders", "timeline"}),
     "order-audit": (FOREVER, {"timeline"}),
+    "reconciliation": ("30 days", set()),
     "payment-events-dlq": (FOREVER, set()),
 }
 """Topic -> how long it is kept, services that read it."""
 
-ONE_PARTITION = {"payment-events-dlq"}
+ONE_PARTITION = {"payment-events-dlq", "reconciliation"}
 SERVICES = {"payments", "orders", "deliveries", "notifications", "analytics", "timeline"}
 """Each has a table of its name, and an agent for each topic that it reads."""
 

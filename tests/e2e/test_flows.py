@@ -168,7 +168,7 @@ def test_the_customer_is_told_by_email_and_sms(history: list[Record], event: str
     sent = [e["data"] for e in audit if e["eventType"] == "NOTIFICATION_SENT"]
     assert causes
     for cause in causes:
-        channels = [each["channel"] for each in sent if each["eventId"] == cause["eventId"]]
+        channels = [each["channel"] for each in sent if each["aboutEventId"] == cause["eventId"]]
         assert sorted(channels) == ["EMAIL", "SMS"]
 
 

@@ -1,0 +1,155 @@
+"""`faust -A app ...` beside running workers, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from sandbox.customer import VISA
+from sandbox.platform import ROOT, Platform, PlatformError
+from tests.e2e.registry import ONE_PARTITION, PARTITIONS, READERS, SERVICES, TOPICS
+from tests.e2e.shop import PAID, Shop
+
+pytestmark = pytest.mark.timeout(300)
+
+SECRET = "a-very-secret-thing"
+CHANGELOGS = {f"tiffin-{service}-changelog" for service in SERVICES}
+
+
+def run(platform: Platform, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line with other settings, whatever it ends with."""
+    return subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", *arguments],
+        env={**platform.environment(), **changed},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def cells(table: str) -> list[list[str]]:
+    """The rows of one of our tables: columns are two spaces apart."""
+    return [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in table.splitlines()
+    ]
+
+
+def test_agents(platform: Platform) -> None:
+    listed = json.loads(platform.run_cli("--json", "agents"))
+    wanted = {(f"@{s}.{topic}", topic) for topic, readers in READERS.items() for s in readers}
+    assert {(agent["name"], agent["topic"]) for agent in listed} == wanted
+
+
+def test_tables(platform: Platform) -> None:
+    listed = json.loads(platform.run_cli("--json", "tables"))
+    assert {table["name"] for table in listed} == SERVICES
+
+
+def test_topics(platform: Platform) -> None:
+    """What it prints is what Kafka has; a second run changes nothing, and --check agrees."""
+    for arguments in (("topics",), ("topics", "--check")):
+        _, *rows = cells(platform.run_cli(*arguments))
+        listed = {name: (int(partitions), kept) for name, partitions, kept, *_ in rows}
+        assert listed == {
+            name: (1 if name in ONE_PARTITION else PARTITIONS, kept)
+            for name, (kept, _) in TOPICS.items()
+        }
+        assert {row[-1] for row in rows} == {"kept"}
+    known = AdminClient({"bootstrap.servers": platform.bootstrap}).list_topics(timeout=20).topics
+    counts = {name: len(t.partitions) for name, t in known.items() if not name.startswith("__")}
+    assert counts.keys() == TOPICS.keys() | CHANGELOGS
+    assert {n for n, count in counts.items() if count != PARTITIONS} == ONE_PARTITION
+
+
+def test_topics_finds_and_corrects_another_retention(platform: Platform) -> None:
+    admin = AdminClient({"bootstrap.servers": platform.bootstrap})
+    entry = ConfigEntry("retention.ms", "60000", incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource(ResourceType.TOPIC, "payment-initiated", incremental_configs=[entry])
+    for done in admin.incremental_alter_configs([topic]).values():
+        done.result()
+    checked = run(platform, "topics", "--check")
+    assert checked.returncode == 1
+    assert "payment-initiated" in checked.stderr
+    assert "payment-processing" not in checked.stderr
+    assert "changed" in platform.run_cli("topics")
+    assert run(platform, "topics", "--check").returncode == 0
+
+
+def test_topics_refuses_another_partition_count(platform: Platform) -> None:
+    refused = run(platform, "topics", TIFFIN_PARTITIONS="4")
+    assert refused.returncode == 1
+    assert "payment-events has 3 partitions, not 4" in refused.stderr
+    assert "payment-events-dlq" not in refused.stderr
+    assert "TIFFIN_PARTITIONS" in refused.stderr
+
+
+def test_topics_says_that_kafka_is_away(platform: Platform) -> None:
+    refused = run(platform, "topics", TIFFIN_KAFKA_BOOTSTRAP="127.0.0.1:1")
+    assert refused.returncode == 1
+    assert "127.0.0.1:1" in refused.stderr
+    assert "TIFFIN_KAFKA_BOOTSTRAP" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "named", "accepted"),
+    [
+        (("TIFFIN_PARTITIONS", "0"), "TIFFIN_PARTITIONS", "greater than or equal to 1"),
+        (("TIFFIN_STRIPE_SECRET_KEY", SECRET), "TIFFIN_STRIPE_SECRET_KEY", "sk_test_"),
+        (
+            ("TIFFIN_KAFKA_BOTSTRAP", "kafka:9092"),
+            "TIFFIN_KAFKA_BOTSTRAP",
+            "TIFFIN_KAFKA_BOOTSTRAP",
+        ),
+        (("TIFFIN_SANDBOX", "0"), "TIFFIN_ORDER_TOKEN_KEY", "TIFFIN_SANDBOX=1"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_wrong_setting_is_named(
+    platform: Platform, setting: tuple[str, str], named: str, accepted: str
+) -> None:
+    refused = run(platform, "worker", **dict([setting]))
+    assert refused.returncode == 2
+    assert f"{named}: " in refused.stderr
+    assert accepted in refused.stderr
+    assert SECRET not in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_order_payment_and_orders(shop: Shop) -> None:
+    buyer = await shop.buyer().place()
+    await buyer.pay(VISA)
+    await shop.ends(buyer, PAID)
+    platform, id_ = shop.platform, buyer.order_id
+
+    other = (await shop.owner(buyer) + 1) % len(shop.workers)
+    order: dict[str, Any] = json.loads(platform.run_cli("order", id_, "--json", worker=other))
+    assert (order["orderId"], order["status"]) == (id_, "PENDING")
+    payment = json.loads(platform.run_cli("payment", id_, "--json"))
+    assert (payment["paymentId"], payment["status"]) == (buyer.payment_id, "COMPLETED")
+    shown = platform.run_cli("payment", id_)
+    assert "COMPLETED" in shown
+    assert payment["amount"]["display"] in shown
+
+    listed = json.loads(platform.run_cli("orders", "--state", "PENDING", "--json"))
+    assert id_ in [each["orderId"] for each in listed["orders"]]
+    assert {each["status"] for each in listed["orders"]} == {"PENDING"}
+    assert id_ not in platform.run_cli("orders", "--state", "REFUNDED")
+
+
+def test_an_unknown_order_is_an_error(platform: Platform) -> None:
+    with pytest.raises(PlatformError, match="no such order"):
+        platform.run_cli("order", "order_00000000000000000000000000")

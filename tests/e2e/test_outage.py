@@ -1,0 +1,97 @@
+"""Kafka that is away, and Kafka that was wiped under kept tables; each test has a platform of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sandbox.customer import VISA
+from sandbox.platform import Platform
+from tests.e2e.conftest import SETTINGS
+from tests.e2e.outside import Topics
+from tests.e2e.shop import PAID, UNPAID, WITHIN_S, Shop, until
+
+pytestmark = pytest.mark.timeout(300)
+
+EXIT_FOREIGN = 78
+THREE_D_SECURE = "4000000000003220"
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Platform]:
+    """One worker, and a Kafka that the test may treat as it likes."""
+    folder = tmp_path / "platform"
+    with Platform(folder, workers=1, settings=SETTINGS, settle_delay_s=-1) as running:
+        yield running
+
+
+@pytest.fixture
+async def shop(alone: Platform) -> AsyncIterator[Shop]:
+    topics = Topics(alone.bootstrap)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+        yield Shop(alone, topics, session)
+    topics.close()
+
+
+async def test_kafka_is_away(alone: Platform, shop: Shop) -> None:
+    """POSTs are refused with 503, webhooks too; afterwards both get through, with the same key."""
+    assert alone.broker, "this test stops Kafka"
+    waiting = await shop.buyer().place()
+    assert (await waiting.pay(THREE_D_SECURE))["status"] == "REQUIRES_ACTION"
+    buyer = shop.buyer()
+    basket = await buyer.basket()
+    alone.broker.kill()
+
+    url = f"{alone.endpoints.workers[0]}/api/payments/create-intent"
+    answer = await shop.request("POST", url, json=basket, Idempotency_Key=buyer.key)
+    assert (answer.status, answer.body["code"]) == (503, "KAFKA_UNAVAILABLE")
+    assert int(answer.headers["Retry-After"]) > 0
+    await shop.stripe.three_d_secure(await shop_intent(shop, waiting.order_id), "succeed")
+
+    async def refused() -> bool:
+        tried = [each for each in await shop.stripe.undelivered() if each["attempts"]]
+        return any(each["type"] == "payment_intent.succeeded" for each in tried)
+
+    await until(refused, "a webhook to be refused")
+    alone.broker.start()
+    await buyer.place()
+    await shop.ends(buyer, UNPAID)
+    await shop.ends(waiting, PAID)
+
+    async def delivered() -> bool:
+        return not await shop.stripe.undelivered()
+
+    await until(delivered, "all webhooks to be taken")
+
+
+async def shop_intent(shop: Shop, order: str) -> str:
+    """The order's payment intent, as Stripe knows it."""
+    return str((await shop.stripe.ledger())[order][0]["id"])
+
+
+async def test_kafka_was_wiped_under_kept_tables(alone: Platform, shop: Shop) -> None:
+    """The worker refuses to go on, says why and what to do, and ends with a status of its own."""
+    assert alone.broker, "this test wipes Kafka"
+    buyer = await shop.buyer().place()
+    await buyer.pay(VISA)
+    await shop.ends(buyer, PAID)
+    await asyncio.to_thread(alone.workers[0].terminate)
+    tables = list(alone.data_dir(0).rglob("*.db")) or list(alone.data_dir(0).rglob("CURRENT"))
+    assert tables, "the worker kept its tables"
+    alone.broker.stop()
+    shutil.rmtree(alone.broker.data_dir)
+    alone.broker.start()
+    alone.run_cli("topics")
+    worker = alone.workers[0]
+    ended = len(worker.exits)
+    worker.start()
+    await asyncio.to_thread(worker.wait_exits, ended + 1, timeout_s=WITHIN_S)
+    assert worker.exits[ended] == EXIT_FOREIGN
+    said = worker.log_tail(200)
+    assert "is not of this Kafka" in said
+    assert "remove this worker's data folder" in said
