@@ -141,9 +141,7 @@ class Reconciliation:
         now_ms = round(self._now_s() * 1000)
         if self.report is None:
             self.report = await self._resumed(now_ms)
-        compared_at = self._known.compared_at
-        pause_ms = self._pace.totals_interval_s * 1000
-        is_due = compared_at is None or now_ms - from_rfc3339(compared_at) >= pause_ms
+        is_due = self._must_compare(now_ms)
         self._change(run_at=to_rfc3339(now_ms), problems=())
         for step in (self._find_missing, self._compare) if is_due else (self._find_missing,):
             try:
@@ -164,6 +162,14 @@ class Reconciliation:
 
     def _change(self, **changes: Any) -> None:
         self.report = self._known.model_copy(update=changes)
+
+    def _must_compare(self, now_ms: int) -> bool:
+        """At its pace; while something differs in every run, to see it settle or to list it soon."""
+        known = self._known
+        if known.compared_at is None or known.differences or known.settling:
+            return True
+        age_ms = now_ms - from_rfc3339(known.compared_at)
+        return age_ms >= self._pace.totals_interval_s * 1000
 
     async def _resumed(self, now_ms: int) -> Report:
         """Where the last runner stopped."""
@@ -206,7 +212,11 @@ class Reconciliation:
         theirs, ours, unchecked = await both(self._stripe, self._kafka)
         known = (*self._known.differences, *self._known.settling)
         found = differences(
-            theirs, ours, since={(d.kind, d.id): d.since for d in known}, now=to_rfc3339(now_ms)
+            theirs,
+            ours,
+            since={(d.kind, d.id): d.since for d in known},
+            now=to_rfc3339(now_ms),
+            until_ms=now_ms - round(self._pace.grace_s * 1000),
         )
         orphans = await self._end_orphans(since_ms, now_ms)
         self._change(

@@ -130,19 +130,26 @@ _COLUMN: Final = {Kind.CHARGE: "charged", Kind.REFUND: "refunded", Kind.DISPUTE:
 
 
 def differences(
-    stripe: Account, tiffin: Account, *, since: Mapping[tuple[Kind, str], str], now: str
+    stripe: Account,
+    tiffin: Account,
+    *,
+    since: Mapping[tuple[Kind, str], str],
+    now: str,
+    until_ms: int,
 ) -> list[Difference]:
     """Every object whose money differs; one that moved nothing and is unknown to a side does not.
 
-    since: key -> when an earlier comparison saw it first.
+    since: key -> when an earlier comparison saw it first. until_ms: of what a side says of a later
+    time the other can't have heard; milliseconds since the epoch.
     """
     found = []
     for key in sorted({*stripe, *tiffin}):
         theirs, ours = stripe.get(key), tiffin.get(key)
-        if (theirs.amount if theirs else 0) == (ours.amount if ours else 0):
-            continue
         known = theirs or ours
         assert known is not None
+        is_young = max(side.at_ms for side in (theirs, ours) if side) > until_ms
+        if is_young or (theirs.amount if theirs else 0) == (ours.amount if ours else 0):
+            continue
         found.append(
             Difference(
                 kind=known.kind,

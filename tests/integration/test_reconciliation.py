@@ -164,7 +164,7 @@ class Books:
         account = KafkaAccount(self.topic.window, since_ms)
         theirs, ours, unchecked = await both(self.stripe, account)
         assert unchecked == 0
-        found = differences(theirs, ours, since={}, now=to_rfc3339(NOW_MS))
+        found = differences(theirs, ours, since={}, now=to_rfc3339(NOW_MS), until_ms=NOW_MS + 10**8)
         return {each.id: (each.stripe, each.tiffin) for each in found}
 
 

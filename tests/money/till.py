@@ -147,16 +147,19 @@ class Till:
         return dict((await self.post(path, body, worker=worker))["refund"])
 
     async def refunds(self, somebody: Customer, state: str | None = None) -> list[dict[str, Any]]:
-        """This order's rows of the operators' list, from the worker that does not own it too."""
+        """This order's rows of the operators' list, once both workers give the same."""
         query = f"?state={state}" if state else ""
-        found = [await self.get(f"/api/ops/refunds{query}", worker) for worker in range(2)]
-        assert all(each["incomplete"] == [] for each in found)
-        rows = [
-            [row for row in each["refunds"] if row["orderId"] == somebody.order_id]
-            for each in found
-        ]
-        assert rows[0] == rows[1], "whichever worker is asked"
-        return rows[0]
+
+        async def of(worker: int) -> list[dict[str, Any]] | None:
+            found = await self.operators[worker].get(f"/api/ops/refunds{query}")
+            rows = [row for row in found["refunds"] if row["orderId"] == somebody.order_id]
+            return None if found["incomplete"] else rows
+
+        async def same() -> list[dict[str, Any]] | None:
+            first, second = await of(0), await of(1)
+            return first if first == second else None
+
+        return await until(same, "both workers to list the same refunds")
 
     async def reconciled(
         self, holds: Callable[[dict[str, Any]], bool], what: str, within_s: float = WITHIN_S

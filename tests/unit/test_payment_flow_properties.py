@@ -248,6 +248,7 @@ class PaymentFlow(RuleBasedStateMachine):
             stripe.call(*stripe.late.pop())
         world.settle_all()
         world.look_up()
+        world.list_events()
         world.settle_all()
         self.events_are_legal_and_gapless()
         self.stored_state_is_the_fold_of_its_events()

@@ -27,6 +27,7 @@ from models.reconciliation import (
 E = EventType
 ORDER = ids.order_id("guest", "reconciliation")
 NOW, DAY_MS = "2026-11-23T12:00:00.000Z", 24 * 3600 * 1000
+LATER = 10 * DAY_MS
 COLUMN = {Kind.CHARGE: "charged", Kind.REFUND: "refunded", Kind.DISPUTE: "disputed"}
 
 
@@ -52,7 +53,7 @@ def accounts(draw: st.DrawFn) -> tuple[Account, Account]:
 @given(accounts())
 def test_differences_and_totals_tell_the_same(both: tuple[Account, Account]) -> None:
     stripe, tiffin = both
-    found = differences(stripe, tiffin, since={}, now=NOW)
+    found = differences(stripe, tiffin, since={}, now=NOW, until_ms=LATER)
     listed = {(d.kind, d.id) for d in found}
     for key in {*stripe, *tiffin}:
         amounts = {account[key].amount if key in account else 0 for account in both}
@@ -70,7 +71,7 @@ def test_differences_and_totals_tell_the_same(both: tuple[Account, Account]) -> 
 @given(accounts())
 def test_an_account_agrees_with_itself(both: tuple[Account, Account]) -> None:
     for account in both:
-        assert differences(account, account, since={}, now=NOW) == []
+        assert differences(account, account, since={}, now=NOW, until_ms=LATER) == []
         assert all(
             getattr(day, column).stripe == getattr(day, column).tiffin
             for day in totals(account, account)
@@ -81,9 +82,17 @@ def test_an_account_agrees_with_itself(both: tuple[Account, Account]) -> None:
 def test_a_difference_keeps_the_time_when_it_was_seen_first() -> None:
     key, earlier = (Kind.REFUND, "a"), "2026-11-23T11:00:00.000Z"
     stripe = {key: moved(*key, 300)}
-    (first,) = differences(stripe, {}, since={}, now=earlier)
-    (again,) = differences(stripe, {}, since={key: first.since}, now=NOW)
+    (first,) = differences(stripe, {}, since={}, now=earlier, until_ms=LATER)
+    (again,) = differences(stripe, {}, since={key: first.since}, now=NOW, until_ms=LATER)
     assert (again.since, again.stripe, again.tiffin) == (earlier, 300, None)
+
+
+def test_what_is_too_young_for_the_other_side_is_no_difference() -> None:
+    key = (Kind.REFUND, "a")
+    old, young = {key: moved(*key, 300, 99)}, {key: moved(*key, 200, 101)}
+    for sides, is_listed in (((old, {}), True), ((old, young), False), (({}, young), False)):
+        found = differences(*sides, since={}, now=NOW, until_ms=100)
+        assert bool(found) is is_listed
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=8), st.data())
