@@ -34,7 +34,7 @@ def test_a_killed_process_comes_back_until_it_is_terminated(tmp_path: Path) -> N
     process = python(SLEEPS, tmp_path)
     with process:
         for count in (1, 2, 3):
-            wait_until(lambda count=count: ups(process) == count, "a start", timeout_s=30)  # type: ignore[misc]
+            wait_until(lambda count=count: ups(process) == count, "a start", timeout_s=30)
             process.kill()
             process.wait_exits(count, timeout_s=30)
         wait_until(lambda: ups(process) == 4, "the last start", timeout_s=30)

@@ -92,7 +92,7 @@ class World:
 
     @property
     def all(self) -> dict[str, Notification]:
-        return self.state.notifications if self.state else {}
+        return self.state.notifications
 
     def take(self, topic: str, message: Any) -> Decision:
         self.number += 1
