@@ -108,7 +108,12 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     if route.is_write:
         key = {"type": "string", "minLength": 16, "maxLength": 200}
         parameters.append(
-            {"name": "Idempotency-Key", "in": "header", "required": not route.is_step, "schema": key}
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": not route.is_step,
+                "schema": key,
+            }
         )
     if route.method == "GET" and route.access == CUSTOMER:
         parameters.append(
