@@ -1,7 +1,7 @@
 # Everything a developer types. Needs Make and a Python 3.11 to 3.13; the rest goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak clean
+.PHONY: help setup demo test lint format bench soak screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## Make .venv with the locked dependencies (the others do it by themselves)
 
@@ -41,6 +41,9 @@ bench: $(SETUP) ## Measure against peers on the same work (printed, never assert
 
 soak: $(SETUP) ## The long runs under faults
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+screenshots: $(SETUP) ## Take pictures of every page, into docs/screenshots
+	$(BIN)/python -m sandbox.screenshots
 
 clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
 	rm -rf .venv .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -158,6 +158,8 @@ def _show_where_to_look(endpoints: Endpoints) -> None:
     first = endpoints.workers[0]
     console.print("\n[bold]It stays up. Where to look next[/] (Ctrl-C stops everything)")
     for name, where in {
+        "Shop": f"{first}/",
+        "Staff": f"{first}/login   (kitchens, couriers, operations)",
         "API": f"{first}/api/restaurants   (any worker: {', '.join(endpoints.workers[1:])})",
         "Stripe's stand-in": endpoints.stripe,
         "its control API": endpoints.control,

@@ -60,7 +60,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const isBusy = document.hidden || document.querySelector("[data-board] details[open], [data-board] select:focus");
   if (isPoll && isBusy) event.preventDefault();
 });
-document.addEventListener("htmx:afterSettle", () => {
+document.addEventListener("htmx:afterSwap", () => {
   tick();
   localTimes(document);
   const now = board()?.dataset.said;

@@ -35,7 +35,7 @@ page?.addEventListener("htmx:sseError", () => { isOpen = false; show("trying"); 
 live?.addEventListener("htmx:sendError", () => show("off"));
 live?.addEventListener("htmx:responseError", () => show("trying"));
 live?.addEventListener("htmx:afterOnLoad", () => { if (!isOpen) show("polling"); });
-live?.addEventListener("htmx:afterSettle", () => {
+live?.addEventListener("htmx:afterSwap", () => {
   localTimes(live);
   const now = live.firstElementChild?.dataset.headline;
   if (now && now !== headline) {

@@ -2,5 +2,5 @@
 import { localTimes } from "./times.js";
 
 localTimes(document);
-document.addEventListener("htmx:afterSettle", () => localTimes(document));
+document.addEventListener("htmx:afterSwap", () => localTimes(document));
 document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });

@@ -1,0 +1,179 @@
+"""What pages are made of, without a browser: carts, money, words, pictures, policies, vendored files."""
+
+import re
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.graphs import OrderStatus, RefundStatus
+from web.catalogue import load_catalogue
+from web.pages.assets import FOLDER, Assets
+from web.pages.cart import COOKIE, Cart, cart_of, with_prices
+from web.pages.pictures import DISHES, picture
+from web.pages.progress import COURIER_AT, HEADLINES, REFUND_WORDS
+from web.pages.render import WORDS, make_engine, money_text, policy
+from web.pages.staff import _next
+from web.pages.swimlanes import MOST_DRAWN, picture_of
+from web.ports import StripeOrigins
+from web.shapes import MOST_OF_A_DISH
+from web.views import PLACED, TimelineEntry
+
+CATALOGUE = load_catalogue()
+
+
+def request_with(cookie: str) -> Any:
+    return cast(Any, SimpleNamespace(cookies={COOKIE: cookie}))
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from([place.id for place in CATALOGUE.restaurants.values()]),
+        st.integers(0, 11),
+        st.sampled_from([1, 1, 1, -1, -MOST_OF_A_DISH]),
+    ),
+    max_size=30,
+)
+
+
+@given(changes)
+def test_a_cart_is_what_its_cookie_says(taps: list[tuple[str, int, int]]) -> None:
+    cart, keys = Cart(), set()
+    for restaurant_id, dish, by in taps:
+        dish_id = CATALOGUE.restaurants[restaurant_id].dishes[dish].id
+        cart = cart.changed(restaurant_id, dish_id, by)
+        assert cart.key not in keys  # another cart is another order
+        keys.add(cart.key)
+        assert all(0 < count <= MOST_OF_A_DISH for count in cart.quantities.values())
+    read = cart_of(request_with(cart.text()))
+    assert dict(read.quantities) == dict(cart.quantities)
+    priced = with_prices(CATALOGUE, read)
+    assert priced.total == sum(line.dish.price * line.quantity for line in priced.lines)
+    if cart.quantities:
+        assert (read.key, read.restaurant_id) == (cart.key, cart.restaurant_id)
+        renewed = with_prices(CATALOGUE, read.renewed())
+        assert renewed.cart.key != read.key
+        assert renewed.fingerprint == priced.fingerprint
+
+
+@given(st.one_of(st.text(max_size=200), st.binary(max_size=200).map(lambda raw: raw.hex())))
+def test_a_cookie_of_somebody_elses_making_is_an_empty_cart(cookie: str) -> None:
+    assert cart_of(request_with(cookie)) == Cart()
+
+
+def test_a_dish_off_the_menu_leaves_the_cart() -> None:
+    cart = Cart("hinode-kyoto", {"shoyu-ramen": 2, "gone": 1}, "k")
+    priced = with_prices(CATALOGUE, cart)
+    assert [line.dish.id for line in priced.lines] == ["shoyu-ramen"]
+    assert not with_prices(CATALOGUE, Cart("gone", {"shoyu-ramen": 1}, "k")).lines
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (250000, "INR", "₹2,500.00"),
+        (12345678, "INR", "₹1,23,456.78"),
+        (980, "JPY", "¥980"),
+        (1450, "USD", "$14.50"),
+        (8500, "JOD", "JOD\u00a08.500"),
+    ],
+)
+def test_amounts_are_written_as_their_people_do(amount: int, currency: str, text: str) -> None:
+    assert money_text(amount, currency) == text
+
+
+def test_every_state_has_words() -> None:
+    states = {PLACED, *OrderStatus}
+    assert set(HEADLINES) == states
+    assert set(WORDS) == states
+    assert set(REFUND_WORDS) == set(RefundStatus)
+    assert set(COURIER_AT) <= set(OrderStatus)
+
+
+def test_every_dish_has_a_drawing_and_every_drawing_is_well_formed() -> None:
+    for place in CATALOGUE.restaurants.values():
+        for dish in place.dishes:
+            assert dish.id in DISHES
+            drawn = picture(dish.id, place.cuisine)
+            ET.fromstring(drawn)
+            assert "style=" not in drawn
+            assert "<script" not in drawn
+    ET.fromstring(picture("a-dish-of-tomorrow", "Martian"))
+
+
+def test_policies_let_in_nothing_inline() -> None:
+    for each in (policy(), policy(StripeOrigins()), policy(StripeOrigins.stand_in("http://h:1/x"))):
+        assert "unsafe" not in each
+        assert "data:" not in each.split("script-src")[1].split(";")[0]
+        assert each.startswith("default-src 'none';")
+    assert "https://js.stripe.com" not in policy()
+    assert "frame-src 'none'" in policy()
+
+
+def test_templates_have_no_inline_scripts_styles_or_handlers() -> None:
+    engine = make_engine(Assets())
+    for name in engine.list_templates():
+        source = (FOLDER.parent / "templates" / name).read_text()
+        engine.get_template(name)
+        for tag in re.findall(r"<script[^>]*>", source):
+            assert "src=" in tag or 'type="application/json"' in tag, name
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|hx-on|hx-vals='js", source), name
+
+
+def test_vendored_files_are_what_they_are_said_to_be() -> None:
+    assets = Assets()
+    text = (FOLDER / "VENDORED.md").read_text()
+    listed = dict(re.findall(r"^\| (vendor/\S+) \|.*`(sha384-\S+)` \|$", text, re.MULTILINE))
+    files = {name for name in assets.by_name if re.match(r"vendor/[^/]+$", name)}
+    assert set(listed) == files
+    for name, integrity in listed.items():
+        assert assets.integrity(name) == integrity
+    for licence in re.findall(r"\((vendor/licences/\S+)\)", text):
+        assert licence in assets.by_name
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("/kitchen", "/kitchen"),
+        ("//evil.example", ""),
+        ("/\\evil.example", ""),
+        ("https://evil.example", ""),
+        ("/ops\r\nSet-Cookie: a=b", ""),
+        ("", ""),
+    ],
+)
+def test_after_signing_in_nobody_is_led_to_another_site(asked: str, given: str) -> None:
+    assert _next(asked) == given
+
+
+def entry(number: int, service: str, t_ms: int, cause: int | None) -> TimelineEntry:
+    return TimelineEntry(
+        t_ms=t_ms,
+        occurred_at="2026-11-23T07:00:00.000Z",
+        service=service,
+        event_type="PAYMENT_COMPLETED",
+        event_id=f"e{number}",
+        causation_id=None if cause is None else f"e{cause}",
+        detail={},
+    )
+
+
+def test_a_timeline_is_drawn_with_a_lane_a_service_and_lines_from_causes() -> None:
+    rows = [
+        entry(0, "payments", 0, None),
+        entry(1, "orders", 40, 0),
+        entry(2, "orders", 40, 1),
+        entry(3, "kitchens of tomorrow", 65_000, 2),
+    ]
+    drawn = picture_of(rows)
+    assert [name for name, _ in drawn.lanes] == ["orders", "payments", "kitchens of tomorrow"]
+    assert len(drawn.links) == 3
+    assert [words for _, words in drawn.pauses] == ["1 min"]
+    assert [dot.x for dot in drawn.dots] == sorted(dot.x for dot in drawn.dots)
+    many = picture_of([entry(n, "orders", n, None) for n in range(MOST_DRAWN + 5)])
+    assert (len(many.dots), many.left_out) == (MOST_DRAWN, 5)
+    assert picture_of([]).dots == ()
