@@ -84,7 +84,7 @@ def test_a_refund_in_part_is_asked_for_once_and_recorded(visit: Visit) -> None:
     page.get_by_role("button", name="Refund").click()
     expect(page.get_by_role("status")).to_contain_text("Done by operator:olga")
     expect(page.get_by_role("group", name="Refunds")).to_contain_text("₹45.00")
-    expect(customer.page.get_by_text("Money back")).to_be_visible()
+    expect(customer.page.get_by_role("heading", name="Money back")).to_be_visible()
     expect(customer.page.locator("h1")).to_have_text("Paid, and sent to the kitchen")
     page.goto("/ops/refunds?state=SUCCEEDED")
     expect(page.get_by_role("region", name="Refunds")).to_contain_text("ITEM_MISSING")

@@ -56,8 +56,12 @@ def test_a_workers_death_does_not_stop_the_page(visit: Visit, platform: Platform
     order_id = visitor.order_paid()
     badge = page.locator("[data-live-state]")
     expect(badge).to_have_text("Live")
-    requests: list[Request] = []
-    page.on("request", requests.append)
+    urls: list[str] = []
+
+    def note(request: Request) -> None:
+        urls.append(request.url)
+
+    page.on("request", note)
     dying = platform.workers[0]
     assert dying.pid
     os.kill(dying.pid, signal.SIGKILL)
@@ -68,7 +72,6 @@ def test_a_workers_death_does_not_stop_the_page(visit: Visit, platform: Platform
     expect(badge).to_have_text("Live")
     assert dying.exits[-1] == -signal.SIGKILL
     # It goes on where it was: the stream that is made anew names the last event that the page has.
-    urls = [request.url for request in requests]
     assert any("/stream" in url and "lastEventId=" in url for url in urls)
 
 
