@@ -20,9 +20,11 @@ SETTINGS = {
     "TIFFIN_RECONCILE_INTERVAL_S": "2",
     "TIFFIN_CONSISTENCY_WAIT_S": "60",
     "TIFFIN_COMMAND_WAIT_S": "60",
+    "TIFFIN_RECONCILIATION_GRACE_S": "3600",
 }
 """Stripe is given up and looked up sooner than a person would choose, so that it happens in a test;
-answers are waited for longer, so that a slow machine changes nothing."""
+answers are waited for longer, so that a slow machine changes nothing; webhooks that a test loses stay
+lost."""
 
 
 @pytest.fixture(scope="session", autouse=True)
