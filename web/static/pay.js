@@ -34,7 +34,7 @@ const show = (what) => {
   button.setAttribute("aria-busy", String(Boolean(what.busy)));
   words.textContent = what.busy ? "Paying…" : words.dataset.idle;
 };
-const done = () => { show({ wait: "Paid. Here is your order…" }); location.replace(TRACKING); };
+const done = () => { show({ wait: "Here is your order…" }); location.replace(TRACKING); };
 
 /* Ask our API; a lost answer and a 5xx are asked again, with the same key. Gives {status, body}. */
 async function ask(method, path, body, key) {
