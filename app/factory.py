@@ -210,8 +210,9 @@ def _mount_web(
 
 
 def _stripe_js(settings: Settings) -> StripeOrigins:
-    stand_in = settings.stripe_js_url or settings.stripe_api_url
-    return StripeOrigins() if stand_in == STRIPE_API else StripeOrigins.stand_in(stand_in)
+    if settings.stripe_api_url == STRIPE_API:
+        return StripeOrigins()
+    return StripeOrigins.stand_in(settings.stripe_js_url or settings.stripe_api_url)
 
 
 def _reasons(engines: Engines) -> Sequence[str]:
