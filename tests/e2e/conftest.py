@@ -45,7 +45,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
     with Platform(folder, settings=SETTINGS, settle_delay_s=-1) as running:
         yield running
-        records = Topics(running.bootstrap).read()
+        topics = Topics(running.bootstrap)
+        records = topics.read()
+        topics.close()
         outside.check([r for r in records if r.key and outside.PUT_BY_TEST not in r.headers])
 
 
