@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from tables import fence
-from tables.lane import Lane
+from tables.lane import Hole, Lane
 from tables.limits import Counters, Limits
 from tables.origin import (
     PROGRESS,
@@ -358,6 +358,7 @@ class Coordinator:
 
     async def _repair(self) -> None:
         """Seek to offsets that Faust stepped over around a rebalance."""
+        self._expect()
         now = time.monotonic()
         for engine, lane in self.lanes():
             for topic, hole in list(lane.holes.items()):
@@ -365,6 +366,9 @@ class Coordinator:
                 if not lane.is_open or age_s < self._limits.hole_repair_s:
                     continue
                 tp = TP(topic, lane.partition)
+                if not hole.is_seen:
+                    await self._ask_for_the_last(engine, lane, tp, hole, age_s)
+                    continue
                 if age_s > self._limits.hole_exit_s:
                     raise HoleError(
                         f"offset {hole.due} of {tp} never came to {engine.service.name}"
@@ -378,6 +382,31 @@ class Coordinator:
                     self._log_expired(engine.service.name, tp, hole.due, earliest)
                     lane.due[topic] = earliest
                 await self._consumer.seek_to({tp: self.due().get(tp, earliest)})
+
+    async def _ask_for_the_last(
+        self, engine: Engine, lane: Lane, tp: TP, hole: Hole, age_s: float
+    ) -> None:
+        """Seek to records that are due, are there, and do not come. Kafka may just be slow, or away."""
+        if lane.due[tp.topic] != hole.due or tp in self._consumer.paused:
+            lane.holes.pop(tp.topic, None)
+        elif age_s > self._limits.tail_exit_s:
+            raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
+        elif age_s > self._limits.tail_repair_s:
+            LOG.warning(
+                "tail", extra={"topic": tp.topic, "partition": tp.partition, "due": hole.due}
+            )
+            engine.counters.holes += 1
+            await self._consumer.seek_to({tp: self.due().get(tp, hole.due)})
+
+    def _expect(self) -> None:
+        """Have lanes notice that records which are there do not come."""
+        assigned = self._consumer.assignment()
+        for _, lane in self.lanes():
+            for topic in lane.due:
+                tp = TP(topic, lane.partition)
+                if lane not in self.full and tp in assigned:
+                    known = self._bounds[tp][1] if tp in self._bounds else 0
+                    lane.expect(topic, max(known, self._consumer.highwater(tp) or 0))
 
     # -- closing ------------------------------------------------------------------------------
 

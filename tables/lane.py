@@ -41,10 +41,14 @@ NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 class Hole(NamedTuple):
-    """An offset that Faust stepped over: which one, and when that was seen (monotonic)."""
+    """An offset that Faust stepped over: which one, and since when that is known (monotonic).
+
+    is_seen: a later record was delivered. Else it is only known that the broker has records.
+    """
 
     due: int
     since_s: float
+    is_seen: bool = True
 
 
 class Written(NamedTuple):
@@ -143,7 +147,7 @@ class Lane:
         if inputs[-1].offset < due:
             return True
         if inputs[0].offset > due:
-            if topic not in self.holes:
+            if topic not in self.holes or not self.holes[topic].is_seen:
                 self.holes[topic] = Hole(due, time.monotonic())
             return True
         if inputs[0].offset < due:
@@ -154,6 +158,16 @@ class Lane:
         self._inbox.append((topic, inputs))
         self._arrived.set()
         return self.waiting < self._limits.inbox_inputs
+
+    def expect(self, topic: str, end: int) -> None:
+        """Note a hole when the topic has records up to `end` that are due and none of them comes.
+
+        Around a rebalance Faust may also step over the last records of a partition; nothing that is
+        delivered later would tell.
+        """
+        due = self.due[topic]
+        if self.is_open and due < end and not self.waiting and topic not in self.holes:
+            self.holes[topic] = Hole(due, time.monotonic(), is_seen=False)
 
     def mark(self) -> None:
         """Have the table record what is done, if that has changed."""

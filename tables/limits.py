@@ -41,6 +41,10 @@ class Limits:
     """A missing offset is asked for again after this time."""
     hole_exit_s: float = 10.0
     """A missing offset that never comes ends the process after this time."""
+    tail_repair_s: float = 3.0
+    """Last records of a partition that do not come are asked for again after this time."""
+    tail_exit_s: float = 60.0
+    """They end the process after this time: longer, for Kafka itself may be away."""
 
 
 MESSAGE_BYTES = 4 * 1024 * 1024
