@@ -171,7 +171,12 @@ class OrderCreated(Message):
 
 
 class OrderMoved(Message):
-    """Data of an order's transition that says no more than that it happened."""
+    """Data of an order's transition that says no more than that it happened.
+
+    by: whose command it was ("kitchen:...", "operator:..."); None where an event led to it.
+    """
+
+    by: str | None = None
 
 
 class OrderCancelled(Message):
@@ -193,9 +198,12 @@ class CommandRefused(Message):
 
 
 class EffectRequested(Message):
+    """by: who asked, for a refund and a cancel ("operator:...", "system:orders"); else None."""
+
     effect_id: str
     kind: str
     idempotency_key: str
+    by: str | None = None
 
 
 class EffectFinished(Message):

@@ -105,11 +105,11 @@ class OrderTurn(Turn):
         assert STATUS_AFTER[event_type] in ORDER_GRAPH[self.status]
         self.order = evolve(self.order, self.emit(event_type, data or OrderMoved()))
 
-    def advance(self, target: OrderStatus) -> None:
+    def advance(self, target: OrderStatus, by: str | None = None) -> None:
         """Walk the path of a paid order up to the target, emitting the missing steps in order."""
         here = ORDER_PATH.index(self.known_order.status)
         for status in ORDER_PATH[here + 1 : ORDER_PATH.index(target) + 1]:
-            self.move(NEXT_STEP[status])
+            self.move(NEXT_STEP[status], OrderMoved(by=by))
         self.deadline("KITCHEN", None)
 
     def await_payment(self, facts: PaymentInitiated | PaymentCompleted) -> None:
@@ -192,7 +192,7 @@ def _kitchen_step(target: OrderStatus) -> Callable[[OrderTurn, Command], Outcome
     def step(turn: OrderTurn, command: Command) -> Outcome:
         if target not in ORDER_GRAPH[turn.status] if turn.status else True:
             return _refuse_step(turn, command)
-        turn.advance(target)
+        turn.advance(target, by=command.issued_by)
         return turn.accept()
 
     return step

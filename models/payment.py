@@ -31,6 +31,8 @@ from models.payment_turn import EXPIRED, PaymentTurn
 from models.transition import Decision, Input, Outcome
 
 MOST_HELD: Final = 20
+MOST_CANCEL_TRIES: Final = 20
+"""Each is made after a longer pause than the one before; then an operator must look."""
 
 
 def decide(state: PaymentRecord | None, record: Input) -> Decision:
@@ -125,17 +127,23 @@ def _cancel(turn: PaymentTurn, command: Command) -> Outcome:
         return turn.refuse(command, "ALREADY_CANCELLED", "This payment is cancelled.")
     if turn.work.cancel in {None, EXPIRED}:  # a customer's wish outranks the deadline's
         turn.change(cancel=data.reason)
-    turn.ask_to_cancel()
+    turn.ask_to_cancel(command.issued_by)
     return turn.accept()
 
 
 def _refund(turn: PaymentTurn, command: Command) -> Outcome:
     data: RefundPayment = command.data
+    refund_id = ids.refund_id(command.command_id)
+    made = turn.state.refunds().get(refund_id)
+    if made:  # its outcome is forgotten after a day, and so are Stripe's keys; the refund is not
+        if data.amount in {None, made.amount}:
+            return turn.accept()
+        return turn.refuse(command, "IDEMPOTENCY_KEY_REUSED", "It made a refund of another amount.")
     amount = turn.state.refundable if data.amount is None else data.amount
     refused = _refused_refund(turn, command, amount)
     if refused:
         return refused
-    turn.start_refund(ids.refund_id(command.command_id), amount, data.reason, by=command.issued_by)
+    turn.start_refund(refund_id, amount, data.reason, by=command.issued_by)
     return turn.accept()
 
 
@@ -149,6 +157,9 @@ def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
     """A refund that failed is over at Stripe: another one repeats it, as far as money is left."""
     data: RetryRefund = command.data
     refunds = turn.state.refunds()
+    refund_id = ids.refund_id(command.command_id)
+    if refund_id in refunds:
+        return turn.accept()
     failed = refunds.get(data.refund_id)
     if failed is None:
         return turn.refuse(command, "REFUND_UNKNOWN", "This payment has no such refund.")
@@ -163,7 +174,7 @@ def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
     if refused:
         return refused
     turn.start_refund(
-        ids.refund_id(command.command_id), amount, failed.reason,
+        refund_id, amount, failed.reason,
         by=command.issued_by, retry_of=failed.refund_id,
     )  # fmt: skip
     return turn.accept()
@@ -223,7 +234,10 @@ def _see_result(turn: PaymentTurn, command: Command) -> None:
 def _give_up(turn: PaymentTurn, effect: Effect, data: StripeResult) -> None:
     """End what waits for an effect that Stripe refused for good, or never got."""
     code = data.code or data.result.value
-    if data.result not in {ResultKind.INVALID, ResultKind.NOT_SUBMITTED, ResultKind.CONFLICT}:
+    is_charge_declined = (
+        data.result is ResultKind.DECLINED and effect.kind is EffectKind.CONFIRM
+    )
+    if data.result is ResultKind.DONE or is_charge_declined:
         return
     match effect.kind:
         case EffectKind.CREATE_INTENT:
@@ -245,8 +259,20 @@ def _give_up(turn: PaymentTurn, effect: Effect, data: StripeResult) -> None:
         case EffectKind.REFUND:
             turn.fail_refund(effect.effect_id.removeprefix("refund:"), code)
         case EffectKind.CANCEL:
-            if data.result is ResultKind.INVALID:
-                turn.anomaly("CANCEL_REFUSED", f"Stripe refused to cancel: {code}")
+            _cancel_again(turn, effect, data, code)
+
+
+def _cancel_again(turn: PaymentTurn, effect: Effect, data: StripeResult, code: str) -> None:
+    """Stripe did not cancel because the money was moving; if that came to nothing meanwhile, ask again.
+
+    While the payment is PROCESSING its end decides: see PaymentTurn.fail and complete.
+    """
+    is_over = data.intent is not None and data.intent.status in {"succeeded", "canceled"}
+    waits = turn.known_payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}
+    if data.result is not ResultKind.CONFLICT or effect.tries >= MOST_CANCEL_TRIES:
+        turn.anomaly("CANCEL_REFUSED", f"Stripe refused to cancel: {code}")
+    elif waits and not is_over and turn.work.cancel:
+        turn.ask_to_cancel()
 
 
 def _observe(turn: PaymentTurn, command: Command) -> None:

@@ -90,11 +90,14 @@ class PaymentTurn(Turn):
         """Put something that should not happen into the audit."""
         self.emit(EventType.ANOMALY_SEEN, AnomalySeen(code=code, detail=detail))
 
-    def start_effect(self, effect: Effect) -> None:
+    def start_effect(self, effect: Effect, by: str | None = None) -> None:
         """Make a Stripe write pending; the effects service makes it once this record is durable."""
         self.change(effects={**self.work.effects, effect.effect_id: effect})
         requested = EffectRequested(
-            effect_id=effect.effect_id, kind=effect.kind, idempotency_key=effect.idempotency_key
+            effect_id=effect.effect_id,
+            kind=effect.kind,
+            idempotency_key=effect.idempotency_key,
+            by=by,
         )
         self.emit(EventType.EFFECT_REQUESTED, requested)
 
@@ -195,7 +198,7 @@ class PaymentTurn(Turn):
         self.apply(EventType.PAYMENT_CANCELLED, cancelled)
         self.change(cancel=None)
 
-    def ask_to_cancel(self) -> None:
+    def ask_to_cancel(self, by: str | None = None) -> None:
         """Ask Stripe to cancel, unless it is being asked or there is nothing to cancel yet."""
         payment = self.payment
         effect_id = f"cancel:{self.payment_id}"
@@ -211,7 +214,8 @@ class PaymentTurn(Turn):
                 intent_id=payment.stripe_intent_id,
                 requested_at=self.at_ms,
                 body={"cancellation_reason": "requested_by_customer"},
-            )
+            ),
+            by,
         )
 
     def refund_all(self, reason: str, refund_id: str, by: str) -> None:
@@ -254,7 +258,8 @@ class PaymentTurn(Turn):
                 intent_id=payment.stripe_intent_id,
                 requested_at=self.at_ms,
                 body=body,
-            )
+            ),
+            by,
         )
 
     def fail_refund(self, refund_id: str, code: str) -> None:

@@ -254,6 +254,7 @@ class World:
             t: [] for c in (self.payments, self.orders) for t in c.reads
         }
         self.log: list[Event] = []
+        self.audit: list[Event] = []
         self.webhooks: list[bytes] = []
         self.taken = 0
 
@@ -344,6 +345,8 @@ class World:
                 self.queues[output.topic].append(output.value)
             if output.topic in {topics.PAYMENT_EVENTS, topics.ORDER_EVENTS}:
                 self.log.append(read_event(ORDER.encode(), output.value))
+            if output.topic == topics.ORDER_AUDIT:
+                self.audit.append(read_event(ORDER.encode(), output.value))
 
     def settle_all(self) -> None:
         """Let everything that is under way come to its end, faults over."""
