@@ -1,0 +1,218 @@
+"""Records that Faust steps over are asked for again, and those that expired are counted as lost.
+
+Faust does so around rebalances, now and then; here the consumer is made to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter as Tally
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka.cluster import ClusterMetadata
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from faust.types import TP
+
+from sandbox.kafka import KafkaBroker
+from tables import Engines
+from tests.integration.engine_world import TIMEOUT_S, World, running, until
+
+NEVER_S = 3600.0
+BOTH = ("first", "second")
+"""Both services read `shared`, through the one consumer of their worker."""
+
+
+@pytest.fixture
+def world(kafka: KafkaBroker, tmp_path: Path) -> World:
+    return World(kafka, tmp_path)
+
+
+class Steps:
+    """Ids of messages that the consumer steps over, and how often it does."""
+
+    def __init__(self) -> None:
+        self.over = ""
+        self.times = 1
+        self.done: Tally[str] = Tally()
+
+    def keep(self, record: Any) -> bool:
+        id_ = orjson.loads(record.value)["id"]
+        if id_ not in self.over or self.done[id_] == self.times:
+            return True
+        self.done[id_] += 1
+        return False
+
+
+def made_to_step(engines: Engines, topic: str) -> Steps:
+    """Have the worker's consumer leave records out of what it fetched; its position is past them."""
+    steps = Steps()
+    transport: Any = engines.app.transport
+
+    class Stepping(transport.Consumer):
+        async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+            found = await super()._getmany(active_partitions, timeout)
+            return {
+                tp: [record for record in records if tp.topic != topic or steps.keep(record)]
+                for tp, records in found.items()
+            }
+
+    transport.Consumer = Stepping
+    return steps
+
+
+def made_to_leap(engines: Engines, to: Mapping[TP, int]) -> None:
+    """Have the worker's consumer begin there, wherever the lanes say that they are."""
+    transport: Any = engines.app.transport
+
+    class Leaping(transport.Consumer):
+        async def perform_seek(self) -> None:
+            await super().perform_seek()
+            await self.seek_to(to)
+
+    transport.Consumer = Leaping
+
+
+def send_notes(world: World, notes: str, *, key: str = "k") -> None:
+    for note in notes:
+        world.send("shared", key, {"id": note, "note": note})
+
+
+async def took(engines: Engines, notes: str, *, key: str = "k") -> None:
+    """Wait until both services have decided a key's inputs: these, each once and in order."""
+    for name in BOTH:
+        table = engines.tables[name]
+        # The second service also counts the first one's events, which bear no notes.
+        record = await table.wait(
+            key, lambda r: r is not None and len(r.state["notes"]) >= len(notes), TIMEOUT_S
+        )
+        assert record is not None
+        assert record.state["notes"] == notes
+        assert engines.counters[name].duplicates == 0
+
+
+def asked_again(engines: Engines) -> list[bool]:
+    return [engines.counters[name].holes > 0 for name in BOTH]
+
+
+def expire(world: World, partition: int, before: int) -> None:
+    """Do what retention does: drop the first records of a partition of `shared`."""
+    admin = AdminClient({"bootstrap.servers": world.bootstrap})
+    wanted = TopicPartition(world.topic("shared"), partition, before)
+    for future in admin.delete_records([wanted]).values():
+        assert future.result(20).low_watermark == before
+
+
+def told_expired(caplog: pytest.LogCaptureFixture) -> set[tuple[str, int, int]]:
+    """(service, first offset, count) of what the log says expired."""
+    return {
+        (record.__dict__["service"], record.__dict__["first_offset"], record.__dict__["count"])
+        for record in caplog.records
+        if record.levelno == logging.ERROR and record.msg.startswith("inputs expired")
+    }
+
+
+async def test_records_stepped_over_are_asked_for_when_a_later_one_comes(world: World) -> None:
+    engines = world.engines(hole_repair_s=0.1, tail_repair_s=NEVER_S, tail_exit_s=NEVER_S)
+    steps = made_to_step(engines, world.topic("shared"))
+    async with running(engines):
+        send_notes(world, "a")
+        await took(engines, "a")
+        steps.over = "bc"
+        send_notes(world, "bcd")
+        await took(engines, "abcd")
+        assert asked_again(engines) == [True, True]
+    assert steps.done == {"b": 1, "c": 1}
+
+
+async def test_the_last_records_are_asked_for_though_no_later_one_comes(world: World) -> None:
+    engines = world.engines(hole_repair_s=0.1, tail_repair_s=0.2)
+    steps = made_to_step(engines, world.topic("shared"))
+    async with running(engines):
+        send_notes(world, "a")
+        await took(engines, "a")
+        steps.over = "bc"
+        send_notes(world, "bc")
+        await took(engines, "abc")
+        assert asked_again(engines) == [True, True]
+    assert steps.done == {"b": 1, "c": 1}
+
+
+async def test_what_lies_there_at_the_start_is_asked_for_when_reading_begins_behind_it(
+    world: World,
+) -> None:
+    async with running(world.engines()) as engines:
+        send_notes(world, "a")
+        await took(engines, "a")
+    send_notes(world, "bc")
+    ends = Tally(message.partition() for message in world.read("shared"))
+    engines = world.engines(hole_repair_s=0.1, tail_repair_s=0.2)
+    made_to_leap(engines, {TP(world.topic("shared"), p): end for p, end in ends.items()})
+    async with running(engines):
+        await took(engines, "abc")
+        assert asked_again(engines) == [True, True]
+
+
+async def test_inputs_that_expired_while_no_worker_ran_are_told_and_the_rest_is_taken(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(world.engines()) as engines:
+        send_notes(world, "a")
+        await took(engines, "a")
+        partition = engines.tables["first"].partition_of("k")
+    send_notes(world, "bcde")
+    expire(world, partition, 3)
+    async with running(world.engines()) as engines:
+        await took(engines, "ade")
+        send_notes(world, "f")
+        await took(engines, "adef")
+        await until(lambda: world.committed("shared").get(partition) == 6, "the commit")
+    assert told_expired(caplog) == {("first", 1, 2), ("second", 1, 2)}
+
+
+async def test_inputs_that_expire_before_they_are_asked_for_again_are_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines = world.engines(hole_repair_s=0.1, hole_exit_s=NEVER_S)
+    steps = made_to_step(engines, world.topic("shared"))
+    async with running(engines):
+        send_notes(world, "a")
+        await took(engines, "a")
+        steps.over, steps.times = "b", 1_000_000
+        send_notes(world, "bcd")
+        await until(lambda: all(asked_again(engines)), "the hole to be seen")
+        expire(world, engines.tables["first"].partition_of("k"), 2)
+        await took(engines, "acd")
+    assert told_expired(caplog) == {("first", 1, 1), ("second", 1, 1)}
+
+
+async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are_assigned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, update = {world.topic("shared")}, ClusterMetadata.update_metadata
+
+    def update_without(self: ClusterMetadata, metadata: Any) -> None:
+        metadata.topics = [topic for topic in metadata.topics if topic[1] not in hidden]
+        update(self, metadata)
+
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", update_without)
+    engines = world.engines()
+    app = engines.app
+    app.finalize()
+    await app.start()
+    try:
+        lanes = engines._coordinator.lanes
+        await until(lambda: any(lane.is_open for _, lane in lanes()), "lanes to be open")
+        assert not engines._coordinator.is_complete
+        assert not engines.ready()
+        send_notes(world, "a")
+        hidden.clear()
+        await until(engines.ready, "the worker to be ready")
+        await took(engines, "a")
+    finally:
+        await asyncio.shield(app.stop())
