@@ -82,6 +82,8 @@ class EffectRunner:
         try:
             return await self._write(effect)
         except DeclinedError as error:
+            if effect.kind is not EffectKind.CONFIRM:
+                return await self._refused(attempt, InvalidError(error.code, error.message))
             # Without the intent the charge is not known, and payments could not tell whose it is.
             intent = error.intent or await self._retrieve(attempt)
             return _result(

@@ -56,7 +56,8 @@ class Reconciler:
     """A listener of payments' table, and a task that asks about what it found there.
 
     Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
-    asks), and refunds that Stripe has, but has not finished. Only of owned partitions.
+    asks), those with facts held for money that we have not heard of, and refunds that Stripe has,
+    but has not finished. Only of owned partitions.
     """
 
     def __init__(
@@ -169,7 +170,10 @@ def _watch(partition: int, order_id: str, state: PaymentRecord) -> _Watch | None
         effect.kind is EffectKind.CONFIRM and effect.attempt == payment.attempt
         for effect in work.effects.values()
     )
-    is_processing = payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
+    # Stripe spoke of a refund or dispute of money that we have not heard of: it has not told all.
+    is_processing = bool(work.held) or (
+        payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
+    )
     pending = frozenset(
         refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
     )

@@ -15,6 +15,8 @@ class Broken(StrEnum):
     """What does not hold. Something in flight may break one for a moment; it counts when it lasts."""
 
     CAPTURED_EXCEEDS_AUTHORISED = "CAPTURED_EXCEEDS_AUTHORISED"
+    CAPTURED_FALLS_SHORT = "CAPTURED_FALLS_SHORT"
+    """Somebody changed the payment intent by hand; over once all of it is given back."""
     REFUNDED_EXCEEDS_CAPTURED = "REFUNDED_EXCEEDS_CAPTURED"
     GIVEN_BACK_TWICE = "GIVEN_BACK_TWICE"
     """Refunds and disputes together took more than was captured."""
@@ -29,6 +31,7 @@ class Broken(StrEnum):
 
 MEANINGS: Final = {
     Broken.CAPTURED_EXCEEDS_AUTHORISED: "More was captured than the customer agreed to",
+    Broken.CAPTURED_FALLS_SHORT: "Less was captured than the order costs",
     Broken.REFUNDED_EXCEEDS_CAPTURED: "More was refunded than captured",
     Broken.GIVEN_BACK_TWICE: "Refunds and disputes together took more than was captured",
     Broken.STATUS_AGAINST_MONEY: "The payment's status and its money contradict each other",
@@ -109,6 +112,7 @@ def broken(money: OrderMoney, order: OrderStatus | None) -> list[Broken]:
     is_in = money.status in MONEY_IS_IN
     checks = {
         Broken.CAPTURED_EXCEEDS_AUTHORISED: money.captured > money.authorised,
+        Broken.CAPTURED_FALLS_SHORT: 0 < money.captured < money.authorised and money.net > 0,
         Broken.REFUNDED_EXCEEDS_CAPTURED: money.refunded > money.captured,
         Broken.GIVEN_BACK_TWICE: money.disputed > 0 and money.net < 0,
         Broken.STATUS_AGAINST_MONEY: is_in is not bool(money.captured)

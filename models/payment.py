@@ -234,9 +234,7 @@ def _see_result(turn: PaymentTurn, command: Command) -> None:
 def _give_up(turn: PaymentTurn, effect: Effect, data: StripeResult) -> None:
     """End what waits for an effect that Stripe refused for good, or never got."""
     code = data.code or data.result.value
-    is_charge_declined = (
-        data.result is ResultKind.DECLINED and effect.kind is EffectKind.CONFIRM
-    )
+    is_charge_declined = data.result is ResultKind.DECLINED and effect.kind is EffectKind.CONFIRM
     if data.result is ResultKind.DONE or is_charge_declined:
         return
     match effect.kind:

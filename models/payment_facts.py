@@ -49,7 +49,7 @@ def see_intent(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt: int
     match seen.status:
         case "succeeded":
             if payment.status not in MONEY_IS_IN:
-                turn.complete(seen)
+                _see_captured(turn, seen)
         case "canceled":
             if payment.status in {S.PENDING, S.PROCESSING, S.FAILED}:
                 turn.cancelled(seen)
@@ -59,6 +59,23 @@ def see_intent(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt: int
             _see_no_charge(turn, seen, origin, attempt)
         case _:
             _see_under_way(turn, seen, origin, attempt)
+
+
+def _see_captured(turn: PaymentTurn, seen: IntentSeen) -> None:
+    """The money is in; where somebody has changed the intent by hand, the audit says so.
+
+    An amount of another currency can't be in this payment's books: it stays as it is, is listed as
+    stuck, and the reconciliation shows Stripe's charge as a difference.
+    """
+    payment = turn.known_payment
+    if seen.currency != payment.currency:
+        turn.anomaly("WRONG_CURRENCY", f"captured in {seen.currency}, not {payment.currency}")
+        return
+    if seen.amount_received != payment.amount:
+        turn.anomaly(
+            "WRONG_AMOUNT", f"captured {seen.amount_received}, not {payment.amount} (minor units)"
+        )
+    turn.complete(seen)
 
 
 def _see_under_way(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt: int) -> None:
@@ -137,7 +154,11 @@ def see_refund(turn: PaymentTurn, seen: RefundSeen) -> None:
     elif refund.status is R.PENDING:
         turn.change(refunds={**turn.work.refunds, refund.refund_id: refund})
     elif refund.status is R.SUCCEEDED and payment.refunded + refund.amount > payment.captured:
-        turn.anomaly("OVER_REFUND", f"{seen.stripe_refund_id} exceeds what was captured")
+        # Stripe gives nothing back twice: another refund has failed, which we have not heard of yet.
+        if refund.refund_id not in turn.work.refunds:
+            turn.anomaly("OVER_REFUND", f"{seen.stripe_refund_id} exceeds what was captured")
+        waits = refund.model_copy(update={"status": R.PENDING})
+        turn.change(refunds={**turn.work.refunds, refund.refund_id: waits})
     else:
         turn.end_refund(refund)
 

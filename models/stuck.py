@@ -121,7 +121,7 @@ TABLE: Final = (
     Row(S.EFFECT, EffectKind.REFUND, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
     Row(S.DEADLINE, "PAYMENT", _CANCELLED, MINUTE_MS, A.SYSTEM),
     Row(S.DEADLINE, "KITCHEN", _CANCELLED, MINUTE_MS, A.SYSTEM),
-    Row(S.WEBHOOK, "HELD", (E.PAYMENT_INITIATED,), 10 * MINUTE_MS, A.OPERATOR),
+    Row(S.WEBHOOK, "HELD", (E.PAYMENT_INITIATED, E.PAYMENT_COMPLETED), 10 * MINUTE_MS, A.OPERATOR),
     Row(S.NOTIFICATION, NotificationStatus.PENDING, (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED),
         15 * MINUTE_MS, A.SYSTEM),
     Row(S.NOTIFICATION, NotificationStatus.WAITING_FOR_OPERATOR, (E.NOTIFICATION_RETRIED,), 0,
@@ -203,7 +203,7 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
     yield from _of_refunds(record)
     for effect in work.effects.values():
         yield from _row(S.EFFECT, effect.kind, effect.requested_at, effect.effect_id)
-    if work.held and payment is None:
+    if work.held:
         yield from _row(S.WEBHOOK, "HELD", since_ms.get("HELD", 0), work.held[0].stripe_event_id)
 
 

@@ -40,6 +40,7 @@ class PaymentFlow(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.cards: dict[str, str] = {}
+        self.refunds: list[bytes] = []
         self.checked = 0
         self.payment: payment_state.Payment | None = None
         self.order: order_state.Order | None = None
@@ -71,6 +72,18 @@ class PaymentFlow(RuleBasedStateMachine):
         self.world.command(
             CommandType.REFUND_PAYMENT, RefundPayment(amount=amount), by="operator:o"
         )
+        self.refunds.append(self.world.queues[topics.PAYMENT_COMMANDS][-1])
+
+    @precondition(lambda self: self.refunds)
+    @rule(data=st.data())
+    def refund_comes_again_when_all_have_forgotten_it(self, data: st.DataObject) -> None:
+        value = data.draw(st.sampled_from(self.refunds))
+        self.drain()
+        if self.world.effects or self.world.stripe.late:
+            return  # of what is under way Stripe is asked before its key is used again
+        self.world.payments.seen.clear()
+        self.world.stripe.answers.clear()
+        self.world.queues[topics.PAYMENT_COMMANDS].append(value)
 
     @rule(
         kind=st.sampled_from(
@@ -265,6 +278,8 @@ class PaymentFlow(RuleBasedStateMachine):
             assert payment.status not in {PaymentStatus.COMPLETED, PaymentStatus.REFUNDED}
             assert order.status not in PAID_ORDER | {OrderStatus.REFUNDED}
         assert broken(money_of(world.state), order.status) == []
+        if payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}:
+            assert world.state.work.cancel is None, "Stripe is asked until it has cancelled"
         if payment.status is PaymentStatus.PROCESSING:
             assert stripe.intent["status"] == "requires_action", "Stripe has been asked"
 
