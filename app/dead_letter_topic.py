@@ -76,12 +76,15 @@ class Letters:
 
     def take(
         self, offset: int, at_ms: int, key: bytes | None, value: bytes | None, headers: Any
-    ) -> None:
-        """Fold the next record of the topic; at_ms: its timestamp."""
+    ) -> Letter | None:
+        """Fold the next record of the topic and give the dead letter that it is, if it is one.
+
+        at_ms: its timestamp.
+        """
         named = by_name((name, part or b"") for name, part in headers)
         if MARKER in named:
             self._settle(value)
-            return
+            return None
         letter = _letter(offset, at_ms, key, named)
         if letter.number:
             self._note_number(letter)
@@ -89,7 +92,7 @@ class Letters:
         if known is None:
             if len(self._letters) >= self._most and not self._forget_one():
                 self.left_out += 1
-                return
+                return letter
             self._letters[letter.name] = letter
             self._opened(letter)
         elif letter.origin not in known.origins:  # else sent again after a crash
@@ -99,6 +102,7 @@ class Letters:
             known.omitted_bytes, known.number = letter.omitted_bytes, letter.number
             known.state, known.settled = LetterState.OPEN, None
             self._opened(known)
+        return letter
 
     def _opened(self, letter: Letter) -> None:
         self._settled.pop(letter.name, None)

@@ -1,7 +1,7 @@
 """All dead letters, as every worker knows them: read from the dead-letter topic, values left in Kafka."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -28,13 +28,25 @@ PARTITION: Final = TopicPartition(DEAD_LETTERS, 0)
 class DeadLetterReader:
     """Keeps `Letters` up to date, in a task of its own; `web.ops_ports.DeadLetters`."""
 
-    def __init__(self, bootstrap: str, reads: KafkaReads, *, most: int = MOST_KEPT) -> None:
-        """most: dead letters held at one time, about 1 KB each. Connects when it is started."""
+    def __init__(
+        self,
+        bootstrap: str,
+        reads: KafkaReads,
+        *,
+        most: int = MOST_KEPT,
+        arrived: Callable[[Letter, Any], None] | None = None,
+    ) -> None:
+        """most: dead letters held at one time, about 1 KB each. Connects when it is started.
+
+        arrived: is told once of each that comes after the first start, with its record's headers.
+        """
         self._bootstrap = bootstrap
         self._reads = reads
         self.letters = Letters(most)
         self._consumer: AIOKafkaConsumer | None = None
         self._position = 0
+        self._arrived = arrived
+        self._told: int | None = None
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
@@ -116,15 +128,21 @@ class DeadLetterReader:
         try:
             consumer.assign([PARTITION])
             consumer.seek(PARTITION, self._position)
+            if self._told is None:
+                self._told = (await consumer.end_offsets([PARTITION]))[PARTITION]
             async with self._moved:
                 self._consumer = consumer
                 self._moved.notify_all()
             while True:
                 found = await consumer.getmany(timeout_ms=500, max_records=500)
                 for record in found.get(PARTITION, ()):
-                    self.letters.take(
+                    letter = self.letters.take(
                         record.offset, record.timestamp, record.key, record.value, record.headers
                     )
+                    if record.offset >= self._told:
+                        self._told = record.offset + 1
+                        if letter is not None and self._arrived is not None:
+                            self._arrived(letter, record.headers)
                 async with self._moved:
                     self._position = await consumer.position(PARTITION)
                     self._moved.notify_all()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
@@ -63,10 +64,21 @@ class Metrics(Collector):
             "Inputs fetched and not yet durable",
             labels=["service", "partition"],
         )
+        lag = GaugeMetricFamily(
+            "tiffin_consumer_lag",
+            "Inputs that Kafka has and whose state and outputs are not durable yet",
+            labels=["service", "topic", "partition"],
+        )
         for at in self._engines.positions():
             done.add_metric([at.service, at.topic, str(at.partition)], at.done)
+            # As the last fetch told it; nothing is asked for a metric.
+            end = self._engines.app.consumer.highwater(TP(at.topic, at.partition))
+            if end is not None:
+                due = at.done + 1
+                lag.add_metric([at.service, at.topic, str(at.partition)], max(0, end - due))
             backlog.add_metric([at.service, str(at.partition)], at.waiting + at.in_flight)
         yield done
+        yield lag
         yield backlog
         ready = GaugeMetricFamily("tiffin_ready", "1 when this worker serves its partitions")
         ready.add_metric([], int(self._engines.ready()))

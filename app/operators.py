@@ -8,21 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
-from app.kafka_reads import KafkaReads, Window
+from app.kafka_reads import KafkaReads, Window, by_name
 from app.redrive import Redriver
 from app.settings import Settings
 from models.events import EventType
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
-from web.ops_ports import AuditPage, LetterState, Offsets, Operations, WorkerFacts
+from web.ops_ports import AuditPage, Letter, LetterState, Offsets, Operations, WorkerFacts
 from web.problems import ProblemError
 from web.waiting import WaitingIndex
+
+log = structlog.stdlib.get_logger(__name__)
 
 AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
 """Where operators' acts are: those on orders and refunds are events like any other."""
@@ -50,7 +53,9 @@ class Operators(Collector):
         self._started_ms = time.time_ns() // 1_000_000
         self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id)
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_KEPT_S, {})
-        self._reader = DeadLetterReader(settings.kafka_bootstrap, self._reads)
+        self._reader = DeadLetterReader(
+            settings.kafka_bootstrap, self._reads, arrived=self._log_letter
+        )
         self.ports = Operations(
             dead_letters=self._reader,
             settling=Redriver(self._reader, engines.tables, sender, engines.positions),
@@ -89,6 +94,24 @@ class Operators(Collector):
     async def stop(self) -> None:
         """End that."""
         await self._reader.stop()
+
+    def _log_letter(self, letter: Letter, headers: Any) -> None:
+        """Say it in the log of the worker that owns the partition: where it is from, never what it says."""
+        table = self._engines.tables.get(letter.service)
+        if table is None or letter.origin.partition not in table.open_partitions():
+            return
+        named = by_name((name, part or b"") for name, part in headers)
+        tell, what = log.warning, "an input became a dead letter"
+        if letter.number == 1:
+            tell, what = log.error, "an order is quarantined: its inputs become dead letters"
+        tell(
+            what,
+            orderId=letter.order_key,
+            eventId=named.get("ce_id"),
+            traceparent=named.get("traceparent"),
+            deadLetterId=letter.name,
+            error=letter.error,
+        )
 
     async def _input_offsets(self) -> Mapping[tuple[str, int], Offsets]:
         """Of every input; for a second the same, however many ask."""

@@ -17,6 +17,7 @@ from app.settings import Settings
 from models.topics import TOPICS, Topic
 
 TIMEOUT_S: Final = 15.0
+REPLICAS_TO_SPARE_ONE: Final = 3
 
 
 class TopicsError(Exception):
@@ -37,9 +38,16 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
     return topic.partitions or settings.partitions
 
 
-def config_of(topic: Topic) -> dict[str, str]:
-    """Give a topic's configuration at the broker."""
-    return {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+def config_of(topic: Topic, replication_factor: int) -> dict[str, str]:
+    """Give a topic's configuration at the broker.
+
+    Of three replicas two must have a record before it counts as sent: else the broker that took it
+    alone could lose it. With fewer replicas that is left to the broker.
+    """
+    config = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    if replication_factor >= REPLICAS_TO_SPARE_ONE:
+        config["min.insync.replicas"] = "2"
+    return config
 
 
 def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
@@ -55,7 +63,8 @@ def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
         known = admin.list_topics(timeout=TIMEOUT_S).topics
         _refuse_other_counts(known, settings)
         missing = [topic for topic in TOPICS.values() if topic.name not in known]
-        changes = _differing(admin, [t for t in TOPICS.values() if t.name in known])
+        replicas = settings.replication_factor
+        changes = _differing(admin, [t for t in TOPICS.values() if t.name in known], replicas)
         if check_only and (missing or changes):
             names = ", ".join([*(topic.name for topic in missing), *changes])
             raise TopicsError(
@@ -92,15 +101,18 @@ def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
         )
 
 
-def _differing(admin: AdminClient, topics: list[Topic]) -> dict[str, dict[str, str]]:
+def _differing(
+    admin: AdminClient, topics: list[Topic], replication_factor: int
+) -> dict[str, dict[str, str]]:
     """Topic name -> configuration that the registry has otherwise."""
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
     answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
     have = {resource.name: future.result() for resource, future in answers.items()}
+    wanted = {topic.name: config_of(topic, replication_factor) for topic in topics}
     return {
-        topic.name: wrong
-        for topic in topics
-        if (wrong := {k: v for k, v in config_of(topic).items() if have[topic.name][k].value != v})
+        name: wrong
+        for name, config in wanted.items()
+        if (wrong := {k: v for k, v in config.items() if have[name][k].value != v})
     }
 
 
@@ -110,7 +122,7 @@ def _make(admin: AdminClient, topics: list[Topic], settings: Settings) -> None:
             topic.name,
             partitions_of(topic, settings),
             settings.replication_factor,
-            config=config_of(topic),
+            config=config_of(topic, settings.replication_factor),
         )
         for topic in topics
     ]

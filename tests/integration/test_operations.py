@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
@@ -421,6 +422,69 @@ async def test_orders_are_found_by_any_id(operator: Operator, paid: str) -> None
     assert (await operator.get("/api/ops/search?q=pi_unheard_of"))["orders"] == []
     status, problem = await operator.ask("GET", "/api/ops/search?q=%22%2C%22")
     assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
+
+
+async def test_logs_tell_of_a_quarantine_once(operator: Operator, paid: str) -> None:
+    """At the worker that owns the order, with what is needed to find it."""
+    operator.platform.break_at({f"orders/{paid}": ["ACCEPT_ORDER"]})
+    kinds = (CommandType.ACCEPT_ORDER, CommandType.START_PREPARING)
+    put(
+        operator.platform, topics.ORDER_COMMANDS, paid.encode(),
+        *(command(paid, kind, number=7) for kind in kinds),
+    )  # fmt: skip
+    first, _ = await operator.turned_away(paid, 2)
+
+    async def told() -> Any:
+        logs = [operator.platform.log_path(number).read_text() for number in range(2)]
+        lines = [line for log in logs for line in log.splitlines() if paid in line]
+        found = [line for line in lines if "dead letter" in line]
+        return found if len(found) >= 2 else None
+
+    quarantined, turned_away = await operator.until("the log to tell both", told)
+    assert "an order is quarantined" in quarantined
+    assert "became a dead letter" in turned_away
+    assert first["deadLetterId"] in quarantined
+    assert TRACE.decode() in quarantined
+    operator.platform.break_at({})
+    path = f"{LETTERS}/{first['deadLetterId']}/redrive"
+    assert (await operator.ask("POST", path, {}))[0] == 200
+
+
+async def test_an_operators_step_is_in_the_audit(operator: Operator, paid: str) -> None:
+    assert await operator.step(paid, "accept") == 200
+
+    async def audited() -> Any:
+        audit = await operator.get("/api/ops/audit?limit=20")
+        return [each for each in audit["entries"] if each["orderId"] == paid]
+
+    (act,) = await operator.until("the audit to tell it", audited)
+    assert (act["eventType"], act["data"]["by"]) == ("ORDER_CONFIRMED", "operator:olga")
+
+
+@pytest.mark.usefixtures("paid")
+async def test_every_worker_tells_its_lag(operator: Operator) -> None:
+    lag = await operator.get("/api/ops/lag")
+    known = {
+        (row["service"], each["topic"], str(each["partition"]))
+        for each in lag["partitions"]
+        for row in each["services"]
+    }
+
+    async def at_rest() -> Any:
+        told: dict[tuple[str, ...], float] = {}
+        for url in operator.platform.endpoints.workers:
+            async with operator.session.get(f"{url}/metrics") as response:
+                families = text_string_to_metric_families(await response.text())
+            for family in families:
+                if family.name == "tiffin_consumer_lag":
+                    told |= {
+                        tuple(each.labels[name] for name in ("service", "topic", "partition")):
+                        each.value
+                        for each in family.samples
+                    }  # fmt: skip
+        return told if set(told.values()) == {0} else None
+
+    assert set(await operator.until("nothing to wait", at_rest)) == known
 
 
 async def test_waiting_lag_and_audit(operator: Operator, paid: str) -> None:

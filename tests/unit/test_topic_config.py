@@ -1,0 +1,15 @@
+"""What a topic's configuration at the broker comes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.topic_sync import config_of
+from models.topics import TOPICS
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_no_record_counts_as_sent_while_one_of_three_replicas_alone_has_it(name: str) -> None:
+    assert config_of(TOPICS[name], 3)["min.insync.replicas"] == "2"
+    assert "min.insync.replicas" not in config_of(TOPICS[name], 1), "one broker has no second one"
+    assert config_of(TOPICS[name], 3)["cleanup.policy"] == "delete"
