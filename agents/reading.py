@@ -38,6 +38,7 @@ _READERS: Final[Mapping[str, Callable[[str, bytes, bytes], tuple[Header, Any]]]]
     "payment-completed": _event,
     "payment-failed": _event,
     "payment-refunded": _event,
+    "payment-refund-partial": _event,
     topics.ORDER_EVENTS: _event,
     topics.DELIVERY_EVENTS: _event,
     topics.ORDER_AUDIT: _event,

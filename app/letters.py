@@ -30,6 +30,11 @@ one that was sent is told from another (app/sms.py)."""
 PLAIN_FORMAT: Final = "¤¤ #,##0.00"
 """Currency codes, as in INR 2,500.00: a short message with ₹ in it would cost twice as much."""
 
+SOMEBODY: Final = "there"
+"""Who is greeted when a name looks like an advertisement: mail programs make links of bare addresses."""
+LONGEST_NAME: Final = 80
+_LINK: Final = re.compile(r"[:/\\@]|[^\W_]\.[^\W\d_]{2}")
+
 _LAST_DIGITS: Final = re.compile(r"0(\.0+)?(?![0#.,])")
 """Of a number pattern such as ¤#,##0.00."""
 
@@ -137,12 +142,13 @@ def _values(
     facts, currency = notification.facts, placed.currency
     amounts = {name: value for name, value in facts.items() if isinstance(value, int)}
     amounts["total"] = placed.amount
+    amounts["remaining"] = max(0, placed.amount - amounts.get("refunded_total", 0))
     reason = facts.get("failure_reason")
     return {
         "order_id": order_id,
         "reference": _reference(order_id, notification.notification_id),
         "language": str(region.locale).replace("_", "-"),
-        "name": placed.contact.name,
+        "name": _greeted(placed.contact.name),
         "restaurant": placed.restaurant_name,
         "items": [
             {
@@ -153,6 +159,7 @@ def _values(
             for item in placed.items
         ],
         "money": {name: region.money(amount, currency) for name, amount in amounts.items()},
+        "is_last_part": amounts.get("amount") != amounts.get("refunded_total"),
         "plain": {
             name: region.money(amount, currency, PLAIN_FORMAT) for name, amount in amounts.items()
         },
@@ -161,6 +168,11 @@ def _values(
         "cancellation": _cancellation(str(facts.get("reason", ""))),
         "receipt_url": _web_url(facts.get("receipt_url")),
     }
+
+
+def _greeted(name: str) -> str:
+    """The customer's name, unless it is more than one: whoever orders names the address as well."""
+    return SOMEBODY if len(name) > LONGEST_NAME or _LINK.search(name) else name
 
 
 def _reference(order_id: str, notification_id: str) -> str:

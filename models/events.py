@@ -323,6 +323,7 @@ EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
     E.PAYMENT_FAILED: (topics.PAYMENT_EVENTS, "payment-failed"),
     E.PAYMENT_CANCELLED: (topics.PAYMENT_EVENTS, "payment-cancelled"),
     E.PAYMENT_REFUNDED: (topics.PAYMENT_EVENTS, "payment-refunded"),
+    E.PAYMENT_REFUND_PARTIAL: (topics.PAYMENT_EVENTS, "payment-refund-partial"),
     E.PAYMENT_REFUND_INITIATED: (topics.PAYMENT_EVENTS, topics.REFUND_INITIATED),
 }
 """Types that go to more than the topic of their family."""

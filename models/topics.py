@@ -57,6 +57,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("payment-cancelled", 30 * DAY_MS, ("payments",), (), about="the same event again"),
         Topic("payment-refunded", 30 * DAY_MS, ("payments",), ("notifications",),
               about="the same event again"),
+        Topic("payment-refund-partial", 30 * DAY_MS, ("payments",), ("notifications",),
+              about="the same event again"),
         Topic(ORDER_EVENTS, FOREVER, ("orders",), ("deliveries", "notifications", "timeline"),
               about="one event a transition"),
         Topic(NOTIFICATION_COMMANDS, 7 * DAY_MS, ("notifier", "web"), ("notifications",),

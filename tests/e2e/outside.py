@@ -29,9 +29,10 @@ TOPIC_OF_TYPE = {
     "PAYMENT_FAILED": "payment-failed",
     "PAYMENT_CANCELLED": "payment-cancelled",
     "PAYMENT_REFUNDED": "payment-refunded",
+    "PAYMENT_REFUND_PARTIAL": "payment-refund-partial",
     "PAYMENT_REFUND_INITIATED": "payment-refund-initiated",
 }
-"""Event type -> the seed's topic that holds the same event again."""
+"""Event type -> the topic that holds the same event again; all but the partial refund's are the seed's."""
 
 ENVELOPE = {
     "eventId", "eventType", "schemaVersion", "occurredAt", "orderId", "paymentId", "sequence",

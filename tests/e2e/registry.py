@@ -19,6 +19,7 @@ TOPICS: dict[str, tuple[str, set[str]]] = {
     "payment-failed": ("30 days", {"notifications"}),
     "payment-cancelled": ("30 days", set()),
     "payment-refunded": ("30 days", {"notifications"}),
+    "payment-refund-partial": ("30 days", {"notifications"}),
     "order-events": (FOREVER, {"deliveries", "notifications", "timeline"}),
     "delivery-events": (FOREVER, {"orders", "timeline"}),
     "order-audit": (FOREVER, {"timeline"}),

@@ -193,6 +193,29 @@ async def test_a_cancelled_order_and_its_refund_are_told(day: Day) -> None:
     assert len(await day.messages(customer.order_id)) == 6
 
 
+async def test_each_part_of_a_refund_is_told_with_what_remains(day: Day) -> None:
+    customer = await day.customer()
+    order_id = customer.order_id
+    await customer.confirm()
+    paid = (await customer.wait_status("PENDING"))["amount"]["amount"]
+    told: list[tuple[str, str]] = [("PAYMENT_COMPLETED", "SENT")]
+    for amount in (300, 200):
+        key = {"Idempotency-Key": f"a-part-of-{amount:010d}"}
+        for _ in range(2):
+            async with day.http.post(
+                f"{day.web}/api/payments/{order_id}/refunds", headers={**day.operator, **key},
+                json={"amount": amount, "reason": "ITEM_MISSING"},
+            ) as response:  # fmt: skip
+                assert response.status == 201, await response.text()
+        told.append(("PAYMENT_REFUND_PARTIAL", "SENT"))
+        await day.until_statuses(order_id, *told)
+    messages = [m for m in await day.messages(order_id) if "remain paid" in m["text"]]
+    assert Counter(m["channel"] for m in messages) == {"EMAIL": 2, "SMS": 2}
+    short = sorted(m["text"] for m in messages if m["channel"] == "SMS")
+    for text, back, left in zip(short, (2, 3), (paid - 500, paid - 300), strict=True):
+        assert f"INR {back}.00 refunded, INR {left / 100:,.2f} remain paid" in text
+
+
 async def test_a_worker_killed_while_the_server_answers_repeats_the_same_message_id(
     day: Day,
 ) -> None:

@@ -125,7 +125,7 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("kind", NOTIFIED)
 def test_nothing_that_people_wrote_becomes_markup(kind: EventType) -> None:
-    facts = {"amount": 1, "refunded_total": 1, "reason": f"RESTAURANT_REJECTED: {NASTY}"}
+    facts = {"amount": 50_000, "refunded_total": 50_000, "reason": f"RESTAURANT_REJECTED: {NASTY}"}
     plain, nasty = Tags(), Tags()
     plain.feed(letter(kind, facts | {"reason": "RESTAURANT_REJECTED: no dosa"}).html)
     written = letter(kind, facts, name=NASTY, restaurant_name=NASTY)
@@ -157,6 +157,21 @@ def test_a_decline_is_explained_and_a_thief_learns_nothing() -> None:
     stolen = letter(E.PAYMENT_FAILED, {"failure_reason": "stolen_card"}).text
     assert "stolen" not in stolen
     assert "declined" in stolen
+
+
+def test_a_refund_in_part_tells_what_went_back_and_what_remains() -> None:
+    facts: dict[str, str | int] = {"amount": 30_000, "currency": "INR", "refunded_total": 50_000}
+    told = letter(E.PAYMENT_REFUND_PARTIAL, facts)
+    assert "₹300.00" in told.subject
+    for form in (told.text, told.html):
+        assert "₹300.00 of the ₹2,500.00" in form
+        assert "₹500.00 have been given back in all; ₹2,000.00 remain paid" in form
+    assert "INR 300.00 refunded, INR 2,000.00 remain paid" in told.short_text
+    last = letter(E.PAYMENT_REFUNDED, facts | {"amount": 200_000, "refunded_total": 250_000})
+    assert "₹2,000.00" in last.subject, "what goes back now, not what went before"
+    assert "all of the ₹2,500.00" in last.text
+    assert "INR 2,000.00 refunded" in last.short_text
+    assert "last part" not in letter(E.PAYMENT_REFUNDED).text
 
 
 def test_why_an_order_was_cancelled() -> None:

@@ -62,7 +62,7 @@ def data_of(kind: EventType) -> Message:
             )  # fmt: skip
         case E.PAYMENT_FAILED:
             return PaymentFailed(**common, failure_reason="expired_card", attempt=1)
-        case E.PAYMENT_REFUNDED:
+        case E.PAYMENT_REFUNDED | E.PAYMENT_REFUND_PARTIAL:
             return PaymentRefund(
                 **common, refund_id="refund_1", stripe_refund_id="re_1", amount=250_000, currency="INR",
                 status=RefundStatus.SUCCEEDED, reason="x", by="orders", refunded_total=250_000,
