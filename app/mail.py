@@ -86,7 +86,9 @@ class Mailer:
         message = EmailMessage()
         try:
             message["From"] = self._sender
-            message["To"] = Address(letter.contact.name, addr_spec=letter.contact.email)
+            # Without the name: email decodes an encoded word in it (RFC 2047), line breaks and all,
+            # so that a customer could write headers and a text of their own into our mail.
+            message["To"] = Address(addr_spec=letter.contact.email)
             message["Subject"] = letter.subject
             message["Date"] = format_datetime(letter.occurred_at)
             message["Message-ID"] = f"<{letter.notification_id}@{self._sender.domain}>"
