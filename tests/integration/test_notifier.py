@@ -434,7 +434,7 @@ async def test_no_more_are_sent_at_one_time_than_are_allowed(world: World) -> No
 async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_written(
     world: World,
 ) -> None:
-    contact = Contact(name="आशा, “Rao” <x@y.z>", email="asha@example.com", phone="+919800000000")
+    contact = Contact(name="आशा, “Rao” <x y>", email="asha@example.com", phone="+919800000000")
     world.placed = PLACED.model_copy(update={"contact": contact, "restaurant_name": "日の出"})
     world.start()
     world.event()
@@ -442,5 +442,5 @@ async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_writte
     (mail,) = world.kept(Channel.EMAIL)
     assert mail.to == "asha@example.com"
     assert mail.subject == "日の出 has confirmed your order"
-    assert mail.text.startswith("Hello आशा, “Rao” <x@y.z>,")
-    assert "आशा, “Rao” &lt;x@y.z&gt;" in mail.html
+    assert mail.text.startswith("Hello आशा, “Rao” <x y>,")
+    assert "आशा, “Rao” &lt;x y&gt;" in mail.html
