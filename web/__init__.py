@@ -2,10 +2,11 @@
 
 from aiohttp import web
 
-from web import middleware, openapi, pages
+from web import asyncapi, middleware, openapi, pages
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, Context
 from web.forwarding import Forwarder
 from web.indexes import OrderIndex
+from web.pages import reference
 from web.ports import WebDeps
 from web.routes import ROUTES
 from web.waiting import WAITED
@@ -30,4 +31,6 @@ def setup(app: web.Application, deps: WebDeps) -> None:
         add = app.router.add_get if route.method == "GET" else app.router.add_post
         add(route.path, route.handler)
     app.router.add_get("/openapi.json", openapi.show)
+    app.router.add_get("/asyncapi.json", asyncapi.show)
+    app.router.add_get("/docs", reference.show)
     pages.setup(app)

@@ -1,0 +1,162 @@
+"""AsyncAPI 3.0 of Kafka's topics, made of the registries of topics, events and commands."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from models import topics
+from models.commands import COMMAND_DATA, COMMAND_TOPICS, Command, CommandType, WebhookReceived
+from models.events import EVENT_DATA, Event, EventType, topics_of
+from models.reconciliation import Report
+from models.topics import TOPICS, Topic
+from web.context import CONTEXT, ORDERS
+
+_REF: Final = "#/components/schemas/{model}"
+_TRACED: Final = ("traceparent", "ce_id", "ce_type", "ce_source", "ce_time")
+_OF_DEAD_LETTERS: Final = tuple(
+    f"kafka_dlt-{name}"
+    for name in (
+        "original-topic", "original-partition", "original-offset", "original-timestamp",
+        "exception-fqcn", "exception-message",
+    )
+)  # fmt: skip
+DEAD_LETTER: Final = "DeadLetter"
+REPORT: Final = "ReconciliationReport"
+WEBHOOK: Final = "WebhookReceived"
+
+
+def messages_of(topic: str) -> tuple[str, ...]:
+    """Names of the messages that a topic of the registry holds, in the order of their registry."""
+    if topic in COMMAND_TOPICS:
+        return tuple(kind.value for kind in CommandType if kind in COMMAND_TOPICS[topic])
+    other = {
+        topics.WEBHOOKS: WEBHOOK, topics.DEAD_LETTERS: DEAD_LETTER, topics.RECONCILIATION: REPORT
+    }.get(topic)  # fmt: skip
+    if other:
+        return (other,)
+    return tuple(kind.value for kind in EventType if topic in topics_of(kind))
+
+
+def description(partitions: int) -> dict[str, Any]:
+    """The whole document; partitions: of every topic that has not a count of its own."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Tiffin",
+            "version": "1",
+            "description": "Keyed by order id. What is kept for ever tells every order's whole story.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(topic, partitions) for name, topic in TOPICS.items()},
+        "operations": _operations(),
+        "components": _components(),
+    }
+
+
+async def show(request: web.Request) -> web.Response:
+    """The document as JSON."""
+    partitions = request.app[CONTEXT].tables[ORDERS].partitions
+    return web.Response(body=orjson.dumps(description(partitions)), content_type="application/json")
+
+
+def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
+    return {
+        "address": topic.name,
+        "description": topic.about,
+        "messages": {
+            name: {"$ref": f"#/components/messages/{name}"} for name in messages_of(topic.name)
+        },
+        "bindings": {
+            "kafka": {
+                "partitions": topic.partitions or partitions,
+                "topicConfiguration": {
+                    "cleanup.policy": ["delete"], "retention.ms": topic.retention_ms
+                },
+                "bindingVersion": "0.5.0",
+            }
+        },
+    }  # fmt: skip
+
+
+def _operations() -> dict[str, Any]:
+    """One a service and topic, named as a person says it: `payments.send.payment-events`."""
+    found = {}
+    for topic in TOPICS.values():
+        for action, services in (("send", topic.written_by), ("receive", topic.read_by)):
+            for service in services:
+                found[f"{service.replace(' ', '-')}.{action}.{topic.name}"] = {
+                    "action": action,
+                    "channel": {"$ref": f"#/channels/{topic.name}"},
+                }
+    return found
+
+
+def _components() -> dict[str, Any]:
+    kinds: list[type[BaseModel]] = [
+        *dict.fromkeys(EVENT_DATA.values()), *dict.fromkeys(COMMAND_DATA.values()),
+        Event, Command, WebhookReceived, Report,
+    ]  # fmt: skip
+    names, definitions = models_json_schema(
+        [(kind, "serialization") for kind in kinds], ref_template=_REF
+    )
+    refs = {kind: schema for (kind, _), schema in names.items()}
+    schemas: dict[str, Any] = definitions["$defs"]
+    enveloped: list[tuple[type[BaseModel], str, type[BaseModel]]] = [
+        (Event, kind.value, data) for kind, data in EVENT_DATA.items()
+    ]
+    enveloped += [(Command, kind.value, data) for kind, data in COMMAND_DATA.items()]
+    messages: dict[str, Any] = {
+        kind: _message(_enveloped(envelope, kind, data, refs)) for envelope, kind, data in enveloped
+    }
+    messages |= {
+        WEBHOOK: _message(refs[WebhookReceived]),
+        REPORT: _message(refs[Report], headers=()),
+        DEAD_LETTER: {
+            **_message({}, headers=_OF_DEAD_LETTERS),
+            "contentType": "application/octet-stream",
+            "summary": "An input as it was, with where and why it died in its headers.",
+        },
+    }
+    return {"messages": messages, "schemas": schemas}
+
+
+def _enveloped(
+    envelope: type[BaseModel], kind: str, data: type[BaseModel], refs: Mapping[Any, Any]
+) -> dict[str, Any]:
+    """The envelope of events or commands with what it holds for this type."""
+    field = "eventType" if envelope is Event else "commandType"
+    return {
+        "allOf": [
+            refs[envelope],
+            {
+                "properties": {field: {"const": kind}, "data": refs[data]},
+                "required": [field, "data"],
+            },
+        ]
+    }
+
+
+def _message(payload: Any, headers: tuple[str, ...] = _TRACED) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "payload": payload, "bindings": {"kafka": {"key": {"type": "string"}}}
+    }  # fmt: skip
+    if headers:
+        properties = {name: {"type": "string"} for name in headers}
+        message["headers"] = {"type": "object", "properties": properties}
+    return message
+
+
+def fields_of(kind: type[BaseModel]) -> tuple[str, ...]:
+    """Names on the wire, for people."""
+    return tuple(field.alias or name for name, field in kind.model_fields.items())
+
+
+def words_of(thing: Any) -> str:
+    """The first paragraph of a docstring, on one line."""
+    first = (thing.__doc__ or "").strip().split("\n\n")[0]
+    return re.sub(r"\s+", " ", first)

@@ -1,0 +1,57 @@
+"""The reference at /docs: routes, states, topics and codes, made of the tables that the code runs on."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from models.events import EVENT_DATA, topics_of
+from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
+from models.stuck import TABLE
+from models.topics import TOPICS
+from web.asyncapi import fields_of, messages_of, words_of
+from web.context import CONTEXT, ORDERS
+from web.pages.render import render
+from web.problems import CODES
+from web.routes import ROUTES
+
+DAY_MS: Final = 24 * 3600 * 1000
+GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
+    "Payment": PAYMENT_GRAPH, "Order": ORDER_GRAPH, "Delivery": DELIVERY_GRAPH,
+    "Refund": REFUND_GRAPH,
+}  # fmt: skip
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """All of it on one page, to be searched with the browser's own search."""
+    partitions = request.app[CONTEXT].tables[ORDERS].partitions
+    return render(
+        request,
+        "docs.html",
+        routes=[(route, words_of(route.handler)) for route in ROUTES],
+        graphs={name: _edges(graph) for name, graph in GRAPHS.items()},
+        topics=[(topic, topic.partitions or partitions, kept(topic)) for topic in TOPICS.values()],
+        messages_of=messages_of,
+        events=[(kind, fields_of(data), topics_of(kind)) for kind, data in EVENT_DATA.items()],
+        waits=TABLE,
+        allowed=allowed,
+        codes=CODES,
+    )
+
+
+def _edges(graph: Mapping[Any, frozenset[Any]]) -> list[tuple[str, list[str]]]:
+    """State -> the states that may follow, as the graph has them."""
+    return [(str(state or "(none)"), sorted(map(str, after))) for state, after in graph.items()]
+
+
+def kept(topic: Any) -> str:
+    """How long Kafka keeps a topic's records, in words."""
+    return "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // DAY_MS} days"
+
+
+def allowed(duration_ms: int) -> str:
+    """A duration in the largest unit that it is a whole number of."""
+    for unit, length_ms in (("d", DAY_MS), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if duration_ms and duration_ms % length_ms == 0:
+            return f"{duration_ms // length_ms} {unit}"
+    return "at once"
