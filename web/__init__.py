@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from web import asyncapi, middleware, openapi, pages
+from web.changes import Changes, DeliveryChanges, OrderChanges
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, Context
 from web.forwarding import Forwarder
 from web.indexes import OrderIndex
@@ -14,10 +15,15 @@ from web.waiting import WAITED
 
 def setup(app: web.Application, deps: WebDeps) -> None:
     """Mount everything on an application that has not started: Faust's own, or a plain one."""
-    context = Context(deps, Forwarder(deps), OrderIndex(deps.tables[ORDERS]))
+    forwarder = Forwarder(deps)
+    changes = Changes(deps, forwarder, ORDERS)
+    context = Context(deps, forwarder, OrderIndex(deps.tables[ORDERS]), changes)
+    # Changes are told last: who looks then finds them in the indexes.
     deps.tables[ORDERS].add_listener(context.order_index)
+    deps.tables[ORDERS].add_listener(OrderChanges(changes))
     if DELIVERIES in deps.tables:
         deps.tables[DELIVERIES].add_listener(context.delivery_index)
+        deps.tables[DELIVERIES].add_listener(DeliveryChanges(changes))
     deps.tables[PAYMENTS].add_listener(deps.money.payments)
     deps.tables[ORDERS].add_listener(deps.money.orders)
     for name in WAITED & deps.tables.keys():

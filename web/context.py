@@ -9,9 +9,11 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from tables import StoredRecord
+from web.changes import Changes
 from web.forwarding import Forwarder
 from web.indexes import DeliveryIndex, OrderIndex
 from web.ports import Table, WebDeps
+from web.streams import Streams
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
 
@@ -23,18 +25,24 @@ class Context:
     under_way: ids of the commands whose first request has not been answered.
     stopping: set when the worker stops, so that streams end.
     order_index, delivery_index: what lists are made of.
+    changes: what the boards' pages are told of. streams: those that are open.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
 
     deps: WebDeps
     forwarder: Forwarder
     order_index: OrderIndex
+    changes: Changes
     delivery_index: DeliveryIndex = field(default_factory=DeliveryIndex)
     courier_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary
     )
     under_way: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    streams: Streams = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.streams = Streams(self.stopping)
 
     @property
     def tables(self) -> Mapping[str, Table]:
@@ -52,6 +60,7 @@ class Context:
     async def stop(self, _app: web.Application) -> None:
         """End the streams: a worker that stops waits for what is being answered."""
         self.stopping.set()
+        self.changes.stop()
 
 
 CONTEXT: Final = web.AppKey("context", Context)

@@ -1,18 +1,17 @@
 """Orders over HTTP: the joined view, the timeline, the stream of changes, and the cancel."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
-from aiohttp_sse import EventSourceResponse
 
 from models.commands import CancelOrder, CommandType
 from models.order_state import OrderRecord
 from models.payment_state import PaymentRecord
-from tables import NotOwnerError, NotReadyError, StoredRecord
+from tables import StoredRecord
 from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
@@ -20,6 +19,7 @@ from web.history import moment_of, view_as_of
 from web.params import idempotency_key, order_id_of
 from web.problems import ProblemError
 from web.shapes import CancelOrderBody, OrderCancelled
+from web.streams import BEAT_S, Event
 from web.tokens import Identity, Role
 from web.views import PLACED, OrderView, order_view, timeline_view
 from web.writes import (
@@ -36,9 +36,6 @@ from web.writes import (
 
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
 """Services whose records the order's view joins."""
-
-PING_S: Final = 15
-"""A stream says that it lives; well within the forwarder's bound between two chunks."""
 
 
 async def show_order(request: web.Request) -> web.StreamResponse:
@@ -73,19 +70,22 @@ async def stream_order(request: web.Request) -> web.StreamResponse:
         return forwarded
     view = joined(context, order_id)
     seen = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
-    response = EventSourceResponse(headers={"Cache-Control": "no-store"}, ping_interval=PING_S)
-    await response.prepare(request)
-    # A client that left, a partition that moved, a worker that stops: the browser connects anew.
-    with suppress(ConnectionError, NotOwnerError, NotReadyError):
-        async with response:
-            while not context.stopping.is_set():
-                if event_id(view) != seen:
-                    seen = event_id(view)
-                    shown = view.model_dump(mode="json", by_alias=True, exclude_none=True)
-                    await response.send(orjson.dumps(shown).decode(), id=seen, event="order")
-                await _change(context, order_id, view.versions)
-                view = joined(context, order_id)
-    return response
+    return await context.streams.send(request, order_id, _views(context, order_id, view, seen))
+
+
+async def _views(
+    context: Context, order_id: str, view: OrderView, seen: str | None
+) -> AsyncGenerator[Event | None]:
+    """The view whenever it changes. Raises NotOwnerError and NotReadyError when the partition moves."""
+    while True:
+        if event_id(view) == seen:
+            yield None
+        else:
+            seen = event_id(view)
+            shown = view.model_dump(mode="json", by_alias=True, exclude_none=True)
+            yield Event("order", orjson.dumps(shown).decode(), seen)
+        await _change(context, order_id, view.versions)
+        view = joined(context, order_id)
 
 
 def event_id(view: OrderView) -> str:
@@ -174,7 +174,7 @@ async def _change(context: Context, order_id: str, versions: dict[str, int]) -> 
         return lambda record: (record.version if record else 0) > versions.get(part, 0)
 
     waits = [
-        asyncio.ensure_future(context.tables[part].wait(order_id, newer(part), PING_S * 4))
+        asyncio.ensure_future(context.tables[part].wait(order_id, newer(part), BEAT_S))
         for part in PARTS
         if part in context.tables
     ]

@@ -74,6 +74,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "REFUND_SUCCEEDED": (409, "The refund has succeeded"),
     "REFUND_RETRIED": (409, "The refund was retried"),
     "DISPUTE_UNKNOWN": (404, "The payment has no such dispute"),
+    "TOO_MANY_STREAMS": (429, "Too many streams are open"),
     # what we could not do
     "INTERNAL": (500, "Something went wrong on our side"),
     "PAYMENT_NOT_OPENED": (502, "Stripe refused to open the payment"),

@@ -4,7 +4,8 @@ from typing import Final
 
 from aiohttp import web
 
-from web.pages import boards, cart, checkout, menu, operations, ops_order, staff, tracking
+from web.context import CONTEXT
+from web.pages import boards, cart, checkout, live, menu, operations, ops_order, staff, tracking
 from web.pages.assets import Assets
 from web.pages.errors import as_pages
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_engine
@@ -23,6 +24,10 @@ GET: Final = (
     ("/kitchen", boards.show_kitchen),
     ("/courier", boards.show_courier),
     ("/courier/{order_id}/assign", boards.show_room),
+    ("/kitchen/stream", live.stream_kitchen),
+    ("/courier/stream", live.stream_courier),
+    ("/ops/stream", live.stream_operations),
+    ("/boards/changes", live.show_changes),
     ("/ops", operations.show_overview),
     ("/ops/orders", operations.list_orders),
     ("/ops/orders/{order_id}", ops_order.show_order),
@@ -58,6 +63,7 @@ def setup(app: web.Application) -> None:
     assets = Assets()
     app[ASSETS] = assets
     app[TEMPLATE_ENGINE] = make_engine(assets)
+    app[live.GLANCE] = live.Glance(app[CONTEXT].changes)
     app.middlewares.append(as_pages)
     app.router.add_get("/static/{name:.+}", assets.show)
     for path, handler in GET:

@@ -21,6 +21,7 @@ from web.auth import authorize_staff
 from web.bodies import VALUE
 from web.context import CONTEXT
 from web.ops_ports import LetterState
+from web.pages import live
 from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render
 from web.problems import ProblemError
@@ -63,10 +64,22 @@ def _cleaned(request: web.Request) -> None:
 
 
 async def show_overview(request: web.Request) -> web.StreamResponse:
-    """Healthy or not, at one glance."""
-    return await _page(
-        request, operations.show_overview, "ops_overview.html", places=PLACES, concerns=CONCERNS
-    )
+    """Healthy or not, at one glance; 204 when the browser has just this one."""
+    glance, asked = request.app[live.GLANCE], request.query.get("seen")
+    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+    found = glance.latest() if asked is not None and not is_for_worker(request) else None
+    if found is None:
+        answer = await operations.show_overview(request)
+        if is_for_worker(request):
+            return answer
+        found = answer_of(answer)
+    seen = live.print_of(found)
+    if asked == seen:
+        return web.Response(status=204)
+    return render(
+        request, "ops_overview.html", identity=identity, found=found, seen=seen, places=PLACES,
+        concerns=CONCERNS,
+    )  # fmt: skip
 
 
 async def list_orders(request: web.Request) -> web.StreamResponse:

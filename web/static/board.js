@@ -1,13 +1,14 @@
-/* Boards: waiting times that run, a sound for what is new or late, and no swap under a busy hand. */
+/* Boards: news by the stream, waiting times that run, a sound for what is new or late, and no swap under
+ * a busy hand. */
+import { keepLive } from "./sse.js";
 import { localTimes } from "./times.js";
 
-const SOUND = "tiffin:sound";
+const SLOW_LOOK_MS = 30000; // should news ever get lost
+const MOVING_LOOK_MS = 3000; // while a part of the board is missing
+const ALERT_MS = 12000;
 const board = () => document.querySelector("[data-board]");
 const said = document.querySelector("[data-board-said]");
-const button = document.querySelector("[data-sound]");
 const words = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
-const known = new Map();
-let audio;
 
 const waited = (ms) => {
   const minutes = Math.floor(ms / 60000);
@@ -15,8 +16,17 @@ const waited = (ms) => {
   return minutes < 60 ? `${minutes} min` : words.format(-Math.floor(minutes / 60), "hour");
 };
 
+/* The sound: off until somebody switches it on, which is also what browsers ask for before they play.
+ * Of several tabs one has the ears: it plays, and it listens although nobody looks at it. */
+const SOUND = "tiffin:sound";
+const button = document.querySelector("[data-sound]");
+const isOn = () => button?.getAttribute("aria-pressed") === "true";
+let audio;
+let dropEars;
+let hasEars = !navigator.locks;
+
 function beep(times) {
-  if (button?.getAttribute("aria-pressed") !== "true") return;
+  if (!isOn() || !hasEars) return;
   audio ??= new AudioContext();
   for (let n = 0; n < times; n += 1) {
     const tone = audio.createOscillator();
@@ -31,59 +41,119 @@ function beep(times) {
   }
 }
 
+async function setSound(on) {
+  button.setAttribute("aria-pressed", String(on));
+  dropEars?.abort();
+  dropEars = undefined;
+  if (on && navigator.locks) {
+    dropEars = new AbortController();
+    const { signal } = dropEars;
+    await new Promise((taken) => {
+      navigator.locks.request("tiffin-ears", { signal }, () => {
+        hasEars = true;
+        taken();
+        return new Promise((dropped) => {
+          signal.addEventListener("abort", () => { hasEars = false; dropped(); });
+        });
+      }).catch(() => {});
+      setTimeout(taken, 200); // another tab has them; this one's turn comes when that one is closed
+    });
+  }
+  tellSound();
+  stream.review();
+}
+
+function tellSound() {
+  const isMuted = isOn() && hasEars && audio?.state !== "running";
+  button.textContent = !isOn() ? "Sound is off" : isMuted ? "Tap once for sound" : "Sound is on";
+}
+
+/* What a tab says that has sound from before: browsers play only after a tap or a key. */
+const wake = () => {
+  if (!isOn()) return;
+  audio ??= new AudioContext();
+  audio.resume().then(tellSound, () => {});
+};
+
 /* Runs each second: the times, and what has become late since. */
+const known = new Map();
+let isFirst = true;
 function tick() {
   for (const time of document.querySelectorAll("[data-since]")) {
     time.textContent = waited(Date.now() - Date.parse(time.dateTime));
   }
-  for (const ticket of document.querySelectorAll("[data-late-after]")) {
-    const since = Date.parse(ticket.querySelector("[data-since]").dateTime);
-    if (Date.now() - since < Number(ticket.dataset.lateAfter) * 1000 || ticket.classList.contains("late")) continue;
-    ticket.classList.add("late");
-    ticket.querySelector(".badge").classList.add("bad");
-    ticket.querySelector("[data-late-word]").textContent = "Waiting too long";
-  }
-  const late = [...document.querySelectorAll(".ticket.late")].filter((ticket) => !known.get(ticket.dataset.ticket)?.late);
-  const fresh = [...document.querySelectorAll(".ticket.fresh")].filter((ticket) => !known.has(ticket.dataset.ticket));
-  if (known.size || document.hidden) {
-    if (late.length) beep(3);
-    else if (fresh.length) beep(1);
-  }
-  known.set("", {});
+  let late = 0;
+  let fresh = 0;
   for (const ticket of document.querySelectorAll("[data-ticket]")) {
-    known.set(ticket.dataset.ticket, { late: ticket.classList.contains("late") });
+    const after = Number(ticket.dataset.lateAfter || Infinity) * 1000;
+    const isLate = Date.now() - Date.parse(ticket.querySelector("[data-since]")?.dateTime) >= after;
+    if (isLate && !ticket.classList.contains("late")) {
+      ticket.classList.add("late");
+      ticket.querySelector(".badge").classList.add("bad");
+      ticket.querySelector("[data-late-word]").textContent = "Waiting too long";
+    }
+    const name = ticket.dataset.ticket;
+    if (ticket.classList.contains("late") && !known.get(name)) late += 1;
+    if (ticket.classList.contains("fresh") && !known.has(name)) fresh += 1;
+    known.set(name, ticket.classList.contains("late"));
   }
+  if (!isFirst && late) beep(3);
+  else if (!isFirst && fresh) beep(1);
+  isFirst = false;
+  if (isBehind && !isBusy()) look();
 }
 
+/* A hand is at the board: what is new waits until it has done. */
+let isBehind = false;
+let lookedAt = Date.now();
+const isBusy = () => document.querySelector("[data-board] details[open], [data-board] select:focus");
+const look = () => { if (board() && window.htmx) htmx.trigger(board(), "look"); };
+
 document.addEventListener("htmx:beforeRequest", (event) => {
-  const isPoll = event.detail.requestConfig.verb === "get" && event.target === board();
-  const isBusy = document.hidden || document.querySelector("[data-board] details[open], [data-board] select:focus");
-  if (isPoll && isBusy) event.preventDefault();
+  if (event.detail.requestConfig.verb !== "get" || event.target !== board()) return;
+  isBehind = Boolean(isBusy());
+  if (isBehind) event.preventDefault();
+  else lookedAt = Date.now();
 });
+/* Why a tap did nothing stays for a while, whatever the board shows next. */
+const alertPlace = document.querySelector("[data-board-alert]");
+let alertTimer;
 document.addEventListener("htmx:afterSwap", () => {
+  const refused = board()?.querySelector("[data-refused]");
+  if (refused) {
+    alertPlace.replaceChildren(refused);
+    clearTimeout(alertTimer);
+    alertTimer = setTimeout(() => alertPlace.replaceChildren(), ALERT_MS);
+  }
   tick();
   localTimes(document);
   const now = board()?.dataset.said;
   if (said && now && said.textContent !== now) said.textContent = now;
 });
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && board() && window.htmx) htmx.trigger(board(), "look");
-});
+
+const stream = keepLive({ look, mustListen: () => isOn() && hasEars });
+setInterval(() => {
+  const isMoving = board()?.hasAttribute("data-incomplete");
+  const after = isMoving ? MOVING_LOOK_MS : SLOW_LOOK_MS;
+  if (stream.isOpen() && Date.now() - lookedAt >= after) look();
+}, 1000);
 
 if (button) {
+  const wasOn = () => { try { return localStorage.getItem(SOUND) === "on"; } catch { return false; } };
   button.hidden = false;
-  const show = (on) => {
-    button.setAttribute("aria-pressed", String(on));
-    button.textContent = on ? "Sound is on" : "Sound is off";
-  };
-  let isOn = false;
-  try { isOn = localStorage.getItem(SOUND) === "on"; } catch { /* then it is off */ }
-  show(isOn);
-  button.addEventListener("click", () => {
-    const on = button.getAttribute("aria-pressed") !== "true";
-    show(on);
+  setSound(wasOn());
+  document.addEventListener("pointerdown", wake);
+  document.addEventListener("keydown", wake);
+  button.addEventListener("click", async () => {
+    const on = !isOn() || button.textContent.startsWith("Tap");
     try { localStorage.setItem(SOUND, on ? "on" : "off"); } catch { /* for this page alone */ }
+    audio ??= new AudioContext();
+    audio.resume().catch(() => {});
+    await setSound(on);
     if (on) beep(1);
+  });
+  window.addEventListener("storage", (event) => {
+    if (event.key === SOUND && wasOn() !== isOn()) setSound(wasOn());
   });
 }
 setInterval(tick, 1000);

@@ -1,6 +1,9 @@
-/* Operators' pages: times in the reader's zone, also after a part was swapped. */
+/* Operators' pages: times in the reader's zone, and the overview as it is now. */
+import { keepLive } from "./sse.js";
 import { localTimes } from "./times.js";
 
 localTimes(document);
 document.addEventListener("htmx:afterSwap", () => localTimes(document));
-document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
+if (document.querySelector("[sse-connect]")) {
+  keepLive({ look: () => htmx.trigger("#glance", "look") });
+}

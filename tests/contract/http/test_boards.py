@@ -1,0 +1,202 @@
+"""What boards are told: who hears of what, across workers, and how streams end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from yarl import URL
+
+from tests.contract.http.conftest import Api, MakeApi, until
+from tests.contract.http.memory import World
+from web import changes, streams
+from web.changes import EVERYTHING, Notes, touches
+from web.context import CONTEXT, Context
+from web.tokens import Role
+
+if TYPE_CHECKING:
+    import aiohttp
+
+RESTAURANT, ANOTHER = "annapurna-bengaluru", "hinode-kyoto"
+LOOK = b"event: board"
+
+
+def context_of(api: Api) -> Context:
+    assert api.client.app is not None
+    return api.client.app[CONTEXT]
+
+
+@asynccontextmanager
+async def listening(
+    api: Api, path: str, role: Role, restaurant: str | None = None
+) -> AsyncIterator[aiohttp.StreamReader]:
+    """A board's stream whose first event, which comes always, has been read."""
+    headers = {"Authorization": f"Bearer {api.staff.issue(role, 'somebody', restaurant)}"}
+    async with api.client.get(path, headers=headers) as stream:
+        assert stream.status == 200, await stream.text()
+        assert stream.content_type == "text/event-stream"
+        assert LOOK in await next_event(stream.content)
+        yield stream.content
+
+
+async def next_event(content: aiohttp.StreamReader) -> bytes:
+    async with asyncio.timeout(10):
+        return await content.readuntil(b"\r\n\r\n")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "GATHER_S", 0.0)
+    monkeypatch.setattr(changes, "AGAIN_S", 0.01)
+    monkeypatch.setattr(changes, "PEERS_EVERY_S", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "restaurant"),
+    [
+        ("/kitchen/stream", Role.KITCHEN, RESTAURANT),
+        ("/kitchen/stream", Role.OPERATOR, None),
+        ("/courier/stream", Role.COURIER, None),
+    ],
+)
+async def test_a_board_is_told_to_look(
+    api: Api, path: str, role: Role, restaurant: str | None
+) -> None:
+    async with listening(api, path, role, restaurant) as content:
+        await api.order()
+        assert LOOK in await next_event(content)
+
+
+async def test_a_kitchen_hears_of_its_own_orders_alone(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.live.BEAT_S", 0.2)
+    async with listening(api, "/kitchen/stream", Role.KITCHEN, ANOTHER) as content:
+        await api.order()
+        event = await next_event(content)
+        assert b"event: beat" in event  # which says that the stream lives
+        assert LOOK not in event
+
+
+async def test_the_overview_is_looked_at_once_for_all(make_api: MakeApi) -> None:
+    """Without operations there is no overview to look at: the stream lives, and pages ask."""
+    api = await make_api()
+    async with listening(api, "/ops/stream", Role.OPERATOR):
+        assert context_of(api).streams.open.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "status"),
+    [
+        ("/kitchen/stream", Role.COURIER, 403),
+        ("/courier/stream", Role.KITCHEN, 403),
+        ("/ops/stream", Role.KITCHEN, 403),
+        ("/boards/changes", None, 401),
+        ("/ops/stream", None, 401),
+    ],
+)
+async def test_a_stream_is_for_those_whose_board_it_is(
+    api: Api, path: str, role: Role | None, status: int
+) -> None:
+    token = api.staff.issue(role, "somebody", RESTAURANT) if role else None
+    assert (await api.get(path, token))[0] == status
+
+
+async def test_customers_do_not_hear_of_other_orders(api: Api) -> None:
+    order = await api.order()
+    for path in ("/boards/changes", "/kitchen/stream", "/ops/stream"):
+        assert (await api.get(path, order["orderToken"]))[0] == 403
+
+
+async def test_a_stream_does_not_pass_for_a_workers_question(api: Api) -> None:
+    asked = {"Tiffin-Partitions": "0"}
+    assert (await api.get("/ops/stream", api.operator, **asked))[0] == 400
+
+
+async def test_streams_of_one_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_OF_ONE", 2)
+    async with (
+        listening(api, "/courier/stream", Role.COURIER),
+        listening(api, "/courier/stream", Role.COURIER),
+    ):
+        token = api.staff.issue(Role.COURIER, "somebody")
+        status, problem = await api.get("/courier/stream", token)
+        assert (status, problem["code"]) == (429, "TOO_MANY_STREAMS")
+        headers = {"Authorization": f"Bearer {api.staff.issue(Role.COURIER, 'another')}"}
+        async with api.client.get("/courier/stream", headers=headers) as another:
+            assert another.status == 200
+
+
+async def test_a_stream_that_was_left_is_not_kept(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.live.BEAT_S", 0.01)
+    order = await api.order()
+    monkeypatch.setattr("web.orders.BEAT_S", 0.01)
+    context = context_of(api)
+    async with listening(api, "/courier/stream", Role.COURIER):
+        headers = {"Authorization": f"Bearer {order['orderToken']}"}
+        async with api.client.get(f"/api/orders/{order['orderId']}/stream", headers=headers) as own:
+            await next_event(own.content)
+            assert context.streams.open.total() == 2
+            own.close()
+    await until(lambda: not context.streams.open.total())
+    assert context.changes.following._task is None  # nobody follows the other workers any more
+
+
+async def test_streams_end_with_the_worker(api: Api) -> None:
+    async with listening(api, "/courier/stream", Role.COURIER) as content:
+        assert api.client.app is not None
+        await context_of(api).stop(api.client.app)
+        async with asyncio.timeout(10):
+            await content.read()
+
+
+async def test_a_board_hears_of_another_workers_orders(make_api: MakeApi) -> None:
+    theirs = await make_api()
+    world = World()
+    for table in world.tables.values():
+        table.is_ours, table.owner = False, URL(theirs.client.make_url("/"))
+    ours = await make_api(world)
+    async with listening(ours, "/kitchen/stream", Role.KITCHEN, RESTAURANT) as content:
+        # First it hears that it has begun to follow, then that nothing is known of what was before.
+        heard = context_of(ours).changes.heard
+        await until(lambda: list(heard._kept).count(EVERYTHING) >= 2)
+        read = heard.last
+        await theirs.order()
+        await until(lambda: touches(heard.since(read), frozenset({f"kitchen:{RESTAURANT}"})))
+        assert EVERYTHING not in heard.since(read)
+        assert LOOK in await next_event(content)
+        # It dies: boards look, and go on looking, until there is another one.
+        read = heard.last
+        await theirs.client.close()
+        await until(lambda: EVERYTHING in heard.since(read))
+
+
+async def test_what_changed_is_told_from_where_a_worker_has_read(api: Api) -> None:
+    feed = context_of(api).changes
+    assert (await feed.told(""))["scopes"] == [EVERYTHING]
+    at = str((await feed.told(""))["at"])
+    waiting = asyncio.create_task(feed.told(at))
+    await asyncio.sleep(0)
+    await api.order()
+    told = await waiting
+    assert f"kitchen:{RESTAURANT}" in told["scopes"]  # type: ignore[operator]
+    assert EVERYTHING not in told["scopes"]  # type: ignore[operator]
+    for nonsense in ("another.3", f"{feed.name}.", f"{feed.name}.-1", f"{feed.name}.{'9' * 30}"):
+        assert (await feed.told(nonsense))["scopes"] == [EVERYTHING]
+
+
+def test_notes_that_were_pushed_out_are_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "KEPT", 3)
+    notes = Notes()
+    for number in range(5):
+        notes.add(f"kitchen:{number}")
+    assert notes.since(2) == {"kitchen:2", "kitchen:3", "kitchen:4"}
+    assert notes.since(5) == set()
+    assert notes.since(1) == notes.since(6) == {EVERYTHING}
+    assert touches({"kitchen:4"}, frozenset({"kitchen"}))
+    assert not touches({"kitchen:4"}, frozenset({"kitchen:3", "courier"}))

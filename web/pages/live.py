@@ -1,0 +1,116 @@
+"""The boards' streams: a page is told that it should look, and asks for itself what there is to see.
+
+A look is the page's own address with what it has (`?seen=`), answered 204 when that is all there is.
+"""
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from models import ids
+from web import operations
+from web.auth import authorize_staff
+from web.changes import AGAIN_S, COURIER, KITCHEN, OPERATIONS, Changes, Watch, touches
+from web.context import CONTEXT, Context
+from web.fanout import PARTITIONS
+from web.pages.forms import answer_of
+from web.problems import ProblemError
+from web.streams import BEAT_S, Event
+from web.tokens import Identity, Role
+
+LOOK: Final = Event("board", "look")
+OVERVIEW: Final = "/api/ops/overview"
+
+
+async def stream_kitchen(request: web.Request) -> web.StreamResponse:
+    """Tell a kitchen's board; an operator's is every kitchen's."""
+    context, identity = await _begun(request, Role.KITCHEN, Role.OPERATOR)
+    own = f"{KITCHEN}:{identity.restaurant_id}" if identity.restaurant_id else KITCHEN
+    return await _send(context, request, identity, own)
+
+
+async def stream_courier(request: web.Request) -> web.StreamResponse:
+    """Tell a courier's board, which shows how far the kitchens are as well."""
+    context, identity = await _begun(request, Role.COURIER, Role.OPERATOR)
+    return await _send(context, request, identity, COURIER, KITCHEN)
+
+
+async def stream_operations(request: web.Request) -> web.StreamResponse:
+    """Tell the operators' overview."""
+    context, identity = await _begun(request, Role.OPERATOR)
+    with request.app[GLANCE].watch.asked(request):
+        return await _send(context, request, identity, OPERATIONS)
+
+
+async def show_changes(request: web.Request) -> web.StreamResponse:
+    """What changed at this worker, for the other ones; held until there is something."""
+    context, _ = await _begun(request, Role.KITCHEN, Role.COURIER, Role.OPERATOR)
+    told = await context.changes.told(request.query.get("after", ""))
+    return web.Response(body=orjson.dumps(told), content_type="application/json")
+
+
+async def _begun(request: web.Request, *roles: Role) -> tuple[Context, Identity]:
+    context = request.app[CONTEXT]
+    identity = await authorize_staff(request, context.deps, *roles)
+    if PARTITIONS in request.headers:  # its headers serve to ask the other workers
+        raise ProblemError("BAD_REQUEST")
+    return context, identity
+
+
+async def _send(
+    context: Context, request: web.Request, identity: Identity, *scopes: str
+) -> web.StreamResponse:
+    whose = f"{identity.role}:{identity.subject}"
+    with context.changes.following.asked(request):
+        return await context.streams.send(
+            request, whose, _looks(context.changes, frozenset(scopes))
+        )
+
+
+async def _looks(changes: Changes, scopes: frozenset[str]) -> AsyncGenerator[Event | None]:
+    read = changes.heard.last
+    yield LOOK  # what happened while nothing was told
+    while True:
+        await changes.heard.wait(read, BEAT_S)
+        changed, read = changes.heard.since(read), changes.heard.last
+        yield LOOK if touches(changed, scopes) else None
+
+
+@dataclass(slots=True)
+class _Seen:
+    overview: dict[str, Any]
+    at_s: float
+
+
+class Glance:
+    """The overview as it was a moment ago, looked at once for all who have it open."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.watch = Watch(self._look)
+        self._changes = changes
+        self._seen: _Seen | None = None
+
+    def latest(self) -> dict[str, Any] | None:
+        """The overview, unless it is old."""
+        seen = self._seen
+        return seen.overview if seen and time.monotonic() - seen.at_s < 2 * AGAIN_S else None
+
+    async def _look(self, watch: Watch) -> None:
+        """Once; the watch does it again and again."""
+        request = watch.asker.clone(rel_url=OVERVIEW)
+        found = answer_of(await operations.show_overview(request))
+        before, self._seen = self._seen, _Seen(found, time.monotonic())
+        if before is None or print_of(before.overview) != print_of(found):
+            self._changes.heard.add(OPERATIONS)
+
+
+def print_of(overview: dict[str, Any]) -> str:
+    """The same for overviews that say the same."""
+    return ids.derived("board", {**overview, "at": ""})
+
+
+GLANCE: Final = web.AppKey("glance", Glance)
