@@ -1,8 +1,11 @@
-"""The contract between the transition engine (tables/) and the services' pure decide functions."""
+"""The contract between the transition engine (tables/) and the services' pure decide functions.
+
+What is made anew for each input is a NamedTuple: made four times as fast as a frozen dataclass.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class UnreadableError(Exception):
@@ -12,8 +15,7 @@ class UnreadableError(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What the engine needs to know of an input record before it is decided; made by `Service.parse`.
 
     id: the sender's id (event id, command id, Stripe event id): a repeated one is dropped.
@@ -28,8 +30,7 @@ class Header:
     body_hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """One input record as decide sees it.
 
     timestamp_ms: Kafka's record timestamp, the only clock that decide knows.
@@ -48,8 +49,7 @@ class Input:
     offset: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One record to emit, keyed like its input, to the input's partition number."""
 
     topic: str

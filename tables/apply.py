@@ -18,7 +18,14 @@ from tables.letters import (
     header_of,
     readable_key,
 )
-from tables.record import Quarantine, Record, dump_outputs, load_outputs, size_of_outputs
+from tables.record import (
+    Quarantine,
+    Record,
+    dump_outputs,
+    id_token,
+    load_outputs,
+    size_of_outputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +49,7 @@ class BadRowError(Exception):
 class Group:
     """Consecutive inputs and all their effects: durable together, step by step.
 
-    inputs: (topic, Kafka record); offsets: topic -> last offset; records, rows: by key, as they are
+    inputs: ConsumerRecords; offsets: topic -> last offset; records, rows: by key, as they are
     after the last input; progress: the lane's own offsets, when they are to be written too.
     """
 
@@ -50,7 +57,7 @@ class Group:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.inputs: list[tuple[str, Any]] = []
+        self.inputs: list[Any] = []
         self.offsets: dict[str, int] = {}
         self.records: dict[bytes, Record] = {}
         self.rows: dict[bytes, bytes] = {}
@@ -94,59 +101,69 @@ class Applier:
         self._dead_letter_topic = dead_letter_topic
         self._measured = is_measured
 
-    def apply(self, topic: str, consumed: Any) -> bool:
+    def apply(self, consumed: Any) -> bool:
         """Take one input into the group. False: its key waits until earlier outputs are durable.
 
         `consumed` is a ConsumerRecord. Raises only what means that the store can't be read.
         """
-        if not self._take(topic, consumed):
-            return False
-        self.group.inputs.append((topic, consumed))
-        self.group.offsets[topic] = consumed.offset
+        topic, group = consumed.topic, self.group
+        try:
+            if not self._take(topic, consumed, self.record(consumed.key)):
+                return False
+        except UnreadableError as exc:
+            self._bury(topic, consumed, exc)
+        group.inputs.append(consumed)
+        group.offsets[topic] = consumed.offset
         self.in_flight += 1
         return True
 
-    def _take(self, topic: str, consumed: Any) -> bool:
-        key, offset = consumed.key, consumed.offset
+    def record(self, key: bytes | None) -> Record:
+        """A key's record as the inputs so far left it. Raises UnreadableError."""
+        record = self.overlay.get(key) or self._cache.pop(key, None)  # type: ignore[arg-type]
+        if record is not None:
+            return record
+        name, key = readable_key(key)
+        stored = self._read_stored(key)
         try:
-            name = readable_key(key)
-            record = self.record(key)
-            if record.unsent:
-                self._settle(key, record)
-            if offset <= record.offsets.get(topic, -1):
-                self._counters.redelivered += 1
+            return Record(name, stored, self.service)
+        except Exception as exc:
+            raise UnloadableError(_qualified(exc)) from exc
+
+    def _take(self, topic: str, consumed: Any, record: Record) -> bool:
+        """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
+        if record.unsent:
+            self._settle(consumed.key, record)
+        offset = consumed.offset
+        if offset <= record.offsets.get(topic, -1):
+            self._counters.redelivered += 1
+            return True
+        headers: tuple[tuple[str, bytes], ...] = ()
+        redriven = None
+        if consumed.headers:
+            headers = tuple(consumed.headers)
+            redriven = header_of(headers, REDRIVE)
+            if redriven is not None and redriven != self.service.name:
                 return True
-            redriven = header_of(consumed.headers, REDRIVE) if consumed.headers else None
-            if redriven is not None:
-                if redriven != self.service.name:
-                    return True
-                if consumed.value is None:
-                    return self._release(topic, key, record, consumed)
-            header, message = self._parse(topic, consumed)
-        except UnreadableError as exc:
-            return self._bury(topic, consumed, exc)
-        if self._is_duplicate(topic, key, record, offset, header):
+            if redriven is not None and consumed.value is None:
+                self._release(topic, record, consumed)
+                return True
+        header, message = self._parse(topic, consumed)
+        token = "" if header.producer else id_token(header.id)
+        if self._is_duplicate(topic, record, header, token):
+            # Written although nothing else changes: else this offset could be decided after its id
+            # has left the window.
+            record.offsets[topic] = offset
+            self._changed(consumed.key, record)
+            self._counters.duplicates += 1
             return True
         if record.unsent and self._is_hot(record):
             return False
         if record.quarantine is not None and redriven is None:
-            self._turn_away(topic, key, record, consumed, record.quarantine)
+            self._turn_away(topic, record, consumed, record.quarantine)
         else:
-            headers = tuple(consumed.headers)
-            given = Input(topic, name, header, message, consumed.timestamp, headers, offset)
-            self._decide(key, record, consumed, given)
+            given = Input(topic, record.key, header, message, consumed.timestamp, headers, offset)
+            self._decide(record, consumed, given, token)
         return True
-
-    def record(self, key: bytes) -> Record:
-        """A key's record as the inputs so far left it. Raises UnloadableError."""
-        record = self.overlay.get(key) or self._cache.pop(key, None)
-        if record is not None:
-            return record
-        stored = self._read_stored(key)
-        try:
-            return Record(stored, self.service)
-        except Exception as exc:
-            raise UnloadableError(_qualified(exc)) from exc
 
     def _parse(self, topic: str, consumed: Any) -> tuple[Header, Any]:
         if consumed.value is None:
@@ -174,58 +191,54 @@ class Applier:
         if record.settled_at == self._settled:
             return
         record.settled_at = self._settled
-        done = self._done
-        unsent = [entry for entry in record.unsent if entry[1] > done.get(entry[0], -1)]
-        if len(unsent) < len(record.unsent):
-            record.unsent = unsent
-            record.unsent_size = sum(map(size_of_outputs, unsent))
-        if unsent and record.epoch != self._epoch:
+        done, unsent = self._done, record.unsent
+        if record.epoch == self._epoch:
+            # Groups settle in order: what is done lies in front.
+            left = 0
             for entry in unsent:
+                if entry[1] > done.get(entry[0], -1):
+                    break
+                record.unsent_size -= size_of_outputs(entry)
+                left += 1
+            del unsent[:left]
+            return
+        record.unsent = [entry for entry in unsent if entry[1] > done.get(entry[0], -1)]
+        record.unsent_size = sum(map(size_of_outputs, record.unsent))
+        if record.unsent:
+            for entry in record.unsent:
                 outputs = load_outputs(entry)
                 self.group.outputs.extend(outputs)
                 self._counters.reemitted += len(outputs)
             self._changed(key, record)
 
-    def _is_duplicate(
-        self, topic: str, key: bytes, record: Record, offset: int, header: Header
-    ) -> bool:
-        if header.producer:
-            source = f"{topic}/{header.producer}"
-            if header.sequence > record.sequences.get(source, -1):
-                return False
-        elif header.id in record.ids.get(topic, ()) or header.id in record.outcomes:
-            # Written although nothing else changes: else this offset could be decided after its id
-            # has left the window.
-            record.offsets[topic] = offset
-            self._changed(key, record)
-        else:
-            return False
-        self._counters.duplicates += 1
-        return True
+    def _is_duplicate(self, topic: str, record: Record, header: Header, token: str) -> bool:
+        if token:
+            return token in record.ids.get(topic, "") or header.id in record.outcomes
+        source = f"{topic}/{header.producer}"
+        return header.sequence <= record.sequences.get(source, -1)
 
-    def _decide(self, key: bytes, record: Record, consumed: Any, given: Input) -> None:
-        header = given.header
+    def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
         before = record.copy() if self._measured else None
         outputs_before = len(self.group.outputs)
         try:
             decision = self.service.decide(record.state, given, self.read)
             self._check(decision)
-            self._adopt(record, given, consumed.offset, decision)
+            self._adopt(record, given, token, decision)
             if before is not None and len(record.dump(self.service)) > self._limits.record_bytes:
                 raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
         except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
             if before is not None:
                 record = before
                 del self.group.outputs[outputs_before:]
-            reason = Quarantine(_qualified(exc), consumed.timestamp, header.id, 0)
+            reason = Quarantine(_qualified(exc), consumed.timestamp, given.header.id, 0)
             if record.quarantine is not None:  # redriven in vain
                 reason = replace(record.quarantine, reason=reason.reason)
-            self._turn_away(given.topic, key, record, consumed, reason, str(exc))
+            self._turn_away(given.topic, record, consumed, reason, str(exc))
             return
         for row, value in decision.rows.items():
             self.group.rows[row.encode()] = value
         self._counters.decided += 1
-        self._changed(key, record)
+        self._changed(consumed.key, record)
 
     def _check(self, decision: Decision) -> None:
         limit = self._limits.output_bytes
@@ -238,8 +251,8 @@ class Applier:
             if len(value) > limit:
                 raise TooLargeError(f"a row of more than {limit} bytes")
 
-    def _adopt(self, record: Record, given: Input, offset: int, decision: Decision) -> None:
-        topic, header = given.topic, given.header
+    def _adopt(self, record: Record, given: Input, token: str, decision: Decision) -> None:
+        topic, header, offset = given.topic, given.header, given.offset
         unsent = dump_outputs(topic, offset, decision.outputs) if decision.outputs else None
         outcome = decision.outcome
         if outcome is not None:
@@ -251,13 +264,10 @@ class Applier:
                 ttl_ms=self._limits.outcome_ttl_s * 1000,
                 cap=self._limits.outcomes,
             )
-        if header.producer:
-            record.sequences[f"{topic}/{header.producer}"] = header.sequence
+        if token:
+            record.keep_id(topic, token, self._limits.ids_per_topic)
         else:
-            ids = record.ids.setdefault(topic, [])
-            ids.append(header.id)
-            if len(ids) > self._limits.ids_per_topic:
-                del ids[0]
+            record.sequences[f"{topic}/{header.producer}"] = header.sequence
         if unsent is not None:
             record.keep_unsent(unsent)
             self.group.outputs.extend(decision.outputs)
@@ -265,31 +275,28 @@ class Applier:
         record.offsets[topic] = offset
         record.version += 1
 
-    def _release(self, topic: str, key: bytes, record: Record, consumed: Any) -> bool:
+    def _release(self, topic: str, record: Record, consumed: Any) -> None:
         """Lift the quarantine without deciding anything, if it is still the one that was meant."""
         stamp = header_of(consumed.headers, RELEASE)
         if record.quarantine is not None and record.quarantine.stamp == stamp:
             record.quarantine = None
             record.offsets[topic] = consumed.offset
             record.version += 1
-            self._changed(key, record)
-        return True
+            self._changed(consumed.key, record)
 
     def _changed(self, key: bytes, record: Record) -> None:
         record.epoch = self._epoch
         record.changed_in = self.group.number
         self.overlay[key] = self.group.records[key] = record
 
-    def _bury(self, topic: str, consumed: Any, exc: Exception) -> bool:
+    def _bury(self, topic: str, consumed: Any, exc: Exception) -> None:
         """Make a dead letter of an input that touches no record."""
         self._counters.unreadable += 1
         self.group.outputs.append(self._dead_letter(topic, consumed, _qualified(exc), str(exc)))
-        return True
 
     def _turn_away(
         self,
         topic: str,
-        key: bytes,
         record: Record,
         consumed: Any,
         quarantine: Quarantine,
@@ -301,13 +308,13 @@ class Applier:
         letter = self._dead_letter(
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
-        output = Output(letter.topic, key.decode(), letter.value or b"", letter.headers)
+        output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
         record.keep_unsent(dump_outputs(topic, consumed.offset, [output]))
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
         self.group.outputs.append(output)
-        self._changed(key, record)
+        self._changed(consumed.key, record)
 
     def _dead_letter(
         self, topic: str, consumed: Any, reason: str, message: str, *, quarantine: str = ""
@@ -359,11 +366,11 @@ class Applier:
         self.in_flight -= len(undone.inputs)
         for key, record in undone.records.items():
             before = self._read_stored(key) if record.raw is None else record.raw
-            self.overlay[key] = Record(before or None, self.service)
+            self.overlay[key] = Record(record.key, before or None, self.service)
         self._measured = True
         try:
-            for topic, consumed in undone.inputs:
-                self.apply(topic, consumed)
+            for consumed in undone.inputs:
+                self.apply(consumed)
         finally:
             self._measured = False
         for key in undone.records.keys() - group.records.keys():

@@ -114,7 +114,7 @@ class Lane:
             counters=counters,
             dead_letter_topic=dead_letter_topic,
         )
-        self._inbox: deque[tuple[str, Sequence[Any]]] = deque()
+        self._inbox: deque[Sequence[Any]] = deque()
         self._mark = False
         self._arrived, self._wake, self._room, self._progress = (asyncio.Event() for _ in range(4))
         self._written: asyncio.Queue[Written] = asyncio.Queue(limits.groups_in_flight)
@@ -155,7 +155,7 @@ class Lane:
         self.holes.pop(topic, None)
         self.due[topic] = inputs[-1].offset + 1
         self.waiting += len(inputs)
-        self._inbox.append((topic, inputs))
+        self._inbox.append(inputs)
         self._arrived.set()
         return self.waiting < self._limits.inbox_inputs
 
@@ -211,18 +211,18 @@ class Lane:
             await self._arrived.wait()
             self._arrived.clear()
             while self._inbox:
-                topic, inputs = self._inbox.popleft()
-                await self._apply_fetch(topic, inputs)
+                inputs = self._inbox.popleft()
+                await self._apply_fetch(inputs)
                 self.waiting -= len(inputs)
                 if self.waiting <= self._limits.inbox_inputs // 2:
                     self._relieved(self)
 
-    async def _apply_fetch(self, topic: str, inputs: Sequence[Any]) -> None:
+    async def _apply_fetch(self, inputs: Sequence[Any]) -> None:
         applier = self._applier
         apply = applier.apply
         slice_ = self._limits.slice_inputs
         for count, consumed in enumerate(inputs, 1):
-            while not apply(topic, consumed):
+            while not apply(consumed):
                 self._wake.set()
                 self._progress.clear()
                 await self._progress.wait()
@@ -251,9 +251,7 @@ class Lane:
             # without its rows would drop the very input that should write them.
             rows = list(group.rows.items()) + records if group.rows else records
             changed = (
-                [record.seen(key.decode()) for key, record in group.records.items()]
-                if self.table.listeners
-                else ()
+                [record.seen() for record in group.records.values()] if self.table.listeners else ()
             )
             items = ((key, value, NO_HEADERS) for key, value in rows)
             pending = await self._send(self._changelog, self.partition, items)

@@ -87,8 +87,8 @@ def header_of(headers: Headers, wanted: str) -> str | None:
     return None
 
 
-def readable_key(key: bytes | None) -> str:
-    """The key as text. Raises UnreadableError for one that no record may have.
+def readable_key(key: bytes | None) -> tuple[str, bytes]:
+    """The key as text, and as it is. Raises UnreadableError for one that no record may have.
 
     Slashes mark rows, and what begins like the engine's own or Faust's own keys is theirs.
     """
@@ -100,4 +100,4 @@ def readable_key(key: bytes | None) -> str:
         raise UnreadableError("the key is not UTF-8") from None
     if "/" in name or name[0] == "\0" or name.startswith("__faust"):
         raise UnreadableError("the key has a slash or a reserved beginning")
-    return name
+    return name, key

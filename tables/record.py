@@ -7,8 +7,10 @@ so that a scan can skip a finished order by its first bytes.
 from __future__ import annotations
 
 import base64
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
+TOKEN_CHARS = 12
+ONE_OUTPUT = 6
+"""Length of an entry of one output, by far the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,13 @@ class StoredRecord:
 class Record:
     """A record in a lane's hands: changed in place, serialised once a group.
 
+    key: as text.
     raw: its last serialised form, what a group can be undone to; b"" for a new key, None for one that
         RocksDB has just so.
     epoch: of the lane that wrote it last. changed_in: number of the last
         group that holds a change of it (not the group itself: cycles would burden the collector).
-    offsets: topic -> last offset applied. ids: topic -> last ids of senders without sequences.
+    offsets: topic -> last offset applied. ids: topic -> tokens (see `id_token`) of the last ids of
+        senders without sequences, in one text: a list of so many would cost more than all the rest.
     unsent: outputs that are not known durable, an entry of `dump_outputs` for each input, kept as
         JSON: most are dropped without being looked at again. unsent_size: about their bytes;
         settled_at: how many groups had settled when they were last compared with what is durable.
@@ -88,6 +95,7 @@ class Record:
         "changed_in",
         "epoch",
         "ids",
+        "key",
         "offsets",
         "outcomes",
         "quarantine",
@@ -100,15 +108,16 @@ class Record:
         "version",
     )
 
-    def __init__(self, raw: bytes | None, service: Service) -> None:
+    def __init__(self, key: str, raw: bytes | None, service: Service) -> None:
         """Read stored bytes, or begin a key that has none."""
+        self.key = key
         self.changed_in = self.settled_at = -1
         if raw is None:
             self.raw: bytes | None = b""
             self.version, self.epoch, self.state = 0, -1, service.load(None)
             self.offsets: dict[str, int] = {}
             self.sequences: dict[str, int] = {}
-            self.ids: dict[str, list[str]] = {}
+            self.ids: dict[str, str] = {}
             self.unsent: list[list[Any]] = []
             self.unsent_size = 0
             self.outcomes: dict[str, list[Any]] = {}
@@ -135,7 +144,7 @@ class Record:
         for name in Record.__slots__:
             setattr(twin, name, getattr(self, name))
         twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
-        twin.ids = {topic: list(ids) for topic, ids in self.ids.items()}
+        twin.ids = dict(self.ids)
         twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
         return twin
 
@@ -163,10 +172,10 @@ class Record:
             fields["quarantine"] = self.quarantine
         return orjson.dumps(fields)
 
-    def seen(self, key: str) -> StoredRecord:
+    def seen(self) -> StoredRecord:
         """As readers see it once it is stored."""
         return StoredRecord(
-            key=key,
+            key=self.key,
             version=self.version,
             state=self.state,
             sequences=dict(self.sequences),
@@ -174,6 +183,11 @@ class Record:
             quarantine=self.quarantine,
             unsent=sum((len(entry) - 2) // 4 for entry in self.unsent),
         )
+
+    def keep_id(self, topic: str, token: str, cap: int) -> None:
+        """Remember an input's id, the last `cap` of its topic."""
+        kept = self.ids.get(topic, "") + token
+        self.ids[topic] = kept if len(kept) <= cap * TOKEN_CHARS else kept[TOKEN_CHARS:]
 
     def keep_unsent(self, entry: list[Any]) -> None:
         """Remember the outputs of an input until they are known durable."""
@@ -244,7 +258,15 @@ def load_outputs(entry: list[Any]) -> list[Output]:
 
 def size_of_outputs(entry: list[Any]) -> int:
     """About how much an entry adds to its record."""
-    return sum(map(len, entry[4::4]))
+    return len(entry[4]) if len(entry) == ONE_OUTPUT else sum(map(len, entry[4::4]))
+
+
+def id_token(text: str) -> str:
+    """64 bits of an id's hash in 12 characters; the last is "=", and no other, so tokens can't overlap.
+
+    That a new id has the token of one of 64 remembered ones is to be expected once in 10^17 inputs.
+    """
+    return b2a_base64(blake2b(text.encode(), digest_size=8).digest(), newline=False).decode()
 
 
 def _dump_bytes(value: bytes) -> str | list[str]:

@@ -63,6 +63,7 @@ class _Consumed(NamedTuple):
     timestamp: int
     offset: int
     partition: int
+    topic: str
 
 
 def rehearse(
@@ -91,20 +92,20 @@ def rehearse(
     found: list[Rehearsal] = []
     for number, given in enumerate(inputs):
         consumed = _Consumed(
-            given.key, given.value, given.headers, at_ms, BEYOND + number, partition
+            given.key, given.value, given.headers, at_ms, BEYOND + number, partition, given.topic
         )
-        found.append(_play(applier, counters, given.topic, consumed))
+        found.append(_play(applier, counters, consumed))
         if found[-1].verdict is Verdict.DEAD:
             break
     return found
 
 
-def _play(applier: Applier, counters: Counters, topic: str, consumed: _Consumed) -> Rehearsal:
+def _play(applier: Applier, counters: Counters, consumed: _Consumed) -> Rehearsal:
     known = _outcomes(applier, consumed.key)
     outputs = applier.group.outputs
     earlier, reemitted, decided = len(outputs), counters.reemitted, counters.decided
     died = counters.unreadable + counters.quarantined
-    applier.apply(topic, consumed)
+    applier.apply(consumed)
     # What an earlier lane may not have sent comes before what the input itself leads to.
     new = outputs[earlier + counters.reemitted - reemitted :]
     if counters.unreadable + counters.quarantined > died:

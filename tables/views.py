@@ -95,7 +95,7 @@ class StateTable:
     def get(self, key: str) -> StoredRecord | None:
         """The key's record, None if there is none. Raises NotOwnerError, NotReadyError."""
         raw = self._database(self.partition_of(key)).get(key.encode())
-        return None if raw is None else Record(raw, self.service).seen(key)
+        return None if raw is None else Record(key, raw, self.service).seen()
 
     def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
         """All rows whose key begins with `prefix`, in key order.
@@ -122,7 +122,7 @@ class StateTable:
         """
         items = _items(self._database(partition), after.encode() + b"\0" if after else b"\x01")
         found = islice(((key, raw) for key, raw in items if b"/" not in key), limit)
-        return [Record(raw, self.service).seen(key.decode()) for key, raw in found]
+        return [Record(key.decode(), raw, self.service).seen() for key, raw in found]
 
     def find(
         self, partition: int, needle: bytes, after: str = "", limit: int = SLICE_KEYS
@@ -198,7 +198,7 @@ class StateTable:
             for key, raw in slice_:
                 if b"/" not in key and not raw.startswith(TERMINAL):
                     name = key.decode()
-                    self._tell(partition, name, Record(raw, self.service).seen(name))
+                    self._tell(partition, name, Record(name, raw, self.service).seen())
             if len(slice_) < SLICE_KEYS:
                 break
             start = slice_[-1][0] + b"\0"

@@ -14,7 +14,7 @@ from models.transition import Decision, Header, Input, Outcome, Output, Unreadab
 from tables import Counters, Limits
 from tables.apply import Applier, Group
 from tables.letters import SERVICE, DeadLetter
-from tables.record import Record
+from tables.record import TOKEN_CHARS, Record
 
 TOPICS = ("in-a", "in-b")
 LIMITS = Limits(
@@ -31,6 +31,7 @@ class Consumed(NamedTuple):
     timestamp: int = 1_000
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int = 0
+    topic: str = ""
 
 
 class Echo:
@@ -98,12 +99,12 @@ class World:
     def send(self, topic: str, key: bytes | None, value: bytes | None, **headers: bytes) -> None:
         at = len(self.log[topic])
         pairs = tuple((name.replace("_", "-"), text) for name, text in headers.items())
-        self.log[topic].append(Consumed(key, value, at, headers=pairs))
+        self.log[topic].append(Consumed(key, value, at, headers=pairs, topic=topic))
 
     def apply(self, topic: str, count: int) -> None:
         for _ in range(count):
             if self.next[topic] < len(self.log[topic]):
-                if not self.applier.apply(topic, self.log[topic][self.next[topic]]):
+                if not self.applier.apply(self.log[topic][self.next[topic]]):
                     return
                 self.next[topic] += 1
 
@@ -142,7 +143,7 @@ class World:
         raise AssertionError("the lane stands still")
 
     def record(self, key: str) -> Record:
-        return Record(self.store[key.encode()], Echo())
+        return Record(key, self.store[key.encode()], Echo())
 
     def first_outputs(self, key: str) -> list[dict[str, Any]]:
         first: dict[bytes, None] = {}
@@ -215,7 +216,7 @@ def test_a_command_is_dropped_by_its_outcome_when_its_id_has_left_the_window() -
         world.send("in-a", b"k", body(f"{number}"))
     world.finish()
     assert len(world.record("k").state) == 10
-    assert len(world.record("k").ids["in-a"]) == 8
+    assert len(world.record("k").ids["in-a"]) == 8 * TOKEN_CHARS
 
 
 def test_a_duplicate_stays_one_when_nothing_remembers_its_id_any_more() -> None:

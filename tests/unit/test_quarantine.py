@@ -62,6 +62,7 @@ class Consumed:
     key: bytes = KEY
     timestamp: int = 0
     partition: int = 0
+    topic: str = TOPIC
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Lane:
         """Kafka takes it, and the lane at once."""
         consumed = Consumed(value, headers, len(self.log), timestamp=len(self.log))
         self.log.append(consumed)
-        assert self.applier.apply(TOPIC, consumed)
+        assert self.applier.apply(consumed)
         group, records = self.applier.close_group()
         self.stored.update(records)
         self.applier.stored(group)
@@ -102,7 +103,7 @@ class Lane:
 
     @property
     def record(self) -> Record:
-        return Record(self.stored.get(KEY), self.service)
+        return Record(KEY.decode(), self.stored.get(KEY), self.service)
 
     def message(self, number: int, *, poison: bool = False) -> bytes:
         return orjson.dumps({"n": number, "poison": poison})

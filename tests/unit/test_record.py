@@ -14,6 +14,7 @@ from tables.record import (
     Quarantine,
     Record,
     dump_outputs,
+    id_token,
     load_outputs,
     size_of_outputs,
 )
@@ -60,20 +61,20 @@ def test_unsent_outputs_come_back_byte_for_byte(outputs: list[Output]) -> None:
 
 
 def test_a_record_is_read_back_as_it_was() -> None:
-    record = Record(None, PLAIN)
+    record = Record("k", None, PLAIN)
     record.state = {"n": 1}
     record.version, record.epoch = 3, 9
     record.offsets["in"] = 5
     record.sequences["in/other"] = 4
-    record.ids["in"] = ["a", "b"]
+    record.keep_id("in", id_token("a"), 2)
     record.unsent.append(dump_outputs("in", 5, [Output("out", "k", b"{}")]))
     outcome = Outcome(accepted=False, code="NO", detail="d", events=("e",), positions={"out": 2})
     record.keep_outcome("cmd", outcome, "hash", 1_000, ttl_ms=10, cap=5)
     record.quarantine = Quarantine("builtins.ValueError", 1_000, "x", 2)
     raw = record.dump(PLAIN)
-    again = Record(raw, PLAIN)
+    again = Record("k", raw, PLAIN)
     assert again.dump(PLAIN) == raw
-    seen = again.seen("k")
+    seen = again.seen()
     assert (seen.key, seen.version, seen.state, seen.unsent) == ("k", 3, {"n": 1}, 1)
     assert seen.outcomes["cmd"].outcome == outcome
     assert seen.outcomes["cmd"].body_hash == "hash"
@@ -81,16 +82,25 @@ def test_a_record_is_read_back_as_it_was() -> None:
     assert seen.sequences == {"in/other": 4}
 
 
+@given(st.lists(st.text(min_size=1, max_size=8), max_size=30, unique=True), st.integers(1, 10))
+def test_only_the_last_ids_are_remembered(ids: list[str], cap: int) -> None:
+    record = Record("k", None, PLAIN)
+    for name in ids:
+        record.keep_id("in", id_token(name), cap)
+    known = record.ids.get("in", "")
+    assert [name for name in ids if id_token(name) in known] == ids[-cap:]
+
+
 def test_a_copy_shares_nothing_that_a_decision_changes() -> None:
-    record = Record(None, PLAIN)
-    record.ids["in"] = ["a"]
+    record = Record("k", None, PLAIN)
+    record.keep_id("in", id_token("a"), 2)
     before = record.copy()
-    record.ids["in"].append("b")
+    record.keep_id("in", id_token("b"), 2)
     record.offsets["in"] = 1
     record.unsent.append(["in", 1])
     record.outcomes["c"] = []
     assert (before.ids, before.offsets, before.unsent, before.outcomes) == (
-        {"in": ["a"]},
+        {"in": id_token("a")},
         {},
         [],
         {},
@@ -98,7 +108,7 @@ def test_a_copy_shares_nothing_that_a_decision_changes() -> None:
 
 
 def test_only_terminal_records_begin_as_terminal() -> None:
-    record = Record(None, PLAIN)
+    record = Record("k", None, PLAIN)
     record.state = {"terminal": True}
     assert not record.dump(PLAIN).startswith(TERMINAL)
     record.state = {"done": True}
@@ -107,7 +117,7 @@ def test_only_terminal_records_begin_as_terminal() -> None:
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=60), st.integers(1, 10))
 def test_outcomes_stay_within_time_and_number(gaps: list[int], cap: int) -> None:
-    record, now, kept = Record(None, PLAIN), 0, []
+    record, now, kept = Record("k", None, PLAIN), 0, []
     for number, gap in enumerate(gaps):
         now += gap
         kept.append((f"c{number}", now))
