@@ -168,8 +168,12 @@ class Simulation:
         web = self.endpoints.workers[number % len(self.endpoints.workers)]
         async with Customer(web, self.endpoints.stripe) as customer:
             told = Told(kind.name, "", kind.ends)
+
+            async def chosen() -> dict[str, Any]:
+                return await customer.basket(restaurant, dishes)
+
             try:
-                await customer.press_pay(await customer.basket(restaurant, dishes))
+                await customer.press_pay(await customer.until(chosen, "the menu"))
                 told.order_id = customer.order_id
                 self.told.append(told)
                 await kind.play(self, customer)
