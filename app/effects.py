@@ -23,6 +23,7 @@ from models.commands import Command, CommandType, StripeResult
 from models.messages import to_rfc3339
 from models.payment_state import EffectKind, PaymentRecord
 from tables import StoredRecord
+from web import tracing
 from web.ports import KafkaUnavailableError, StripeUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -148,7 +149,10 @@ class EffectsService:
     async def _perform(self, job: _Job) -> None:
         effect = job.attempt.effect
         structlog.contextvars.clear_contextvars()  # of whoever happened to store the record
-        structlog.contextvars.bind_contextvars(orderId=job.attempt.order_id)
+        structlog.contextvars.bind_contextvars(
+            orderId=job.attempt.order_id,
+            **{tracing.HEADER: tracing.continued(effect.traceparent)},
+        )
         failures = effect.tries - 1
         while job.is_wanted:
             await self._pause(failures)

@@ -136,6 +136,7 @@ class Effect(Message):
 
     effectId: stable over its tries. body: the request's parameters, as they will be sent, every time.
     intentId: None for CREATE_INTENT. attempt: the payment's, for CONFIRM. requestedAt: milliseconds.
+    traceparent: of what asked for it; its result belongs to the same trace.
     """
 
     effect_id: str
@@ -145,6 +146,7 @@ class Effect(Message):
     attempt: int = 0
     body: dict[str, Any]
     requested_at: int
+    traceparent: str | None = None
 
     @property
     def idempotency_key(self) -> str:

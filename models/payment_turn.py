@@ -92,6 +92,7 @@ class PaymentTurn(Turn):
 
     def start_effect(self, effect: Effect, by: str | None = None) -> None:
         """Make a Stripe write pending; the effects service makes it once this record is durable."""
+        effect = effect.model_copy(update={"traceparent": self.traceparent})
         self.change(effects={**self.work.effects, effect.effect_id: effect})
         requested = EffectRequested(
             effect_id=effect.effect_id,

@@ -49,6 +49,11 @@ class Turn:
         self._index = 0
         self._traceparent = dict(record.headers).get("traceparent")
 
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that the input belongs to, and so all that follows from it."""
+        return self._traceparent.decode(errors="replace") if self._traceparent else None
+
     def emit(self, event_type: EventType, data: Message) -> Event:
         """Add an event, or a record of the audit, with the next number of its count."""
         is_audit = event_type in AUDIT_TYPES

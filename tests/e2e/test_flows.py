@@ -191,6 +191,31 @@ def test_one_trace_from_the_click_to_the_refund(history: list[Record]) -> None:
     assert checked > 10
 
 
+def test_a_result_of_stripes_belongs_to_the_trace_of_what_asked_for_it(
+    history: list[Record],
+) -> None:
+    """So does the money that it moves: one trace from the click on, whatever Stripe takes."""
+    asked = {
+        (event["data"]["effectId"], event["data"]["idempotencyKey"]): traces_id(record)
+        for record in history
+        if record.topic == "order-audit"
+        and (event := record.body)["eventType"] == "EFFECT_REQUESTED"
+    }
+    told = {
+        (command["data"]["effectId"], command["data"]["idempotencyKey"]): traces_id(record)
+        for record in history
+        if record.topic == "payment-commands"
+        and (command := record.body)["commandType"] == "STRIPE_RESULT"
+    }
+    assert len(told) >= len(FLOWS) * 2
+    assert told == {effect: asked[effect] for effect in told}
+
+
+def traces_id(record: Record) -> str:
+    """The trace alone: each of its steps has a span of its own."""
+    return record.headers["traceparent"].split("-")[1]
+
+
 @pytest.fixture
 def everything(topics: Topics, history: list[Record]) -> list[Record]:
     """All that Kafka holds, changelogs too."""
