@@ -175,11 +175,12 @@ def _row(subject: Subject, state: str, since_ms: int, what: str = "") -> Iterato
 
 def _of_order(record: OrderRecord) -> Iterator[Waiting]:
     order, work = record.order, record.work
-    if work.expiring and (order is None or order.status in UNPAID_ORDER):
-        yield from _row(S.ORDER, "EXPIRING", work.occurred_at)
-    elif order is None:
-        if record.placed is not None:
+    if order is None:
+        # Of one that was given up, its payment's record says what is still waited for.
+        if record.placed is not None and not (work.cancel or work.expiring):
             yield from _row(S.ORDER, "PLACED", record.placed.placed_at)
+    elif work.expiring and order.status in UNPAID_ORDER:
+        yield from _row(S.ORDER, "EXPIRING", work.occurred_at)
     elif order.status is not ORDER.CANCELLED or work.captured:
         yield from _row(S.ORDER, order.status, order.reached[order.status])
     for kind, due_ms in work.deadlines.items():
@@ -197,7 +198,8 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
             yield from _of_dispute(dispute, payment.occurred_at)
         if work.refund_wanted and payment.is_refund_blocked:
             yield from _row(S.REFUND, "BLOCKED", since_ms.get("REFUND_WANTED", payment.occurred_at))
-    elif work.initiation is not None:
+    elif work.initiation is not None and not (work.initiation.error and work.cancel):
+        # What Stripe refused to open, and nobody wants any more, has come to nothing.
         state = "NOT_OPENED" if work.initiation.error else "OPENING"
         yield from _row(S.PAYMENT, state, since_ms.get("INITIATION", 0))
     yield from _of_refunds(record)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.commands import CancelOrder, CheckDeadline, CommandType, ResultKind
 from models.delivery import Delivery, DeliveryRecord
 from models.events import EventType
 from models.graphs import DeliveryStatus, OrderStatus, PaymentStatus, RefundStatus
@@ -23,7 +24,7 @@ from models.payment_state import (
     Refund,
 )
 from models.stuck import FINAL, ROWS, Subject, Waiting, quarantined, waiting
-from tests.unit.world import AMOUNT, CURRENCY, ORDER, PLACE
+from tests.unit.world import AMOUNT, CURRENCY, ORDER, PLACE, World
 
 T = 1_700_000_000_000
 S = Subject
@@ -185,6 +186,51 @@ def test_row(subject: Subject, state: str) -> None:
 def test_quarantine_is_due_at_once_and_the_operators() -> None:
     waits = quarantined("payments", T)
     assert (waits.due_ms, waits.what, waits.row.actor) == (T, "payments", "OPERATOR")
+
+
+def unopened() -> World:
+    """An order whose payment Stripe refused to open."""
+    world = World()
+    world.command(CommandType.PLACE_ORDER, PLACE)
+    while not world.effects:
+        world.deliver(next(topic for topic, queue in world.queues.items() if queue))
+    world.report(world.effects[0], ResultKind.INVALID, {"code": "amount_too_large"})
+    world.settle_all()
+    return world
+
+
+def waits(world: World) -> list[tuple[str, str]]:
+    found = [*waiting(world.orders.state), *waiting(world.payments.state)]
+    return sorted((each.row.subject.value, each.row.state) for each in found)
+
+
+def test_an_order_that_stripe_refused_to_open_is_the_operators_to_end() -> None:
+    world = unopened()
+    assert ("PAYMENT", "NOT_OPENED") in waits(world)
+    world.command(CommandType.CANCEL_ORDER, CancelOrder(), by="operator:o")
+    world.settle_all()
+    assert waits(world) == [("DEADLINE", "PAYMENT")], "which is still to come, and ends the same"
+
+
+def test_an_order_that_stripe_refused_to_open_expires() -> None:
+    world = unopened()
+    due_ms = world.orders.state.work.deadlines["PAYMENT"]
+    world.now = due_ms
+    check = CheckDeadline(deadline="PAYMENT", due_at=due_ms)
+    world.command(CommandType.CHECK_DEADLINE, check, by="system:timers")
+    world.settle_all()
+    assert waits(world) == []
+
+
+def test_one_that_stripe_has_not_answered_for_waits_though_it_was_given_up() -> None:
+    world = World()
+    world.command(CommandType.PLACE_ORDER, PLACE)
+    world.deliver("order-commands")
+    world.command(CommandType.CANCEL_ORDER, CancelOrder())
+    for topic in ("order-commands", "payment-commands", "payment-commands"):
+        world.deliver(topic)
+    assert ("PAYMENT", "OPENING") in waits(world)
+    assert ("EFFECT", "CREATE_INTENT") in waits(world)
 
 
 def test_every_state_is_a_row_or_final() -> None:
