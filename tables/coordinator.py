@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 from faust.types import TP
 
 from tables import fence
@@ -48,6 +49,7 @@ EXIT_FAULT = 70
 EXIT_FOREIGN = 78
 CLAIM_PART_OF_SESSION = 0.8
 DRAIN_PART_OF_SESSION = 0.5
+INSPECT_TIMEOUT_S = 5.0
 LEAVE_TIMEOUT_S = 0.5
 PRODUCER_STOP_TIMEOUT_S = 5.0
 
@@ -107,7 +109,7 @@ class Coordinator:
         self._bounds: Mapping[tuple[str, int], tuple[int, int]] = {}
         self._shut_since_s: float | None = None
         self._assigned_tables: set[str] = set()
-        self._watcher: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
 
     @property
@@ -163,8 +165,8 @@ class Coordinator:
             await self._claim(generation)
         except Exception as exc:  # noqa: BLE001 -- every failure to claim ends the process
             self.fail("claim", exc)
-        if self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch())
+        if not self._watchers:
+            self._watchers = [asyncio.create_task(run()) for run in (self._watch, self._inspect)]
 
     async def _claim(self, generation: int) -> None:
         """Claim every assigned changelog partition; bounded, for no heartbeats are sent here."""
@@ -227,10 +229,11 @@ class Coordinator:
         inputs = {(topic, p) for engine, p in owned for topic in engine.service.inputs}
         return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
 
-    def _origin_of(self, engine: Engine) -> Origin:
-        assert self._origin is not None
+    def _origin_of(self, engine: Engine, origin: Origin | None = None) -> Origin:
+        origin = origin or self._origin
+        assert origin is not None
         names = (*engine.service.inputs, engine.changelog)
-        return Origin(self._origin.cluster, {name: self._origin.topics[name] for name in names})
+        return Origin(origin.cluster, {name: origin.topics[name] for name in names})
 
     def _make_lane(self, engine: Engine, partition: int, claim: fence.Claim) -> Lane:
         return Lane(
@@ -407,6 +410,42 @@ class Coordinator:
                 if lane not in self.full and tp in assigned:
                     known = self._bounds[tp][1] if tp in self._bounds else 0
                     lane.expect(topic, max(known, self._consumer.highwater(tp) or 0))
+
+    # -- now and then -------------------------------------------------------------------------
+
+    async def _inspect(self) -> None:
+        """Notice what no rebalance tells: a topic made again, or cut, under a running worker.
+
+        Its new records would bear offsets that are done and be taken for redelivered ones.
+        """
+        while True:
+            await asyncio.sleep(self._limits.inspect_s)
+            try:
+                await self._check_topics()
+            except (KafkaException, TimeoutError) as exc:
+                LOG.warning("topics could not be inspected", extra={"error": type(exc).__name__})
+            except Exception as exc:  # noqa: BLE001 -- as above: without it nobody would notice
+                self.fail("inspection", exc)
+
+    async def _check_topics(self) -> None:
+        """Raise ForeignTableError when the topics are not what the open lanes began with."""
+        was = self._origin
+        # Taken before the ends are asked for: what is due now can't be beyond what then is there.
+        dues = [(engine, lane, dict(lane.due)) for engine, lane in self.lanes() if lane.is_open]
+        if was is None or not dues:
+            return
+        origin = await self._read_ids(INSPECT_TIMEOUT_S)
+        owned = [(engine, lane.partition) for engine, lane, _ in dues]
+        bounds = await self._read_bounds(owned, INSPECT_TIMEOUT_S)
+        for engine, lane, due in dues:
+            if not lane.is_open:
+                continue  # its next one is checked when it opens
+            name, began = engine.service.name, self._origin_of(engine, was)
+            self._origin_of(engine, origin).check(name, Progress(began.cluster, began.topics, {}))
+            for topic, offset in due.items():
+                _, end = bounds[topic, lane.partition]
+                if offset > end:
+                    raise lost_inputs(name, topic, lane.partition, offset, end)
 
     # -- closing ------------------------------------------------------------------------------
 

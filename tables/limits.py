@@ -45,6 +45,8 @@ class Limits:
     """Last records of a partition that do not come are asked for again after this time."""
     tail_exit_s: float = 60.0
     """They end the process after this time: longer, for Kafka itself may be away."""
+    inspect_s: float = 10.0
+    """How often Kafka is asked whether it still has the topics and records that tables build on."""
 
 
 MESSAGE_BYTES = 4 * 1024 * 1024

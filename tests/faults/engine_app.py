@@ -1,10 +1,12 @@
 """The worker under attack: `python -m faust -A tests.faults.engine_app worker`, told by the environment."""
 
+import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
-from tables import Engines, make_app
+from tables import Engines, Limits, make_app
 from tests.faults.engine_services import services
 
 logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"))
@@ -26,4 +28,21 @@ engines = Engines(
     services(RUN)[: int(os.environ.get("SERVICES", "2"))],
     dead_letter_topic=f"{RUN}-dlq",
     partitions=int(os.environ.get("PARTITIONS", "3")),
+    limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))),
 )
+
+if "STEPPED_OVER" in os.environ:
+    transport: Any = app.transport
+    stepped_over = json.loads(os.environ["STEPPED_OVER"])
+
+    class SteppingConsumer(transport.Consumer):
+        """Never delivers one record: [topic, partition, offset]."""
+
+        async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+            found = await super()._getmany(active_partitions, timeout)
+            return {
+                tp: [r for r in records if [r.topic, r.partition, r.offset] != stepped_over]
+                for tp, records in found.items()
+            }
+
+    transport.Consumer = SteppingConsumer
