@@ -139,14 +139,30 @@ def guest_or_of_key(request: web.Request, key: str) -> str:
     return guest(request) or ids.derived("guest", key)
 
 
+async def buyer(request: web.Request, deps: WebDeps, key: str) -> str:
+    """Who places an order: the account of the platform's token, else a guest.
+
+    An order's own token, and staff's, say nothing of that. Raises ProblemError (401) for a token that
+    nobody trusts, UnavailableError.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if deps.staff is None or scheme.lower() != "bearer" or is_order_token(token):
+        return guest_or_of_key(request, key)
+    try:
+        account = await deps.staff.customer(token)
+    except BadTokenError as error:
+        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
+    return account or guest_or_of_key(request, key)
+
+
 def new_guest() -> str:
     """A guest nobody can guess."""
     return ids.derived("guest", uuid.uuid4())
 
 
 def keep_guest(request: web.Request, response: web.StreamResponse, deps: WebDeps, who: str) -> None:
-    """Set the guest's cookie unless the browser has it."""
-    if guest(request) is None:
+    """Set the guest's cookie unless the browser has it, or who is none."""
+    if guest(request) is None and _GUEST.fullmatch(who):
         _set_cookie(response, deps, GUEST_COOKIE, who, _YEAR_S)
 
 

@@ -44,7 +44,7 @@ async def create_intent(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     key = idempotency_key(request)
     body = await read_json(request, CreateIntent, context.deps.body_limit_bytes)
-    customer = auth.guest_or_of_key(request, key)
+    customer = await auth.buyer(request, context.deps, key)
     order_id = ids.order_id(customer, key)
     data = priced(context.deps.catalogue, body, customer)
     forwarded = await at_owner(context, request, order_id)

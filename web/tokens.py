@@ -5,6 +5,7 @@ HttpOnly cookie, one a order.
 """
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import jwt
 
+from models import ids
 from web.problems import UnavailableError
 
 ISSUER: Final = "tiffin"
@@ -21,6 +23,7 @@ ADMISSION_S: Final = 30
 SHORTEST_KEY_BYTES: Final = 32
 """RFC 7518 3.2: as many bytes as the hash has."""
 LEEWAY_S: Final = 30
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:|\-]{0,127}")
 
 
 class Role(StrEnum):
@@ -99,10 +102,13 @@ class OrderTokens:
 
 
 class StaffVerifier(Protocol):
-    """Reads tokens of operators, kitchens and couriers."""
+    """Reads the platform's tokens: of operators, kitchens and couriers, and of customers with an account."""
 
     async def verify(self, token: str) -> Identity:
-        """Raises BadTokenError; UnavailableError when the keys can't be fetched."""
+        """Who of the staff. Raises BadTokenError; UnavailableError when the keys can't be fetched."""
+
+    async def customer(self, token: str) -> str | None:
+        """The userId of a customer's account; None for staff. Raises as `verify` does."""
 
 
 class JwksVerifier:
@@ -117,6 +123,16 @@ class JwksVerifier:
 
     async def verify(self, token: str) -> Identity:
         """Raises BadTokenError, and UnavailableError when the provider can't be reached."""
+        return _staff(await self._claims(token))
+
+    async def customer(self, token: str) -> str | None:
+        """A token without a role is a customer's. Raises as `verify` does."""
+        claims = await self._claims(token)
+        if claims.get("role", Role.CUSTOMER) != Role.CUSTOMER:
+            return None
+        return user_id(self._issuer, str(claims["sub"]))
+
+    async def _claims(self, token: str) -> dict[str, Any]:
         try:
             # Fetches over the network now and then, and blocks while it does.
             key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
@@ -124,10 +140,8 @@ class JwksVerifier:
             raise UnavailableError("the identity provider's keys can't be fetched") from None
         except (jwt.PyJWKClientError, jwt.InvalidTokenError):
             raise BadTokenError("not signed by a key of the identity provider") from None
-        return _staff(
-            _decoded(
-                token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
-            )
+        return _decoded(
+            token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
         )
 
 
@@ -154,9 +168,23 @@ class DevelopmentStaff:
             claims["restaurantId"] = restaurant_id
         return jwt.encode(claims, self._key, algorithm="HS256")
 
+    async def customer(self, token: str) -> str | None:
+        """The sandbox has no accounts."""
+
     async def verify(self, token: str) -> Identity:
         """Raises BadTokenError."""
         return _staff(_decoded(token, self._key, ["HS256"], issuer=self.ISSUER))
+
+
+def user_id(issuer: str, subject: str) -> str:
+    """An account's id as it goes into events, for ever: the subject, unless that may name a person.
+
+    An address or a free text is no id; such a one is replaced by one that is derived from it, as is
+    one that looks like a guest's.
+    """
+    if _PLAIN_ID.fullmatch(subject) and not subject.startswith("guest_"):
+        return subject
+    return ids.derived("user", issuer, subject)
 
 
 def is_order_token(token: str) -> bool:

@@ -214,6 +214,52 @@ async def test_staff_of_the_identity_provider(
             await verifier.verify(token)
 
 
+@pytest.mark.parametrize(
+    ("claims", "who"),
+    [
+        ({"sub": "acct-17"}, "acct-17"),
+        ({"sub": "acct-17", "role": "customer"}, "acct-17"),
+        ({"sub": "asha@example.com"}, "user_"),
+        ({"sub": "Asha Rao"}, "user_"),
+        ({"sub": "guest_00000000000000000000000000"}, "user_"),
+        ({"sub": "olga", "role": "operator"}, "guest_"),
+    ],
+)
+async def test_whose_order_it_is(
+    make_api: MakeApi, provider: tuple[str, rsa.RSAPrivateKey], claims: dict[str, str], who: str
+) -> None:
+    """The account's, where the platform has accounts; a name or an address never enters an event."""
+    url, key = provider
+    api = await make_api(staff=JwksVerifier(url, issuer="https://id.example", audience="tiffin"))
+    known = {"iss": "https://id.example", "aud": "tiffin", "exp": time.time() + 60, **claims}
+    token = jwt.encode(known, key, algorithm="RS256", headers={"kid": "k1"})
+    status, first, response = await api.post(
+        "/api/payments/create-intent", CART, key="k" * 20, token=token
+    )
+    assert status == 201, first
+    placed = api.world.tables["orders"].get(first["orderId"]).state.placed
+    assert placed.user_id.startswith(who)
+    assert "@" not in placed.user_id
+    is_guest = who == "guest_"
+    assert ("tiffin_guest" in response.cookies) is is_guest
+    _, again, _ = await api.post("/api/payments/create-intent", CART, key="k" * 20, token=token)
+    assert again["orderId"] == first["orderId"]
+    _, other, _ = await api.post("/api/payments/create-intent", CART, key="k" * 20)
+    assert (other["orderId"] == first["orderId"]) is is_guest
+
+
+async def test_a_forged_account_places_no_order(
+    make_api: MakeApi, provider: tuple[str, rsa.RSAPrivateKey]
+) -> None:
+    url, _ = provider
+    api = await make_api(staff=JwksVerifier(url, issuer="https://id.example", audience="tiffin"))
+    claims = {"iss": "https://id.example", "aud": "tiffin", "sub": "a", "exp": time.time() + 60}
+    forger = rsa.generate_private_key(65537, 2048)
+    token = jwt.encode(claims, forger, algorithm="RS256", headers={"kid": "k1"})
+    status, problem, _ = await api.post("/api/payments/create-intent", CART, token=token)
+    assert (status, problem["code"]) == (401, "TOKEN_INVALID")
+
+
 async def test_provider_that_is_away_is_503(make_api: MakeApi, unused_tcp_port: int) -> None:
     verifier = JwksVerifier(
         f"http://127.0.0.1:{unused_tcp_port}/jwks", issuer="https://id.example", audience="tiffin"
