@@ -44,6 +44,7 @@ from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import Engines, make_app
 from web.catalogue import FOLDER, Catalogue, CatalogueError, load_catalogue
+from web.limits import ClientLimits
 from web.ports import Bounds, StripeOrigins, WebDeps
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
@@ -140,7 +141,7 @@ def create_app(settings: Settings) -> faust.App:
         sender,
         operators,
         money,
-        Metrics(engines, effects, reconciler, notifier, money.metrics, operators),
+        Metrics(engines, effects, reconciler, notifier, money.metrics, operators, timers),
     )
     _add_background(
         app,
@@ -194,6 +195,13 @@ def _mount_web(
             command_s=settings.command_wait_s,
             confirm_s=settings.confirm_wait_s,
             consistency_s=settings.consistency_wait_s,
+        ),
+        client_limits=ClientLimits(
+            creates_per_min=settings.client_creates_per_min,
+            writes_per_min=settings.client_writes_per_min,
+            reads_per_min=settings.client_reads_per_min,
+            at_once=settings.client_requests_at_once,
+            trusted_proxies=settings.trusted_proxies,
         ),
         body_limit_bytes=settings.body_limit_bytes,
         allowed_origins=settings.allowed_origins,

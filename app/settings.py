@@ -31,6 +31,7 @@ SANDBOX_WEBHOOK_SECRET: Final = "whsec_tiffin_sandbox"  # noqa: S105 - as it say
 SANDBOX_TOKEN_KEY: Final = "tiffin-sandbox-order-token-key-not-for-production"  # noqa: S105
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PerMinute = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -102,6 +103,24 @@ class Settings(BaseSettings):
     )
     body_limit_bytes: int = Field(
         default=65_536, ge=1024, le=1_048_576, description="Largest body of a request"
+    )
+    client_creates_per_min: PerMinute = Field(
+        default=60.0, description="Payments that one address may open a minute; 0: no limit"
+    )
+    client_writes_per_min: PerMinute = Field(
+        default=300.0, description="Other POSTs of one address a minute; 0: no limit"
+    )
+    client_reads_per_min: PerMinute = Field(
+        default=3000.0, description="GETs of one address a minute; 0: no limit"
+    )
+    client_requests_at_once: int = Field(
+        default=300, ge=0, description="Open requests of one address, streams too; 0: no limit"
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=9,
+        description="Our own proxies before the workers, whose X-Forwarded-For names the client",
     )
     command_wait_s: Seconds = Field(
         default=10.0, description="How long a POST waits for its outcome before it answers 202"

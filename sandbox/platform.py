@@ -138,6 +138,11 @@ class Platform:
             "TIFFIN_SMS_FROM": "+15005550006",
             "TIFFIN_WEB_PORT": str(self._ports[worker]),
             "TIFFIN_DATA_DIR": str(self.data_dir(worker)),
+            # All simulated customers have one address.
+            "TIFFIN_CLIENT_CREATES_PER_MIN": "0",
+            "TIFFIN_CLIENT_WRITES_PER_MIN": "0",
+            "TIFFIN_CLIENT_READS_PER_MIN": "0",
+            "TIFFIN_CLIENT_REQUESTS_AT_ONCE": "0",
             **self._more_settings,
         }
 

@@ -7,6 +7,7 @@ from web.changes import Changes, DeliveryChanges, OrderChanges
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, Context
 from web.forwarding import Forwarder
 from web.indexes import OrderIndex
+from web.limits import Limiter
 from web.pages import reference
 from web.ports import WebDeps
 from web.routes import ROUTES
@@ -40,3 +41,5 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     app.router.add_get("/asyncapi.json", asyncapi.show)
     app.router.add_get("/docs", reference.show)
     pages.setup(app)
+    # Innermost, so that what it refuses is shown as a page, or as a problem, like all else.
+    app.middlewares.append(Limiter(deps.client_limits, deps.order_tokens.worker_proof).limited)

@@ -3,6 +3,7 @@
 Every refusal names the field and what is accepted, and never repeats what was sent.
 """
 
+import asyncio
 import hashlib
 import json
 import typing
@@ -20,6 +21,8 @@ from models.messages import Message
 from web.cards import has_card_number
 from web.problems import ProblemError
 
+BODY_WITHIN_S: Final = 20.0
+"""Nobody holds a request open by sending it byte by byte."""
 DEEPEST: Final = 32
 MOST_ERRORS: Final = 20
 MOST_FIELDS: Final = 60
@@ -42,18 +45,22 @@ B = TypeVar("B", bound=Body)
 
 
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """Read at most so many bytes. Raises ProblemError (413, 415)."""
+    """Read at most so many bytes, in `BODY_WITHIN_S`. Raises ProblemError (408, 413, 415)."""
     too_large = ProblemError("BODY_TOO_LARGE", f"body: at most {limit_bytes} bytes are accepted")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ProblemError("CONTENT_TYPE_REFUSED", "Content-Encoding: only identity is accepted")
     if request.content_length is not None and request.content_length > limit_bytes:
         raise too_large
     chunks, size = [], 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise ProblemError("BODY_TOO_SLOW", headers={"Connection": "close"}) from None
     request[BODY] = b"".join(chunks)
     return request[BODY]
 

@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from web.bodies import BODY
+from web.limits import WORKER
 from web.ports import Table, WebDeps
 from web.problems import ProblemError
 
@@ -98,7 +99,7 @@ class Forwarder:
         """Ask another worker with the client's headers and further ones; None: no 200 came in time."""
         if self._session is None:
             return None
-        sent = _request_headers(request)
+        sent = self._request_headers(request)
         sent.popall("Accept-Encoding", None)
         sent.update(headers)
         try:
@@ -117,7 +118,7 @@ class Forwarder:
     ) -> web.StreamResponse:
         if self._session is None:
             raise ProblemError("NOT_READY")
-        sent = _request_headers(request)
+        sent = self._request_headers(request)
         sent.update(headers or {})
         try:
             upstream = await self._session.request(
@@ -156,17 +157,17 @@ class Forwarder:
                 request.transport.abort()
         return response
 
-
-def _request_headers(request: web.Request) -> CIMultiDict[str]:
-    headers = _end_to_end(request.headers)
-    headers.popall("Content-Length", None)  # of the body as it was read
-    headers.popall("Expect", None)
-    headers.add(HOP, "1")
-    peer = request.remote or "unknown"
-    earlier = headers.get("X-Forwarded-For")
-    headers["X-Forwarded-For"] = f"{earlier}, {peer}" if earlier else peer
-    headers.setdefault("X-Forwarded-Proto", request.scheme)
-    return headers
+    def _request_headers(self, request: web.Request) -> CIMultiDict[str]:
+        headers = _end_to_end(request.headers)
+        headers.popall("Content-Length", None)  # of the body as it was read
+        headers.popall("Expect", None)
+        headers.add(HOP, "1")
+        headers[WORKER] = self._deps.order_tokens.worker_proof
+        peer = request.remote or "unknown"
+        earlier = headers.get("X-Forwarded-For")
+        headers["X-Forwarded-For"] = f"{earlier}, {peer}" if earlier else peer
+        headers.setdefault("X-Forwarded-Proto", request.scheme)
+        return headers
 
 
 def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:

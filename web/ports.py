@@ -10,6 +10,7 @@ from models.commands import Command, WebhookReceived
 from models.reconciliation import Report
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
+from web.limits import ClientLimits
 from web.money_index import MoneyIndex
 from web.ops_ports import Operations
 from web.problems import (
@@ -137,6 +138,7 @@ class WebDeps:
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
     ready: reasons why this worker is not ready; empty when it is.
     metrics: Prometheus' text format, if there is any.
+    client_limits: how much one client may ask for.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
@@ -169,6 +171,7 @@ class WebDeps:
     staff: StaffVerifier | None = None
     metrics: Callable[[], bytes] | None = None
     bounds: Bounds = field(default_factory=Bounds)
+    client_limits: ClientLimits = field(default_factory=ClientLimits)
     body_limit_bytes: int = BODY_LIMIT_BYTES
     allowed_origins: Sequence[str] = ()
     public_url: str | None = None

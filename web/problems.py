@@ -25,10 +25,12 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "NOT_FOUND": (404, "There is nothing here"),
     "RESTAURANT_UNKNOWN": (404, "There is no such restaurant"),
     "METHOD_NOT_ALLOWED": (405, "This method is not accepted here"),
+    "BODY_TOO_SLOW": (408, "The body did not come in time"),
     "BODY_TOO_LARGE": (413, "The body is too large"),
     "CONTENT_TYPE_REFUSED": (415, "This content type is not accepted"),
     "IDEMPOTENCY_KEY_REUSED": (422, "The Idempotency-Key was used with another body"),
     "IDEMPOTENCY_KEY_IN_USE": (409, "The first request with this Idempotency-Key is under way"),
+    "TOO_MANY_REQUESTS": (429, "Too many requests came from this address"),
     "REQUEST_REFUSED": (400, "The request is refused"),
     # who sent it
     "TOKEN_MISSING": (401, "A token is required"),

@@ -5,6 +5,8 @@ HttpOnly cookie, one a order.
 """
 
 import asyncio
+import hashlib
+import hmac
 import re
 import time
 from dataclasses import dataclass
@@ -65,6 +67,8 @@ class OrderTokens:
         if len(key.encode()) < SHORTEST_KEY_BYTES:
             raise ValueError(f"a signing key has at least {SHORTEST_KEY_BYTES} bytes")
         self._key = key
+        self.worker_proof: Final = hmac.new(key.encode(), b"worker", hashlib.sha256).hexdigest()
+        """What workers show each other in requests that they pass on, and nobody else."""
 
     def issue(self, customer: str, order_id: str) -> str:
         """A token for one order, good for 30 days."""

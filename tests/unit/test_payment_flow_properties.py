@@ -308,5 +308,6 @@ TestPaymentFlow.settings = settings(max_examples=300, stateful_step_count=40, de
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 class TestPaymentFlowLong(PaymentFlow.TestCase):
     settings = settings(max_examples=5000, stateful_step_count=80, deadline=None)

@@ -52,6 +52,10 @@ WORDS: Final = {
         "The payment could not be opened",
         "Nothing was charged. Try once more; if it goes on, tell our support team.",
     ),
+    "TOO_MANY_REQUESTS": (
+        "That was a little too fast",
+        "Many requests came from your address. Wait a moment, then try again.",
+    ),
     "ORDER_QUARANTINED": (
         "Our team looks at this order",
         "Something about it needs a person. You will not be charged twice.",
@@ -114,6 +118,6 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
         tries_again=is_busy and request.method == "GET", may_sign_in=status in {401, 403},
     )  # fmt: skip
     response.headers.update(problem.headers)
-    if is_busy:
+    if is_busy or problem.retry_after_s:
         response.headers["Retry-After"] = str(problem.retry_after_s or 2)
     return response

@@ -1,0 +1,143 @@
+"""One client can't have everything: rates, open requests, slow bodies; and nobody else pays for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from tests.contract.http.conftest import CART, Api, MakeApi, new_key, until
+from web import bodies
+from web.limits import WORKER, ClientLimits, Kind, Limiter
+from web.problems import ProblemError
+
+CREATE = "/api/payments/create-intent"
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_create_intents_in_a_loop_open_no_more_payments(make_api: MakeApi) -> None:
+    api = await make_api(client_limits=ClientLimits(creates_per_min=3, writes_per_min=2))
+    answers = [await api.post(CREATE, CART) for _ in range(10)]
+    assert [status for status, _, _ in answers] == [201] * 3 + [429] * 7
+    _, problem, response = answers[-1]
+    assert (problem["code"], response.content_type) == (
+        "TOO_MANY_REQUESTS", "application/problem+json"
+    )  # fmt: skip
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+    assert len(api.world.commands) == 3, "what is refused reaches neither Kafka nor Stripe"
+    order = answers[0][1]
+    assert (await api.confirm(order))[0] == 200, "paying is counted apart"
+    assert (await api.get(f"/api/orders/{order['orderId']}", order["orderToken"]))[0] == 200
+
+
+async def test_the_page_places_orders_at_the_same_rate(make_api: MakeApi) -> None:
+    api = await make_api(client_limits=ClientLimits(creates_per_min=1))
+    assert (await api.post(CREATE, CART))[0] == 201
+    headers = {"Accept": "text/html"}
+    async with api.client.post("/checkout", data={}, headers=headers) as response:
+        assert response.status == 429
+        assert "text/html" in response.headers["Content-Type"]
+        assert int(response.headers["Retry-After"]) >= 1
+        assert "too fast" in await response.text()
+
+
+async def test_what_is_watched_and_stripes_webhooks_are_not_counted(make_api: MakeApi) -> None:
+    limits = ClientLimits(creates_per_min=1, writes_per_min=1, reads_per_min=1, at_once=1)
+    api = await make_api(client_limits=limits)
+    for _ in range(3):
+        assert (await api.get("/livez"))[0] == 200
+        status, answer, _ = await api.post("/webhooks/stripe", {})
+        assert (status, answer["code"]) == (400, "SIGNATURE_MISSING")
+    assert (await api.get("/api/restaurants"))[0] == 200
+    assert (await api.get("/api/restaurants"))[0] == 429
+
+
+async def test_open_requests_of_one_client(make_api: MakeApi) -> None:
+    api = await make_api(client_limits=ClientLimits(at_once=2))
+    order = await api.order()
+    path, token = f"/api/orders/{order['orderId']}/stream", order["orderToken"]
+    headers = {"Authorization": f"Bearer {token}"}
+    streams = [await api.client.get(path, headers=headers) for _ in range(2)]
+    assert [stream.status for stream in streams] == [200, 200]
+    assert (await api.get("/api/restaurants"))[1]["code"] == "TOO_MANY_REQUESTS"
+    for stream in streams:
+        stream.close()
+    async with asyncio.timeout(60):
+        while (await api.get("/api/restaurants"))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_body_that_does_not_come(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_WITHIN_S", 0.05)
+    begun = asyncio.Event()
+
+    async def drip() -> Any:
+        yield b"{"
+        begun.set()
+        await asyncio.Event().wait()
+
+    headers = {"Content-Type": "application/json", "Idempotency-Key": new_key()}
+    async with asyncio.timeout(30), api.client.post(CREATE, data=drip(), headers=headers) as answer:
+        assert answer.status == 408
+        assert (await answer.json(content_type=None))["code"] == "BODY_TOO_SLOW"
+    await until(begun.is_set)
+    assert not api.world.commands
+
+
+async def test_a_forwarded_request_was_counted_before(make_api: MakeApi) -> None:
+    owner = await make_api(client_limits=ClientLimits(creates_per_min=1, reads_per_min=1))
+    url = owner.client.make_url("/")
+    front = await make_api(client_limits=ClientLimits(creates_per_min=4))
+    for table in front.world.tables.values():
+        table.is_ours, table.owner = False, url
+    answers = [await front.post(CREATE, CART) for _ in range(5)]
+    assert [status for status, _, _ in answers] == [201] * 4 + [429]
+    forged = {WORKER: "forged", "Tiffin-Hop": "1", "X-Forwarded-For": "10.0.0.1"}
+    statuses = [(await owner.post(CREATE, CART, headers=forged))[0] for _ in range(2)]
+    assert statuses == [201, 429], "nobody but a worker can say so"
+
+
+def test_tokens_come_back_with_time_and_are_each_clients_own() -> None:
+    clock = Clock()
+    limiter = Limiter(ClientLimits(reads_per_min=60), "proof", now_s=clock)
+    for _ in range(60):
+        limiter.take("a", Kind.READ)
+    with pytest.raises(ProblemError) as refused:
+        limiter.take("a", Kind.READ)
+    assert refused.value.retry_after_s == 1
+    limiter.take("b", Kind.READ)
+    limiter.take("a", Kind.WRITE)
+    clock.now_s += 2
+    limiter.take("a", Kind.READ)
+    limiter.take("a", Kind.READ)
+    with pytest.raises(ProblemError):
+        limiter.take("a", Kind.READ)
+
+
+@pytest.mark.parametrize(
+    ("peer", "proxies", "forwarded", "client"),
+    [
+        ("192.0.2.1", 0, "10.9.9.9", "192.0.2.1"),
+        ("192.0.2.1", 1, "10.9.9.9", "10.9.9.9"),
+        ("192.0.2.1", 1, "6.6.6.6, 10.9.9.9", "10.9.9.9"),
+        ("192.0.2.1", 2, "6.6.6.6, 10.9.9.9, 192.0.2.7", "10.9.9.9"),
+        ("192.0.2.1", 2, "10.9.9.9", "192.0.2.1"),
+        ("192.0.2.1", 1, "10.9.9.9:5123", "10.9.9.9"),
+        ("2001:db8:1:2:3::4", 0, "", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::9%eth0", 0, "", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", 0, "", "192.0.2.1"),
+    ],
+)
+def test_who_a_client_is(peer: str, proxies: int, forwarded: str, client: str) -> None:
+    limiter = Limiter(replace(ClientLimits(), trusted_proxies=proxies), "proof")
+    request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": forwarded})
+    assert limiter.client_of(request.clone(remote=peer)) == client

@@ -1,0 +1,143 @@
+"""How much one client may ask for: so that nobody uses up Stripe's rate, our memory or our sockets alone.
+
+A client is an address (an IPv6 client its /64, which is what one customer gets). A request that another
+worker passes on was counted there. Stripe's webhooks and what machines watch is not counted.
+"""
+
+import hmac
+import ipaddress
+import math
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from aiohttp import web
+
+from web.problems import ProblemError
+
+WORKER: Final = "Tiffin-Worker"
+"""Shown by workers to each other alone: its sender is one of them."""
+MOST_CLIENTS: Final = 20_000
+"""Remembered; beyond that the one that was silent longest is forgotten."""
+UNCOUNTED: Final = ("/livez", "/readyz", "/metrics", "/webhooks/")
+CREATES: Final = frozenset({"/api/payments/create-intent", "/checkout"})
+"""What opens a payment at Stripe."""
+FULL_S: Final = 5
+"""When to come again with too many requests open."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Kind(StrEnum):
+    """What is counted apart."""
+
+    CREATE = "CREATE"
+    WRITE = "WRITE"
+    READ = "READ"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Requests of one client: a minute, by kind, and open at one time; 0: as many as it likes.
+
+    A minute's worth may come at once. trusted_proxies: how many proxies of ours stand before the
+    workers; each adds the address it sees to X-Forwarded-For.
+    """
+
+    creates_per_min: float = 0
+    writes_per_min: float = 0
+    reads_per_min: float = 0
+    at_once: int = 0
+    trusted_proxies: int = 0
+
+
+class Limiter:
+    """Token buckets by client and kind, and a count of open requests by client. For one event loop."""
+
+    def __init__(
+        self,
+        limits: ClientLimits,
+        worker_proof: str,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """worker_proof: what `WORKER` must say."""
+        self.open: Counter[str] = Counter()
+        self._limits, self._proof, self._now_s = limits, worker_proof, now_s
+        self._per_min = {
+            Kind.CREATE: limits.creates_per_min,
+            Kind.WRITE: limits.writes_per_min,
+            Kind.READ: limits.reads_per_min,
+        }
+        self._buckets: OrderedDict[tuple[str, Kind], tuple[float, float]] = OrderedDict()
+
+    def client_of(self, request: web.Request) -> str | None:
+        """Whose request it is; None for one that is not counted here."""
+        if request.path.startswith(UNCOUNTED):
+            return None
+        proof = request.headers.get(WORKER)
+        if proof and hmac.compare_digest(proof.encode(), self._proof.encode()):
+            return None
+        address = request.remote or "unknown"
+        if proxies := self._limits.trusted_proxies:
+            # From the right: what stands to the left of our own proxies' words anybody may have written.
+            said = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+            address = said[-proxies].strip() if len(said) >= proxies else address
+        return _network(address)
+
+    def take(self, client: str, kind: Kind) -> None:
+        """Count a request. Raises ProblemError (429) when there were too many."""
+        per_min = self._per_min[kind]
+        if not per_min:
+            return
+        now_s = self._now_s()
+        tokens, at_s = self._buckets.pop((client, kind), (per_min, now_s))
+        tokens = min(per_min, tokens + (now_s - at_s) * per_min / 60)
+        is_allowed = tokens >= 1
+        self._buckets[client, kind] = (tokens - is_allowed, now_s)
+        if len(self._buckets) > MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        if not is_allowed:
+            wait_s = math.ceil((1 - tokens) * 60 / per_min)
+            raise ProblemError("TOO_MANY_REQUESTS", retry_after_s=max(1, wait_s))
+
+    @web.middleware
+    async def limited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count every request, and hold each client to its limits."""
+        client = self.client_of(request)
+        if client is None:
+            return await handler(request)
+        self.take(client, kind_of(request))
+        most = self._limits.at_once
+        if most and self.open[client] >= most:
+            raise ProblemError("TOO_MANY_REQUESTS", "Too many are open.", retry_after_s=FULL_S)
+        self.open[client] += 1
+        try:
+            return await handler(request)
+        finally:
+            self.open[client] -= 1
+            if not self.open[client]:
+                del self.open[client]
+
+
+def kind_of(request: web.Request) -> Kind:
+    """What a request is counted as."""
+    if request.method in {"GET", "HEAD", "OPTIONS"}:
+        return Kind.READ
+    return Kind.CREATE if request.path in CREATES else Kind.WRITE
+
+
+def _network(address: str) -> str:
+    bare = address.partition(":")[0] if address.count(":") == 1 else address  # some add the port
+    try:
+        parsed = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+    return str(parsed)
