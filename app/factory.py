@@ -187,6 +187,7 @@ def _mount_web(
         caught_up=Progress(engines).caught_up,
         courier_limit=settings.courier_limit,
         metrics=metrics.render,
+        metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports,
         waiting=operators.waiting,
         money=money.index,
@@ -218,8 +219,9 @@ def _mount_web(
 
 
 def _stripe_js(settings: Settings) -> StripeOrigins:
-    if settings.stripe_api_url == STRIPE_API:
-        return StripeOrigins()
+    own = StripeOrigins()
+    if settings.stripe_api_url == STRIPE_API or settings.stripe_js_url == own.script_url:
+        return own
     return StripeOrigins.stand_in(settings.stripe_js_url or settings.stripe_api_url)
 
 

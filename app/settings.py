@@ -262,6 +262,11 @@ class Settings(BaseSettings):
         default="", description="`iss` of those tokens; needed with TIFFIN_PLATFORM_JWKS_URL"
     )
     platform_audience: str = Field(default="tiffin", description="`aud` of those tokens")
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Bearer token that /metrics takes; none: anybody may read what is earned",
+    )
     dev_login: bool = Field(
         default=False, description="Hand out staff and operator tokens to anybody; sandbox only"
     )

@@ -1,9 +1,12 @@
 """Is this worker alive, is it ready, how is it doing."""
 
+import hmac
+
 from aiohttp import web
 
 from models.messages import Message
 from web.context import CONTEXT
+from web.problems import ProblemError
 from web.writes import json_response
 
 
@@ -35,10 +38,16 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' text format."""
-    show = request.app[CONTEXT].deps.metrics
+    """Prometheus' text format; it tells what the business takes in, so a token may be asked for."""
+    deps = request.app[CONTEXT].deps
+    show = deps.metrics
     if show is None:
         raise web.HTTPNotFound
+    if deps.metrics_token is not None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        is_known = hmac.compare_digest(token.encode(), deps.metrics_token.encode())
+        if scheme.lower() != "bearer" or not is_known:
+            raise ProblemError("TOKEN_MISSING", "Send TIFFIN_METRICS_TOKEN as a bearer token.")
     return web.Response(
         body=show(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     )

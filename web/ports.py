@@ -110,9 +110,12 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class StripeOrigins:
-    """Where a page that takes a card loads Stripe.js from, and what its policy lets Stripe.js reach."""
+    """Where a page that takes a card loads Stripe.js from, and what its policy lets Stripe.js reach.
 
-    script_url: str = "https://js.stripe.com/v3/"
+    Stripe.js is of the same release as the API that the SDK speaks; it must come from Stripe itself.
+    """
+
+    script_url: str = "https://js.stripe.com/endive/stripe.js"
     script: Sequence[str] = ("https://js.stripe.com", "https://*.js.stripe.com")
     connect: Sequence[str] = ("https://api.stripe.com",)
     frame: Sequence[str] = (
@@ -137,7 +140,7 @@ class WebDeps:
     webhook_received: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
     ready: reasons why this worker is not ready; empty when it is.
-    metrics: Prometheus' text format, if there is any.
+    metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
     client_limits: how much one client may ask for.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
@@ -170,6 +173,7 @@ class WebDeps:
     livemode: bool
     staff: StaffVerifier | None = None
     metrics: Callable[[], bytes] | None = None
+    metrics_token: str | None = None
     bounds: Bounds = field(default_factory=Bounds)
     client_limits: ClientLimits = field(default_factory=ClientLimits)
     body_limit_bytes: int = BODY_LIMIT_BYTES

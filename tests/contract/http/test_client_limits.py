@@ -141,3 +141,19 @@ def test_who_a_client_is(peer: str, proxies: int, forwarded: str, client: str) -
     limiter = Limiter(replace(ClientLimits(), trusted_proxies=proxies), "proof")
     request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": forwarded})
     assert limiter.client_of(request.clone(remote=peer)) == client
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (None, 401), ("Bearer wrong", 401), ("Basic a-metrics-token-16", 401), ("Bearer ä", 401),
+        ("bearer a-metrics-token-16", 200),
+    ],
+)  # fmt: skip
+async def test_what_is_earned_is_not_for_everybody(
+    make_api: MakeApi, sent: str | None, status: int
+) -> None:
+    api = await make_api(metrics=lambda: b"x 1\n", metrics_token="a-metrics-token-16")
+    headers = {"Authorization": sent} if sent else {}
+    async with api.client.get("/metrics", headers=headers) as response:
+        assert response.status == status
