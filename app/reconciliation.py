@@ -24,7 +24,7 @@ from app.stripe_gateway import StripeGateway
 from app.topic_window import TopicWindow
 from models.commands import WebhookReceived
 from models.messages import encode, from_rfc3339, to_rfc3339
-from models.reconciliation import Difference, MissingEvent, Orphan, Report, differences, totals
+from models.reconciliation import Difference, MissingEvent, Orphan, Report, compare
 from models.topics import PAYMENT_EVENTS, RECONCILIATION, WEBHOOKS
 from web.ports import UnavailableError
 
@@ -142,7 +142,7 @@ class Reconciliation:
         if self.report is None:
             self.report = await self._resumed(now_ms)
         is_due = self._must_compare(now_ms)
-        self._change(run_at=to_rfc3339(now_ms), problems=())
+        problems = []
         for step in (self._find_missing, self._compare) if is_due else (self._find_missing,):
             try:
                 await step(now_ms)
@@ -150,7 +150,9 @@ class Reconciliation:
                 # One step's trouble keeps no other from its work.
                 log.warning("the reconciliation could not do all", reason=str(error))
                 name = step.__name__.strip("_").upper()
-                self._change(problems=(*self._known.problems, f"{name}: {error}"))
+                problems.append(f"{name}: {error}")
+        # At the end alone: who looks meanwhile sees the last run's problems, not none.
+        self._change(run_at=to_rfc3339(now_ms), problems=tuple(problems))
         if self._is_runner():
             await self._sender.put(RECONCILIATION, b"report", encode(self._known), [])
 
@@ -206,12 +208,14 @@ class Reconciliation:
     async def _compare(self, now_ms: int) -> None:
         """Money that differs, and payment intents of no order."""
         since_ms = self._compared_since(now_ms)
-        if self._kafka is None:
+        if (
+            self._kafka is None or since_ms < self._kafka.since_ms
+        ):  # it has forgotten what was before
             self._kafka = KafkaAccount(self._payment_events, since_ms)
         self._kafka.forget(since_ms)
         theirs, ours, unchecked = await both(self._stripe, self._kafka)
         known = (*self._known.differences, *self._known.settling)
-        found = differences(
+        found, of_days = compare(
             theirs,
             ours,
             since={(d.kind, d.id): d.since for d in known},
@@ -222,7 +226,7 @@ class Reconciliation:
         self._change(
             compared_at=to_rfc3339(now_ms),
             compared_since=to_rfc3339(since_ms),
-            totals=tuple(totals(theirs, ours)),
+            totals=tuple(of_days),
             differences=tuple(d for d in found if self._has_settled(d, now_ms)),
             settling=tuple(d for d in found if not self._has_settled(d, now_ms)),
             unchecked=unchecked,
@@ -233,14 +237,17 @@ class Reconciliation:
             log.error("money differs from Stripe's", **difference.model_dump(by_alias=True))
 
     def _compared_since(self, now_ms: int) -> int:
-        """A day's beginning; an earlier one when nobody has compared for long."""
-        latest_ms = now_ms
+        """A day's beginning; an earlier one when nobody has compared for long, or something differs.
+
+        What differs is compared until it agrees, or Stripe's own events of it are gone.
+        """
+        latest_ms, oldest_ms = now_ms, now_ms - STRIPE_KEEPS_MS
         if self._known.compared_at is not None:
-            latest_ms = max(from_rfc3339(self._known.compared_at), now_ms - STRIPE_KEEPS_MS)
-        midnight = datetime.fromtimestamp(latest_ms / 1000, UTC).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
-        return round(midnight.timestamp() * 1000) - (self._pace.days - 1) * DAY_MS
+            latest_ms = max(from_rfc3339(self._known.compared_at), oldest_ms)
+        first_ms = _midnight(latest_ms) - (self._pace.days - 1) * DAY_MS
+        differing = (*self._known.differences, *self._known.settling)
+        days = [from_rfc3339(f"{d.day}T00:00:00Z") for d in differing if d.day]
+        return min([first_ms, *(day_ms for day_ms in days if day_ms >= oldest_ms)])
 
     def _has_settled(self, difference: Difference, now_ms: int) -> bool:
         return now_ms - from_rfc3339(difference.since) >= self._pace.grace_s * 1000
@@ -272,3 +279,10 @@ class Reconciliation:
                 )
             )
         return ended
+
+
+def _midnight(at_ms: int) -> int:
+    day = datetime.fromtimestamp(at_ms / 1000, UTC).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    return round(day.timestamp() * 1000)

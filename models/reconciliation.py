@@ -1,6 +1,7 @@
 """Kafka's account of the money against Stripe's: what moved, by whose word, and where the two differ."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -96,8 +97,8 @@ def moved_at_stripe(kind: Kind, thing: Mapping[str, Any], order_id: str) -> Move
 class Difference(Message):
     """An object about whose money the two sides do not agree, in minor units.
 
-    stripe, tiffin: what it has moved by each side's word; None: that side does not know it. since:
-    when it was seen first.
+    stripe, tiffin: what it has moved by each side's word; None: that side does not know it in this
+    currency. day: of `DayTotals` that it counts in. since: when it was seen first.
     """
 
     kind: Kind
@@ -107,6 +108,7 @@ class Difference(Message):
     stripe: int | None
     tiffin: int | None
     since: str
+    day: str = ""
 
 
 class Sides(Message):
@@ -117,69 +119,114 @@ class Sides(Message):
 
 
 class DayTotals(Message):
-    """What moved on a day (UTC, of Stripe's objects) in one currency."""
+    """What moved on a day (UTC, of Stripe's objects) in one currency.
+
+    differing: objects about which the two sides do not agree; their sums may agree all the same.
+    """
 
     day: str
     currency: str
     charged: Sides = Sides()
     refunded: Sides = Sides()
     disputed: Sides = Sides()
+    differing: int = 0
+
+    @property
+    def is_even(self) -> bool:
+        """Whether nothing in this row differs."""
+        sums = (self.charged, self.refunded, self.disputed)
+        return not self.differing and all(each.stripe == each.tiffin for each in sums)
 
 
 _COLUMN: Final = {Kind.CHARGE: "charged", Kind.REFUND: "refunded", Kind.DISPUTE: "disputed"}
 
 
-def differences(
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One object in one currency, by each side's word."""
+
+    known: Moved
+    currency: str
+    day: str
+    stripe: int | None
+    tiffin: int | None
+
+    @property
+    def differs(self) -> bool:
+        """An object that moved nothing and is unknown to a side does not."""
+        return (self.stripe or 0) != (self.tiffin or 0)
+
+
+def compare(
     stripe: Account,
     tiffin: Account,
     *,
     since: Mapping[tuple[Kind, str], str],
     now: str,
     until_ms: int,
-) -> list[Difference]:
-    """Every object whose money differs; one that moved nothing and is unknown to a side does not.
+) -> tuple[list[Difference], list[DayTotals]]:
+    """Every object whose money differs, and the sums by day and currency, of the same objects.
 
-    since: key -> when an earlier comparison saw it first. until_ms: of what a side says of a later
-    time the other can't have heard; milliseconds since the epoch.
+    What differs in a sum is what the differences of its day and currency add up to. since: key ->
+    when an earlier comparison saw it first. until_ms: of what a side says of a later time the other
+    can't have heard, so what differs in that is left out; milliseconds since the epoch.
     """
-    found = []
+    pairs = list(_pairs(stripe, tiffin, until_ms))
+    differences = [
+        Difference(
+            kind=pair.known.kind,
+            id=pair.known.id,
+            order_id=pair.known.order_id,
+            currency=pair.currency,
+            stripe=pair.stripe,
+            tiffin=pair.tiffin,
+            since=since.get(pair.known.key, now),
+            day=pair.day,
+        )
+        for pair in pairs
+        if pair.differs
+    ]
+    return differences, _totals(pairs)
+
+
+def _pairs(stripe: Account, tiffin: Account, until_ms: int) -> Iterator[_Pair]:
     for key in sorted({*stripe, *tiffin}):
-        theirs, ours = stripe.get(key), tiffin.get(key)
+        sides = theirs, ours = stripe.get(key), tiffin.get(key)
         known = theirs or ours
         assert known is not None
-        is_young = max(side.at_ms for side in (theirs, ours) if side) > until_ms
-        if is_young or (theirs.amount if theirs else 0) == (ours.amount if ours else 0):
-            continue
-        found.append(
-            Difference(
-                kind=known.kind,
-                id=known.id,
-                order_id=known.order_id,
-                currency=known.currency,
-                stripe=theirs.amount if theirs else None,
-                tiffin=ours.amount if ours else None,
-                since=since.get(key, now),
-            )
-        )
-    return found
+        day = to_rfc3339(known.at_ms)[:10]
+        pairs = [
+            _Pair(known, currency, day, *(_amount(side, currency) for side in sides))
+            for currency in sorted({side.currency for side in sides if side})
+        ]
+        is_young = max(side.at_ms for side in sides if side) > until_ms
+        if not (is_young and any(pair.differs for pair in pairs)):
+            yield from pairs
 
 
-def totals(stripe: Account, tiffin: Account) -> list[DayTotals]:
-    """Sums by day and currency; an object that both know counts on the day that Stripe gives it."""
-    sums: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
-    for side, account in (("stripe", stripe), ("tiffin", tiffin)):
-        for key, moved in account.items():
-            at_ms = stripe[key].at_ms if key in stripe else moved.at_ms
-            of_day = sums.setdefault((to_rfc3339(at_ms)[:10], moved.currency), {})
-            column = of_day.setdefault(_COLUMN[moved.kind], {"stripe": 0, "tiffin": 0})
-            column[side] += moved.amount
+def _amount(side: Moved | None, currency: str) -> int | None:
+    return side.amount if side and side.currency == currency else None
+
+
+def _totals(pairs: Iterable[_Pair]) -> list[DayTotals]:
+    """An object that both know counts on the day that Stripe gives it."""
+    days: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
+    differing: Counter[tuple[str, str]] = Counter()
+    for pair in pairs:
+        place = pair.day, pair.currency
+        differing[place] += pair.differs
+        columns = days.setdefault(place, {})
+        sums = columns.setdefault(_COLUMN[pair.known.kind], {"stripe": 0, "tiffin": 0})
+        sums["stripe"] += pair.stripe or 0
+        sums["tiffin"] += pair.tiffin or 0
     return [
         DayTotals(
             day=day,
             currency=currency,
-            **{name: Sides(**column) for name, column in columns.items()},
+            **{name: Sides(**sums) for name, sums in columns.items()},
+            differing=differing[day, currency],
         )
-        for (day, currency), columns in sorted(sums.items(), reverse=True)
+        for (day, currency), columns in sorted(days.items(), reverse=True)
     ]
 
 

@@ -29,6 +29,7 @@ from web.ops_shapes import (
 )
 from web.params import limit_of
 from web.problems import KafkaUnavailableError, ProblemError
+from web.reconciliation import RUNNER
 from web.stuck import share_of_stuck
 from web.tokens import Role
 from web.writes import json_response
@@ -175,7 +176,10 @@ def _share_of_overview(context: Context, operations: Operations, partition: int)
     _check_open(context, partition)
     stuck = share_of_stuck(context, partition, None, None, 0)
     facts = operations.worker()
+    report = context.deps.reconciliation() if partition == RUNNER else None
     return {
+        "differences": len(report.differences) if report else 0,
+        "problems": report.problems if report else (),
         "stuck": stuck["byActor"],
         "broken": Counter(str(code) for _, code, _ in context.deps.money.broken(partition)),
         "positions": _positions(context, operations, partition),
@@ -199,6 +203,8 @@ def _overview(
     lag = sum(_topic_lag(place, at, positions).lag for place, at in (offsets or {}).items())
     stuck = sum((Counter(each["stuck"]) for each in shares.values()), Counter[str]())
     broken = sum((Counter(each["broken"]) for each in shares.values()), Counter[str]())
+    differing = sum(each["differences"] for each in shares.values())
+    problems = "; ".join(problem for each in shares.values() for problem in each["problems"])
     letters = dict.fromkeys(map(str, LetterState), 0)
     for letter in operations.dead_letters.all():
         letters[letter.state] += 1
@@ -209,6 +215,9 @@ def _overview(
         *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
         *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
         *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} are open", "dead-letters"),
+        *_if(differing > 0, "DIFFERENCES", f"of {differing} objects, by Stripe's word and ours",
+             "reconciliation"),
+        *_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
         *(
             Concern(code=code, detail=f"{MEANINGS.get(code, code)}: {count} orders",
                     where="/api/ops/reconciliation")
@@ -226,6 +235,7 @@ def _overview(
         effects_pending=sum(worker.effects_pending for worker in workers),
         stripe_errors=sum(sum(worker.stripe_errors.values()) for worker in workers),
         broken_invariants=dict(sorted(broken.items())),
+        differences=differing,
         incomplete=missing,
     )
 

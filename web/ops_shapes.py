@@ -178,7 +178,10 @@ class Concern(Message):
 
 
 class Overview(Message):
-    """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold."""
+    """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold.
+
+    differences: objects whose money differs from Stripe's.
+    """
 
     healthy: bool
     concerns: tuple[Concern, ...]
@@ -190,6 +193,7 @@ class Overview(Message):
     effects_pending: int
     stripe_errors: int
     broken_invariants: dict[str, int]
+    differences: int
     incomplete: tuple[int, ...]
 
 

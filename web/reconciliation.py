@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 from aiohttp import web
@@ -23,6 +24,20 @@ RUNNER: Final = 0
 MOST_LISTED: Final = 200
 
 
+class Verdict(StrEnum):
+    """DIFFERS: money differs, or a live check does not hold. SETTLING: what differs is young.
+
+    UNFINISHED: the last run could not do all, or a worker did not answer. UNKNOWN: there was no
+    comparison yet. AGREES: nothing is broken and nothing differs.
+    """
+
+    DIFFERS = "DIFFERS"
+    SETTLING = "SETTLING"
+    UNFINISHED = "UNFINISHED"
+    UNKNOWN = "UNKNOWN"
+    AGREES = "AGREES"
+
+
 class DifferenceView(Message):
     """An object about whose money the two sides do not agree; a side that does not know it is left out."""
 
@@ -31,6 +46,7 @@ class DifferenceView(Message):
     order_id: str
     stripe: Money | None = None
     tiffin: Money | None = None
+    day: str
     since: str
 
 
@@ -43,13 +59,14 @@ class SidesView(Message):
 
 
 class DayView(Message):
-    """What moved on a day (UTC) in one currency."""
+    """What moved on a day (UTC) in one currency. differing: objects of it that do not agree."""
 
     day: str
     currency: str
     charged: SidesView
     refunded: SidesView
     disputed: SidesView
+    differing: int
 
 
 class RunView(Message):
@@ -104,13 +121,15 @@ class InvariantsView(Message):
 
 
 class ReconciliationView(Message):
-    """isClean: nothing is broken and nothing differs, as far as is known.
+    """verdict: all of it in one word. isClean: whether that is AGREES.
 
-    run: left out until the runner has finished its first run here. incomplete: partitions that did
-    not answer.
+    differing: objects that differ, listed or still settling, of all days shown. run: left out until
+    the runner has finished its first run here. incomplete: partitions that did not answer.
     """
 
+    verdict: Verdict
     is_clean: bool
+    differing: int
     run: RunView | None = None
     invariants: InvariantsView
     incomplete: tuple[int, ...]
@@ -148,14 +167,29 @@ def _view(shares: Mapping[int, Any], missing: tuple[int, ...]) -> Reconciliation
     raw = shares.get(RUNNER, {}).get("report")
     report = Report.model_validate(raw) if raw else None
     invariants = _invariants(shares, missing)
+    verdict = verdict_of(report, is_broken=bool(invariants.broken_total), is_whole=not missing)
     return ReconciliationView(
-        is_clean=report is not None
-        and not (report.differences or report.unchecked or report.problems)
-        and not (invariants.broken_total or missing),
+        verdict=verdict,
+        is_clean=verdict is Verdict.AGREES,
+        differing=len(report.differences) + len(report.settling) if report else 0,
         run=_run(report) if report else None,
         invariants=invariants,
         incomplete=missing,
     )
+
+
+def verdict_of(report: Report | None, *, is_broken: bool, is_whole: bool) -> Verdict:
+    """What a headline may say, so that no table below contradicts it."""
+    is_uneven = report is not None and any(not day.is_even for day in report.totals)
+    if is_broken or (report and report.differences):
+        return Verdict.DIFFERS
+    if report and (report.settling or is_uneven):
+        return Verdict.SETTLING
+    if not is_whole or (report and (report.problems or report.unchecked)):
+        return Verdict.UNFINISHED
+    if report is None or report.compared_at is None:
+        return Verdict.UNKNOWN
+    return Verdict.AGREES
 
 
 def _invariants(shares: Mapping[int, Any], missing: tuple[int, ...]) -> InvariantsView:
@@ -209,6 +243,7 @@ def _day(day: DayTotals) -> DayView:
         charged=sides("charged"),
         refunded=sides("refunded"),
         disputed=sides("disputed"),
+        differing=day.differing,
     )
 
 
@@ -222,5 +257,6 @@ def _difference(found: Difference) -> DifferenceView:
         order_id=found.order_id,
         stripe=money(found.stripe),
         tiffin=money(found.tiffin),
+        day=found.day,
         since=found.since,
     )

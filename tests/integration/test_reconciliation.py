@@ -22,7 +22,14 @@ from models.commands import WebhookReceived
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, PaymentRefund
 from models.graphs import RefundStatus
 from models.messages import Message, encode, to_rfc3339
-from models.reconciliation import Kind, MissingEvent, differences, totals
+from models.reconciliation import (
+    Account,
+    DayTotals,
+    Difference,
+    Kind,
+    MissingEvent,
+    compare,
+)
 from models.stripe_facts import IntentSeen
 from sandbox.kafka import KafkaBroker
 from sandbox.stripe import StripeSandbox, refunds
@@ -106,6 +113,11 @@ async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
 # -- both accounts of the money
 
 
+def both_compared(theirs: Account, ours: Account) -> tuple[list[Difference], list[DayTotals]]:
+    now = to_rfc3339(NOW_MS)
+    return compare(theirs, ours, since={}, now=now, until_ms=NOW_MS + 10**8)
+
+
 class Books:
     """Paid orders at Stripe, and what payment-events say of them."""
 
@@ -164,7 +176,7 @@ class Books:
         account = KafkaAccount(self.topic.window, since_ms)
         theirs, ours, unchecked = await both(self.stripe, account)
         assert unchecked == 0
-        found = differences(theirs, ours, since={}, now=to_rfc3339(NOW_MS), until_ms=NOW_MS + 10**8)
+        found, _ = both_compared(theirs, ours)
         return {each.id: (each.stripe, each.tiffin) for each in found}
 
 
@@ -188,7 +200,7 @@ async def test_what_both_know_agrees_and_what_is_not_ours_does_not_count(
     assert await books.compared() == {}
     account = KafkaAccount(books.topic.window, NOW_MS - 60_000)
     theirs, ours, _ = await both(books.stripe, account)
-    (day,) = totals(theirs, ours)
+    _, (day,) = both_compared(theirs, ours)
     assert (day.charged.stripe, day.charged.tiffin) == (AMOUNT, AMOUNT)
     assert (day.refunded.stripe, day.refunded.tiffin) == (700, 700)
 

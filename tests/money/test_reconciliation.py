@@ -132,11 +132,33 @@ async def test_a_difference_is_listed_until_it_is_applied(till: Till) -> None:
     assert difference["stripe"]["amount"] == 300
     assert "tiffin" not in difference
     assert not view["isClean"]
+    assert view["verdict"] == "DIFFERS"
+    (day,) = (
+        d for d in view["run"]["totals"] if d["day"] == difference["day"] and d["currency"] == "INR"
+    )
+    assert view["differing"] == len(view["run"]["differences"]) + len(view["run"]["settling"])
+    assert day["differing"] >= 1
     assert any(problem.startswith("FIND_MISSING") for problem in view["run"]["problems"])
     assert sum(d["refunded"]["difference"]["amount"] for d in view["run"]["totals"]) == 300
+    for worker in range(2):
+        seen = await till.get("/api/ops/overview", worker)
+        concerns = {each["code"]: each for each in seen["concerns"]}
+        assert not seen["healthy"]
+        assert seen["differences"] >= 1
+        assert concerns["DIFFERENCES"]["where"] == "/api/ops/reconciliation"
+        assert "FIND_MISSING" in concerns["RECONCILIATION_UNFINISHED"]["detail"]
     await till.control("/faults", method="DELETE")
     clean = await till.reconciled(lambda v: v["isClean"], "everything to agree")
+    assert clean["verdict"] == "AGREES"
     assert not clean["run"]["settling"]
+    assert not any(day["differing"] for day in clean["run"]["totals"])
+
+    async def calm() -> bool | None:
+        seen = await till.get("/api/ops/overview")
+        codes = {each["code"] for each in seen["concerns"]}
+        return None if codes & {"DIFFERENCES", "RECONCILIATION_UNFINISHED"} else True
+
+    await until(calm, "the overview to have no more of it")
     assert (await till.payment(somebody))["refunded"]["amount"] == 300
 
 

@@ -9,19 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.reconciliation import Reconciliation
+from app.stripe_gateway import StripeGateway
 from models import ids
+from models.commands import WebhookReceived
 from models.events import EVENT_DATA, Event, EventType
 from models.messages import from_rfc3339, to_rfc3339
 from models.payment_state import CLOSED_DISPUTES, TAKES_NOTHING
 from models.reconciliation import (
     Account,
+    DayTotals,
+    Difference,
     Kind,
     Moved,
-    differences,
+    Report,
+    compare,
     fold,
     moved_at_stripe,
     moved_by_event,
-    totals,
 )
 
 E = EventType
@@ -31,8 +36,16 @@ LATER = 10 * DAY_MS
 COLUMN = {Kind.CHARGE: "charged", Kind.REFUND: "refunded", Kind.DISPUTE: "disputed"}
 
 
-def moved(kind: Kind, id: str, amount: int, at_ms: int = 0, sequence: int = 0) -> Moved:
-    return Moved(kind, id, ORDER, "INR", amount, at_ms, sequence)
+def moved(
+    kind: Kind, id: str, amount: int, at_ms: int = 0, sequence: int = 0, currency: str = "INR"
+) -> Moved:
+    return Moved(kind, id, ORDER, currency, amount, at_ms, sequence)
+
+
+def compared(
+    stripe: Account, tiffin: Account, until_ms: int = LATER, now: str = NOW
+) -> tuple[list[Difference], list[DayTotals]]:
+    return compare(stripe, tiffin, since={}, now=now, until_ms=until_ms)
 
 
 @st.composite
@@ -40,50 +53,82 @@ def accounts(draw: st.DrawFn) -> tuple[Account, Account]:
     """Two accounts of a few objects, over three days, that agree more often than not."""
     keys = st.tuples(st.sampled_from(Kind), st.sampled_from("abcd"))
     amounts = st.sampled_from([0, 0, 1, 5, 700])
+    currencies = st.sampled_from(["INR", "INR", "INR", "USD"])
     sides: tuple[dict[Any, Moved], dict[Any, Moved]] = ({}, {})
     for kind, id in draw(st.sets(keys, max_size=8)):
         same = draw(amounts)
         for side in sides:
             amount = draw(st.one_of(st.just(same), st.just(same), st.none(), amounts))
             if amount is not None:
-                side[kind, id] = moved(kind, id, amount, draw(st.integers(0, 3 * DAY_MS - 1)))
+                at_ms = draw(st.integers(0, 3 * DAY_MS - 1))
+                side[kind, id] = moved(kind, id, amount, at_ms, currency=draw(currencies))
     return sides
 
 
-@given(accounts())
-def test_differences_and_totals_tell_the_same(both: tuple[Account, Account]) -> None:
+def worth(moved: Moved | None) -> dict[str, int]:
+    return {moved.currency: moved.amount} if moved and moved.amount else {}
+
+
+@given(accounts(), st.integers(0, 4 * DAY_MS))
+def test_differences_and_totals_tell_the_same(both: tuple[Account, Account], until_ms: int) -> None:
     stripe, tiffin = both
-    found = differences(stripe, tiffin, since={}, now=NOW, until_ms=LATER)
+    found, days = compared(stripe, tiffin, until_ms)
     listed = {(d.kind, d.id) for d in found}
     for key in {*stripe, *tiffin}:
-        amounts = {account[key].amount if key in account else 0 for account in both}
-        assert (key in listed) is (len(amounts) == 2)
-    by_column: Counter[str] = Counter()
-    for difference in found:
-        by_column[COLUMN[difference.kind]] += (difference.stripe or 0) - (difference.tiffin or 0)
-    days = totals(stripe, tiffin)
-    for column in COLUMN.values():
-        sums = [getattr(day, column) for day in days]
-        assert sum(s.stripe - s.tiffin for s in sums) == by_column[column]
-    assert [d.day for d in days] == sorted({d.day for d in days}, reverse=True)
+        sides = [account[key] for account in both if key in account]
+        is_young = max(side.at_ms for side in sides) > until_ms
+        is_same = worth(stripe.get(key)) == worth(tiffin.get(key))
+        assert (key in listed) is not (is_same or is_young)
+    left: Counter[tuple[str, ...]] = Counter()
+    objects: Counter[tuple[str, str]] = Counter()
+    for d in found:
+        left[d.day, d.currency, COLUMN[d.kind]] += (d.stripe or 0) - (d.tiffin or 0)
+        objects[d.day, d.currency] += 1
+    for day in days:
+        assert day.differing == objects.pop((day.day, day.currency), 0)
+        for column in COLUMN.values():
+            sums = getattr(day, column)
+            assert sums.stripe - sums.tiffin == left.pop((day.day, day.currency, column), 0)
+        assert day.is_even is (day.differing == 0)
+    assert not objects, "each difference counts in a day that is shown"
+    assert not any(left.values())
+    assert [d.day for d in days] == sorted((d.day for d in days), reverse=True)
 
 
-@given(accounts())
-def test_an_account_agrees_with_itself(both: tuple[Account, Account]) -> None:
+@given(accounts(), st.integers(0, 4 * DAY_MS))
+def test_an_account_agrees_with_itself(both: tuple[Account, Account], until_ms: int) -> None:
     for account in both:
-        assert differences(account, account, since={}, now=NOW, until_ms=LATER) == []
-        assert all(
-            getattr(day, column).stripe == getattr(day, column).tiffin
-            for day in totals(account, account)
-            for column in COLUMN.values()
-        )
+        found, days = compared(account, account, until_ms)
+        assert found == []
+        assert all(day.is_even for day in days)
+        assert sum(d.charged.stripe + d.refunded.stripe + d.disputed.stripe for d in days) == sum(
+            moved.amount for moved in account.values()
+        ), "what is young and agrees counts too"
+
+
+def test_what_adds_up_by_chance_is_not_even() -> None:
+    keys = [(Kind.REFUND, "a"), (Kind.REFUND, "b")]
+    stripe, tiffin = ({key: moved(*key, amount) for key in keys[at : at + 1]} for at, amount in
+                      ((0, 300), (1, 300)))  # fmt: skip
+    found, (day,) = compared(stripe, tiffin)
+    assert (day.refunded.stripe, day.refunded.tiffin, day.differing) == (300, 300, 2)
+    assert (len(found), day.is_even) == (2, False)
+
+
+def test_another_currency_is_another_amount() -> None:
+    key = (Kind.CHARGE, "a")
+    found, days = compared({key: moved(*key, 300)}, {key: moved(*key, 300, currency="USD")})
+    assert [(d.currency, d.stripe, d.tiffin) for d in found] == [
+        ("INR", 300, None), ("USD", None, 300)
+    ]  # fmt: skip
+    assert [(day.currency, day.differing) for day in days] == [("USD", 1), ("INR", 1)]
 
 
 def test_a_difference_keeps_the_time_when_it_was_seen_first() -> None:
     key, earlier = (Kind.REFUND, "a"), "2026-11-23T11:00:00.000Z"
     stripe = {key: moved(*key, 300)}
-    (first,) = differences(stripe, {}, since={}, now=earlier, until_ms=LATER)
-    (again,) = differences(stripe, {}, since={key: first.since}, now=NOW, until_ms=LATER)
+    ((first,), _) = compared(stripe, {}, now=earlier)
+    (again,), _ = compare(stripe, {}, since={key: first.since}, now=NOW, until_ms=LATER)
     assert (again.since, again.stripe, again.tiffin) == (earlier, 300, None)
 
 
@@ -91,8 +136,9 @@ def test_what_is_too_young_for_the_other_side_is_no_difference() -> None:
     key = (Kind.REFUND, "a")
     old, young = {key: moved(*key, 300, 99)}, {key: moved(*key, 200, 101)}
     for sides, is_listed in (((old, {}), True), ((old, young), False), (({}, young), False)):
-        found = differences(*sides, since={}, now=NOW, until_ms=100)
+        found, days = compared(*sides, until_ms=100)
         assert bool(found) is is_listed
+        assert [day.is_even for day in days] == [False] * is_listed
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=8), st.data())
@@ -175,3 +221,41 @@ def test_what_stripe_says_of_the_money(kind: Kind, thing: dict[str, Any], amount
 
 def test_of_what_is_closed_only_lost_money_is_gone() -> None:
     assert {"lost"} == CLOSED_DISPUTES - TAKES_NOTHING
+
+
+@pytest.mark.parametrize(
+    ("day", "since"),
+    [
+        ("2026-11-23", "2026-11-22"),
+        ("2026-11-10", "2026-11-10"),
+        ("2026-10-01", "2026-11-22"),
+        ("", "2026-11-22"),
+    ],
+)
+async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) -> None:
+    """Or Stripe keeps its events no longer. A report of an older worker names no day."""
+    gateway = StripeGateway("sk_test_x", base_url="http://127.0.0.1:9")
+    made = Reconciliation(
+        gateway, NoSender(), bootstrap="127.0.0.1:9", is_runner=lambda: True, received=nothing
+    )
+    difference = Difference(
+        kind=Kind.REFUND, id="re_1", order_id=ORDER, currency="INR", stripe=5, tiffin=None,
+        since=NOW, day=day,
+    )  # fmt: skip
+    made.report = Report(run_at=NOW, cursor=NOW, compared_at=NOW, differences=(difference,))
+    assert to_rfc3339(made._compared_since(from_rfc3339(NOW) + 5000))[:10] == since
+    await gateway.close()
+
+
+class NoSender:
+    """Nothing is sent here."""
+
+    async def send_webhook(self, received: WebhookReceived) -> None:
+        raise AssertionError(received)
+
+    async def put(self, *given: Any) -> tuple[int, int]:
+        raise AssertionError(given)
+
+
+async def nothing(_: Any) -> None:
+    return None

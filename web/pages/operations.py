@@ -42,6 +42,8 @@ CONCERNS: Final = {
     "LAG": "Records wait to be worked on",
     "KAFKA_UNAVAILABLE": "Kafka can't be reached",
     "PARTITIONS_UNSERVED": "Some partitions are served by nobody",
+    "DIFFERENCES": "Money differs from Stripe's",
+    "RECONCILIATION_UNFINISHED": "The comparison with Stripe is not complete",
 }
 
 

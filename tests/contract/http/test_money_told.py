@@ -1,0 +1,147 @@
+"""What operators are told of the money: first screen, reconciliation's headline and table agree."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from models.graphs import OrderStatus, PaymentStatus
+from models.reconciliation import DayTotals, Kind, Moved, Report, Sides, compare
+from tests.contract.http.conftest import Api, MakeApi
+from tests.unit.test_money_index import order, record
+from web.money_index import MoneyIndex
+from web.ops_ports import AuditPage, Offsets, Operations, WorkerFacts
+
+AT = "2026-11-23T12:00:00.000Z"
+RUN = {"run_at": AT, "cursor": AT}
+KEY = (Kind.REFUND, "re_1")
+ORDER = "order_01h2xcejqtf2nbrexx3vqjhp41"
+
+
+def moved(amount: int) -> Moved:
+    return Moved(*KEY, ORDER, "INR", amount, 0)
+
+
+def report(stripe: int, tiffin: int, *, settled: bool = True, **more: Any) -> Report:
+    """What a run writes that found one refund on both sides."""
+    found, days = compare(
+        {KEY: moved(stripe)}, {KEY: moved(tiffin)}, since={}, now=AT, until_ms=10**9
+    )
+    where = {"differences" if settled else "settling": tuple(found)}
+    return Report(**(RUN | {"compared_at": AT, "totals": tuple(days)} | where | more))
+
+
+OF_BEFORE = Report(
+    **RUN,
+    compared_at=AT,
+    totals=(DayTotals(day="2026-11-23", currency="INR", charged=Sides(stripe=5, tiffin=0)),),
+)
+"""A report that an older worker left: its sums differ, and it names no object."""
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "headline"),
+    [
+        (report(300, 300), "AGREES", "Stripe&#39;s money and ours agree"),
+        (report(300, 200), "DIFFERS", "Stripe&#39;s money and ours differ"),
+        (report(300, 200, settled=False), "SETTLING", "are still settling"),
+        (OF_BEFORE, "SETTLING", "are still settling"),
+        (report(300, 300, problems=("COMPARE: no answer",)), "UNFINISHED", "is not complete"),
+        (report(300, 300, unchecked=7), "UNFINISHED", "is not complete"),
+        (Report(**RUN), "UNKNOWN", "still to come"),
+        (None, "UNKNOWN", "still to come"),
+    ],
+)
+async def test_the_headline_never_contradicts_the_days(
+    make_api: MakeApi, given: Report | None, verdict: str, headline: str
+) -> None:
+    api = await make_api(reconciliation=lambda: given)
+    status, view = await api.get("/api/ops/reconciliation", api.operator)
+    assert (status, view["verdict"], view["isClean"]) == (200, verdict, verdict == "AGREES")
+    days = view.get("run", {}).get("totals", ())
+    sides = [day[name] for day in days for name in ("charged", "refunded", "disputed")]
+    is_uneven = any(s["difference"]["amount"] for s in sides) or any(d["differing"] for d in days)
+    assert is_uneven is (given is not None and any(not day.is_even for day in given.totals))
+    assert not (is_uneven and view["isClean"])
+    if given is not OF_BEFORE:
+        assert view["differing"] == sum(day["differing"] for day in days)
+    async with page_of(api, "/ops/reconciliation") as text:
+        title = text.split("<h1>")[1].split("</h1>")[0]
+        assert headline.replace("&#39;", "'") in title.replace("&#39;", "'")
+        assert ("bad-text" in text) is is_uneven
+
+
+@asynccontextmanager
+async def page_of(api: Api, path: str) -> AsyncIterator[str]:
+    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+    async with api.client.get(path, headers=headers) as response:
+        assert response.status == 200
+        yield await response.text()
+
+
+class NoLetters:
+    """Dead letters, of which there are none."""
+
+    left_out = 0
+
+    def all(self) -> tuple[()]:
+        return ()
+
+
+async def no_offsets() -> Mapping[tuple[str, int], Offsets]:
+    return {}
+
+
+async def no_audit(_: int, __: str) -> AuditPage:
+    return AuditPage((), 0, "")
+
+
+QUIET: Any = Operations(
+    dead_letters=NoLetters(),
+    settling=None,
+    positions=tuple,
+    offsets=no_offsets,
+    audit=no_audit,
+    worker=lambda: WorkerFacts(started_ms=0),
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "codes", "words"),
+    [
+        (report(300, 300), [], "All is well"),
+        (report(300, 200, settled=False), [], "All is well"),
+        (report(300, 200), ["DIFFERENCES"], "Money differs from Stripe&#39;s"),
+        (report(300, 300, problems=("COMPARE: no answer",)), ["RECONCILIATION_UNFINISHED"],
+         "COMPARE: no answer"),
+    ],
+)  # fmt: skip
+async def test_what_differs_is_on_the_first_screen(
+    make_api: MakeApi, given: Report, codes: list[str], words: str
+) -> None:
+    api = await make_api(reconciliation=lambda: given, operations=QUIET)
+    _, overview = await api.get("/api/ops/overview", api.operator)
+    assert [concern["code"] for concern in overview["concerns"]] == codes
+    assert (overview["healthy"], overview["differences"]) == (not codes, len(given.differences))
+    async with page_of(api, "/ops") as text:
+        assert words in text
+
+
+async def test_a_broken_rule_of_the_money_is_on_the_first_screen(make_api: MakeApi) -> None:
+    money = MoneyIndex(grace_s=0)
+    api = await make_api(money=money, operations=QUIET)
+    money.put_payment(0, ORDER, record(ORDER, status=PaymentStatus.COMPLETED))
+    money.put_order(0, ORDER, order(ORDER, OrderStatus.CANCELLED))
+    _, overview = await api.get("/api/ops/overview", api.operator)
+    (concern,) = overview["concerns"]
+    assert concern["code"] == "CANCELLED_KEEPS_MONEY"
+    assert concern["where"] == "/api/ops/reconciliation"
+    assert (overview["healthy"], overview["brokenInvariants"]) == (False, {concern["code"]: 1})
+    async with page_of(api, "/ops") as text:
+        assert "A rule of the money does not hold" in text
+        assert concern["detail"].split(":")[0] in text
+    _, view = await api.get("/api/ops/reconciliation", api.operator)
+    assert view["verdict"] == "DIFFERS"
