@@ -8,11 +8,15 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.effects import Sender
 from models import ids
@@ -27,6 +31,9 @@ log = structlog.stdlib.get_logger(__name__)
 ISSUER: Final = "system:timers"
 GATED_BY: Final = ("payments", "orders")
 """Services whose inputs may hold what makes a deadline void: a payment, the kitchen's answer."""
+KINDS: Final = ("PAYMENT", "KITCHEN")
+LATENESS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+"""Upper bounds of the histogram's buckets; the last ones are of deadlines that passed while nobody ran."""
 LONGEST_SLEEP_S: Final = 1.0
 """The wall clock may be set meanwhile."""
 SENDS_AT_ONCE: Final = 16
@@ -54,8 +61,10 @@ class _Partition:
     deadlines: dict[tuple[str, str], _Deadline] = field(default_factory=dict)
 
 
-class Timers:
+class Timers(Collector):
     """A listener of orders' table, and a task that sends CHECK_DEADLINE when one is due.
+
+    A collector of metrics too, by kind of deadline.
 
     The command's id is made of the order, the deadline and its time: two workers that both believe
     they own the partition, and one that starts anew, send the same command, which counts once. One
@@ -72,7 +81,16 @@ class Timers:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """caught_up: `Progress.caught_up`. again_after_s: doubled each time, up to a bound."""
-        self.sent = 0
+        self._fired, self._repeated = Counter[str](), Counter[str]()
+        self._lateness_s = Histogram(
+            "tiffin_timers_lateness_seconds",
+            "From a deadline's time until orders were asked to check it, the first time",
+            ["kind"],
+            buckets=LATENESS_S,
+            registry=None,
+        )
+        for kind in KINDS:  # shown from the start, so that a rate has a beginning
+            self._lateness_s.labels(kind)
         self._sender = sender
         self._caught_up = caught_up
         self._again_after_s = again_after_s
@@ -89,12 +107,33 @@ class Timers:
         """Deadlines that owned records hold."""
         return sum(len(owned.deadlines) for owned in self._partitions.values())
 
+    def collect(self) -> Iterator[Metric]:
+        """Read everything now; deadlines are those of this worker's partitions."""
+        now_ms = self._now_s() * 1000
+        pending, due = Counter[str](), Counter[str]()
+        for owned in self._partitions.values():
+            for deadline in owned.deadlines.values():
+                pending[deadline.kind] += 1
+                due[deadline.kind] += deadline.due_ms <= now_ms
+        for name, about, counts, family in (
+            ("pending", "Deadlines that orders have", pending, GaugeMetricFamily),
+            ("due", "Deadlines that have passed and still stand", due, GaugeMetricFamily),
+            ("fired", "Deadlines that orders were asked to check", self._fired, CounterMetricFamily),
+            ("repeated", "Times that orders had to be asked again", self._repeated,
+             CounterMetricFamily),
+        ):  # fmt: skip
+            metric = family(f"tiffin_timers_{name}", about, labels=["kind"])
+            for kind in KINDS:
+                metric.add_metric([kind], counts[kind])
+            yield metric
+        yield from self._lateness_s.collect()
+
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Learn of a record's deadlines, forget those that it has no more."""
         state: OrderRecord = record.state
         owned = self._partitions.get(partition) or self._take_over(partition)
         wanted = state.work.deadlines
-        for kind in ("PAYMENT", "KITCHEN"):
+        for kind in KINDS:
             known, due_ms = owned.deadlines.get((key, kind)), wanted.get(kind)
             if due_ms is None:
                 owned.deadlines.pop((key, kind), None)
@@ -197,7 +236,11 @@ class Timers:
         except KafkaUnavailableError:
             self._put(deadline, self._now_s() + self._again_after_s / 10)
             return
-        self.sent += 1
+        if deadline.asked:
+            self._repeated[deadline.kind] += 1
+        else:
+            self._fired[deadline.kind] += 1
+            self._lateness_s.labels(deadline.kind).observe(self._now_s() - deadline.due_ms / 1000)
         log.info("a deadline has passed", deadline=deadline.kind, asked=deadline.asked)
         pauses = min(2**deadline.asked, MOST_PAUSES)
         deadline.asked += 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from models.messages import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
@@ -158,6 +160,19 @@ def intent_of(order: dict[str, Any]) -> str:
     return str(order["payment"]["stripeIntentId"])
 
 
+async def metric(platform: Platform, name: str) -> dict[str, float]:
+    """Of all workers together, by kind."""
+    found: Counter[str] = Counter()
+    async with aiohttp.ClientSession() as session:
+        for worker in platform.endpoints.workers:
+            async with session.get(f"{worker}/metrics") as answer:
+                for family in text_string_to_metric_families(await answer.text()):
+                    for sample in family.samples:
+                        if sample.name == name:
+                            found[sample.labels["kind"]] += sample.value
+    return dict(found)
+
+
 async def none_if_not(condition: Any) -> bool | None:
     return (await condition) or None
 
@@ -171,6 +186,10 @@ async def test_deadlines_of_the_kitchen_and_of_the_payment(
         unpaid(platform, stack, control),
         paid_at_the_last_moment(platform, stack, control),
     )
+    fired = await metric(platform, "tiffin_timers_fired_total")
+    assert fired == {"KITCHEN": 2.0, "PAYMENT": 2.0}
+    assert await metric(platform, "tiffin_timers_lateness_seconds_count") == fired
+    assert await metric(platform, "tiffin_timers_due") == {"KITCHEN": 0.0, "PAYMENT": 0.0}
 
 
 async def test_deadlines_that_passed_while_nobody_ran_fire_once(

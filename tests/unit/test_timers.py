@@ -149,3 +149,37 @@ async def test_goes_on_when_kafka_is_back(world: World) -> None:
     world.is_up = True
     await world.at(DUE_MS / 1000 + 1, lambda: world.sent)
     assert len(world.sent) == 1
+
+
+def shown(world: World) -> dict[str, float]:
+    """Every sample of the metrics by name and labels, without the prefix."""
+    return {
+        " ".join((s.name.removeprefix("tiffin_timers_"), *s.labels.values())): s.value
+        for metric in world.timers.collect()
+        for s in metric.samples
+    }
+
+
+async def test_metrics_tell_what_is_due_what_fired_and_how_late(world: World) -> None:
+    world.opened()
+    assert {value for name, value in shown(world).items() if "created" not in name} == {0}
+    world.is_up = False
+    world.has({"PAYMENT": DUE_MS, "KITCHEN": DUE_MS + 60_000})
+    world.has({"PAYMENT": DUE_MS + 1000}, key="other")
+    await world.at(DUE_MS / 1000 + 1, lambda: world.refused >= 2)
+    before = shown(world)
+    assert (before["pending PAYMENT"], before["due PAYMENT"], before["due KITCHEN"]) == (2, 2, 0)
+    assert before["fired_total PAYMENT"] == 0, "Kafka has none of it"
+    world.is_up = True
+    await world.at(DUE_MS / 1000 + 4, lambda: len(world.sent) == 2)
+    await world.at(DUE_MS / 1000 + 20, lambda: len(world.sent) == 4)
+    world.has({"KITCHEN": DUE_MS + 60_000})
+    after = shown(world)
+    assert (after["pending PAYMENT"], after["due PAYMENT"]) == (1, 1)
+    assert (after["fired_total PAYMENT"], after["repeated_total PAYMENT"]) == (2, 2)
+    assert (after["fired_total KITCHEN"], after["pending KITCHEN"]) == (0, 1)
+    late = {name: value for name, value in after.items() if name.startswith("lateness")}
+    assert (late["lateness_seconds_count PAYMENT"], late["lateness_seconds_sum PAYMENT"]) == (2, 7)
+    assert late["lateness_seconds_bucket PAYMENT 2.5"] == 0
+    assert late["lateness_seconds_bucket PAYMENT 5.0"] == 2
+    assert late["lateness_seconds_count KITCHEN"] == 0
