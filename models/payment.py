@@ -31,6 +31,8 @@ from models.payment_turn import EXPIRED, PaymentTurn
 from models.transition import Decision, Input, Outcome
 
 MOST_HELD: Final = 20
+MOST_ATTEMPTS: Final = 20
+"""Of one payment: whoever tries out stolen cards gets no further than a customer who mistypes."""
 MOST_CANCEL_TRIES: Final = 20
 """Each is made after a longer pause than the one before; then an operator must look."""
 
@@ -85,11 +87,14 @@ def _confirm(turn: PaymentTurn, command: Command) -> Outcome:
         return turn.refuse(command, "PAYMENT_NOT_READY", "Stripe has not opened this payment yet.")
     if turn.work.cancel:
         return turn.refuse(command, "CANCEL_UNDER_WAY", "This payment is being cancelled.")
-    if payment.next_action and not turn.confirm_in_flight:
+    is_at_the_bank = payment.next_action and not turn.confirm_in_flight
+    if payment.status in REFUSED_CONFIRM and not is_at_the_bank:
+        return turn.refuse(command, *REFUSED_CONFIRM[payment.status])
+    if payment.attempt >= MOST_ATTEMPTS:
+        return turn.refuse(command, "TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
+    if is_at_the_bank:
         # The customer left the bank's page and tries another card; a late success of the first one still wins.
         turn.fail("ACTION_ABANDONED", "authentication was not finished", None)
-    elif payment.status in REFUSED_CONFIRM:
-        return turn.refuse(command, *REFUSED_CONFIRM[payment.status])
     turn.begin_attempt()
     turn.start_effect(_confirmation(turn, data))
     return turn.accept()

@@ -59,6 +59,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "PAYMENT_UNDER_WAY": (409, "The payment is being processed"),
     "PAYMENT_CANCELLED": (409, "The payment is cancelled"),
     "CANCEL_UNDER_WAY": (409, "The payment is being cancelled"),
+    "TOO_MANY_ATTEMPTS": (409, "This payment was tried too often"),
     "ALREADY_PAID": (409, "The order is paid"),
     "ALREADY_REFUNDED": (409, "The payment is refunded"),
     "ALREADY_CANCELLED": (409, "The payment is cancelled already"),

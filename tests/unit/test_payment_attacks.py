@@ -23,6 +23,7 @@ from models.commands import (
 )
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import Broken, broken, money_of
+from models.payment import MOST_ATTEMPTS
 from models.payment_state import Effect, EffectKind
 from models.stripe_facts import IntentSeen, intent_seen
 from models.stuck import Subject, waiting
@@ -262,3 +263,22 @@ def test_held_facts_make_the_reconciler_ask(opened: World) -> None:
     assert opened.state.payment.captured == AMOUNT
     assert opened.state.payment.disputed == AMOUNT
     assert not opened.state.work.held
+
+
+@pytest.mark.parametrize("card", ["decline", "3ds"])
+def test_stolen_cards_are_not_tried_out_without_end(opened: World, card: str) -> None:
+    codes = []
+    for _ in range(MOST_ATTEMPTS + 2):
+        command_id = opened.command(
+            CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm")
+        )
+        decide_commands(opened)
+        for effect in opened.effects:
+            opened.perform(effect, card)
+        decide_commands(opened)
+        codes.append(opened.payments.outcomes[command_id].code)
+    assert codes == [""] * MOST_ATTEMPTS + ["TOO_MANY_ATTEMPTS"] * 2
+    if card == "3ds":
+        opened.stripe.authenticate(succeed=True)
+        opened.settle_all()
+        assert status_of(opened) is PaymentStatus.COMPLETED, "the last one may still be finished"
