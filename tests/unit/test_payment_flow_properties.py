@@ -22,14 +22,17 @@ from models.commands import (
 from models.events import EventType
 from models.graphs import (
     ORDER_GRAPH,
+    ORDER_TERMINAL,
     PAID_ORDER,
     PAYMENT_GRAPH,
+    UNPAID_ORDER,
     OrderStatus,
     PaymentStatus,
     RefundStatus,
 )
 from models.money_checks import broken, money_of
 from models.payment_state import EffectKind
+from models.stuck import waiting
 from tests.unit.world import AMOUNT, PLACE, World
 
 CARDS = st.sampled_from(["ok", "decline", "3ds", "bank"])
@@ -280,6 +283,9 @@ class PaymentFlow(RuleBasedStateMachine):
         assert broken(money_of(world.state), order.status) == []
         if payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}:
             assert world.state.work.cancel is None, "Stripe is asked until it has cancelled"
+            assert order.status is not OrderStatus.CANCELLED, "nothing is left to be paid"
+        if order.status not in ORDER_TERMINAL and (stripe.received or order.status in UNPAID_ORDER):
+            assert [*waiting(world.state), *waiting(world.orders.state)], "somebody is waited for"
         if payment.status is PaymentStatus.PROCESSING:
             assert stripe.intent["status"] == "requires_action", "Stripe has been asked"
 
