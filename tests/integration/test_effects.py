@@ -209,6 +209,23 @@ async def test_a_key_that_stripe_has_forgotten(
 
 
 @pytest.mark.usefixtures("effects")
+async def test_a_refund_asked_for_again_a_day_later_is_the_same_refund(world: World) -> None:
+    await pay(world)
+    assert await world.order(CommandType.REFUND_PAYMENT, RefundPayment(amount=1000))
+    await world.until(lambda: world.known_payment.refunded == 1000)
+    again = next(c for c in world.commands if c.command_type is CommandType.REFUND_PAYMENT)
+    world.seen.clear()
+    world.stripe.api.keys.expire(None)
+    world.ahead_s = 30 * 3600
+    await world.send(again)
+    outcome = world.outcomes[again.command_id]
+    assert outcome
+    assert outcome.accepted
+    assert not world.record or not world.record.work.effects
+    assert len(world.stripe.state.refunds) == 1
+
+
+@pytest.mark.usefixtures("effects")
 async def test_no_charge_in_time_is_not_submitted(world: World) -> None:
     await world.open()
     fault = world.stripe.api.faults.add(Fault("timeout_before", path="/confirm$", times=None))
