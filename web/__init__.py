@@ -4,10 +4,11 @@ from aiohttp import web
 
 from web import asyncapi, middleware, openapi, pages
 from web.changes import Changes, DeliveryChanges, OrderChanges
-from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, Context
+from web.context import CONTEXT, DELIVERIES, NOTIFICATIONS, ORDERS, PAYMENTS, Context
 from web.forwarding import Forwarder
 from web.indexes import OrderIndex
 from web.limits import Limiter
+from web.notification_index import NotificationIndex
 from web.pages import reference
 from web.ports import WebDeps
 from web.routes import ROUTES
@@ -25,6 +26,9 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     if DELIVERIES in deps.tables:
         deps.tables[DELIVERIES].add_listener(context.delivery_index)
         deps.tables[DELIVERIES].add_listener(DeliveryChanges(changes))
+    if NOTIFICATIONS in deps.tables:
+        context.notification_index = NotificationIndex(deps.tables[NOTIFICATIONS])
+        deps.tables[NOTIFICATIONS].add_listener(context.notification_index)
     deps.tables[PAYMENTS].add_listener(deps.money.payments)
     deps.tables[ORDERS].add_listener(deps.money.orders)
     for name in WAITED & deps.tables.keys():

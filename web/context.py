@@ -12,10 +12,12 @@ from tables import StoredRecord
 from web.changes import Changes
 from web.forwarding import Forwarder
 from web.indexes import DeliveryIndex, OrderIndex
+from web.notification_index import NotificationIndex
 from web.ports import Table, WebDeps
 from web.streams import Streams
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
+NOTIFICATIONS = "notifications"
 
 
 @dataclass(slots=True)
@@ -24,7 +26,8 @@ class Context:
 
     under_way: ids of the commands whose first request has not been answered.
     stopping: set when the worker stops, so that streams end.
-    order_index, delivery_index: what lists are made of.
+    order_index, delivery_index, notification_index: what lists are made of; the last one None where
+        there are no notifications.
     changes: what the boards' pages are told of. streams: those that are open.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
@@ -34,6 +37,7 @@ class Context:
     order_index: OrderIndex
     changes: Changes
     delivery_index: DeliveryIndex = field(default_factory=DeliveryIndex)
+    notification_index: NotificationIndex | None = None
     courier_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary
     )

@@ -5,7 +5,6 @@ dropped with their partition. Orders that have ended are many: of each status th
 those of before this worker had the partition are read from the table when somebody first asks.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,7 +12,8 @@ from typing import Final
 from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
 from models.order_state import OrderRecord
-from tables import NotOwnerError, StoredRecord
+from tables import StoredRecord
+from web.ended import EndedRecords
 from web.ports import Table
 from web.views import PLACED
 
@@ -51,20 +51,19 @@ class DeliveryEntry:
 
 @dataclass(slots=True)
 class _Orders:
-    """One partition. statuses: of the orders that `ended` holds. reading: of the table's ended ones."""
+    """One partition. statuses: of the orders that `ended` holds."""
 
     current: dict[str, OrderEntry] = field(default_factory=dict)
     ended: dict[str, dict[str, OrderEntry]] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
-    reading: asyncio.Task[None] | None = None
 
 
 class OrderIndex:
     """Orders by status; a listener of orders' table. All methods run on the worker's event loop."""
 
     def __init__(self, table: Table) -> None:
-        self._table = table
+        self._ended = EndedRecords(table, self._tell)
         self._partitions: dict[int, _Orders] = {}
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
@@ -92,9 +91,8 @@ class OrderIndex:
 
     def closed(self, partition: int) -> None:
         """Forget a partition."""
-        orders = self._partitions.pop(partition, None)
-        if orders is not None and orders.reading is not None:
-            orders.reading.cancel()
+        self._partitions.pop(partition, None)
+        self._ended.closed(partition)
 
     def current(self, partition: int) -> Iterable[OrderEntry]:
         """Orders that have not ended."""
@@ -115,35 +113,16 @@ class OrderIndex:
         found = self._partitions.get(partition, _Orders()).left_out
         return bool(found) if status is None else status in found
 
-    async def read_ended(self, partition: int) -> None:
+    async def read_ended(self, partition: int, within_s: float) -> None:
         """Once for each partition: learn of those that were left out when the index was built.
 
-        Reads the whole partition, in slices that yield; may take long, goes on when a waiter leaves.
-        Raises NotOwnerError and NotReadyError.
+        Raises NotOwnerError, and NotReadyError also when it takes longer than that.
         """
-        orders = self._partitions.setdefault(partition, _Orders())
-        if orders.reading is None or _has_failed(orders.reading):
-            orders.reading = asyncio.create_task(self._read(partition), name="read ended orders")
-        try:
-            await asyncio.shield(orders.reading)
-        except asyncio.CancelledError:
-            if orders.reading.cancelled():  # the partition has left; else our own caller has
-                raise NotOwnerError(self._table.name) from None
-            raise
+        await self._ended.read(partition, within_s)
 
-    async def _read(self, partition: int) -> None:
-        after = ""
-        while slice_ := self._table.scan(partition, after):
-            for record in slice_:
-                # Read and told without a pause between: nothing newer can be overwritten.
-                if record.state.has_ended:
-                    self.updated(partition, record.key, record)
-            after = slice_[-1].key
-            await asyncio.sleep(0)
-
-
-def _has_failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
+    def _tell(self, partition: int, record: StoredRecord) -> None:
+        if record.state.has_ended:
+            self.updated(partition, record.key, record)
 
 
 def _order_entry(order_id: str, state: OrderRecord) -> OrderEntry | None:

@@ -1,19 +1,20 @@
-"""What customers were told of an order, for operators: the list of its messages, and another try."""
+"""What customers were told of an order, for operators: its messages, and another try."""
 
-from typing import Final
+from typing import Final, Self
 
 from aiohttp import web
 
-from models import ids
 from models.commands import CommandType, RetryNotification
 from models.messages import Message, to_rfc3339
-from models.notification import Notification, NotificationRecord
+from models.notification import NotificationRecord, NotificationStatus
 from tables import StoredRecord
 from web import auth, consistency
 from web.bodies import Body, read_json
-from web.context import CONTEXT, Context
+from web.context import CONTEXT, NOTIFICATIONS, Context
+from web.notification_index import NotificationEntry
 from web.params import idempotency_key, order_id_of
 from web.problems import ProblemError
+from web.send_errors import explained
 from web.tokens import Role
 from web.writes import (
     LateError,
@@ -27,12 +28,17 @@ from web.writes import (
     with_token,
 )
 
-NOTIFICATIONS: Final = "notifications"
+RETRIABLE: Final = frozenset({NotificationStatus.WAITING_FOR_OPERATOR, NotificationStatus.FAILED})
 
 
 class NotificationView(Message):
-    """One message about one event; whom it went to is not told. tries: made so far."""
+    """One message about one event; whom it went to is not told. tries: made so far.
 
+    occurredAt: of the event. requestedAt: of the event, or of the operator's last retry. code, reason:
+    why the last try failed, the latter in words. canRetry: a retry would be accepted.
+    """
+
+    order_id: str
     notification_id: str
     event_id: str
     event_type: str
@@ -43,29 +49,27 @@ class NotificationView(Message):
     requested_at: str
     provider_id: str | None = None
     code: str | None = None
+    reason: str | None = None
+    can_retry: bool
 
     @classmethod
-    def of(cls, notification: Notification) -> "NotificationView":
+    def of(cls, entry: NotificationEntry) -> Self:
         """Show a notification."""
         return cls(
-            notification_id=notification.notification_id,
-            event_id=notification.event_id,
-            event_type=notification.event_type,
-            channel=notification.channel,
-            status=notification.status,
-            tries=notification.tries,
-            occurred_at=to_rfc3339(notification.occurred_at),
-            requested_at=to_rfc3339(notification.requested_at),
-            provider_id=notification.provider_id,
-            code=notification.code,
+            order_id=entry.order_id,
+            notification_id=entry.notification_id,
+            event_id=entry.event_id,
+            event_type=entry.event_type,
+            channel=entry.channel,
+            status=entry.status,
+            tries=entry.tries,
+            occurred_at=to_rfc3339(entry.occurred_ms),
+            requested_at=to_rfc3339(entry.requested_ms),
+            provider_id=entry.provider_id,
+            code=entry.code,
+            reason=explained(entry.code),
+            can_retry=entry.status in RETRIABLE,
         )
-
-
-class NotificationList(Message):
-    """An order's messages, the oldest first."""
-
-    order_id: str
-    notifications: tuple[NotificationView, ...]
 
 
 class RetryBody(Body):
@@ -80,29 +84,15 @@ class Retried(Message):
     consistency_token: str
 
 
-async def list_notifications(request: web.Request) -> web.StreamResponse:
-    """The messages to the customer of an order, and how they ended."""
-    context = request.app[CONTEXT]
-    order_id = request.query.get("order", "")
-    await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
-    if not ids.is_order_id(order_id):
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("order", "accepted: an id of ours, order_...")]
-        )
-    token = consistency.token_of_request(request, order_id)
-    forwarded = await at_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    await consistency.hold(context, order_id, token, [NOTIFICATIONS])
-    check_order_is_known(context, order_id)
-    shown = shown_of(context, order_id)
-    return json_response(NotificationList(order_id=order_id, notifications=shown))
+def entries_of(context: Context, order_id: str) -> list[NotificationEntry]:
+    """The messages of an order of this worker, the oldest first. Raises NotOwnerError, NotReadyError."""
+    messages = _state(context.record(NOTIFICATIONS, order_id)).notifications.values()
+    return [NotificationEntry.of(order_id, message) for message in messages]
 
 
 def shown_of(context: Context, order_id: str) -> tuple[NotificationView, ...]:
-    """The messages of an order of this worker. Raises NotOwnerError, NotReadyError."""
-    state = _state(context.record(NOTIFICATIONS, order_id))
-    return tuple(NotificationView.of(each) for each in state.notifications.values())
+    """The same, as they are shown."""
+    return tuple(map(NotificationView.of, entries_of(context, order_id)))
 
 
 async def retry_notification(request: web.Request) -> web.StreamResponse:
@@ -130,9 +120,10 @@ async def retry_notification(request: web.Request) -> web.StreamResponse:
         except LateError:
             return accepted_later(order_id)
     token = consistency.token_of(order_id, NOTIFICATIONS, settled.record, settled.outcome)
+    made = _state(settled.record).notifications[name]
     answer = Retried(
         order_id=order_id,
-        notification=NotificationView.of(_state(settled.record).notifications[name]),
+        notification=NotificationView.of(NotificationEntry.of(order_id, made)),
         consistency_token=token.text(),
     )
     return with_token(json_response(answer), token)

@@ -1,6 +1,5 @@
 """Orders by state, for operators: from the indexes of all workers, the latest first."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ from aiohttp import web
 
 from models.graphs import OrderStatus
 from models.messages import Message, to_rfc3339
-from tables import NotOwnerError, NotReadyError
+from tables import NotOwnerError
 from web.auth import authorize_staff
 from web.context import CONTEXT, ORDERS, Context
 from web.fanout import over_partitions
@@ -24,6 +23,8 @@ STATES: Final = (PLACED, *OrderStatus)
 CAN_HAVE_ENDED: Final = frozenset(
     {OrderStatus.DELIVERED, OrderStatus.REFUNDED, OrderStatus.CANCELLED, None}
 )
+ENDED_PART: Final = 0.8
+"""Of the time that a worker has to answer, at most to read what has ended."""
 QUERY: Final = {
     "state": f"one of {', '.join(STATES)}; all by default",
     "limit": f"at most so many, 1 to {MOST_LISTED}; 50 by default",
@@ -88,11 +89,7 @@ async def _entries(context: Context, partition: int, state: str | None) -> list[
     """Raises NotOwnerError and NotReadyError, that also while what has ended is being read."""
     index = context.order_index
     if state in CAN_HAVE_ENDED:
-        try:
-            async with asyncio.timeout(context.deps.bounds.gather_s * 0.8):
-                await index.read_ended(partition)
-        except TimeoutError:
-            raise NotReadyError(ORDERS) from None
+        await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_PART)
     if partition not in context.tables[ORDERS].open_partitions():
         raise NotOwnerError(ORDERS)
     current = [entry for entry in index.current(partition) if state in {None, entry.status}]

@@ -103,14 +103,14 @@ async def test_reads_those_of_before_once_and_what_is_newer_stays(table: Table) 
     for key in KEYS:
         table.records[key] = order(key, OrderStatus.DELIVERED)
     index = OrderIndex(table)
-    await asyncio.gather(index.read_ended(0), index.read_ended(0))
+    await asyncio.gather(index.read_ended(0, 60), index.read_ended(0, 60))
     assert of_status(index, "DELIVERED") == set(KEYS)
     scans = table.scans
-    await index.read_ended(0)
+    await index.read_ended(0, 60)
     assert table.scans == scans == 4
     index.closed(0)
     assert of_status(index, "DELIVERED") == set()
-    await index.read_ended(0)
+    await index.read_ended(0, 60)
     assert of_status(index, "DELIVERED") == set(KEYS)
 
 
@@ -118,7 +118,7 @@ async def test_a_change_while_those_of_before_are_read_is_kept(table: Table) -> 
     for key in KEYS:
         table.records[key] = order(key, OrderStatus.REFUNDED)
     index = OrderIndex(table)
-    reading = asyncio.create_task(index.read_ended(0))
+    reading = asyncio.create_task(index.read_ended(0, 60))
     await table.scanned.wait()
     for key in (KEYS[0], KEYS[-1]):  # of the slice that was read, and of one that was not
         table.records[key] = order(key, OrderStatus.CANCELLED, 5)
@@ -131,16 +131,16 @@ async def test_a_change_while_those_of_before_are_read_is_kept(table: Table) -> 
 async def test_says_that_the_partition_has_left_while_it_was_read(table: Table) -> None:
     table.records[KEYS[0]] = order(KEYS[0], OrderStatus.DELIVERED)
     index = OrderIndex(table)
-    reading = asyncio.create_task(index.read_ended(0))
+    reading = asyncio.create_task(index.read_ended(0, 60))
     await table.scanned.wait()
     index.closed(0)
     with pytest.raises(NotOwnerError):
         await reading
     table.is_ours = False
     with pytest.raises(NotOwnerError):
-        await index.read_ended(0)
+        await index.read_ended(0, 60)
     table.is_ours = True
-    await index.read_ended(0)
+    await index.read_ended(0, 60)
     assert of_status(index, "DELIVERED") == {KEYS[0]}
 
 

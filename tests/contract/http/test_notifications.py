@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from agents import NotificationsService
 from models.commands import Command, CommandType, NotificationResult, SendResult
@@ -12,8 +14,10 @@ from models.messages import encode
 from models.topics import NOTIFICATION_COMMANDS
 from tests.contract.http.conftest import Api, MakeApi, new_key
 from tests.contract.http.memory import MemoryTable, World
+from web.fanout import PARTITIONS
 from web.tokens import Role
 
+LIST = "/api/ops/notifications"
 UNKNOWN = "order_01h2xcejqtf2nbrexx3vqjhp41"
 
 
@@ -26,10 +30,11 @@ async def api(make_api: MakeApi) -> Api:
 
 
 async def listed(api: Api, order_id: str) -> list[dict[str, Any]]:
-    status, answer = await api.get(f"/api/ops/notifications?order={order_id}", api.operator)
+    status, answer = await api.get(f"{LIST}?order={order_id}", api.operator)
     assert status == 200, answer
-    assert answer["orderId"] == order_id
-    return list(answer["notifications"])
+    assert {row["orderId"] for row in answer["notifications"]} <= {order_id}
+    assert answer["total"] == len(answer["notifications"])
+    return list(reversed(answer["notifications"]))
 
 
 async def tried(api: Api, order_id: str, name: str, result: SendResult, code: str | None) -> None:
@@ -42,15 +47,16 @@ async def tried(api: Api, order_id: str, name: str, result: SendResult, code: st
 
 
 def retry_path(order_id: str, name: str) -> str:
-    return f"/api/ops/notifications/{order_id}/{name}/retry"
+    return f"{LIST}/{order_id}/{name}/retry"
 
 
 async def test_the_list_names_events_channels_and_states_and_nobody(api: Api) -> None:
     order = await api.paid()
     shown = await listed(api, order["orderId"])
-    assert [(n["eventType"], n["channel"], n["status"], n["tries"]) for n in shown] == [
+    assert sorted((n["eventType"], n["channel"], n["status"], n["tries"]) for n in shown) == [
         ("PAYMENT_COMPLETED", "EMAIL", "PENDING", 0), ("PAYMENT_COMPLETED", "SMS", "PENDING", 0)
     ]  # fmt: skip
+    assert not any(n["canRetry"] for n in shown)
     assert "asha" not in str(shown).lower()
     assert "98765" not in str(shown)
 
@@ -61,6 +67,8 @@ async def test_a_retry_sets_it_going_again_once_for_each_key(api: Api) -> None:
     await tried(api, order_id, name, SendResult.REFUSED, "SMTP_550")
     failed = (await listed(api, order_id))[0]
     assert (failed["status"], failed["code"], failed["tries"]) == ("FAILED", "SMTP_550", 1)
+    assert failed["reason"] == "There is no such mailbox, or it takes nothing from us."
+    assert failed["canRetry"]
     key = new_key()
     for _ in range(2):
         status, answer, response = await api.post(
@@ -102,20 +110,163 @@ async def test_operators_alone(api: Api) -> None:
         (order["orderToken"], (403, "ROLE_REFUSED")),
         (courier, (403, "ROLE_REFUSED")),
     ):
-        status, problem = await api.get(f"/api/ops/notifications?order={order_id}", token)
+        status, problem = await api.get(f"{LIST}?order={order_id}", token)
         assert (status, problem["code"]) == expected
         status, problem, _ = await api.post(retry_path(order_id, "notif_x"), {}, token=token)
         assert (status, problem["code"]) == expected
 
 
+async def test_an_order_that_is_not_there(api: Api) -> None:
+    status, problem = await api.get(f"{LIST}?order={UNKNOWN}", api.operator)
+    assert (status, problem["code"]) == (404, "ORDER_UNKNOWN")
+
+
+# -- over all orders
+
+CHANNELS = ("EMAIL", "SMS")
+
+
+async def rows(api: Api, query: str = "", **headers: str) -> dict[str, Any]:
+    status, answer = await api.get(f"{LIST}?{query}", api.operator, **headers)
+    assert status == 200, answer
+    return dict(answer)
+
+
+async def test_all_orders_the_latest_first_and_whatever_became_of_them(api: Api) -> None:
+    orders = [(await api.paid())["orderId"] for _ in range(3)]
+    first, second = (n["notificationId"] for n in await listed(api, orders[0]))
+    await tried(api, orders[0], first, SendResult.REFUSED, "SMTP_552")
+    await tried(api, orders[0], second, SendResult.SENT, None)
+    answer = await rows(api)
+    assert [row["orderId"] for row in answer["notifications"]] == [
+        order for order in reversed(orders) for _ in CHANNELS
+    ]
+    assert answer["counts"] == {
+        "PENDING": 4, "SENT": 1, "FAILED": 1, "WAITING_FOR_OPERATOR": 0
+    }  # fmt: skip
+    assert (answer["total"], answer["isBounded"], answer["incomplete"]) == (6, False, [])
+    assert "next" not in answer
+    assert "asha" not in str(answer).lower()
+    (failed,) = (await rows(api, "state=FAILED"))["notifications"]
+    assert (failed["notificationId"], failed["reason"]) == (first, "The mailbox is full.")
+
+
+async def test_filters_leave_what_is_asked_for(api: Api) -> None:
+    order = await api.order()
+    await api.confirm(order, "pm_card_chargeDeclined")
+    await api.confirm(order)
+    assert {row["eventType"] for row in (await rows(api))["notifications"]} == {
+        "PAYMENT_FAILED", "PAYMENT_COMPLETED"
+    }  # fmt: skip
+    for query, expected in (
+        ("kind=PAYMENT_FAILED", {("PAYMENT_FAILED", c) for c in CHANNELS}),
+        ("channel=SMS", {(k, "SMS") for k in ("PAYMENT_FAILED", "PAYMENT_COMPLETED")}),
+        ("kind=PAYMENT_COMPLETED&channel=EMAIL&state=PENDING", {("PAYMENT_COMPLETED", "EMAIL")}),
+        ("state=SENT", set()),
+        (f"order={order['orderId']}&channel=SMS&kind=PAYMENT_FAILED", {("PAYMENT_FAILED", "SMS")}),
+    ):
+        answer = await rows(api, query)
+        found = {(row["eventType"], row["channel"]) for row in answer["notifications"]}
+        assert (found, answer["total"]) == (expected, len(expected)), query
+        assert answer["counts"]["PENDING"] == 4, "counts are of all"
+
+
+@pytest.mark.parametrize("whose", ["of all", "of one"])
+async def test_pages_hold_each_message_once_whatever_comes_meanwhile(api: Api, whose: str) -> None:
+    order = await api.order()
+    for _ in range(3):
+        await api.confirm(order, "pm_card_chargeDeclined")
+    query = "limit=4" if whose == "of all" else f"limit=4&order={order['orderId']}"
+    expected = [row["notificationId"] for row in (await rows(api, query[8:]))["notifications"]]
+    assert len(expected) == 6
+    page = await rows(api, query)
+    found = [row["notificationId"] for row in page["notifications"]]
+    await api.paid()  # somebody else's, newer than all of these
+    await tried(api, order["orderId"], expected[5], SendResult.SENT, None)
+    page = await rows(api, f"{query}&before={page['next']}")
+    found += [row["notificationId"] for row in page["notifications"]]
+    assert found == expected
+    assert "next" not in page
+
+
 @pytest.mark.parametrize(
-    ("query", "expected"),
+    ("query", "fields"),
     [
-        ("", (400, "VALIDATION_FAILED")),
-        ("?order=x", (400, "VALIDATION_FAILED")),
-        (f"?order={UNKNOWN}", (404, "ORDER_UNKNOWN")),
+        ("state=OPEN", ["state"]),
+        ("channel=email", ["channel"]),
+        ("kind=ORDER_PREPARING", ["kind"]),
+        ("order=x", ["order"]),
+        ("limit=0", ["limit"]),
+        ("limit=501", ["limit"]),
+        ("before=17", ["before"]),
+        ("before=", ["before"]),
+        ("since=yesterday", ["since"]),
+        ("state=SENT&state=FAILED", ["state"]),
+        ("state=x&channel=y&kind=z&order=o&limit=n&before=b",
+         ["state", "channel", "kind", "order", "before", "limit"]),
     ],
-)
-async def test_the_list_is_of_one_order(api: Api, query: str, expected: tuple[int, str]) -> None:
-    status, problem = await api.get(f"/api/ops/notifications{query}", api.operator)
-    assert (status, problem["code"]) == expected
+)  # fmt: skip
+async def test_filters_that_are_refused_are_named(api: Api, query: str, fields: list[str]) -> None:
+    status, problem = await api.get(f"{LIST}?{query}", api.operator)
+    assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
+    assert [error["field"] for error in problem["errors"]] == fields
+
+
+@dataclass
+class Partitioned(MemoryTable):
+    """Three partitions; `mine` are this worker's, `owners` the others'."""
+
+    partitions: int = 3
+    mine: tuple[int, ...] = (0, 1, 2)
+    owners: dict[int, URL] = field(default_factory=dict)
+
+    def open_partitions(self) -> tuple[int, ...]:
+        return self.mine
+
+    def owner_of_partition(self, partition: int) -> URL | None:
+        return self.owners.get(partition)
+
+
+async def worker(make_api: MakeApi, **table: Any) -> Api:
+    world = World()
+    service = NotificationsService()
+    world.tables["notifications"] = Partitioned(service, "notifications", **table)
+    return await make_api(world)
+
+
+async def test_every_worker_is_asked_for_its_own_and_who_is_missing_is_named(
+    make_api: MakeApi,
+) -> None:
+    other = await worker(make_api, mine=(0,))
+    there = other.client.make_url("/")
+    await other.paid()
+    api = await worker(make_api, mine=(1,), owners={0: there})
+    answer = await rows(api)
+    assert {row["orderId"] for row in answer["notifications"]} == set(
+        other.world.tables["notifications"].records
+    )
+    assert (answer["counts"]["PENDING"], answer["incomplete"]) == (2, [2])
+    assert (await rows(api, "channel=SMS"))["total"] == 1
+    assert (await rows(other, **{PARTITIONS: "0,1"})).keys() == {"0"}
+
+
+async def test_what_was_sent_before_this_worker_had_the_partition_is_read_once(
+    make_api: MakeApi,
+) -> None:
+    world = World()
+    table = world.tables["notifications"] = MemoryTable(NotificationsService(), "notifications")
+    earlier = await make_api(world)
+    order_id = (await earlier.paid())["orderId"]
+    for name in [n["notificationId"] for n in await listed(earlier, order_id)]:
+        await tried(earlier, order_id, name, SendResult.SENT, None)
+    table.listeners.clear()
+    api = await make_api(world)
+    assert (await rows(api, "state=PENDING"))["counts"]["SENT"] == 0, "nobody has to read for these"
+    assert (await rows(api))["counts"]["SENT"] == 2
+    assert (await rows(api, "state=PENDING"))["counts"]["SENT"] == 2
+
+
+async def test_an_application_without_notifications_has_no_list(make_api: MakeApi) -> None:
+    api = await make_api()
+    status, problem = await api.get(LIST, api.operator)
+    assert (status, problem["code"]) == (404, "NOT_FOUND")
