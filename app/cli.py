@@ -6,6 +6,7 @@ They read through a worker's HTTP: RocksDB has one owner, and that is the worker
 import asyncio
 import json
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 import faust
@@ -34,15 +35,17 @@ _token_option = option(
 def register(app: faust.App, settings: Settings) -> None:
     """Add the commands to the app's command line."""
 
-    @app.command(argument("order_id"), _json_option, _url_option, _token_option)
-    async def order(self: Any, order_id: str, as_json: bool, url: str, token: str) -> None:
-        """Show an order, its payment and its delivery."""
+    @app.command(argument("any_id"), _json_option, _url_option, _token_option)
+    async def order(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
+        """Show an order, its payment and its delivery; by its own or any other id."""
+        order_id = await _order_of(settings, url, token, any_id)
         found = await _read(settings, url, token, f"/api/orders/{order_id}", order_id)
         _show(found, f"Order {order_id}", as_json=as_json)
 
-    @app.command(argument("order_id"), _json_option, _url_option, _token_option)
-    async def payment(self: Any, order_id: str, as_json: bool, url: str, token: str) -> None:
-        """Show the payment of an order: attempts, refunds, disputes, net."""
+    @app.command(argument("any_id"), _json_option, _url_option, _token_option)
+    async def payment(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
+        """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
+        order_id = await _order_of(settings, url, token, any_id)
         found = await _read(settings, url, token, f"/api/payments/{order_id}", order_id)
         _show(found, f"Payment of {order_id}", as_json=as_json)
 
@@ -109,6 +112,17 @@ def token_for(settings: Settings, given: str | None, order_id: str | None) -> st
     if order_id is None:
         raise failed("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
     return OrderTokens(key).issue("cli", order_id)
+
+
+async def _order_of(settings: Settings, url: str | None, token: str | None, any_id: str) -> str:
+    """The order that an id belongs to: ours, a payment's, an event's, or Stripe's of an object."""
+    if any_id.startswith("order_"):
+        return any_id
+    found = await _read(settings, url, token, f"/api/ops/search?q={quote(any_id, safe='')}", None)
+    orders = [each["orderId"] for each in found["orders"]]
+    if len(orders) != 1:
+        raise failed(f"{any_id} belongs to {', '.join(orders) or 'no order that is known'}.")
+    return str(orders[0])
 
 
 async def _read(

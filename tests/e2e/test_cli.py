@@ -139,6 +139,9 @@ async def test_order_payment_and_orders(shop: Shop) -> None:
     assert (order["orderId"], order["status"]) == (id_, "PENDING")
     payment = json.loads(platform.run_cli("payment", id_, "--json"))
     assert (payment["paymentId"], payment["status"]) == (buyer.payment_id, "COMPLETED")
+    for other_id in (buyer.payment_id, payment["stripeIntentId"]):
+        assert json.loads(platform.run_cli("payment", other_id, "--json")) == payment
+        assert json.loads(platform.run_cli("order", other_id, "--json"))["orderId"] == id_
     shown = platform.run_cli("payment", id_)
     assert "COMPLETED" in shown
     assert payment["amount"]["display"] in shown
@@ -152,3 +155,5 @@ async def test_order_payment_and_orders(shop: Shop) -> None:
 def test_an_unknown_order_is_an_error(platform: Platform) -> None:
     with pytest.raises(PlatformError, match="no such order"):
         platform.run_cli("order", "order_00000000000000000000000000")
+    with pytest.raises(PlatformError, match="no order that is known"):
+        platform.run_cli("payment", "pay_00000000000000000000000000")
