@@ -1,38 +1,54 @@
-"""The work that every contestant does, and how it is counted: from outside, in Kafka."""
+"""The work that every contestant does, and how it is counted and checked: from outside, in Kafka.
+
+Records of a few thousand keys come mixed; their sender sends some of them twice. Each key's records
+are numbered in their order and each leads to one event, whose id is made of the record's. A record
+counts once, so what was sent twice leads to nothing more.
+"""
 
 from __future__ import annotations
 
 import random
 import time
 import uuid
+from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PARTITIONS: Final = 3
-KEYS: Final = 5_000
+KEYS: Final = 10_000
+SENT_TWICE: Final = 0.02
+"""This part of the records, ..."""
+SENT_AGAIN_AFTER: Final = 200
+"""... again after that many others."""
 WARM_UP: Final = 0.1
 """This part of the outputs is not timed: caches fill, the first fetches are small."""
 LOOK_EVERY_S: Final = 0.05
 PATIENCE_S: Final = 300.0
 
 
+class WrongWorkError(Exception):
+    """A contestant's outputs are not those that the work asks for."""
+
+
 @dataclass(frozen=True, slots=True)
-class Topics:
-    """One contestant's own input and output."""
+class Load:
+    """What lies in the input topic. records: all; distinct: those not sent before; size: bytes of one."""
 
-    source: str
-    sink: str
+    records: int
+    distinct: int
+    size: int
 
 
-def prepare(bootstrap: str, records: int) -> bytes:
-    """Make the input once; every run reads the same bytes. Gives a sample record."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.create_topics([NewTopic("bench-input", PARTITIONS, 1)]).values():
-        future.result()
+def prepare(bootstrap: str, records: int) -> Load:
+    """Make the input once; every run reads the same bytes."""
+    make_topic(bootstrap, "bench-input")
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -41,10 +57,29 @@ def prepare(bootstrap: str, records: int) -> bytes:
             "queue.buffering.max.messages": 500_000,
         }
     )
-    numbers, sample = random.Random(1), b""
+    distinct, value = 0, b""
+    for key, value, is_new in _stream(records):
+        distinct += is_new
+        while True:
+            try:
+                producer.produce("bench-input", value, key=key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+    return Load(records, distinct, len(value))
+
+
+def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
+    numbers = random.Random(1)
+    again: deque[tuple[int, str, bytes]] = deque()
     for number in range(records):
+        if again and again[0][0] <= number:
+            _, key, value = again.popleft()
+            yield key, value, False
+            continue
         key = f"order-{numbers.randrange(KEYS)}"
-        sample = orjson.dumps(
+        value = orjson.dumps(
             {
                 "eventId": str(uuid.UUID(int=numbers.getrandbits(128))),
                 "eventType": "PAYMENT_COMPLETED",
@@ -53,25 +88,20 @@ def prepare(bootstrap: str, records: int) -> bytes:
                 "padding": "x" * 160,
             }
         )
-        while True:
-            try:
-                producer.produce("bench-input", sample, key=key)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    producer.flush()
-    return sample
+        if numbers.random() < SENT_TWICE:
+            again.append((number + SENT_AGAIN_AFTER, key, value))
+        yield key, value, True
 
 
-def make_sink(bootstrap: str, name: str) -> None:
-    """Make one run's output topic."""
+def make_topic(bootstrap: str, name: str) -> None:
+    """Make a topic; KafkaException when it is there."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
         future.result()
 
 
 def count(consumer: Consumer, topic: str) -> int:
-    """Give the number of records in a topic, transaction markers included."""
+    """Give the number of committed records in a topic, transaction markers included."""
     total = 0
     for partition in range(PARTITIONS):
         at = TopicPartition(topic, partition)
@@ -80,8 +110,8 @@ def count(consumer: Consumer, topic: str) -> int:
     return total
 
 
-def rate(bootstrap: str, sink: str, records: int) -> float:
-    """Watch the outputs come; give records a second after the warm-up. Raises TimeoutError."""
+def rate(bootstrap: str, sink: str, outputs: int) -> float:
+    """Watch the outputs come; give outputs a second after the warm-up. Raises TimeoutError."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"watch-{sink}"})
     deadline, began, seen_first = time.monotonic() + PATIENCE_S, 0.0, 0
     try:
@@ -90,11 +120,45 @@ def rate(bootstrap: str, sink: str, records: int) -> float:
                 seen, now = count(consumer, sink), time.monotonic()
             except KafkaException:  # a topic that is only just made has no leader yet
                 continue
-            if not began and seen >= records * WARM_UP:
+            if not began and seen >= outputs * WARM_UP:
                 began, seen_first = now, seen
-            if seen >= records:
+            if seen >= outputs:
                 return (seen - seen_first) / (now - began)
             time.sleep(LOOK_EVERY_S)
     finally:
         consumer.close()
-    raise TimeoutError(f"{sink} holds fewer than {records} records after {PATIENCE_S:g} s")
+    raise TimeoutError(f"{sink} holds fewer than {outputs} records after {PATIENCE_S:g} s")
+
+
+def check(bootstrap: str, sink: str, outputs: int) -> None:
+    """Read the outputs: each key's numbers are 1, 2, 3 ... once each. Raises WrongWorkError."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"check-{sink}",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.assign([TopicPartition(sink, number, 0) for number in range(PARTITIONS)])
+    last: dict[bytes, int] = {}
+    ends: set[int | None] = set()
+    total = 0
+    try:
+        while len(ends) < PARTITIONS:
+            for message in consumer.consume(10_000, timeout=1.0):
+                error = message.error()
+                if error is not None:
+                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its public name
+                        raise KafkaException(error)
+                    ends.add(message.partition())
+                    continue
+                key, number = message.key() or b"", orjson.loads(message.value() or b"")["number"]
+                if number != last.get(key, 0) + 1:
+                    raise WrongWorkError(f"{sink}: {key!r} has {number} after {last.get(key, 0)}")
+                last[key] = number
+                total += 1
+    finally:
+        consumer.close()
+    if total != outputs:
+        raise WrongWorkError(f"{sink} has {total:,} events instead of {outputs:,}")
