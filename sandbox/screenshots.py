@@ -24,7 +24,7 @@ from sandbox.staff import Staff
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER: Final = ROOT / "docs" / "screenshots"
+FOLDER = ROOT / "docs" / "screenshots"
 SIZES: Final = {360: 740, 1440: 900}
 TALLEST: Final = 1500
 """Longer pages are cut: a picture shows what a page is like."""
@@ -43,7 +43,9 @@ OPERATIONS: Final = (
 
 
 class Camera:
-    """Takes pictures of one width."""
+    """Takes pictures of one width, into `folder`."""
+
+    folder = FOLDER
 
     def __init__(self, browser: Browser, home: str, width: int, *, dark: bool = False) -> None:
         self.width, self.name_end = width, "-dark" if dark else ""
@@ -67,7 +69,7 @@ class Camera:
         taken = self.page.screenshot(full_page=True, clip=size)  # type: ignore[arg-type]
         image = Image.open(io.BytesIO(taken)).convert("RGB")
         few = image.quantize(COLOURS, dither=Image.Dither.NONE)
-        few.save(FOLDER / f"{name}-{self.width}{self.name_end}.png", optimize=True)
+        few.save(self.folder / f"{name}-{self.width}{self.name_end}.png", optimize=True)
 
     def visit(self, path: str, name: str) -> None:
         """Open a page and take its picture."""
@@ -91,15 +93,19 @@ class Camera:
 
 
 @click.command(help=__doc__)
-def main() -> None:
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=FOLDER, help="Where the pictures go."
+)
+def main(folder: Path) -> None:
     """Start everything, play some orders, take the pictures."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    Camera.folder = folder
+    folder.mkdir(parents=True, exist_ok=True)
     chromium = subprocess.run(
         [ROOT / "sandbox" / "chromium.sh"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as data:
         settings = {"TIFFIN_COURIER_LIMIT": "3"}
-        with Platform(Path(folder), settings=settings, progress=click.echo) as platform:
+        with Platform(Path(data), settings=settings, progress=click.echo) as platform:
             click.echo("Playing a day")
             asked = asyncio.run(_day(platform.endpoints))
             _garble(platform.bootstrap)
@@ -112,8 +118,8 @@ def main() -> None:
                     _customers(browser, platform.endpoints, width)
                     _staff(browser, platform.endpoints, width, asked)
                 browser.close()
-    total = sum(path.stat().st_size for path in FOLDER.glob("*.png"))
-    click.echo(f"{len(list(FOLDER.glob('*.png')))} pictures, {total / 1e6:.1f} MB, in {FOLDER}")
+    total = sum(path.stat().st_size for path in folder.glob("*.png"))
+    click.echo(f"{len(list(folder.glob('*.png')))} pictures, {total / 1e6:.1f} MB, in {folder}")
 
 
 async def _day(endpoints: Endpoints) -> str:
@@ -230,8 +236,14 @@ def _staff(browser: Browser, endpoints: Endpoints, width: int, order_id: str) ->
         camera.page.goto("/ops/dead-letters")
         camera.page.locator("tbody a").first.click()
         camera.shoot("operations-dead-letter")
+        camera.page.goto("/ops/disputes")
+        camera.page.get_by_role("link", name="Evidence").first.click()
+        camera.shoot("operations-evidence")
     with _camera(browser, endpoints, width, dark=True) as camera:
+        camera.sign_in("Kitchen")
+        camera.visit("/kitchen", "kitchen")
         camera.sign_in("Operator")
+        camera.visit("/ops", "operations")
         camera.visit(f"/ops/orders/{order_id}", "operations-order")
 
 

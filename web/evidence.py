@@ -111,7 +111,7 @@ class Evidence(Message):
 async def show_evidence(request: web.Request) -> web.StreamResponse:
     """Everything that speaks for a disputed payment, from the order's records and its timeline."""
     context, order_id = request.app[CONTEXT], order_id_of(request)
-    await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
+    identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
     token = consistency.token_of_request(request, order_id)
     wanted = request.query.get("format")
     if wanted not in {None, "json", "html"}:
@@ -122,7 +122,7 @@ async def show_evidence(request: web.Request) -> web.StreamResponse:
     await consistency.hold(context, order_id, token, PARTS)
     evidence = _evidence(context, order_id, request.match_info["dispute_id"])
     if wanted == "html" or (wanted is None and "text/html" in request.headers.get("Accept", "")):
-        return render(request, "evidence.html", evidence=evidence)
+        return render(request, "evidence.html", evidence=evidence, identity=identity)
     return json_response(evidence)
 
 

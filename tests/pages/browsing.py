@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
@@ -169,6 +170,19 @@ class StandIn:
     def release(self) -> None:
         """Let held requests go."""
         _send(f"{self.control}/faults/release", "POST", {})
+
+    def settle_refund(self, order_id: str, outcome: str) -> None:
+        """Let the bank decide on an order's refund, once it is there: "succeed" or "fail"."""
+        charges = {charge["id"] for charge in self.charges(order_id)}
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            for refund in _send(f"{self.api}/v1/refunds?limit=100", "GET", None)["data"]:
+                if refund["charge"] in charges and refund["status"] == "pending":
+                    body = {"refund": refund["id"], "outcome": outcome}
+                    _send(f"{self.control}/settle", "POST", body)
+                    return
+            time.sleep(0.1)
+        raise TimeoutError("no refund of the order waits for the bank")
 
     def charges(self, order_id: str) -> list[dict[str, Any]]:
         """What an order was charged, successful ones alone."""

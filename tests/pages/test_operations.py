@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Visit = Callable[..., Visitor]
 PAGES = (
     "/ops", "/ops/orders", "/ops/orders?state=DELIVERED", "/ops/stuck", "/ops/dead-letters",
-    "/ops/payments?by=hour", "/ops/refunds", "/ops/disputes", "/ops/reconciliation", "/ops/lag",
-    "/ops/audit", "/ops/search?q=nonesuch", "/ops/search?q=%21",
+    "/ops/payments?by=hour", "/ops/refunds", "/ops/disputes", "/ops/notifications",
+    "/ops/reconciliation", "/ops/lag", "/ops/audit", "/ops/search?q=nonesuch", "/ops/search?q=%21",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_a_refund_in_part_is_asked_for_once_and_recorded(visit: Visit) -> None:
     expect(customer.page.get_by_role("heading", name="Money back")).to_be_visible()
     expect(customer.page.locator("h1")).to_have_text("Paid, and sent to the kitchen")
     page.goto("/ops/refunds?state=SUCCEEDED")
-    expect(page.get_by_role("region", name="Refunds")).to_contain_text("ITEM_MISSING")
+    expect(page.get_by_role("region", name="Refunds")).to_contain_text("Item missing")
 
 
 def test_an_operator_cancels_an_order(visit: Visit) -> None:

@@ -16,7 +16,6 @@ from web.auth import authorize
 from web.bodies import VALUE
 from web.context import CONTEXT, TIMELINE, Context
 from web.pages.forms import answer_of, read_form
-from web.pages.progress import REFUND_WORDS
 from web.pages.render import money_text, pretty, render
 from web.pages.swimlanes import picture_of
 from web.problems import CODES, ProblemError, UnavailableError
@@ -62,11 +61,17 @@ async def show_order(request: web.Request) -> web.StreamResponse:
         picture=picture_of(timeline.entries), waiting=waiting, messages=messages,
         retriable=RETRIABLE, at_stripe=stripe, stripe_wrong=stripe_wrong,
         tables=_tables(view), can_cancel=view.status not in ENDED,
-        can_refund=bool(view.payment and view.payment.refundable.amount),
-        refund_words=REFUND_WORDS, failed=RefundStatus.FAILED,
+        can_refund=_can_refund(view), failed=RefundStatus.FAILED,
+        retried={refund.retry_of for refund in view.payment.refunds} if view.payment else set(),
         said=SAID.get(said) or (said in CODES and CODES[said][1] + ".") or "",
         is_refused=said in CODES,
     )  # fmt: skip
+
+
+def _can_refund(view: OrderView) -> bool:
+    payment = view.payment
+    blocked = payment is not None and any(each.blocks_refunds for each in payment.disputes)
+    return payment is not None and payment.refundable.amount > 0 and not blocked
 
 
 async def _at_stripe(context: Context, view: OrderView) -> tuple[str, str]:

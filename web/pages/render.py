@@ -52,7 +52,7 @@ def make_engine(assets: Assets) -> jinja2.Environment:
     )
     engine.globals.update(asset=assets.url, integrity=assets.integrity, status_words=WORDS)
     engine.filters.update(
-        money=money_text, time=time_of, clock=clock, short_id=short_id, pretty=pretty
+        money=money_text, time=time_of, clock=clock, short_id=short_id, pretty=pretty, state=state
     )
     return engine
 
@@ -88,6 +88,11 @@ def short_id(order_id: str) -> str:
     return order_id[-6:].upper()
 
 
+def state(code: str) -> str:
+    """A code of ours or Stripe's as words: READY_FOR_PICKUP is "Ready for pickup"."""
+    return code.replace("_", " ").capitalize()
+
+
 def pretty(value: Any) -> str:
     """JSON values, for people."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
@@ -112,6 +117,8 @@ def render(
     )
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = policy(stripe)
+    if stripe is not None:  # some ways to pay open a window of the bank's, and wait for its word
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
     response.headers["X-Robots-Tag"] = NOBODY_LINKS
     response.enable_compression()
     return response

@@ -1,6 +1,7 @@
 """An order's own page: where it is, live; its cancel with what comes back."""
 
 import uuid
+from typing import Final
 
 from aiohttp import web
 
@@ -19,9 +20,17 @@ from web.shapes import CancelOrderBody
 from web.tokens import Role
 from web.writes import LateError, Write, at_owner, check_order_is_known, first_of_its_key, settle
 
+RETURNED: Final = "payment_intent_client_secret"
+"""What Stripe adds to the address when it sends a customer back."""
+
 
 async def show_order(request: web.Request) -> web.StreamResponse:
-    """The order as it stands; the part that changes is swapped when the stream says so."""
+    """The order as it stands; the part that changes is swapped when the stream says so.
+
+    A bank's page sends customers back with Stripe's secret in the address, where it must not stay.
+    """
+    if RETURNED in request.query:
+        raise web.HTTPSeeOther(f"/orders/{order_id_of(request)}")
     return await _order_page(request, "order.html")
 
 

@@ -36,7 +36,7 @@ const show = (what) => {
 };
 const done = () => { show({ wait: "Here is your order…" }); location.replace(TRACKING); };
 
-/* Ask our API; a lost answer and a 5xx are asked again, with the same key. Gives {status, body}. */
+/* Ask our API; a lost answer, a 5xx and a 429 are asked again, with the same key. Gives {status, body}. */
 async function ask(method, path, body, key) {
   for (let turn = 0; ; turn += 1) {
     try {
@@ -45,7 +45,8 @@ async function ask(method, path, body, key) {
         headers: { "Content-Type": "application/json", ...(key ? { "Idempotency-Key": key } : {}) },
         body: body && JSON.stringify(body),
       });
-      if (answer.status < 500) return { status: answer.status, body: await answer.json() };
+      const comesAgain = answer.status >= 500 || answer.status === 429;
+      if (!comesAgain) return { status: answer.status, body: await answer.json() };
     } catch { /* no answer: the network, or a worker that ends */ }
     if (turn >= REPEAT_MS.length) return { status: 0, body: {} };
     said.textContent = `${CHECKING} The connection is slow; we keep trying.`;
@@ -80,6 +81,8 @@ async function settle(isOver) {
   }
 }
 
+const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
+
 function declined(payment) {
   show({ card: true, wrong: payment.failureReason || "The payment did not go through. Try again." });
 }
@@ -95,14 +98,25 @@ async function waitForBank(text = CHECKING) {
 let stripe;
 let elements;
 
+/* Stripe's frame knows no CSS variables of ours: it gets the colours that they come to here. */
+function appearance() {
+  const probe = document.body.appendChild(document.createElement("span"));
+  const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
+  const variables = {
+    colorPrimary: colour("--accent"), colorBackground: colour("--surface"), colorText: colour("--ink"),
+    colorTextSecondary: colour("--ink-soft"), colorDanger: colour("--bad"), borderRadius: "8px",
+    fontFamily: getComputedStyle(document.body).fontFamily, fontSizeBase: "16px",
+  };
+  probe.remove();
+  return { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "night" : "stripe", variables };
+}
+
 function mountCard() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   elements = stripe.elements({
-    mode: "payment", amount: Number(at.amount), currency: at.currency,
-    appearance: { theme: dark ? "night" : "stripe", variables: { borderRadius: "8px", colorPrimary: "#b5330b" } },
+    mode: "payment", amount: Number(at.amount), currency: at.currency, appearance: appearance(),
   });
   const card = elements.create("payment", {
-    defaultValues: { billingDetails: { name: at.name, email: at.email, phone: at.phone } },
+    defaultValues: { billingDetails: given({ name: at.name, email: at.email, phone: at.phone }) },
   });
   card.on("ready", () => { button.disabled = form.hidden; });
   card.on("loaderror", () => show({ wrong: "The card form could not be loaded. Reload the page to try again." }));
@@ -112,7 +126,9 @@ function mountCard() {
 /* Stripe shows the bank's question; what came of it is the server's word, not the browser's. */
 async function authenticate(secret) {
   show({ wait: "Confirm the payment with your bank…" });
-  const { error, paymentIntent } = await stripe.handleNextAction({ clientSecret: secret });
+  // Throws when there is nothing left to confirm: it was done in another tab, or the payment is over.
+  const { error, paymentIntent } = await stripe.handleNextAction({ clientSecret: secret })
+    .catch((cause) => ({ error: cause }));
   if (paymentIntent?.status === "requires_action") {
     at.secret = secret;
     offerAction();
@@ -152,17 +168,18 @@ async function pay() {
   show({ busy: true });
   wrong.hidden = true;
   const checked = await elements.submit();
-  if (checked.error) { show({ card: true }); return; }
+  if (checked.error) {
+    // What is wrong with a field stands beside it, in Stripe's form.
+    const isField = checked.error.type === "validation_error";
+    show({ card: true, wrong: isField ? "" : checked.error.message });
+    return;
+  }
   const { error, confirmationToken } = await stripe.createConfirmationToken({
     elements,
     params: {
       return_url: location.origin + TRACKING,
-      payment_method_data: {
-        billing_details: {
-          name: at.name, email: at.email, phone: at.phone,
-          address: { line1: at.line1, line2: at.line2, city: at.city, postal_code: at.postal },
-        },
-      },
+      // Where it is delivered says nothing of where the card's bills go: Stripe's form asks for that.
+      payment_method_data: { billing_details: given({ email: at.email, phone: at.phone }) },
     },
   });
   if (error) { show({ card: true, wrong: error.message }); return; }
@@ -193,4 +210,6 @@ async function begin() {
   } else if (at.step === "checking") await waitForBank();
 }
 
+// Back from the bank's page, out of the browser's memory: how it stands now, the server says.
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 begin();

@@ -1,0 +1,201 @@
+"""Boards and many tabs, live: told by streams, through a worker's death, over few connections."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.pages.browsing import Visitor, check_accessible
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
+
+    from sandbox.platform import Platform
+
+Visit = Callable[..., Visitor]
+TABS = 8
+SLOTS = 4
+"""Streams that one browser holds at a time: web/static/sse.js."""
+
+HELD = """async () => (await navigator.locks.query()).held
+  .filter((lock) => lock.name.startsWith("tiffin-stream-")).length"""
+LOOKED_AWAY = """() => {
+  Object.defineProperty(document, "hidden", { value: true, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+LOOKED_AT = LOOKED_AWAY.replace("true,", "false,", 1)
+"""Headless Chromium shows every tab; this is what it would tell a page that it hides or shows."""
+
+
+def badge_of(page: Page) -> Locator:
+    return page.locator("[data-live-state]")
+
+
+def test_boards_are_told(visit: Visit) -> None:
+    kitchen, courier, operator = visit(worker=1), visit(width=360), visit()
+    kitchen.sign_in("Kitchen")
+    courier.sign_in("Courier", "lena")
+    operator.sign_in("Operator", "olga")
+    looks: list[str] = []
+
+    def note(request: Request) -> None:
+        if "seen=" in request.url:
+            looks.append(request.url)
+
+    for visitor in (kitchen, courier, operator):
+        expect(badge_of(visitor.page)).to_have_text("Live")
+    check_accessible(operator.page)
+    kitchen.page.on("request", note)
+    order_id = visit().order_paid()
+    for visitor in (kitchen, courier):
+        expect(visitor.page.locator(f"[data-ticket={order_id}]")).to_be_visible()
+        expect(badge_of(visitor.page)).to_have_text("Live")
+    assert looks  # it looked because it was told to, as it does not ask by itself while it is live
+
+
+def test_a_board_outlives_its_worker(visit: Visit, platform: Platform) -> None:
+    kitchen = visit(errors_allowed=True)  # the board's own worker dies: Chromium tells of it
+    kitchen.sign_in("Kitchen")
+    second = kitchen.tab()
+    second.goto("/kitchen")
+    tabs = (kitchen.page, second)
+    for tab in tabs:
+        expect(badge_of(tab)).to_have_text("Live")
+    dying = platform.workers[0]
+    assert dying.pid
+    os.kill(dying.pid, signal.SIGKILL)
+    for tab in tabs:
+        expect(badge_of(tab)).not_to_have_text("Live")
+    platform.wait_ready()
+    order_id = visit(worker=1).order_paid()
+    for tab in tabs:
+        expect(tab.locator(f"[data-ticket={order_id}]")).to_be_visible()  # without a reload
+        expect(badge_of(tab)).to_have_text("Live")
+    tabs[0].locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
+    expect(tabs[1].locator(f"[data-ticket={order_id}]")).to_have_attribute(
+        "data-status", "CONFIRMED"
+    )
+
+
+def test_without_streams_a_board_asks_by_itself(visit: Visit) -> None:
+    kitchen = visit(errors_allowed=True)  # the stream is cut, which Chromium tells
+    kitchen.context.route(re.compile(r"/stream"), lambda route: route.abort())
+    kitchen.sign_in("Kitchen")
+    expect(badge_of(kitchen.page)).to_have_text("Checking every few seconds")
+    order_id = visit().order_paid()
+    expect(kitchen.page.locator(f"[data-ticket={order_id}]")).to_be_visible()
+
+
+def test_many_tabs_share_the_browsers_connections(visit: Visit) -> None:
+    visitor = visit()
+    order_id = visitor.order_paid()
+    tabs = [visitor.page, *(visitor.tab() for _ in range(TABS - 1))]
+    for tab in tabs[1:]:
+        tab.goto(f"/orders/{order_id}")  # would hang with six connections taken for ever
+    live = [tab for tab in tabs if _is_live(tab)]
+    assert len(live) == visitor.page.evaluate(HELD) == SLOTS
+    # One who is not looked at gives its place to another.
+    waiting = next(tab for tab in tabs if tab not in live)
+    live[0].evaluate(LOOKED_AWAY)
+    for tab in tabs:
+        if tab not in {*live, waiting}:
+            tab.evaluate(LOOKED_AWAY)
+    expect(badge_of(waiting)).to_have_text("Live")
+    kitchen = visit(worker=1)
+    kitchen.sign_in("Kitchen")
+    kitchen.page.locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
+    for tab in (waiting, *live[1:]):
+        expect(tab.locator("h1")).to_have_text("The kitchen has accepted")
+    expect(live[0].locator("h1")).to_have_text("Paid, and sent to the kitchen")
+    live[0].evaluate(LOOKED_AT)  # and once it is looked at, it is as it should be
+    expect(live[0].locator("h1")).to_have_text("The kitchen has accepted")
+
+
+def _is_live(tab: Page) -> bool:
+    """Whether the tab has a stream, once it knows."""
+    expect(badge_of(tab)).to_have_text(re.compile("Live|Checking every few seconds"))
+    return tab.locator("[data-live-state][data-state=live]").count() > 0
+
+
+LISTEN = """() => {
+  window.played = [];
+  const start = OscillatorNode.prototype.start;
+  OscillatorNode.prototype.start = function (...at) {
+    window.played.push(this.frequency.value);
+    return start.apply(this, at);
+  };
+}"""
+"""Notes what the page asks the browser to play, and lets it play."""
+NEW, LATE = [660], [880, 880, 880]
+
+
+def test_a_kitchen_hears_and_sees_what_waits_too_long(visit: Visit) -> None:
+    kitchen = visit(errors_allowed=True)  # its clock jumps, so its stream seems dead for a moment
+    page = kitchen.page
+    page.add_init_script(f"({LISTEN})()")
+    page.clock.install()
+    first = visit().order_paid()
+    kitchen.sign_in("Kitchen")
+    ticket = page.locator(f"[data-ticket={first}]")
+    expect(ticket).to_be_visible()
+    sound = page.locator("[data-sound]")
+    expect(sound).to_have_text("Sound is off")
+    expect(ticket.get_by_text("Waiting too long")).to_have_count(0)
+    page.clock.fast_forward("03:10")
+    # Colour, and words for those who see no colour; no sound that nobody asked for.
+    expect(ticket).to_have_class(re.compile(r"\blate\b"))
+    expect(ticket).to_contain_text("Waiting too long")
+    check_accessible(page)
+    assert page.evaluate("played") == []
+    sound.click()
+    expect(sound).to_have_text("Sound is on")
+    expect(sound).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("played") == NEW  # so that one knows how it sounds
+    second = visit().order_paid()
+    newcomer = page.locator(f"[data-ticket={second}]")
+    expect(newcomer).to_be_visible()
+    page.wait_for_function("played.length >= 2")
+    page.evaluate("played.length = 0")
+    page.clock.fast_forward("06:20")
+    expect(newcomer).to_have_class(re.compile(r"\blate\b"))
+    page.wait_for_function("played.length >= 3")
+    assert page.evaluate("played") == LATE
+    # Muted, it stays silent, in this tab and after a reload.
+    sound.click()
+    expect(sound).to_have_text("Sound is off")
+    page.evaluate("played.length = 0")
+    third = visit().order_paid()
+    expect(page.locator(f"[data-ticket={third}]")).to_be_visible()
+    page.clock.run_for(2000)
+    assert page.evaluate("played") == []
+    page.reload()
+    expect(sound).to_have_text("Sound is off")
+
+
+def test_of_two_tabs_one_has_the_ears(visit: Visit) -> None:
+    kitchen = visit(worker=1)
+    kitchen.page.add_init_script(f"({LISTEN})()")
+    kitchen.sign_in("Kitchen")
+    kitchen.page.locator("[data-sound]").click()
+    second = kitchen.tab()
+    second.add_init_script(f"({LISTEN})()")
+    second.goto("/kitchen")
+    for tab in (kitchen.page, second):
+        expect(badge_of(tab)).to_have_text("Live")
+        expect(tab.locator("[data-sound]")).to_have_attribute("aria-pressed", "true")
+        tab.evaluate("played.length = 0")
+    # The first one listens although nobody looks at it.
+    kitchen.page.evaluate(LOOKED_AWAY)
+    order_id = visit().order_paid()
+    expect(second.locator(f"[data-ticket={order_id}]")).to_be_visible()
+    kitchen.page.wait_for_function("played.length > 0")
+    assert kitchen.page.evaluate("played") == NEW
+    assert second.evaluate("played") == []
+    # Switched off in one tab it is off in all.
+    second.locator("[data-sound]").click()
+    expect(kitchen.page.locator("[data-sound]")).to_have_text("Sound is off")

@@ -1,0 +1,177 @@
+"""Money in an operator's hands: failed refunds, disputes, dead letters given up; and who did it, afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.pages.browsing import StandIn, Visitor, check_accessible, check_fits
+
+if TYPE_CHECKING:
+    from tests.pages.conftest import BreakablePlatform
+
+Visit = Callable[..., Visitor]
+PENDING_REFUND, DISPUTED = "4000000000007726", "4000000000000259"
+
+
+@pytest.fixture
+def stripe(platform: BreakablePlatform) -> StandIn:
+    return StandIn(platform)
+
+
+def operator(visit: Visit, **options: object) -> Page:
+    visitor = visit(**options)
+    visitor.sign_in("Operator", "olga")
+    return visitor.page
+
+
+def paid_by(visit: Visit, card: str) -> Visitor:
+    """A customer with a paid order before the eyes."""
+    customer = visit()
+    customer.fill_cart()
+    customer.place()
+    customer.pay(card)
+    customer.wait_tracking()
+    return customer
+
+
+def show_until(page: Page, path: str, words: str | re.Pattern[str]) -> None:
+    """Reload a page that does not follow by itself; bounded by the test's own time-out."""
+    page.goto(path)
+    while not page.get_by_text(words).count():
+        page.reload()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_failed_refund_is_retried_from_its_list(
+    visit: Visit, stripe: StandIn, width: int
+) -> None:
+    customer = paid_by(visit, PENDING_REFUND)
+    order_id = customer.order_id
+    page = operator(visit, width=width)
+    page.goto(f"/ops/orders/{order_id}/cancel")
+    page.get_by_role("button", name="Cancel the order").click()
+    expect(customer.page.get_by_text("On its way to your bank")).to_be_visible()
+    stripe.settle_refund(order_id, "fail")
+    expect(customer.page.get_by_text("our support team looks after it")).to_be_visible()
+    page.goto("/ops/refunds?state=FAILED")
+    row = page.get_by_role("row").filter(has=page.locator(f'a[href$="{order_id}"]'))
+    expect(row).to_contain_text("expired or canceled card")
+    check_accessible(page)
+    check_fits(page)
+    row.get_by_role("link", name="Retry").click()
+    expect(page.locator("h1")).to_have_text("Retry the refund?")
+    expect(page.get_by_text("It is recorded that operator:olga did this.")).to_be_visible()
+    check_accessible(page)
+    check_fits(page)
+    page.get_by_role("button", name="Retry the refund").click()
+    expect(page.get_by_role("status")).to_contain_text("Done by operator:olga")
+    # Neither here nor in the list can it be retried twice.
+    refunds = page.get_by_role("group", name="Refunds")
+    expect(refunds.get_by_role("row")).to_have_count(3)
+    expect(refunds.get_by_role("link", name="Retry")).to_have_count(0)
+    stripe.settle_refund(order_id, "succeed")
+    expect(customer.page.locator("h1")).to_have_text("Cancelled and refunded")
+    # And who did it can be found again, in the order's story and among what people did.
+    page.goto(f"/ops/orders/{order_id}")
+    story = page.get_by_role("region", name="Timeline", exact=True)
+    expect(story.get_by_text("operator:olga")).not_to_have_count(0)
+    page.goto("/ops/audit")
+    expect(page.get_by_role("region", name="Audit")).to_contain_text(order_id[-6:].upper())
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_dispute_with_its_evidence(visit: Visit, width: int) -> None:
+    customer = paid_by(visit, DISPUTED)
+    order_id = customer.order_id
+    page = operator(visit, width=width)
+    show_until(page, f"/ops/orders/{order_id}", "Disputes of this payment")
+    disputes = page.get_by_role("group", name="Disputes of this payment")
+    expect(disputes).to_contain_text("Fraudulent")
+    expect(disputes).to_contain_text("Needs response")
+    expect(disputes).to_contain_text("₹165.00")
+    # Stripe refuses a refund of disputed money, so it is not offered.
+    expect(page.get_by_role("link", name="Refund", exact=True)).to_have_count(0)
+    check_accessible(page)
+    check_fits(page)
+    page.goto("/ops/disputes")
+    row = page.get_by_role("row").filter(has=page.locator(f'a[href$="{order_id}"]'))
+    expect(row).to_contain_text("Fraudulent")
+    check_accessible(page)
+    check_fits(page)
+    row.get_by_role("link", name="Evidence").click()
+    expect(page.locator("h1")).to_contain_text("Evidence for dispute")
+    bundle = page.locator("main")
+    for said in ("Masala dosa", "Asha Rao", "12 MG Road", "₹165.00", "PAYMENT_COMPLETED"):
+        expect(bundle).to_contain_text(said)
+    assert "4242" not in bundle.inner_text()
+    check_accessible(page)
+    check_fits(page)
+
+
+def test_a_dead_letter_is_discarded_for_a_reason(visit: Visit, platform: BreakablePlatform) -> None:
+    customer = visit()
+    order_id = customer.order_paid()
+    platform.break_at({f"orders/{order_id}": ["ACCEPT_ORDER"]})
+    kitchen = visit(javascript=False)
+    kitchen.sign_in("Kitchen")
+    ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
+    ticket.get_by_role("button", name="Accept").click()
+    platform.break_at({})
+    page = operator(visit)
+    page.goto(f"/ops/dead-letters?order={order_id}")
+    page.get_by_role("region", name="Dead letters").get_by_role("link").first.click()
+    address = page.url
+    # Nobody gives one up without a word.
+    page.get_by_role("button", name="Rehearse the discard").click()
+    expect(page.get_by_role("heading", name="Rehearsal")).to_have_count(0)
+    page.get_by_label("Why", exact=True).fill("the kitchen accepted by telephone")
+    page.get_by_role("button", name="Rehearse the discard").click()
+    expect(page.get_by_role("heading", name="Rehearsal")).to_be_visible()
+    check_accessible(page)
+    page.get_by_role("link", name="Don't").click()
+    expect(page.locator("h1")).to_contain_text("Open")  # a rehearsal changes nothing
+    page.get_by_label("Why", exact=True).fill("the kitchen accepted by telephone")
+    page.get_by_role("button", name="Rehearse the discard").click()
+    page.get_by_role("button", name="Discard now").click()
+    expect(page.get_by_role("status")).to_contain_text("It is discarded. Done by operator:olga")
+    page.goto(address)
+    expect(page.locator("main")).to_contain_text("operator:olga: the kitchen accepted by telephone")
+    expect(page.get_by_role("button", name="Rehearse the redrive")).to_have_count(0)
+    page.goto("/ops/audit")
+    audit = page.get_by_role("region", name="Audit")
+    expect(audit).to_contain_text("the kitchen accepted by telephone")
+    # The order goes on: nothing was done, so the kitchen may accept once more.
+    board = visit()
+    board.sign_in("Kitchen")
+    ticket = board.page.locator(f"[data-ticket={order_id}]")
+    ticket.get_by_role("button", name="Accept").click()
+    expect(ticket).to_have_attribute("data-status", "CONFIRMED")
+    expect(customer.page.locator("h1")).to_have_text("The kitchen has accepted")
+
+
+def test_who_refunded_a_part_is_found_again(visit: Visit) -> None:
+    order_id = visit().order_paid()
+    page = operator(visit)
+    page.goto(f"/ops/orders/{order_id}/refund")
+    page.get_by_label("Amount in INR").fill("45.00")
+    page.get_by_label("Reason").select_option("QUALITY")
+    page.get_by_role("button", name="Refund").click()
+    expect(page.get_by_role("status")).to_contain_text("Done by operator:olga")
+    # Another operator, at another worker, later.
+    visitor = visit(worker=1)
+    visitor.sign_in("Operator", "otto")
+    page = visitor.page
+    page.goto(f"/ops/orders/{order_id}")
+    expect(page.get_by_role("group", name="Refunds")).to_contain_text("₹45.00")
+    story = page.get_by_role("region", name="Timeline", exact=True)
+    expect(story.get_by_text("operator:olga")).not_to_have_count(0)
+    expect(story.get_by_text("operator:otto")).to_have_count(0)
+    page.goto("/ops/audit")
+    audit = page.get_by_role("region", name="Audit")
+    rows = audit.get_by_role("row").filter(has_text=order_id[-6:].upper())
+    expect(rows.filter(has_text="operator:olga")).not_to_have_count(0)
