@@ -121,9 +121,15 @@ class JwksVerifier:
     ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
     """Asymmetric alone: a public key must never serve as the secret of an HMAC."""
 
-    def __init__(self, jwks_url: str, *, issuer: str, audience: str) -> None:
-        self._keys = jwt.PyJWKClient(jwks_url, timeout=5)
+    def __init__(
+        self, jwks_url: str, *, issuer: str, audience: str, timeout_s: float = 5.0
+    ) -> None:
+        """timeout_s: how long the provider may take; after a failure it is left alone as long."""
+        self._keys = jwt.PyJWKClient(jwks_url, timeout=timeout_s)
         self._issuer, self._audience = issuer, audience
+        self._timeout_s = timeout_s
+        self._one_asks = asyncio.Lock()
+        self._ask_again_at_s = 0.0
 
     async def verify(self, token: str) -> Identity:
         """Raises BadTokenError, and UnavailableError when the provider can't be reached."""
@@ -137,16 +143,38 @@ class JwksVerifier:
         return user_id(self._issuer, str(claims["sub"]))
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        try:
-            # Fetches over the network now and then, and blocks while it does.
-            key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
-        except jwt.PyJWKClientConnectionError:
-            raise UnavailableError("the identity provider's keys can't be fetched") from None
-        except (jwt.PyJWKClientError, jwt.InvalidTokenError):
-            raise BadTokenError("not signed by a key of the identity provider") from None
+        key = self._known_key(token) or await self._fetched_key(token)
         return _decoded(
             token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
         )
+
+    def _known_key(self, token: str) -> jwt.PyJWK | None:
+        """So that a forged key id, for which the provider is asked, keeps nobody else waiting."""
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except jwt.PyJWTError:
+            raise BadTokenError("not valid") from None
+        cache = self._keys.jwk_set_cache
+        known = cache.get() if cache and kid else None
+        keys = known.keys if known else ()
+        fits = (key for key in keys if key.key_id == kid and key.public_key_use in {"sig", None})
+        return next(fits, None)
+
+    async def _fetched_key(self, token: str) -> jwt.PyJWK:
+        """Fetches over the network now and then, and blocks a thread while it does.
+
+        One thread at most: anybody may send tokens, and the provider may hang.
+        """
+        async with self._one_asks:
+            if time.monotonic() < self._ask_again_at_s:
+                raise UnavailableError("the identity provider's keys could not be fetched")
+            try:
+                return await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+            except jwt.PyJWKClientConnectionError:
+                self._ask_again_at_s = time.monotonic() + self._timeout_s
+                raise UnavailableError("the identity provider's keys can't be fetched") from None
+            except jwt.PyJWTError:
+                raise BadTokenError("not signed by a key of the identity provider") from None
 
 
 class DevelopmentStaff:
@@ -221,7 +249,7 @@ def _decoded(
         )
     except jwt.ExpiredSignatureError:
         raise BadTokenError("expired") from None
-    except jwt.InvalidTokenError:
+    except (jwt.PyJWTError, TypeError):  # not of the key's kind: the library raises what it has
         raise BadTokenError("not valid") from None
     return claims
 
