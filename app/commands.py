@@ -64,7 +64,7 @@ class CommandSender:
             topic_of_command(command.command_type),
             command.order_id.encode(),
             encode(command),
-            _headers(command.command_id, command.command_type, source, command.issued_at),
+            record_headers(command.command_id, command.command_type, source, command.issued_at),
         )
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
@@ -74,7 +74,7 @@ class CommandSender:
             WEBHOOKS,
             webhook.order_id.encode(),
             encode(webhook),
-            _headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
+            record_headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
         )
 
     async def put(
@@ -135,8 +135,11 @@ class CommandSender:
         task.add_done_callback(self._retiring.discard)
 
 
-def _headers(id: str, type: str, source: str, time: str) -> Headers:
-    """The trace of the request being served, or a new one, and CloudEvents' headers."""
+def record_headers(id: str, type: str, source: str, time: str) -> Headers:
+    """What every record bears: the trace of what is being done, or a new one; CloudEvents' headers.
+
+    time: RFC 3339.
+    """
     bound = structlog.contextvars.get_contextvars().get(tracing.HEADER)
     traceparent = bound or tracing.continued(None)
     return [

@@ -17,11 +17,13 @@ from typing import Any, Final, Protocol
 import structlog
 from pydantic import ValidationError
 
+from app.commands import record_headers
 from app.missing_webhooks import MissingWebhooks, WebhookSender
 from app.money_accounts import KafkaAccount, StripeAccount, both
 from app.stripe_errors import InvalidError, StateConflictError
 from app.stripe_gateway import StripeGateway
 from app.topic_window import TopicWindow
+from models import ids
 from models.commands import WebhookReceived
 from models.messages import encode, from_rfc3339, to_rfc3339
 from models.reconciliation import Difference, MissingEvent, Orphan, Report, compare
@@ -38,6 +40,9 @@ STRIPE_KEEPS_MS: Final = 30 * 24 * 3600 * 1000
 DAY_MS: Final = 24 * 3600 * 1000
 MOST_SHOWN: Final = 100
 RETRY_S: Final = 15.0
+SOURCE: Final = "/tiffin/reconciler"
+REPORT: Final = "RECONCILIATION_REPORT"
+"""CloudEvents' ce_source and ce_type of a run's report."""
 
 
 class Sender(WebhookSender, Protocol):
@@ -154,7 +159,9 @@ class Reconciliation:
         # At the end alone: who looks meanwhile sees the last run's problems, not none.
         self._change(run_at=to_rfc3339(now_ms), problems=tuple(problems))
         if self._is_runner():
-            await self._sender.put(RECONCILIATION, b"report", encode(self._known), [])
+            name = ids.derived("report", self._known.run_at)
+            headers = record_headers(name, REPORT, SOURCE, self._known.run_at)
+            await self._sender.put(RECONCILIATION, b"report", encode(self._known), headers)
 
     @property
     def _known(self) -> Report:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
+from app.commands import record_headers
 from app.dead_letter_topic import MARKER, marker
 from app.dead_letters import DeadLetterReader
 from app.redrive_rules import audit_event, refusal_of, release_topic, step_of, topic_of
+from models import ids
 from models.events import OPERATORS
-from models.messages import encode
+from models.messages import encode, to_rfc3339
 from models.topics import DEAD_LETTERS, ORDER_AUDIT
 from tables import (
     DEAD_LETTER,
@@ -39,6 +41,8 @@ MOST_ROUNDS: Final = 50
 """After so many rounds an order gets new inputs faster than they are redriven."""
 DECIDED_WITHIN_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.02
+SOURCE: Final = f"/tiffin/{OPERATORS}"
+"""CloudEvents' ce_source of what is put into Kafka here."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -265,7 +269,11 @@ class Redriver:
         if any(each.since_ms == quarantine.since_ms for each in self._open(turn)):
             return False
         topic = release_topic(turn.table.service.inputs)
-        headers = [(REDRIVE, letter.service.encode()), (RELEASE, quarantine.stamp.encode())]
+        headers = [
+            *_headers(f"{letter.name}/{quarantine.stamp}", "QUARANTINE_RELEASED"),
+            (REDRIVE, letter.service.encode()),
+            (RELEASE, quarantine.stamp.encode()),
+        ]
         await self._decided(
             turn, topic, *await self._producer.put(topic, letter.key, None, headers)
         )
@@ -310,7 +318,9 @@ class Redriver:
     async def _mark(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
         settled = Settled(by, reason, time.time_ns() // 1_000_000)
         value = marker(letter, state, settled)
-        await self._producer.put(DEAD_LETTERS, letter.key, value, [(MARKER, state.encode())])
+        headers = _headers(f"{letter.name}/{settled.at_ms}", f"DEAD_LETTER_{state}")
+        headers.append((MARKER, state.encode()))
+        await self._producer.put(DEAD_LETTERS, letter.key, value, headers)
         await self._letters.caught_up()
 
     async def _audit(self, turn: _Turn) -> None:
@@ -321,14 +331,17 @@ class Redriver:
     async def _put_audit(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
         event = audit_event(letter, state, by, reason, time.time_ns() // 1_000_000)
         await self._producer.put(
-            ORDER_AUDIT, event.order_id.encode(), encode(event),
-            [
-                ("ce_id", event.event_id.encode()),
-                ("ce_type", event.event_type.encode()),
-                ("ce_source", f"/tiffin/{OPERATORS}".encode()),
-                ("ce_time", event.occurred_at.encode()),
-            ],
-        )  # fmt: skip
+            ORDER_AUDIT,
+            event.order_id.encode(),
+            encode(event),
+            record_headers(event.event_id, event.event_type, SOURCE, event.occurred_at),
+        )
+
+
+def _headers(name: str, kind: str) -> Headers:
+    """Of a record that no event stands for."""
+    now = to_rfc3339(time.time_ns() // 1_000_000)
+    return record_headers(ids.derived("act", name), kind, SOURCE, now)
 
 
 @asynccontextmanager

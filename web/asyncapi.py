@@ -115,9 +115,9 @@ def _components() -> dict[str, Any]:
     }
     messages |= {
         WEBHOOK: _message(refs[WebhookReceived]),
-        REPORT: _message(refs[Report], headers=()),
+        REPORT: _message(refs[Report]),
         DEAD_LETTER: {
-            **_message({}, headers=_OF_DEAD_LETTERS),
+            **_message({}, headers=(*_TRACED, *_OF_DEAD_LETTERS)),
             "contentType": "application/octet-stream",
             "summary": "An input as it was, with where and why it died in its headers.",
         },
@@ -145,9 +145,8 @@ def _message(payload: Any, headers: tuple[str, ...] = _TRACED) -> dict[str, Any]
     message: dict[str, Any] = {
         "payload": payload, "bindings": {"kafka": {"key": {"type": "string"}}}
     }  # fmt: skip
-    if headers:
-        properties = {name: {"type": "string"} for name in headers}
-        message["headers"] = {"type": "object", "properties": properties}
+    properties = {name: {"type": "string"} for name in headers}
+    message["headers"] = {"type": "object", "properties": properties}
     return message
 
 

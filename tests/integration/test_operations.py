@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.dead_letter_topic import MARKER
 from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
 from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
@@ -25,6 +26,7 @@ from sandbox import customer
 from sandbox.customer import Customer
 from sandbox.platform import ROOT, Platform
 from sandbox.processes import Supervised
+from tests.e2e.outside import Topics
 from web.tokens import DevelopmentStaff, Role
 
 WITHIN_S = 90.0
@@ -459,6 +461,24 @@ async def test_an_operators_step_is_in_the_audit(operator: Operator, paid: str) 
 
     (act,) = await operator.until("the audit to tell it", audited)
     assert (act["eventType"], act["data"]["by"]) == ("ORDER_CONFIRMED", "operator:olga")
+
+
+def test_what_operators_did_bears_the_headers_of_every_record(platform: BreakablePlatform) -> None:
+    """Runs after others have redriven and discarded."""
+    reader = Topics(platform.bootstrap)
+    try:
+        records = reader.read()
+    finally:
+        reader.close()
+    found = [
+        record
+        for record in records
+        if record.headers.get("ce_source") == "/tiffin/operators" or MARKER in record.headers
+    ]
+    told = {record.headers["ce_type"] for record in found}
+    assert told >= {"DEAD_LETTER_REDRIVEN", "DEAD_LETTER_DISCARDED", "QUARANTINE_RELEASED"}
+    for record in found:
+        assert record.headers.keys() >= {"traceparent", "ce_id", "ce_type", "ce_source", "ce_time"}
 
 
 @pytest.mark.usefixtures("paid")

@@ -10,6 +10,7 @@ from app.settings import SANDBOX_SECRET_KEY
 from models import ids
 from sandbox.customer import Customer
 from sandbox.processes import Supervised
+from tests.e2e.outside import Topics
 from tests.money.till import Till, until
 
 BANK = "pm_usBankAccount_success"
@@ -21,6 +22,18 @@ def applied(view: dict[str, Any], order_id: str) -> list[str]:
     missing = view["run"]["missing"]
     assert {each["result"] for each in missing} <= {"APPLIED"}
     return [each["stripeEventType"] for each in missing if each.get("orderId") == order_id]
+
+
+def check_headers_of_reports(bootstrap: str) -> None:
+    """The runner's reports bear what every record bears."""
+    reader = Topics(bootstrap)
+    try:
+        reports = [record for record in reader.read() if record.topic == "reconciliation"]
+    finally:
+        reader.close()
+    assert reports
+    for record in reports:
+        assert record.headers.keys() >= {"traceparent", "ce_id", "ce_type", "ce_source", "ce_time"}
 
 
 async def processing(till: Till) -> tuple[Customer, str]:
@@ -174,6 +187,7 @@ async def runner(till: Till) -> Supervised | None:
 async def test_the_runner_moves_when_its_worker_is_killed(till: Till) -> None:
     first = await until(lambda: runner(till), "a runner")
     before = await till.reconciled(lambda v: "run" in v, "a run")
+    await asyncio.to_thread(check_headers_of_reports, till.platform.bootstrap)
     number = till.platform.workers.index(first)
     somebody = await till.paid()
     intent = await till.intent(somebody)

@@ -63,7 +63,7 @@ async def test_answers_are_as_described(api: Api, name: str, mode: GenerationMod
         max_examples=10, derandomize=True, database=None, deadline=None,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    def send(case: Case) -> None:
+    def send(case: Case[Any]) -> None:
         if "order_id" in case.path_parameters and len(str(case.path_parameters["order_id"])) % 2:
             case.path_parameters["order_id"] = order["orderId"]
         answer = call(case, base, headers)
@@ -73,7 +73,7 @@ async def test_answers_are_as_described(api: Api, name: str, mode: GenerationMod
     await asyncio.to_thread(send)
 
 
-def call(case: Case, base: str, headers: dict[str, str]) -> Any:
+def call(case: Case[Any], base: str, headers: dict[str, str]) -> Any:
     """The answer; None where no client could send such a request."""
     try:
         return case.call(base_url=base, headers=headers, timeout=WITHIN_S)
