@@ -362,6 +362,8 @@ class Settings(BaseSettings):
             yield _named("stripe_publishable_key", "must be of the secret key's mode, test or live")
         if self.livemode and self.stripe_api_url != STRIPE_API:
             yield _named("stripe_api_url", f"must be {STRIPE_API} with a live key")
+        if self.livemode and not self.secure_cookies:
+            yield _named("secure_cookies", "must be 1 with a live key: cookies hold orders' tokens")
         if self.livemode and self.sandbox:
             yield _named("sandbox", "must not be set with a live key")
 

@@ -20,6 +20,7 @@ LIVE = {
     "STRIPE_PUBLISHABLE_KEY": "pk_live_abc",
     "STRIPE_WEBHOOK_SECRETS": "whsec_abc",
     "ORDER_TOKEN_KEY": "0123456789" * 4,
+    "SECURE_COOKIES": "1",
 }
 TEST_MODE = LIVE | {
     "STRIPE_SECRET_KEY": "sk_test_abc",
@@ -86,6 +87,9 @@ def test_live_keys_at_stripe_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (LIVE | {"STRIPE_API_URL": "http://127.0.0.1:9000"}, "STRIPE_API_URL"),
         (LIVE | {"STRIPE_PUBLISHABLE_KEY": "pk_test_abc"}, "STRIPE_PUBLISHABLE_KEY"),
+        (LIVE | {"SECURE_COOKIES": "0"}, "SECURE_COOKIES"),
+        (TEST_MODE | {"CLIENT_READS_PER_MIN": "-1"}, "CLIENT_READS_PER_MIN"),
+        (TEST_MODE | {"METRICS_TOKEN": "short"}, "METRICS_TOKEN"),
         (TEST_MODE | {"STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}, "STRIPE_PUBLISHABLE_KEY"),
         (LIVE | {"STRIPE_SECRET_KEY": "rk_live_abc", "SANDBOX": "1"}, "SANDBOX"),
         (LIVE | {"ORDER_TOKEN_KEY": settings_module.SANDBOX_TOKEN_KEY}, "ORDER_TOKEN_KEY"),
