@@ -365,10 +365,9 @@ class Coordinator:
         now = time.monotonic()
         for engine, lane in self.lanes():
             for topic, hole in list(lane.holes.items()):
-                age_s = now - hole.since_s
-                if not lane.is_open or age_s < self._limits.hole_repair_s:
+                age_s, tp = now - hole.since_s, TP(topic, lane.partition)
+                if not lane.is_open:
                     continue
-                tp = TP(topic, lane.partition)
                 if not hole.is_seen:
                     await self._ask_for_the_last(engine, lane, tp, hole, age_s)
                     continue
@@ -376,10 +375,9 @@ class Coordinator:
                     raise HoleError(
                         f"offset {hole.due} of {tp} never came to {engine.service.name}"
                     )
-                LOG.warning(
-                    "hole", extra={"topic": topic, "partition": tp.partition, **hole._asdict()}
-                )
-                engine.counters.holes += 1
+                if not hole.is_due(age_s, self._limits.hole_repair_s):
+                    continue
+                self._ask(engine, lane, topic, hole)
                 earliest = (await self._consumer.earliest_offsets(tp))[tp]
                 if earliest > hole.due and lane.due[topic] == hole.due:
                     self._log_expired(engine.service.name, tp, hole.due, earliest)
@@ -394,12 +392,14 @@ class Coordinator:
             lane.holes.pop(tp.topic, None)
         elif age_s > self._limits.tail_exit_s:
             raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
-        elif age_s > self._limits.tail_repair_s:
-            LOG.warning(
-                "tail", extra={"topic": tp.topic, "partition": tp.partition, "due": hole.due}
-            )
-            engine.counters.holes += 1
+        elif hole.is_due(age_s, self._limits.tail_repair_s):
+            self._ask(engine, lane, tp.topic, hole)
             await self._consumer.seek_to({tp: self.due().get(tp, hole.due)})
+
+    def _ask(self, engine: Engine, lane: Lane, topic: str, hole: Hole) -> None:
+        LOG.warning("hole", extra={"topic": topic, "partition": lane.partition, **hole._asdict()})
+        engine.counters.holes += 1
+        lane.holes[topic] = hole._replace(asked=hole.asked + 1)
 
     def _expect(self) -> None:
         """Have lanes notice that records which are there do not come."""

@@ -81,14 +81,10 @@ class FetchConsumer(driver.Consumer):
                 for record in batch:
                     yield tp, self._to_message(tp, record)
                 continue
-            first, last = batch[0].offset, batch[-1].offset
-            before = self._read_offset[tp]
-            if before is not None and before < first:
-                # Else Faust would note a gap and, with it, take offsets for acknowledged.
-                self._read_offset[tp] = first - 1
+            # Lanes know what they have. Faust would drop what was sought again when a fetch from
+            # before the seek arrives after it, and would take a gap for acknowledged.
+            self._read_offset[tp] = batch[0].offset
             yield tp, _fetch_message(tp, batch, generation)
-            if self._read_offset.get(tp) == first:  # it was delivered, not dropped nor sought away
-                self._read_offset[tp] = last
 
     def _is_interrupted(self, generation: int) -> bool:
         return not self.flow_active or self.app.consumer_generation_id != generation

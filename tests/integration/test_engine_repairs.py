@@ -158,6 +158,34 @@ async def test_what_lies_there_at_the_start_is_asked_for_when_reading_begins_beh
         assert asked_again(engines) == [True, True]
 
 
+async def test_a_fetch_that_a_seek_overtook_does_not_keep_back_what_was_sought(
+    world: World,
+) -> None:
+    """Both wait on the worker's loop, the longer the busier it is: first the stale one is taken."""
+    engines = world.engines(hole_repair_s=NEVER_S, tail_repair_s=NEVER_S, tail_exit_s=NEVER_S)
+    steps = made_to_step(engines, world.topic("shared"))
+    transport: Any = engines.app.transport
+    overtaken: list[int] = []
+
+    class Overtaken(transport.Consumer):
+        async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+            found = await super()._getmany(active_partitions, timeout)
+            for tp, records in found.items():
+                if not overtaken and any(b'"id":"d"' in record.value for record in records):
+                    overtaken.append(engines._coordinator.due()[tp])
+                    await self.seek_to({tp: overtaken[0]})
+            return found
+
+    transport.Consumer = Overtaken
+    async with running(engines):
+        send_notes(world, "a")
+        await took(engines, "a")
+        steps.over = "b"
+        send_notes(world, "bcd")
+        await took(engines, "abcd")
+    assert overtaken == [1]
+
+
 async def test_inputs_that_expired_while_no_worker_ran_are_told_and_the_rest_is_taken(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

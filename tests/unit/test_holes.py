@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tables.lane import Lane
+from tables.lane import Hole, Lane
 from tables.limits import Limits
 
 
@@ -47,3 +47,12 @@ def test_a_later_record_makes_a_hole_certain(lane: Lane) -> None:
     lane.feed("t", fetch(7, 8))
     assert lane.holes["t"].is_seen
     assert lane.due["t"] == 5
+
+
+def test_a_hole_is_asked_for_with_growing_pauses() -> None:
+    hole, asked_at = Hole(due=5, since_s=0.0), []
+    for age_s in range(40):
+        if hole.is_due(age_s, 1.0):
+            asked_at.append(age_s)
+            hole = hole._replace(asked=hole.asked + 1)
+    assert asked_at == [1, 2, 4, 8, 16, 32]
