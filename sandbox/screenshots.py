@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 import click
 from confluent_kafka import Producer
 from PIL import Image
@@ -35,10 +36,15 @@ DETAILS: Final = {
     "line1": "12 MG Road", "city": "Bengaluru", "postal_code": "560001", "name": "Asha Rao",
     "email": "asha@example.com", "phone": "+91 98000 00000",
 }  # fmt: skip
+UNSENT: Final = (
+    {"channel": "EMAIL", "kind": "refuse", "code": 550, "times": 2},
+    {"channel": "SMS", "kind": "refuse", "code": 503, "times": 6},
+)
+"""Some messages to customers fail: what operators see has life in it."""
 STEPS: Final = ("accept", "start-preparing", "ready")
 OPERATIONS: Final = (
-    "", "/orders", "/stuck", "/dead-letters", "/refunds", "/disputes", "/reconciliation", "/lag",
-    "/audit",
+    "", "/orders", "/stuck", "/dead-letters", "/refunds", "/disputes", "/notifications",
+    "/reconciliation", "/lag", "/audit",
 )  # fmt: skip
 
 
@@ -104,7 +110,7 @@ def main(folder: Path) -> None:
         [ROOT / "sandbox" / "chromium.sh"], check=True, capture_output=True, text=True
     ).stdout.strip()
     with tempfile.TemporaryDirectory() as data:
-        settings = {"TIFFIN_COURIER_LIMIT": "3"}
+        settings = {"TIFFIN_COURIER_LIMIT": "3", "TIFFIN_NOTIFICATION_TRIES": "2"}
         with Platform(Path(data), settings=settings, progress=click.echo) as platform:
             click.echo("Playing a day")
             asked = asyncio.run(_day(platform.endpoints))
@@ -125,6 +131,9 @@ def main(folder: Path) -> None:
 async def _day(endpoints: Endpoints) -> str:
     """A day that is over, and a kitchen full of orders; gives the one that was paid at the second try."""
     await Simulation(endpoints, orders=30, rate_per_s=3, pace_s=0.3).run()
+    async with aiohttp.ClientSession(endpoints.mailbox) as mailbox:
+        for fault in UNSENT:
+            (await mailbox.post("/_control/faults", json=fault)).raise_for_status()
     orders = []
     for number in range(7):
         async with Customer(endpoints.workers[0], endpoints.stripe) as customer:

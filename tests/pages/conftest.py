@@ -22,6 +22,9 @@ SETTINGS = {
     "TIFFIN_RECONCILE_INTERVAL_S": "1",
     "TIFFIN_CONFIRM_WAIT_S": "2",
     "TIFFIN_COURIER_LIMIT": "50",
+    # A message that can't be sent waits for an operator soon.
+    "TIFFIN_NOTIFICATION_TRIES": "2",
+    "TIFFIN_NOTIFICATION_FIRST_PAUSE_S": "0.1",
 }
 
 expect.set_options(timeout=PATIENCE_S * 1000)

@@ -5,7 +5,18 @@ from typing import Final
 from aiohttp import web
 
 from web.context import CONTEXT
-from web.pages import boards, cart, checkout, live, menu, operations, ops_order, staff, tracking
+from web.pages import (
+    boards,
+    cart,
+    checkout,
+    live,
+    menu,
+    operations,
+    ops_notifications,
+    ops_order,
+    staff,
+    tracking,
+)
 from web.pages.assets import Assets
 from web.pages.errors import as_pages
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_engine
@@ -39,6 +50,7 @@ GET: Final = (
     ("/ops/payments", operations.report_payments),
     ("/ops/refunds", operations.list_refunds),
     ("/ops/disputes", operations.list_disputes),
+    ("/ops/notifications", ops_notifications.show_notifications),
     ("/ops/reconciliation", operations.show_reconciliation),
     ("/ops/lag", operations.show_lag),
     ("/ops/audit", operations.list_audit),

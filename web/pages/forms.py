@@ -26,6 +26,13 @@ def wants_fragment(request: web.Request) -> bool:
     return request.headers.get(HTMX) == "true"
 
 
+def drop_empty(request: web.Request) -> None:
+    """Drop what a form left empty. Raises HTTPSeeOther to the address without it."""
+    if any(not value for value in request.query.values()):
+        kept = {name: value for name, value in request.query.items() if value}
+        raise web.HTTPSeeOther(request.rel_url.with_query(kept))
+
+
 def answer_of(response: web.StreamResponse) -> Any:
     """What a handler of the API answered, as JSON values."""
     assert isinstance(response, web.Response)

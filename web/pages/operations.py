@@ -22,7 +22,7 @@ from web.bodies import VALUE
 from web.context import CONTEXT
 from web.ops_ports import LetterState
 from web.pages import live
-from web.pages.forms import answer_of, is_for_worker, read_form
+from web.pages.forms import answer_of, drop_empty, is_for_worker, read_form
 from web.pages.render import render
 from web.problems import ProblemError
 from web.tokens import Role
@@ -58,13 +58,6 @@ async def _page(
     return render(request, template, found=answer_of(answer), identity=identity, **values)
 
 
-def _cleaned(request: web.Request) -> None:
-    """Drop what a form left empty. Raises HTTPSeeOther to the address without it."""
-    if any(not value for value in request.query.values()):
-        kept = {name: value for name, value in request.query.items() if value}
-        raise web.HTTPSeeOther(request.rel_url.with_query(kept))
-
-
 async def show_overview(request: web.Request) -> web.StreamResponse:
     """Healthy or not, at one glance; 204 when the browser has just this one."""
     glance, asked = request.app[live.GLANCE], request.query.get("seen")
@@ -86,7 +79,7 @@ async def show_overview(request: web.Request) -> web.StreamResponse:
 
 async def list_orders(request: web.Request) -> web.StreamResponse:
     """Orders by state."""
-    _cleaned(request)
+    drop_empty(request)
     return await _page(
         request, order_lists.list_orders, "ops_orders.html", states=order_lists.STATES,
         state=request.query.get("state", ""),
@@ -115,7 +108,7 @@ async def search(request: web.Request) -> web.StreamResponse:
 
 async def list_stuck(request: web.Request) -> web.StreamResponse:
     """What is stuck, and who must act."""
-    _cleaned(request)
+    drop_empty(request)
     return await _page(
         request, stuck.list_stuck, "ops_stuck.html", actors=tuple(Actor),
         actor=request.query.get("actor", ""),
@@ -134,7 +127,7 @@ async def list_audit(request: web.Request) -> web.StreamResponse:
 
 async def list_refunds(request: web.Request) -> web.StreamResponse:
     """Refunds by state."""
-    _cleaned(request)
+    drop_empty(request)
     return await _page(
         request, refunds.list_refunds, "ops_refunds.html", states=refunds.STATES,
         state=request.query.get("state", ""),
@@ -143,7 +136,7 @@ async def list_refunds(request: web.Request) -> web.StreamResponse:
 
 async def list_disputes(request: web.Request) -> web.StreamResponse:
     """Disputes, those whose evidence is due soonest first."""
-    _cleaned(request)
+    drop_empty(request)
     return await _page(
         request, disputes.list_disputes, "ops_disputes.html", states=disputes.STATES,
         state=request.query.get("state", ""),
@@ -157,7 +150,7 @@ async def show_reconciliation(request: web.Request) -> web.StreamResponse:
 
 async def report_payments(request: web.Request) -> web.StreamResponse:
     """The report of payments with its charts."""
-    _cleaned(request)
+    drop_empty(request)
     context = request.app[CONTEXT]
     try:
         answer = await reports.report_payments(request)
@@ -187,7 +180,7 @@ def _report(request: web.Request, identity: Any, found: Any, wrong: str) -> web.
 
 async def list_dead_letters(request: web.Request) -> web.StreamResponse:
     """Dead letters by state."""
-    _cleaned(request)
+    drop_empty(request)
     return await _page(
         request, dead_letters.list_dead_letters, "ops_dead_letters.html",
         states=(*LetterState, dead_letters.ALL), state=request.query.get("state", LetterState.OPEN),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +13,12 @@ from yarl import URL
 from agents import NotificationsService
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.messages import encode
+from models.notification import NOTIFIED, Channel, NotificationStatus
 from models.topics import NOTIFICATION_COMMANDS
 from tests.contract.http.conftest import Api, MakeApi, new_key
 from tests.contract.http.memory import MemoryTable, World
 from web.fanout import PARTITIONS
+from web.pages import ops_notifications
 from web.tokens import Role
 
 LIST = "/api/ops/notifications"
@@ -270,3 +274,59 @@ async def test_an_application_without_notifications_has_no_list(make_api: MakeAp
     api = await make_api()
     status, problem = await api.get(LIST, api.operator)
     assert (status, problem["code"]) == (404, "NOT_FOUND")
+
+
+# -- the page
+
+
+async def page(api: Api, query: str = "") -> str:
+    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+    async with api.client.get(f"/ops/notifications?{query}", headers=headers) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def test_the_page_tells_in_words_what_failed_and_offers_another_try(api: Api) -> None:
+    order_id = (await api.paid())["orderId"]
+    first, second = (n["notificationId"] for n in await listed(api, order_id))
+    await tried(api, order_id, first, SendResult.REFUSED, "SMTP_550")
+    text = await page(api)
+    assert "Payment received" in text
+    assert "There is no such mailbox, or it takes nothing from us." in text
+    assert f"/ops/orders/{order_id}/retry-notification?which={first}" in text
+    assert f"which={second}" not in text, "it has not failed"
+    assert "asha" not in text.lower()
+    assert "98765" not in text
+    assert f"which={first}" not in await page(api, "state=PENDING")
+    assert f"which={first}" in await page(api, f"state=FAILED&channel=&kind=&order={order_id}")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("state=nonsense", "state: accepted: PENDING, SENT"),
+        ("order=nonsense", "order: accepted: an id of ours"),
+        (f"order={UNKNOWN}", "There is no such order."),
+        ("state=SENT", "No message is like that."),
+    ],
+)
+async def test_the_page_tells_what_it_can_not_show(api: Api, query: str, words: str) -> None:
+    assert words in await page(api, query)
+
+
+async def test_the_page_leads_to_older_ones(api: Api) -> None:
+    for _ in range(2):
+        await api.paid()
+    text = await page(api, "limit=3&channel=")
+    (older,) = re.findall(r'href="([^"]+)" rel="next"', text)
+    text = await page(api, html.unescape(older).partition("?")[2])
+    assert text.count("<tr>") == 2, "the head, and the last one"
+    assert ">Newest</a>" in text
+    assert 'rel="next"' not in text
+
+
+def test_every_kind_and_state_has_its_words() -> None:
+    assert ops_notifications.KINDS.keys() == NOTIFIED.keys()
+    for words in (ops_notifications.STATES, ops_notifications.TONES, ops_notifications.HINTS):
+        assert words.keys() == set(NotificationStatus)
+    assert ops_notifications.CHANNELS.keys() == set(Channel)
