@@ -124,7 +124,10 @@ KINDS: Final = (
 
 @dataclass(slots=True)
 class Simulation:
-    """A day of a platform. Pauses of kitchens and couriers are `pace_s` on average."""
+    """A day of a platform. Pauses of kitchens and couriers are `pace_s` on average.
+
+    at_once: customers in the shop; the next one waits outside until one is done.
+    """
 
     endpoints: Endpoints
     seed: int = 1
@@ -133,6 +136,7 @@ class Simulation:
     couriers: int = 6
     pace_s: float = 0.5
     reject_share: float = 0.03
+    at_once: int = 100
     told: list[Told] = field(default_factory=list)
     begun: int = 0
     troubles: Counter[str] = field(default_factory=Counter)
@@ -156,11 +160,14 @@ class Simulation:
     async def _customers(self) -> None:
         restaurants, choose = await self._restaurants(), random.Random(self.seed)
         numbers = range(self.orders) if self.orders is not None else itertools.count()
+        room = asyncio.Semaphore(self.at_once)
         async with asyncio.TaskGroup() as group:
             for number in numbers:
+                await room.acquire()
                 kind = choose.choices(KINDS, [each.share for each in KINDS])[0]
                 dishes, restaurant = choose.randint(1, 3), choose.choice(restaurants)
-                group.create_task(self._customer(number, kind, restaurant, dishes))
+                customer = group.create_task(self._customer(number, kind, restaurant, dishes))
+                customer.add_done_callback(lambda _: room.release())
                 await asyncio.sleep(choose.expovariate(self.rate_per_s))
 
     async def _customer(self, number: int, kind: Kind, restaurant: str, dishes: int) -> None:

@@ -67,8 +67,9 @@ async def arm(platform: Platform) -> None:
 async def live(platform: Platform, orders: int, rate_per_s: float, within_s: float) -> Simulation:
     await arm(platform)
     day = Simulation(
-        platform.endpoints, seed=7, orders=orders, rate_per_s=rate_per_s, couriers=8, pace_s=0.3
-    )
+        platform.endpoints, seed=7, orders=orders, rate_per_s=rate_per_s,
+        couriers=8, pace_s=0.3, at_once=40,
+    )  # fmt: skip
     async with asyncio.timeout(within_s):
         await day.run()
     return day
