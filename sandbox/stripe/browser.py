@@ -1,6 +1,6 @@
 """What a customer's browser loads from Stripe: the script, the 3-D Secure page, the receipt.
 
-The pages carry no script and no style, so any Content-Security-Policy lets them pass.
+The pages carry no script; they are framed, so the shop's Content-Security-Policy leaves their style alone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,27 @@ def shown_amount(amount: int, currency: str) -> str:
     return f"{whole}{f'.{rest:0{places}}' if places else ''} {currency.upper()}"
 
 
+STYLE = """
+body { margin: 0; padding: 1.25rem; font: 1rem/1.5 system-ui, sans-serif; color: #1c2530; background: #fff }
+h1 { font-size: 1.25rem; margin: 0 0 .75rem }
+p { margin: 0 0 1rem }
+form { display: grid; gap: .6rem }
+button { font: inherit; font-weight: 600; padding: .7rem 1rem; border-radius: .5rem; cursor: pointer;
+  border: 1px solid #5b6b7d; background: #fff; color: #1c2530 }
+button[value=succeed] { background: #0a5a8a; border-color: #0a5a8a; color: #fff }
+dl { display: grid; grid-template-columns: auto 1fr; gap: .4rem 1.5rem; max-width: 32rem }
+dt { color: #526070 }
+dd { margin: 0; text-align: right }
+"""
+
+
 def _page(title: str, body: str, status: int = 200) -> web.Response:
     return web.Response(
         status=status,
         content_type="text/html",
         text=f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title></head><body><main><h1>{title}</h1>{body}</main></body></html>",
+        f"<title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>",
     )
 
 

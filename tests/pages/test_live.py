@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Request
 
     from sandbox.platform import Platform
+    from tests.pages.conftest import BreakablePlatform
 
 Visit = Callable[..., Visitor]
 TABS = 8
@@ -56,6 +57,28 @@ def test_boards_are_told(visit: Visit) -> None:
         expect(visitor.page.locator(f"[data-ticket={order_id}]")).to_be_visible()
         expect(badge_of(visitor.page)).to_have_text("Live")
     assert looks  # it looked because it was told to, as it does not ask by itself while it is live
+
+
+def test_the_overview_is_told(visit: Visit, platform: BreakablePlatform) -> None:
+    operator = visit(worker=1)
+    operator.sign_in("Operator", "olga")
+    page = operator.page
+    expect(badge_of(page)).to_have_text("Live")
+    letters = page.locator(".tile").filter(has_text="Dead letters").locator(".figure")
+    before = int(letters.inner_text())
+    order_id = visit().order_paid()
+    platform.break_at({f"orders/{order_id}": ["ACCEPT_ORDER"]})
+    kitchen = visit(javascript=False)
+    kitchen.sign_in("Kitchen")
+    kitchen.page.locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
+    platform.break_at({})
+    expect(letters).to_have_text(str(before + 1))  # without a reload
+    expect(page.locator("h1")).to_have_text("Something needs a look")
+    page.goto(f"/ops/dead-letters?order={order_id}")
+    page.get_by_role("region", name="Dead letters").get_by_role("link").first.click()
+    page.get_by_role("button", name="Rehearse the redrive").click()
+    page.get_by_role("button", name="Redrive now").click()
+    expect(page.get_by_role("status")).to_contain_text("It is redriven.")
 
 
 def test_a_board_outlives_its_worker(visit: Visit, platform: Platform) -> None:

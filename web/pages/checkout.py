@@ -30,15 +30,15 @@ from web.views import PLACED, OrderView
 from web.writes import LateError, Write, at_owner, first_of_its_key, settle, wait
 
 FIELDS: Final = {
-    "name": ("contact.name", "Enter the name to ask for at the door."),
-    "email": ("contact.email", "Enter an email address, such as asha@example.com."),
-    "phone": ("contact.phone", "Enter a telephone number of 5 to 15 digits."),
     "line1": ("address.line1", "Enter the street and the house number."),
     "line2": ("address.line2", "Keep this under 200 characters."),
     "city": ("address.city", "Enter the city."),
     "postal_code": ("address.postalCode", "Enter the postal code, up to 20 characters."),
+    "name": ("contact.name", "Enter the name to ask for at the door."),
+    "email": ("contact.email", "Enter an email address, such as asha@example.com."),
+    "phone": ("contact.phone", "Enter a telephone number of 5 to 15 digits."),
 }
-"""Field of the form -> field of create-intent, what to say when it is not accepted."""
+"""Field of the form, in its order -> field of create-intent, what to say when it is not accepted."""
 
 CHANGED: Final = "changed-by-customer"
 """Key of the cancel of an order that is given up for another: it is cancelled once."""

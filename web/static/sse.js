@@ -71,6 +71,7 @@ export class SharedSource extends EventTarget {
     clearTimeout(this.#timer);
     const release = await takeSlot();
     this.#isTaking = false;
+    if (this.readyState === EventSource.CLOSED) { release?.(); return; }
     if (!release) { this.#again(SLOT_MS); return; }
     this.#release = release;
     const address = new URL(this.#url, location.href);
@@ -139,7 +140,11 @@ export function keepLive({ look, mustListen }) {
   };
   const isOpen = () => source?.readyState === EventSource.OPEN;
   if (window.htmx) {
-    htmx.createEventSource = (url) => { source = new SharedSource(url, mustListen); return source; };
+    htmx.createEventSource = (url) => {
+      source = new SharedSource(url, mustListen);
+      source.onpause = () => show("trying"); // which is what one sees who comes back to the tab
+      return source;
+    };
   }
   document.addEventListener("htmx:sseOpen", () => show("live"));
   document.addEventListener("htmx:sseError", () => show("trying"));

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from yarl import URL
@@ -13,7 +13,7 @@ from yarl import URL
 from tests.contract.http.conftest import Api, MakeApi, until
 from tests.contract.http.memory import World
 from web import changes, streams
-from web.changes import EVERYTHING, Notes, touches
+from web.changes import EVERYTHING, Notes, Watch, touches
 from web.context import CONTEXT, Context
 from web.tokens import Role
 
@@ -81,11 +81,35 @@ async def test_a_kitchen_hears_of_its_own_orders_alone(
         assert LOOK not in event
 
 
-async def test_the_overview_is_looked_at_once_for_all(make_api: MakeApi) -> None:
-    """Without operations there is no overview to look at: the stream lives, and pages ask."""
-    api = await make_api()
-    async with listening(api, "/ops/stream", Role.OPERATOR):
-        assert context_of(api).streams.open.total() == 1
+class Counted:
+    """Work that is asked for by many, and fails the first time."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.askers: list[object] = []
+
+    async def __call__(self, watch: Watch) -> None:
+        self.begun += 1
+        self.askers.append(watch.asker)
+        if self.begun == 1:
+            raise RuntimeError("the first time")
+        await asyncio.Event().wait()
+
+
+async def test_a_watch_works_once_for_all_who_ask_and_as_long_as_one_does() -> None:
+    work = Counted()
+    watch = Watch(work)
+    first, second = cast(Any, object()), cast(Any, object())
+    with watch.asked(first):
+        await until(lambda: work.begun == 2)  # it was begun anew
+        with watch.asked(second):
+            assert watch.asker is second
+        assert watch.asker is first
+        assert work.begun == 2
+    assert watch._task is None
+    with watch.asked(second):
+        await until(lambda: work.begun == 3)
+    assert work.askers == [first, first, second]
 
 
 @pytest.mark.parametrize(
