@@ -16,6 +16,9 @@ from models.messages import Message, encode, to_rfc3339
 from models.transition import Input, Outcome, Output
 
 SYSTEM: Final = "system"
+MOST_AUDITED: Final = 500
+"""Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
+asks again and again would make a timeline that no worker can show."""
 
 
 class Turn:
@@ -114,6 +117,9 @@ class Turn:
 
     def refuse(self, command: Command, code: str, detail: str) -> Outcome:
         """Record a refusal in the audit and give it as the outcome."""
+        is_customers = command.issued_by.startswith("customer:")
+        if is_customers and self.audit_sequence >= MOST_AUDITED:
+            return Outcome(accepted=False, code=code, detail=detail)
         refused = CommandRefused(
             command_id=command.command_id,
             command_type=command.command_type,

@@ -28,6 +28,7 @@ from models.payment_state import Effect, EffectKind
 from models.stripe_facts import IntentSeen, intent_seen
 from models.stuck import Subject, waiting
 from models.topics import PAYMENT_COMMANDS, WEBHOOKS
+from models.turn import MOST_AUDITED
 from tables import StoredRecord
 from tests.unit.world import AMOUNT, PLACE, World
 
@@ -282,3 +283,20 @@ def test_stolen_cards_are_not_tried_out_without_end(opened: World, card: str) ->
         opened.stripe.authenticate(succeed=True)
         opened.settle_all()
         assert status_of(opened) is PaymentStatus.COMPLETED, "the last one may still be finished"
+
+
+def test_a_customer_who_asks_without_end_makes_no_endless_timeline(paid: World) -> None:
+    def asks(by: str) -> tuple[str, int]:
+        command_id = paid.command(
+            CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"), by=by
+        )
+        decide_commands(paid)
+        assert paid.state
+        return paid.payments.outcomes[command_id].code, paid.state.work.audit_sequence
+
+    for _ in range(MOST_AUDITED + 20):
+        assert asks("customer:guest")[0] == "ALREADY_PAID"
+    assert asks("customer:guest") == ("ALREADY_PAID", MOST_AUDITED)
+    assert asks("operator:o") == ("ALREADY_PAID", MOST_AUDITED + 1), (
+        "what staff does is always told"
+    )
