@@ -1,7 +1,8 @@
 """How much one client may ask for: so that nobody uses up Stripe's rate, our memory or our sockets alone.
 
 A client is an address (an IPv6 client its /64, which is what one customer gets). A request that another
-worker passes on was counted there. Stripe's webhooks and what machines watch is not counted.
+worker passes on was counted there. What machines watch is not counted, and Stripe's webhooks only while they
+are open: their rate is Stripe's.
 """
 
 import hmac
@@ -22,7 +23,8 @@ WORKER: Final = "Tiffin-Worker"
 """Shown by workers to each other alone: its sender is one of them."""
 MOST_CLIENTS: Final = 20_000
 """Remembered; beyond that the one that was silent longest is forgotten."""
-UNCOUNTED: Final = ("/livez", "/readyz", "/metrics", "/webhooks/")
+UNCOUNTED: Final = frozenset({"/livez", "/readyz", "/metrics"})
+WEBHOOKS: Final = "/webhooks/"
 CREATES: Final = frozenset({"/api/payments/create-intent", "/checkout"})
 """What opens a payment at Stripe."""
 FULL_S: Final = 5
@@ -76,7 +78,7 @@ class Limiter:
 
     def client_of(self, request: web.Request) -> str | None:
         """Whose request it is; None for one that is not counted here."""
-        if request.path.startswith(UNCOUNTED):
+        if request.path in UNCOUNTED:
             return None
         proof = request.headers.get(WORKER)
         if proof and hmac.compare_digest(proof.encode(), self._proof.encode()):
@@ -110,7 +112,8 @@ class Limiter:
         client = self.client_of(request)
         if client is None:
             return await handler(request)
-        self.take(client, kind_of(request))
+        if not request.path.startswith(WEBHOOKS):
+            self.take(client, kind_of(request))
         most = self._limits.at_once
         if most and self.open[client] >= most:
             raise ProblemError("TOO_MANY_REQUESTS", "Too many are open.", retry_after_s=FULL_S)

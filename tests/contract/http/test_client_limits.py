@@ -61,6 +61,29 @@ async def test_what_is_watched_and_stripes_webhooks_are_not_counted(make_api: Ma
     assert (await api.get("/api/restaurants"))[0] == 429
 
 
+@pytest.mark.parametrize("path", ["/webhooks/stripe", CREATE])
+async def test_bodies_that_do_not_come_are_few(make_api: MakeApi, path: str) -> None:
+    api = await make_api(client_limits=ClientLimits(at_once=3))
+    end = asyncio.Event()
+
+    async def drip() -> Any:
+        yield b"{"
+        await end.wait()
+
+    async def send() -> int:
+        headers = {"Idempotency-Key": new_key(), "Content-Type": "application/json"}
+        async with api.client.post(path, data=drip(), headers=headers) as answer:
+            return answer.status
+
+    sent = [asyncio.create_task(send()) for _ in range(8)]
+    async with asyncio.timeout(60):
+        while sum(task.done() for task in sent) < 5:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
+    assert {task.result() for task in sent if task.done()} == {429}
+    end.set()
+    assert sorted(await asyncio.gather(*sent)) == [400] * 3 + [429] * 5
+
+
 async def test_open_requests_of_one_client(make_api: MakeApi) -> None:
     api = await make_api(client_limits=ClientLimits(at_once=2))
     order = await api.order()
