@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.cli import failed, token_for
+from app.kafka_security import KafkaSecurity
 from app.rebuild_proof import AuditError, Found, Proof
 from app.settings import Settings
 from models.rebuild import Digest
@@ -43,7 +44,8 @@ def register(app: faust.App, settings: Settings) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         try:
             with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-                proof = Proof(settings.kafka_bootstrap, base, progress)
+                security = KafkaSecurity.of(settings)
+                proof = Proof(settings.kafka_bootstrap, base, progress, security)
                 found = await proof.run(token_for(settings, token, None))
         except AuditError as error:
             raise failed(f"Nothing is proved: {error}", UNDONE) from None

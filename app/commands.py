@@ -8,6 +8,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from app.kafka_security import OPEN, KafkaSecurity
 from models.commands import Command, WebhookReceived, topic_of_command
 from models.messages import encode, to_rfc3339
 from models.topics import WEBHOOKS
@@ -31,9 +32,16 @@ class CommandSender:
     later: all records carry an id by which a second one is dropped.
     """
 
-    def __init__(self, bootstrap: str, *, within_s: float = SEND_WITHIN_S) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        security: KafkaSecurity = OPEN,
+        within_s: float = SEND_WITHIN_S,
+    ) -> None:
         """within_s: the bound of one send, connecting included. Connects at the first send."""
         self._bootstrap = bootstrap
+        self._security = security.aiokafka()
         self._within_s = within_s
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -112,6 +120,7 @@ class CommandSender:
                     acks="all",
                     enable_idempotence=True,
                     max_request_size=MAX_REQUEST_BYTES,
+                    **self._security,
                 )
                 try:
                     await producer.start()

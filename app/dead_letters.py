@@ -10,6 +10,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from app.dead_letter_topic import DLT, MOST_KEPT, Letters
 from app.kafka_reads import KafkaReads, headers_of
+from app.kafka_security import OPEN, KafkaSecurity
 from models.topics import DEAD_LETTERS
 from tables import DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RELEASE, SERVICE
 from web.ops_ports import Letter, Origin, Original
@@ -33,6 +34,7 @@ class DeadLetterReader:
         bootstrap: str,
         reads: KafkaReads,
         *,
+        security: KafkaSecurity = OPEN,
         most: int = MOST_KEPT,
         arrived: Callable[[Letter, Any], None] | None = None,
     ) -> None:
@@ -41,6 +43,7 @@ class DeadLetterReader:
         arrived: is told once of each that comes after the first start, with its record's headers.
         """
         self._bootstrap = bootstrap
+        self._security = security.aiokafka()
         self._reads = reads
         self.letters = Letters(most)
         self._consumer: AIOKafkaConsumer | None = None
@@ -123,6 +126,7 @@ class DeadLetterReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            **self._security,
         )
         await consumer.start()
         try:

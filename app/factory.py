@@ -24,6 +24,7 @@ from app import audit, cli, cli_dead_letters
 from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
+from app.kafka_security import KafkaSecurity
 from app.letters import Letters
 from app.logs import configure_logs
 from app.mail import Mailer
@@ -65,6 +66,7 @@ def worker_app() -> faust.App:
 def create_app(settings: Settings) -> faust.App:
     """Wire one worker. Raises CatalogueError."""
     uvloop.install()
+    security = KafkaSecurity.of(settings)
     app = make_app(
         settings.app_id,
         broker=";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> faust.App:
         heartbeat_interval_s=settings.heartbeat_interval_s,
         rebalance_timeout_s=settings.rebalance_timeout_s,
         instance_id=settings.group_instance_id,
+        broker_credentials=security.faust(),
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
@@ -95,7 +98,13 @@ def create_app(settings: Settings) -> faust.App:
         AnalyticsService(),
         TimelineService(),
     ]
-    engines = Engines(app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions)
+    engines = Engines(
+        app,
+        services,
+        dead_letter_topic=DEAD_LETTERS,
+        partitions=settings.partitions,
+        admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
+    )
     gateway = StripeGateway(
         settings.stripe_secret_key.get_secret_value(),
         base_url=settings.stripe_api_url,
@@ -104,7 +113,7 @@ def create_app(settings: Settings) -> faust.App:
         rate_per_s=settings.stripe_rate_per_s,
         owner=settings.app_id,
     )
-    sender = CommandSender(settings.kafka_bootstrap)
+    sender = CommandSender(settings.kafka_bootstrap, security=security)
     effects = EffectsService(
         gateway,
         sender,

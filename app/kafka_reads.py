@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from app.kafka_security import OPEN, KafkaSecurity
 from web.ops_ports import Offsets, Origin
 from web.ports import KafkaUnavailableError
 
@@ -34,9 +35,11 @@ class Window(NamedTuple):
 class KafkaReads:
     """Reads for one group. Methods raise KafkaUnavailableError within `WITHIN_S` or little more."""
 
-    def __init__(self, bootstrap: str, group: str) -> None:
+    def __init__(self, bootstrap: str, group: str, security: KafkaSecurity = OPEN) -> None:
         """Connects at the first call."""
-        self._settings = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._settings = {
+            "bootstrap.servers": bootstrap, "log_level": 0, **security.librdkafka()
+        }  # fmt: skip
         self._group = group
         self._admin: AdminClient | None = None
 

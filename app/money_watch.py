@@ -3,6 +3,7 @@
 import functools
 
 from app.commands import CommandSender
+from app.kafka_security import KafkaSecurity
 from app.money_metrics import MoneyMetrics
 from app.reconciliation import PARTITION, Pace, Reconciliation
 from app.settings import Settings
@@ -25,6 +26,7 @@ class MoneyWatch:
             gateway,
             sender,
             bootstrap=settings.kafka_bootstrap,
+            security=KafkaSecurity.of(settings),
             is_runner=lambda: PARTITION in payments.open_partitions(),
             received=functools.partial(webhook_received, gateway),
             pace=Pace(

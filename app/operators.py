@@ -16,6 +16,7 @@ from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
 from app.kafka_reads import KafkaReads, Window, by_name
+from app.kafka_security import KafkaSecurity
 from app.redrive import Redriver
 from app.settings import Settings
 from models.events import EventType
@@ -51,10 +52,11 @@ class Operators(Collector):
         self._engines = engines
         self._effects = effects
         self._started_ms = time.time_ns() // 1_000_000
-        self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id)
+        security = KafkaSecurity.of(settings)
+        self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id, security)
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_KEPT_S, {})
         self._reader = DeadLetterReader(
-            settings.kafka_bootstrap, self._reads, arrived=self._log_letter
+            settings.kafka_bootstrap, self._reads, security=security, arrived=self._log_letter
         )
         self.ports = Operations(
             dead_letters=self._reader,

@@ -12,6 +12,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from rich.progress import Progress
 
+from app.kafka_security import OPEN, KafkaSecurity
 from models import rebuild
 from models.events import read_event
 from models.rebuild import PARTS, Difference, Digest, Fault, Rebuild
@@ -51,7 +52,7 @@ class Found:
 class EventReader:
     """Reads one partition at a time of all parts' topics, from their beginning. Methods block."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, security: KafkaSecurity = OPEN) -> None:
         self.topics = sorted({part.topic for part in PARTS.values()})
         self._consumer = Consumer(
             {
@@ -59,6 +60,7 @@ class EventReader:
                 "group.id": "tiffin-audit",  # asked for by librdkafka; nothing is committed
                 "enable.auto.commit": False,
                 "log_level": 0,
+                **security.librdkafka(),
             }
         )
         self._partition = 0
@@ -124,8 +126,11 @@ class EventReader:
 class Proof:
     """One run over all partitions."""
 
-    def __init__(self, bootstrap: str, base: str, progress: Progress) -> None:
-        self._reader, self._base, self._progress = EventReader(bootstrap), base, progress
+    def __init__(
+        self, bootstrap: str, base: str, progress: Progress, security: KafkaSecurity = OPEN
+    ) -> None:
+        self._reader = EventReader(bootstrap, security)
+        self._base, self._progress = base, progress
         self._found = Found()
 
     async def run(self, token: str) -> Found:

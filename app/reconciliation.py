@@ -18,6 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from app.commands import record_headers
+from app.kafka_security import OPEN, KafkaSecurity
 from app.missing_webhooks import MissingWebhooks, WebhookSender
 from app.money_accounts import KafkaAccount, StripeAccount, both
 from app.stripe_errors import InvalidError, StateConflictError
@@ -87,6 +88,7 @@ class Reconciliation:
         sender: Sender,
         *,
         bootstrap: str,
+        security: KafkaSecurity = OPEN,
         is_runner: Callable[[], bool],
         received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
         pace: Pace = Pace(),
@@ -98,9 +100,11 @@ class Reconciliation:
         self._is_runner, self._pace, self._now_s = is_runner, pace, now_s
         self._sender = sender
         self._stripe = StripeAccount(gateway)
-        self._missing = MissingWebhooks(gateway, sender, received, TopicWindow(bootstrap, WEBHOOKS))
-        self._log = TopicWindow(bootstrap, RECONCILIATION)
-        self._payment_events = TopicWindow(bootstrap, PAYMENT_EVENTS)
+        webhooks, self._log, self._payment_events = (
+            TopicWindow(bootstrap, topic, security)
+            for topic in (WEBHOOKS, RECONCILIATION, PAYMENT_EVENTS)
+        )
+        self._missing = MissingWebhooks(gateway, sender, received, webhooks)
         self._kafka: KafkaAccount | None = None
         self._task: asyncio.Task[None] | None = None
 

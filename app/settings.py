@@ -67,6 +67,17 @@ class Settings(BaseSettings):
         pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$",
         description="Kafka brokers, host:port, separated by commas",
     )
+    kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How brokers are spoken to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How the user shows the password to brokers"
+    )
+    kafka_user: str | None = Field(default=None, description="User at the brokers, with SASL_...")
+    kafka_password: SecretStr | None = Field(default=None, description="That user's password")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="Who signed the brokers' certificates (PEM); none: the system's"
+    )
     partitions: int = Field(
         default=3, ge=1, le=1000, description="Partitions of every topic and table, for good"
     )
@@ -343,6 +354,7 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         wrong = [
             *self._wrong_timing(),
+            *self._wrong_kafka(),
             *self._wrong_stripe(),
             *self._wrong_messages(),
             *self._wrong_secrets(),
@@ -356,6 +368,17 @@ class Settings(BaseSettings):
             yield _named("heartbeat_interval_s", "must be at most a third of the session time-out")
         if self.confirm_deadline_s <= self.stripe_write_timeout_s:
             yield _named("confirm_deadline_s", "must be longer than one write to Stripe may take")
+
+    def _wrong_kafka(self) -> Iterable[str]:
+        is_asked = self.kafka_protocol.startswith("SASL")
+        for name in ("kafka_user", "kafka_password"):
+            if (getattr(self, name) is not None) is not is_asked:
+                yield _named(name, f"must be set with {PREFIX}KAFKA_PROTOCOL=SASL_..., only there")
+        if self.kafka_ca_file is not None:
+            if not self.kafka_protocol.endswith("SSL"):
+                yield _named("kafka_ca_file", f"needs {PREFIX}KAFKA_PROTOCOL=SSL or SASL_SSL")
+            elif not self.kafka_ca_file.is_file():
+                yield _named("kafka_ca_file", "must be a file")
 
     def _wrong_stripe(self) -> Iterable[str]:
         if self.livemode != self.stripe_publishable_key.startswith("pk_live_"):

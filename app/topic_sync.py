@@ -13,6 +13,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from app.kafka_security import KafkaSecurity
 from app.settings import Settings
 from models.topics import TOPICS, Topic
 
@@ -57,7 +58,12 @@ def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
     would move to other partitions), and with `check_only` when anything is missing or differs.
     """
     admin = AdminClient(
-        {"bootstrap.servers": settings.kafka_bootstrap, "socket.timeout.ms": 5000, "log_level": 0}
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "socket.timeout.ms": 5000,
+            "log_level": 0,
+            **KafkaSecurity.of(settings).librdkafka(),
+        }
     )
     try:
         known = admin.list_topics(timeout=TIMEOUT_S).topics
@@ -75,7 +81,7 @@ def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
     except KafkaException as error:
         raise TopicsError(
             f"Kafka at {settings.kafka_bootstrap} did not do it: {error.args[0].str()}. "
-            "Is it running, and is TIFFIN_KAFKA_BOOTSTRAP right?"
+            "Is it running, and are TIFFIN_KAFKA_BOOTSTRAP and what else begins with TIFFIN_KAFKA right?"
         ) from None
     made = {topic.name for topic in missing}
     return [

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from app.kafka_security import OPEN, KafkaSecurity
 from web.ports import KafkaUnavailableError
 
 ASKED_WITHIN_S: Final = 10.0
@@ -25,7 +26,7 @@ class TopicWindow:
     what `take` raises comes through. They return the offsets where to go on.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, bootstrap: str, topic: str, security: KafkaSecurity = OPEN) -> None:
         """Connects anew for each call."""
         self.topic = topic
         self._settings = {
@@ -35,6 +36,7 @@ class TopicWindow:
             # Where a start has been deleted meanwhile, reading begins at what is left.
             "auto.offset.reset": "earliest",
             "log_level": 0,
+            **security.librdkafka(),
         }
 
     async def since(self, since_ms: int, take: Callable[[Any], None]) -> Offsets:

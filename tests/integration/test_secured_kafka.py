@@ -1,0 +1,147 @@
+"""A whole platform on a Kafka that asks who it is, and lets it do no more than docs/operations.md names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from app.settings import SANDBOX_TOKEN_KEY
+from sandbox.customer import VISA, Customer
+from sandbox.kafka import KafkaBroker
+from sandbox.platform import ROOT, Platform
+from sandbox.processes import free_port
+from web.tokens import DevelopmentStaff, Role
+
+USER, PASSWORD = "tiffin", "as-secret-as-can-be"
+WITHIN_S = 90.0
+pytestmark = pytest.mark.timeout(300)
+
+O, R = AclOperation, ResourceType  # noqa: E741 -- as in models/graphs.py
+LITERAL, PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
+RIGHTS = (
+    (R.TOPIC, "*", LITERAL, (O.READ, O.WRITE, O.CREATE, O.DESCRIBE, O.DESCRIBE_CONFIGS,
+                             O.ALTER_CONFIGS)),
+    (R.GROUP, "tiffin", PREFIXED, (O.READ, O.DESCRIBE)),
+    (R.TRANSACTIONAL_ID, "tiffin-", PREFIXED, (O.WRITE, O.DESCRIBE)),
+    (R.BROKER, "kafka-cluster", LITERAL, (O.IDEMPOTENT_WRITE, O.DESCRIBE)),
+)  # fmt: skip
+"""What the workers and the command line need; the table of docs/operations.md."""
+
+
+class SecuredBroker(KafkaBroker):
+    """Has a second listener that asks for a user; who comes by the first one may do all."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.secured = f"127.0.0.1:{free_port()}"
+
+    def _prepare(self, java: list[str]) -> None:
+        super()._prepare(java)
+        lines = self._config_path.read_text().splitlines()
+        known = dict(line.split("=", 1) for line in lines)
+        module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        more = {
+            "listeners": f"{known['listeners']},SASL://{self.secured}",
+            "advertised.listeners": f"{known['advertised.listeners']},SASL://{self.secured}",
+            "listener.security.protocol.map":
+                f"{known['listener.security.protocol.map']},SASL:SASL_PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl.plain.sasl.jaas.config":
+                f'{module} required user_{USER}="{PASSWORD}";',
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }  # fmt: skip
+        self._config_path.write_text("".join(f"{k}={v}\n" for k, v in (known | more).items()))
+
+    def start(self, timeout_s: float = WITHIN_S) -> None:
+        super().start(timeout_s)
+        bindings = [
+            AclBinding(kind, name, pattern, f"User:{USER}", "*", operation, AclPermissionType.ALLOW)
+            for kind, name, pattern, operations in RIGHTS
+            for operation in operations
+        ]
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in admin.create_acls(bindings).values():
+            future.result(30)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("secured")
+    broker = SecuredBroker(folder / "kafka")
+    settings = {
+        "TIFFIN_KAFKA_BOOTSTRAP": broker.secured,
+        "TIFFIN_KAFKA_PROTOCOL": "SASL_PLAINTEXT",
+        "TIFFIN_KAFKA_SASL_MECHANISM": "PLAIN",
+        "TIFFIN_KAFKA_USER": USER,
+        "TIFFIN_KAFKA_PASSWORD": PASSWORD,
+        "TIFFIN_RECONCILIATION_INTERVAL_S": "1",
+        "TIFFIN_COMMAND_WAIT_S": "60",
+    }
+    running = Platform(folder, workers=2, settings=settings)
+    running.broker = broker
+    with running:
+        yield running
+
+
+async def test_an_order_is_paid_and_everything_that_reads_kafka_reads_it(
+    platform: Platform,
+) -> None:
+    ends = platform.endpoints
+    async with Customer(ends.workers[0], ends.stripe) as somebody:
+        await somebody.press_pay()
+        await somebody.confirm(VISA)
+        await somebody.wait_status("PENDING")
+    token = DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True).issue(Role.OPERATOR, "olga")
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+
+        async def ask(path: str, worker: int = 0) -> dict[str, object]:
+            async with session.get(f"{ends.workers[worker]}{path}") as response:
+                assert response.status == 200, await response.text()
+                found: dict[str, object] = await response.json()
+                return found
+
+        assert (await ask("/api/ops/lag"))["partitions"]
+        assert (await ask("/api/ops/audit"))["scanned"]
+        assert (await ask("/api/ops/dead-letters"))["total"] == 0
+        until = time.monotonic() + WITHIN_S
+        while "run" not in (found := await ask("/api/ops/reconciliation", worker=1)):
+            assert time.monotonic() < until, found
+            await asyncio.sleep(0.2)
+        assert found["run"]["problems"] == []
+    rebuilt = await asyncio.to_thread(platform.run_cli, "audit", "rebuild", "--json")
+    assert json.loads(rebuilt)["differences"] == []
+
+
+def test_a_wrong_password_is_told_and_not_shown(platform: Platform) -> None:
+    wrong = "not-the-password"
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", "topics"],
+        env={**platform.environment(), "TIFFIN_KAFKA_PASSWORD": wrong},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "TIFFIN_KAFKA" in done.stderr
+    assert wrong not in done.stdout + done.stderr
