@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.cli import failed, token_for
+from app.cli_http import failed, token_for
 from app.kafka_security import KafkaSecurity
 from app.rebuild_proof import AuditError, Found, Proof
 from app.settings import Settings

@@ -5,29 +5,25 @@ They read through a worker's HTTP: RocksDB has one owner, and that is the worker
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import faust
 from faust.cli import argument, option
 from rich.console import Console
 from rich.table import Table
 
 from app import topic_sync
+from app.cli_http import Worker, failed
 from app.settings import Settings
 from models.graphs import OrderStatus
 from models.money import decimal_text
-from web.tokens import DevelopmentStaff, OrderTokens, Role
 
-TIMEOUT_S: Final = 15.0
-FAILED: Final = 1
-
-_json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-_url_option = option(
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+url_option = option(
     "--url", default=None, help="Base URL of a worker; by default the one that the settings name."
 )
-_token_option = option(
+token_option = option(
     "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
 )
 
@@ -35,24 +31,24 @@ _token_option = option(
 def register(app: faust.App, settings: Settings) -> None:
     """Add the commands to the app's command line."""
 
-    @app.command(argument("any_id"), _json_option, _url_option, _token_option)
+    @app.command(argument("any_id"), json_option, url_option, token_option)
     async def order(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
         """Show an order, its payment and its delivery; by its own or any other id."""
         order_id = await _order_of(settings, url, token, any_id)
-        found = await _read(settings, url, token, f"/api/orders/{order_id}", order_id)
+        found = await Worker(settings, url, token, order_id).get(f"/api/orders/{order_id}")
         _show(found, f"Order {order_id}", as_json=as_json)
 
-    @app.command(argument("any_id"), _json_option, _url_option, _token_option)
+    @app.command(argument("any_id"), json_option, url_option, token_option)
     async def payment(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
         """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
         order_id = await _order_of(settings, url, token, any_id)
-        found = await _read(settings, url, token, f"/api/payments/{order_id}", order_id)
+        found = await Worker(settings, url, token, order_id).get(f"/api/payments/{order_id}")
         _show(found, f"Payment of {order_id}", as_json=as_json)
 
     @app.command(
         option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
         option("--limit", default=50, help="At most so many, the latest first."),
-        _json_option, _url_option, _token_option,
+        json_option, url_option, token_option,
     )  # fmt: skip
     async def orders(
         self: Any,
@@ -64,7 +60,7 @@ def register(app: faust.App, settings: Settings) -> None:
     ) -> None:
         """List orders, of one state or of all, from every worker."""
         query = f"?limit={limit}" + (f"&state={state}" if state else "")
-        found = await _read(settings, url, token, f"/api/ops/orders{query}", None)
+        found = await Worker(settings, url, token).get(f"/api/ops/orders{query}")
         if as_json:
             print(json.dumps(found, indent=2))  # noqa: T201 -- a command's output
         else:
@@ -96,55 +92,15 @@ def register(app: faust.App, settings: Settings) -> None:
         Console(width=140).print(table)
 
 
-def failed(message: str, status: int = FAILED) -> SystemExit:
-    """Say what went wrong; raise what it gives."""
-    Console(stderr=True).print(message, style="red", soft_wrap=True, highlight=False)
-    return SystemExit(status)
-
-
-def token_for(settings: Settings, given: str | None, order_id: str | None) -> str:
-    """An operator's token, or one for this very order, which whoever has the signing key can make."""
-    if given:
-        return given
-    key = settings.order_token_key.get_secret_value()
-    if settings.sandbox:
-        return DevelopmentStaff(key, sandbox=True).issue(Role.OPERATOR, "cli")
-    if order_id is None:
-        raise failed("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
-    return OrderTokens(key).issue("cli", order_id)
-
-
 async def _order_of(settings: Settings, url: str | None, token: str | None, any_id: str) -> str:
     """The order that an id belongs to: ours, a payment's, an event's, or Stripe's of an object."""
     if any_id.startswith("order_"):
         return any_id
-    found = await _read(settings, url, token, f"/api/ops/search?q={quote(any_id, safe='')}", None)
+    found = await Worker(settings, url, token).get(f"/api/ops/search?q={quote(any_id, safe='')}")
     orders = [each["orderId"] for each in found["orders"]]
     if len(orders) != 1:
         raise failed(f"{any_id} belongs to {', '.join(orders) or 'no order that is known'}.")
     return str(orders[0])
-
-
-async def _read(
-    settings: Settings, url: str | None, token: str | None, path: str, order_id: str | None
-) -> Any:
-    base = (url or settings.canonical_url).rstrip("/")
-    headers = {"Authorization": f"Bearer {token_for(settings, token, order_id)}"}
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-            session.get(base + path) as response,
-        ):
-            answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise failed(
-            f"No worker answers at {base} ({type(error).__name__}). Start one with "
-            "`faust -A app worker`, or name one with --url."
-        ) from None
-    if response.status != 200:
-        raise failed(f"{answer.get('title', response.status)}: {answer.get('detail', '')}")
-    return answer
 
 
 def _show(found: dict[str, Any], title: str, *, as_json: bool) -> None:

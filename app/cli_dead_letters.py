@@ -3,14 +3,14 @@
 import json
 from typing import Any, Final
 
-import aiohttp
 import click
 import faust
 from faust.cli import argument, option
 from rich.console import Console
 from rich.table import Table
 
-from app.cli import failed, token_for
+from app.cli import json_option, token_option, url_option
+from app.cli_http import Worker, failed
 from app.settings import Settings
 
 TIMEOUT_S: Final = 120.0
@@ -33,11 +33,9 @@ def register(app: faust.App, settings: Settings) -> None:
         option("--order", default=None, help="list: of one order."),
         option("--limit", default=50, help="list: at most so many, the latest first."),
         option("--personal", is_flag=True, help="show: contact and address too."),
-        option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
-        option("--url", default=None, help="Base URL of a worker; any one will do."),
-        option(
-            "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
-        ),
+        json_option,
+        url_option,
+        token_option,
     )
     async def dead_letters(self: Any, action: str, name: str | None, **options: Any) -> None:
         """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
@@ -57,47 +55,21 @@ def register(app: faust.App, settings: Settings) -> None:
 
 
 async def _answer(settings: Settings, action: str, name: str, options: dict[str, Any]) -> Any:
+    worker = Worker(settings, options["url"], options["token"], timeout_s=TIMEOUT_S)
     if action == "list":
         query = {"state": options["state"], "limit": str(options["limit"])}
         if options["order"]:
             query["order"] = options["order"]
-        return await _ask(settings, options, "GET", PATH, query=query)
+        return await worker.get(PATH, query)
     if action == "show":
         query = {"personal": "true"} if options["personal"] else {}
-        return await _ask(settings, options, "GET", f"{PATH}/{name}", query=query)
+        return await worker.get(f"{PATH}/{name}", query)
     body = {"reason": options["reason"], "dryRun": options["dry_run"]}
     if action == "redrive":
         body["allOfOrder"] = not options["only"]
     else:
         body["redriveRest"] = options["redrive_rest"]
-    return await _ask(settings, options, "POST", f"{PATH}/{name}/{action}", body=body)
-
-
-async def _ask(
-    settings: Settings,
-    options: dict[str, Any],
-    method: str,
-    path: str,
-    *,
-    query: dict[str, str] | None = None,
-    body: dict[str, Any] | None = None,
-) -> Any:
-    base = (options["url"] or settings.canonical_url).rstrip("/")
-    headers = {"Authorization": f"Bearer {token_for(settings, options['token'], None)}"}
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-            session.request(method, base + path, params=query, json=body) as response,
-        ):
-            answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise failed(f"No worker answers at {base} ({type(error).__name__}).") from None
-    if response.status != 200:
-        wrong = "; ".join(f"{e['field']}: {e['message']}" for e in answer.get("errors", ()))
-        told = answer.get("detail") or wrong
-        raise failed(f"{answer.get('code', response.status)}: {answer.get('title', '')}. {told}")
-    return answer
+    return await worker.post(f"{PATH}/{name}/{action}", body)
 
 
 def _print_list(answer: dict[str, Any]) -> None:

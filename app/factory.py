@@ -20,7 +20,7 @@ from agents import (
     PaymentsService,
     TimelineService,
 )
-from app import audit, cli, cli_dead_letters
+from app import audit, cli, cli_dead_letters, cli_notifications
 from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
@@ -159,7 +159,7 @@ def create_app(settings: Settings) -> faust.App:
         stops=(operators, money, effects, reconciler, timers, notifier, sender),
         gateway=gateway,
     )
-    for commands in (cli, audit, cli_dead_letters):
+    for commands in (cli, audit, cli_dead_letters, cli_notifications):
         commands.register(app, settings)
     return app
 

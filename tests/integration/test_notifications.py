@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -84,6 +85,12 @@ class Day:
             )
         )  # fmt: skip
 
+    async def cli(self, *arguments: str) -> Any:
+        """What `faust -A app notifications` prints."""
+        text = await asyncio.to_thread(self.platform.run_cli, "notifications", *arguments, "--json")
+        answer = json.loads(text)
+        return answer.get("notifications", answer)
+
     async def fault(self, **fault: Any) -> None:
         async with self.http.post(f"{self.mailbox}/_control/faults", json=fault) as response:
             assert response.status == 201, await response.text()
@@ -110,6 +117,23 @@ class Day:
                 return list(answer["notifications"]) if response.status == 200 else None
         except aiohttp.ClientError:
             return None
+
+    async def pages(self) -> list[dict[str, Any]]:
+        """The whole list of all orders, page by page."""
+        found: list[dict[str, Any]] = []
+        before: dict[str, str] = {}
+        while True:
+            query = {"limit": "3", **before}
+            url = f"{self.web}/api/ops/notifications"
+            async with self.http.get(url, params=query, headers=self.operator) as response:
+                assert response.status == 200, await response.text()
+                page = await response.json()
+            assert not page["incomplete"]
+            found += page["notifications"]
+            if "next" not in page:
+                assert len(found) == page["total"]
+                return found
+            before = {"before": page["next"]}
 
     async def until(self, ask: Callable[[], Awaitable[Any]], what: str) -> Any:
         """Ask until the answer is a true one."""
@@ -255,15 +279,46 @@ async def test_failures_wait_for_an_operator_whose_retry_works(day: Day) -> None
     assert not await day.messages(order_id)
     async with day.http.get(f"{day.web}/metrics") as response:
         assert 'tiffin_notifications{state="waiting_for_operator"} 2.0' in await response.text()
-    for notification in waiting:
+    rows = await day.cli("--state", "WAITING_FOR_OPERATOR")
+    assert {row["notificationId"] for row in rows} == {n["notificationId"] for n in waiting}
+    assert all(row["canRetry"] and row["orderId"] == order_id for row in rows)
+    assert {row["reason"] for row in rows} == {
+        "The mail server had a fault of its own.", "The SMS provider had a fault of its own."
+    }  # fmt: skip
+    by_cli, *by_api = waiting
+    told = await day.cli("retry", by_cli["notificationId"], "--order", order_id)
+    assert told["notification"]["status"] == "PENDING"
+    for notification in by_api:
         url = f"{day.web}/api/ops/notifications/{order_id}/{notification['notificationId']}/retry"
         headers = {**day.operator, "Idempotency-Key": f"retry-{notification['notificationId']}"}
         async with day.http.post(url, json={}, headers=headers) as response:
             assert response.status == 200, await response.text()
     await day.until_statuses(order_id, ("PAYMENT_COMPLETED", "SENT"))
     assert len(await day.messages(order_id)) == 2
-    rows = [row for row in await customer.timeline() if row["service"] == "notifications"]
+    url = f"{day.web}/api/orders/{order_id}/timeline"
+    async with day.http.get(url, headers=day.operator) as response:
+        rows = (await response.json())["entries"]
     assert {row["eventType"] for row in rows} >= {"NOTIFICATION_FAILED", "NOTIFICATION_RETRIED"}
+    by = {row["detail"]["by"] for row in rows if row["eventType"] == "NOTIFICATION_RETRIED"}
+    assert by == {"operator:olga", "operator:cli"}
+
+
+async def test_all_of_them_are_listed_also_after_a_restart(day: Day) -> None:
+    """What was sent before the worker had its partitions is in the table alone."""
+    customer = await day.customer()
+    await customer.confirm()
+    await day.until_statuses(customer.order_id, ("PAYMENT_COMPLETED", "SENT"))
+    before = await day.pages()
+    worker = day.platform.workers[0]
+    deaths = len(worker.exits)
+    worker.kill()
+    await asyncio.to_thread(worker.wait_exits, deaths + 1, timeout_s=PATIENCE_S)
+    await asyncio.to_thread(day.platform.wait_ready)
+    assert await day.pages() == before
+    assert len({row["orderId"] for row in before}) >= 2
+    assert {row["status"] for row in before} == {"SENT"}
+    places = [(row["occurredAt"], row["notificationId"]) for row in before]
+    assert places == sorted(set(places), reverse=True)
 
 
 def test_no_contact_data_in_any_topic_of_events_or_log(platform: Platform) -> None:

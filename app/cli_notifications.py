@@ -1,0 +1,71 @@
+"""`faust -A app notifications list | retry`: messages to customers from the command line."""
+
+import json
+import uuid
+from typing import Any, Final
+
+import click
+import faust
+from faust.cli import argument, option
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import json_option, token_option, url_option
+from app.cli_http import Worker, failed
+from app.settings import Settings
+
+ACTIONS: Final = ("list", "retry")
+PATH: Final = "/api/ops/notifications"
+FILTERS: Final = ("state", "channel", "kind", "order", "before")
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("action", type=click.Choice(ACTIONS), default="list"),
+        argument("name", required=False),
+        option("--state", default=None, help="PENDING, SENT, FAILED or WAITING_FOR_OPERATOR."),
+        option("--channel", default=None, help="EMAIL or SMS."),
+        option("--kind", default=None, help="The event that it tells of: PAYMENT_REFUNDED, say."),
+        option("--order", default=None, help="list: of one order. retry: its order, always."),
+        option("--before", default=None, help="list: what the page before ended with."),
+        option("--limit", default=50, help="list: at most so many, the latest first."),
+        json_option, url_option, token_option,
+    )  # fmt: skip
+    async def notifications(self: Any, action: str, name: str | None, **options: Any) -> None:
+        """List what customers were told; or try the one of this NAME once more."""
+        worker, order_id = Worker(settings, options["url"], options["token"]), options["order"]
+        if action == "list":
+            query = {each: options[each] for each in FILTERS if options[each]}
+            query["limit"] = str(options["limit"])
+            answer = await worker.get(PATH, query)
+        elif name and order_id:
+            answer = await worker.post(f"{PATH}/{order_id}/{name}/retry", {}, str(uuid.uuid4()))
+        else:
+            raise failed("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
+        if options["as_json"]:
+            print(json.dumps(answer, indent=2))  # noqa: T201 -- a command's output
+        elif action == "list":
+            _print_list(answer)
+        else:
+            Console().print(f"{name} is {answer['notification']['status']}.", highlight=False)
+
+
+def _print_list(answer: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "order", "when", "about", "by", "state", "tries", "why"):
+        table.add_column(column, overflow="fold")
+    for each in answer["notifications"]:
+        why = f"{each['code']}: {each['reason']}" if "code" in each else ""
+        table.add_row(
+            each["notificationId"], each["orderId"], each["occurredAt"], each["eventType"],
+            each["channel"], each["status"], str(each["tries"]), why,
+        )  # fmt: skip
+    console = Console(width=220)
+    console.print(table)
+    console.print(f"{len(answer['notifications'])} of {answer['total']}", style="dim")
+    if "next" in answer:
+        console.print(f"Older ones: --before {answer['next']}", style="dim", highlight=False)
+    if answer["incomplete"]:
+        console.print(f"Incomplete: partitions {answer['incomplete']} did not answer.", style="red")
