@@ -12,8 +12,11 @@ from models.analytics import By, Sum, Sums, grouped, quantiles, revenue, start_o
 from models.messages import Message, to_rfc3339
 from web.views import Money
 
-Shares = Mapping[str, Mapping[str, Mapping[str, int]]]
-"""Of one partition: "buckets" and "restaurants"; in each the sums by currency, a slash, and which one."""
+Shares = Mapping[str, Any]
+"""Of one partition: "buckets" and "restaurants"; in each the sums by currency, a slash, and which one.
+"quarantined": orders, each with the service and the time (milliseconds since the epoch)."""
+MOST_NAMED: Final = 100
+"""Quarantined orders."""
 
 
 class Declined(Message):
@@ -71,8 +74,20 @@ class OfRestaurant(Payments):
     restaurant_id: str
 
 
+class QuarantinedOrder(Message):
+    """An order whose inputs a service turns away: what came since is not counted yet."""
+
+    order_id: str
+    service: str
+    since: str
+
+
 class Report(Message):
-    """from, to: as they were taken, whole buckets. incomplete: partitions that did not answer."""
+    """from, to: as they were taken, whole buckets. incomplete: partitions that did not answer.
+
+    quarantined: orders some of whose payments, refunds and so on may be missing in the sums, whatever
+    the range; the longest first, at most 100 of quarantinedTotal.
+    """
 
     begin: str = Field(alias="from")
     to: str
@@ -81,6 +96,8 @@ class Report(Message):
     buckets: tuple[Bucket, ...]
     totals: tuple[Payments, ...]
     restaurants: tuple[OfRestaurant, ...]
+    quarantined: tuple[QuarantinedOrder, ...]
+    quarantined_total: int
     incomplete: tuple[int, ...]
 
 
@@ -91,7 +108,11 @@ def report_of(
     buckets: dict[str, Sums] = {}
     restaurants: dict[str, Sums] = {}
     totals: dict[str, Sums] = {}
+    quarantined: list[tuple[int, str, str]] = []
     for share in shares:
+        quarantined += [
+            (since, order, service) for order, service, since in share.get("quarantined", ())
+        ]
         for key, sums in share["buckets"].items():
             buckets.setdefault(key, Counter()).update(sums)
             totals.setdefault(key.partition("/")[0], Counter()).update(sums)
@@ -110,6 +131,11 @@ def report_of(
             OfRestaurant(restaurant_id=restaurant_id, **_shown(currency, sums))
             for restaurant_id, currency, sums in _sorted(restaurants)
         ),
+        quarantined=tuple(
+            QuarantinedOrder(order_id=order_id, service=service, since=to_rfc3339(since_ms))
+            for since_ms, order_id, service in sorted(quarantined)[:MOST_NAMED]
+        ),
+        quarantined_total=len(quarantined),
         incomplete=incomplete,
     )
 
@@ -164,9 +190,10 @@ CSV_COLUMNS: Final = (
     "start", "currency", "initiated", "converted", "conversion", "attempts", "completed",
     "declined", "declineReasons", "cancelled", "refunds", "refundsFailed", "disputes",
     "disputesWon", "disputesLost", "captured", "refunded", "disputed", "revenue", "paidMeanMs",
-    "paidP50Ms", "paidP90Ms", "paidP99Ms", "incomplete",
+    "paidP50Ms", "paidP90Ms", "paidP99Ms", "incomplete", "quarantined",
 )  # fmt: skip
-"""Amounts are decimals of the currency; declineReasons as reason=count; incomplete in every line."""
+"""Amounts are decimals of the currency; declineReasons as reason=count. In every line: incomplete, and
+quarantined, the number of orders of which something may be missing."""
 
 
 def csv_of(report: Report) -> str:
@@ -185,6 +212,6 @@ def csv_of(report: Report) -> str:
              row.completed, row.declined.count, reasons, row.cancelled, row.refunds,
              row.refunds_failed, row.disputes, row.disputes_won, row.disputes_lost,
              row.captured.display, row.refunded.display, row.disputed.display, row.revenue.display,
-             *shares, incomplete]
+             *shares, incomplete, report.quarantined_total]
         )  # fmt: skip
     return text.getvalue()

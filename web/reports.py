@@ -21,11 +21,12 @@ from models.analytics import (
 )
 from models.messages import to_rfc3339
 from web.auth import authorize_staff
-from web.context import CONTEXT
+from web.context import CONTEXT, PAYMENTS
 from web.fanout import over_partitions
 from web.ports import Table
 from web.problems import ProblemError
 from web.report_shapes import Report, csv_of, report_of
+from web.stuck import quarantines
 from web.tokens import Role
 from web.writes import json_response
 
@@ -36,6 +37,10 @@ SHOWN_BUCKETS: Final = {By.MINUTE: 60, By.HOUR: 24, By.DAY: 30}
 """Without `from`."""
 INCOMPLETE: Final = "Tiffin-Incomplete"
 """Header of a CSV: partitions that did not answer, such as "0,2"."""
+QUARANTINED: Final = "Tiffin-Quarantined"
+"""Header of a CSV: orders of which something may be missing, the first hundred, such as "order_a,order_b"."""
+COUNTED: Final = frozenset({ANALYTICS, PAYMENTS})
+"""Services through which a payment is counted; one that turns an order away leaves the sums short."""
 
 _TIMES: Final = "accepted: 2026-11-23, or 2026-11-23T07:00:00Z (a + in an address is %2B)"
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -118,7 +123,9 @@ async def report_payments(request: web.Request) -> web.StreamResponse:
     asked = Asked.of(request, datetime.now(UTC))
 
     async def share(partition: int) -> Any:
-        return await _share(context.tables[ANALYTICS], partition, asked)
+        sums = await _share(context.tables[ANALYTICS], partition, asked)
+        turned_away = [q for q in quarantines(context, partition) if q[1] in COUNTED]
+        return {**sums, "quarantined": turned_away}
 
     def merged(shares: Mapping[int, Any], incomplete: tuple[int, ...]) -> web.Response:
         report = report_of(shares.values(), asked.begin_ms, asked.end_ms, asked.by, incomplete)
@@ -147,6 +154,8 @@ def _csv_response(report: Report) -> web.Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if report.incomplete:
         headers[INCOMPLETE] = ",".join(map(str, report.incomplete))
+    if report.quarantined:
+        headers[QUARANTINED] = ",".join(dict.fromkeys(row.order_id for row in report.quarantined))
     return web.Response(
         text=csv_of(report), content_type="text/csv", charset="utf-8", headers=headers
     )

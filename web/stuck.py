@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -97,13 +97,10 @@ def share_of_stuck(
     """What is stuck in an owned partition. Raises NotOwnerError."""
     if partition not in context.tables[ORDERS].open_partitions():
         raise NotOwnerError(ORDERS)
-    letters = context.deps.operations.dead_letters if context.deps.operations else None
     now_ms = time.time_ns() // 1_000_000
-    found = [*context.deps.waiting.stuck(partition, now_ms)]
-    found += _quarantines(context, letters.all() if letters else (), partition)
     found = [
         (order_id, service, each)
-        for order_id, service, each in found
+        for order_id, service, each in _stuck(context, partition, now_ms)
         if actor in {None, each.row.actor} and subject in {None, each.row.subject}
     ]
     found.sort(key=lambda entry: entry[2].due_ms)
@@ -111,6 +108,13 @@ def share_of_stuck(
         "rows": [_shown(*entry, now_ms).model_dump(by_alias=True) for entry in found[:limit]],
         "byActor": Counter(str(each.row.actor) for _, _, each in found),
     }
+
+
+def quarantines(context: Context, partition: int) -> Iterator[tuple[str, str, int]]:
+    """Orders of an owned partition whose inputs a service turns away: order, service, since when (ms)."""
+    for order_id, service, each in _stuck(context, partition, time.time_ns() // 1_000_000):
+        if each.row.subject is Subject.QUARANTINE:
+            yield order_id, service, each.since_ms
 
 
 async def show_order_waiting(request: web.Request) -> web.StreamResponse:
@@ -134,8 +138,15 @@ async def show_order_waiting(request: web.Request) -> web.StreamResponse:
     return json_response(OrderWaiting(order_id=order_id, waiting=tuple(shown)))
 
 
-def _quarantines(
-    context: Context, letters: Iterator[Letter] | Any, partition: int
+def _stuck(context: Context, partition: int, now_ms: int) -> Iterator[tuple[str, str, Waiting]]:
+    """Order, service, and what is due by now."""
+    yield from context.deps.waiting.stuck(partition, now_ms)
+    if context.deps.operations is not None:
+        yield from _without_index(context, context.deps.operations.dead_letters.all(), partition)
+
+
+def _without_index(
+    context: Context, letters: Iterable[Letter], partition: int
 ) -> Iterator[tuple[str, str, Waiting]]:
     """Orders quarantined in services that have no index here: each has an open dead letter."""
     seen = set()

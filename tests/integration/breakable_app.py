@@ -32,7 +32,7 @@ def breakable(kind: Any) -> Any:
     return Breakable
 
 
-for _name in ("OrdersService", "PaymentsService", "TimelineService"):
+for _name in ("AnalyticsService", "OrdersService", "PaymentsService", "TimelineService"):
     setattr(factory, _name, breakable(getattr(factory, _name)))
 
 app = factory.create_app(load_settings())

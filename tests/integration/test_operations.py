@@ -255,6 +255,43 @@ async def test_quarantined_order_is_rehearsed_redriven_and_goes_on(
     }
 
 
+async def test_the_report_names_orders_that_may_be_missing_in_it(
+    operator: Operator, paid: str
+) -> None:
+    async def report(worker: int = 0) -> Any:
+        return await operator.get("/api/reports/payments?by=day&currency=INR", worker)
+
+    async def named(worker: int) -> Any:
+        return [(q["orderId"], q["service"]) for q in (await report(worker))["quarantined"]]
+
+    async def refunds() -> int:
+        return sum(total["refunds"] for total in (await report())["totals"])
+
+    before = await refunds()
+    assert await named(0) == []
+    operator.platform.break_at({f"analytics/{paid}": ["PAYMENT_REFUND_PARTIAL"]})
+    path, key = f"/api/payments/{paid}/refunds", str(uuid.uuid4())
+    status, _ = await operator.ask("POST", path, {"amount": 300, "reason": "LATE"}, key=key)
+    assert status == 201
+    (letter,) = await operator.turned_away(paid, 1, "analytics")
+    for worker in range(2):
+
+        async def is_named(worker: int = worker) -> bool:
+            return bool(await named(worker) == [(paid, "analytics")])
+
+        await operator.until("the report to name it", is_named)
+    assert await refunds() == before, "it is not counted"
+    operator.platform.break_at({})
+    path = f"{LETTERS}/{letter['deadLetterId']}/redrive"
+    status, told = await operator.ask("POST", path, {"reason": "mended"})
+    assert (status, told["quarantined"]) == (200, False), told
+
+    async def is_counted() -> bool:
+        return bool(await refunds() == before + 1 and not await named(1))
+
+    await operator.until("it to be counted", is_counted)
+
+
 async def test_poison_is_discarded_and_the_rest_redriven(operator: Operator, paid: str) -> None:
     operator.platform.break_at({f"orders/{paid}": ["MARK_READY"]})
     kinds = (CommandType.MARK_READY, CommandType.ACCEPT_ORDER)

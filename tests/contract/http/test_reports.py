@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,11 +12,14 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from agents.analytics import AnalyticsService
+from models import ids
 from models.analytics import By, Sum, dump_row, row_key
 from tables import NotOwnerError, NotReadyError
 from tests.contract.http.conftest import Api, MakeApi
 from tests.contract.http.memory import MemoryTable, World
+from tests.contract.http.test_money_told import QUIET
 from web.fanout import PARTITIONS
+from web.ops_ports import Letter, LetterState, Origin
 from web.tokens import Role
 
 PATH = "/api/reports/payments"
@@ -89,7 +92,7 @@ async def test_partitions_that_nobody_answers_for_are_named(
             raise web.HTTPServiceUnavailable
         if answers == "no shares":
             return web.Response(text="<html>")
-        return web.json_response({"2": {"buckets": {}, "restaurants": {}}})
+        return web.json_response({"2": {"buckets": {}, "restaurants": {}, "quarantined": []}})
 
     app = web.Application()
     app.router.add_get(PATH, other)
@@ -102,7 +105,7 @@ async def test_partitions_that_nobody_answers_for_are_named(
         url, headers = f"{PATH}?{RANGE}&format=csv", {"Authorization": f"Bearer {api.operator}"}
         async with api.client.get(url, headers=headers) as response:
             assert response.headers["Tiffin-Incomplete"] == "1,2"
-            assert (await response.text()).splitlines()[1].endswith(",1 2")
+            assert (await response.text()).splitlines()[1].endswith(",1 2,0")
 
 
 async def test_worker_answers_only_for_what_it_is_asked(make_api: MakeApi) -> None:
@@ -149,3 +152,66 @@ async def test_only_operators_see_it(make_api: MakeApi) -> None:
     for token, expected in ((None, 401), (order["orderToken"], 403), (kitchen, 403)):
         status, _ = await api.get(f"{PATH}?{RANGE}", token)
         assert status == expected
+
+
+def letter(service: str, order_id: str, died_ms: int, **more: Any) -> Letter:
+    """A dead letter of a quarantined order."""
+    given: dict[str, Any] = {"since_ms": died_ms, "number": 1, **more}
+    return Letter(
+        name=f"dl_{service}_{order_id}", first_offset=1, offset=1, key=order_id.encode(),
+        service=service, origins=[Origin("payment-events", 0, 1)], error="E", message="m",
+        died_ms=died_ms, **given,
+    )  # fmt: skip
+
+
+@dataclass
+class Letters:
+    """Dead letters that are there."""
+
+    found: list[Letter]
+    left_out: int = 0
+
+    def all(self) -> list[Letter]:
+        return self.found
+
+
+async def test_quarantined_orders_are_named_whose_counts_may_be_missing(make_api: MakeApi) -> None:
+    ids_ = [ids.order_id("guest", f"quarantine {number}") for number in range(4)]
+    letters: Any = Letters(
+        [
+            letter("analytics", ids_[0], 2000),
+            letter("analytics", ids_[0], 2000, state=LetterState.OPEN),
+            letter("analytics", ids_[1], 1000, state=LetterState.REDRIVEN),
+            letter("analytics", ids_[2], 1000, number=0),  # it died alone: its order goes on
+            letter("timeline", ids_[3], 1000),  # counts nothing
+        ]
+    )
+    api = await make_api(world_of(), operations=replace(QUIET, dead_letters=letters))
+    order_id = (await api.order())["orderId"]
+    api.world.quarantine("payments", order_id)
+    stored = api.world.tables["payments"].records[order_id]
+    api.deps.waiting.of("payments").updated(0, order_id, stored)
+    answer = await report(api)
+    named = [(row["orderId"], row["service"]) for row in answer["quarantined"]]
+    assert named == [(order_id, "payments"), (ids_[0], "analytics")]
+    assert answer["quarantinedTotal"] == 2
+    url, headers = f"{PATH}?{RANGE}&format=csv", {"Authorization": f"Bearer {api.operator}"}
+    async with api.client.get(url, headers=headers) as response:
+        assert response.headers["Tiffin-Quarantined"] == f"{order_id},{ids_[0]}"
+        head, line = (await response.text()).splitlines()
+        assert (head.rsplit(",", 1)[1], line.rsplit(",", 1)[1]) == ("quarantined", "2")
+    async with api.client.get(f"/ops/payments?{RANGE}", headers=headers) as response:
+        text = await response.text()
+        assert "2 orders are quarantined" in text
+        assert f"/ops/orders/{ids_[0]}" in text
+
+
+async def test_without_quarantine_nothing_is_said_of_it(make_api: MakeApi) -> None:
+    api = await make_api(world_of())
+    answer = await report(api)
+    assert (answer["quarantined"], answer["quarantinedTotal"]) == ([], 0)
+    url, headers = f"{PATH}?{RANGE}&format=csv", {"Authorization": f"Bearer {api.operator}"}
+    async with api.client.get(url, headers=headers) as response:
+        assert "Tiffin-Quarantined" not in response.headers
+    async with api.client.get(f"/ops/payments?{RANGE}", headers=headers) as response:
+        assert "quarantined" not in (await response.text()).replace('"quarantined', "")
