@@ -145,13 +145,14 @@ class Forwarder:
             reason=upstream.reason,
             headers=_end_to_end(upstream.headers),
         )
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             async for chunk in upstream.content.iter_any():
                 await response.write(chunk)
             await response.write_eof()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Its head has gone out: only a broken connection says that the rest is missing.
+            # Whoever asked has left; or the answer's head has gone out, and only a broken connection
+            # says that the rest is missing.
             log.info("answer of the owner broke off", extra={"error": type(error).__name__})
             if request.transport is not None:
                 request.transport.abort()
