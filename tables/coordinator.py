@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -24,16 +24,15 @@ from confluent_kafka import KafkaException
 from faust.types import TP
 
 from tables import fence
-from tables.lane import Hole, Lane
+from tables.holes import HoleError, Repairer
+from tables.lane import Lane
 from tables.limits import Counters, Limits
 from tables.origin import (
     PROGRESS,
     ClusterReader,
     ForeignTableError,
-    Origin,
     Progress,
-    lost_inputs,
-    lost_table,
+    Provenance,
 )
 
 if TYPE_CHECKING:
@@ -56,10 +55,6 @@ PRODUCER_STOP_TIMEOUT_S = 5.0
 
 class RecoveryError(Exception):
     """Faust says that a table is recovered, but its database is not at the changelog's end."""
-
-
-class HoleError(Exception):
-    """An input that was due never came, although it was asked for again and again."""
 
 
 @dataclass(slots=True)
@@ -101,12 +96,11 @@ class Coordinator:
         for engine in engines:
             for topic in engine.service.inputs:
                 self._readers.setdefault(topic, []).append(engine)
-        self._reader = reader
+        self._provenance = Provenance(engines, reader)
+        self._repairer = Repairer(lambda: self._consumer, self.due, limits)
         self._dead_letter_topic = dead_letter_topic
         self._partitions = partitions
         self._limits = limits
-        self._origin: Origin | None = None
-        self._bounds: Mapping[tuple[str, int], tuple[int, int]] = {}
         self._shut_since_s: float | None = None
         self._assigned_tables: set[str] = set()
         self._watchers: list[asyncio.Task[None]] = []
@@ -184,10 +178,10 @@ class Coordinator:
                 LOG.warning("not a member any more, no claim", extra={"generation": generation})
                 return
             self.is_complete = self._is_assigned_whole()
-            self._origin = await self._read_ids(budget_s)
+            await self._provenance.learn_ids(budget_s)
             for engine, partition in owned:
                 stored = fence.database(engine.table, partition).get(PROGRESS)
-                self._origin_of(engine).check(engine.service.name, Progress.load(stored))
+                self._provenance.check(engine, Progress.load(stored))
             claims = await asyncio.gather(
                 *(
                     fence.claim(engine.table, partition, generation=generation)
@@ -195,7 +189,7 @@ class Coordinator:
                 )
             )
             # Only now: a worker that was fenced just before may still have processed what came last.
-            self._bounds = await self._read_bounds(owned, budget_s)
+            await self._provenance.learn_bounds(owned, budget_s)
         for (engine, partition), claim in zip(owned, claims, strict=True):
             engine.lanes[partition] = self._make_lane(engine, partition, claim)
         for engine in self._engines:
@@ -219,22 +213,6 @@ class Coordinator:
         numbers = {tp.partition for tp in assigned}
         return assigned == {TP(name, number) for name in names for number in numbers}
 
-    async def _read_ids(self, timeout_s: float) -> Origin:
-        topics = [*self._readers, *(engine.changelog for engine in self._engines)]
-        return await asyncio.to_thread(self._reader.ids, topics, timeout_s)
-
-    async def _read_bounds(
-        self, owned: Sequence[tuple[Engine, int]], timeout_s: float
-    ) -> dict[tuple[str, int], tuple[int, int]]:
-        inputs = {(topic, p) for engine, p in owned for topic in engine.service.inputs}
-        return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
-
-    def _origin_of(self, engine: Engine, origin: Origin | None = None) -> Origin:
-        origin = origin or self._origin
-        assert origin is not None
-        names = (*engine.service.inputs, engine.changelog)
-        return Origin(origin.cluster, {name: origin.topics[name] for name in names})
-
     def _make_lane(self, engine: Engine, partition: int, claim: fence.Claim) -> Lane:
         return Lane(
             engine.state,
@@ -243,7 +221,7 @@ class Coordinator:
             fence.database(engine.table, partition),
             changelog=engine.changelog,
             offset_key=fence.offset_key(engine.table),
-            origin=self._origin_of(engine),
+            origin=self._provenance.of(engine),
             dead_letter_topic=self._dead_letter_topic,
             limits=self._limits,
             counters=engine.counters,
@@ -268,47 +246,16 @@ class Coordinator:
             return  # told of an earlier assignment's recovery while this one's has not begun yet
         stored = Progress.load(database.get(PROGRESS))
         del database
-        self._origin_of(engine).check(engine.service.name, stored)
-        due = await self._first_due(engine, lane.partition, stored)
+        self._provenance.check(engine, stored)
+        known = stored.offsets if stored else {}
+        new = [TP(topic, lane.partition) for topic in engine.service.inputs if topic not in known]
+        committed = await self._consumer.fetch_committed(new) if new else {}
+        due = self._provenance.first_due(engine, lane.partition, stored, committed)
         if not await engine.state.build(lane.partition, lambda: lane.database):
             return  # revoked meanwhile
         if lane.database is not None:
             lane.open(due, stored.offsets if stored else None)
             engine.state.open(lane.partition, lane.database)
-
-    async def _first_due(
-        self, engine: Engine, partition: int, stored: Progress | None
-    ) -> dict[str, int]:
-        """Where the lane begins in each input topic: after what its table has, else at the start."""
-        name = engine.service.name
-        known = stored.offsets if stored else {}
-        inputs = [TP(topic, partition) for topic in engine.service.inputs]
-        new = [tp for tp in inputs if tp.topic not in known]
-        committed = await self._consumer.fetch_committed(new) if new else {}
-        due = {}
-        for tp in inputs:
-            start, end = self._bounds[tp]
-            due[tp.topic] = known.get(tp.topic, start - 1) + 1
-            if tp in committed and name in committed[tp][1].split(","):
-                raise lost_table(name, tp.topic, partition)
-            if due[tp.topic] > end:
-                raise lost_inputs(name, tp.topic, partition, due[tp.topic], end)
-            if due[tp.topic] < start:
-                self._log_expired(name, tp, due[tp.topic], start)
-                due[tp.topic] = start
-        return due
-
-    def _log_expired(self, service: str, tp: TP, due: int, earliest: int) -> None:
-        LOG.error(
-            "inputs expired before they were processed",
-            extra={
-                "service": service,
-                "topic": tp.topic,
-                "partition": tp.partition,
-                "first_offset": due,
-                "count": earliest - due,
-            },
-        )
 
     # -- once a second ------------------------------------------------------------------------
 
@@ -320,7 +267,7 @@ class Coordinator:
                 for _, lane in self.lanes():
                     lane.mark()
                 await self._commit()
-                await self._repair()
+                await self._repairer.repair(self.lanes(), self._provenance.ends)
                 self._check_recovery()
                 if not self.is_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")
@@ -359,60 +306,6 @@ class Coordinator:
         if positions and await self._consumer.commit_positions(positions):
             self.committed.update(positions)
 
-    async def _repair(self) -> None:
-        """Seek to offsets that Faust stepped over around a rebalance."""
-        self._expect()
-        now = time.monotonic()
-        for engine, lane in self.lanes():
-            for topic, hole in list(lane.holes.items()):
-                age_s, tp = now - hole.since_s, TP(topic, lane.partition)
-                if not lane.is_open:
-                    continue
-                if not hole.is_seen:
-                    await self._ask_for_the_last(engine, lane, tp, hole, age_s)
-                    continue
-                if age_s > self._limits.hole_exit_s:
-                    raise HoleError(
-                        f"offset {hole.due} of {tp} never came to {engine.service.name}"
-                    )
-                if not hole.is_due(age_s, self._limits.hole_repair_s):
-                    continue
-                self._ask(engine, lane, topic, hole)
-                earliest = (await self._consumer.earliest_offsets(tp))[tp]
-                if earliest > hole.due and lane.due[topic] == hole.due:
-                    self._log_expired(engine.service.name, tp, hole.due, earliest)
-                    lane.due[topic] = earliest
-                await self._consumer.seek_to({tp: self.due().get(tp, earliest)})
-
-    async def _ask_for_the_last(
-        self, engine: Engine, lane: Lane, tp: TP, hole: Hole, age_s: float
-    ) -> None:
-        """Seek to records that are due, are there, and do not come. Kafka may just be slow, or away."""
-        if lane.due[tp.topic] != hole.due or tp in self._consumer.paused:
-            lane.holes.pop(tp.topic, None)
-        elif age_s > self._limits.tail_exit_s:
-            raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
-        elif hole.is_due(age_s, self._limits.tail_repair_s):
-            self._ask(engine, lane, tp.topic, hole)
-            await self._consumer.seek_to({tp: self.due().get(tp, hole.due)})
-
-    def _ask(self, engine: Engine, lane: Lane, topic: str, hole: Hole) -> None:
-        LOG.warning("hole", extra={"topic": topic, "partition": lane.partition, **hole._asdict()})
-        engine.counters.holes += 1
-        lane.holes[topic] = hole._replace(asked=hole.asked + 1)
-
-    def _expect(self) -> None:
-        """Have lanes notice that records which are there do not come."""
-        assigned = self._consumer.assignment()
-        for _, lane in self.lanes():
-            for topic in lane.due:
-                tp = TP(topic, lane.partition)
-                if lane not in self.full and tp in assigned:
-                    known = self._bounds[tp][1] if tp in self._bounds else 0
-                    lane.expect(topic, max(known, self._consumer.highwater(tp) or 0))
-
-    # -- now and then -------------------------------------------------------------------------
-
     async def _inspect(self) -> None:
         """Notice what no rebalance tells: a topic made again, or cut, under a running worker.
 
@@ -420,32 +313,13 @@ class Coordinator:
         """
         while True:
             await asyncio.sleep(self._limits.inspect_s)
+            lanes = [(engine, lane) for engine, lane in self.lanes() if lane.is_open]
             try:
-                await self._check_topics()
+                await self._provenance.inspect(lanes, INSPECT_TIMEOUT_S)
             except (KafkaException, TimeoutError) as exc:
                 LOG.warning("topics could not be inspected", extra={"error": type(exc).__name__})
             except Exception as exc:  # noqa: BLE001 -- as above: without it nobody would notice
                 self.fail("inspection", exc)
-
-    async def _check_topics(self) -> None:
-        """Raise ForeignTableError when the topics are not what the open lanes began with."""
-        was = self._origin
-        # Taken before the ends are asked for: what is due now can't be beyond what then is there.
-        dues = [(engine, lane, dict(lane.due)) for engine, lane in self.lanes() if lane.is_open]
-        if was is None or not dues:
-            return
-        origin = await self._read_ids(INSPECT_TIMEOUT_S)
-        owned = [(engine, lane.partition) for engine, lane, _ in dues]
-        bounds = await self._read_bounds(owned, INSPECT_TIMEOUT_S)
-        for engine, lane, due in dues:
-            if not lane.is_open:
-                continue  # its next one is checked when it opens
-            name, began = engine.service.name, self._origin_of(engine, was)
-            self._origin_of(engine, origin).check(name, Progress(began.cluster, began.topics, {}))
-            for topic, offset in due.items():
-                _, end = bounds[topic, lane.partition]
-                if offset > end:
-                    raise lost_inputs(name, topic, lane.partition, offset, end)
 
     # -- closing ------------------------------------------------------------------------------
 

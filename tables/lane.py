@@ -22,6 +22,7 @@ import rocksdict
 
 from models.transition import Output
 from tables.apply import Applier, Group
+from tables.holes import Hole
 from tables.letters import DeadLetter
 from tables.origin import PROGRESS
 
@@ -38,26 +39,6 @@ if TYPE_CHECKING:
 
 
 NO_HEADERS: list[tuple[str, bytes]] = []
-
-
-class Hole(NamedTuple):
-    """An offset that Faust stepped over: which one, and since when that is known (monotonic).
-
-    is_seen: a later record was delivered. Else it is only known that the broker has records. asked:
-    how often it was asked for again.
-    """
-
-    due: int
-    since_s: float
-    is_seen: bool = True
-    asked: int = 0
-
-    def is_due(self, age_s: float, first_s: float) -> bool:
-        """Whether to ask for it, first after `first_s`, then each time after twice as long.
-
-        Asking throws away what is being fetched: a busy worker must have the time to get it.
-        """
-        return age_s >= first_s * (1 << self.asked)
 
 
 class Written(NamedTuple):

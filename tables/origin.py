@@ -8,13 +8,22 @@ metadata the services that had such a row: so a table that was lost is told from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from confluent_kafka import TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from faust.types import TP
+
+if TYPE_CHECKING:
+    from tables.coordinator import Engine
+    from tables.lane import Lane
+
+LOG = logging.getLogger("tiffin.engine")
 
 PROGRESS = b"\0progress"
 
@@ -136,3 +145,116 @@ class ClusterReader:
         if self._client is None:
             self._client = AdminClient(self._settings)
         return self._client
+
+
+class Provenance:
+    """Whether Kafka still is what this worker's tables were made with, as of its last claim.
+
+    ends: input partition -> the next offset to come there.
+    """
+
+    def __init__(self, engines: Sequence[Engine], reader: ClusterReader) -> None:
+        self.ends: dict[tuple[str, int], int] = {}
+        self._engines = engines
+        self._reader = reader
+        self._topics = sorted(
+            {name for engine in engines for name in (*engine.service.inputs, engine.changelog)}
+        )
+        self._starts: dict[tuple[str, int], int] = {}
+        self._ids: Origin | None = None
+
+    async def learn_ids(self, timeout_s: float) -> None:
+        """Ask for the ids of the cluster and of all topics. Raises KafkaException."""
+        self._ids = await self._read_ids(timeout_s)
+
+    async def learn_bounds(self, owned: Iterable[tuple[Engine, int]], timeout_s: float) -> None:
+        """Ask where the inputs of these engines' partitions begin and end. Raises KafkaException."""
+        bounds = await self._read_bounds(owned, timeout_s)
+        self._starts = {partition: start for partition, (start, _) in bounds.items()}
+        self.ends = {partition: end for partition, (_, end) in bounds.items()}
+
+    def of(self, engine: Engine) -> Origin:
+        """What an engine's tables are to be marked with now."""
+        assert self._ids is not None
+        return _part(self._ids, engine)
+
+    def check(self, engine: Engine, stored: Progress | None) -> None:
+        """Raise ForeignTableError when the stored row is not of this Kafka."""
+        self.of(engine).check(engine.service.name, stored)
+
+    def first_due(
+        self,
+        engine: Engine,
+        partition: int,
+        stored: Progress | None,
+        committed: Mapping[TP, tuple[int, str]],
+    ) -> dict[str, int]:
+        """Where a lane begins in each input topic: after what its table has, else at the start.
+
+        committed: of the inputs that the table does not know. Raises ForeignTableError when a table
+        or inputs of it are lost.
+        """
+        name = engine.service.name
+        known = stored.offsets if stored else {}
+        due = {}
+        for topic in engine.service.inputs:
+            tp = TP(topic, partition)
+            start, end = self._starts[tp], self.ends[tp]
+            due[topic] = known.get(topic, start - 1) + 1
+            if tp in committed and name in committed[tp][1].split(","):
+                raise lost_table(name, topic, partition)
+            if due[topic] > end:
+                raise lost_inputs(name, topic, partition, due[topic], end)
+            if due[topic] < start:
+                log_expired(name, tp, due[topic], start)
+                due[topic] = start
+        return due
+
+    async def inspect(self, lanes: Sequence[tuple[Engine, Lane]], timeout_s: float) -> None:
+        """Raise ForeignTableError when the topics are not what these open lanes began with."""
+        was = self._ids
+        # Taken before the ends are asked for: what is due now can't be beyond what then is there.
+        dues = [(engine, lane, dict(lane.due)) for engine, lane in lanes]
+        if was is None or not dues:
+            return
+        ids = await self._read_ids(timeout_s)
+        bounds = await self._read_bounds(
+            [(engine, lane.partition) for engine, lane in lanes], timeout_s
+        )
+        for engine, lane, due in dues:
+            if not lane.is_open:
+                continue  # its next one is checked when it opens
+            name, began = engine.service.name, _part(was, engine)
+            _part(ids, engine).check(name, Progress(began.cluster, began.topics, {}))
+            for topic, offset in due.items():
+                _, end = bounds[topic, lane.partition]
+                if offset > end:
+                    raise lost_inputs(name, topic, lane.partition, offset, end)
+
+    async def _read_ids(self, timeout_s: float) -> Origin:
+        return await asyncio.to_thread(self._reader.ids, self._topics, timeout_s)
+
+    async def _read_bounds(
+        self, owned: Iterable[tuple[Engine, int]], timeout_s: float
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        inputs = {(topic, p) for engine, p in owned for topic in engine.service.inputs}
+        return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
+
+
+def _part(origin: Origin, engine: Engine) -> Origin:
+    names = (*engine.service.inputs, engine.changelog)
+    return Origin(origin.cluster, {name: origin.topics[name] for name in names})
+
+
+def log_expired(service: str, tp: TP, due: int, earliest: int) -> None:
+    """Say that Kafka deleted inputs before the service processed them."""
+    LOG.error(
+        "inputs expired before they were processed",
+        extra={
+            "service": service,
+            "topic": tp.topic,
+            "partition": tp.partition,
+            "first_offset": due,
+            "count": earliest - due,
+        },
+    )

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tables.lane import Hole, Lane
+from tables.holes import Hole
+from tables.lane import Lane
 from tables.limits import Limits
 
 
