@@ -157,6 +157,8 @@ class Changes:
         try:
             while True:
                 peers = self._peers()
+                for peer in [peer for peer, task in hearing.items() if task.done()]:
+                    del hearing[peer]  # it failed, and is begun anew
                 if peers != hearing.keys():
                     self.heard.add(EVERYTHING)
                 for peer in hearing.keys() - peers:

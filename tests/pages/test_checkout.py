@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from tests.pages.browsing import (
     BY_3DS,
     DECLINED,
+    DETAILS,
     KITCHEN,
     VISA,
     StandIn,
@@ -274,3 +275,69 @@ def test_each_tap_counts(visit: Visit) -> None:
     )
     expect(page.locator("#cart-said")).to_contain_text("4 dishes in your cart, ₹360.00")
     expect(page.locator(".cart-line")).to_have_count(3)
+
+
+def tab_to(visitor: Visitor, name: str) -> None:
+    """Press Tab until what is named has the focus, which everybody must be able to see."""
+    page = visitor.page
+    focused = page.locator(":focus")
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if name in focused.evaluate("(one) => one.ariaLabel || one.innerText || one.id"):
+            assert focused.evaluate("(one) => getComputedStyle(one).outlineStyle") != "none"
+            return
+    raise AssertionError(f"{name} can't be reached by keyboard")
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.goto(f"/restaurants/{KITCHEN}")
+    tab_to(visitor, "Skip to the content")
+    page.keyboard.press("Enter")
+    tab_to(visitor, "Add Masala dosa")
+    page.keyboard.press("Enter")
+    # The button that was pressed is another one now, and still has the focus.
+    expect(page.locator(":focus")).to_have_attribute("aria-label", "One Masala dosa more")
+    tab_to(visitor, "Go to checkout")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/checkout")
+    for field in ("line1", "line2", "city", "postal_code", "name", "email", "phone"):
+        tab_to(visitor, field)
+        page.keyboard.type(DETAILS.get(field, ""))
+    tab_to(visitor, "Go on to payment")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/pay")
+    expect(page.get_by_role("button", name="Pay ₹120.00")).to_be_enabled()
+    for field, typed in (("cc-number", DECLINED), ("cc-exp", "12/34"), ("cc-csc", "123")):
+        tab_to(visitor, field)
+        page.keyboard.type(typed)
+    page.keyboard.press("Enter")
+    expect(page.locator("#pay-wrong")).to_be_focused()
+    tab_to(visitor, "cc-number")
+    page.keyboard.press("Control+A")
+    page.keyboard.type(VISA)
+    page.keyboard.press("Enter")
+    visitor.wait_tracking()
+
+
+def test_long_words_fit_a_phone(visit: Visit) -> None:
+    visitor = visit(width=360)
+    visitor.fill_cart()
+    order_id = visitor.place(name="Wolfeschlegelsteinhausenbergerdorff" * 2, line1="Donau" * 24)
+    visitor.page.get_by_label("Card number").wait_for()
+    check_fits(visitor.page)
+    visitor.pay()
+    visitor.wait_tracking()
+    check_fits(visitor.page)
+    kitchen, courier = visit(width=360), visit(width=360)
+    kitchen.sign_in("Kitchen")
+    for step in ("Accept", "Start cooking"):
+        ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
+        ticket.get_by_role("button", name=step).click()
+    courier.sign_in("Courier", "a-courier-with-a-name-as-long-as-names-may-be-but-no-longer")
+    row = courier.page.locator(f"[data-ticket={order_id}]")
+    row.get_by_role("button", name="Take it").click()
+    expect(row).to_contain_text("Wolfeschlegelsteinhausenbergerdorff")
+    for other in (kitchen, courier):
+        check_fits(other.page)
