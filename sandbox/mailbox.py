@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import email
-import html
 import itertools
 import signal
 from collections import deque
@@ -22,31 +21,14 @@ from typing import Any, Literal, Self, cast
 import click
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sandbox import mailbox_page
+from sandbox.mailbox_faults import Faults
 
 MOST_MESSAGES = 5_000
 TWILIO_PATH = "/2010-04-01/Accounts/{account}/Messages.json"
-PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-"""What is shown was written by others: no scripts, no requests."""
 
-EMAIL: Literal["EMAIL"] = "EMAIL"
-SMS: Literal["SMS"] = "SMS"
-
-
-class Fault(BaseModel):
-    """What happens to the next messages of a channel.
-
-    refuse: not taken; code is SMTP's reply to RCPT, or HTTP's status. delay: taken, answered after
-    so many seconds. drop: taken, and the connection closed in place of an answer.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    channel: Literal["EMAIL", "SMS"]
-    kind: Literal["refuse", "delay", "drop"]
-    times: int = Field(default=1, ge=1)
-    code: int = Field(default=451, ge=400, le=599)
-    seconds: float = Field(default=1.0, ge=0)
+EMAIL, SMS = "EMAIL", "SMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +59,7 @@ class Mailbox:
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, smtp_port: int = 0) -> None:
         self.host, self.port, self.smtp_port = host, port, smtp_port
         self.messages: deque[Kept] = deque(maxlen=MOST_MESSAGES)
-        self.faults: list[Fault] = []
+        self.faults = Faults()
         self._number = itertools.count(1)
         self._runner: web.AppRunner | None = None
         self._smtp: asyncio.Server | None = None
@@ -103,9 +85,7 @@ class Mailbox:
                 web.get("/messages", self._list),
                 web.delete("/messages", self._clear),
                 web.get("/messages/{number}/html", self._show_html),
-                web.get("/_control/faults", self._list_faults),
-                web.post("/_control/faults", self._add_fault),
-                web.delete("/_control/faults", self._clear_faults),
+                *self.faults.routes(),
                 web.post(TWILIO_PATH, self._twilio_create),
                 web.get(TWILIO_PATH, self._twilio_list),
             ]
@@ -135,22 +115,13 @@ class Mailbox:
         self.messages.append(kept)
         return kept
 
-    def _next_fault(self, channel: str, *kinds: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.channel == channel and fault.kind in kinds:
-                fault.times -= 1
-                if not fault.times:
-                    self.faults.remove(fault)
-                return fault
-        return None
-
     # -- SMTP: aiosmtpd's hooks
 
     async def handle_RCPT(  # noqa: N802 -- aiosmtpd's name
         self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]
     ) -> str:
         """Take a recipient, or refuse it."""
-        fault = self._next_fault(EMAIL, "refuse")
+        fault = self.faults.next(EMAIL, "refuse")
         if fault:
             return f"{fault.code} refused on request"
         envelope.rcpt_tos.append(address)
@@ -171,7 +142,7 @@ class Mailbox:
             text=_content(mail, "plain"),
             html=_content(mail, "html"),
         )
-        fault = self._next_fault(EMAIL, "delay", "drop")
+        fault = self.faults.next(EMAIL, "delay", "drop")
         if fault and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         elif fault:
@@ -183,13 +154,13 @@ class Mailbox:
 
     async def _twilio_create(self, request: web.Request) -> web.Response:
         form = await request.post()
-        fault = self._next_fault(SMS, "refuse")
+        fault = self.faults.next(SMS, "refuse")
         if fault:
             code = 21211 if fault.code == 400 else fault.code
             problem = {"code": code, "message": "refused on request", "status": fault.code}
             return web.json_response(problem, status=fault.code)
         kept = self._keep(SMS, to=str(form["To"]), text=str(form["Body"]))
-        fault = self._next_fault(SMS, "delay", "drop")
+        fault = self.faults.next(SMS, "delay", "drop")
         if fault and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         elif fault and request.transport is not None:
@@ -224,53 +195,11 @@ class Mailbox:
         number = request.match_info["number"]
         for kept in self.messages:
             if str(kept.number) == number and kept.html:
-                return web.Response(text=kept.html, content_type="text/html", headers=PAGE_HEADERS)
+                return mailbox_page.of(kept.html)
         raise web.HTTPNotFound
 
     async def _show_page(self, _: web.Request) -> web.Response:
-        entries = "".join(map(_entry, reversed(self.messages))) or "<p>Nothing has come yet.</p>"
-        return web.Response(
-            text=PAGE.format(entries=entries), content_type="text/html", headers=PAGE_HEADERS
-        )
-
-    async def _list_faults(self, _: web.Request) -> web.Response:
-        return web.json_response({"faults": [fault.model_dump() for fault in self.faults]})
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
-        try:
-            fault = Fault.model_validate_json(await request.read())
-        except ValidationError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        self.faults.append(fault)
-        return web.json_response(fault.model_dump(), status=201)
-
-    async def _clear_faults(self, _: web.Request) -> web.Response:
-        self.faults.clear()
-        return web.json_response({"faults": []})
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Mailbox</title>
-<meta name="viewport" content="width=device-width">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
-article {{ border: 1px solid #bbb; border-radius: 8px; padding: .5rem 1rem; margin: 1rem 0 }}
-h2 {{ font-size: 1.1rem; margin: 0 }} pre {{ white-space: pre-wrap }} small {{ color: #555 }}
-</style></head>
-<body><main><h1>Mailbox</h1>
-<p>Mail and short messages that the sandbox has sent, the newest first.
-<a href="/messages">As JSON</a></p>
-{entries}</main></body></html>
-"""
-
-
-def _entry(kept: Kept) -> str:
-    shown = {name: html.escape(str(value)) for name, value in asdict(kept).items()}
-    as_html = f'<a href="/messages/{kept.number}/html">As HTML</a>' if kept.html else ""
-    return (
-        "<article><h2>{subject}</h2><small>{channel} to {to}, {at}<br>{message_id}</small>"
-        "<pre>{text}</pre>"
-    ).format(**{**shown, "subject": shown["subject"] or "Short message"}) + f"{as_html}</article>\n"
+        return mailbox_page.page(asdict(kept) for kept in reversed(self.messages))
 
 
 def _is_about(kept: Kept, order: str) -> bool:

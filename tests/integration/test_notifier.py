@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -33,7 +33,8 @@ from models.messages import encode, to_rfc3339
 from models.notification import Channel, Notification, NotificationStatus, Policy
 from models.order_state import OrderRecord, Placed
 from models.transition import Input
-from sandbox.mailbox import Fault, Kept, Mailbox
+from sandbox.mailbox import Kept, Mailbox
+from sandbox.mailbox_faults import Fault
 from sandbox.processes import free_port
 from tables import NotReadyError, StoredRecord
 from web.catalogue import load_catalogue
@@ -424,7 +425,9 @@ async def test_no_more_are_sent_at_one_time_than_are_allowed(world: World) -> No
         async def close(self) -> None:
             await self.inner.close()
 
-    notifier._channels = {c: Counting(each) for c, each in notifier._channels.items()}
+    attempts = notifier._attempts
+    counting = {channel: Counting(each) for channel, each in attempts.channels.items()}
+    notifier._attempts = replace(attempts, channels=counting)
     for number in range(1, 6):
         world.event(number=number)
     await world.until(lambda: all(n.status is S.SENT for n in world.state.notifications.values()))

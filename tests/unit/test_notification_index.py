@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import app.mail
-import app.notifier
+import app.notification_attempt
 import app.sms
 from models.events import EventType
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
@@ -115,7 +115,8 @@ async def test_what_ended_before_is_read_once_and_dropped_with_the_partition() -
 
 def test_every_code_that_a_channel_gives_is_explained_by_itself() -> None:
     sources = "".join(
-        Path(str(module.__file__)).read_text() for module in (app.mail, app.sms, app.notifier)
+        Path(str(module.__file__)).read_text()
+        for module in (app.mail, app.sms, app.notification_attempt)
     )
     codes = set(re.findall(r'(?:Refused|Deferred)Error\("(\w+)"\)', sources))
     assert len(codes) >= 8
