@@ -18,14 +18,7 @@ from tables.letters import (
     header_of,
     readable_key,
 )
-from tables.record import (
-    Quarantine,
-    Record,
-    dump_outputs,
-    id_token,
-    load_outputs,
-    size_of_outputs,
-)
+from tables.record import Quarantine, Record, id_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +124,7 @@ class Applier:
 
     def _take(self, topic: str, consumed: Any, record: Record) -> bool:
         """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
-        if record.unsent:
+        if record.unsent.entries:
             self._settle(consumed.key, record)
         offset = consumed.offset
         if offset <= record.offsets.get(topic, -1):
@@ -156,7 +149,7 @@ class Applier:
             self._changed(consumed.key, record)
             self._counters.duplicates += 1
             return True
-        if record.unsent and self._is_hot(record):
+        if record.unsent.entries and self._is_hot(record):
             return False
         if record.quarantine is not None and redriven is None:
             self._turn_away(topic, record, consumed, record.quarantine)
@@ -177,10 +170,8 @@ class Applier:
 
     def _is_hot(self, record: Record) -> bool:
         """Whether the key has so many outputs under way that its record would only grow."""
-        limits = self._limits
-        crowded = (
-            len(record.unsent) >= limits.unsent_inputs or record.unsent_size >= limits.unsent_bytes
-        )
+        limits, unsent = self._limits, record.unsent
+        crowded = len(unsent.entries) >= limits.unsent_inputs or unsent.size >= limits.unsent_bytes
         return crowded and self.in_flight > 0 and not self._measured
 
     def _settle(self, key: bytes, record: Record) -> None:
@@ -191,24 +182,14 @@ class Applier:
         if record.settled_at == self._settled:
             return
         record.settled_at = self._settled
-        done, unsent = self._done, record.unsent
+        unsent = record.unsent
         if record.epoch == self._epoch:
-            # Groups settle in order: what is done lies in front.
-            left = 0
-            for entry in unsent:
-                if entry[1] > done.get(entry[0], -1):
-                    break
-                record.unsent_size -= size_of_outputs(entry)
-                left += 1
-            del unsent[:left]
+            unsent.forget(self._done)
             return
-        record.unsent = [entry for entry in unsent if entry[1] > done.get(entry[0], -1)]
-        record.unsent_size = sum(map(size_of_outputs, record.unsent))
-        if record.unsent:
-            for entry in record.unsent:
-                outputs = load_outputs(entry)
-                self.group.outputs.extend(outputs)
-                self._counters.reemitted += len(outputs)
+        unsent.forget_all(self._done)
+        if unsent.entries:
+            self.group.outputs.extend(unsent)
+            self._counters.reemitted += len(unsent)
             self._changed(key, record)
 
     def _is_duplicate(self, topic: str, record: Record, header: Header, token: str) -> bool:
@@ -253,7 +234,9 @@ class Applier:
 
     def _adopt(self, record: Record, given: Input, token: str, decision: Decision) -> None:
         topic, header, offset = given.topic, given.header, given.offset
-        unsent = dump_outputs(topic, offset, decision.outputs) if decision.outputs else None
+        if decision.outputs:
+            record.unsent.keep(topic, offset, decision.outputs)
+            self.group.outputs.extend(decision.outputs)
         outcome = decision.outcome
         if outcome is not None:
             record.keep_outcome(
@@ -268,9 +251,6 @@ class Applier:
             record.keep_id(topic, token, self._limits.ids_per_topic)
         else:
             record.sequences[f"{topic}/{header.producer}"] = header.sequence
-        if unsent is not None:
-            record.keep_unsent(unsent)
-            self.group.outputs.extend(decision.outputs)
         record.state = decision.state
         record.offsets[topic] = offset
         record.version += 1
@@ -309,7 +289,7 @@ class Applier:
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        record.keep_unsent(dump_outputs(topic, consumed.offset, [output]))
+        record.unsent.keep(topic, consumed.offset, [output])
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1

@@ -6,16 +6,16 @@ so that a scan can skip a finished order by its first bytes.
 
 from __future__ import annotations
 
-import base64
 from binascii import b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from models.transition import Outcome, Output
+from models.transition import Outcome
+from tables.unsent import Unsent
 
 if TYPE_CHECKING:
     from models.transition import Service
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
 TOKEN_CHARS = 12
-ONE_OUTPUT = 6
-"""Length of an entry of one output, by far the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +83,8 @@ class Record:
         group that holds a change of it (not the group itself: cycles would burden the collector).
     offsets: topic -> last offset applied. ids: topic -> tokens (see `id_token`) of the last ids of
         senders without sequences, in one text: a list of so many would cost more than all the rest.
-    unsent: outputs that are not known durable, an entry of `dump_outputs` for each input, kept as
-        JSON: most are dropped without being looked at again. unsent_size: about their bytes;
-        settled_at: how many groups had settled when they were last compared with what is durable.
+    unsent: outputs that are not known durable; settled_at: how many groups had settled when they were
+        last compared with what is durable.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
@@ -104,7 +101,6 @@ class Record:
         "settled_at",
         "state",
         "unsent",
-        "unsent_size",
         "version",
     )
 
@@ -118,8 +114,7 @@ class Record:
             self.offsets: dict[str, int] = {}
             self.sequences: dict[str, int] = {}
             self.ids: dict[str, str] = {}
-            self.unsent: list[list[Any]] = []
-            self.unsent_size = 0
+            self.unsent = Unsent()
             self.outcomes: dict[str, list[Any]] = {}
             self.quarantine: Quarantine | None = None
             return
@@ -132,8 +127,7 @@ class Record:
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
-        self.unsent = get("unsent") or []
-        self.unsent_size = sum(map(size_of_outputs, self.unsent))
+        self.unsent = Unsent(get("unsent"))
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
@@ -145,7 +139,7 @@ class Record:
             setattr(twin, name, getattr(self, name))
         twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
         twin.ids = dict(self.ids)
-        twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
+        twin.unsent, twin.outcomes = self.unsent.copy(), dict(self.outcomes)
         return twin
 
     def dump(self, service: Service) -> bytes:
@@ -164,8 +158,8 @@ class Record:
             fields["sequences"] = self.sequences
         if self.ids:
             fields["ids"] = self.ids
-        if self.unsent:
-            fields["unsent"] = self.unsent
+        if self.unsent.entries:
+            fields["unsent"] = self.unsent.entries
         if self.outcomes:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
@@ -181,18 +175,13 @@ class Record:
             sequences=dict(self.sequences),
             outcomes={name: load_outcome(raw) for name, raw in self.outcomes.items()},
             quarantine=self.quarantine,
-            unsent=sum((len(entry) - 2) // 4 for entry in self.unsent),
+            unsent=len(self.unsent),
         )
 
     def keep_id(self, topic: str, token: str, cap: int) -> None:
         """Remember an input's id, the last `cap` of its topic."""
         kept = self.ids.get(topic, "") + token
         self.ids[topic] = kept if len(kept) <= cap * TOKEN_CHARS else kept[TOKEN_CHARS:]
-
-    def keep_unsent(self, entry: list[Any]) -> None:
-        """Remember the outputs of an input until they are known durable."""
-        self.unsent.append(entry)
-        self.unsent_size += size_of_outputs(entry)
 
     def keep_outcome(
         self,
@@ -228,54 +217,9 @@ def load_outcome(raw: list[Any]) -> StoredOutcome:
     return StoredOutcome(outcome, body_hash, at_ms)
 
 
-def dump_outputs(topic: str, offset: int, outputs: Iterable[Output]) -> list[Any]:
-    """An entry of `Record.unsent`: topic and offset of the input, then four items an output.
-
-    Flat, because every list less is one less for the garbage collector to visit.
-    """
-    entry: list[Any] = [topic, offset]
-    for output in outputs:
-        headers: list[Any] | None = None
-        if output.headers:
-            headers = []
-            for name, value in output.headers:
-                headers += (name, _dump_bytes(value))
-        entry += (output.topic, output.key, _dump_bytes(output.value), headers)
-    return entry
-
-
-def load_outputs(entry: list[Any]) -> list[Output]:
-    """The outputs of an entry, byte for byte as they were."""
-    outputs = []
-    for at in range(2, len(entry), 4):
-        topic, key, value, flat = entry[at : at + 4]
-        flat = flat or ()
-        headers = zip(flat[::2], flat[1::2], strict=True)
-        loaded = tuple((name, _load_bytes(header)) for name, header in headers)
-        outputs.append(Output(topic, key, _load_bytes(value), loaded))
-    return outputs
-
-
-def size_of_outputs(entry: list[Any]) -> int:
-    """About how much an entry adds to its record."""
-    return len(entry[4]) if len(entry) == ONE_OUTPUT else sum(map(len, entry[4::4]))
-
-
 def id_token(text: str) -> str:
     """64 bits of an id's hash in 12 characters; the last is "=", and no other, so tokens can't overlap.
 
     That a new id has the token of one of 64 remembered ones is to be expected once in 10^17 inputs.
     """
     return b2a_base64(blake2b(text.encode(), digest_size=8).digest(), newline=False).decode()
-
-
-def _dump_bytes(value: bytes) -> str | list[str]:
-    """Text as it is, so that it is read back byte for byte whoever wrote it; else base64."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return [base64.b64encode(value).decode()]
-
-
-def _load_bytes(value: str | list[str]) -> bytes:
-    return value.encode() if isinstance(value, str) else base64.b64decode(value[0])

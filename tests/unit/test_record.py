@@ -13,11 +13,9 @@ from tables.record import (
     TERMINAL,
     Quarantine,
     Record,
-    dump_outputs,
     id_token,
-    load_outputs,
-    size_of_outputs,
 )
+from tables.unsent import Unsent
 
 
 class Plain:
@@ -53,11 +51,27 @@ OUTPUTS = st.lists(
 
 @given(OUTPUTS)
 def test_unsent_outputs_come_back_byte_for_byte(outputs: list[Output]) -> None:
-    entry = dump_outputs("topic", 7, outputs)
-    stored = orjson.loads(orjson.dumps(entry))
-    assert stored[:2] == ["topic", 7]
-    assert load_outputs(stored) == outputs
-    assert size_of_outputs(stored) >= 0
+    unsent = Unsent()
+    unsent.keep("topic", 7, outputs)
+    again = Unsent(orjson.loads(orjson.dumps(unsent.entries)))
+    assert (list(again), len(again), again.size) == (outputs, len(outputs), unsent.size)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 3)), max_size=20), st.data())
+def test_outputs_of_inputs_that_are_done_are_forgotten(
+    inputs: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    unsent = Unsent()
+    for offset, (topic, count) in enumerate(inputs):
+        outputs = [Output("out", "k", b"%d" % offset)] * count
+        unsent.keep(topic, offset, outputs)
+    settled = data.draw(st.integers(-1, len(inputs)))
+    left = [b"%d" % n for n, (_, count) in enumerate(inputs) if n > settled for _ in range(count)]
+    twin = unsent.copy()
+    unsent.forget({"a": settled, "b": settled})
+    twin.forget_all({"a": settled, "b": settled})
+    assert [output.value for output in unsent] == [output.value for output in twin] == left
+    assert unsent.size == twin.size == sum(map(len, left))
 
 
 def test_a_record_is_read_back_as_it_was() -> None:
@@ -67,7 +81,7 @@ def test_a_record_is_read_back_as_it_was() -> None:
     record.offsets["in"] = 5
     record.sequences["in/other"] = 4
     record.keep_id("in", id_token("a"), 2)
-    record.unsent.append(dump_outputs("in", 5, [Output("out", "k", b"{}")]))
+    record.unsent.keep("in", 5, [Output("out", "k", b"{}")])
     outcome = Outcome(accepted=False, code="NO", detail="d", events=("e",), positions={"out": 2})
     record.keep_outcome("cmd", outcome, "hash", 1_000, ttl_ms=10, cap=5)
     record.quarantine = Quarantine("builtins.ValueError", 1_000, "x", 2)
@@ -97,9 +111,9 @@ def test_a_copy_shares_nothing_that_a_decision_changes() -> None:
     before = record.copy()
     record.keep_id("in", id_token("b"), 2)
     record.offsets["in"] = 1
-    record.unsent.append(["in", 1])
+    record.unsent.keep("in", 1, [Output("out", "k", b"{}")])
     record.outcomes["c"] = []
-    assert (before.ids, before.offsets, before.unsent, before.outcomes) == (
+    assert (before.ids, before.offsets, before.unsent.entries, before.outcomes) == (
         {"in": id_token("a")},
         {},
         [],
