@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.stripe_errors import StateConflictError
 from app.stripe_gateway import Listing, StripeGateway
 from app.topic_window import Offsets, TopicWindow
 from models import ids
 from models.events import EventType, PaymentInitiated, read_event
-from models.reconciliation import (
+from models.messages import to_rfc3339
+from models.money_moves import (
     MONEY_EVENTS,
     Account,
     Kind,
@@ -17,6 +19,7 @@ from models.reconciliation import (
     moved_at_stripe,
     moved_by_event,
 )
+from models.reconciliation import Orphan
 from models.transition import UnreadableError
 
 LISTING_OF: Final = {
@@ -30,6 +33,7 @@ READ_TYPES: Final = frozenset(
 CAN_BE_PAID: Final = frozenset(
     {"requires_payment_method", "requires_confirmation", "requires_action"}
 )
+CANCELLED: Final = "CANCELLED"
 MOST_LOOK_UPS: Final = 50
 KAFKA_MARGIN_MS: Final = 3600 * 1000
 """Kafka hears of an object after Stripe has made it, but its clock may be behind."""
@@ -108,10 +112,21 @@ class StripeAccount:
             if self._is_surely_ours(intent)
         ]
 
-    async def cancel(self, intent: Mapping[str, Any]) -> None:
-        """End an orphan; the same however often. Raises StateConflictError when it is being paid."""
-        body = {"cancellation_reason": "abandoned"}
-        await self._gateway.cancel(intent["id"], body, f"orphan:{intent['id']}:1")
+    async def end_orphan(self, intent: Mapping[str, Any]) -> Orphan:
+        """Cancel one; the same however often. It stays as it is when it is being paid."""
+        body, result = {"cancellation_reason": "abandoned"}, CANCELLED
+        try:
+            await self._gateway.cancel(intent["id"], body, f"orphan:{intent['id']}:1")
+        except StateConflictError as error:
+            result = error.code
+        return Orphan(
+            stripe_intent_id=intent["id"],
+            order_id=intent["metadata"]["orderId"],
+            created=to_rfc3339(intent["created"] * 1000),
+            amount=intent["amount"],
+            currency=intent["currency"].upper(),
+            result=result,
+        )
 
     def _is_surely_ours(self, intent: Mapping[str, Any]) -> bool:
         """An account may serve others too: only what bears our mark and our ids is touched."""

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from app.commands import record_headers
 from app.kafka_security import OPEN, KafkaSecurity
 from app.missing_webhooks import MissingWebhooks, WebhookSender
-from app.money_accounts import KafkaAccount, StripeAccount, both
-from app.stripe_errors import InvalidError, StateConflictError
+from app.money_accounts import CANCELLED, KafkaAccount, StripeAccount, both
+from app.stripe_errors import InvalidError
 from app.stripe_gateway import StripeGateway
 from app.topic_window import TopicWindow
 from models import ids
@@ -272,23 +272,10 @@ class Reconciliation:
         for intent in found:
             if not self._is_runner():
                 break
-            try:
-                await self._stripe.cancel(intent)
-                result = "CANCELLED"
-                self.counters.orphans += 1
-            except StateConflictError as error:
-                result = error.code
-            log.warning("a payment intent of no order", intent=intent["id"], result=result)
-            ended.append(
-                Orphan(
-                    stripe_intent_id=intent["id"],
-                    order_id=intent["metadata"]["orderId"],
-                    created=to_rfc3339(intent["created"] * 1000),
-                    amount=intent["amount"],
-                    currency=intent["currency"].upper(),
-                    result=result,
-                )
-            )
+            orphan = await self._stripe.end_orphan(intent)
+            self.counters.orphans += orphan.result == CANCELLED
+            log.warning("a payment intent of no order", intent=intent["id"], result=orphan.result)
+            ended.append(orphan)
         return ended
 
 

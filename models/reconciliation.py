@@ -1,97 +1,12 @@
-"""Kafka's account of the money against Stripe's: what moved, by whose word, and where the two differ."""
+"""Kafka's account of the money against Stripe's: where the two differ, by object and by day."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from models.events import (
-    Event,
-    EventType,
-    PaymentCompleted,
-    PaymentDispute,
-    PaymentRefund,
-)
 from models.messages import Message, to_rfc3339
-from models.payment_state import TAKES_NOTHING
-
-
-class Kind(StrEnum):
-    """What moves money; the names of Stripe's objects."""
-
-    CHARGE = "CHARGE"
-    REFUND = "REFUND"
-    DISPUTE = "DISPUTE"
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A charge, refund or dispute as one side knows it.
-
-    amount: minor units that it has moved by now: 0 for a refund that is pending or failed, and for a
-    dispute that took nothing or gave it back. at_ms: since the epoch; Stripe's time of the object, ours
-    of the event. sequence: of the event, 0 for what Stripe says.
-    """
-
-    kind: Kind
-    id: str
-    order_id: str
-    currency: str
-    amount: int
-    at_ms: int
-    sequence: int = 0
-
-    @property
-    def key(self) -> tuple[Kind, str]:
-        """The same on both sides."""
-        return self.kind, self.id
-
-
-Account = Mapping[tuple[Kind, str], Moved]
-MONEY_EVENTS: Final = frozenset(
-    {
-        EventType.PAYMENT_COMPLETED,
-        EventType.PAYMENT_REFUNDED,
-        EventType.PAYMENT_REFUND_PARTIAL,
-        EventType.PAYMENT_REFUND_FAILED,
-        EventType.PAYMENT_DISPUTED,
-        EventType.PAYMENT_DISPUTE_CLOSED,
-    }
-)
-
-
-def moved_by_event(event: Event) -> Moved | None:
-    """What a payment event says of the money; None if nothing that Stripe would know."""
-    match event.data:
-        case PaymentCompleted() as data:
-            kind, id, amount = Kind.CHARGE, data.stripe_charge_id, data.amount
-        case PaymentRefund() as data:
-            kind, id = Kind.REFUND, data.stripe_refund_id
-            amount = 0 if event.event_type is EventType.PAYMENT_REFUND_FAILED else data.amount
-        case PaymentDispute() as data:
-            kind, id = Kind.DISPUTE, data.dispute_id
-            amount = 0 if data.status in TAKES_NOTHING else data.amount
-        case _:
-            return None
-    if id is None:
-        return None
-    return Moved(
-        kind, id, event.order_id, data.currency, amount, event.occurred_at_ms, event.sequence
-    )
-
-
-def moved_at_stripe(kind: Kind, thing: Mapping[str, Any], order_id: str) -> Moved:
-    """What Stripe's object says of the money."""
-    match kind:
-        case Kind.CHARGE:
-            amount = thing["amount_captured"] if thing["status"] == "succeeded" else 0
-        case Kind.REFUND:
-            amount = thing["amount"] if thing["status"] == "succeeded" else 0
-        case Kind.DISPUTE:
-            amount = 0 if thing["status"] in TAKES_NOTHING else thing["amount"]
-    currency = thing["currency"].upper()
-    return Moved(kind, thing["id"], order_id, currency, amount, thing["created"] * 1000)
+from models.money_moves import Account, Kind, Moved
 
 
 class Difference(Message):
@@ -228,14 +143,6 @@ def _totals(pairs: Iterable[_Pair]) -> list[DayTotals]:
         )
         for (day, currency), columns in sorted(days.items(), reverse=True)
     ]
-
-
-def fold(account: dict[tuple[Kind, str], Moved], moves: Iterable[Moved]) -> None:
-    """Add moves to an account, each object's latest word last; emitted again ones change nothing."""
-    for moved in moves:
-        known = account.get(moved.key)
-        if known is None or known.sequence <= moved.sequence:
-            account[moved.key] = moved
 
 
 class MissingEvent(Message):

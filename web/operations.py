@@ -1,6 +1,5 @@
-"""How the platform is doing, for operators: lag, the overview, the audit, and where an id belongs."""
+"""How the platform is doing, for operators: lag, the overview and the audit."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -8,22 +7,19 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from models import ids
 from models.messages import to_rfc3339
 from models.money_checks import MEANINGS
 from tables import NotOwnerError, Position
 from web import auth
-from web.context import CONTEXT, ORDERS, PAYMENTS, TIMELINE, Context
+from web.context import CONTEXT, ORDERS, Context
 from web.fanout import PARTITIONS, over_partitions
 from web.ops_ports import LetterState, Offsets, Operations
 from web.ops_shapes import (
     AuditView,
     Concern,
-    Found,
     LagRow,
     LagView,
     Overview,
-    SearchView,
     TopicLag,
     WorkerView,
 )
@@ -35,18 +31,11 @@ from web.tokens import Role
 from web.writes import json_response
 
 MOST_AUDITED: Final = 500
-LONGEST_QUERY: Final = 100
-MOST_FOUND: Final = 20
-SEARCH_PART: Final = 0.8
-"""Of the time that workers have to answer; a search that takes longer is incomplete."""
 SHORT_LAG: Final = 1000
 """Inputs that may wait without anybody having to look."""
 AUDIT_QUERY: Final = {
     "limit": f"at most so many, 1 to {MOST_AUDITED}; 100 by default",
     "before": "`next` of the page before",
-}
-SEARCH_QUERY: Final = {
-    "q": "the id of an order, payment, command, event, refund, or of an object or event of Stripe"
 }
 
 
@@ -94,41 +83,6 @@ async def list_audit(request: web.Request) -> web.Response:
         next=page.before or None,
     )
     return json_response(answer)
-
-
-async def search(request: web.Request) -> web.StreamResponse:
-    """The orders that an id belongs to, ours or Stripe's.
-
-    Found are ids in what is stored of an order: its payment (payment, intent, charge, refund and dispute
-    ids) and its timeline (events, commands and Stripe's events that led to something). Not found are ids
-    that only Stripe has, those of inputs that became dead letters, and of Stripe's events that were dropped
-    as repetitions.
-    """
-    context, _ = await _operations(request)
-    needle = request.query.get("q", "").strip()
-    if not (needle.isascii() and needle.replace("_", "").replace("-", "").isalnum()):
-        raise ProblemError("VALIDATION_FAILED", errors=[("q", f"accepted: {SEARCH_QUERY['q']}")])
-    if not 3 <= len(needle) <= LONGEST_QUERY:
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("q", f"accepted: 3 to {LONGEST_QUERY} characters")]
-        )
-
-    async def share(partition: int) -> Any:
-        return await _search(context, partition, needle)
-
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        found = {key: where for each in shares.values() for key, where in each["found"].items()}
-        cut = [partition for partition, each in shares.items() if not each["isWhole"]]
-        answer = SearchView(
-            q=needle,
-            orders=tuple(
-                Found(order_id=key, where=tuple(where)) for key, where in sorted(found.items())
-            ),
-            incomplete=tuple(sorted([*missing, *cut])),
-        )
-        return json_response(answer)
-
-    return await over_partitions(request, ORDERS, share, merged)
 
 
 async def _operations(request: web.Request) -> tuple[Context, Operations]:
@@ -214,7 +168,7 @@ def _overview(
         *_if(bool(missing), "PARTITIONS_UNSERVED", f"partitions {missing} do not answer", "lag"),
         *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
         *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
-        *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} are open", "dead-letters"),
+        *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
         *_if(differing > 0, "DIFFERENCES", f"of {differing} objects, by Stripe's word and ours",
              "reconciliation"),
         *_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
@@ -259,43 +213,3 @@ def _workers(shares: Mapping[int, Any]) -> tuple[WorkerView, ...]:
 
 def _if(is_so: bool, code: str, detail: str, where: str) -> list[Concern]:  # noqa: FBT001
     return [Concern(code=code, detail=detail, where=f"/api/ops/{where}")] if is_so else []
-
-
-async def _search(context: Context, partition: int, needle: str) -> dict[str, Any]:
-    """Orders of an owned partition that an id belongs to. Raises NotOwnerError, NotReadyError."""
-    _check_open(context, partition)
-    if ids.is_order_id(needle):
-        orders = context.tables[ORDERS]
-        is_here = orders.partition_of(needle) == partition and orders.get(needle) is not None
-        return {"found": {needle: [ORDERS]} if is_here else {}, "isWhole": True}
-    found: dict[str, list[str]] = {}
-    is_whole = True
-    for service in (PAYMENTS, TIMELINE):
-        within_s = context.deps.bounds.gather_s * SEARCH_PART / 2
-        is_whole = await _scan(context, service, partition, needle, found, within_s) and is_whole
-    return {"found": found, "isWhole": is_whole}
-
-
-async def _scan(
-    context: Context,
-    service: str,
-    partition: int,
-    needle: str,
-    found: dict[str, list[str]],
-    within_s: float,
-) -> bool:
-    """Look through all that is stored of a service in a partition; whether it came to the end."""
-    table, quoted, after = context.tables[service], f'"{needle}"'.encode(), ""
-    until = time.monotonic() + within_s
-    while len(found) < MOST_FOUND:
-        keys, after = table.find(partition, quoted, after)
-        for key in keys:
-            where = found.setdefault(key.partition("/")[0], [])
-            if service not in where:
-                where.append(service)
-        if not after:
-            return True
-        if time.monotonic() > until:
-            return False
-        await asyncio.sleep(0)
-    return False

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from models.messages import Message, to_rfc3339
 from models.money_checks import MEANINGS
-from models.reconciliation import DayTotals, Difference, Kind, MissingEvent, Orphan, Report
+from models.money_moves import Kind
+from models.reconciliation import DayTotals, Difference, MissingEvent, Orphan, Report
 from tables import NotOwnerError
 from web import auth
 from web.context import CONTEXT, PAYMENTS, Context

@@ -22,14 +22,8 @@ from models.commands import WebhookReceived
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, PaymentRefund
 from models.graphs import RefundStatus
 from models.messages import Message, encode, to_rfc3339
-from models.reconciliation import (
-    Account,
-    DayTotals,
-    Difference,
-    Kind,
-    MissingEvent,
-    compare,
-)
+from models.money_moves import Account, Kind
+from models.reconciliation import DayTotals, Difference, MissingEvent, compare
 from models.stripe_facts import IntentSeen
 from sandbox.kafka import KafkaBroker
 from sandbox.stripe import StripeSandbox, refunds

@@ -15,19 +15,9 @@ from models import ids
 from models.commands import WebhookReceived
 from models.events import EVENT_DATA, Event, EventType
 from models.messages import from_rfc3339, to_rfc3339
+from models.money_moves import Account, Kind, Moved, fold, moved_at_stripe, moved_by_event
 from models.payment_state import CLOSED_DISPUTES, TAKES_NOTHING
-from models.reconciliation import (
-    Account,
-    DayTotals,
-    Difference,
-    Kind,
-    Moved,
-    Report,
-    compare,
-    fold,
-    moved_at_stripe,
-    moved_by_event,
-)
+from models.reconciliation import DayTotals, Difference, Report, compare
 
 E = EventType
 ORDER = ids.order_id("guest", "reconciliation")

@@ -17,6 +17,7 @@ from web import (
     reports,
     stuck,
 )
+from web import search as searching
 from web.auth import authorize_staff
 from web.bodies import VALUE
 from web.context import CONTEXT
@@ -91,7 +92,7 @@ async def search(request: web.Request) -> web.StreamResponse:
     """The orders that an id belongs to; at once the order, if there is one."""
     asked = request.query.get("q", "")
     try:
-        answer = await operations.search(request)
+        answer = await searching.search(request)
     except ProblemError as problem:
         if problem.code != "VALIDATION_FAILED":
             raise

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from models.graphs import OrderStatus, PaymentStatus
-from models.reconciliation import DayTotals, Kind, Moved, Report, Sides, compare
+from models.money_moves import Kind, Moved
+from models.reconciliation import DayTotals, Report, Sides, compare
 from tests.contract.http.conftest import Api, MakeApi
 from tests.unit.test_money_index import order, record
 from web.money_index import MoneyIndex
