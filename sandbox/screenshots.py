@@ -214,6 +214,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         page.get_by_role("heading", name="Cancelled and refunded").wait_for()
         camera.shoot("tracking-refunded")
         camera.visit("/orders/order_nonsense", "not-found")
+        camera.visit("/docs", "reference")
     with _camera(browser, endpoints, width, dark=True) as camera:
         camera.visit("/", "home")
         camera.visit(f"/restaurants/{KITCHEN}", "menu")

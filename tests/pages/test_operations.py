@@ -19,6 +19,7 @@ PAGES = (
     "/ops", "/ops/orders", "/ops/orders?state=DELIVERED", "/ops/stuck", "/ops/dead-letters",
     "/ops/payments?by=hour", "/ops/refunds", "/ops/disputes", "/ops/notifications",
     "/ops/reconciliation", "/ops/lag", "/ops/audit", "/ops/search?q=nonesuch", "/ops/search?q=%21",
+    "/docs",
 )  # fmt: skip
 
 
