@@ -9,7 +9,6 @@ from aiohttp import web
 
 from models import money
 from models.graphs import OrderStatus, RefundStatus
-from models.notification import NotificationStatus
 from web import notifications, orders, refunds
 from web import stuck as stuck_orders
 from web.auth import authorize
@@ -31,7 +30,6 @@ REFUND_REASONS: Final = {
     "OPERATOR_REQUEST": "Goodwill", "ITEM_MISSING": "Something was missing", "QUALITY": "Quality",
     "LATE": "It came late", "duplicate": "Paid twice", "fraudulent": "Fraud",
 }  # fmt: skip
-RETRIABLE: Final = frozenset({NotificationStatus.WAITING_FOR_OPERATOR, NotificationStatus.FAILED})
 SAID: Final = {
     "cancel": "The order is cancelled.",
     "refund": "The refund is on its way to Stripe.",
@@ -59,7 +57,7 @@ async def show_order(request: web.Request) -> web.StreamResponse:
     return render(
         request, "ops_order.html", identity=identity, view=view, timeline=timeline,
         picture=picture_of(timeline.entries), waiting=waiting, messages=messages,
-        retriable=RETRIABLE, at_stripe=stripe, stripe_wrong=stripe_wrong,
+        at_stripe=stripe, stripe_wrong=stripe_wrong,
         tables=_tables(view), can_cancel=view.status not in ENDED,
         can_refund=_can_refund(view), failed=RefundStatus.FAILED,
         retried={refund.retry_of for refund in view.payment.refunds} if view.payment else set(),
