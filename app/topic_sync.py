@@ -15,10 +15,9 @@ from confluent_kafka.admin import (
 
 from app.kafka_security import KafkaSecurity
 from app.settings import Settings
-from models.topics import TOPICS, Topic
+from models.topics import REPLICAS_TO_SPARE_ONE, TOPICS, Topic
 
 TIMEOUT_S: Final = 15.0
-REPLICAS_TO_SPARE_ONE: Final = 3
 
 
 class TopicsError(Exception):

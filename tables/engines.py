@@ -14,6 +14,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
+from models.topics import REPLICAS_TO_SPARE_ONE
 from tables.coordinator import Coordinator, Engine
 from tables.limits import MESSAGE_BYTES, Limits
 from tables.origin import ClusterReader
@@ -80,6 +81,12 @@ class Position:
     waiting: int
     in_flight: int
     paused: bool
+
+
+def changelog_config(replication: int) -> dict[str, Any]:
+    """What a changelog's topic is made with: of three replicas two must have what counts as sent."""
+    config: dict[str, Any] = {"max.message.bytes": MESSAGE_BYTES}
+    return config | {"min.insync.replicas": 2} if replication >= REPLICAS_TO_SPARE_ONE else config
 
 
 class Engines:
@@ -164,7 +171,7 @@ class Engines:
             key_type=bytes,
             value_type=bytes,
             options=dict(STORE_OPTIONS),
-            extra_topic_configs={"max.message.bytes": MESSAGE_BYTES},
+            extra_topic_configs=changelog_config(self.app.conf.topic_replication_factor),
             help=f"State of the {service.name} service",
         )
         self.app.tables.add(table)

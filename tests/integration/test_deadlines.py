@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -162,7 +162,7 @@ def intent_of(order: dict[str, Any]) -> str:
 
 async def metric(platform: Platform, name: str) -> dict[str, float]:
     """Of all workers together, by kind."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     async with aiohttp.ClientSession() as session:
         for worker in platform.endpoints.workers:
             async with session.get(f"{worker}/metrics") as answer:

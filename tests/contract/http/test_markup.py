@@ -28,7 +28,7 @@ async def test_a_customers_words_are_text(api: Api, is_paid: bool) -> None:
     if is_paid:
         assert (await api.confirm(order))[0] == 200
     order_id = order["orderId"]
-    kitchen = api.staff.issue(Role.KITCHEN, "k", CART["restaurantId"])  # type: ignore[arg-type]
+    kitchen = api.staff.issue(Role.KITCHEN, "k", CART["restaurantId"])
     pages = {
         f"/orders/{order_id}": order["orderToken"],
         f"/orders/{order_id}/live": order["orderToken"],
