@@ -25,7 +25,6 @@ from web.tokens import Role
 from web.writes import at_owner, check_order_is_known, json_response
 
 MOST_LISTED: Final = 500
-OPEN: Final = frozenset({NotificationStatus.PENDING, NotificationStatus.WAITING_FOR_OPERATOR})
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "state": tuple(NotificationStatus), "channel": tuple(Channel), "kind": tuple(NOTIFIED)
 }  # fmt: skip
@@ -158,8 +157,8 @@ async def list_notifications(request: web.Request) -> web.StreamResponse:
         index = context.notification_index
         if index is None or partition not in context.tables[NOTIFICATIONS].open_partitions():
             raise NotOwnerError(NOTIFICATIONS)
-        if asked.state not in OPEN:
-            await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_PART)
+        # Also for those that have not ended: the counts are of all.
+        await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_PART)
         found = asked.share(index.entries(partition))
         return {**found, "isBounded": index.is_bounded(partition)}
 
