@@ -156,7 +156,8 @@ class Settings(BaseSettings):
         default=STRIPE_API, description="Base address of Stripe's API, or of the stand-in's"
     )
     stripe_js_url: str | None = Field(
-        default=None, description="Where browsers reach the stand-in; none: where workers do"
+        default=None,
+        description="Where browsers reach the stand-in (none: where workers do), or Stripe's own script",
     )
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(SecretStr(SANDBOX_WEBHOOK_SECRET),),
