@@ -11,6 +11,7 @@ import itertools
 import json
 import random
 import signal
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ CHALLENGED: Final = "4000000000003220"
 REFUND_PENDS: Final = "4000000000007726"
 REFUND_FAILS: Final = "4000000000005126"
 DISPUTED: Final = "4000000000000259"
+MOST_TRIES: Final = 6
 REFUSALS: Final = (aiohttp.ClientError, RefusedError, TimeoutError)
 
 Play = Callable[["Simulation", Customer], Awaitable[None]]
@@ -176,11 +178,8 @@ class Simulation:
         async with Customer(web, self.endpoints.stripe) as customer:
             told = Told(kind.name, "", kind.ends)
 
-            async def chosen() -> dict[str, Any]:
-                return await customer.basket(restaurant, dishes)
-
             try:
-                await customer.press_pay(await customer.until(chosen, "the menu"))
+                await self._order(customer, number, restaurant, dishes)
                 told.order_id = customer.order_id
                 self.told.append(told)
                 await kind.play(self, customer)
@@ -188,6 +187,22 @@ class Simulation:
                 self.troubles[f"{kind.name}: {error}"[:160]] += 1
                 if told.order_id:
                     await self._give_up(told, customer)
+
+    async def _order(self, customer: Customer, number: int, restaurant: str, dishes: int) -> None:
+        """Open the payment, if need be by way of another worker: it is one order, for its key is one."""
+        key, webs = str(uuid.uuid4()), self.endpoints.workers
+
+        async def chosen() -> dict[str, Any]:
+            return await customer.basket(restaurant, dishes)
+
+        for tries in itertools.count(1):
+            try:
+                await customer.press_pay(await customer.until(chosen, "the menu"), key)
+                return
+            except TimeoutError:
+                if tries == MOST_TRIES:
+                    raise
+                customer.web = webs[(number + tries) % len(webs)]
 
     async def _give_up(self, told: Told, customer: Customer) -> None:
         """Whom the platform has annoyed cancels, as soon as that is heard."""

@@ -68,7 +68,7 @@ async def live(platform: Platform, orders: int, rate_per_s: float, within_s: flo
     await arm(platform)
     day = Simulation(
         platform.endpoints, seed=7, orders=orders, rate_per_s=rate_per_s,
-        couriers=8, pace_s=0.3, at_once=40,
+        couriers=20, pace_s=0.3, at_once=40,
     )  # fmt: skip
     async with asyncio.timeout(within_s):
         await day.run()
