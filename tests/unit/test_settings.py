@@ -159,7 +159,7 @@ def test_importing_settings_imports_nothing_of_the_project() -> None:
         "ours = {'agents', 'web', 'tables', 'models', 'sandbox'}\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ours))"
     )
-    root = Path(settings_module.__file__).parents[1]
+    root = Path(settings_module.__file__).parents[2]
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

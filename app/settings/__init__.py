@@ -1,0 +1,151 @@
+"""Settings: every one with its description, from TIFFIN_* variables and .env, validated at the start.
+
+A file a part of the application. Imports nothing of this project but its own parts, because sandbox/
+and bench/ read it too.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable
+from typing import Final, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.settings.access import SANDBOX_TOKEN_KEY, AccessSettings
+from app.settings.kafka import KafkaSettings
+from app.settings.kinds import PREFIX, Seconds, named
+from app.settings.notifications import NotificationSettings
+from app.settings.stripe import (
+    SANDBOX_PUBLISHABLE_KEY,
+    SANDBOX_SECRET_KEY,
+    SANDBOX_WEBHOOK_SECRET,
+    STRIPE_API,
+    StripeSettings,
+)
+from app.settings.web import WebSettings
+
+__all__ = [
+    "PREFIX",
+    "SANDBOX_PUBLISHABLE_KEY",
+    "SANDBOX_SECRET_KEY",
+    "SANDBOX_TOKEN_KEY",
+    "SANDBOX_WEBHOOK_SECRET",
+    "STRIPE_API",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+]
+
+ENV_FILES: Final = (".sandbox/env", ".env")
+"""The later one wins; the first is there while `make demo` runs, so that `faust -A app` finds it."""
+
+
+class SettingsError(Exception):
+    """Settings that can't be used; the message names each variable and what is accepted."""
+
+    exit_status = 2
+
+
+class Settings(
+    KafkaSettings, WebSettings, AccessSettings, StripeSettings, NotificationSettings, BaseSettings
+):
+    """Everything that can be set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILES,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    sandbox: bool = Field(
+        default=False,
+        description="This is a laptop or a test: well-known secrets and the development login work",
+    )
+    payment_deadline_s: Seconds = Field(
+        default=1800.0, description="After how long an unpaid order expires"
+    )
+    courier_limit: int = Field(
+        default=1, ge=1, le=100, description="How many deliveries one courier may have at a time"
+    )
+    kitchen_deadline_s: Seconds = Field(
+        default=600.0, description="After how long an order that no kitchen accepted is cancelled"
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="json or console")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level of Tiffin's own log lines"
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        wrong = [
+            *self.wrong_kafka(),
+            *self.wrong_stripe(),
+            *self.wrong_notifications(),
+            *self._wrong_secrets(),
+        ]
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+    def _wrong_secrets(self) -> Iterable[str]:
+        """What costs or loses money, or lets anybody in, outside the sandbox."""
+        if self.livemode and not self.secure_cookies:
+            yield named("secure_cookies", "must be 1 with a live key: cookies hold orders' tokens")
+        if self.livemode and self.sandbox:
+            yield named("sandbox", "must not be set with a live key")
+        if self.sandbox:
+            return
+        webhook_secrets = {secret.get_secret_value() for secret in self.stripe_webhook_secrets}
+        published = {
+            "stripe_secret_key": self.stripe_secret_key.get_secret_value() == SANDBOX_SECRET_KEY,
+            "stripe_publishable_key": self.stripe_publishable_key == SANDBOX_PUBLISHABLE_KEY,
+            "stripe_webhook_secrets": SANDBOX_WEBHOOK_SECRET in webhook_secrets,
+            "order_token_key": self.order_token_key.get_secret_value() == SANDBOX_TOKEN_KEY,
+        }
+        for name, is_published in published.items():
+            if is_published:
+                yield named(name, f"must be set (its default works only with {PREFIX}SANDBOX=1)")
+        if self.platform_jwks_url and not self.platform_issuer:
+            yield named("platform_issuer", "must be set where TIFFIN_PLATFORM_JWKS_URL is")
+        if self.dev_login:
+            yield named("dev_login", f"works only with {PREFIX}SANDBOX=1")
+
+
+def load_settings() -> Settings:
+    """Read the environment and .env. Raises SettingsError, whose message a person can act on."""
+    problems = _misspelt(
+        {*os.environ, *(name for file in ENV_FILES for name in dotenv_values(file))}
+    )
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [line for part in error.errors() for line in _explain(part)]
+    if problems:
+        raise SettingsError("\n".join(["These settings can't be used:", *problems])) from None
+    return settings
+
+
+def _explain(part: ErrorDetails) -> list[str]:
+    """Name the variable and what it accepts; never its value, which may be a secret."""
+    message = part["msg"].removeprefix("Value error, ")
+    if not part["loc"]:
+        return message.splitlines()
+    field = str(part["loc"][0])
+    about = Settings.model_fields[field].description if field in Settings.model_fields else None
+    return [named(field, f"{message} ({about})" if about else message)]
+
+
+def _misspelt(names: Iterable[str]) -> list[str]:
+    """Variables that are surely meant as settings, and would silently be ignored."""
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    problems = []
+    for name in sorted(set(names) - known):
+        likely = difflib.get_close_matches(name, known, 1, 0.85) if name.startswith(PREFIX) else []
+        if likely:
+            problems.append(f"{name}: is no setting; did you mean {likely[0]}?")
+    return problems

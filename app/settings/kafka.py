@@ -1,0 +1,69 @@
+"""Settings of Kafka, of what is kept in it, and of the worker's place among the workers."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+
+from app.settings.kinds import PREFIX, Seconds, named
+
+
+class KafkaSettings(BaseModel):
+    """Brokers, topics, the workers' group and this worker's tables."""
+
+    app_id: str = Field(
+        default="tiffin",
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="Faust app id: the consumer group, and the prefix of changelog topics",
+    )
+    kafka_bootstrap: str = Field(
+        default="127.0.0.1:9092",
+        pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$",
+        description="Kafka brokers, host:port, separated by commas",
+    )
+    kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How brokers are spoken to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How the user shows the password to brokers"
+    )
+    kafka_user: str | None = Field(default=None, description="User at the brokers, with SASL_...")
+    kafka_password: SecretStr | None = Field(default=None, description="That user's password")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="Who signed the brokers' certificates (PEM); none: the system's"
+    )
+    partitions: int = Field(
+        default=3, ge=1, le=1000, description="Partitions of every topic and table, for good"
+    )
+    replication_factor: int = Field(default=1, ge=1, le=9, description="Replicas of every topic")
+    session_timeout_s: Seconds = Field(
+        default=8.0, description="After how long a silent worker loses its partitions"
+    )
+    heartbeat_interval_s: Seconds = Field(
+        default=2.0, description="How often a worker tells Kafka that it lives"
+    )
+    rebalance_timeout_s: Seconds = Field(
+        default=10.0, description="How long a rebalance waits for a worker that does not answer"
+    )
+    group_instance_id: str | None = Field(
+        default=None,
+        description="A name of this worker that outlives it: a restart moves no partitions",
+    )
+    data_dir: Path = Field(
+        default=Path("data"), description="Where this worker keeps its tables; one folder a worker"
+    )
+
+    def wrong_kafka(self) -> Iterable[str]:
+        """What does not fit together, a line each."""
+        if self.heartbeat_interval_s * 3 > self.session_timeout_s:
+            yield named("heartbeat_interval_s", "must be at most a third of the session time-out")
+        is_asked = self.kafka_protocol.startswith("SASL")
+        for name in ("kafka_user", "kafka_password"):
+            if (getattr(self, name) is not None) is not is_asked:
+                yield named(name, f"must be set with {PREFIX}KAFKA_PROTOCOL=SASL_..., only there")
+        if self.kafka_ca_file is not None:
+            if not self.kafka_protocol.endswith("SSL"):
+                yield named("kafka_ca_file", f"needs {PREFIX}KAFKA_PROTOCOL=SSL or SASL_SSL")
+            elif not self.kafka_ca_file.is_file():
+                yield named("kafka_ca_file", "must be a file")

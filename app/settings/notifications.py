@@ -1,0 +1,71 @@
+"""Settings of what customers are told: the mail server, Twilio, and how often is tried."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+
+from app.settings.kinds import PREFIX, Port, Seconds, Url, named
+
+
+class NotificationSettings(BaseModel):
+    """A channel whose server is not named is not used."""
+
+    smtp_host: str | None = Field(
+        default=None, description="Mail server that takes our mail; none: no mail is sent"
+    )
+    smtp_port: Port = Field(default=587, description="Its port")
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        default="starttls", description="none, starttls, or tls from the first byte"
+    )
+    smtp_user: str | None = Field(default=None, description="User at the mail server, if it asks")
+    smtp_password: SecretStr | None = Field(default=None, description="That user's password")
+    smtp_timeout_s: Seconds = Field(default=30.0, description="How long sending one mail may take")
+    mail_from: str | None = Field(
+        default=None,
+        pattern=r"^([^<>@\r\n]+ <[^<>@\s]+@[^<>@\s]+\.[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+\.[^<>@\s]+)$",
+        description="Sender of our mail, such as Tiffin <orders@example.com>",
+    )
+    twilio_account_sid: str | None = Field(
+        default=None, pattern=r"^AC\w+$", description="AC...; none: no short messages are sent"
+    )
+    twilio_auth_token: SecretStr | None = Field(default=None, description="That account's token")
+    twilio_api_url: Url | None = Field(
+        default=None, description="Base address of a stand-in for Twilio's API; none: Twilio's"
+    )
+    sms_from: str | None = Field(
+        default=None,
+        pattern=r"^(\+\d{5,15}|MG\w+)$",
+        description="Sender of short messages: a number with + and country, or MG...",
+    )
+    sms_timeout_s: Seconds = Field(
+        default=15.0, description="How long sending one short message may take"
+    )
+    notifier_concurrency: int = Field(
+        default=8, ge=1, le=500, description="Mails and short messages being sent at one time"
+    )
+    notification_tries: int = Field(
+        default=12, ge=1, le=100, description="After so many failures an operator is waited for"
+    )
+    notification_first_pause_s: Seconds = Field(
+        default=5.0, description="Between the first two tries; each later pause is twice as long"
+    )
+    notification_longest_pause_s: Seconds = Field(
+        default=900.0, description="Longest pause between two tries"
+    )
+    notification_max_age_s: Seconds = Field(
+        default=86_400.0, description="What happened longer ago is not told any more"
+    )
+
+    def wrong_notifications(self) -> Iterable[str]:
+        """What does not fit together, a line each."""
+        if self.smtp_host and not self.mail_from:
+            yield named("mail_from", f"must be set where {PREFIX}SMTP_HOST is")
+        if (self.smtp_user is None) != (self.smtp_password is None):
+            yield named("smtp_password", f"must be set where {PREFIX}SMTP_USER is, and only there")
+        twilio = ("twilio_account_sid", "twilio_auth_token", "sms_from")
+        missing = [name for name in twilio if getattr(self, name) is None]
+        if missing and len(missing) < len(twilio):
+            yield from (named(name, "must be set where the others are") for name in missing)
+        if self.notification_first_pause_s > self.notification_longest_pause_s:
+            yield named("notification_longest_pause_s", "must not be shorter than the first pause")
