@@ -36,6 +36,11 @@ def to_rfc3339(at_ms: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 
 
+def to_rfc3339_or_none(at_ms: int | None) -> str | None:
+    """The same for a moment that may not have come."""
+    return None if at_ms is None else to_rfc3339(at_ms)
+
+
 def from_rfc3339(text: str) -> int:
     """Read what `to_rfc3339` shows. Raises ValueError."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)

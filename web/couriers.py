@@ -31,11 +31,8 @@ from web.problems import ProblemError
 from web.tokens import Identity, Role
 from web.writes import (
     LateError,
-    accepted_later,
     check_order_is_known,
-    json_response,
     wait,
-    with_token,
 )
 
 ADMISSION: Final = "Tiffin-Admission"
@@ -120,7 +117,7 @@ async def _at_order(
         return forwarded
     await _hear_of_order(context, order_id)
     data: Message = AssignDelivery(courier_id=identity.subject) if is_assign else NoData()
-    taken = await steps.take(
+    return await steps.take(
         context,
         request,
         service=DELIVERIES,
@@ -130,12 +127,6 @@ async def _at_order(
         body=body,
         identity=identity,
     )
-    if taken is None:
-        return accepted_later(order_id)
-    settled, token = taken
-    status = settled.record.state.delivery.status
-    answer = steps.Step(order_id=order_id, status=status, consistency_token=token.text())
-    return with_token(json_response(answer), token)
 
 
 async def _hear_of_order(context: Context, order_id: str) -> None:

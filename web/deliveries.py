@@ -15,10 +15,10 @@ from web.auth import authorize_staff
 from web.context import CONTEXT, DELIVERIES, ORDERS, Context
 from web.fanout import over_partitions
 from web.indexes import DeliveryEntry
+from web.order_views import RestaurantName
 from web.params import limit_of
 from web.problems import ProblemError
 from web.tokens import Identity, Role
-from web.views import RestaurantName
 from web.writes import json_response
 
 MOST_LISTED: Final = 500

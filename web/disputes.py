@@ -11,10 +11,9 @@ from web import auth
 from web.context import CONTEXT, PAYMENTS
 from web.fanout import over_partitions
 from web.money_index import DisputeEntry
-from web.params import limit_of
-from web.problems import ProblemError
+from web.params import limit_of, one_of
+from web.payment_views import Dispute, dispute_view
 from web.tokens import Role
-from web.views import Dispute, dispute_view
 from web.writes import json_response
 
 MOST_LISTED: Final = 1000
@@ -47,10 +46,7 @@ async def list_disputes(request: web.Request) -> web.StreamResponse:
     """Disputes of all workers, open or closed or both."""
     context = request.app[CONTEXT]
     await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    state, limit = request.query.get("state"), limit_of(request, 100, MOST_LISTED)
-    if state not in {None, *STATES}:
-        accepted = f"accepted: {', '.join(STATES)}"
-        raise ProblemError("VALIDATION_FAILED", errors=[("state", accepted)])
+    limit, state = limit_of(request, 100, MOST_LISTED), one_of(request, "state", STATES)
 
     async def share(partition: int) -> Any:
         if partition not in context.tables[PAYMENTS].open_partitions():

@@ -9,31 +9,22 @@ from aiohttp import web
 from models.commands import Address, Contact
 from models.delivery import DeliveryRecord
 from models.events import EventType
-from models.messages import Message, to_rfc3339
+from models.messages import Message, to_rfc3339, to_rfc3339_or_none
 from models.order_state import OrderRecord
 from models.payment_state import Payment, PaymentRecord
-from web import auth, consistency
-from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.order_views import Line, OrderView, RestaurantName, order_view
+from web.orders import reader
 from web.pages.render import render
-from web.params import order_id_of
+from web.params import one_of
+from web.payment_views import Dispute, Money, Refund, dispute_view, refund_view
 from web.problems import ProblemError
+from web.timeline import TimelineEntry, timeline_view
 from web.tokens import Role
-from web.views import (
-    Dispute,
-    Line,
-    Money,
-    OrderView,
-    Refund,
-    RestaurantName,
-    TimelineEntry,
-    dispute_view,
-    order_view,
-    refund_view,
-    timeline_view,
-)
-from web.writes import at_owner, json_response
+from web.writes import json_response
 
 E = EventType
+FORMATS: Final = ("json", "html")
 QUERY: Final = {"format": "json or html; by default as Accept says"}
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES, TIMELINE)
 
@@ -110,16 +101,10 @@ class Evidence(Message):
 
 async def show_evidence(request: web.Request) -> web.StreamResponse:
     """Everything that speaks for a disputed payment, from the order's records and its timeline."""
-    context, order_id = request.app[CONTEXT], order_id_of(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
-    token = consistency.token_of_request(request, order_id)
-    wanted = request.query.get("format")
-    if wanted not in {None, "json", "html"}:
-        raise ProblemError("VALIDATION_FAILED", errors=[("format", "accepted: json, html")])
-    forwarded = await at_owner(context, request, order_id)
+    context, order_id, identity, forwarded = await reader(request, *PARTS, roles=(Role.OPERATOR,))
     if forwarded is not None:
         return forwarded
-    await consistency.hold(context, order_id, token, PARTS)
+    wanted = one_of(request, "format", FORMATS)
     evidence = _evidence(context, order_id, request.match_info["dispute_id"])
     if wanted == "html" or (wanted is None and "text/html" in request.headers.get("Accept", "")):
         return render(request, "evidence.html", evidence=evidence, identity=identity)
@@ -175,7 +160,7 @@ def _paid(payment: Payment, entries: Iterable[TimelineEntry]) -> Paid:
         captured=money(payment.captured),
         refunded=money(payment.refunded),
         initiated_at=to_rfc3339(payment.initiated_at),
-        completed_at=to_rfc3339(payment.completed_at) if payment.completed_at else None,
+        completed_at=to_rfc3339_or_none(payment.completed_at),
         attempts=tuple(_attempts(entries)),
     )
 

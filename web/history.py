@@ -16,8 +16,8 @@ from models.payment_state import PaymentRecord
 from models.topics import ORDER_AUDIT
 from tables import StoredRecord
 from web.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.order_views import OrderView, order_view
 from web.problems import ProblemError
-from web.views import OrderView, order_view
 
 PARAMETER: Final = "asOf"
 ACCEPTED: Final = "accepted: a time with its zone, such as 2026-11-20T18:30:00.000Z"

@@ -14,8 +14,8 @@ from models.graphs import DeliveryStatus, OrderStatus
 from models.order_state import OrderRecord
 from tables import StoredRecord
 from web.ended import EndedRecords
+from web.order_views import PLACED
 from web.ports import Table
-from web.views import PLACED
 
 ENDED_KEPT: Final = 500
 """Orders that have ended: of each status and partition, at least the latest so many."""

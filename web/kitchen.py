@@ -9,7 +9,7 @@ from pydantic import Field
 from models.commands import CommandType, RejectOrder
 from models.commands import Nothing as NoData
 from models.graphs import OrderStatus
-from models.messages import Message, to_rfc3339
+from models.messages import Message, to_rfc3339, to_rfc3339_or_none
 from tables import NotOwnerError
 from web import steps
 from web.auth import authorize, authorize_staff
@@ -20,7 +20,7 @@ from web.indexes import OrderEntry
 from web.params import order_id_of
 from web.problems import ProblemError
 from web.tokens import Identity, Role
-from web.writes import accepted_later, at_owner, check_order_is_known, json_response, with_token
+from web.writes import at_owner, check_order_is_known, json_response
 
 O = OrderStatus  # noqa: E741 - as in models/graphs.py
 
@@ -97,7 +97,7 @@ def _shown(entry: OrderEntry) -> Any:
         restaurant_id=entry.restaurant_id,
         status=entry.status,
         since=to_rfc3339(entry.since_ms),
-        accept_before=None if accept_before_ms is None else to_rfc3339(accept_before_ms),
+        accept_before=to_rfc3339_or_none(accept_before_ms),
         items=tuple(KitchenLine(name=name, quantity=quantity) for name, quantity in entry.items),
         next_steps=NEXT_STEPS[entry.status],
     )
@@ -142,7 +142,7 @@ async def _step(
     if forwarded is not None:
         return forwarded
     _check_restaurant(context, order_id, identity)
-    taken = await steps.take(
+    return await steps.take(
         context,
         request,
         service=ORDERS,
@@ -152,12 +152,6 @@ async def _step(
         body=body,
         identity=identity,
     )
-    if taken is None:
-        return accepted_later(order_id)
-    settled, token = taken
-    status = settled.record.state.order.status
-    answer = steps.Step(order_id=order_id, status=status, consistency_token=token.text())
-    return with_token(json_response(answer), token)
 
 
 def _check_restaurant(context: Context, order_id: str, identity: Identity) -> None:

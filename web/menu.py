@@ -6,8 +6,8 @@ from models.messages import Message
 from web import auth
 from web.catalogue import Restaurant
 from web.context import CONTEXT, Context
+from web.payment_views import Money
 from web.problems import ProblemError
-from web.views import Money
 from web.writes import json_response
 
 

@@ -8,7 +8,7 @@ from models.commands import CommandType, RetryNotification
 from models.messages import Message, to_rfc3339
 from models.notification import NotificationRecord, NotificationStatus
 from tables import StoredRecord
-from web import auth, consistency
+from web import auth
 from web.bodies import Body, read_json
 from web.context import CONTEXT, NOTIFICATIONS, Context
 from web.notification_index import NotificationEntry
@@ -17,15 +17,11 @@ from web.problems import ProblemError
 from web.send_errors import explained
 from web.tokens import Role
 from web.writes import (
-    LateError,
+    Settled,
     Write,
-    accepted_later,
+    answered,
     at_owner,
     check_order_is_known,
-    first_of_its_key,
-    json_response,
-    settle,
-    with_token,
 )
 
 RETRIABLE: Final = frozenset({NotificationStatus.WAITING_FOR_OPERATOR, NotificationStatus.FAILED})
@@ -114,19 +110,13 @@ async def retry_notification(request: web.Request) -> web.StreamResponse:
         data=RetryNotification(notification_id=name), action=f"retry-{name}", key=key, body=body,
         identity=identity,
     )  # fmt: skip
-    with first_of_its_key(context, write):
-        try:
-            settled = await settle(context, write)
-        except LateError:
-            return accepted_later(order_id)
-    token = consistency.token_of(order_id, NOTIFICATIONS, settled.record, settled.outcome)
-    made = _state(settled.record).notifications[name]
-    answer = Retried(
-        order_id=order_id,
-        notification=NotificationView.of(NotificationEntry.of(order_id, made)),
-        consistency_token=token.text(),
-    )
-    return with_token(json_response(answer), token)
+
+    def answer(settled: Settled, token: str) -> Retried:
+        made = NotificationEntry.of(order_id, _state(settled.record).notifications[name])
+        shown = NotificationView.of(made)
+        return Retried(order_id=order_id, notification=shown, consistency_token=token)
+
+    return await answered(context, write, answer)
 
 
 def _state(record: StoredRecord | None) -> NotificationRecord:

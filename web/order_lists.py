@@ -12,10 +12,9 @@ from web.auth import authorize_staff
 from web.context import CONTEXT, ORDERS, Context
 from web.fanout import over_partitions
 from web.indexes import OrderEntry
-from web.params import limit_of
-from web.problems import ProblemError
+from web.order_views import PLACED
+from web.params import limit_of, one_of
 from web.tokens import Role
-from web.views import PLACED
 from web.writes import json_response
 
 MOST_LISTED: Final = 1000
@@ -59,11 +58,7 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
     """Orders of one state or all, the latest first."""
     context = request.app[CONTEXT]
     await authorize_staff(request, context.deps, Role.OPERATOR)
-    state, limit = request.query.get("state"), limit_of(request, 50, MOST_LISTED)
-    if state not in {None, *STATES}:
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("state", f"accepted: {', '.join(STATES)}")]
-        )
+    limit, state = limit_of(request, 50, MOST_LISTED), one_of(request, "state", STATES)
 
     async def share(partition: int) -> Any:
         entries = await _entries(context, partition, state)

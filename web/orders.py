@@ -16,22 +16,20 @@ from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
 from web.history import moment_of, view_as_of
+from web.order_views import PLACED, OrderView, order_view
 from web.params import idempotency_key, order_id_of
 from web.problems import ProblemError
 from web.shapes import CancelOrderBody, OrderCancelled
 from web.streams import BEAT_S, Event
+from web.timeline import timeline_view
 from web.tokens import Identity, Role
-from web.views import PLACED, OrderView, order_view, timeline_view
 from web.writes import (
-    LateError,
+    Settled,
     Write,
-    accepted_later,
+    answered,
     at_owner,
     check_order_is_known,
-    first_of_its_key,
     json_response,
-    settle,
-    with_token,
 )
 
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
@@ -111,28 +109,25 @@ async def cancel_order(request: web.Request) -> web.StreamResponse:
         data=CancelOrder(reason=body.reason), action="cancel-order", key=key, body=body,
         identity=identity,
     )  # fmt: skip
-    with first_of_its_key(context, write):
-        try:
-            settled = await settle(context, write)
-        except LateError:
-            return accepted_later(order_id)
-    state: OrderRecord = settled.record.state
-    token = consistency.token_of(order_id, ORDERS, settled.record, settled.outcome)
-    answer = OrderCancelled(
-        order_id=order_id,
-        status=state.order.status if state.order else PLACED,
-        refund=state.work.refund_initiated,
-        consistency_token=token.text(),
-    )
-    return with_token(json_response(answer), token)
+
+    def answer(settled: Settled, token: str) -> OrderCancelled:
+        state: OrderRecord = settled.record.state
+        return OrderCancelled(
+            order_id=order_id,
+            status=state.order.status if state.order else PLACED,
+            refund=state.work.refund_initiated,
+            consistency_token=token,
+        )
+
+    return await answered(context, write, answer)
 
 
 async def reader(
-    request: web.Request, *parts: str
+    request: web.Request, *parts: str, roles: tuple[Role, ...] = (Role.CUSTOMER, Role.OPERATOR)
 ) -> tuple[Context, str, Identity, web.StreamResponse | None]:
     """What every view begins with: who asks, the owner's answer if it is not us, and the token's wait."""
     context, order_id = request.app[CONTEXT], order_id_of(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
+    identity = await auth.authorize(request, context.deps, order_id, *roles)
     token = consistency.token_of_request(request, order_id)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is None:

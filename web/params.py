@@ -1,6 +1,7 @@
-"""What requests carry beside their bodies: ids in the path, keys in headers."""
+"""What requests carry beside their bodies: ids in the path, choices in the query, keys in headers."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
@@ -34,6 +35,15 @@ def limit_of(request: web.Request, default: int, most: int) -> int:
             "VALIDATION_FAILED", errors=[("limit", f"accepted: a whole number from 1 to {most}")]
         )
     return int(text)
+
+
+def one_of(request: web.Request, name: str, choices: Iterable[str]) -> str | None:
+    """A parameter of the query that may be left out. Raises ProblemError (400) for another value."""
+    value, accepted = request.query.get(name), tuple(choices)
+    if value is not None and value not in accepted:
+        errors = [(name, f"accepted: {', '.join(accepted)}")]
+        raise ProblemError("VALIDATION_FAILED", errors=errors)
+    return value
 
 
 def idempotency_key(request: web.Request) -> str:

@@ -11,7 +11,9 @@ from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, ORDERS, PAYMENTS, Context
 from web.declines import explained
-from web.params import idempotency_key, order_id_of
+from web.orders import reader
+from web.params import idempotency_key
+from web.payment_views import REQUIRES_ACTION, Money, payment_view
 from web.pricing import priced
 from web.problems import ProblemError
 from web.shapes import (
@@ -23,7 +25,6 @@ from web.shapes import (
     PaymentCancelled,
 )
 from web.tokens import Identity, Role
-from web.views import REQUIRES_ACTION, Money, payment_view
 from web.writes import (
     LateError,
     Settled,
@@ -206,14 +207,9 @@ async def cancelled(context: Context, write: Write) -> tuple[PaymentCancelled, c
 
 async def show_payment(request: web.Request) -> web.StreamResponse:
     """The payment with its refunds, disputes and net."""
-    context = request.app[CONTEXT]
-    order_id = order_id_of(request)
-    await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
-    token = consistency.token_of_request(request, order_id)
-    forwarded = await at_owner(context, request, order_id)
+    context, order_id, _, forwarded = await reader(request, PAYMENTS)
     if forwarded is not None:
         return forwarded
-    await consistency.hold(context, order_id, token, [PAYMENTS])
     view = payment_view(_state(context.record(PAYMENTS, order_id)))
     if view is None:
         raise ProblemError(

@@ -16,8 +16,8 @@ from web import auth
 from web.context import CONTEXT, PAYMENTS, Context
 from web.fanout import over_partitions
 from web.money_index import AMOUNTS
+from web.payment_views import Money
 from web.tokens import Role
-from web.views import Money
 from web.writes import json_response
 
 RUNNER: Final = 0

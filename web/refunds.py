@@ -9,29 +9,25 @@ from aiohttp import web
 from models import ids
 from models.commands import CommandType, RefundPayment, RetryRefund
 from models.graphs import RefundStatus
-from models.messages import Message, to_rfc3339
+from models.messages import Message, to_rfc3339_or_none
 from models.payment_state import PaymentRecord
 from tables import NotOwnerError
-from web import auth, consistency
+from web import auth
 from web.bodies import Body, read_json
 from web.context import CONTEXT, PAYMENTS, Context
 from web.fanout import over_partitions
 from web.money_index import BLOCKED, RefundEntry
-from web.params import idempotency_key, limit_of, order_id_of
-from web.problems import ProblemError
+from web.params import idempotency_key, limit_of, one_of, order_id_of
+from web.payment_views import Money, refund_view
 from web.shapes import RefundAnswer, RefundBody
 from web.tokens import Role
-from web.views import Money, refund_view
 from web.writes import (
-    LateError,
+    Settled,
     Write,
-    accepted_later,
+    answered,
     at_owner,
     check_order_is_known,
-    first_of_its_key,
     json_response,
-    settle,
-    with_token,
 )
 
 MOST_LISTED: Final = 1000
@@ -113,31 +109,21 @@ async def _start(
         order_id=order_id, service=PAYMENTS, command_type=command_type, data=data, action=action,
         key=key, body=body, identity=identity,
     )  # fmt: skip
-    with first_of_its_key(context, write):
-        try:
-            settled = await settle(context, write)
-        except LateError:
-            return accepted_later(order_id)
-    state: PaymentRecord = settled.record.state
-    assert state.payment is not None, "an accepted refund has its payment"
-    made = state.refunds()[ids.refund_id(write.command_id)]
-    token = consistency.token_of(order_id, PAYMENTS, settled.record, settled.outcome)
-    answer = RefundAnswer(
-        order_id=order_id,
-        refund=refund_view(made, state.payment.currency),
-        consistency_token=token.text(),
-    )
-    return with_token(json_response(answer, 201), token)
+
+    def answer(settled: Settled, token: str) -> RefundAnswer:
+        state: PaymentRecord = settled.record.state
+        assert state.payment is not None, "an accepted refund has its payment"
+        made = refund_view(state.refunds()[ids.refund_id(write.command_id)], state.payment.currency)
+        return RefundAnswer(order_id=order_id, refund=made, consistency_token=token)
+
+    return await answered(context, write, answer, status=201)
 
 
 async def list_refunds(request: web.Request) -> web.StreamResponse:
     """Refunds of one state or all, the latest first."""
     context = request.app[CONTEXT]
     await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    state, limit = request.query.get("state"), limit_of(request, 100, MOST_LISTED)
-    if state not in {None, *STATES}:
-        accepted = f"accepted: {', '.join(STATES)}"
-        raise ProblemError("VALIDATION_FAILED", errors=[("state", accepted)])
+    limit, state = limit_of(request, 100, MOST_LISTED), one_of(request, "state", STATES)
 
     async def share(partition: int) -> Any:
         entries = _entries(context, partition)
@@ -186,15 +172,11 @@ def _row(entry: RefundEntry) -> RefundRow:
         amount=Money.of(entry.amount, entry.currency),
         reason=entry.reason,
         by=made.by if made else None,
-        requested_at=_time(made.requested_at) if made else None,
-        ended_at=_time(made.ended_at) if made else None,
+        requested_at=to_rfc3339_or_none(made.requested_at) if made else None,
+        ended_at=to_rfc3339_or_none(made.ended_at) if made else None,
         stripe_refund_id=made.stripe_refund_id if made else None,
         failure_reason=made.failure_reason if made else None,
         retry_of=made.retry_of if made else None,
         retried_by=entry.retried_by,
         can_retry=entry.can_retry,
     )
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else to_rfc3339(at_ms)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from models.analytics import By, Sum, Sums, grouped, quantiles, revenue, start_of
 from models.messages import Message, to_rfc3339
-from web.views import Money
+from web.payment_views import Money
 
 Shares = Mapping[str, Any]
 """Of one partition: "buckets" and "restaurants"; in each the sums by currency, a slash, and which one.

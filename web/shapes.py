@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 from models import money
 from models.messages import Message
 from web.bodies import Body
-from web.views import Money, Refund
+from web.payment_views import Money, Refund
 
 MOST_LINES = 50
 MOST_OF_A_DISH = 99

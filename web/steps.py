@@ -11,12 +11,11 @@ from models.commands import CommandType
 from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order_state import OrderRecord
-from web import consistency
 from web.bodies import Body, body_hash
 from web.context import Context
 from web.params import optional_key
 from web.tokens import Identity
-from web.writes import LateError, Settled, Write, first_of_its_key, settle
+from web.writes import Settled, Write, answered
 
 
 class Nothing(Body):
@@ -41,8 +40,8 @@ async def take(
     data: Message,
     body: Body,
     identity: Identity,
-) -> tuple[Settled, consistency.Token] | None:
-    """Settle the step at the order's owner; None past the bound, it will be done then.
+) -> web.Response:
+    """Take the step at the order's owner, and answer with the status that it led to.
 
     Raises as `writes.settle` does, and ProblemError (409) for a key whose first request is under way.
     """
@@ -57,15 +56,18 @@ async def take(
         body=body,
         identity=identity,
     )
-    try:
-        if key is None:
-            settled = await settle(context, write)
-        else:
-            with first_of_its_key(context, write):
-                settled = await settle(context, write)
-    except LateError:
-        return None
-    return settled, consistency.token_of(order_id, service, settled.record, settled.outcome)
+
+    def answer(settled: Settled, token: str) -> Step:
+        status = _status(settled.record.state)
+        return Step(order_id=order_id, status=status, consistency_token=token)
+
+    return await answered(context, write, answer, one_at_a_time=key is not None)
+
+
+def _status(state: OrderRecord | DeliveryRecord) -> str:
+    known = state.order if isinstance(state, OrderRecord) else state.delivery
+    assert known is not None, "an accepted step has its order and its delivery"
+    return known.status
 
 
 def _key_of_tap(context: Context, service: str, order_id: str, body: Body) -> str:

@@ -14,8 +14,7 @@ from web import auth
 from web.context import CONTEXT, ORDERS, Context
 from web.fanout import over_partitions
 from web.ops_ports import Letter, LetterState
-from web.params import limit_of, order_id_of
-from web.problems import ProblemError
+from web.params import limit_of, one_of, order_id_of
 from web.tokens import Role
 from web.waiting import WAITED, waiting_of
 from web.writes import at_owner, check_order_is_known, json_response
@@ -72,7 +71,7 @@ async def list_stuck(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     await auth.authorize_staff(request, context.deps, Role.OPERATOR)
     limit = limit_of(request, 100, MOST_LISTED)
-    actor, subject = _choice(request, "actor", Actor), _choice(request, "subject", Subject)
+    actor, subject = one_of(request, "actor", Actor), one_of(request, "subject", Subject)
 
     async def share(partition: int) -> Any:
         return share_of_stuck(context, partition, actor, subject, limit)
@@ -178,10 +177,3 @@ def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitingSh
 
 def _due(row: Mapping[str, Any]) -> str:
     return str(row["due"])
-
-
-def _choice(request: web.Request, name: str, choices: Any) -> str | None:
-    value = request.query.get(name)
-    if value is not None and value not in set(choices):
-        raise ProblemError("VALIDATION_FAILED", errors=[(name, f"accepted: {', '.join(choices)}")])
-    return value

@@ -6,7 +6,7 @@ record for 24 hours, so a repetition is recognised wherever the partition is by 
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -163,6 +163,28 @@ def accepted_later(
         202,
         **{"Location": f"/api/orders/{order_id}", "Retry-After": str(LATER_S)},
     )
+
+
+async def answered(
+    context: Context,
+    write: Write,
+    answer: Callable[[Settled, str], BaseModel],
+    *,
+    status: int = 200,
+    one_at_a_time: bool = True,
+) -> web.Response:
+    """Do a write and answer it, with its consistency token; 202 past the bound.
+
+    answer: what to say of it, given the token's text. one_at_a_time: of the requests with its key.
+    Raises as `settle` does, but LateError.
+    """
+    try:
+        with first_of_its_key(context, write) if one_at_a_time else nullcontext():
+            settled = await settle(context, write)
+    except LateError:
+        return accepted_later(write.order_id)
+    token = consistency.token_of(write.order_id, write.service, settled.record, settled.outcome)
+    return with_token(json_response(answer(settled, token.text()), status), token)
 
 
 def check_order_is_known(context: Context, order_id: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.graphs import OrderStatus, RefundStatus
 from web.catalogue import load_catalogue
+from web.order_views import PLACED
 from web.pages.assets import FOLDER, Assets
 from web.pages.cart import COOKIE, Cart, cart_of, with_prices
 from web.pages.pictures import DISHES, picture
@@ -20,7 +21,7 @@ from web.pages.staff import _next
 from web.pages.swimlanes import MOST_DRAWN, picture_of
 from web.ports import StripeOrigins
 from web.shapes import MOST_OF_A_DISH
-from web.views import PLACED, TimelineEntry
+from web.timeline import TimelineEntry
 
 CATALOGUE = load_catalogue()
 

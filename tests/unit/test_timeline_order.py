@@ -7,7 +7,7 @@ import itertools
 import orjson
 import pytest
 
-from web.views import timeline_view
+from web.timeline import timeline_view
 
 AT = "2026-01-01T00:00:00.000Z"
 

@@ -17,6 +17,7 @@ from tables import StoredRecord
 from web import auth, orders, payments
 from web.bodies import validated
 from web.context import CONTEXT, ORDERS, PAYMENTS, Context
+from web.order_views import PLACED, OrderView
 from web.pages.cart import Cart, PricedCart, cart_of, keep_cart, priced_cart
 from web.pages.errors import WORDS
 from web.pages.forms import read_form
@@ -26,7 +27,6 @@ from web.pricing import priced
 from web.problems import ProblemError, StripeUnavailableError
 from web.shapes import CancelPaymentBody, CreateIntent
 from web.tokens import Identity, Role
-from web.views import PLACED, OrderView
 from web.writes import LateError, Write, at_owner, first_of_its_key, settle, wait
 
 FIELDS: Final = {

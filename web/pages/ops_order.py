@@ -14,13 +14,14 @@ from web import stuck as stuck_orders
 from web.auth import authorize
 from web.bodies import VALUE
 from web.context import CONTEXT, TIMELINE, Context
+from web.order_views import OrderView
 from web.pages.forms import answer_of, read_form
 from web.pages.render import money_text, pretty, render
 from web.pages.swimlanes import picture_of
 from web.problems import CODES, ProblemError, UnavailableError
 from web.shapes import RefundBody
+from web.timeline import timeline_view
 from web.tokens import Role
-from web.views import OrderView, timeline_view
 from web.writes import at_owner, check_order_is_known
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

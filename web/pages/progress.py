@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from models.graphs import ORDER_PATH, OrderStatus, PaymentStatus, RefundStatus
-from web.views import PLACED, OrderView, PaymentView
+from web.order_views import PLACED, OrderView
+from web.payment_views import PaymentView
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from web.views import TimelineEntry
+from web.timeline import TimelineEntry
 
 STEP: Final = 58
 LANE: Final = 54

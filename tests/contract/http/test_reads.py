@@ -23,7 +23,7 @@ from web.declines import GENERIC, WORDS, explained
 from web.middleware import SECURITY_HEADERS
 from web.problems import CODES, refused
 from web.routes import ROUTES
-from web.views import timeline_view
+from web.timeline import timeline_view
 
 
 async def test_read_waits_for_the_write_in_every_part_of_the_view(api: Api) -> None:
