@@ -264,7 +264,9 @@ class Simulation:
                     if "courierId" not in row and row.get("orderStatus") == "READY_FOR_PICKUP"
                 ]  # fmt: skip
                 if waiting and not mine:
-                    await courier.deliver(choose.choice(waiting[:4])["orderId"], "assign")
+                    await courier.deliver(
+                        choose.choice(waiting[: 2 * self.couriers])["orderId"], "assign"
+                    )
 
             await self._again_and_again(work, choose, "courier")
 
