@@ -12,48 +12,26 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakValueDictionary
 
-from app.commands import record_headers
-from app.dead_letter_topic import MARKER, marker
 from app.dead_letters import DeadLetterReader
-from app.redrive_rules import audit_event, refusal_of, release_topic, step_of, topic_of
-from models import ids
-from models.events import OPERATORS
-from models.messages import encode, to_rfc3339
-from models.topics import DEAD_LETTERS, ORDER_AUDIT
+from app.redrive_puts import Producer, RedrivePuts
+from app.redrive_rules import refusal_of, step_of, topic_of
 from tables import (
-    DEAD_LETTER,
     REDRIVE,
-    RELEASE,
     Played,
     Position,
     StateTable,
     Verdict,
 )
-from web.ops_ports import Acted, Letter, LetterState, Original, Settled, Step
+from web.ops_ports import Acted, Letter, LetterState, Original, Step
 from web.problems import ProblemError
 
 MOST_AT_ONCE: Final = 100
 """Dead letters that are read, rehearsed and sent together, at most."""
 MOST_ROUNDS: Final = 50
 """After so many rounds an order gets new inputs faster than they are redriven."""
-DECIDED_WITHIN_S: Final = 15.0
-LOOK_EVERY_S: Final = 0.02
-SOURCE: Final = f"/tiffin/{OPERATORS}"
-"""CloudEvents' ce_source of what is put into Kafka here."""
-
-Headers = list[tuple[str, bytes]]
-
-
-class Producer(Protocol):
-    """What is needed of the command sender."""
-
-    async def put(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> tuple[int, int]:
-        """Return once Kafka has it, with partition and offset. Raises KafkaUnavailableError."""
 
 
 @dataclass(slots=True)
@@ -87,8 +65,7 @@ class Redriver:
         """positions: of this worker's engines."""
         self._letters = letters
         self._tables = tables
-        self._producer = producer
-        self._positions = positions
+        self._puts = RedrivePuts(letters, producer, positions)
         self._locks: WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock] = (
             WeakValueDictionary()
         )
@@ -120,8 +97,8 @@ class Redriver:
             step = Step(letter, None)
             if letter.order_key is None or not self._is_taken(letter):
                 if not dry_run:
-                    await self._mark(letter, LetterState.DISCARDED, by, reason)
-                    await self._put_audit(letter, LetterState.DISCARDED, by, reason)
+                    await self._puts.mark(letter, LetterState.DISCARDED, by, reason)
+                    await self._puts.audit(letter, LetterState.DISCARDED, by, reason)
                 return Acted((step,))
             turn = self._turn(letter, by, reason)
             if dry_run:
@@ -233,20 +210,11 @@ class Redriver:
         if refusal := refusal_of(step):
             turn.steps.append(step)
             return refusal.detail
-        if step.verdict is Verdict.DECIDED:
-            headers = [
-                *original.headers,
-                (REDRIVE, letter.service.encode()),
-                (DEAD_LETTER, letter.name.encode()),
-            ]
-            lives = len(letter.origins)
-            put = await self._producer.put(topic_of(letter), letter.key, original.value, headers)
-            await self._decided(turn, topic_of(letter), *put)
-            await self._letters.caught_up()
-            if len(letter.origins) > lives:
-                dead = Step(letter, Verdict.DEAD, error=letter.error, message=letter.message)
-                turn.steps.append(dead)
-                return f"{letter.name} is dead again."
+        is_due = step.verdict is Verdict.DECIDED
+        if is_due and not await self._puts.again(turn.table, letter, original):
+            dead = Step(letter, Verdict.DEAD, error=letter.error, message=letter.message)
+            turn.steps.append(dead)
+            return f"{letter.name} is dead again."
         await self._mark_pending(turn)
         turn.pending = (letter, LetterState.REDRIVEN)
         turn.steps.append(step)
@@ -265,41 +233,12 @@ class Redriver:
         if quarantine is None:
             return True
         letter = turn.letter
-        await self._numbered(turn, quarantine.since_ms, quarantine.dead_lettered)
+        await self._puts.numbered(letter, quarantine)
         if any(each.since_ms == quarantine.since_ms for each in self._open(turn)):
             return False
-        topic = release_topic(turn.table.service.inputs)
-        headers = [
-            *_headers(f"{letter.name}/{quarantine.stamp}", "QUARANTINE_RELEASED"),
-            (REDRIVE, letter.service.encode()),
-            (RELEASE, quarantine.stamp.encode()),
-        ]
-        await self._decided(
-            turn, topic, *await self._producer.put(topic, letter.key, None, headers)
-        )
+        await self._puts.release(turn.table, letter, quarantine)
         record = turn.table.get(turn.key)
         return record is None or record.quarantine is None
-
-    async def _numbered(self, turn: _Turn, since_ms: int, number: int) -> None:
-        """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
-        letter = turn.letter
-        async with _bounded():
-            while (
-                self._letters.letters.highest(letter.service, letter.key or b"", since_ms) < number
-            ):
-                await asyncio.sleep(LOOK_EVERY_S)
-                await self._letters.caught_up()
-
-    async def _decided(self, turn: _Turn, topic: str, partition: int, offset: int) -> None:
-        """Wait until the service has decided a record, and what came of it is in Kafka."""
-        async with _bounded():
-            while True:
-                turn.table.get(turn.key)  # raises when the partition has left this worker
-                for at in self._positions():
-                    here = (at.service, at.topic, at.partition)
-                    if here == (turn.letter.service, topic, partition) and at.done >= offset:
-                        return
-                await asyncio.sleep(LOOK_EVERY_S)
 
     def _acted(
         self, turn: _Turn, steps: Sequence[Step], *, is_refused: bool = False, stopped: str = ""
@@ -311,45 +250,11 @@ class Redriver:
     async def _mark_pending(self, turn: _Turn) -> None:
         if turn.pending is not None:
             letter, state = turn.pending
-            await self._mark(letter, state, turn.by, turn.reason)
+            await self._puts.mark(letter, state, turn.by, turn.reason)
             turn.settled.append((letter, state))
             turn.pending = None
-
-    async def _mark(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
-        settled = Settled(by, reason, time.time_ns() // 1_000_000)
-        value = marker(letter, state, settled)
-        headers = _headers(f"{letter.name}/{settled.at_ms}", f"DEAD_LETTER_{state}")
-        headers.append((MARKER, state.encode()))
-        await self._producer.put(DEAD_LETTERS, letter.key, value, headers)
-        await self._letters.caught_up()
 
     async def _audit(self, turn: _Turn) -> None:
         """Tell what was done, last of all: the timeline itself may be what was quarantined."""
         for letter, state in turn.settled:
-            await self._put_audit(letter, state, turn.by, turn.reason)
-
-    async def _put_audit(self, letter: Letter, state: LetterState, by: str, reason: str) -> None:
-        event = audit_event(letter, state, by, reason, time.time_ns() // 1_000_000)
-        await self._producer.put(
-            ORDER_AUDIT,
-            event.order_id.encode(),
-            encode(event),
-            record_headers(event.event_id, event.event_type, SOURCE, event.occurred_at),
-        )
-
-
-def _headers(name: str, kind: str) -> Headers:
-    """Of a record that no event stands for."""
-    now = to_rfc3339(time.time_ns() // 1_000_000)
-    return record_headers(ids.derived("act", name), kind, SOURCE, now)
-
-
-@asynccontextmanager
-async def _bounded() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(DECIDED_WITHIN_S):
-            yield
-    except TimeoutError:
-        raise ProblemError(
-            "REDRIVE_LATE", "It is in Kafka, but not decided yet. Look again in a moment."
-        ) from None
+            await self._puts.audit(letter, state, turn.by, turn.reason)
