@@ -143,11 +143,12 @@ class Applier:
         header, message = self._parse(topic, consumed)
         token = "" if header.producer else id_token(header.id)
         if self._is_duplicate(topic, record, header, token):
-            # Written although nothing else changes: else this offset could be decided after its id
-            # has left the window.
-            record.offsets[topic] = offset
-            self._changed(consumed.key, record)
             self._counters.duplicates += 1
+            if token:
+                # Written although nothing else changes: else this offset could be decided after its
+                # id has left the window. Sequences have no window.
+                record.offsets[topic] = offset
+                self._changed(consumed.key, record)
             return True
         if record.unsent.entries and self._is_hot(record):
             return False

@@ -210,6 +210,16 @@ def test_sequences_of_an_engine_drop_what_it_emits_again() -> None:
     assert world.counters.duplicates == 2
 
 
+def test_what_an_engine_emits_again_writes_nothing() -> None:
+    world = World()
+    world.send("in-a", b"k", body("1", p="up", s=1))
+    world.finish()
+    before = dict(world.store)
+    world.send("in-a", b"k", body("1", p="up", s=1))
+    world.finish()
+    assert world.store == before
+
+
 def test_a_command_is_dropped_by_its_outcome_when_its_id_has_left_the_window() -> None:
     world = World()
     for number in [*range(10), 0]:
