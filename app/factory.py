@@ -1,17 +1,13 @@
-"""The whole wiring on one screen: settings in, a Faust app with engines, effects and web out."""
+"""The whole wiring but that of web/: settings in, a Faust app with engines, effects and web out."""
 
 import functools
 import sys
 from collections.abc import Sequence
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import faust
 import uvloop
-from faust.web.base import BlueprintManager
-from faust.web.drivers.aiohttp import Web as AiohttpWeb
-from yarl import URL
 
-import web
 from agents import (
     AnalyticsService,
     DeliveriesService,
@@ -34,20 +30,17 @@ from app.notifier import Notifier
 from app.operators import Operators
 from app.progress import Progress
 from app.reconciler import Reconciler
-from app.settings import STRIPE_API, Settings, SettingsError, load_settings
+from app.settings import Settings, SettingsError, load_settings
 from app.sms import TwilioSms
 from app.stripe_gateway import StripeGateway
-from app.stripe_webhooks import verify_webhook, webhook_received
 from app.timers import Timers
+from app.web_wiring import mount_web
 from models.notification import Channel, Policy
 from models.order import Deadlines
 from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import Engines, make_app
-from web.catalogue import FOLDER, Catalogue, CatalogueError, load_catalogue
-from web.limits import ClientLimits
-from web.ports import Bounds, StripeOrigins, WebDeps
-from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
+from web.catalogue import FOLDER, CatalogueError, load_catalogue
 
 BODY_SLACK_BYTES: Final = 1024
 """Above the body limit, so that our own message is given and not aiohttp's."""
@@ -142,7 +135,7 @@ def create_app(settings: Settings) -> faust.App:
     engines.tables["orders"].add_listener(timers)
     operators = Operators(settings, engines, sender, effects)
     money = MoneyWatch(settings, engines, gateway, sender)
-    _mount_web(
+    mount_web(
         settings,
         catalogue,
         engines,
@@ -162,80 +155,6 @@ def create_app(settings: Settings) -> faust.App:
     for commands in (cli, audit, cli_dead_letters, cli_notifications):
         commands.register(app, settings)
     return app
-
-
-def _mount_web(
-    settings: Settings,
-    catalogue: Catalogue,
-    engines: Engines,
-    gateway: StripeGateway,
-    sender: CommandSender,
-    operators: Operators,
-    money: MoneyWatch,
-    metrics: Metrics,
-) -> None:
-    secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
-    staff = _staff(settings)
-    deps = WebDeps(
-        catalogue=catalogue,
-        tables=engines.tables,
-        sender=sender,
-        client_secret=gateway.client_secret,
-        verify_webhook=lambda payload, signature: verify_webhook(
-            payload, signature, secrets, settings.stripe_webhook_tolerance_s
-        ),
-        webhook_received=functools.partial(webhook_received, gateway),
-        ready=functools.partial(_reasons, engines),
-        order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
-        publishable_key=settings.stripe_publishable_key,
-        livemode=settings.livemode,
-        staff=staff,
-        development_login=staff
-        if settings.dev_login and isinstance(staff, DevelopmentStaff)
-        else None,
-        caught_up=Progress(engines).caught_up,
-        courier_limit=settings.courier_limit,
-        metrics=metrics.render,
-        metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
-        operations=operators.ports,
-        waiting=operators.waiting,
-        money=money.index,
-        reconciliation=money.report,
-        bounds=Bounds(
-            command_s=settings.command_wait_s,
-            confirm_s=settings.confirm_wait_s,
-            consistency_s=settings.consistency_wait_s,
-        ),
-        client_limits=ClientLimits(
-            creates_per_min=settings.client_creates_per_min,
-            writes_per_min=settings.client_writes_per_min,
-            reads_per_min=settings.client_reads_per_min,
-            at_once=settings.client_requests_at_once,
-            trusted_proxies=settings.trusted_proxies,
-        ),
-        body_limit_bytes=settings.body_limit_bytes,
-        allowed_origins=settings.allowed_origins,
-        public_url=settings.public_url,
-        secure_cookies=settings.secure_cookies,
-        own_url=URL(settings.canonical_url),
-        stripe_js=_stripe_js(settings),
-        stripe_intent=gateway.shown_intent,
-        is_sandbox=settings.sandbox,
-    )
-    server = engines.app.web
-    server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
-    web.setup(cast(AiohttpWeb, server).web_app, deps)
-
-
-def _stripe_js(settings: Settings) -> StripeOrigins:
-    own = StripeOrigins()
-    if settings.stripe_api_url == STRIPE_API or settings.stripe_js_url == own.script_url:
-        return own
-    return StripeOrigins.stand_in(settings.stripe_js_url or settings.stripe_api_url)
-
-
-def _reasons(engines: Engines) -> Sequence[str]:
-    return () if engines.ready() else ("partitions are being assigned or recovered",)
 
 
 def _channels(settings: Settings) -> dict[Channel, MessageChannel]:
@@ -261,18 +180,6 @@ def _channels(settings: Settings) -> dict[Channel, MessageChannel]:
             api_url=settings.twilio_api_url,
         )
     return channels
-
-
-def _staff(settings: Settings) -> StaffVerifier | None:
-    if settings.platform_jwks_url:
-        return JwksVerifier(
-            settings.platform_jwks_url,
-            issuer=settings.platform_issuer,
-            audience=settings.platform_audience,
-        )
-    if settings.sandbox:
-        return DevelopmentStaff(settings.order_token_key.get_secret_value(), sandbox=True)
-    return None
 
 
 class _Starts(Protocol):

@@ -5,7 +5,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from app.stripe_gateway import Listing, StripeGateway
+from app.stripe_api import Listing
+from app.stripe_gateway import StripeGateway
 from app.topic_window import TopicWindow
 from models.commands import WebhookReceived
 from models.messages import to_rfc3339

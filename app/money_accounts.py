@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.stripe_api import Listing
 from app.stripe_errors import StateConflictError
-from app.stripe_gateway import Listing, StripeGateway
+from app.stripe_gateway import StripeGateway
 from app.topic_window import Offsets, TopicWindow
 from models import ids
 from models.events import EventType, PaymentInitiated, read_event

@@ -1,17 +1,14 @@
-"""Stripe's gateway: the real SDK, asynchronous, with time-outs, a rate of its own and typed errors."""
+"""Stripe's gateway: what payments and refunds ask of Stripe, and the facts that its answers hold."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from enum import StrEnum
-from functools import partial
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
 
-import httpx
 import stripe
 
-from app.rate_limit import Priority, RateLimiter
-from app.stripe_errors import InvalidError, RetryableError, UnknownOutcomeError, classify
+from app.rate_limit import Priority
+from app.stripe_api import READ, Body, Listing, StripeApi
+from app.stripe_errors import InvalidError
 from models import ids
 from models.stripe_facts import (
     IntentSeen,
@@ -20,37 +17,19 @@ from models.stripe_facts import (
     refund_seen,
 )
 
-CONNECT_WITHIN_S: Final = 5.0
-READ_RETRIES: Final = 2
-PAGE: Final = 100
 MOST_REMEMBERED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
 
 OWNER: Final = "app"
 """Of metadata: which application made the object, for an account may serve several."""
 
-T = TypeVar("T")
-Body = Mapping[str, Any]
 
-
-class Listing(StrEnum):
-    """What Stripe lists, newest first."""
-
-    INTENTS = "payment_intents"
-    CHARGES = "charges"
-    REFUNDS = "refunds"
-    DISPUTES = "disputes"
-    EVENTS = "events"
-
-
-class StripeGateway:
-    """All requests to Stripe's API.
+class StripeGateway(StripeApi):
+    """Our payment intents and refunds at Stripe.
 
     Writes take the parameters as they were stored and are made once: a repetition, with the same
-    key and body, is its caller's decision. They wait for their turn in this worker's rate, then at
-    most write_timeout_s for the answer. Reads are repeated by the SDK and take read_timeout_s at
-    most, their turn included. All raise the errors of stripe_errors. No body is logged, and no
-    client secret leaves but by `client_secret`.
+    key and body, is its caller's decision. All raise the errors of stripe_errors. No client secret
+    leaves but by `client_secret`.
     """
 
     def __init__(
@@ -64,33 +43,24 @@ class StripeGateway:
         owner: str = "tiffin",
     ) -> None:
         """owner: goes into the metadata of what is made; for the life of the application the same."""
-        # It would write an id into the home directory and time our requests for Stripe.
-        stripe.enable_telemetry = False
-        timeout = httpx.Timeout(write_timeout_s, connect=min(CONNECT_WITHIN_S, write_timeout_s))
-        self._http = stripe.HTTPXClient(timeout=timeout)
-        client = stripe.StripeClient(
-            secret_key, base_addresses={"api": base_url}, http_client=self._http
+        super().__init__(
+            secret_key,
+            base_url=base_url,
+            write_timeout_s=write_timeout_s,
+            read_timeout_s=read_timeout_s,
+            rate_per_s=rate_per_s,
         )
-        self._services = {listing: getattr(client.v1, listing) for listing in Listing}
-        self._intents = client.v1.payment_intents
-        self._refunds = client.v1.refunds
+        self._intents = self._client.v1.payment_intents
+        self._refunds = self._client.v1.refunds
         self._owner = owner
-        self._write_timeout_s = write_timeout_s
-        self._read_timeout_s = read_timeout_s
-        self._limiter = RateLimiter(rate_per_s)
         self._client_secrets: OrderedDict[str, str] = OrderedDict()
         self._orders: OrderedDict[str, str] = OrderedDict()
-
-    async def close(self) -> None:
-        """Close the connections; requests made later raise RetryableError."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentSeen:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
         params, options = _write(self._marked(body), idempotency_key)
         intent = await self._call(
             Priority.CREATE,
-            self._write_timeout_s,
             lambda: self._intents.create_async(params, options),
         )
         return self._seen(intent)
@@ -114,7 +84,6 @@ class StripeGateway:
         params, options = _write(self._marked(body), idempotency_key)
         refund = await self._call(
             Priority.MONEY,
-            self._write_timeout_s,
             lambda: self._refunds.create_async(params, options),
         )
         return refund_seen(refund.to_dict())
@@ -158,46 +127,6 @@ class StripeGateway:
         found.sort(key=lambda intent: intent["status"] == "canceled")
         return await self.retrieve_intent(found[0]["id"]) if found else None
 
-    async def pages(
-        self, listing: Listing, wanted: Body, priority: Priority = Priority.POLL
-    ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Objects as Stripe shows them, newest first, a page at a time, each in its turn of the rate.
-
-        wanted: the list's own parameters. Events are kept for 30 days.
-        """
-        params = {**wanted, "limit": PAGE}
-        while True:
-            page: Any = await self._call(
-                priority,
-                self._read_timeout_s,
-                partial(
-                    self._services[listing].list_async,
-                    params,
-                    {"max_network_retries": READ_RETRIES},
-                ),
-            )
-            items = [item.to_dict() for item in page.data]
-            yield items
-            if not page.has_more or not items:
-                return
-            params = {**params, "starting_after": items[-1]["id"]}
-
-    async def find(self, listing: Listing, id: str) -> dict[str, Any] | None:
-        """One object as Stripe shows it; None when there is none of this id."""
-        service = self._services[listing]
-        try:
-            found: Any = await self._call(
-                Priority.POLL,
-                self._read_timeout_s,
-                lambda: service.retrieve_async(id, {}, {"max_network_retries": READ_RETRIES}),
-            )
-        except InvalidError as error:
-            if error.code != "resource_missing":
-                raise
-            return None
-        shown: dict[str, Any] = found.to_dict()
-        return shown
-
     def order_in(self, metadata: Body | None) -> str | None:
         """The order that metadata name, if it is one of this application's."""
         known = metadata or {}
@@ -234,39 +163,13 @@ class StripeGateway:
     async def _write_intent(
         self, request: Callable[[], Awaitable[stripe.PaymentIntent]]
     ) -> IntentSeen:
-        return self._seen(await self._call(Priority.MONEY, self._write_timeout_s, request))
+        return self._seen(await self._call(Priority.MONEY, request))
 
     async def _retrieve(self, intent_id: str, priority: Priority) -> stripe.PaymentIntent:
         return await self._call(
             priority,
-            self._read_timeout_s,
-            lambda: self._intents.retrieve_async(
-                intent_id,
-                {"expand": ["latest_charge"]},
-                {"max_network_retries": READ_RETRIES},
-            ),
+            lambda: self._intents.retrieve_async(intent_id, {"expand": ["latest_charge"]}, READ),
         )
-
-    async def _call(
-        self, priority: Priority, within_s: float, request: Callable[[], Awaitable[T]]
-    ) -> T:
-        is_write = priority < Priority.LOOK_UP
-        try:
-            # Whoever reads waits for an answer; a write's time begins when it is sent.
-            async with asyncio.timeout(None if is_write else within_s) as bound:
-                await self._limiter.acquire(priority)
-                if is_write:
-                    bound.reschedule(asyncio.get_running_loop().time() + within_s)
-                answer = await request()
-        except TimeoutError:
-            raise UnknownOutcomeError("timeout") from None
-        except stripe.StripeError as error:
-            known = classify(error)
-            if isinstance(known, RetryableError) and known.throttled:
-                self._limiter.throttled(known.retry_after_s)
-            raise known from None  # the SDK's error holds the body
-        self._limiter.succeeded()
-        return answer
 
     def _seen(self, intent: stripe.PaymentIntent) -> IntentSeen:
         """Reduce an intent to its facts, and remember what is not one of them."""

@@ -10,6 +10,7 @@ import pytest
 import stripe
 
 from app.rate_limit import Priority, RateLimiter
+from app.stripe_api import Listing
 from app.stripe_errors import (
     DeclinedError,
     GatewayError,
@@ -19,7 +20,7 @@ from app.stripe_errors import (
     StateConflictError,
     UnknownOutcomeError,
 )
-from app.stripe_gateway import Listing, StripeGateway
+from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from models import ids
 from models.stripe_facts import IntentSeen

@@ -1,0 +1,111 @@
+"""The wiring of web/: what of the worker's parts and settings its pages and its API are given."""
+
+import functools
+from collections.abc import Sequence
+from typing import cast
+
+from faust.web.base import BlueprintManager
+from faust.web.drivers.aiohttp import Web as AiohttpWeb
+from yarl import URL
+
+import web
+from app.commands import CommandSender
+from app.metrics import Metrics
+from app.money_watch import MoneyWatch
+from app.operators import Operators
+from app.progress import Progress
+from app.settings import STRIPE_API, Settings
+from app.stripe_gateway import StripeGateway
+from app.stripe_webhooks import verify_webhook, webhook_received
+from tables import Engines
+from web.catalogue import Catalogue
+from web.limits import ClientLimits
+from web.ports import Bounds, StripeOrigins, WebDeps
+from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
+
+
+def mount_web(
+    settings: Settings,
+    catalogue: Catalogue,
+    engines: Engines,
+    gateway: StripeGateway,
+    sender: CommandSender,
+    operators: Operators,
+    money: MoneyWatch,
+    metrics: Metrics,
+) -> None:
+    """Put pages and API into the worker's web server, in the place of Faust's own."""
+    secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
+    staff = _staff(settings)
+    deps = WebDeps(
+        catalogue=catalogue,
+        tables=engines.tables,
+        sender=sender,
+        client_secret=gateway.client_secret,
+        verify_webhook=lambda payload, signature: verify_webhook(
+            payload, signature, secrets, settings.stripe_webhook_tolerance_s
+        ),
+        webhook_received=functools.partial(webhook_received, gateway),
+        ready=functools.partial(_reasons, engines),
+        order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
+        publishable_key=settings.stripe_publishable_key,
+        livemode=settings.livemode,
+        staff=staff,
+        development_login=staff
+        if settings.dev_login and isinstance(staff, DevelopmentStaff)
+        else None,
+        caught_up=Progress(engines).caught_up,
+        courier_limit=settings.courier_limit,
+        metrics=metrics.render,
+        metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+        operations=operators.ports,
+        waiting=operators.waiting,
+        money=money.index,
+        reconciliation=money.report,
+        bounds=Bounds(
+            command_s=settings.command_wait_s,
+            confirm_s=settings.confirm_wait_s,
+            consistency_s=settings.consistency_wait_s,
+        ),
+        client_limits=ClientLimits(
+            creates_per_min=settings.client_creates_per_min,
+            writes_per_min=settings.client_writes_per_min,
+            reads_per_min=settings.client_reads_per_min,
+            at_once=settings.client_requests_at_once,
+            trusted_proxies=settings.trusted_proxies,
+        ),
+        body_limit_bytes=settings.body_limit_bytes,
+        allowed_origins=settings.allowed_origins,
+        public_url=settings.public_url,
+        secure_cookies=settings.secure_cookies,
+        own_url=URL(settings.canonical_url),
+        stripe_js=_stripe_js(settings),
+        stripe_intent=gateway.shown_intent,
+        is_sandbox=settings.sandbox,
+    )
+    server = engines.app.web
+    server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
+    web.setup(cast(AiohttpWeb, server).web_app, deps)
+
+
+def _stripe_js(settings: Settings) -> StripeOrigins:
+    own = StripeOrigins()
+    if settings.stripe_api_url == STRIPE_API or settings.stripe_js_url == own.script_url:
+        return own
+    return StripeOrigins.stand_in(settings.stripe_js_url or settings.stripe_api_url)
+
+
+def _reasons(engines: Engines) -> Sequence[str]:
+    return () if engines.ready() else ("partitions are being assigned or recovered",)
+
+
+def _staff(settings: Settings) -> StaffVerifier | None:
+    if settings.platform_jwks_url:
+        return JwksVerifier(
+            settings.platform_jwks_url,
+            issuer=settings.platform_issuer,
+            audience=settings.platform_audience,
+        )
+    if settings.sandbox:
+        return DevelopmentStaff(settings.order_token_key.get_secret_value(), sandbox=True)
+    return None
