@@ -147,6 +147,9 @@ async def tell(platform: Platform, day: Simulation, records: list[Record]) -> No
     print("refusals", day.troubles.most_common(20))  # noqa: T201
     print("Stripe's faults", sum(faults.values()), dict(faults))  # noqa: T201
     print("webhooks never delivered", dict(undelivered))  # noqa: T201
+    async with Staff(platform.endpoints.workers[0], "operator", "day") as operator:
+        run = (await operator.get("/api/ops/reconciliation"))["run"]
+    print("of them and of late ones found by reconciliation", run["missingTotal"])  # noqa: T201
     print("webhooks in Kafka", webhooks.total(), "of events", len(webhooks))  # noqa: T201
     print("events in Kafka", ids.total(), "of which repeated", ids.total() - len(ids))  # noqa: T201
 
