@@ -2,76 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
+from sandbox.browser import Browser, RefusedError, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 VISA = "4242424242424242"
 DECLINED = "4000000000000002"
 CONTACT = {"name": "Asha Rao", "email": "asha@example.com", "phone": "+919800000000"}
 ADDRESS = {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"}
-PATIENCE_S = 60.0
-LOOK_EVERY_S = 0.1
+NOT_YET = (409, 503, 504)
+"""Statuses after which the same request may succeed."""
+
+T = TypeVar("T")
 
 
-class RefusedError(Exception):
-    """The API answered with a problem; `problem` is its body, `status` its HTTP status."""
-
-    def __init__(self, status: int, problem: Any) -> None:
-        super().__init__(f"{status}: {problem}")
-        self.status, self.problem = status, problem
-
-    @property
-    def code(self) -> str:
-        """The problem's stable code."""
-        return str(self.problem.get("code", "")) if isinstance(self.problem, dict) else ""
-
-
-class Customer:
-    """One guest. Methods raise RefusedError for what the API refuses, TimeoutError past `PATIENCE_S`."""
+class Customer(Browser):
+    """One guest. Methods raise RefusedError for what the API refuses, TimeoutError past its patience."""
 
     def __init__(self, web: str, stripe: str) -> None:
         """web: base URL of a worker; stripe: of the stand-in, as the page's Stripe.js knows it."""
-        self.web, self.stripe = web, stripe
+        super().__init__(web)
+        self.stripe = stripe
         self.order: dict[str, Any] = {}
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        """Open the browser."""
-        timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-        self._session = aiohttp.ClientSession(timeout=timeout)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the browser."""
-        if self._session:
-            await self._session.close()
 
     @property
     def order_id(self) -> str:
         """The order's id, once its payment has been opened."""
         return str(self.order["orderId"])
-
-    async def call(
-        self, method: str, path: str, body: Any = None, key: str | None = None, **headers: str
-    ) -> tuple[int, Any]:
-        """Make a request of the API; give status and body. Raises RefusedError for 4xx and 5xx."""
-        assert self._session, "use `async with`"
-        if key:
-            headers["Idempotency-Key"] = key
-        if self.order:
-            headers["Authorization"] = f"Bearer {self.order['orderToken']}"
-        url = self.web + path
-        async with self._session.request(method, url, json=body, headers=headers) as response:
-            answer = await response.json(content_type=None)
-            if response.status >= 400:
-                raise RefusedError(response.status, answer)
-            return response.status, answer
 
     async def basket(self, restaurant: str | None = None, dishes: int = 2) -> dict[str, Any]:
         """Choose the first dishes of a restaurant; give the body of create-intent."""
@@ -92,12 +53,11 @@ class Customer:
             return answer if status == 201 else None
 
         order: dict[str, Any] = await self.until(opened, "the payment to open")
-        self.order = order
+        self.order, self.token = order, str(order["orderToken"])
         return order
 
     async def card_token(self, card: str) -> str:
         """Give the card to Stripe, as the Payment Element does; our API gets the token alone."""
-        assert self._session, "use `async with`"
         form = {
             "key": self.order["publishableKey"],
             "payment_method_data[type]": "card",
@@ -107,7 +67,7 @@ class Customer:
             "payment_method_data[card][cvc]": "123",
         }
         url = f"{self.stripe}/v1/confirmation_tokens"
-        async with self._session.post(url, data=form) as response:
+        async with self.session.post(url, data=form) as response:
             token = await response.json()
             if response.status >= 400:
                 raise RefusedError(response.status, token)
@@ -121,11 +81,10 @@ class Customer:
 
     async def authenticate(self, client_secret: str, *, succeed: bool) -> None:
         """Answer the bank's 3-D Secure page."""
-        assert self._session, "use `async with`"
         intent_id, _, _ = client_secret.partition("_secret_")
         url = f"{self.stripe}/_control/3ds/{intent_id}"
         body = {"outcome": "succeed" if succeed else "fail"}
-        async with self._session.post(url, json=body) as response:
+        async with self.session.post(url, json=body) as response:
             if response.status >= 400:
                 raise RefusedError(response.status, await response.json())
 
@@ -161,22 +120,6 @@ class Customer:
         """Look at the order until it has a status."""
         return await self.wait_until(lambda order: order["status"] == status, f"status {status}")
 
-    async def until(self, ask: Callable[[], Any], what: str) -> Any:
+    async def until(self, ask: Callable[[], Awaitable[T | None]], what: str) -> T:
         """Ask again and again; a 503 or a dropped connection is no answer, a refusal is one."""
-        last: Exception | None = None
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    try:
-                        answer = await ask()
-                    except RefusedError as error:
-                        if error.status not in {409, 503, 504}:
-                            raise
-                        last, answer = error, None
-                    except aiohttp.ClientError as error:
-                        last, answer = error, None
-                    if answer is not None:
-                        return answer
-                    await asyncio.sleep(LOOK_EVERY_S)
-        except TimeoutError:
-            raise TimeoutError(f"waited {PATIENCE_S:g} s for {what}; last: {last}") from last
+        return await until(ask, what, self.patience_s, NOT_YET)

@@ -22,28 +22,14 @@ import aiohttp
 import click
 from rich.console import Console
 
-from sandbox.customer import DECLINED, VISA, Customer, RefusedError
+from sandbox.browser import RefusedError
+from sandbox.customer import Customer
+from sandbox.customer_kinds import DONE, KINDS, Kind
 from sandbox.platform import DEFAULT_DIR, Endpoints
 from sandbox.staff import Staff
 
-CHALLENGED: Final = "4000000000003220"
-REFUND_PENDS: Final = "4000000000007726"
-REFUND_FAILS: Final = "4000000000005126"
-DISPUTED: Final = "4000000000000259"
 MOST_TRIES: Final = 6
 REFUSALS: Final = (aiohttp.ClientError, RefusedError, TimeoutError)
-
-Play = Callable[["Simulation", Customer], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of customer: its share in a thousand, what it does, and the order states it may end in."""
-
-    name: str
-    share: int
-    play: Play
-    ends: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -53,75 +39,6 @@ class Told:
     kind: str
     order_id: str
     ends: tuple[str, ...]
-
-
-async def _pays(_: Simulation, customer: Customer, card: str = VISA) -> None:
-    answer = await customer.confirm(card)
-    if answer["status"] == "REQUIRES_ACTION":
-        await customer.authenticate(answer["clientSecret"], succeed=True)
-    await customer.wait_until(
-        lambda order: order["payment"]["status"] in {"COMPLETED", "REFUNDED"}, "the payment"
-    )
-
-
-async def _is_declined_then_pays(day: Simulation, customer: Customer) -> None:
-    await customer.confirm(DECLINED)
-    await customer.wait_status("PAYMENT_FAILED")
-    await _pays(day, customer)
-
-
-async def _gives_up(_: Simulation, customer: Customer) -> None:
-    await customer.confirm(DECLINED)
-    await customer.wait_status("PAYMENT_FAILED")
-    await customer.cancel()
-
-
-async def _is_challenged(day: Simulation, customer: Customer) -> None:
-    await _pays(day, customer, CHALLENGED)
-
-
-async def _fails_the_challenge(_: Simulation, customer: Customer) -> None:
-    answer = await customer.confirm(CHALLENGED)
-    if answer["status"] == "REQUIRES_ACTION":
-        await customer.authenticate(answer["clientSecret"], succeed=False)
-    await customer.wait_status("PAYMENT_FAILED")
-    await customer.cancel()
-
-
-def _cancels(card: str) -> Play:
-    async def play(day: Simulation, customer: Customer) -> None:
-        await _pays(day, customer, card)
-        try:
-            await customer.cancel()
-        except RefusedError as error:
-            if error.code != "ORDER_DELIVERED":  # the courier was quicker
-                raise
-
-    return play
-
-
-async def _is_disputed(day: Simulation, customer: Customer) -> None:
-    await _pays(day, customer, DISPUTED)
-
-
-async def _leaves(_: Simulation, customer: Customer) -> None:
-    await customer.cancel()
-
-
-DONE: Final = ("DELIVERED", "REFUNDED")
-KINDS: Final = (
-    Kind("pays", 700, _pays, DONE),
-    Kind("is declined, then pays", 90, _is_declined_then_pays, DONE),
-    Kind("is declined and gives up", 30, _gives_up, ("CANCELLED",)),
-    Kind("passes 3-D Secure", 70, _is_challenged, DONE),
-    Kind("fails 3-D Secure and gives up", 15, _fails_the_challenge, ("CANCELLED",)),
-    Kind("cancels", 45, _cancels(VISA), DONE),
-    Kind("cancels, the refund takes its time", 10, _cancels(REFUND_PENDS), DONE),
-    Kind("cancels, the refund fails", 10, _cancels(REFUND_FAILS), ("DELIVERED", "CANCELLED")),
-    Kind("disputes", 10, _is_disputed, ("DELIVERED", "CANCELLED", "REFUNDED")),
-    Kind("leaves without paying", 20, _leaves, ("CANCELLED",)),
-)  # fmt: skip
-"""Shares that a platform of this kind sees, refunds and disputes a little more often, to have some."""
 
 
 @dataclass(slots=True)
@@ -182,7 +99,7 @@ class Simulation:
                 await self._order(customer, number, restaurant, dishes)
                 told.order_id = customer.order_id
                 self.told.append(told)
-                await kind.play(self, customer)
+                await kind.play(customer)
             except REFUSALS as error:
                 self.troubles[f"{kind.name}: {error}"[:160]] += 1
                 if told.order_id:

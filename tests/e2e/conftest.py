@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from sandbox import customer
+from sandbox.browser import Browser
 from sandbox.platform import Platform
 from tests.e2e import outside
 from tests.e2e.outside import Topics
@@ -31,7 +31,7 @@ lost."""
 def _patience() -> Iterator[None]:
     """Customers of a loaded machine wait longer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(customer, "PATIENCE_S", WITHIN_S)
+        patch.setattr(Browser, "patience_s", WITHIN_S)
         yield
 
 

@@ -22,7 +22,7 @@ from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
 from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
 from models.messages import Message, encode, to_rfc3339
-from sandbox import customer
+from sandbox.browser import Browser
 from sandbox.customer import Customer
 from sandbox.platform import ROOT, Platform
 from sandbox.processes import Supervised
@@ -74,7 +74,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakablePlat
     )
     platform.break_at({})
     with pytest.MonkeyPatch.context() as patch, platform:
-        patch.setattr(customer, "PATIENCE_S", WITHIN_S)
+        patch.setattr(Browser, "patience_s", WITHIN_S)
         yield platform
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2
 
-from sandbox.customer import Customer, RefusedError
+from sandbox.browser import RefusedError
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.staff import Staff
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from sandbox import customer
+from sandbox.browser import Browser
 from sandbox.platform import Platform
 from tests.money.till import WITHIN_S, Till
 
@@ -26,7 +26,7 @@ SETTINGS = {
 def _patience() -> Iterator[None]:
     """Customers of a loaded machine wait longer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(customer, "PATIENCE_S", WITHIN_S)
+        patch.setattr(Browser, "patience_s", WITHIN_S)
         yield
 
 

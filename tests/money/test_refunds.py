@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.customer import ADDRESS, CONTACT, Customer, RefusedError
+from sandbox.browser import RefusedError
+from sandbox.customer import ADDRESS, CONTACT, Customer
 from sandbox.staff import Staff
 from tests.money.till import Till, until
 
@@ -182,7 +183,7 @@ async def evidence_is_whole(till: Till, somebody: Customer, known: dict[str, Any
         )
         types = [entry["eventType"] for entry in bundle["timeline"]]
         assert {"PAYMENT_COMPLETED", "ORDER_CREATED", "PAYMENT_DISPUTED"} <= set(types)
-        token = till.operators[worker]._token
+        token = till.operators[worker].token
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
         async with till.http.get(
             till.ends.workers[worker] + row["evidence"], headers=headers

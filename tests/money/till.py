@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -10,35 +9,19 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from sandbox.customer import VISA, Customer, RefusedError
+from sandbox import browser
+from sandbox.customer import VISA, Customer
 from sandbox.platform import Platform
 from sandbox.staff import Staff
 
 WITHIN_S = 90.0
-LOOK_EVERY_S = 0.1
 
 T = TypeVar("T")
 
 
 async def until(ask: Callable[[], Awaitable[T | None]], what: str, within_s: float = WITHIN_S) -> T:
-    """Ask again and again until the answer is not None; what can't be reached has no answer."""
-    last: Any = None
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                try:
-                    answer = await ask()
-                except RefusedError as error:
-                    if error.status < 500:
-                        raise
-                    last, answer = error, None
-                except aiohttp.ClientError as error:
-                    last, answer = error, None
-                if answer is not None:
-                    return answer
-                await asyncio.sleep(LOOK_EVERY_S)
-    except TimeoutError:
-        raise TimeoutError(f"waited {within_s:g} s in vain for {what}; last: {last}") from None
+    """As a browser does, with the patience of a test."""
+    return await browser.until(ask, what, within_s)
 
 
 class Till:
