@@ -6,6 +6,7 @@ from typing import Any
 from agents.reading import Reading
 from models import order, topics
 from models.order_state import OrderRecord
+from models.order_turn import DEADLINES, Deadlines
 from models.transition import Decision, Input
 
 
@@ -15,7 +16,7 @@ class OrdersService(Reading):
     name = "orders"
     inputs = topics.inputs_of("orders")
 
-    def __init__(self, deadlines: order.Deadlines = order.DEADLINES) -> None:
+    def __init__(self, deadlines: Deadlines = DEADLINES) -> None:
         """deadlines: how long an unpaid order and an unanswered kitchen are waited for."""
         self._deadlines = deadlines
 

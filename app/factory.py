@@ -36,7 +36,7 @@ from app.stripe_gateway import StripeGateway
 from app.timers import Timers
 from app.web_wiring import mount_web
 from models.notification import Channel, Policy
-from models.order import Deadlines
+from models.order_turn import Deadlines
 from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import Engines, make_app

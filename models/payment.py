@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from models import ids, money
+from models import ids, payment_refunds
 from models.commands import (
     CancelPayment,
     Command,
@@ -11,9 +11,7 @@ from models.commands import (
     ConfirmPayment,
     InitiatePayment,
     ObservePayment,
-    RefundPayment,
     ResultKind,
-    RetryRefund,
     StripeResult,
     WebhookReceived,
 )
@@ -24,7 +22,7 @@ from models.events import (
     PaymentRefundInitiated,
     WebhookNoted,
 )
-from models.graphs import PaymentStatus, RefundStatus
+from models.graphs import PaymentStatus
 from models.payment_facts import NOT_SUBMITTED, Origin, see_dispute, see_intent, see_refund
 from models.payment_state import Effect, EffectKind, Held, Initiation, PaymentRecord
 from models.payment_turn import EXPIRED, PaymentTurn
@@ -134,79 +132,6 @@ def _cancel(turn: PaymentTurn, command: Command) -> Outcome:
         turn.change(cancel=data.reason)
     turn.ask_to_cancel(command.issued_by)
     return turn.accept()
-
-
-def _refund(turn: PaymentTurn, command: Command) -> Outcome:
-    data: RefundPayment = command.data
-    refund_id = ids.refund_id(command.command_id)
-    made = turn.state.refunds().get(refund_id)
-    if made:  # its outcome is forgotten after a day, and so are Stripe's keys; the refund is not
-        if data.amount in {None, made.amount}:
-            return turn.accept()
-        return turn.refuse(command, "IDEMPOTENCY_KEY_REUSED", "It made a refund of another amount.")
-    amount = turn.state.refundable if data.amount is None else data.amount
-    refused = _refused_refund(turn, command, amount)
-    if refused:
-        return refused
-    turn.start_refund(refund_id, amount, data.reason, by=command.issued_by)
-    return turn.accept()
-
-
-RETRIED_ALREADY: Final = {
-    RefundStatus.PENDING: ("REFUND_PENDING", "It is under way; wait how it ends."),
-    RefundStatus.SUCCEEDED: ("REFUND_SUCCEEDED", "The money is back."),
-}
-
-
-def _retry_refund(turn: PaymentTurn, command: Command) -> Outcome:
-    """A refund that failed is over at Stripe: another one repeats it, as far as money is left."""
-    data: RetryRefund = command.data
-    refunds = turn.state.refunds()
-    refund_id = ids.refund_id(command.command_id)
-    if refund_id in refunds:
-        return turn.accept()
-    failed = refunds.get(data.refund_id)
-    if failed is None:
-        return turn.refuse(command, "REFUND_UNKNOWN", "This payment has no such refund.")
-    if failed.status in RETRIED_ALREADY:
-        return turn.refuse(command, *RETRIED_ALREADY[failed.status])
-    if any(refund.retry_of == failed.refund_id for refund in refunds.values()):
-        return turn.refuse(
-            command, "REFUND_RETRIED", "It was retried; retry that one if it failed."
-        )
-    amount = min(failed.amount, turn.state.refundable)
-    refused = _refused_refund(turn, command, amount)
-    if refused:
-        return refused
-    turn.start_refund(
-        refund_id, amount, failed.reason,
-        by=command.issued_by, retry_of=failed.refund_id,
-    )  # fmt: skip
-    return turn.accept()
-
-
-def _refused_refund(turn: PaymentTurn, command: Command, amount: int) -> Outcome | None:
-    """The refusal where so much can't be refunded now."""
-    payment, refundable = turn.payment, turn.state.refundable
-    if payment is None or not payment.captured:
-        return turn.refuse(command, "NOT_PAID", "There is no captured money to refund.")
-    if payment.is_refund_blocked:
-        return turn.refuse(
-            command, "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
-        )
-    unit = f"{payment.currency} (minor units)"
-    if not 0 < amount <= refundable:
-        return turn.refuse(
-            command,
-            "REFUND_TOO_LARGE",
-            f"amount: at most {refundable} {unit} can still be refunded.",
-        )
-    step = money.charge_step(payment.currency)
-    if amount % step:
-        return turn.refuse(
-            command, "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
-        )
-    return None
 
 
 def _see_result(turn: PaymentTurn, command: Command) -> None:
@@ -346,8 +271,8 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentTurn, Command], Outcome | No
     CommandType.INITIATE_PAYMENT: _initiate,
     CommandType.CONFIRM_PAYMENT: _confirm,
     CommandType.CANCEL_PAYMENT: _cancel,
-    CommandType.REFUND_PAYMENT: _refund,
-    CommandType.RETRY_REFUND: _retry_refund,
+    CommandType.REFUND_PAYMENT: payment_refunds.refund,
+    CommandType.RETRY_REFUND: payment_refunds.retry_refund,
     CommandType.STRIPE_RESULT: _see_result,
     CommandType.OBSERVE_PAYMENT: _observe,
 }
