@@ -21,10 +21,12 @@ SETTINGS = {
     "TIFFIN_CONSISTENCY_WAIT_S": "60",
     "TIFFIN_COMMAND_WAIT_S": "60",
     "TIFFIN_RECONCILIATION_GRACE_S": "3600",
+    "TIFFIN_KITCHEN_DEADLINE_S": "36000",
+    "TIFFIN_PAYMENT_DEADLINE_S": "36000",
 }
 """Stripe is given up and looked up sooner than a person would choose, so that it happens in a test;
 answers are waited for longer, so that a slow machine changes nothing; webhooks that a test loses stay
-lost."""
+lost; no order is cancelled for want of a kitchen, however long the run."""
 
 
 @pytest.fixture(scope="session", autouse=True)
