@@ -12,7 +12,7 @@ from models import ids
 from models.events import NO_ORDER, read_event
 from models.messages import encode
 from tables import DEAD_LETTER, QUARANTINE, SERVICE
-from web.dead_letters import decoded, masked
+from web.dead_letter_views import decoded, masked
 from web.ops_ports import Letter, LetterState, Origin, Settled
 
 KEY = b"order_x"

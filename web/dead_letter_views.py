@@ -1,0 +1,131 @@
+"""What operators are shown of a dead letter, its record, and what was done with it."""
+
+import base64
+from typing import Any, Final
+
+import orjson
+
+from models import ids
+from models.messages import to_rfc3339
+from models.topics import ORDER_COMMANDS
+from tables import StoredRecord
+from web.ops_ports import Acted, Letter, Operations, Original, Step
+from web.ops_shapes import (
+    ActShown,
+    LetterRow,
+    LetterShown,
+    Quarantined,
+    StepShown,
+)
+from web.tracing import HEADER as TRACEPARENT
+
+PERSONAL: Final = ("contact", "address")
+MASKED: Final = "***"
+
+
+def row_of(letter: Letter) -> LetterRow:
+    """Show a dead letter in a list."""
+    key, origin, settled = letter.order_key, letter.origins[0], letter.settled
+    return LetterRow(
+        dead_letter_id=letter.name,
+        state=letter.state,
+        service=letter.service,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        key=key,
+        order_id=key if key is not None and ids.is_order_id(key) else None,
+        error=letter.error,
+        message=letter.message,
+        died_at=to_rfc3339(letter.died_ms),
+        deaths=len(letter.origins),
+        quarantined=letter.number > 0,
+        by=settled.by if settled else None,
+        reason=settled.reason if settled else None,
+        settled_at=to_rfc3339(settled.at_ms) if settled else None,
+    )
+
+
+def letter_view(
+    operations: Operations,
+    letter: Letter,
+    original: Original,
+    record: StoredRecord | None,
+    *,
+    hide: bool,
+) -> LetterShown:
+    """Show a dead letter with the record that it was; hide: what a customer entered."""
+    found = operations.dead_letters.open_of(letter.service, letter.key)
+    headers = {name: value.decode(errors="replace") for name, value in original.headers}
+    kind, value = decoded(original.value)
+    is_masked = hide and letter.origins[0].topic == ORDER_COMMANDS and kind != "none"
+    if is_masked:
+        is_masked, value = masked(kind, value)
+    quarantine = record.quarantine if record else None
+    return LetterShown(
+        dead_letter=row_of(letter),
+        format=kind,
+        value=value,
+        masked=is_masked,
+        omitted_bytes=letter.omitted_bytes or None,
+        headers=headers,
+        traceparent=headers.get(TRACEPARENT),
+        quarantine=Quarantined(
+            reason=quarantine.reason,
+            since=to_rfc3339(quarantine.since_ms),
+            turned_away=quarantine.dead_lettered,
+            first_dead_letter_id=found[0].name if found else None,
+        )
+        if quarantine
+        else None,
+        others=tuple(other.name for other in found if other is not letter),
+    )
+
+
+def decoded(value: bytes | None) -> tuple[str, Any]:
+    """A record's value as it can be shown: its format, and JSON values or text."""
+    if value is None:
+        return "none", None
+    try:
+        return "json", orjson.loads(value)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return "text", value.decode()
+    except UnicodeDecodeError:
+        return "base64", base64.b64encode(value).decode()
+
+
+def masked(kind: str, value: Any) -> tuple[bool, Any]:
+    """Hide what a customer entered; all of what can't be read, for it may be that."""
+    if kind != "json":
+        return True, MASKED
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(data, dict):
+        # Something else than a command of ours: nobody knows where personal data stands in it.
+        return True, MASKED
+    hidden = {name: MASKED for name in PERSONAL if name in data}
+    return bool(hidden), {**value, "data": {**data, **hidden}}
+
+
+def act_view(acted: Acted, *, dry_run: bool) -> ActShown:
+    """Show what was done, or would be."""
+    return ActShown(
+        dry_run=dry_run,
+        refused=acted.is_refused,
+        steps=tuple(map(_step, acted.steps)),
+        quarantined=acted.is_quarantined,
+        stopped=acted.stopped or None,
+    )
+
+
+def _step(step: Step) -> StepShown:
+    return StepShown(
+        dead_letter_id=step.letter.name,
+        verdict=step.verdict,
+        events=step.events,
+        accepted=step.accepted,
+        code=step.code or None,
+        error=step.error or None,
+        message=step.message or None,
+    )
