@@ -7,6 +7,8 @@ BIN := .venv/bin
 SETUP := .venv/.complete
 # One run of pytest each: what a part started is gone before the next begins.
 PARTS ?= unit contract integration faults money e2e pages
+# Files of a part run side by side, each worker with a Kafka of its own: most of a test is waiting.
+WORKERS ?= 2
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 
 # No cloud of Pythons: uv uses the one that made .venv.
@@ -22,9 +24,10 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 	@ONCE='$(ONCE)' RATE='$(RATE)' $(BIN)/python -m sandbox.demo \
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
-test: lint ## Lint, then run every test but the soak runs (PARTS=folders of tests, ARGS=pytest's arguments)
+test: lint ## Lint, then run every test but the soak runs (PARTS=folders, WORKERS=at once, ARGS=of pytest)
+	@$(if $(filter pages,$(PARTS)),sh sandbox/chromium.sh >/dev/null)
 	@status=0; for part in $(PARTS); do \
-		echo "== tests/$$part"; $(BIN)/python -m pytest tests/$$part $(ARGS) || status=1; done; exit $$status
+		echo "== tests/$$part"; $(BIN)/python -m pytest tests/$$part -n $(WORKERS) --dist loadfile $(ARGS) || status=1; done; exit $$status
 
 lint: $(SETUP) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check $(SOURCES)
