@@ -5,10 +5,9 @@
 
 BIN := .venv/bin
 SETUP := .venv/.complete
-# One run of pytest each: what a part started is gone before the next begins.
-PARTS ?= unit contract integration faults money e2e pages
-# Files of a part run side by side, each worker with a Kafka of its own: most of a test is waiting.
-WORKERS ?= 2
+# One run of pytest each, with a Kafka of its own; two at once, for most of a test is waiting.
+PARTS ?= unit contract integration e2e faults pages money
+AT_ONCE ?= 2
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 
 # No cloud of Pythons: uv uses the one that made .venv.
@@ -24,10 +23,15 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 	@ONCE='$(ONCE)' RATE='$(RATE)' $(BIN)/python -m sandbox.demo \
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
-test: lint ## Lint, then run every test but the soak runs (PARTS=folders, WORKERS=at once, ARGS=of pytest)
+test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=2, ARGS=of pytest)
 	@$(if $(filter pages,$(PARTS)),sh sandbox/chromium.sh >/dev/null)
-	@status=0; for part in $(PARTS); do \
-		echo "== tests/$$part"; $(BIN)/python -m pytest tests/$$part -n $(WORKERS) --dist loadfile $(ARGS) || status=1; done; exit $$status
+	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(AT_ONCE) \
+		$(if $(filter-out 1,$(AT_ONCE)),--output-sync=target) $(addprefix tests/,$(PARTS))
+
+.PHONY: $(addprefix tests/,$(PARTS))
+$(addprefix tests/,$(PARTS)):
+	@echo "== $@"; $(BIN)/python -m pytest $@ $(ARGS)
 
 lint: $(SETUP) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check $(SOURCES)

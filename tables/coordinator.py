@@ -323,6 +323,17 @@ class Coordinator:
 
     # -- closing ------------------------------------------------------------------------------
 
+    async def stop(self) -> None:
+        """The worker ends: nothing is watched any more, and the lanes close while the consumer lives.
+
+        A watch that met a stopped consumer would end the process as if by a fault.
+        """
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        await self.close()
+
     async def close(self) -> None:
         """Drain all lanes within part of a session, commit, close. What is cut off comes again."""
         lanes = list(self.lanes())

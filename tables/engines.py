@@ -60,7 +60,7 @@ class FencedTable(faust.Table[Any, Any]):
 
     async def stop(self) -> None:
         """On shutdown partitions are not revoked first: drain here, while the consumer lives."""
-        await self.coordinator.close()
+        await self.coordinator.stop()
         await super().stop()
 
 

@@ -244,3 +244,12 @@ async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are
         await took(engines, "a")
     finally:
         await asyncio.shield(app.stop())
+
+
+async def test_nothing_is_watched_once_the_worker_has_stopped(world: World) -> None:
+    async with running(world.engines()) as engines:
+        watchers = list(engines._coordinator._watchers)
+        assert watchers
+    assert all(watcher.done() for watcher in watchers), (
+        "one that finds no consumer ends the process"
+    )
