@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from binascii import b2a_base64
-from hashlib import blake2b
 from typing import Any
 
 from quixstreams import Application, State
@@ -13,21 +11,16 @@ from models import ids
 
 REMEMBERED = 64
 """Ids of the sender that a key remembers, as the engine does."""
-TOKEN_CHARS = 12
-
-
-def _token(text: str) -> str:
-    return b2a_base64(blake2b(text.encode(), digest_size=8).digest(), newline=False).decode()
 
 
 def counted(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] | None:
     """Count and pass on what was not seen before, as `bench.engine_app` does; kept as compactly."""
     known = state.get("record")
-    token = _token(message["eventId"])
+    token = ids.token(message["eventId"])
     seen = known["ids"] if known else ""
     if token in seen:
         return None
-    seen = (seen + token)[-REMEMBERED * TOKEN_CHARS :]
+    seen = (seen + token)[-REMEMBERED * ids.TOKEN_CHARS :]
     number = known["number"] + 1 if known else 1
     state.set("record", {"number": number, "last": message["eventType"], "ids": seen})
     return _event(message, number)

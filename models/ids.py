@@ -1,11 +1,14 @@
 """Identities: every id is derived from what caused it, so a repetition is recognised wherever it comes up."""
 
+from binascii import b2a_base64
+from hashlib import blake2b
 from typing import Final
 
 import uuid_utils as uuid
 from typeid import TypeID
 
 NAMESPACE: Final = uuid.UUID("6f1d3c0e-7f0a-5c55-9a44-1d5f0c0ffee0")
+TOKEN_CHARS: Final = 12
 
 
 def derived(prefix: str, *parts: object) -> str:
@@ -56,3 +59,12 @@ def is_order_id(text: str) -> bool:
     except Exception:  # noqa: BLE001 - the library raises several unrelated types for a malformed id
         return False
     return True
+
+
+def token(text: str) -> str:
+    """Give 64 bits of an id's hash in TOKEN_CHARS characters; the last is "=", and no other.
+
+    So tokens strung together can't overlap. That a new id has the token of one of 64 remembered ones
+    is to be expected once in 10^17 inputs.
+    """
+    return b2a_base64(blake2b(text.encode(), digest_size=8).digest(), newline=False).decode()

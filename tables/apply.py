@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from models import ids
 from models.transition import Input, Output, UnreadableError
 from tables.letters import (
     REDRIVE,
@@ -18,7 +19,7 @@ from tables.letters import (
     header_of,
     readable_key,
 )
-from tables.record import Quarantine, Record, id_token
+from tables.record import Quarantine, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +142,7 @@ class Applier:
                 self._release(topic, record, consumed)
                 return True
         header, message = self._parse(topic, consumed)
-        token = "" if header.producer else id_token(header.id)
+        token = "" if header.producer else ids.token(header.id)
         if self._is_duplicate(topic, record, header, token):
             self._counters.duplicates += 1
             if token:

@@ -6,14 +6,13 @@ so that a scan can skip a finished order by its first bytes.
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from models import ids
 from models.transition import Outcome
 from tables.unsent import Unsent
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
-TOKEN_CHARS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class Record:
         RocksDB has just so.
     epoch: of the lane that wrote it last. changed_in: number of the last
         group that holds a change of it (not the group itself: cycles would burden the collector).
-    offsets: topic -> last offset applied. ids: topic -> tokens (see `id_token`) of the last ids of
+    offsets: topic -> last offset applied. ids: topic -> tokens (see `models.ids.token`) of the last ids of
         senders without sequences, in one text: a list of so many would cost more than all the rest.
     unsent: outputs that are not known durable; settled_at: how many groups had settled when they were
         last compared with what is durable.
@@ -181,7 +179,7 @@ class Record:
     def keep_id(self, topic: str, token: str, cap: int) -> None:
         """Remember an input's id, the last `cap` of its topic."""
         kept = self.ids.get(topic, "") + token
-        self.ids[topic] = kept if len(kept) <= cap * TOKEN_CHARS else kept[TOKEN_CHARS:]
+        self.ids[topic] = kept if len(kept) <= cap * ids.TOKEN_CHARS else kept[ids.TOKEN_CHARS :]
 
     def keep_outcome(
         self,
@@ -215,11 +213,3 @@ def load_outcome(raw: list[Any]) -> StoredOutcome:
     accepted, code, detail, events, positions, body_hash, at_ms = raw
     outcome = Outcome(accepted, code, detail, tuple(events), dict(positions))
     return StoredOutcome(outcome, body_hash, at_ms)
-
-
-def id_token(text: str) -> str:
-    """64 bits of an id's hash in 12 characters; the last is "=", and no other, so tokens can't overlap.
-
-    That a new id has the token of one of 64 remembered ones is to be expected once in 10^17 inputs.
-    """
-    return b2a_base64(blake2b(text.encode(), digest_size=8).digest(), newline=False).decode()

@@ -10,11 +10,12 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.ids import TOKEN_CHARS
 from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
 from tables import Counters, Limits
 from tables.apply import Applier, Group
 from tables.letters import SERVICE, DeadLetter
-from tables.record import TOKEN_CHARS, Record
+from tables.record import Record
 
 TOPICS = ("in-a", "in-b")
 LIMITS = Limits(

@@ -8,12 +8,12 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.ids import token as id_token
 from models.transition import Outcome, Output
 from tables.record import (
     TERMINAL,
     Quarantine,
     Record,
-    id_token,
 )
 from tables.unsent import Unsent
 
