@@ -8,6 +8,7 @@ SETUP := .venv/.complete
 # One run of pytest each, with a Kafka of its own; two at once, for most of a test is waiting.
 PARTS ?= unit contract integration e2e faults pages money
 AT_ONCE ?= 2
+TEST_LOGS := .sandbox/tests
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 
 # No cloud of Pythons: uv uses the one that made .venv.
@@ -26,12 +27,17 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=2, ARGS=of pytest)
 	@$(if $(filter pages,$(PARTS)),sh sandbox/chromium.sh >/dev/null)
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
+	@rm -rf $(TEST_LOGS); mkdir -p $(TEST_LOGS)
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(AT_ONCE) \
-		$(if $(filter-out 1,$(AT_ONCE)),--output-sync=target) $(addprefix tests/,$(PARTS))
+		$(if $(filter-out 1,$(AT_ONCE)),--output-sync=target) $(addprefix tests/,$(PARTS)) \
+		&& echo 'All of $(PARTS) passed' || { sh tests/failures.sh $(TEST_LOGS) >&2; exit 1; }
 
+# The status is kept in a file, for a pipe has only its last command's.
 .PHONY: $(addprefix tests/,$(PARTS))
 $(addprefix tests/,$(PARTS)):
-	@echo "== $@"; $(BIN)/python -m pytest $@ $(ARGS)
+	@echo "== $@"; mkdir -p $(TEST_LOGS); { $(BIN)/python -m pytest $@ $(ARGS); \
+		echo $$? >$(TEST_LOGS)/$(@F).status; } 2>&1 | tee $(TEST_LOGS)/$(@F).log; \
+		exit $$(cat $(TEST_LOGS)/$(@F).status)
 
 lint: $(SETUP) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check $(SOURCES)

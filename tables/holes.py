@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from tables.origin import log_expired
@@ -86,29 +87,38 @@ class Repairer:
     async def _ask_for_one(
         self, engine: Engine, lane: Lane, tp: TP, hole: Hole, age_s: float
     ) -> None:
-        """Seek to an offset that others came after; go on behind it if Kafka has deleted it."""
+        """Seek to an offset that others came after."""
         if age_s > self._limits.hole_exit_s:
             raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
         if not hole.is_due(age_s, self._limits.hole_repair_s):
             return
         self._asked(engine, lane, tp.topic, hole)
-        earliest = (await self._consumer().earliest_offsets(tp))[tp]
-        if earliest > hole.due and lane.due[tp.topic] == hole.due:
-            log_expired(engine.service.name, tp, hole.due, earliest)
-            lane.due[tp.topic] = earliest
-        await self._consumer().seek_to({tp: self._first_due().get(tp, earliest)})
+        await self._leave_expired(engine, lane, tp, hole)
+        await self._consumer().seek_to({tp: self._first_due().get(tp, hole.due)})
 
     async def _ask_for_the_last(
         self, engine: Engine, lane: Lane, tp: TP, hole: Hole, age_s: float
     ) -> None:
-        """Seek to records that are due, are there, and do not come. Kafka may just be slow, or away."""
+        """Seek to records that are due and do not come. Kafka may just be slow, or away."""
         if lane.due[tp.topic] != hole.due or tp in self._consumer().paused:
             lane.holes.pop(tp.topic, None)
         elif age_s > self._limits.tail_exit_s:
             raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
         elif hole.is_due(age_s, self._limits.tail_repair_s):
             self._asked(engine, lane, tp.topic, hole)
+            try:
+                await self._leave_expired(engine, lane, tp, hole)
+            except KafkaError as exc:
+                LOG.warning("no answer on the first offset", extra={"error": type(exc).__name__})
+                return
             await self._consumer().seek_to({tp: self._first_due().get(tp, hole.due)})
+
+    async def _leave_expired(self, engine: Engine, lane: Lane, tp: TP, hole: Hole) -> None:
+        """Have the lane go on behind what Kafka has deleted. Raises KafkaError."""
+        earliest = (await self._consumer().earliest_offsets(tp))[tp]
+        if earliest > hole.due and lane.due[tp.topic] == hole.due:
+            log_expired(engine.service.name, tp, hole.due, earliest)
+            lane.due[tp.topic] = earliest
 
     def _asked(self, engine: Engine, lane: Lane, topic: str, hole: Hole) -> None:
         LOG.warning("hole", extra={"topic": topic, "partition": lane.partition, **hole._asdict()})

@@ -3,8 +3,8 @@
 Also here: what else of the consumer's inside the engine needs, to pause, seek, commit and leave.
 
 Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_records, _read_offset,
-_buffered_partitions, _to_message, _new_consumer_thread, _thread (call_thread, thread_loop,
-_ensure_consumer, _create_worker_consumer); and on aiokafka 0.14:
+verify_all_partitions_active, _buffered_partitions, _to_message, _new_consumer_thread, _thread
+(call_thread, thread_loop, _ensure_consumer, _create_worker_consumer); and on aiokafka 0.14:
 AIOKafkaConsumer._fetch_max_wait_ms, _client and _coordinator (_do_heartbeat, _maybe_leave_group,
 fetch_committed_offsets). See tests/unit/test_private_names.py.
 """
@@ -117,6 +117,12 @@ class FetchConsumer(driver.Consumer):
     def unpause(self, tps: Iterable[TP]) -> None:
         """Fetch these again."""
         self.paused = self.paused.difference(tps)
+
+    async def verify_all_partitions_active(self) -> None:
+        """Leave Faust's check for stalled partitions out: the engine's own watch tells of those.
+
+        Faust's takes down the consumer when it meets a partition whose first offset is being looked up.
+        """
 
     async def fetch_committed(self, tps: Iterable[TP]) -> dict[TP, tuple[int, str]]:
         """Ask the broker: committed offset and metadata of those that have one. Raises KafkaError."""

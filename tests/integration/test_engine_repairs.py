@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer.fetcher import Fetcher
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
@@ -217,6 +218,57 @@ async def test_inputs_that_expire_before_they_are_asked_for_again_are_told(
         expire(world, engines.tables["first"].partition_of("k"), 2)
         await took(engines, "acd")
     assert told_expired(caplog) == {("first", 1, 1), ("second", 1, 1)}
+
+
+async def test_a_last_input_that_expires_before_it_is_asked_for_again_is_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines = world.engines(tail_repair_s=0.2, tail_exit_s=NEVER_S)
+    steps = made_to_step(engines, world.topic("shared"))
+    async with running(engines):
+        send_notes(world, "a")
+        await took(engines, "a")
+        steps.over, steps.times = "b", 1_000_000
+        send_notes(world, "b")
+        await until(lambda: all(asked_again(engines)), "the hole to be seen")
+        expire(world, engines.tables["first"].partition_of("k"), 2)
+        await until(lambda: len(told_expired(caplog)) == len(BOTH), "the loss to be told")
+        send_notes(world, "c")
+        await took(engines, "ac")
+    assert told_expired(caplog) == {("first", 1, 1), ("second", 1, 1)}
+
+
+async def test_a_worker_survives_while_it_looks_up_where_a_partition_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust's check of all partitions fails on one that has no position for the moment."""
+    engines = world.engines()
+    transport: Any = engines.app.transport
+    checks, lookups, look_up = [0], [0], Fetcher._update_fetch_positions
+
+    class Checked(transport.Consumer):
+        async def verify_all_partitions_active(self) -> None:
+            await super().verify_all_partitions_active()
+            checks[0] += 1
+
+    async def look_up_late(self: Fetcher, *args: Any) -> Any:
+        before = checks[0]
+        # One may have begun before this partition's turn.
+        await until(lambda: checks[0] >= before + 2, "Faust's check")
+        lookups[0] += 1
+        return await look_up(self, *args)
+
+    transport.Consumer = Checked
+    async with running(engines):
+        send_notes(world, "ab")
+        await took(engines, "ab")
+        partition = engines.tables["first"].partition_of("k")
+        expire(world, partition, 1)
+        monkeypatch.setattr(Fetcher, "_update_fetch_positions", look_up_late)
+        await engines._coordinator._consumer.seek_to({TP(world.topic("shared"), partition): 0})
+        await until(lambda: lookups[0] > 0, "the partition's first offset to be looked up")
+        send_notes(world, "c")
+        await took(engines, "abc")
 
 
 async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are_assigned(

@@ -33,7 +33,7 @@ def test_the_versions_that_were_measured() -> None:
         ),
         (
             driver.Consumer,
-            "earliest_offsets highwaters seek_wait assignment",
+            "earliest_offsets highwaters seek_wait assignment verify_all_partitions_active",
         ),
         (driver.AIOKafkaConsumerThread, "call_thread _ensure_consumer _create_worker_consumer"),
         (driver.Producer, "_settings_default _settings_auth"),
