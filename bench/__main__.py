@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import payments, work
+from bench import latency, payments, work
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import Supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 console = Console(highlight=False, width=110)
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,11 +31,14 @@ class Contestant:
     """What is measured: its name, how it is started, and whether it does all of the work.
 
     work: "trusting" leaves out what was sent twice by its sender: it is counted twice.
+    commit_s: how often Quix commits, and with transactions shows its events; the engine shows each
+        event as soon as it may.
     """
 
     name: str
     argv: tuple[str, ...]
     guarantee: str = ""
+    commit_s: float = 1.0
     work: str = "counted"
 
 
@@ -40,10 +48,19 @@ ENGINE = Contestant(
 QUIX = ("-m", "bench.quix_app")
 CONTESTANTS = (
     ENGINE,
-    Contestant("Quix Streams, exactly-once", QUIX, "exactly-once"),
+    Contestant("Quix Streams, exactly-once, every 20 ms", QUIX, "exactly-once", 0.02),
+    Contestant("Quix Streams, exactly-once, every second", QUIX, "exactly-once"),
     Contestant("Quix Streams, at-least-once", QUIX, "at-least-once"),
-    Contestant("  less work: senders' duplicates count", QUIX, "at-least-once", "trusting"),
+    Contestant("  less work: senders' duplicates count", QUIX, "at-least-once", work="trusting"),
 )
+
+
+@dataclass(slots=True)
+class Result:
+    """What was measured of one contestant. rates: records a second, of each turn."""
+
+    rates: list[float] = field(default_factory=list)
+    latency: latency.Latency | None = None
 
 
 @click.command(help=__doc__)
@@ -51,26 +68,32 @@ CONTESTANTS = (
 @click.option("--turns", default=3, show_default=True, help="Runs of each, in turns.")
 def main(records: int, turns: int) -> None:
     """Measure and print."""
-    rates: dict[Contestant, list[float]] = {contestant: [] for contestant in CONTESTANTS}
+    results = {contestant: Result() for contestant in CONTESTANTS}
     with tempfile.TemporaryDirectory() as folder:
         console.print("… Starting Kafka")
         with KafkaBroker(Path(folder) / "kafka") as broker:
             console.print(f"… Writing {records:,} records")
             load = work.prepare(broker.bootstrap, records)
             for turn in range(turns):
-                for number, (contestant, runs) in enumerate(rates.items()):
+                for number, (contestant, result) in enumerate(results.items()):
                     run = Run(f"run-{turn}-{number}", contestant, broker.bootstrap, Path(folder))
-                    runs.append(run.measure(load))
-                    console.print(
-                        f"… turn {turn + 1}: {contestant.name.strip()}: {runs[-1]:,.0f} records/s"
-                    )
-    _show(rates, load)
+                    result.rates.append(run.rate(load))
+                    _tell(f"turn {turn + 1}", contestant, f"{result.rates[-1]:,.0f} records/s")
+            for number, (contestant, result) in enumerate(results.items()):
+                run = Run(f"pace-{number}", contestant, broker.bootstrap, Path(folder))
+                result.latency = run.latency()
+                _tell("at an easy pace", contestant, f"{result.latency.p50:,.1f} ms")
+    _show(results, load)
     microseconds, inputs, outputs = payments.cost()
     console.print(
         f"\nThe real payments decide, bytes to bytes: {microseconds:.0f} µs an input "
         f"({1e6 / microseconds:,.0f} inputs/s on one core; "
         f"one payment is {inputs} inputs, {outputs} records out)."
     )
+
+
+def _tell(when: str, contestant: Contestant, what: str) -> None:
+    console.print(f"… {when}: {contestant.name.strip()}: {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,46 +105,63 @@ class Run:
     bootstrap: str
     folder: Path
 
-    def measure(self, load: work.Load) -> float:
+    def rate(self, load: work.Load) -> float:
         """Give input records a second. Raises TimeoutError, WrongWorkError."""
         is_whole = self.contestant.work == "counted"
         outputs = load.distinct if is_whole else load.records
+        with self._running(work.INPUT):
+            rate = work.rate(self.bootstrap, self.name, outputs)
+        work.check(self.bootstrap, self.name, outputs)
+        return rate * load.records / outputs
+
+    def latency(self) -> latency.Latency:
+        """Give how long a record takes when the contestant has little to do. Raises TimeoutError."""
+        source = f"{self.name}-input"
+        work.make_topic(self.bootstrap, source)
+        with self._running(source):
+            return latency.measure(self.bootstrap, source, self.name)
+
+    @contextmanager
+    def _running(self, source: str) -> Iterator[None]:
         work.make_topic(self.bootstrap, self.name)
         env = {
             **os.environ,
             "BENCH_BOOTSTRAP": self.bootstrap,
+            "BENCH_INPUT": source,
             "BENCH_SINK": self.name,
             "BENCH_GROUP": f"group-{self.name}",
             "BENCH_DIR": str(self.folder / self.name),
             "BENCH_GUARANTEE": self.contestant.guarantee,
+            "BENCH_COMMIT_S": str(self.contestant.commit_s),
             "BENCH_WORK": self.contestant.work,
         }
         argv = [sys.executable, *self.contestant.argv]
         log = self.folder / f"{self.name}.log"
         with Supervised(self.name, argv, env=env, log_path=log, restart=False, cwd=ROOT) as process:
             try:
-                rate = work.rate(self.bootstrap, self.name, outputs)
+                yield
             except TimeoutError:
                 console.print(process.log_tail())
                 raise
-        work.check(self.bootstrap, self.name, outputs)
-        return rate * load.records / outputs
 
 
-def _show(rates: dict[Contestant, list[float]], load: work.Load) -> None:
-    table = Table(
-        title=f"\n{load.records:,} records of {load.size} bytes, {load.records - load.distinct:,} sent twice; "
-        f"{work.KEYS:,} keys; {work.PARTITIONS} partitions; one process.\n"
-        "Each key's records are numbered once, state in RocksDB with a changelog, one event each; checked.",
-        title_justify="left", title_style="", box=None, pad_edge=False,
-    )  # fmt: skip
-    for column in ("", "records/s", "of each run", "engine is"):
+def _show(results: Mapping[Contestant, Result], load: work.Load) -> None:
+    console.print(
+        f"\n{load.records:,} records of {load.size} bytes, {load.records - load.distinct:,} sent twice; "
+        f"{work.UNDER_WAY:,} orders under way at once, {work.RECORDS_OF_ONE} records each;\n"
+        f"{work.PARTITIONS} partitions; one process. Each order's records are numbered once, state in RocksDB "
+        "with a changelog,\none event each; all events checked. "
+        f"p50, p99: milliseconds until an event can be read, at {latency.PER_SECOND} records/s."
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "records/s", "of each run", "engine is", "p50", "p99"):
         table.add_column(column, justify="right" if column else "left")
-    ours = median(rates[ENGINE])
-    for contestant, runs in rates.items():
-        mine = median(runs)
-        shown = " ".join(f"{rate:,.0f}" for rate in runs)
-        table.add_row(contestant.name, f"{mine:,.0f}", shown, f"{ours / mine:.2f} x")
+    ours = median(results[ENGINE].rates)
+    for contestant, result in results.items():
+        mine, easy = median(result.rates), result.latency
+        shown = " ".join(f"{rate:,.0f}" for rate in result.rates)
+        times = [f"{easy.p50:,.1f}", f"{easy.p99:,.1f}"] if easy else []
+        table.add_row(contestant.name, f"{mine:,.0f}", shown, f"{ours / mine:.2f} x", *times)
     console.print(table)
 
 

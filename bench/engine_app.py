@@ -23,7 +23,7 @@ class Trivial:
     """Counts a key's records, emits one event each, with an id of its own."""
 
     name = "bench"
-    inputs: tuple[str, ...] = ("bench-input",)
+    inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
 
     def parse(
         self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]

@@ -52,10 +52,10 @@ def main() -> None:
         auto_offset_reset="earliest",
         state_dir=os.environ["BENCH_DIR"],
         processing_guarantee=os.environ["BENCH_GUARANTEE"],  # type: ignore[arg-type]
-        commit_interval=1.0,
+        commit_interval=float(os.environ["BENCH_COMMIT_S"]),
         loglevel="WARNING",
     )
-    frame = app.dataframe(app.topic("bench-input", value_deserializer="json"))
+    frame = app.dataframe(app.topic(os.environ["BENCH_INPUT"], value_deserializer="json"))
     if os.environ["BENCH_WORK"] == "counted":
         frame = frame.apply(counted, stateful=True).filter(lambda event: event is not None)
     else:

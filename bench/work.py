@@ -1,8 +1,9 @@
 """The work that every contestant does, and how it is counted and checked: from outside, in Kafka.
 
-Records of a few thousand keys come mixed; their sender sends some of them twice. Each key's records
-are numbered in their order and each leads to one event, whose id is made of the record's. A record
-counts once, so what was sent twice leads to nothing more.
+As in food delivery, orders come and go: a few thousand are under way at once, their records come
+mixed, and each gets so many and no more. The sender sends some of them twice. An order's records are
+numbered as they come and each leads to one event, whose id is made of the record's. A record counts
+once, so what was sent twice leads to nothing more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTITIONS: Final = 3
-KEYS: Final = 10_000
+UNDER_WAY: Final = 2_000
+"""Orders, at any time."""
+RECORDS_OF_ONE: Final = 15
+"""Records that an order gets before the next one begins in its place."""
 SENT_TWICE: Final = 0.02
 """This part of the records, ..."""
 SENT_AGAIN_AFTER: Final = 200
@@ -31,6 +35,10 @@ WARM_UP: Final = 0.1
 """This part of the outputs is not timed: caches fill, the first fetches are small."""
 LOOK_EVERY_S: Final = 0.05
 PATIENCE_S: Final = 300.0
+PADDING: Final = 160
+
+
+INPUT: Final = "bench-input"
 
 
 class WrongWorkError(Exception):
@@ -48,7 +56,7 @@ class Load:
 
 def prepare(bootstrap: str, records: int) -> Load:
     """Make the input once; every run reads the same bytes."""
-    make_topic(bootstrap, "bench-input")
+    make_topic(bootstrap, INPUT)
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -62,7 +70,7 @@ def prepare(bootstrap: str, records: int) -> Load:
         distinct += is_new
         while True:
             try:
-                producer.produce("bench-input", value, key=key)
+                producer.produce(INPUT, value, key=key)
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -73,24 +81,34 @@ def prepare(bootstrap: str, records: int) -> Load:
 def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
     numbers = random.Random(1)
     again: deque[tuple[int, str, bytes]] = deque()
+    left = [numbers.randint(1, RECORDS_OF_ONE) for _ in range(UNDER_WAY)]
+    orders, begun = list(range(UNDER_WAY)), UNDER_WAY
     for number in range(records):
         if again and again[0][0] <= number:
             _, key, value = again.popleft()
             yield key, value, False
             continue
-        key = f"order-{numbers.randrange(KEYS)}"
-        value = orjson.dumps(
-            {
-                "eventId": str(uuid.UUID(int=numbers.getrandbits(128))),
-                "eventType": "PAYMENT_COMPLETED",
-                "orderId": key,
-                "number": number,
-                "padding": "x" * 160,
-            }
-        )
+        at = numbers.randrange(UNDER_WAY)
+        key = f"order-{orders[at]}"
+        value = message(key, uuid.UUID(int=numbers.getrandbits(128)), "x" * PADDING)
         if numbers.random() < SENT_TWICE:
             again.append((number + SENT_AGAIN_AFTER, key, value))
+        left[at] -= 1
+        if not left[at]:
+            orders[at], left[at], begun = begun, RECORDS_OF_ONE, begun + 1
         yield key, value, True
+
+
+def message(key: str, event_id: uuid.UUID, padding: str) -> bytes:
+    """Make one input record's value; its event carries the padding on."""
+    return orjson.dumps(
+        {
+            "eventId": str(event_id),
+            "eventType": "PAYMENT_COMPLETED",
+            "orderId": key,
+            "padding": padding.ljust(PADDING),
+        }
+    )
 
 
 def make_topic(bootstrap: str, name: str) -> None:

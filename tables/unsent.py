@@ -50,21 +50,28 @@ class Unsent:
     def keep(self, topic: str, offset: int, outputs: Iterable[Output]) -> None:
         """Add what the input at this topic and offset led to; all of it, or nothing if it raises."""
         entry: list[Any] = [topic, offset]
+        size = 0
         for to, key, value, pairs in outputs:
             headers: list[Any] | None = None
             if pairs:
                 headers = []
                 for name, header in pairs:
                     headers += (name, _dump_bytes(header))
-            entry += (to, key, _dump_bytes(value), headers)
+            dumped = _dump_bytes(value)
+            size += len(dumped)
+            entry += (to, key, dumped, headers)
         self.entries.append(entry)
-        self.size += _size(entry)
+        self.size += size
 
     def forget(self, done: Mapping[str, int]) -> None:
         """Drop those of inputs that are done, from the front: for a lane whose inputs settle in order.
 
         done: topic -> last offset whose outputs are durable.
         """
+        if self.entries and self.entries[-1][1] <= done.get(self.entries[-1][0], -1):
+            self.entries.clear()  # the last one is done, so all are: by far the most frequent
+            self.size = 0
+            return
         left = 0
         for entry in self.entries:
             if entry[1] > done.get(entry[0], -1):
