@@ -204,37 +204,24 @@ async def test_inputs_that_expired_while_no_worker_ran_are_told_and_the_rest_is_
     assert told_expired(caplog) == {("first", 1, 2), ("second", 1, 2)}
 
 
-async def test_inputs_that_expire_before_they_are_asked_for_again_are_told(
-    world: World, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("sent", ["bcd", "b"], ids=["others-come-after-it", "it-is-the-last"])
+async def test_an_input_that_expires_before_it_is_asked_for_again_is_told(
+    world: World, caplog: pytest.LogCaptureFixture, sent: str
 ) -> None:
-    engines = world.engines(hole_repair_s=0.1, hole_exit_s=NEVER_S)
+    engines = world.engines(
+        hole_repair_s=0.1, hole_exit_s=NEVER_S, tail_repair_s=0.2, tail_exit_s=NEVER_S
+    )
     steps = made_to_step(engines, world.topic("shared"))
     async with running(engines):
         send_notes(world, "a")
         await took(engines, "a")
         steps.over, steps.times = "b", 1_000_000
-        send_notes(world, "bcd")
-        await until(lambda: all(asked_again(engines)), "the hole to be seen")
-        expire(world, engines.tables["first"].partition_of("k"), 2)
-        await took(engines, "acd")
-    assert told_expired(caplog) == {("first", 1, 1), ("second", 1, 1)}
-
-
-async def test_a_last_input_that_expires_before_it_is_asked_for_again_is_told(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    engines = world.engines(tail_repair_s=0.2, tail_exit_s=NEVER_S)
-    steps = made_to_step(engines, world.topic("shared"))
-    async with running(engines):
-        send_notes(world, "a")
-        await took(engines, "a")
-        steps.over, steps.times = "b", 1_000_000
-        send_notes(world, "b")
+        send_notes(world, sent)
         await until(lambda: all(asked_again(engines)), "the hole to be seen")
         expire(world, engines.tables["first"].partition_of("k"), 2)
         await until(lambda: len(told_expired(caplog)) == len(BOTH), "the loss to be told")
-        send_notes(world, "c")
-        await took(engines, "ac")
+        send_notes(world, "e")
+        await took(engines, f"a{sent[1:]}e")
     assert told_expired(caplog) == {("first", 1, 1), ("second", 1, 1)}
 
 
