@@ -206,10 +206,15 @@ class Coordinator:
     def _is_assigned_whole(self) -> bool:
         """Whether each owned partition came with all inputs and changelogs of that number.
 
-        Faust's assignor leaves out a topic that its metadata does not know yet: one just made.
+        Faust's assignor leaves out a topic that its metadata does not know yet: one just made. A group's
+        leader without partitions must know all topics, for it assigns them to the others.
         """
         names = {*self._readers, *(engine.changelog for engine in self._engines)}
         assigned = {tp for tp in self._app.assignor.assigned_actives() if tp.topic in names}
+        if (
+            not assigned
+        ):  # A worker too many; unless it leads the group, and knows of topics with 0.
+            return all(self._consumer.topic_partitions(name) != 0 for name in names)
         numbers = {tp.partition for tp in assigned}
         return assigned == {TP(name, number) for name in names for number in numbers}
 

@@ -103,15 +103,17 @@ class World:
         self.producer.produce(self.topic(topic), raw, key=key, headers=headers)
         assert self.producer.flush(20) == 0
 
-    def engines(self, services: Sequence[Any] | None = None, **limits: Any) -> Engines:
+    def engines(
+        self, services: Sequence[Any] | None = None, *, worker: str = "this-worker", **limits: Any
+    ) -> Engines:
         app = make_app(
             self.name,
             broker=f"kafka://{self.bootstrap}",
-            datadir=self.folder / "data",
+            datadir=self.folder / worker,
             partitions=PARTITIONS,
             commit_interval_s=0.2,
             web_enabled=False,
-            canonical_url="http://this-worker:8080",
+            canonical_url=f"http://{worker}:8080",
         )
         return Engines(
             app,

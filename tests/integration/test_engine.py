@@ -191,7 +191,7 @@ async def test_a_wiped_data_folder_recovers_rows_records_and_progress(world: Wor
     async with running(world.engines()) as engines:
         world.send("commands", "k", {"id": "1", "add": 3})
         await engines.tables["second"].wait("k", reached(1), TIMEOUT_S)
-    (world.folder / "data").rename(world.folder / "lost")
+    (world.folder / "this-worker").rename(world.folder / "lost")
     async with running(world.engines()) as engines:
         table = engines.tables["first"]
         record = table.get("k")

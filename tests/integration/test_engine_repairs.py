@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from faust.types import TP
 
 from sandbox.kafka import KafkaBroker
 from tables import Engines
-from tests.integration.engine_world import TIMEOUT_S, World, running, until
+from tests.integration.engine_world import PARTITIONS, TIMEOUT_S, World, running, until
 
 NEVER_S = 3600.0
 BOTH = ("first", "second")
@@ -258,10 +259,17 @@ async def test_a_worker_survives_while_it_looks_up_where_a_partition_begins(
         await took(engines, "abc")
 
 
+@pytest.mark.parametrize(
+    "unknown", ["shared", "commands shared events first-changelog second-changelog"]
+)
 async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are_assigned(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, unknown: str
 ) -> None:
-    hidden, update = {world.topic("shared")}, ClusterMetadata.update_metadata
+    """Of one topic, or of none: like a worker that gets no partition but leads the group."""
+    hidden, update = (
+        {world.topic(name) for name in unknown.split()},
+        ClusterMetadata.update_metadata,
+    )
 
     def update_without(self: ClusterMetadata, metadata: Any) -> None:
         metadata.topics = [topic for topic in metadata.topics if topic[1] not in hidden]
@@ -273,8 +281,7 @@ async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are
     app.finalize()
     await app.start()
     try:
-        lanes = engines._coordinator.lanes
-        await until(lambda: any(lane.is_open for _, lane in lanes()), "lanes to be open")
+        await until(lambda: bool(engines._coordinator._watchers), "the first assignment")
         assert not engines._coordinator.is_complete
         assert not engines.ready()
         send_notes(world, "a")
@@ -283,6 +290,21 @@ async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are
         await took(engines, "a")
     finally:
         await asyncio.shield(app.stop())
+
+
+async def test_workers_too_many_are_ready_without_partitions(world: World) -> None:
+    workers = [world.engines(worker=f"worker-{number}") for number in range(PARTITIONS + 1)]
+    async with AsyncExitStack() as stack:
+        for engines in workers:
+            await stack.enter_async_context(running(engines))
+        await until(
+            lambda: all(engines.ready() for engines in workers) and _idle(workers) == 1,
+            "all to be ready, one of them idle",
+        )
+
+
+def _idle(workers: Sequence[Engines]) -> int:
+    return sum(not list(engines._coordinator.lanes()) for engines in workers)
 
 
 async def test_nothing_is_watched_once_the_worker_has_stopped(world: World) -> None:
