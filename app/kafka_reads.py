@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.kafka_security import OPEN, KafkaSecurity
@@ -20,6 +26,11 @@ from web.ports import KafkaUnavailableError
 WITHIN_S: Final = 5.0
 CLOSE: Final = 50
 """Records that are read along rather than going to the next place anew."""
+WITHOUT_LEADER: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+LEADER_POLL_S: Final = 0.1
 R = TypeVar("R")
 
 
@@ -84,9 +95,7 @@ class KafkaReads:
         with self._consumer() as consumer:
             for run in _runs(wanted):
                 topic, partition, first = run[0]
-                low, high = consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=WITHIN_S
-                )
+                low, high = bounds(consumer, TopicPartition(topic, partition), WITHIN_S)
                 start, end = max(first, low), min(run[-1].offset + 1, high)
                 for message in _read(consumer, Origin(topic, partition, start), end):
                     found[Origin(topic, partition, message.offset())] = message
@@ -99,7 +108,7 @@ class KafkaReads:
         with self._consumer() as consumer:
             for topic, partition in itertools.product(topics, range(partitions)):
                 tp, place = TopicPartition(topic, partition), f"{topic}/{partition}"
-                first, end = consumer.get_watermark_offsets(tp, timeout=WITHIN_S)
+                first, end = bounds(consumer, tp, WITHIN_S)
                 end = min(end, ends.get(place, end))
                 start = max(first, end - size)
                 records = list(_read(consumer, Origin(topic, partition, start), end))
@@ -122,6 +131,23 @@ class KafkaReads:
             yield consumer
         finally:
             consumer.close()
+
+
+def bounds(consumer: Any, place: TopicPartition, within_s: float) -> tuple[int, int]:
+    """Offset of a partition's first record and of the next one to come. Blocks; raises KafkaException.
+
+    Waits while the partition has no leader: when its topic was only just made, or a broker went.
+    """
+    deadline_s = time.monotonic() + within_s
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=within_s)
+        except KafkaException as error:
+            if error.args[0].code() not in WITHOUT_LEADER or time.monotonic() > deadline_s:
+                raise
+            time.sleep(LEADER_POLL_S)
+        else:
+            return low, high
 
 
 def _runs(wanted: Iterable[Origin]) -> list[list[Origin]]:

@@ -12,6 +12,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from rich.progress import Progress
 
+from app.kafka_reads import bounds
 from app.kafka_security import OPEN, KafkaSecurity
 from models import rebuild
 from models.events import read_event
@@ -92,12 +93,10 @@ class EventReader:
 
     def _watermarks(self, topic: str) -> tuple[int, int]:
         try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, self._partition), timeout=KAFKA_TIMEOUT_S
-            )
+            place = TopicPartition(topic, self._partition)
+            return bounds(self._consumer, place, KAFKA_TIMEOUT_S)
         except KafkaException:
             raise AuditError("Kafka does not answer") from None
-        return low, high
 
     def ends(self) -> dict[str, int]:
         """Where each topic ends now: the offset of its next record."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from app.kafka_reads import bounds
 from app.kafka_security import OPEN, KafkaSecurity
 from web.ports import KafkaUnavailableError
 
@@ -71,15 +72,13 @@ class TopicWindow:
             about = consumer.list_topics(self.topic, timeout=ASKED_WITHIN_S).topics[self.topic]
             if about.error is not None:
                 raise KafkaException(about.error)
-            bounds = {
-                partition: consumer.get_watermark_offsets(
-                    TopicPartition(self.topic, partition), timeout=ASKED_WITHIN_S
-                )
+            found = {
+                partition: bounds(consumer, TopicPartition(self.topic, partition), ASKED_WITHIN_S)
                 for partition in about.partitions
             }
-            ends = {partition: high for partition, (_, high) in bounds.items()}
+            ends = {partition: end for partition, (_, end) in found.items()}
             reached = {
-                partition: ends[partition] if start < 0 else max(bounds[partition][0], start)
+                partition: ends[partition] if start < 0 else max(found[partition][0], start)
                 for partition, start in starts(consumer, ends).items()
             }
             self._take_all(consumer, reached, ends, take)

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from app import topic_window
 from app.missing_webhooks import SLICE_MS, MissingWebhooks
 from app.money_accounts import MOST_LOOK_UPS, KafkaAccount, StripeAccount, both
 from app.stripe_gateway import StripeGateway
@@ -102,6 +103,25 @@ async def test_the_last_record_of_a_topic_and_of_an_empty_one(kafka: KafkaBroker
 async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
     with pytest.raises(KafkaUnavailableError):
         await TopicWindow(kafka.bootstrap, "there-is-no-such-topic").last()
+
+
+async def test_a_window_waits_while_a_partition_has_no_leader(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE]
+
+    class Moving(Consumer):
+        def get_watermark_offsets(self, *args: Any, **options: Any) -> Any:
+            if refusals:
+                raise KafkaException(KafkaError(refusals.pop()))
+            return super().get_watermark_offsets(*args, **options)
+
+    topic = Topic(kafka)
+    topic.put(b"there")
+    monkeypatch.setattr(topic_window, "Consumer", Moving)
+    found: list[bytes] = []
+    await topic.window.since(0, values(found))
+    assert (found, refusals) == ([b"there"], [])
 
 
 # -- both accounts of the money
