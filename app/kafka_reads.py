@@ -20,17 +20,13 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.kafka_security import OPEN, KafkaSecurity
+from tables.origin import LEADER_POLL_S, WITHOUT_LEADER
 from web.ops_ports import Offsets, Origin
 from web.ports import KafkaUnavailableError
 
 WITHIN_S: Final = 5.0
 CLOSE: Final = 50
 """Records that are read along rather than going to the next place anew."""
-WITHOUT_LEADER: Final = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-)
-LEADER_POLL_S: Final = 0.1
 R = TypeVar("R")
 
 
@@ -83,12 +79,12 @@ class KafkaReads:
             (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None
             for tp in groups[self._group].result(WITHIN_S).topic_partitions
         }
-        return {
-            (tp.topic, tp.partition): Offsets(
-                future.result(WITHIN_S).offset, committed.get((tp.topic, tp.partition))
-            )
-            for tp, future in asked.items()
+        ends = {
+            (tp.topic, tp.partition): future.result(WITHIN_S).offset for tp, future in asked.items()
         }
+        if any(end < 0 for end in ends.values()):  # told of partitions without leader, as no error
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return {place: Offsets(end, committed.get(place)) for place, end in ends.items()}
 
     def _records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
         found = {}

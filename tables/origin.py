@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from faust.types import TP
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("tiffin.engine")
 
 PROGRESS = b"\0progress"
+WITHOUT_LEADER = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+)
+"""What Kafka says of a partition whose topic was only just made, or whose broker went."""
+LEADER_POLL_S = 0.1
 
 
 class ForeignTableError(Exception):
@@ -124,22 +134,44 @@ class ClusterReader:
     def bounds(
         self, partitions: Sequence[tuple[str, int]], timeout_s: float
     ) -> dict[tuple[str, int], tuple[int, int]]:
-        """(topic, partition) -> first offset that there is, and the next one to come."""
-        if not partitions:
-            return {}
-        client = self._connected()
-        asked = [
-            client.list_offsets(
-                {TopicPartition(*partition): spec for partition in partitions},
-                request_timeout=timeout_s,
-            )
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
-        ]
-        starts, ends = (
-            {(tp.topic, tp.partition): future.result().offset for tp, future in found.items()}
-            for found in asked
+        """(topic, partition) -> first offset that there is, and the next one to come.
+
+        Asks again while a partition has no leader. Raises KafkaException, TimeoutError.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        starts: dict[TopicPartition, int] = {}
+        ends: dict[TopicPartition, int] = {}
+        left = [TopicPartition(*partition) for partition in partitions]
+        while left:
+            self._list_offsets(left, OffsetSpec.earliest(), timeout_s, starts)
+            self._list_offsets(left, OffsetSpec.latest(), timeout_s, ends)
+            left = [tp for tp in left if tp not in starts or tp not in ends]
+            if left:
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"{left[0].topic}/{left[0].partition} has no leader")
+                time.sleep(LEADER_POLL_S)
+        return {(tp.topic, tp.partition): (start, ends[tp]) for tp, start in starts.items()}
+
+    def _list_offsets(
+        self,
+        partitions: Sequence[TopicPartition],
+        which: OffsetSpec,
+        timeout_s: float,
+        found: dict[TopicPartition, int],
+    ) -> None:
+        """Add what Kafka knows. While a leader is chosen it also gives negative offsets, as no error."""
+        asked = self._connected().list_offsets(
+            dict.fromkeys(partitions, which), request_timeout=timeout_s
         )
-        return {partition: (starts[partition], ends[partition]) for partition in partitions}
+        for tp, future in asked.items():
+            try:
+                offset = future.result().offset
+            except KafkaException as error:
+                if error.args[0].code() not in WITHOUT_LEADER:
+                    raise
+            else:
+                if offset >= 0:
+                    found[tp] = offset
 
     def _connected(self) -> AdminClient:
         if self._client is None:

@@ -1,6 +1,6 @@
-"""Apache Kafka for laptops and tests: one KRaft node that needs Python alone."""
+"""Apache Kafka for laptops and tests: KRaft nodes that need Python alone."""
 
-from sandbox.kafka.broker import BrokerError, KafkaBroker, external_bootstrap
+from sandbox.kafka.broker import BrokerError, KafkaBroker, KafkaCluster, external_bootstrap
 from sandbox.kafka.jars import JarError
 
-__all__ = ["BrokerError", "JarError", "KafkaBroker", "external_bootstrap"]
+__all__ = ["BrokerError", "JarError", "KafkaBroker", "KafkaCluster", "external_bootstrap"]

@@ -1,4 +1,4 @@
-"""One Kafka node in KRaft mode as a process: started, killed, suspended and started again."""
+"""Kafka nodes in KRaft mode as processes: started, killed, suspended and started again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TextIO
 
@@ -48,8 +51,24 @@ def external_bootstrap() -> str | None:
     return os.environ.get(BOOTSTRAP_ENV) or None
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A node's place in its cluster. controllers: node id -> port; each node is a controller too."""
+
+    cluster_id: str
+    node_id: int
+    controllers: Mapping[int, int]
+
+
+def _memberships(nodes: int) -> list[Membership]:
+    """The places of a new cluster's nodes."""
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    controllers = {number: free_port() for number in range(1, nodes + 1)}
+    return [Membership(cluster_id, number, controllers) for number in controllers]
+
+
 class KafkaBroker:
-    """A single-node Kafka on 127.0.0.1 with its data in `data_dir`.
+    """A Kafka node on 127.0.0.1 with its data in `data_dir`; alone, or of a cluster by `membership`.
 
     With `keep` the first start continues with the data found there; else it wipes them. Starts
     after a `stop` or `kill` of the same object always continue, on the same port. All methods
@@ -63,6 +82,7 @@ class KafkaBroker:
         *,
         keep: bool = False,
         jars_dir: Path = JARS_DIR,
+        membership: Membership | None = None,
     ) -> None:
         """Choose the ports (free ones unless `port` is given); touches no file."""
         # Absolute, because the broker runs in this directory.
@@ -72,7 +92,7 @@ class KafkaBroker:
         self.log_path = self.data_dir / "broker.log"
         self._keep = keep
         self._jars_dir = jars_dir
-        self._controller_port = free_port()
+        self._membership = membership or _memberships(1)[0]
         self._process: Supervised | None = None
         self._held: TextIO | None = None
 
@@ -177,11 +197,10 @@ class KafkaBroker:
             shutil.rmtree(self.data_dir)
         self._keep = True
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        settings = _settings(self.port, self._controller_port, self._logs_dir)
+        settings = _settings(self.port, self._membership, self._logs_dir)
         self._config_path.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         if (self._logs_dir / "meta.properties").exists():
             return
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
             [
                 *java,
@@ -189,7 +208,7 @@ class KafkaBroker:
                 f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
                 "kafka.tools.StorageTool",
                 "format",
-                f"--cluster-id={cluster_id}",
+                f"--cluster-id={self._membership.cluster_id}",
                 "--config",
                 str(self._config_path),
             ],
@@ -225,13 +244,57 @@ class KafkaBroker:
         )
 
 
-def _settings(port: int, controller_port: int, logs_dir: Path) -> dict[str, str | int]:
-    """The server.properties of a node that is its own controller."""
+class KafkaCluster:
+    """Several nodes, each a broker and a controller; of three, one may be away.
+
+    Their data lie in folders of `folder`. `bootstrap` names all of them. A context manager.
+    """
+
+    def __init__(self, folder: Path, nodes: int = 3) -> None:
+        """Choose the ports; touches no file."""
+        self.brokers = [
+            KafkaBroker(folder / f"node-{membership.node_id}", membership=membership)
+            for membership in _memberships(nodes)
+        ]
+        self.bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
+
+    def __enter__(self) -> Self:
+        ensure_jars()  # once, rather than by each node
+        try:
+            # At once, for a node answers only when most of them run.
+            with ThreadPoolExecutor(len(self.brokers)) as pool:
+                list(pool.map(KafkaBroker.start, self.brokers))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ThreadPoolExecutor(len(self.brokers)) as pool:
+            list(pool.map(KafkaBroker.kill, self.brokers))
+
+    def is_in_sync(self) -> bool:
+        """Whether every partition has a leader and all of its replicas."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap}, logger=QUIET)
+        try:
+            topics = admin.list_topics(timeout=5).topics.values()
+        except KafkaException:
+            return False
+        partitions = [partition for topic in topics for partition in topic.partitions.values()]
+        return all(p.leader >= 0 and set(p.isrs) == set(p.replicas) for p in partitions)
+
+
+def _settings(port: int, membership: Membership, logs_dir: Path) -> dict[str, str | int]:
+    """The server.properties of a node that is a controller too."""
+    controllers = membership.controllers
+    replicas, in_sync = len(controllers), 1 if len(controllers) == 1 else len(controllers) // 2 + 1
+    own = controllers[membership.node_id]
+    voters = ",".join(f"{node}@127.0.0.1:{at}" for node, at in controllers.items())
     return {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "node.id": membership.node_id,
+        "controller.quorum.voters": voters,
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{own}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -240,14 +303,14 @@ def _settings(port: int, controller_port: int, logs_dir: Path) -> dict[str, str 
         "auto.create.topics.enable": "false",
         "message.max.bytes": MAX_MESSAGE_BYTES,
         "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
-        # One node can keep one copy.
-        "default.replication.factor": 1,
-        "min.insync.replicas": 1,
-        "offsets.topic.replication.factor": 1,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
+        # Each node keeps a copy, and most of them must have what counts as sent.
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
         # Few groups and producers: fewer files, faster start.
         "offsets.topic.num.partitions": 1,
         "transaction.state.log.num.partitions": 1,

@@ -14,9 +14,10 @@ logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"))
 RUN = os.environ["RUN"]
 app = make_app(
     RUN,
-    broker=f"kafka://{os.environ['BOOTSTRAP']}",
+    broker=";".join(f"kafka://{host}" for host in os.environ["BOOTSTRAP"].split(",")),
     datadir=Path(os.environ["DATADIR"]),
     partitions=int(os.environ.get("PARTITIONS", "3")),
+    replication=int(os.environ.get("REPLICAS", "1")),
     session_timeout_s=float(os.environ.get("SESSION_S", "6")),
     instance_id=os.environ.get("INSTANCE_ID"),
     standby_replicas=int(os.environ.get("STANDBYS", "0")),

@@ -28,11 +28,14 @@ WORKER = ("worker", "-l", "info", "--without-web")
 class Run:
     """One consumer group with topics of its own. `sent`: topic -> key -> messages, first ones."""
 
-    def __init__(self, bootstrap: str, folder: Path, *, session_s: float = 6.0) -> None:
+    def __init__(
+        self, bootstrap: str, folder: Path, *, session_s: float = 6.0, replicas: int = 1
+    ) -> None:
         self.name = f"run{uuid.uuid4().hex[:8]}"
         self.bootstrap = bootstrap
         self.folder = folder
         self.session_s = session_s
+        self.replicas = replicas
         self.services: list[Counter] = services(self.name)
         self.sent: dict[str, dict[str, list[dict[str, object]]]] = {}
         self.workers: dict[int, Supervised] = {}
@@ -63,8 +66,8 @@ class Run:
 
     def make_topics(self) -> None:
         names = {topic for service in self.services for topic in (*service.inputs, service.outputs)}
-        topics = [NewTopic(name, PARTITIONS, 1) for name in sorted(names)]
-        topics.append(NewTopic(self.dead_letter_topic, 1, 1))
+        topics = [NewTopic(name, PARTITIONS, self.replicas) for name in sorted(names)]
+        topics.append(NewTopic(self.dead_letter_topic, 1, self.replicas))
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_topics(topics).values():
             future.result(20)
@@ -85,6 +88,7 @@ class Run:
                 "BOOTSTRAP": self.bootstrap,
                 "DATADIR": str(self.datadir(number)),
                 "SESSION_S": str(self.session_s),
+                "REPLICAS": str(self.replicas),
                 "CANONICAL_URL": f"http://worker-{number}:80",
                 **env,
             },

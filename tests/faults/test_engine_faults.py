@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.kafka import KafkaBroker
+from sandbox.kafka import KafkaBroker, KafkaCluster
 from sandbox.processes import wait_until
 from tests.faults.engine_run import Run
 from tests.faults.engine_verify import verify
@@ -103,6 +103,23 @@ def test_the_broker_is_killed(tmp_path: Path, length: tuple[int, float, int]) ->
         for _ in attacks(run, (inputs, seconds, count // 4)):
             broker.kill()
             broker.start()
+        finish(run)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_brokers_of_a_cluster_are_killed(tmp_path: Path, length: tuple[int, float, int]) -> None:
+    """One after the other, each the leader of partitions: what counts as sent is with another."""
+    with (
+        KafkaCluster(tmp_path / "kafka") as cluster,
+        Run(cluster.bootstrap, tmp_path, replicas=len(cluster.brokers)) as run,
+    ):
+        start_workers(run, 2)
+        inputs, seconds, count = length
+        for number in attacks(run, (inputs, seconds, count)):
+            wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=60)
+            victim = cluster.brokers[number % len(cluster.brokers)]
+            victim.kill()
+            victim.start()
         finish(run)
 
 
