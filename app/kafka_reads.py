@@ -13,14 +13,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
-    KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from app.kafka_security import OPEN, KafkaSecurity
-from tables.origin import LEADER_POLL_S, WITHOUT_LEADER
+from tables.origin import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
 from web.ops_ports import Offsets, Origin
 from web.ports import KafkaUnavailableError
 
@@ -49,6 +48,7 @@ class KafkaReads:
         }  # fmt: skip
         self._group = group
         self._admin: AdminClient | None = None
+        self._cluster = ClusterReader(self._settings)
 
     async def offsets(
         self, topics: Sequence[str], partitions: int
@@ -70,21 +70,14 @@ class KafkaReads:
     def _offsets(self, wanted: list[TopicPartition]) -> dict[tuple[str, int], Offsets]:
         if self._admin is None:
             self._admin = AdminClient(dict(self._settings))
-        asked = self._admin.list_offsets(
-            {tp: OffsetSpec.latest() for tp in wanted}, request_timeout=WITHIN_S
-        )
         request = ConsumerGroupTopicPartitions(self._group, wanted)
         groups = self._admin.list_consumer_group_offsets([request], request_timeout=WITHIN_S)
+        bounds = self._cluster.bounds([(tp.topic, tp.partition) for tp in wanted], WITHIN_S)
         committed = {
             (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None
             for tp in groups[self._group].result(WITHIN_S).topic_partitions
         }
-        ends = {
-            (tp.topic, tp.partition): future.result(WITHIN_S).offset for tp, future in asked.items()
-        }
-        if any(end < 0 for end in ends.values()):  # told of partitions without leader, as no error
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-        return {place: Offsets(end, committed.get(place)) for place, end in ends.items()}
+        return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
 
     def _records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
         found = {}

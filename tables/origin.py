@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,12 @@ WITHOUT_LEADER = (
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._TIMED_OUT,
 )
-"""What Kafka says of a partition whose topic was only just made, or whose broker went."""
+"""What is said of a partition whose topic was only just made, or whose broker went."""
 LEADER_POLL_S = 0.1
+ANSWER_S = 1.0
+"""How long one broker is waited for before it is asked again, or the one that leads now."""
 
 
 class ForeignTableError(Exception):
@@ -138,13 +142,17 @@ class ClusterReader:
 
         Asks again while a partition has no leader. Raises KafkaException, TimeoutError.
         """
+        client = self._connected()
         deadline_s = time.monotonic() + timeout_s
         starts: dict[TopicPartition, int] = {}
         ends: dict[TopicPartition, int] = {}
         left = [TopicPartition(*partition) for partition in partitions]
         while left:
-            self._list_offsets(left, OffsetSpec.earliest(), timeout_s, starts)
-            self._list_offsets(left, OffsetSpec.latest(), timeout_s, ends)
+            # Else the client would for minutes ask the leaders that it knows, though they are gone.
+            client.list_topics(timeout=timeout_s)
+            for which, found in ((OffsetSpec.earliest(), starts), (OffsetSpec.latest(), ends)):
+                asked = client.list_offsets(dict.fromkeys(left, which), request_timeout=ANSWER_S)
+                found.update(_known(asked))
             left = [tp for tp in left if tp not in starts or tp not in ends]
             if left:
                 if time.monotonic() > deadline_s:
@@ -152,31 +160,23 @@ class ClusterReader:
                 time.sleep(LEADER_POLL_S)
         return {(tp.topic, tp.partition): (start, ends[tp]) for tp, start in starts.items()}
 
-    def _list_offsets(
-        self,
-        partitions: Sequence[TopicPartition],
-        which: OffsetSpec,
-        timeout_s: float,
-        found: dict[TopicPartition, int],
-    ) -> None:
-        """Add what Kafka knows. While a leader is chosen it also gives negative offsets, as no error."""
-        asked = self._connected().list_offsets(
-            dict.fromkeys(partitions, which), request_timeout=timeout_s
-        )
-        for tp, future in asked.items():
-            try:
-                offset = future.result().offset
-            except KafkaException as error:
-                if error.args[0].code() not in WITHOUT_LEADER:
-                    raise
-            else:
-                if offset >= 0:
-                    found[tp] = offset
-
     def _connected(self) -> AdminClient:
         if self._client is None:
             self._client = AdminClient(self._settings)
         return self._client
+
+
+def _known(asked: Mapping[TopicPartition, Future[Any]]) -> Iterator[tuple[TopicPartition, int]]:
+    """Offsets of partitions that have a leader. Without one Kafka also gives negative ones, as no error."""
+    for partition, future in asked.items():
+        try:
+            offset = future.result().offset
+        except KafkaException as error:
+            if error.args[0].code() not in WITHOUT_LEADER:
+                raise
+        else:
+            if offset >= 0:
+                yield partition, offset
 
 
 class Provenance:

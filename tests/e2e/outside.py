@@ -9,10 +9,11 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 COMMANDS = ("order-commands", "payment-commands", "delivery-commands", "notification-commands")
@@ -114,8 +115,8 @@ class Topics:
             while left := {at: end for at, end in ends.items() if self._next[at] < end}:
                 assert time.monotonic() < until, f"can't be read: {left}, read so far {self._next}"
                 for message in self._consumer.consume(500, POLL_S):
-                    assert message.error() is None, message.error()
-                    self._keep(message)
+                    if message.error() is None:  # else a broker went: librdkafka asks the next
+                        self._keep(message)
             return list(self.records)
 
     def of(self, *orders: str) -> list[Record]:
@@ -142,9 +143,16 @@ class Topics:
             self._consumer.assign(
                 [TopicPartition(*at, offset) for at, offset in self._next.items()]
             )
-        asked = dict.fromkeys(found, OffsetSpec.latest())
-        answers = self._admin.list_offsets(asked, request_timeout=20)
-        return {(tp.topic, tp.partition): answers[tp].result().offset for tp in found}
+        ends: dict[tuple[str, int], int] = {}
+        until = time.monotonic() + WITHIN_S
+        while left := [tp for tp in found if ends.get((tp.topic, tp.partition), -1) < 0]:
+            assert time.monotonic() < until, f"no end is told of {left}"
+            asked = dict.fromkeys(left, OffsetSpec.latest())
+            for tp, answer in self._admin.list_offsets(asked, request_timeout=20).items():
+                with suppress(KafkaException):  # a broker went
+                    ends[tp.topic, tp.partition] = answer.result().offset
+            self._admin.list_topics(timeout=20)  # who leads them now
+        return ends
 
     def _keep(self, message: Any) -> None:
         at = (message.topic(), message.partition())

@@ -12,6 +12,8 @@ from confluent_kafka import KafkaError, KafkaException
 from tables.origin import ClusterReader
 
 PARTITION = ("topic", 0)
+AGAIN = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)
+ERRORS = {*AGAIN, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
 
 class Brokers:
@@ -20,16 +22,16 @@ class Brokers:
     def __init__(self, *answers: int) -> None:
         self._answers = list(answers)
 
+    def list_topics(self, *, timeout: float) -> None:
+        assert timeout > 0
+
     def list_offsets(self, requests: dict[Any, Any], *, request_timeout: float) -> dict[Any, Any]:
         assert request_timeout > 0
         futures = {}
         for partition in requests:
             future: Future[Any] = Future()
             answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-            if answer in {
-                KafkaError.NOT_LEADER_FOR_PARTITION,
-                KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            }:
+            if answer in ERRORS:
                 future.set_exception(KafkaException(KafkaError(answer)))
             else:
                 future.set_result(SimpleNamespace(offset=answer))
@@ -44,7 +46,7 @@ def reader(*answers: int) -> ClusterReader:
     return made
 
 
-@pytest.mark.parametrize("none", [-1002, -1, KafkaError.NOT_LEADER_FOR_PARTITION])
+@pytest.mark.parametrize("none", [-1002, -1, *AGAIN])
 def test_bounds_are_asked_for_again_while_there_is_no_leader(none: int) -> None:
     """With three brokers of which one is killed Kafka was seen to give an end of -1002."""
     assert reader(none, none, 3, 70).bounds([PARTITION], 20) == {PARTITION: (3, 70)}
