@@ -1,0 +1,67 @@
+"""A crowd of customers while brokers of a cluster of three are killed, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sandbox.kafka import KafkaCluster
+from sandbox.kafka.broker import BOOTSTRAP_ENV
+from sandbox.platform import Platform
+from tests.e2e.conftest import SETTINGS
+from tests.e2e.crowd import all_end_right
+from tests.e2e.outside import Topics
+from tests.e2e.shop import WITHIN_S, Shop, until
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
+    with KafkaCluster(tmp_path / "kafka") as running:
+        yield running
+
+
+@pytest.fixture
+def platform(
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    monkeypatch.setenv(BOOTSTRAP_ENV, cluster.bootstrap)
+    settings = SETTINGS | {"TIFFIN_REPLICATION_FACTOR": str(len(cluster.brokers))}
+    with Platform(tmp_path / "platform", settings=settings, settle_delay_s=-1) as running:
+        yield running
+
+
+@pytest.fixture
+async def shop(platform: Platform) -> AsyncIterator[Shop]:
+    topics = Topics(platform.bootstrap)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+        yield Shop(platform, topics, session)
+    topics.close()
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        pytest.param(30, id="short", marks=pytest.mark.timeout(600)),
+        pytest.param(500, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(7_200)]),
+    ],
+)
+async def test_every_order_ends_right_while_brokers_die(
+    shop: Shop, cluster: KafkaCluster, orders: int
+) -> None:
+    async def is_in_sync() -> bool:
+        return await asyncio.to_thread(cluster.is_in_sync)
+
+    async def kill(is_over: asyncio.Event, done: list[int]) -> None:
+        while not is_over.is_set() or len(done) < len(cluster.brokers):
+            await until(is_in_sync, "all copies to be whole")
+            killed = len(done) % len(cluster.brokers)
+            await asyncio.to_thread(cluster.brokers[killed].kill)
+            done.append(killed)
+            await asyncio.to_thread(cluster.brokers[killed].start)
+
+    await all_end_right(shop, orders, random.Random(3), kill)
