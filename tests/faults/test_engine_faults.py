@@ -27,9 +27,10 @@ def run(kafka: KafkaBroker, tmp_path: Path) -> Iterator[Run]:
         yield run
 
 
-def start_workers(run: Run, count: int) -> None:
+def start_workers(run: Run, count: int, **env: str) -> None:
+    """With these environment variables; {number} in them is the worker's."""
     for number in range(count):
-        run.worker(number)
+        run.worker(number, **{name: value.format(number=number) for name, value in env.items()})
     for number in range(count):
         run.wait_ready(number)
 
@@ -65,6 +66,21 @@ def test_killed_workers(run: Run, length: tuple[int, float, int], wiped: bool) -
         run.wipe_and_kill(victim) if wiped else run.kill(victim)
     finish(run)
     assert any(-9 in worker.exits for worker in run.workers.values())
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(
+    "env", [{"STANDBYS": "1"}, {"INSTANCE_ID": "worker-{number}"}], ids=["standbys", "static"]
+)
+def test_killed_workers_of_other_groups(
+    run: Run, length: tuple[int, float, int], env: dict[str, str]
+) -> None:
+    """With tables kept warm at a second worker; with members that keep their place when they die."""
+    start_workers(run, 3, **env)
+    for number in attacks(run, length):
+        victim = number % 3
+        run.wipe_and_kill(victim) if number % 2 else run.kill(victim)
+    finish(run)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
