@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> faust.App:
         heartbeat_interval_s=settings.heartbeat_interval_s,
         rebalance_timeout_s=settings.rebalance_timeout_s,
         instance_id=settings.group_instance_id,
+        standby_replicas=settings.standby_replicas,
         broker_credentials=security.faust(),
         web_bind=settings.web_host,
         web_host=settings.web_host,

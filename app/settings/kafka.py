@@ -50,6 +50,12 @@ class KafkaSettings(BaseModel):
         default=None,
         description="A name of this worker that outlives it: a restart moves no partitions",
     )
+    standby_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="Workers that keep a copy of each table, to take it over without reading it anew",
+    )
     data_dir: Path = Field(
         default=Path("data"), description="Where this worker keeps its tables; one folder a worker"
     )

@@ -1,4 +1,4 @@
-"""A whole platform on a Kafka that asks who it is, and lets it do no more than docs/operations.md names."""
+"""A whole platform on a Kafka with TLS that asks who it is, and lets it do what docs/operations.md names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import trustme
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -19,6 +20,15 @@ from confluent_kafka.admin import (
     AdminClient,
     ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
 )
 
 from app.settings import SANDBOX_TOKEN_KEY
@@ -28,7 +38,7 @@ from sandbox.platform import ROOT, Platform
 from sandbox.processes import free_port
 from web.tokens import DevelopmentStaff, Role
 
-USER, PASSWORD = "tiffin", "as-secret-as-can-be"
+USER, PASSWORD, MECHANISM = "tiffin", "as-secret-as-can-be", "SCRAM-SHA-512"
 WITHIN_S = 90.0
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,30 +55,44 @@ RIGHTS = (
 
 
 class SecuredBroker(KafkaBroker):
-    """Has a second listener that asks for a user; who comes by the first one may do all."""
+    """Has a second listener, with TLS, that asks for a user; who comes by the first one may do all."""
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
         self.secured = f"127.0.0.1:{free_port()}"
+        self.ca_file = data_dir.with_name("ca.pem")
 
     def _prepare(self, java: list[str]) -> None:
         super()._prepare(java)
         lines = self._config_path.read_text().splitlines()
         known = dict(line.split("=", 1) for line in lines)
-        module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule"
         more = {
-            "listeners": f"{known['listeners']},SASL://{self.secured}",
-            "advertised.listeners": f"{known['advertised.listeners']},SASL://{self.secured}",
+            "listeners": f"{known['listeners']},SECURED://{self.secured}",
+            "advertised.listeners": f"{known['advertised.listeners']},SECURED://{self.secured}",
             "listener.security.protocol.map":
-                f"{known['listener.security.protocol.map']},SASL:SASL_PLAINTEXT",
+                f"{known['listener.security.protocol.map']},SECURED:SASL_SSL",
             "inter.broker.listener.name": "PLAINTEXT",
-            "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl.plain.sasl.jaas.config":
-                f'{module} required user_{USER}="{PASSWORD}";',
+            "sasl.enabled.mechanisms": MECHANISM,
+            f"listener.name.secured.{MECHANISM.lower()}.sasl.jaas.config": f"{module} required;",
+            "listener.name.secured.ssl.keystore.type": "PEM",
+            "listener.name.secured.ssl.keystore.location": self._make_certificate(),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
         }  # fmt: skip
         self._config_path.write_text("".join(f"{k}={v}\n" for k, v in (known | more).items()))
+
+    def _make_certificate(self) -> Path:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.ca_file))
+        issued = authority.issue_cert("127.0.0.1")
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        path = self.data_dir / "keystore.pem"
+        path.write_bytes(  # Kafka reads keys in PKCS #8 alone
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            + b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+        )
+        return path
 
     def start(self, timeout_s: float = WITHIN_S) -> None:
         super().start(timeout_s)
@@ -80,6 +104,9 @@ class SecuredBroker(KafkaBroker):
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_acls(bindings).values():
             future.result(30)
+        how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        user = UserScramCredentialUpsertion(USER, how, PASSWORD.encode())
+        admin.alter_user_scram_credentials([user])[USER].result(30)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +115,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     broker = SecuredBroker(folder / "kafka")
     settings = {
         "TIFFIN_KAFKA_BOOTSTRAP": broker.secured,
-        "TIFFIN_KAFKA_PROTOCOL": "SASL_PLAINTEXT",
-        "TIFFIN_KAFKA_SASL_MECHANISM": "PLAIN",
+        "TIFFIN_KAFKA_PROTOCOL": "SASL_SSL",
+        "TIFFIN_KAFKA_SASL_MECHANISM": MECHANISM,
+        "TIFFIN_KAFKA_CA_FILE": str(broker.ca_file),
         "TIFFIN_KAFKA_USER": USER,
         "TIFFIN_KAFKA_PASSWORD": PASSWORD,
         "TIFFIN_RECONCILIATION_INTERVAL_S": "1",
@@ -129,6 +157,24 @@ async def test_an_order_is_paid_and_everything_that_reads_kafka_reads_it(
         assert found["run"]["problems"] == []
     rebuilt = await asyncio.to_thread(platform.run_cli, "audit", "rebuild", "--json")
     assert json.loads(rebuilt)["differences"] == []
+
+
+def test_brokers_signed_by_somebody_else_are_not_spoken_to(
+    platform: Platform, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", "topics"],
+        env={**platform.environment(), "TIFFIN_KAFKA_CA_FILE": str(stranger)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "TIFFIN_KAFKA" in done.stderr
 
 
 def test_a_wrong_password_is_told_and_not_shown(platform: Platform) -> None:
