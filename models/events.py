@@ -123,7 +123,8 @@ class PaymentRefundInitiated(Message):
 class PaymentRefund(Message):
     """Data of PAYMENT_REFUNDED, _REFUND_PARTIAL and _REFUND_FAILED.
 
-    requestedAt: RFC 3339. retryOf: the failed refund that this one repeats.
+    requestedAt: RFC 3339. retryOf: the failed refund that this one repeats. refundedTotal, capturedTotal:
+    of the payment, as of this event; capturedTotal is missing in events of earlier versions.
     """
 
     payment_id: str
@@ -139,6 +140,12 @@ class PaymentRefund(Message):
     requested_at: str | None = None
     retry_of: str | None = None
     refunded_total: Minor
+    captured_total: Minor | None = None
+
+    @property
+    def is_all_refunded(self) -> bool:
+        """Whether nothing is left, although this refund may have failed: it need not have counted."""
+        return self.captured_total is not None and self.refunded_total >= self.captured_total
 
 
 class PaymentDispute(Message):

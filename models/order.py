@@ -19,6 +19,7 @@ from models.events import (
     OrderCreated,
     OrderPaymentPending,
     PaymentCompleted,
+    PaymentRefund,
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
 from models.order_state import OrderRecord, Placed
@@ -174,7 +175,9 @@ def _payment_refunded(turn: OrderTurn, _: Event) -> None:
         turn.move(E.ORDER_REFUNDED)
 
 
-def _refund_failed(turn: OrderTurn, _: Event) -> None:
+def _refund_failed(turn: OrderTurn, event: Event) -> None:
+    if isinstance(event.data, PaymentRefund) and event.data.is_all_refunded:
+        return  # other refunds gave all of it back
     turn.change(captured=True)
     if turn.status is O.REFUNDED:
         turn.move(E.ORDER_REFUND_REVERSED)

@@ -288,8 +288,9 @@ def _refunded(
         requested_at=from_rfc3339(data.requested_at) if data.requested_at else None,
     )  # fmt: skip
     changes: dict[str, Any] = {"refunds": {**payment.refunds, data.refund_id: refund}}
+    is_reversed = payment.status is PaymentStatus.REFUNDED and not data.is_all_refunded
     if event_type is EventType.PAYMENT_REFUNDED:
         changes["status"] = PaymentStatus.REFUNDED
-    elif event_type is EventType.PAYMENT_REFUND_FAILED and payment.status is PaymentStatus.REFUNDED:
+    elif event_type is EventType.PAYMENT_REFUND_FAILED and is_reversed:
         changes["status"] = PaymentStatus.COMPLETED
     return changes

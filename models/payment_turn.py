@@ -310,6 +310,7 @@ class PaymentTurn(Turn):
                 order_id=self.order_id,
                 currency=payment.currency,
                 refunded_total=total,
+                captured_total=payment.captured,
                 requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
                 **refund.model_dump(exclude={"requested_at", "ended_at"}),
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models import money
+from models import money, topics
 from models.commands import (
     CancelOrder,
     CommandType,
@@ -14,6 +14,7 @@ from models.commands import (
     RetryRefund,
 )
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
+from models.money_checks import broken, money_of
 from models.transition import Outcome
 from tests.unit.world import AMOUNT, PLACE, World
 
@@ -108,6 +109,26 @@ def test_a_retry_gives_back_what_is_left(paid: World) -> None:
     assert [pending.amount for pending in paid.state.work.refunds.values()] == [599]
     paid.settle_all()
     assert paid.state.payment.status is PaymentStatus.REFUNDED
+
+
+def test_a_refund_that_fails_beside_one_of_everything_reverses_nothing(paid: World) -> None:
+    """Stripe's dashboard gave back a little, which failed before we heard of it; ours gave back all."""
+    paid.stripe.refund(1, None, "ok")
+    (little,) = paid.stripe.refunds.values()
+    paid.stripe.end_refund(little, succeed=False)
+    paid.command(CommandType.CANCEL_ORDER, CancelOrder())
+    paid.collect_webhooks()
+    late, paid.webhooks = paid.webhooks, []
+    paid.settle_all()
+    paid.queues[topics.WEBHOOKS] += late
+    paid.settle_all()
+    assert paid.state
+    assert paid.state.payment
+    assert paid.state.payment.refunded == AMOUNT == paid.stripe.refunded
+    assert RefundStatus.FAILED in {r.status for r in paid.state.payment.refunds.values()}
+    assert paid.state.payment.status is PaymentStatus.REFUNDED
+    assert paid.orders.state.order.status is OrderStatus.REFUNDED
+    assert broken(money_of(paid.state), paid.orders.state.order.status) == []
 
 
 def test_a_dashboard_refund_that_was_faster_than_a_cancels_refund(paid: World) -> None:
