@@ -74,7 +74,8 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
         broker_heartbeat_interval=heartbeat_interval_s,
         # Faust's 60 s would stall everybody after one crash.
         broker_rebalance_timeout=rebalance_timeout_s,
-        broker_request_timeout=max(30.0, session_timeout_s + 5.0),  # Faust wants it longer
+        # As short as a group's rounds allow: a broker that hangs is waited for so long.
+        broker_request_timeout=max(session_timeout_s, rebalance_timeout_s) + 5.0,
         broker_commit_interval=commit_interval_s,
         broker_max_poll_records=2_000,
         consumer_max_fetch_size=1024 * 1024,

@@ -6,9 +6,9 @@ into the log (Faust's recovery would wait for them). Its first record, the claim
 refuse every older epoch in that partition: a worker that was stopped past its session and wakes up
 can't write after its successor.
 
-Leans on aiokafka's inside: `AIOKafkaProducer._txn_manager`; on Faust's: `Producer._settings_default`
-and `_settings_auth`, RocksDB store's `_db_for_partition` and `offset_key`. See
-tests/unit/test_private_names.py.
+Leans on aiokafka's inside: `AIOKafkaProducer._txn_manager`, `AIOKafkaClient._request_timeout_ms`; on
+Faust's: `Producer._settings_default` and `_settings_auth`, RocksDB store's `_db_for_partition` and
+`offset_key`. See tests/unit/test_private_names.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import faust
 
 CLAIM = b"\0claim"
+ANSWER_MS = 10_000
+"""How long one broker is waited for before the one that leads now gets the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ async def claim(table: faust.Table[Any, Any], partition: int, *, generation: int
     await initial.stop()
     producer = AIOKafkaProducer(**settings, enable_idempotence=True)
     producer._txn_manager.set_pid_and_epoch(producer_id, epoch)
+    # A batch has the producer's whole time-out; a broker that hangs must not use it up.
+    producer.client._request_timeout_ms = ANSWER_MS
     await producer.start()
     value = orjson.dumps({"producerId": producer_id, "epoch": epoch, "generation": generation})
     sent = await producer.send_and_wait(changelog, key=CLAIM, value=value, partition=partition)

@@ -56,6 +56,8 @@ def test_attributes_that_constructors_set() -> None:
     for name in ("_read_offset", "_buffered_partitions"):
         assert f"self.{name} = " in consumer
     assert "self._txn_manager = " in inspect.getsource(aiokafka.AIOKafkaProducer.__init__)
+    client = inspect.getsource(aiokafka.client.AIOKafkaClient)
+    assert "request_timeout_ms=self._request_timeout_ms" in client
     kafka = inspect.getsource(aiokafka.AIOKafkaConsumer)
     assert "self._coordinator" in kafka
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in kafka
