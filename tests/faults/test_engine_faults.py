@@ -139,6 +139,26 @@ def test_brokers_of_a_cluster_are_killed(tmp_path: Path, length: tuple[int, floa
         finish(run)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("hanging", [0, 1, 2])
+def test_a_broker_of_a_cluster_hangs(tmp_path: Path, hanging: int) -> None:
+    """It takes connections and answers nothing: the others are enough to decide what was sent."""
+    with (
+        KafkaCluster(tmp_path / "kafka") as cluster,
+        Run(cluster.bootstrap, tmp_path, replicas=len(cluster.brokers)) as run,
+    ):
+        start_workers(run, 2)
+        run.load(1_500, seconds=20)
+        run.wait_sent(0.3)
+        wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=60)
+        cluster.brokers[hanging].suspend()
+        run.wait_sent(1)
+        run.wait_done(timeout_s=300)
+        cluster.brokers[hanging].resume()
+        finish(run)
+
+
 def test_kafka_wiped_under_kept_tables_is_refused(tmp_path: Path) -> None:
     with KafkaBroker(tmp_path / "kafka") as broker, Run(broker.bootstrap, tmp_path) as run:
         start_workers(run, 1)
