@@ -204,13 +204,23 @@ async def test_operators_list_orders_by_state_and_so_does_the_command_line(day: 
 
 
 async def test_lists_name_the_partitions_of_a_worker_that_stands_still(day: Day) -> None:
-    customers = [await day.customer() for _ in range(6)]
+    customers = [await day.customer()]
+    while len({partition_of(customer.order_id) for customer in customers}) < PARTITIONS:
+        customers.append(await day.customer())
     first = day.platform.endpoints.workers[0]
     kitchen = await day.staff("kitchen", KITCHEN, web=first)
     operator = await day.staff("operator", web=first)
     whole = await kitchen.get("/api/kitchen/orders")
     assert whole["incomplete"] == []
-    day.platform.workers[1].suspend()
+    workers = (await operator.get("/api/ops/overview"))["workers"]
+    owned = {worker["url"].rstrip("/"): worker["partitions"] for worker in workers}
+    # One that owns some and not all, and is not the one that is asked.
+    stopped = next(
+        process
+        for url, process in zip(day.platform.endpoints.workers, day.platform.workers, strict=True)
+        if url != first and 0 < len(owned[url]) < PARTITIONS
+    )
+    stopped.suspend()
     try:
         board = await kitchen.get("/api/kitchen/orders")
         orders = await operator.get("/api/ops/orders?state=PENDING&limit=1000")
@@ -228,7 +238,7 @@ async def test_lists_name_the_partitions_of_a_worker_that_stands_still(day: Day)
         reached = next(c.order_id for c in customers if partition_of(c.order_id) not in missing)
         assert await refused(courier.deliver(reached, "assign")) == "COURIER_UNCHECKED"
     finally:
-        day.platform.workers[1].resume()
+        stopped.resume()
     await asyncio.to_thread(day.platform.wait_ready)
     assert (await kitchen.get("/api/kitchen/orders"))["incomplete"] == []
     assert (await courier.deliver(reached, "assign"))["status"] == "ASSIGNED"
