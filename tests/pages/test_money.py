@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +19,11 @@ PENDING_REFUND, DISPUTED = "4000000000007726", "4000000000000259"
 
 
 @pytest.fixture
-def stripe(platform: BreakablePlatform) -> StandIn:
-    return StandIn(platform)
+def stripe(platform: BreakablePlatform) -> Iterator[StandIn]:
+    made = StandIn(platform)
+    made.settle_only_when_told()
+    yield made
+    made.settle_soon()
 
 
 def operator(visit: Visit, **options: object) -> Page:
