@@ -50,18 +50,15 @@ class Unsent:
     def keep(self, topic: str, offset: int, outputs: Iterable[Output]) -> None:
         """Add what the input at this topic and offset led to; all of it, or nothing if it raises."""
         entry: list[Any] = [topic, offset]
-        size = 0
         for to, key, value, pairs in outputs:
             headers: list[Any] | None = None
             if pairs:
                 headers = []
                 for name, header in pairs:
                     headers += (name, _dump_bytes(header))
-            dumped = _dump_bytes(value)
-            size += len(dumped)
-            entry += (to, key, dumped, headers)
+            entry += (to, key, _dump_bytes(value), headers)
         self.entries.append(entry)
-        self.size += size
+        self.size += _size(entry)
 
     def forget(self, done: Mapping[str, int]) -> None:
         """Drop those of inputs that are done, from the front: for a lane whose inputs settle in order.

@@ -266,10 +266,8 @@ async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are
     world: World, monkeypatch: pytest.MonkeyPatch, unknown: str
 ) -> None:
     """Of one topic, or of none: like a worker that gets no partition but leads the group."""
-    hidden, update = (
-        {world.topic(name) for name in unknown.split()},
-        ClusterMetadata.update_metadata,
-    )
+    hidden = {world.topic(name) for name in unknown.split()}
+    update = ClusterMetadata.update_metadata
 
     def update_without(self: ClusterMetadata, metadata: Any) -> None:
         metadata.topics = [topic for topic in metadata.topics if topic[1] not in hidden]

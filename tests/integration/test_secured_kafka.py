@@ -159,35 +159,32 @@ async def test_an_order_is_paid_and_everything_that_reads_kafka_reads_it(
     assert json.loads(rebuilt)["differences"] == []
 
 
-def test_brokers_signed_by_somebody_else_are_not_spoken_to(
-    platform: Platform, tmp_path: Path
-) -> None:
-    stranger = tmp_path / "ca.pem"
-    trustme.CA().cert_pem.write_to_path(str(stranger))
-    done = subprocess.run(
+def make_topics(platform: Platform, **settings: str) -> subprocess.CompletedProcess[str]:
+    """What the command line says with other settings than the workers'."""
+    return subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", "topics"],
-        env={**platform.environment(), "TIFFIN_KAFKA_CA_FILE": str(stranger)},
+        env={**platform.environment(), **settings},
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_brokers_signed_by_somebody_else_are_not_spoken_to(
+    platform: Platform, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    done = make_topics(platform, TIFFIN_KAFKA_CA_FILE=str(stranger))
     assert done.returncode == 1
     assert "TIFFIN_KAFKA" in done.stderr
 
 
 def test_a_wrong_password_is_told_and_not_shown(platform: Platform) -> None:
     wrong = "not-the-password"
-    done = subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "app", "topics"],
-        env={**platform.environment(), "TIFFIN_KAFKA_PASSWORD": wrong},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = make_topics(platform, TIFFIN_KAFKA_PASSWORD=wrong)
     assert done.returncode == 1
     assert "TIFFIN_KAFKA" in done.stderr
     assert wrong not in done.stdout + done.stderr

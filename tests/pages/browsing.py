@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from axe_playwright_python.sync_playwright import Axe
 
-from sandbox.stripe.state import SHORT_SETTLE_DELAY_S
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response
 
@@ -169,13 +167,9 @@ class StandIn:
         """Arm a fault of Stripe's API."""
         _send(f"{self.control}/faults", "POST", fault)
 
-    def settle_only_when_told(self) -> None:
-        """Have bank debits and pending refunds wait for `settle_refund`, not for half a second."""
-        _send(f"{self.control}/settings", "POST", {"settle_delay_s": None})
-
-    def settle_soon(self) -> None:
-        """Have them settle by themselves again."""
-        _send(f"{self.control}/settings", "POST", {"settle_delay_s": SHORT_SETTLE_DELAY_S})
+    def settle_after(self, delay_s: float | None) -> None:
+        """When bank debits and pending refunds settle by themselves; None: only when told."""
+        _send(f"{self.control}/settings", "POST", {"settle_delay_s": delay_s})
 
     def release(self) -> None:
         """Let held requests go."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
+from sandbox.stripe.state import SHORT_SETTLE_DELAY_S
 from tests.pages.browsing import StandIn, Visitor, check_accessible, check_fits
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ PENDING_REFUND, DISPUTED = "4000000000007726", "4000000000000259"
 @pytest.fixture
 def stripe(platform: BreakablePlatform) -> Iterator[StandIn]:
     made = StandIn(platform)
-    made.settle_only_when_told()
+    made.settle_after(None)
     yield made
-    made.settle_soon()
+    made.settle_after(SHORT_SETTLE_DELAY_S)
 
 
 def operator(visit: Visit, **options: object) -> Page:
