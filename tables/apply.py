@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from models import ids
 from models.transition import Input, Output, UnreadableError
+from tables import unsent
 from tables.letters import (
     REDRIVE,
     RELEASE,
@@ -22,10 +23,20 @@ from tables.letters import (
 from tables.record import Quarantine, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from models.transition import Decision, Header, Service
     from tables.limits import Counters, Limits
+
+
+class Outputs(Protocol):
+    """What takes a group's outputs: `Batches`, or a list when nothing is to be sent."""
+
+    def append(self, output: Output | DeadLetter, /) -> None:
+        """Add one behind the others."""
+
+
+Taking = TypeVar("Taking", bound=Outputs)
 
 
 class TooLargeError(Exception):
@@ -40,38 +51,46 @@ class BadRowError(Exception):
     """A decision named a row without a slash, which could be taken for a record."""
 
 
-class Group:
+class Group(Generic[Taking]):
     """Consecutive inputs and all their effects: durable together, step by step.
 
-    inputs: ConsumerRecords; offsets: topic -> last offset; records, rows: by key, as they are
-    after the last input; progress: the lane's own offsets, when they are to be written too.
+    inputs: ConsumerRecords, until it is closed; count: of them; offsets: topic -> last offset;
+    records, rows: by key, as they are after the last input; progress: the lane's own offsets, when
+    they are to be written too.
     """
 
-    __slots__ = ("inputs", "number", "offsets", "outputs", "progress", "records", "rows")
+    __slots__ = ("count", "inputs", "number", "offsets", "outputs", "progress", "records", "rows")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, outputs: Taking) -> None:
         self.number = number
+        self.count = 0
         self.inputs: list[Any] = []
         self.offsets: dict[str, int] = {}
         self.records: dict[bytes, Record] = {}
         self.rows: dict[bytes, bytes] = {}
-        self.outputs: list[Output | DeadLetter] = []
+        self.outputs = outputs
         self.progress: dict[str, int] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came and nothing has to be sent again."""
+        return not self.count and not self.records
 
-class Applier:
+
+class Applier(Generic[Taking]):
     """Decides the inputs of one partition for one service; the only one that changes its records.
 
-    `overlay` holds the records that RocksDB does not have yet (those that it has since a little while
-    are cached, for a key's inputs come in bursts); `done` (the lane's) gives, per
-    topic, the last offset whose outputs are durable. is_measured: sizes are checked at each input,
-    not once a group.
+    Inputs are gathered in `group` while the group before, `under_way`, becomes durable; a group is
+    closed only once that one is settled. `new_outputs` makes what takes a group's outputs; `done` (the
+    lane's) gives, per topic, the last offset whose outputs are durable. is_measured: sizes are checked
+    at each input, not once a group.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what the lane lends it, most of it given by name
         self,
         service: Service,
         read_stored: Callable[[bytes], bytes | None],
+        new_outputs: Callable[[], Taking],
         *,
         epoch: int,
         done: dict[str, int],
@@ -81,13 +100,11 @@ class Applier:
         is_measured: bool = False,
     ) -> None:
         self.service = service
-        self.group = Group(0)
-        self.in_flight = 0
-        self.overlay: dict[bytes, Record] = {}
-        self._cache: dict[bytes, Record] = {}
-        self._unstored = [self.group]
-        self._settled = 0
+        self.group = Group(0, new_outputs())
+        self.under_way: Group[Taking] | None = None
+        self._records: dict[bytes, Record] = {}
         self._read_stored = read_stored
+        self._new_outputs = new_outputs
         self._epoch = epoch
         self._done = done
         self._limits = limits
@@ -95,25 +112,35 @@ class Applier:
         self._dead_letter_topic = dead_letter_topic
         self._measured = is_measured
 
-    def apply(self, consumed: Any) -> bool:
-        """Take one input into the group. False: its key waits until earlier outputs are durable.
+    @property
+    def in_flight(self) -> int:
+        """Inputs applied whose outputs are not known durable."""
+        return self.group.count + (self.under_way.count if self.under_way else 0)
 
-        `consumed` is a ConsumerRecord. Raises only what means that the store can't be read.
+    def apply(self, topic: str, inputs: Sequence[Any]) -> int:
+        """Take inputs, ConsumerRecords of one topic, into the group; gives how many.
+
+        Fewer than there are: the next one's key has so many outputs that it waits for the next group.
+        Raises only what means that the store can't be read.
         """
-        topic, group = consumed.topic, self.group
-        try:
-            if not self._take(topic, consumed, self.record(consumed.key)):
-                return False
-        except UnreadableError as exc:
-            self._bury(topic, consumed, exc)
-        group.inputs.append(consumed)
-        group.offsets[topic] = consumed.offset
-        self.in_flight += 1
-        return True
+        taken = 0
+        for consumed in inputs:
+            try:
+                if not self._take(topic, consumed):
+                    break
+            except UnreadableError as exc:
+                self._bury(topic, consumed, exc)
+            taken += 1
+        if taken:
+            group = self.group
+            group.inputs += inputs[:taken]
+            group.count += taken
+            group.offsets[topic] = inputs[taken - 1].offset
+        return taken
 
     def record(self, key: bytes | None) -> Record:
         """A key's record as the inputs so far left it. Raises UnreadableError."""
-        record = self.overlay.get(key) or self._cache.pop(key, None)  # type: ignore[arg-type]
+        record = self._records.get(key)  # type: ignore[arg-type]
         if record is not None:
             return record
         name, key = readable_key(key)
@@ -123,25 +150,31 @@ class Applier:
         except Exception as exc:
             raise UnloadableError(_qualified(exc)) from exc
 
-    def _take(self, topic: str, consumed: Any, record: Record) -> bool:
+    def _take(self, topic: str, consumed: Any) -> bool:
         """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
-        if record.unsent.entries:
-            self._settle(consumed.key, record)
+        record = self._records.get(consumed.key) or self.record(consumed.key)
+        if record.group != self.group.number:
+            record.begin(self.group.number)
+            if record.inherited:
+                self._send_again(consumed.key, record)
         offset = consumed.offset
         if offset <= record.offsets.get(topic, -1):
             self._counters.redelivered += 1
             return True
-        headers: tuple[tuple[str, bytes], ...] = ()
-        redriven = None
-        if consumed.headers:
-            headers = tuple(consumed.headers)
-            redriven = header_of(headers, REDRIVE)
-            if redriven is not None and redriven != self.service.name:
-                return True
-            if redriven is not None and consumed.value is None:
+        headers = consumed.headers
+        redriven = header_of(headers, REDRIVE) if headers else None
+        if redriven is not None and (redriven != self.service.name or consumed.value is None):
+            if redriven == self.service.name:
                 self._release(topic, record, consumed)
-                return True
-        header, message = self._parse(topic, consumed)
+            return True
+        if consumed.value is None:
+            raise UnreadableError("no value")
+        try:
+            header, message = self.service.parse(topic, consumed.key, consumed.value, headers)
+        except UnreadableError:
+            raise
+        except Exception as exc:  # a parser's bug must not stop the stream either
+            raise UnreadableError(_qualified(exc)) from exc
         token = "" if header.producer else ids.token(header.id)
         if self._is_duplicate(topic, record, header, token):
             self._counters.duplicates += 1
@@ -151,7 +184,7 @@ class Applier:
                 record.offsets[topic] = offset
                 self._changed(consumed.key, record)
             return True
-        if record.unsent.entries and self._is_hot(record):
+        if record.unsent and self._is_hot(record):
             return False
         if record.quarantine is not None and redriven is None:
             self._turn_away(topic, record, consumed, record.quarantine)
@@ -160,39 +193,18 @@ class Applier:
             self._decide(record, consumed, given, token)
         return True
 
-    def _parse(self, topic: str, consumed: Any) -> tuple[Header, Any]:
-        if consumed.value is None:
-            raise UnreadableError("no value")
-        try:
-            return self.service.parse(topic, consumed.key, consumed.value, consumed.headers)
-        except UnreadableError:
-            raise
-        except Exception as exc:  # a parser's bug must not stop the stream either
-            raise UnreadableError(_qualified(exc)) from exc
+    def _send_again(self, key: bytes, record: Record) -> None:
+        """At a key's first touch in this lane: what an earlier one may not have sent leaves."""
+        for output in record.inherit(self._epoch, self._done):
+            self.group.outputs.append(output)
+            self._counters.reemitted += 1
+            self._changed(key, record)
 
     def _is_hot(self, record: Record) -> bool:
-        """Whether the key has so many outputs under way that its record would only grow."""
-        limits, unsent = self._limits, record.unsent
-        crowded = len(unsent.entries) >= limits.unsent_inputs or unsent.size >= limits.unsent_bytes
-        return crowded and self.in_flight > 0 and not self._measured
-
-    def _settle(self, key: bytes, record: Record) -> None:
-        """Forget outputs known durable; send those again that an earlier lane may not have sent.
-
-        At the first touch of a key in a lane all of them leave, in order, before anything new.
-        """
-        if record.settled_at == self._settled:
-            return
-        record.settled_at = self._settled
-        unsent = record.unsent
-        if record.epoch == self._epoch:
-            unsent.forget(self._done)
-            return
-        unsent.forget_all(self._done)
-        if unsent.entries:
-            self.group.outputs.extend(unsent)
-            self._counters.reemitted += len(unsent)
-            self._changed(key, record)
+        """Whether the key has so many outputs in this group that its record would only grow."""
+        limits = self._limits
+        crowded = len(record.unsent) >= limits.unsent_inputs
+        return (crowded or record.unsent_bytes >= limits.unsent_bytes) and not self._measured
 
     def _is_duplicate(self, topic: str, record: Record, header: Header, token: str) -> bool:
         if token:
@@ -202,28 +214,34 @@ class Applier:
 
     def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
         before = record.copy() if self._measured else None
-        outputs_before = len(self.group.outputs)
         try:
             decision = self.service.decide(record.state, given, self.read)
-            self._check(decision)
+            outputs = decision.outputs
+            size = 0
+            for output in outputs:
+                size += len(output.value)
+            if size > self._limits.output_bytes or decision.rows:
+                self._check(decision)
             self._adopt(record, given, token, decision)
             if before is not None and len(record.dump(self.service)) > self._limits.record_bytes:
                 raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
         except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
             if before is not None:
                 record = before
-                del self.group.outputs[outputs_before:]
             reason = Quarantine(_qualified(exc), consumed.timestamp, given.header.id, 0)
             if record.quarantine is not None:  # redriven in vain
                 reason = replace(record.quarantine, reason=reason.reason)
             self._turn_away(given.topic, record, consumed, reason, str(exc))
             return
-        for row, value in decision.rows.items():
-            self.group.rows[row.encode()] = value
+        for output in outputs:
+            self.group.outputs.append(output)
+        if decision.rows:
+            self.group.rows.update((row.encode(), value) for row, value in decision.rows.items())
         self._counters.decided += 1
         self._changed(consumed.key, record)
 
     def _check(self, decision: Decision) -> None:
+        """Raise when an output or a row is none that may be."""
         limit = self._limits.output_bytes
         for output in decision.outputs:
             if len(output.value) > limit:
@@ -235,10 +253,10 @@ class Applier:
                 raise TooLargeError(f"a row of more than {limit} bytes")
 
     def _adopt(self, record: Record, given: Input, token: str, decision: Decision) -> None:
+        """Take a decision over into the record; all of it, or nothing if it raises."""
         topic, header, offset = given.topic, given.header, given.offset
         if decision.outputs:
-            record.unsent.keep(topic, offset, decision.outputs)
-            self.group.outputs.extend(decision.outputs)
+            record.keep_unsent(unsent.dump(topic, offset, decision.outputs))
         outcome = decision.outcome
         if outcome is not None:
             record.keep_outcome(
@@ -268,8 +286,7 @@ class Applier:
 
     def _changed(self, key: bytes, record: Record) -> None:
         record.epoch = self._epoch
-        record.changed_in = self.group.number
-        self.overlay[key] = self.group.records[key] = record
+        self._records[key] = self.group.records[key] = record
 
     def _bury(self, topic: str, consumed: Any, exc: Exception) -> None:
         """Make a dead letter of an input that touches no record."""
@@ -291,7 +308,7 @@ class Applier:
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        record.unsent.keep(topic, consumed.offset, [output])
+        record.keep_unsent(unsent.dump(topic, consumed.offset, (output,)))
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
@@ -315,66 +332,55 @@ class Applier:
     def read(self, row: str) -> bytes | None:
         """A row as the inputs so far left it; what `decide` is given."""
         key = row.encode()
-        for group in reversed(self._unstored):
-            if key in group.rows:
+        for group in (self.group, self.under_way):
+            if group is not None and key in group.rows:
                 return group.rows[key]
         return self._read_stored(key)
 
-    def close_group(self) -> tuple[Group, list[tuple[bytes, bytes]]]:
+    def close_group(self) -> tuple[Group[Taking], list[tuple[bytes, bytes]]]:
         """End the group and begin the next; gives it with its records serialised.
 
-        When a record has become too large or can't be serialised, the group is undone and decided
-        again one input at a time, so that the input that did it is found and its key quarantined.
+        The group before must be settled. When a record has become too large or can't be serialised,
+        the group is undone and decided again one input at a time, so that the input that did it is
+        found and its key quarantined.
         """
-        limit = self._limits.record_bytes
         group = self.group
         try:
             values = [record.dump(self.service) for record in group.records.values()]
-            fits = all(len(value) <= limit for value in values)
+            fits = max(map(len, values), default=0) <= self._limits.record_bytes
         except Exception:  # noqa: BLE001 -- a service's dump: the second pass finds whose
             fits = False
         if not fits:
             group = self._redo(group)
             values = [record.dump(self.service) for record in group.records.values()]
-        for record, value in zip(group.records.values(), values, strict=True):
-            record.raw = value
-        self.group = Group(group.number + 1)
-        self._unstored.append(self.group)
+        group.inputs = []
+        self.group, self.under_way = Group(group.number + 1, self._new_outputs()), group
         return group, list(zip(group.records, values, strict=True))
 
-    def _redo(self, undone: Group) -> Group:
+    def _redo(self, undone: Group[Taking]) -> Group[Taking]:
+        """Decide a group's inputs anew, from what the store has: all groups before."""
         self._counters.regrouped += 1
-        group = self.group = self._unstored[-1] = Group(undone.number)
-        self.in_flight -= len(undone.inputs)
-        for key, record in undone.records.items():
-            before = self._read_stored(key) if record.raw is None else record.raw
-            self.overlay[key] = Record(record.key, before or None, self.service)
+        for key in undone.records:
+            del self._records[key]
+        self.group = Group(undone.number, self._new_outputs())
         self._measured = True
         try:
             for consumed in undone.inputs:
-                self.apply(consumed)
+                self.apply(consumed.topic, (consumed,))
         finally:
             self._measured = False
-        for key in undone.records.keys() - group.records.keys():
-            self._changed(key, self.overlay[key])
-        return group
+        return self.group
 
-    def settled(self, group: Group) -> None:
-        """A group's outputs are durable, and `done` says so."""
-        self.in_flight -= len(group.inputs)
-        self._settled += 1
+    def stored(self) -> None:
+        """The group under way is in the store: forget the records that were known longest."""
+        records, needed = self._records, self.group.records
+        excess = max(0, len(records) - self._limits.cached_records)
+        for key in [key for key in islice(records, excess) if key not in needed]:
+            del records[key]
 
-    def stored(self, group: Group) -> None:
-        """Drop what RocksDB has now: the oldest group's records and rows."""
-        self._unstored.remove(group)
-        cache = self._cache
-        for key, record in group.records.items():
-            if record.changed_in == group.number:
-                del self.overlay[key]
-                record.raw = None
-                cache[key] = record
-        for key in list(islice(cache, max(0, len(cache) - self._limits.cached_records))):
-            del cache[key]
+    def settled(self) -> None:
+        """The outputs of the group under way are durable, and `done` says so."""
+        self.under_way = None
 
 
 def _qualified(exc: Exception) -> str:

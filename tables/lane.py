@@ -2,9 +2,10 @@
 
     apply in memory -> changelog durable -> one RocksDB write batch -> outputs durable -> done
 
-RocksDB is never ahead of the changelog and outputs are never ahead of the state. The steps are
-tasks that hand groups on through bounded queues, so the order holds and several groups are under
-way at once. Nothing lingers: at low load a group is one input.
+RocksDB is never ahead of the changelog and outputs are never ahead of the state. One group is under
+way at a time, and what comes meanwhile gathers in the next: so a record never holds outputs of more
+than one group, and the more there is to do, the larger and cheaper the groups. Nothing lingers: at
+low load a group is one input.
 
 A lane writes with its claim's producer, which Kafka refuses as soon as another worker has claimed
 the partition. Whatever goes wrong in a step ends the process (`fail`): the next one starts from
@@ -16,38 +17,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import rocksdict
 
-from models.transition import Output
-from tables.apply import Applier, Group
+from tables.apply import Applier
+from tables.batches import Batches
 from tables.holes import Hole
-from tables.letters import DeadLetter
 from tables.origin import PROGRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from tables.apply import Group
     from tables.fence import Claim
     from tables.limits import Counters, Limits
     from tables.origin import Origin
-    from tables.record import StoredRecord
     from tables.views import StateTable
-
-    Pending = list[tuple[asyncio.Future[Any], int]]
-
-
-NO_HEADERS: list[tuple[str, bytes]] = []
-
-
-class Written(NamedTuple):
-    """A group whose changelog records are under way, with what goes to RocksDB after them."""
-
-    group: Group
-    rows: Sequence[tuple[bytes, bytes]]
-    changed: Sequence[StoredRecord]
-    pending: Pending
 
 
 class LaneClosedError(Exception):
@@ -98,17 +84,18 @@ class Lane:
         self._applier = Applier(
             table.service,
             self._read_stored,
+            self._new_batches,
             epoch=claim.epoch,
             done=self.done,
             limits=limits,
             counters=counters,
             dead_letter_topic=dead_letter_topic,
         )
-        self._inbox: deque[Sequence[Any]] = deque()
+        self._inbox: deque[tuple[str, Sequence[Any]]] = deque()
         self._mark = False
-        self._arrived, self._wake, self._room, self._progress = (asyncio.Event() for _ in range(4))
-        self._written: asyncio.Queue[Written] = asyncio.Queue(limits.groups_in_flight)
-        self._stored: asyncio.Queue[tuple[Group, Pending]] = asyncio.Queue(limits.groups_in_flight)
+        self._arrived, self._wake, self._closed, self._progress = (
+            asyncio.Event() for _ in range(4)
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -122,7 +109,7 @@ class Lane:
         self.done.update({topic: offset - 1 for topic, offset in due.items()})
         self.recorded = None if recorded is None else dict(recorded)
         self.is_open = True
-        steps = (self._apply, self._flush, self._store, self._settle)
+        steps = (self._apply, self._commit)
         self._tasks = [asyncio.create_task(self._guard(step)) for step in steps]
 
     def feed(self, topic: str, inputs: Sequence[Any]) -> bool:
@@ -145,7 +132,7 @@ class Lane:
         self.holes.pop(topic, None)
         self.due[topic] = inputs[-1].offset + 1
         self.waiting += len(inputs)
-        self._inbox.append(inputs)
+        self._inbox.append((topic, inputs))
         self._arrived.set()
         return self.waiting < self._limits.inbox_inputs
 
@@ -201,121 +188,76 @@ class Lane:
             await self._arrived.wait()
             self._arrived.clear()
             while self._inbox:
-                inputs = self._inbox.popleft()
-                await self._apply_fetch(inputs)
+                topic, inputs = self._inbox.popleft()
+                await self._apply_fetch(topic, inputs)
                 self.waiting -= len(inputs)
                 if self.waiting <= self._limits.inbox_inputs // 2:
                     self._relieved(self)
 
-    async def _apply_fetch(self, inputs: Sequence[Any]) -> None:
-        applier = self._applier
-        apply = applier.apply
-        slice_ = self._limits.slice_inputs
-        for count, consumed in enumerate(inputs, 1):
-            while not apply(consumed):
-                self._wake.set()
-                self._progress.clear()
-                await self._progress.wait()
-            if not count % slice_:
-                self._wake.set()
+    async def _apply_fetch(self, topic: str, inputs: Sequence[Any]) -> None:
+        applier, limits = self._applier, self._limits
+        at = 0
+        while at < len(inputs):
+            slice_ = inputs[at : at + limits.slice_inputs]
+            taken = applier.apply(topic, slice_)
+            at += taken
+            self._wake.set()
+            if taken < len(slice_) or applier.group.count >= limits.group_inputs:
+                self._closed.clear()
+                await self._closed.wait()
+            else:
                 await asyncio.sleep(0)
-                while len(applier.group.inputs) >= self._limits.group_inputs:
-                    self._room.clear()
-                    await self._room.wait()
-        self._wake.set()
 
-    async def _flush(self) -> None:
-        """Close the group that has gathered and send its records to the changelog."""
+    async def _commit(self) -> None:
+        """Make one group after the other durable, whatever has gathered."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if not self._applier.group.inputs and not self._mark:
+            if self._applier.group.is_empty and not self._mark:
                 continue
             group, records = self._applier.close_group()
-            self._room.set()
+            self._closed.set()
             if self._mark:
                 self._mark = False
                 group.progress = dict(self.done)
                 records.append((PROGRESS, self._origin.dump(group.progress)))
             # Rows first: a crash can cut a group between two batches of the changelog, and a record
             # without its rows would drop the very input that should write them.
-            rows = list(group.rows.items()) + records if group.rows else records
-            changed = (
-                [record.seen() for record in group.records.values()] if self.table.listeners else ()
-            )
-            items = ((key, value, NO_HEADERS) for key, value in rows)
-            pending = await self._send(self._changelog, self.partition, items)
-            await self._written.put(Written(group, rows, changed, pending))
-
-    async def _store(self) -> None:
-        """Write to RocksDB what the changelog has, tell the readers, and send the outputs."""
-        while True:
-            group, rows, changed, pending = await self._written.get()
-            last = -1
-            for future, count in pending:
-                metadata = await future
-                last = metadata.offset + count - 1 if metadata.offset >= 0 else -1
-            if self.database is None:
-                return
-            if rows:
-                batch = rocksdict.WriteBatch(raw_mode=True)
-                for key, value in rows:
-                    batch.put(key, value)
-                if last >= 0:
-                    batch.put(self._offset_key, str(last).encode())
-                self.database.write(batch)
-            self._applier.stored(group)
-            if group.progress is not None:
-                self.recorded = group.progress
-            self.table.stored(self.partition, group.records, changed)
-            await self._stored.put((group, await self._emit(group.outputs)))
-
-    async def _settle(self) -> None:
-        """Count a group's inputs as done once its outputs are durable."""
-        while True:
-            group, pending = await self._stored.get()
-            for future, _ in pending:
-                await future
+            await self._store(group, list(group.rows.items()) + records if group.rows else records)
+            await group.outputs.send(self._partition_of)
             self.done.update(group.offsets)
-            self._applier.settled(group)
-            self._counters.inputs += len(group.inputs)
-            self._counters.outputs += len(group.outputs)
+            self._applier.settled()
+            self._counters.inputs += group.count
+            self._counters.outputs += group.outputs.count
             self._counters.groups += 1
             self._progress.set()
 
-    async def _emit(self, outputs: Iterable[Output | DeadLetter]) -> Pending:
-        """Send outputs, each to its input's partition number; dead letters to partition 0."""
-        by_topic: dict[str, list[tuple[bytes | None, bytes | None, Any]]] = {}
-        for output in outputs:
-            key = output.key.encode() if isinstance(output.key, str) else output.key
-            by_topic.setdefault(output.topic, []).append((key, output.value, list(output.headers)))
-        pending: Pending = []
-        for topic, items in by_topic.items():
-            partition = 0 if topic == self._dead_letter_topic else self.partition
-            pending += await self._send(topic, partition, items)
-        return pending
+    async def _store(self, group: Group[Batches], rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send rows to the changelog; once it has them write RocksDB and tell the readers."""
+        # As the group left them: the next one may be changing them before these are durable.
+        records = group.records.values()
+        changed = [record.seen() for record in records] if self.table.listeners else ()
+        batches = self._new_batches()
+        for key, value in rows:
+            batches.append((self._changelog, key, value, ()))
+        last = await batches.send(self._partition_of)
+        if self.database is None:
+            raise LaneClosedError
+        if rows:
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            for key, value in rows:
+                batch.put(key, value)
+            if last >= 0:
+                batch.put(self._offset_key, str(last).encode())
+            self.database.write(batch)
+        self._applier.stored()
+        if group.progress is not None:
+            self.recorded = group.progress
+        self.table.stored(self.partition, group.records, changed)
 
-    async def _send(
-        self,
-        topic: str,
-        partition: int,
-        items: Iterable[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]],
-    ) -> Pending:
-        """Send records in order, in as few batches as they need; gives (future, count) of each."""
-        producer = self.claim.producer
-        pending: Pending = []
-        batch = None
-        for key, value, headers in items:
-            if batch is not None:
-                if batch.append(timestamp=None, key=key, value=value, headers=headers) is not None:
-                    continue
-                future = await producer.send_batch(batch, topic, partition=partition)
-                pending.append((future, batch.record_count()))
-            batch = producer.create_batch()
-            # A builder always takes its first record, however large.
-            batch.append(timestamp=None, key=key, value=value, headers=headers)
-        if batch is not None:
-            batch.close()
-            future = await producer.send_batch(batch, topic, partition=partition)
-            pending.append((future, batch.record_count()))
-        return pending
+    def _new_batches(self) -> Batches:
+        return Batches(self.claim.producer)
+
+    def _partition_of(self, topic: str) -> int:
+        """What an input leads to goes to the input's partition number, dead letters to 0."""
+        return 0 if topic == self._dead_letter_topic else self.partition

@@ -12,9 +12,7 @@ class Limits:
     """
 
     group_inputs: int = 4_000
-    """Inputs that one group takes before the lane waits for the changelog."""
-    groups_in_flight: int = 4
-    """Groups between two steps of the pipeline."""
+    """Inputs that one group takes while the one before it becomes durable."""
     inbox_inputs: int = 8_000
     """Inputs fetched and not yet applied at which a lane pauses its partitions."""
     cached_records: int = 2_000
@@ -28,7 +26,7 @@ class Limits:
     dead_letter_bytes: int = 256_000
     """A larger value is left out of its dead letter, which still says where the original lies."""
     unsent_inputs: int = 64
-    """Inputs of one key whose outputs may be under way: a hot key waits for them."""
+    """Inputs of one key that a group takes, if they lead to outputs: a hot key waits for the next."""
     unsent_bytes: int = 512_000
     """The same in bytes, of outputs."""
     ids_per_topic: int = 64

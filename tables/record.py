@@ -14,10 +14,10 @@ import orjson
 
 from models import ids
 from models.transition import Outcome
-from tables.unsent import Unsent
+from tables import unsent
 
 if TYPE_CHECKING:
-    from models.transition import Service
+    from models.transition import Output, Service
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
@@ -59,7 +59,6 @@ class StoredRecord:
 
     state: what `Service.load` or the decision gave: treat it as frozen.
     sequences: "topic/producer" -> last sequence applied.
-    unsent: outputs stored with it; those of inputs that are committed have left.
     """
 
     key: str
@@ -68,64 +67,61 @@ class StoredRecord:
     sequences: Mapping[str, int]
     outcomes: Mapping[str, StoredOutcome]
     quarantine: Quarantine | None
-    unsent: int
 
 
 class Record:
     """A record in a lane's hands: changed in place, serialised once a group.
 
     key: as text.
-    raw: its last serialised form, what a group can be undone to; b"" for a new key, None for one that
-        RocksDB has just so.
-    epoch: of the lane that wrote it last. changed_in: number of the last
-        group that holds a change of it (not the group itself: cycles would burden the collector).
+    epoch: of the lane that wrote it last. group: number of the lane's last group that touched it (not
+        the group itself: cycles would burden the collector).
     offsets: topic -> last offset applied. ids: topic -> tokens (see `models.ids.token`) of the last ids of
         senders without sequences, in one text: a list of so many would cost more than all the rest.
-    unsent: outputs that are not known durable; settled_at: how many groups had settled when they were
-        last compared with what is durable.
+    unsent: what its inputs in this group led to, serialised: earlier groups' outputs are durable before
+        this one is written. unsent_bytes: its size. inherited: as it was stored, until its first touch.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
     __slots__ = (
-        "changed_in",
         "epoch",
+        "group",
         "ids",
+        "inherited",
         "key",
         "offsets",
         "outcomes",
         "quarantine",
-        "raw",
         "sequences",
-        "settled_at",
         "state",
         "unsent",
+        "unsent_bytes",
         "version",
     )
 
     def __init__(self, key: str, raw: bytes | None, service: Service) -> None:
         """Read stored bytes, or begin a key that has none."""
         self.key = key
-        self.changed_in = self.settled_at = -1
+        self.group = -1
+        self.unsent: list[bytes] = []
+        self.unsent_bytes = 0
+        self.inherited: list[list[Any]] = []
         if raw is None:
-            self.raw: bytes | None = b""
             self.version, self.epoch, self.state = 0, -1, service.load(None)
             self.offsets: dict[str, int] = {}
             self.sequences: dict[str, int] = {}
             self.ids: dict[str, str] = {}
-            self.unsent = Unsent()
             self.outcomes: dict[str, list[Any]] = {}
             self.quarantine: Quarantine | None = None
             return
         stored = orjson.loads(raw)
         get = stored.get
-        self.raw = raw
         self.version = stored["version"]
         self.epoch = stored["epoch"]
         self.state = service.load(stored["state"])
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
-        self.unsent = Unsent(get("unsent"))
+        self.inherited = get("unsent") or []
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
@@ -137,8 +133,33 @@ class Record:
             setattr(twin, name, getattr(self, name))
         twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
         twin.ids = dict(self.ids)
-        twin.unsent, twin.outcomes = self.unsent.copy(), dict(self.outcomes)
+        twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
         return twin
+
+    def begin(self, group: int) -> None:
+        """Touch it first in another group: the outputs of those before are durable by its end."""
+        self.group = group
+        self.unsent = []
+        self.unsent_bytes = 0
+
+    def inherit(self, epoch: int, done: Mapping[str, int]) -> list[Output]:
+        """Take over what an earlier lane than that with this epoch may not have sent, and give it.
+
+        `done` has, per topic, the last offset whose outputs are durable. All of it has to leave, in
+        order, before anything new of the key.
+        """
+        inherited, self.inherited = self.inherited, []
+        if self.epoch == epoch:
+            return []
+        left = [entry for entry in inherited if entry[1] > done.get(entry[0], -1)]
+        for entry in left:
+            self.keep_unsent(orjson.dumps(entry))
+        return [output for entry in left for output in unsent.load(entry)]
+
+    def keep_unsent(self, entry: bytes) -> None:
+        """Remember what an input led to (see `unsent.dump`) until it is known to have left."""
+        self.unsent.append(entry)
+        self.unsent_bytes += len(entry)
 
     def dump(self, service: Service) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
@@ -156,8 +177,8 @@ class Record:
             fields["sequences"] = self.sequences
         if self.ids:
             fields["ids"] = self.ids
-        if self.unsent.entries:
-            fields["unsent"] = self.unsent.entries
+        if self.unsent:
+            fields["unsent"] = orjson.Fragment(b"[%b]" % b",".join(self.unsent))
         if self.outcomes:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
@@ -173,7 +194,6 @@ class Record:
             sequences=dict(self.sequences),
             outcomes={name: load_outcome(raw) for name, raw in self.outcomes.items()},
             quarantine=self.quarantine,
-            unsent=len(self.unsent),
         )
 
     def keep_id(self, topic: str, token: str, cap: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.transition import Outcome, Output, UnreadableError
 from tables.apply import Applier
-from tables.letters import DEAD_LETTER_PREFIX
+from tables.letters import DEAD_LETTER_PREFIX, DeadLetter
 from tables.limits import Counters, Limits
 from tables.record import load_outcome
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from models.transition import Service
+
+Collected = list[Output | DeadLetter]
 
 BEYOND = 2**62
 """Offsets of rehearsed inputs begin here: behind all that Kafka gives."""
@@ -79,9 +81,10 @@ def rehearse(
     at_ms: the time that Kafka would give them.
     """
     counters = Counters()
-    applier = Applier(
+    applier: Applier[Collected] = Applier(
         service,
         read_stored,
+        list,
         epoch=-2,
         done={},
         limits=Limits(),
@@ -100,12 +103,12 @@ def rehearse(
     return found
 
 
-def _play(applier: Applier, counters: Counters, consumed: _Consumed) -> Rehearsal:
+def _play(applier: Applier[Collected], counters: Counters, consumed: _Consumed) -> Rehearsal:
     known = _outcomes(applier, consumed.key)
     outputs = applier.group.outputs
     earlier, reemitted, decided = len(outputs), counters.reemitted, counters.decided
     died = counters.unreadable + counters.quarantined
-    applier.apply(consumed)
+    applier.apply(consumed.topic, (consumed,))
     # What an earlier lane may not have sent comes before what the input itself leads to.
     new = outputs[earlier + counters.reemitted - reemitted :]
     if counters.unreadable + counters.quarantined > died:
@@ -126,7 +129,7 @@ def _play(applier: Applier, counters: Counters, consumed: _Consumed) -> Rehearsa
     )
 
 
-def _outcomes(applier: Applier, key: bytes) -> Mapping[str, list[Any]]:
+def _outcomes(applier: Applier[Collected], key: bytes) -> Mapping[str, list[Any]]:
     try:
         return dict(applier.record(key).outcomes)
     except UnreadableError:

@@ -5,6 +5,7 @@ Also here: what else of the consumer's inside the engine needs, to pause, seek, 
 Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_records, _read_offset,
 verify_all_partitions_active, _buffered_partitions, _to_message, _new_consumer_thread, _thread
 (call_thread, thread_loop, _ensure_consumer, _create_worker_consumer); and on aiokafka 0.14:
+PartitionRecords._consumer_record (replaced for the whole process);
 AIOKafkaConsumer._fetch_max_wait_ms, _client and _coordinator (_do_heartbeat, _maybe_leave_group,
 fetch_committed_offsets). See tests/unit/test_private_names.py.
 """
@@ -12,10 +13,11 @@ fetch_committed_offsets). See tests/unit/test_private_names.py.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
@@ -30,6 +32,49 @@ PAUSED_POLL_S = 0.02
 FETCH_WAIT_MS = 200
 """How long the broker may hold a fetch that finds nothing (Faust: 1500). What else is asked on the
 connection, as the ends of changelogs on every rebalance, waits behind it."""
+
+
+class Consumed(NamedTuple):
+    """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
+
+    Half of what a fetch costs Python is the making of these.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    checksum: int | None
+    serialized_key_size: int
+    serialized_value_size: int
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def _consumer_record(_: Any, tp: TopicPartition, record: Any) -> Consumed:
+    key, value = record.key, record.value
+    return tuple.__new__(  # as NamedTuple's own constructor does, without its wrapper
+        Consumed,
+        (
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp,
+            record.timestamp_type,
+            key,
+            value,
+            record.checksum,
+            -1 if key is None else len(key),
+            -1 if value is None else len(value),
+            tuple(record.headers),
+        ),
+    )
+
+
+# Without deserializers, which no consumer of this process has: Faust decodes by itself.
+PartitionRecords._consumer_record = _consumer_record
 
 
 class FetchThread(driver.AIOKafkaConsumerThread):

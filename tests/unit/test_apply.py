@@ -17,6 +17,7 @@ from tables.apply import Applier, Group
 from tables.letters import SERVICE, DeadLetter
 from tables.record import Record
 
+Sent = list[Output | DeadLetter]
 TOPICS = ("in-a", "in-b")
 LIMITS = Limits(
     record_bytes=4_000, output_bytes=1_000, ids_per_topic=8, unsent_inputs=4, outcomes=12
@@ -75,7 +76,7 @@ class World:
     def __init__(self) -> None:
         self.log: dict[str, list[Consumed]] = {topic: [] for topic in TOPICS}
         self.store: dict[bytes, bytes] = {}
-        self.emitted: list[Output | DeadLetter] = []
+        self.emitted: Sent = []
         self.recorded = dict.fromkeys(TOPICS, -1)
         self.counters = Counters()
         self.epoch = 0
@@ -85,11 +86,12 @@ class World:
         self.epoch += 1
         self.done = dict(self.recorded)
         self.next = {topic: offset + 1 for topic, offset in self.recorded.items()}
-        self.closed: list[tuple[Group, list[tuple[bytes, bytes]]]] = []
-        self.stored: list[Group] = []
-        self.applier = Applier(
+        self.closed: tuple[Group[Sent], list[tuple[bytes, bytes]]] | None = None
+        self.stored: Group[Sent] | None = None
+        self.applier: Applier[Sent] = Applier(
             Echo(),
             self.store.get,
+            list,
             epoch=self.epoch,
             done=self.done,
             limits=LIMITS,
@@ -103,33 +105,30 @@ class World:
         self.log[topic].append(Consumed(key, value, at, headers=pairs, topic=topic))
 
     def apply(self, topic: str, count: int) -> None:
-        for _ in range(count):
-            if self.next[topic] < len(self.log[topic]):
-                if not self.applier.apply(self.log[topic][self.next[topic]]):
-                    return
-                self.next[topic] += 1
+        inputs = self.log[topic][self.next[topic] :][:count]
+        self.next[topic] += self.applier.apply(topic, inputs)
 
     def flush(self) -> None:
-        if self.applier.group.inputs:
-            self.closed.append(self.applier.close_group())
+        if not self.applier.group.is_empty and self.applier.under_way is None:
+            self.closed = self.applier.close_group()
 
     def save(self) -> None:
         if self.closed:
-            group, records = self.closed.pop(0)
+            self.stored, records = self.closed
+            self.closed = None
+            self.store.update(self.stored.rows)
             self.store.update(records)
-            self.store.update(group.rows)
-            self.applier.stored(group)
-            self.stored.append(group)
+            self.applier.stored()
 
     def settle(self, part: float = 1.0) -> None:
         """Outputs of a group leave; of a part of it when the lane is to crash in the midst."""
         if self.stored:
-            group = self.stored[0]
+            group = self.stored
             self.emitted += group.outputs[: int(len(group.outputs) * part)]
             if part == 1.0:
-                self.stored.pop(0)
+                self.stored = None
                 self.done.update(group.offsets)
-                self.applier.settled(group)
+                self.applier.settled()
                 self.recorded = dict(self.done)
 
     def finish(self) -> None:
@@ -198,7 +197,7 @@ def test_everything_is_decided_once_and_emitted_in_order_whatever_crashes(
         assert world.first_outputs(key) == wanted
         assert int(world.store.get(f"{key}/count".encode(), b"0")) == sum(int(i) % 2 for i in ids)
     assert not any(isinstance(output, DeadLetter) for output in world.emitted)
-    assert not world.applier.overlay
+    assert not world.applier.in_flight
 
 
 def test_sequences_of_an_engine_drop_what_it_emits_again() -> None:
@@ -252,7 +251,7 @@ def test_outputs_known_durable_are_forgotten_at_the_next_touch() -> None:
     for number in range(3):
         world.send("in-a", b"k", body(f"{number}"))
         world.finish()
-        assert len(world.record("k").unsent) == 1
+        assert len(world.record("k").inherited) == 1
 
 
 def test_what_cannot_be_read_becomes_a_dead_letter_with_its_origin() -> None:
@@ -357,6 +356,19 @@ def test_a_hot_key_waits_until_its_outputs_are_durable() -> None:
     assert world.next["in-a"] == LIMITS.unsent_inputs
     world.finish()
     assert len(world.record("k").state) == 10
+
+
+def test_a_key_that_is_hot_with_what_a_dead_lane_left_goes_on() -> None:
+    world = World()
+    for number in range(LIMITS.unsent_inputs + 1):
+        world.send("in-a", b"k", body(f"{number}"))
+    world.apply("in-a", LIMITS.unsent_inputs)
+    world.flush()
+    world.save()
+    world.start_lane()
+    world.finish()
+    assert [output["id"] for output in world.first_outputs("k")] == list("01234")
+    assert world.counters.reemitted == LIMITS.unsent_inputs
 
 
 def test_redriven_for_another_service_is_dropped() -> None:

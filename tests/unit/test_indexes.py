@@ -22,7 +22,7 @@ STATES = st.tuples(st.sampled_from(KEYS), st.sampled_from(list(OrderStatus)), st
 
 def stored(key: str, state: Any) -> StoredRecord:
     return StoredRecord(
-        key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None, unsent=0
+        key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None
     )
 
 

@@ -35,7 +35,7 @@ def stored(key: str, statuses: list[NotificationStatus], at_ms: int = 0) -> Stor
     }  # fmt: skip
     return StoredRecord(
         key=key, version=1, state=NotificationRecord(notifications=messages), sequences={},
-        outcomes={}, quarantine=None, unsent=0,
+        outcomes={}, quarantine=None,
     )  # fmt: skip
 
 

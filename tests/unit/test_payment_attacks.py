@@ -251,7 +251,7 @@ def test_held_facts_make_the_reconciler_ask(opened: World) -> None:
     opened.webhooks.clear()
     opened.stripe.dispute()
     webhooks_come(opened)
-    stored = StoredRecord("o", 1, opened.state, {}, {}, None, 0)
+    stored = StoredRecord("o", 1, opened.state, {}, {}, None)
 
     async def watched() -> int:
         reconciler = Reconciler(cast("StripeGateway", None), Sender())

@@ -81,8 +81,8 @@ class Lane:
     def restart(self) -> None:
         self.epoch += 1
         self.done = {TOPIC: -1}
-        self.applier = Applier(
-            self.service, self.stored.get, epoch=self.epoch, done=self.done, limits=Limits(),
+        self.applier: Applier[list[Output | DeadLetter]] = Applier(
+            self.service, self.stored.get, list, epoch=self.epoch, done=self.done, limits=Limits(),
             counters=Counters(), dead_letter_topic=DLQ,
         )  # fmt: skip
 
@@ -90,10 +90,11 @@ class Lane:
         """Kafka takes it, and the lane at once."""
         consumed = Consumed(value, headers, len(self.log), timestamp=len(self.log))
         self.log.append(consumed)
-        assert self.applier.apply(consumed)
+        assert self.applier.apply(TOPIC, [consumed]) == 1
         group, records = self.applier.close_group()
         self.stored.update(records)
-        self.applier.stored(group)
+        self.applier.stored()
+        self.applier.settled()
         for output in group.outputs:
             assert not isinstance(output, DeadLetter)
             if output.topic == DLQ:

@@ -60,7 +60,7 @@ class World:
 
 def record(key: str, state: OrderRecord) -> StoredRecord:
     return StoredRecord(
-        key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None, unsent=0
+        key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None
     )
 
 

@@ -168,7 +168,7 @@ class World:
         raw = orjson.dumps(service.dump(decision.state))
         table.records[key] = StoredRecord(
             key=key, version=(old.version if old else 0) + 1, state=service.load(orjson.loads(raw)),
-            sequences=sequences, outcomes=outcomes, quarantine=old.quarantine if old else None, unsent=0,
+            sequences=sequences, outcomes=outcomes, quarantine=old.quarantine if old else None,
         )  # fmt: skip
         for listener in table.listeners:
             listener.updated(0, key, table.records[key])
@@ -207,5 +207,5 @@ class World:
         old = table.records[key]
         table.records[key] = StoredRecord(
             key=key, version=old.version, state=old.state, sequences=old.sequences,
-            outcomes=old.outcomes, unsent=0, quarantine=Quarantine("ValueError", 0, "x", 1),
+            outcomes=old.outcomes, quarantine=Quarantine("ValueError", 0, "x", 1),
         )  # fmt: skip
