@@ -177,12 +177,7 @@ class Applier(Generic[Taking]):
             raise UnreadableError(_qualified(exc)) from exc
         token = "" if header.producer else ids.token(header.id)
         if self._is_duplicate(topic, record, header, token):
-            self._counters.duplicates += 1
-            if token:
-                # Written although nothing else changes: else this offset could be decided after its
-                # id has left the window. Sequences have no window.
-                record.offsets[topic] = offset
-                self._changed(consumed.key, record)
+            self._drop(topic, record, consumed, token)
             return True
         if record.unsent and self._is_hot(record):
             return False
@@ -211,6 +206,14 @@ class Applier(Generic[Taking]):
             return token in record.ids.get(topic, "") or header.id in record.outcomes
         source = f"{topic}/{header.producer}"
         return header.sequence <= record.sequences.get(source, -1)
+
+    def _drop(self, topic: str, record: Record, consumed: Any, token: str) -> None:
+        self._counters.duplicates += 1
+        if token:
+            # Written although nothing else changes: else this offset could be decided after its id has
+            # left the window. Sequences have no window.
+            record.offsets[topic] = consumed.offset
+            self._changed(consumed.key, record)
 
     def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
         before = record.copy() if self._measured else None
