@@ -59,10 +59,9 @@ class Group(Generic[Taking]):
     they are to be written too.
     """
 
-    __slots__ = ("count", "inputs", "number", "offsets", "outputs", "progress", "records", "rows")
+    __slots__ = ("count", "inputs", "offsets", "outputs", "progress", "records", "rows")
 
-    def __init__(self, number: int, outputs: Taking) -> None:
-        self.number = number
+    def __init__(self, outputs: Taking) -> None:
         self.count = 0
         self.inputs: list[Any] = []
         self.offsets: dict[str, int] = {}
@@ -100,7 +99,7 @@ class Applier(Generic[Taking]):
         is_measured: bool = False,
     ) -> None:
         self.service = service
-        self.group = Group(0, new_outputs())
+        self.group = Group(new_outputs())
         self.under_way: Group[Taking] | None = None
         self._records: dict[bytes, Record] = {}
         self._read_stored = read_stored
@@ -153,10 +152,8 @@ class Applier(Generic[Taking]):
     def _take(self, topic: str, consumed: Any) -> bool:
         """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
         record = self._records.get(consumed.key) or self.record(consumed.key)
-        if record.group != self.group.number:
-            record.begin(self.group.number)
-            if record.inherited:
-                self._send_again(consumed.key, record)
+        if record.inherited:
+            self._send_again(consumed.key, record)
         offset = consumed.offset
         if offset <= record.offsets.get(topic, -1):
             self._counters.redelivered += 1
@@ -349,23 +346,31 @@ class Applier(Generic[Taking]):
         """
         group = self.group
         try:
-            values = [record.dump(self.service) for record in group.records.values()]
+            values = self._dump(group)
             fits = max(map(len, values), default=0) <= self._limits.record_bytes
         except Exception:  # noqa: BLE001 -- a service's dump: the second pass finds whose
             fits = False
         if not fits:
             group = self._redo(group)
-            values = [record.dump(self.service) for record in group.records.values()]
+            values = self._dump(group)
         group.inputs = []
-        self.group, self.under_way = Group(group.number + 1, self._new_outputs()), group
+        self.group, self.under_way = Group(self._new_outputs()), group
         return group, list(zip(group.records, values, strict=True))
 
+    def _dump(self, group: Group[Taking]) -> list[bytes]:
+        values = []
+        for record in group.records.values():
+            values.append(record.dump(self.service))
+            # What the next group leads to is written when this one's outputs are durable.
+            record.forget_unsent()
+        return values
+
     def _redo(self, undone: Group[Taking]) -> Group[Taking]:
-        """Decide a group's inputs anew, from what the store has: all groups before."""
+        """Decide a group's inputs anew, upon what the store has: all groups before."""
         self._counters.regrouped += 1
         for key in undone.records:
             del self._records[key]
-        self.group = Group(undone.number, self._new_outputs())
+        self.group = Group(self._new_outputs())
         self._measured = True
         try:
             for consumed in undone.inputs:

@@ -73,18 +73,16 @@ class Record:
     """A record in a lane's hands: changed in place, serialised once a group.
 
     key: as text.
-    epoch: of the lane that wrote it last. group: number of the lane's last group that touched it (not
-        the group itself: cycles would burden the collector).
+    epoch: of the lane that wrote it last.
     offsets: topic -> last offset applied. ids: topic -> tokens (see `models.ids.token`) of the last ids of
         senders without sequences, in one text: a list of so many would cost more than all the rest.
     unsent: what its inputs in this group led to, serialised: earlier groups' outputs are durable before
-        this one is written. unsent_bytes: its size. inherited: as it was stored, until its first touch.
+        this one is written. unsent_bytes: its size. inherited: what was stored, until it is looked at.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
     __slots__ = (
         "epoch",
-        "group",
         "ids",
         "inherited",
         "key",
@@ -101,7 +99,6 @@ class Record:
     def __init__(self, key: str, raw: bytes | None, service: Service) -> None:
         """Read stored bytes, or begin a key that has none."""
         self.key = key
-        self.group = -1
         self.unsent: list[bytes] = []
         self.unsent_bytes = 0
         self.inherited: list[list[Any]] = []
@@ -136,12 +133,6 @@ class Record:
         twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
         return twin
 
-    def begin(self, group: int) -> None:
-        """Touch it first in another group: the outputs of those before are durable by its end."""
-        self.group = group
-        self.unsent = []
-        self.unsent_bytes = 0
-
     def inherit(self, epoch: int, done: Mapping[str, int]) -> list[Output]:
         """Take over what an earlier lane than that with this epoch may not have sent, and give it.
 
@@ -160,6 +151,11 @@ class Record:
         """Remember what an input led to (see `unsent.dump`) until it is known to have left."""
         self.unsent.append(entry)
         self.unsent_bytes += len(entry)
+
+    def forget_unsent(self) -> None:
+        """The group that it is about is being written."""
+        self.unsent = []
+        self.unsent_bytes = 0
 
     def dump(self, service: Service) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
