@@ -25,7 +25,7 @@ from tables.record import Quarantine, Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from models.transition import Decision, Header, Service
+    from models.transition import Decision, Header, Outcome, Service
     from tables.limits import Counters, Limits
 
 
@@ -214,31 +214,58 @@ class Applier(Generic[Taking]):
 
     def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
         before = record.copy() if self._measured else None
+        topic, header = given.topic, given.header
         try:
             decision = self.service.decide(record.state, given, self.read)
-            outputs = decision.outputs
-            size = 0
-            for output in outputs:
-                size += len(output.value)
-            if size > self._limits.output_bytes or decision.rows:
+            state, outputs, rows, outcome = decision
+            if outputs:
+                entry = unsent.dump(topic, given.offset, outputs)
+                if rows or len(entry) > self._limits.output_bytes:
+                    self._check(decision)
+                record.unsent.append(entry)
+                record.unsent_bytes += len(entry)
+            elif rows:
                 self._check(decision)
-            self._adopt(record, given, token, decision)
-            if before is not None and len(record.dump(self.service)) > self._limits.record_bytes:
-                raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
-        except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
+            if outcome is not None:
+                self._keep_outcome(record, given, outcome)
+            if token:
+                record.keep_id(topic, token, self._limits.ids_per_topic)
+            else:
+                record.sequences[f"{topic}/{header.producer}"] = header.sequence
+            record.state = state
+            record.offsets[topic] = given.offset
+            record.version += 1
             if before is not None:
-                record = before
-            reason = Quarantine(_qualified(exc), consumed.timestamp, given.header.id, 0)
-            if record.quarantine is not None:  # redriven in vain
-                reason = replace(record.quarantine, reason=reason.reason)
-            self._turn_away(given.topic, record, consumed, reason, str(exc))
+                self._measure(record)
+        except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
+            self._quarantine(before or record, consumed, given, exc)
             return
         for output in outputs:
             self.group.outputs.append(output)
-        if decision.rows:
-            self.group.rows.update((row.encode(), value) for row, value in decision.rows.items())
+        if rows:
+            self.group.rows.update((row.encode(), value) for row, value in rows.items())
         self._counters.decided += 1
         self._changed(consumed.key, record)
+
+    def _quarantine(self, record: Record, consumed: Any, given: Input, exc: Exception) -> None:
+        reason = Quarantine(_qualified(exc), consumed.timestamp, given.header.id, 0)
+        if record.quarantine is not None:  # redriven in vain
+            reason = replace(record.quarantine, reason=reason.reason)
+        self._turn_away(given.topic, record, consumed, reason, str(exc))
+
+    def _keep_outcome(self, record: Record, given: Input, outcome: Outcome) -> None:
+        record.keep_outcome(
+            given.header.id,
+            outcome,
+            given.header.body_hash,
+            given.timestamp_ms,
+            ttl_ms=self._limits.outcome_ttl_s * 1000,
+            cap=self._limits.outcomes,
+        )
+
+    def _measure(self, record: Record) -> None:
+        if len(record.dump(self.service)) > self._limits.record_bytes:
+            raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
 
     def _check(self, decision: Decision) -> None:
         """Raise when an output or a row is none that may be."""
@@ -252,29 +279,6 @@ class Applier(Generic[Taking]):
             if len(value) > limit:
                 raise TooLargeError(f"a row of more than {limit} bytes")
 
-    def _adopt(self, record: Record, given: Input, token: str, decision: Decision) -> None:
-        """Take a decision over into the record; all of it, or nothing if it raises."""
-        topic, header, offset = given.topic, given.header, given.offset
-        if decision.outputs:
-            record.keep_unsent(unsent.dump(topic, offset, decision.outputs))
-        outcome = decision.outcome
-        if outcome is not None:
-            record.keep_outcome(
-                header.id,
-                outcome,
-                header.body_hash,
-                given.timestamp_ms,
-                ttl_ms=self._limits.outcome_ttl_s * 1000,
-                cap=self._limits.outcomes,
-            )
-        if token:
-            record.keep_id(topic, token, self._limits.ids_per_topic)
-        else:
-            record.sequences[f"{topic}/{header.producer}"] = header.sequence
-        record.state = decision.state
-        record.offsets[topic] = offset
-        record.version += 1
-
     def _release(self, topic: str, record: Record, consumed: Any) -> None:
         """Lift the quarantine without deciding anything, if it is still the one that was meant."""
         stamp = header_of(consumed.headers, RELEASE)
@@ -285,7 +289,6 @@ class Applier(Generic[Taking]):
             self._changed(consumed.key, record)
 
     def _changed(self, key: bytes, record: Record) -> None:
-        record.epoch = self._epoch
         self._records[key] = self.group.records[key] = record
 
     def _bury(self, topic: str, consumed: Any, exc: Exception) -> None:
@@ -360,6 +363,7 @@ class Applier(Generic[Taking]):
     def _dump(self, group: Group[Taking]) -> list[bytes]:
         values = []
         for record in group.records.values():
+            record.epoch = self._epoch
             values.append(record.dump(self.service))
             # What the next group leads to is written when this one's outputs are durable.
             record.forget_unsent()
