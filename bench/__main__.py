@@ -64,7 +64,7 @@ class Result:
 
 
 @click.command(help=__doc__)
-@click.option("--records", default=300_000, show_default=True, help="Records of a run.")
+@click.option("--records", default=400_000, show_default=True, help="Records of a run.")
 @click.option("--turns", default=3, show_default=True, help="Runs of each, in turns.")
 def main(records: int, turns: int) -> None:
     """Measure and print."""
@@ -106,7 +106,7 @@ class Run:
     folder: Path
 
     def rate(self, load: work.Load) -> float:
-        """Give input records a second. Raises TimeoutError, WrongWorkError."""
+        """Give input records a second. Raises TimeoutError, TooFewError, WrongWorkError."""
         is_whole = self.contestant.work == "counted"
         outputs = load.distinct if is_whole else load.records
         with self._running(work.INPUT):

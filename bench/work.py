@@ -31,8 +31,9 @@ SENT_TWICE: Final = 0.02
 """This part of the records, ..."""
 SENT_AGAIN_AFTER: Final = 200
 """... again after that many others."""
-WARM_UP: Final = 0.1
-"""This part of the outputs is not timed: caches fill, the first fetches are small."""
+TIMED: Final = (0.1, 0.9)
+"""From this part of the outputs to that one they are timed. Before, caches fill and the first fetches are
+small; and were the last ones timed too, what is under way at the first look would count as done since."""
 LOOK_EVERY_S: Final = 0.05
 PATIENCE_S: Final = 300.0
 PADDING: Final = 160
@@ -43,6 +44,10 @@ INPUT: Final = "bench-input"
 
 class WrongWorkError(Exception):
     """A contestant's outputs are not those that the work asks for."""
+
+
+class TooFewError(Exception):
+    """The work was done before it could be timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +134,26 @@ def count(consumer: Consumer, topic: str) -> int:
 
 
 def rate(bootstrap: str, sink: str, outputs: int) -> float:
-    """Watch the outputs come; give outputs a second after the warm-up. Raises TimeoutError."""
+    """Watch the outputs come; give outputs a second of those that are timed.
+
+    Raises TimeoutError, TooFewError.
+    """
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"watch-{sink}"})
-    deadline, began, seen_first = time.monotonic() + PATIENCE_S, 0.0, 0
+    deadline = time.monotonic() + PATIENCE_S
+    looks: list[tuple[int, float]] = []
     try:
         while time.monotonic() < deadline:
             try:
                 seen, now = count(consumer, sink), time.monotonic()
             except KafkaException:  # a topic that is only just made has no leader yet
                 continue
-            if not began and seen >= outputs * WARM_UP:
-                began, seen_first = now, seen
+            if len(looks) < len(TIMED) and seen >= outputs * TIMED[len(looks)]:
+                looks.append((seen, now))
             if seen >= outputs:
-                return (seen - seen_first) / (now - began)
+                if len(looks) < len(TIMED):
+                    raise TooFewError(f"{outputs:,} outputs came at one look: ask for more records")
+                (first, began), (last, ended) = looks
+                return (last - first) / (ended - began)
             time.sleep(LOOK_EVERY_S)
     finally:
         consumer.close()

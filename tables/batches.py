@@ -6,7 +6,6 @@ much as the copying. See tests/unit/test_private_names.py.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +27,16 @@ class Batches:
     inputs leads to fits no processor's cache, and fetching it again costs more than making it.
     """
 
-    __slots__ = ("_batches", "_last", "_now_ms", "_producer", "count")
+    __slots__ = ("_batches", "_last", "_producer", "count")
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self.count = 0
         self._producer = producer
-        self._now_ms = int(time.time() * 1000)
         self._batches: list[tuple[str, Any]] = []
         self._last: dict[str, Any] = {}
 
     def append(self, item: Item) -> None:
-        """Add a record behind all others of its topic."""
+        """Add a record behind all others of its topic; its timestamp is now."""
         topic, name, value, pairs = item
         key = name.encode() if isinstance(name, str) else name
         headers = list(pairs) if pairs else NO_HEADERS
@@ -46,7 +44,7 @@ class Batches:
         batch = self._last.get(topic)
         if batch is not None:
             number = batch._relative_offset
-            if batch._builder.append(number, self._now_ms, key, value, headers) is not None:
+            if batch._builder.append(number, None, key, value, headers) is not None:
                 batch._relative_offset = number + 1
                 return
         batch = self._last[topic] = self._producer.create_batch()

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from tables.views import StateTable
 
 
+STEP_INPUTS = 20
+"""Inputs applied before the clock is looked at."""
+
+
 class LaneClosedError(Exception):
     """The partition was taken away while a step was at work."""
 
@@ -93,6 +97,7 @@ class Lane:
         )
         self._inbox: deque[tuple[str, Sequence[Any]]] = deque()
         self._mark = False
+        self._spent_s = 0.0
         self._arrived, self._wake, self._closed, self._progress = (
             asyncio.Event() for _ in range(4)
         )
@@ -198,15 +203,20 @@ class Lane:
         applier, limits = self._applier, self._limits
         at = 0
         while at < len(inputs):
-            slice_ = inputs[at : at + limits.slice_inputs]
-            taken = applier.apply(topic, slice_)
-            at += taken
+            began = time.monotonic()
+            has_room = True
+            while has_room and at < len(inputs) and time.monotonic() - began < limits.slice_s:
+                step = inputs[at : at + STEP_INPUTS]
+                taken = applier.apply(topic, step)
+                at += taken
+                has_room = taken == len(step) and applier.group.count < limits.group_inputs
+            self._spent_s += time.monotonic() - began
             self._wake.set()
-            if taken < len(slice_) or applier.group.count >= limits.group_inputs:
+            if has_room and self._spent_s < limits.group_s:
+                await asyncio.sleep(0)
+            else:
                 self._closed.clear()
                 await self._closed.wait()
-            else:
-                await asyncio.sleep(0)
 
     async def _commit(self) -> None:
         """Make one group after the other durable, whatever has gathered."""
@@ -216,6 +226,7 @@ class Lane:
             if self._applier.group.is_empty and not self._mark:
                 continue
             group, records = self._applier.close_group()
+            self._spent_s = 0.0
             self._closed.set()
             if self._mark:
                 self._mark = False

@@ -11,14 +11,17 @@ class Limits:
     `make_app` and `Engines`) hold a record of `record_bytes` plus its unsent outputs.
     """
 
-    group_inputs: int = 4_000
+    group_inputs: int = 10_000
     """Inputs that one group takes while the one before it becomes durable."""
+    group_s: float = 0.1
+    """Time spent on deciding a group's inputs, after which it takes no more: so long no reader sees them,
+    and serialising them, which can't be interrupted, grows with it."""
     inbox_inputs: int = 8_000
     """Inputs fetched and not yet applied at which a lane pauses its partitions."""
     cached_records: int = 2_000
     """Stored records that a lane keeps in memory, the last ones used."""
-    slice_inputs: int = 250
-    """Inputs applied before other tasks of the worker get a turn."""
+    slice_s: float = 0.01
+    """Time spent on inputs before other tasks of the worker get a turn."""
     record_bytes: int = 1_000_000
     """A key whose record would grow beyond this is quarantined."""
     output_bytes: int = 900_000

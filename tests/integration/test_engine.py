@@ -217,7 +217,7 @@ async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: World) 
             return super().decide(state, record, read)
 
     slow = Slow("first", world.services[0].inputs, world.services[0].outputs)
-    limits = {"inbox_inputs": 50, "slice_inputs": 5, "group_inputs": 20}
+    limits = {"inbox_inputs": 50, "group_inputs": 20}
     for number in range(1_000):
         message = orjson.dumps({"id": f"{number}", "add": 1, "slow": True})
         world.producer.produce(world.topic("commands"), message, key="hot")

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import aiokafka
 import pytest
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.transaction_manager import TransactionManager
 from faust import App
@@ -35,6 +36,7 @@ def test_the_versions_that_were_measured() -> None:
             driver.Consumer,
             "earliest_offsets highwaters seek_wait assignment verify_all_partitions_active",
         ),
+        (PartitionRecords, "_consumer_record"),
         (driver.AIOKafkaConsumerThread, "call_thread _ensure_consumer _create_worker_consumer"),
         (driver.Producer, "_settings_default _settings_auth"),
         (driver.Transport, "Consumer"),
