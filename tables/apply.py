@@ -176,7 +176,7 @@ class Applier(Generic[Taking]):
         if self._is_duplicate(topic, record, header, token):
             self._drop(topic, record, consumed, token)
             return True
-        if record.unsent and self._is_hot(record):
+        if record.taken and self._is_hot(record):
             return False
         if record.quarantine is not None and redriven is None:
             self._turn_away(topic, record, consumed, record.quarantine)
@@ -193,10 +193,10 @@ class Applier(Generic[Taking]):
             self._changed(key, record)
 
     def _is_hot(self, record: Record) -> bool:
-        """Whether the key has so many outputs in this group that its record would only grow."""
+        """Whether this group took so much of the key that its record would only grow."""
         limits = self._limits
-        crowded = len(record.unsent) >= limits.unsent_inputs
-        return (crowded or record.unsent_bytes >= limits.unsent_bytes) and not self._measured
+        crowded = record.taken >= limits.key_inputs or record.taken_bytes >= limits.key_bytes
+        return crowded and not self._measured
 
     def _is_duplicate(self, topic: str, record: Record, header: Header, token: str) -> bool:
         if token:
@@ -218,13 +218,8 @@ class Applier(Generic[Taking]):
         try:
             decision = self.service.decide(record.state, given, self.read)
             state, outputs, rows, outcome = decision
-            if outputs:
-                entry = unsent.dump(topic, given.offset, outputs)
-                if rows or len(entry) > self._limits.output_bytes:
-                    self._check(decision)
-                record.unsent.append(entry)
-                record.unsent_bytes += len(entry)
-            elif rows:
+            entry = unsent.dump(topic, given.offset, outputs) if outputs else b""
+            if rows or len(entry) > self._limits.output_bytes:
                 self._check(decision)
             if outcome is not None:
                 self._keep_outcome(record, given, outcome)
@@ -235,6 +230,7 @@ class Applier(Generic[Taking]):
             record.state = state
             record.offsets[topic] = given.offset
             record.version += 1
+            record.take(len(consumed.value), entry)
             if before is not None:
                 self._measure(record)
         except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
@@ -264,7 +260,8 @@ class Applier(Generic[Taking]):
         )
 
     def _measure(self, record: Record) -> None:
-        if len(record.dump(self.service)) > self._limits.record_bytes:
+        size = len(record.dump(self.service)) - record.unsent_bytes
+        if size > self._limits.record_bytes:
             raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
 
     def _check(self, decision: Decision) -> None:
@@ -311,7 +308,7 @@ class Applier(Generic[Taking]):
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        record.keep_unsent(unsent.dump(topic, consumed.offset, (output,)))
+        record.take(len(consumed.value or b""), unsent.dump(topic, consumed.offset, (output,)))
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
@@ -349,25 +346,26 @@ class Applier(Generic[Taking]):
         """
         group = self.group
         try:
-            values = self._dump(group)
-            fits = max(map(len, values), default=0) <= self._limits.record_bytes
+            values, fits = self._dump(group)
         except Exception:  # noqa: BLE001 -- a service's dump: the second pass finds whose
             fits = False
         if not fits:
             group = self._redo(group)
-            values = self._dump(group)
+            values, _ = self._dump(group)
         group.inputs = []
         self.group, self.under_way = Group(self._new_outputs()), group
         return group, list(zip(group.records, values, strict=True))
 
-    def _dump(self, group: Group[Taking]) -> list[bytes]:
-        values = []
+    def _dump(self, group: Group[Taking]) -> tuple[list[bytes], bool]:
+        """Give the group's records, serialised, and whether none is too large."""
+        values, fits = [], True
         for record in group.records.values():
             record.epoch = self._epoch
-            values.append(record.dump(self.service))
-            # What the next group leads to is written when this one's outputs are durable.
-            record.forget_unsent()
-        return values
+            value = record.dump(self.service)
+            values.append(value)
+            fits = fits and len(value) - record.unsent_bytes <= self._limits.record_bytes
+            record.end_group()
+        return values, fits
 
     def _redo(self, undone: Group[Taking]) -> Group[Taking]:
         """Decide a group's inputs anew, upon what the store has: all groups before."""
@@ -381,6 +379,8 @@ class Applier(Generic[Taking]):
                 self.apply(consumed.topic, (consumed,))
         finally:
             self._measured = False
+        for key in undone.records.keys() - self.group.records.keys():
+            self._send_again(key, self.record(key))  # its first input waits for the next group
         return self.group
 
     def stored(self) -> None:

@@ -19,19 +19,20 @@ class Limits:
     inbox_inputs: int = 8_000
     """Inputs fetched and not yet applied at which a lane pauses its partitions."""
     cached_records: int = 2_000
-    """Stored records that a lane keeps in memory, the last ones used."""
+    """Stored records that a lane keeps in memory, those that it read last."""
     slice_s: float = 0.01
     """Time spent on inputs before other tasks of the worker get a turn."""
     record_bytes: int = 1_000_000
-    """A key whose record would grow beyond this is quarantined."""
+    """A key whose record would grow beyond this, unsent outputs aside, is quarantined."""
     output_bytes: int = 900_000
     """A larger output or row quarantines its key; fits Kafka's default of 1 MiB a message."""
     dead_letter_bytes: int = 256_000
     """A larger value is left out of its dead letter, which still says where the original lies."""
-    unsent_inputs: int = 64
-    """Inputs of one key that a group takes, if they lead to outputs: a hot key waits for the next."""
-    unsent_bytes: int = 512_000
-    """The same in bytes, of outputs."""
+    key_inputs: int = 64
+    """Inputs of one key that a group takes: a hot key waits for the next. What they lead to is in one
+    record, and should one of them quarantine the key, all of them are."""
+    key_bytes: int = 512_000
+    """The same in bytes, of inputs and of what they led to."""
     ids_per_topic: int = 64
     """Ids remembered per key and topic of senders that have no sequences."""
     outcomes: int = 200

@@ -78,6 +78,7 @@ class Record:
         senders without sequences, in one text: a list of so many would cost more than all the rest.
     unsent: what its inputs in this group led to, serialised: earlier groups' outputs are durable before
         this one is written. unsent_bytes: its size. inherited: what was stored, until it is looked at.
+    taken: inputs that the group took of it; taken_bytes: of them and of what they led to.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
@@ -91,6 +92,8 @@ class Record:
         "quarantine",
         "sequences",
         "state",
+        "taken",
+        "taken_bytes",
         "unsent",
         "unsent_bytes",
         "version",
@@ -100,7 +103,7 @@ class Record:
         """Read stored bytes, or begin a key that has none."""
         self.key = key
         self.unsent: list[bytes] = []
-        self.unsent_bytes = 0
+        self.unsent_bytes = self.taken = self.taken_bytes = 0
         self.inherited: list[list[Any]] = []
         if raw is None:
             self.version, self.epoch, self.state = 0, -1, service.load(None)
@@ -144,18 +147,24 @@ class Record:
             return []
         left = [entry for entry in inherited if entry[1] > done.get(entry[0], -1)]
         for entry in left:
-            self.keep_unsent(orjson.dumps(entry))
+            self.take(0, orjson.dumps(entry))
         return [output for entry in left for output in unsent.load(entry)]
 
-    def keep_unsent(self, entry: bytes) -> None:
-        """Remember what an input led to (see `unsent.dump`) until it is known to have left."""
-        self.unsent.append(entry)
-        self.unsent_bytes += len(entry)
+    def take(self, size: int, entry: bytes) -> None:
+        """Count an input of `size` bytes, and remember what it led to until that is known to have left.
 
-    def forget_unsent(self) -> None:
-        """The group that it is about is being written."""
+        entry: of `unsent.dump`; b"" for nothing.
+        """
+        self.taken += 1
+        self.taken_bytes += size + len(entry)
+        if entry:
+            self.unsent.append(entry)
+            self.unsent_bytes += len(entry)
+
+    def end_group(self) -> None:
+        """The group that took all this is being written: the next begins with nothing."""
         self.unsent = []
-        self.unsent_bytes = 0
+        self.unsent_bytes = self.taken = self.taken_bytes = 0
 
     def dump(self, service: Service) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""

@@ -86,7 +86,7 @@ def rehearse(
         read_stored,
         list,
         epoch=-2,
-        done={},
+        done=dict.fromkeys(service.inputs, BEYOND - 1),  # what is stored has left
         limits=Limits(),
         counters=counters,
         dead_letter_topic=DEAD_LETTERS,
@@ -106,11 +106,10 @@ def rehearse(
 def _play(applier: Applier[Collected], counters: Counters, consumed: _Consumed) -> Rehearsal:
     known = _outcomes(applier, consumed.key)
     outputs = applier.group.outputs
-    earlier, reemitted, decided = len(outputs), counters.reemitted, counters.decided
+    earlier, decided = len(outputs), counters.decided
     died = counters.unreadable + counters.quarantined
     applier.apply(consumed.topic, (consumed,))
-    # What an earlier lane may not have sent comes before what the input itself leads to.
-    new = outputs[earlier + counters.reemitted - reemitted :]
+    new = outputs[earlier:]
     if counters.unreadable + counters.quarantined > died:
         headers = dict(new[-1].headers)
         return Rehearsal(

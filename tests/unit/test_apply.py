@@ -20,7 +20,12 @@ from tables.record import Record
 Sent = list[Output | DeadLetter]
 TOPICS = ("in-a", "in-b")
 LIMITS = Limits(
-    record_bytes=4_000, output_bytes=1_000, ids_per_topic=8, unsent_inputs=4, outcomes=12
+    record_bytes=4_000,
+    output_bytes=1_000,
+    ids_per_topic=8,
+    key_inputs=4,
+    key_bytes=10_000,
+    outcomes=12,
 )
 
 
@@ -67,6 +72,8 @@ class Echo:
         new = [*state, record.header.id + "x" * message.get("grow", 0)]
         value = orjson.dumps({"n": len(new), "id": record.header.id})
         outputs = [Output("out", record.key, value + b"y" * message.get("swell", 0))]
+        if message.get("quiet"):
+            outputs = []
         return Decision(new, outputs, rows, Outcome(accepted=True, code=record.header.id))
 
 
@@ -353,22 +360,68 @@ def test_a_hot_key_waits_until_its_outputs_are_durable() -> None:
     for number in range(10):
         world.send("in-a", b"k", body(f"{number}"))
     world.apply("in-a", 10)
-    assert world.next["in-a"] == LIMITS.unsent_inputs
+    assert world.next["in-a"] == LIMITS.key_inputs
     world.finish()
     assert len(world.record("k").state) == 10
 
 
 def test_a_key_that_is_hot_with_what_a_dead_lane_left_goes_on() -> None:
     world = World()
-    for number in range(LIMITS.unsent_inputs + 1):
+    for number in range(LIMITS.key_inputs + 1):
         world.send("in-a", b"k", body(f"{number}"))
-    world.apply("in-a", LIMITS.unsent_inputs)
+    world.apply("in-a", LIMITS.key_inputs)
     world.flush()
     world.save()
     world.start_lane()
     world.finish()
     assert [output["id"] for output in world.first_outputs("k")] == list("01234")
-    assert world.counters.reemitted == LIMITS.unsent_inputs
+    assert world.counters.reemitted == LIMITS.key_inputs
+
+
+def test_a_key_too_large_and_hot_with_what_a_dead_lane_left_goes_on() -> None:
+    world = World()
+    for number in range(LIMITS.key_inputs):
+        world.send("in-a", b"k", body(f"{number}"))
+    world.apply("in-a", LIMITS.key_inputs)
+    world.flush()
+    world.save()
+    stored = orjson.loads(world.store[b"k"])
+    stored["state"].append("x" * LIMITS.record_bytes)  # as when the limit is lowered
+    world.store[b"k"] = orjson.dumps(stored)
+    world.start_lane()
+    world.send("in-b", b"k", body("b"))  # comes before what is redelivered
+    for _ in range(3):
+        world.apply("in-b", 1)
+        world.flush()
+        world.save()
+        world.settle()
+    assert world.next["in-b"] == 1
+    world.finish()
+    assert [output["id"] for output in world.first_outputs("k")] == list("0123")
+
+
+def test_a_group_takes_so_many_inputs_of_a_key_also_when_they_lead_to_nothing() -> None:
+    # Should one of them quarantine the key, all of them become dead letters in one record.
+    world = World()
+    for number in range(LIMITS.key_inputs + 1):
+        world.send("in-a", b"k", body(f"{number}", quiet=True))
+        world.send("in-b", b"l", body(f"{number}", quiet=True, note="n" * LIMITS.key_bytes))
+    world.apply("in-a", 10)
+    world.apply("in-b", 10)
+    assert world.next == {"in-a": LIMITS.key_inputs, "in-b": 1}
+    world.finish()
+    assert len(world.record("k").state) == len(world.record("l").state) == LIMITS.key_inputs + 1
+
+
+def test_outputs_of_neighbours_do_not_quarantine_a_key() -> None:
+    world = World()
+    for number in range(LIMITS.key_inputs):
+        swell = LIMITS.output_bytes - 100
+        world.send("in-a", b"k", body(f"{number}", swell=swell, grow=700))
+    world.apply("in-a", LIMITS.key_inputs)
+    world.finish()
+    assert world.record("k").quarantine is None
+    assert world.counters.regrouped == 0
 
 
 def test_redriven_for_another_service_is_dropped() -> None:

@@ -63,7 +63,7 @@ def test_only_what_an_earlier_lane_may_not_have_sent_is_sent_again(
     record = Record("k", None, PLAIN)
     record.epoch = 3
     for offset, (topic, many) in enumerate(inputs):
-        record.keep_unsent(dump(topic, offset, [Output("out", "k", b"%d" % offset)] * many))
+        record.take(0, dump(topic, offset, [Output("out", "k", b"%d" % offset)] * many))
     raw = record.dump(PLAIN)
     settled = data.draw(st.integers(-1, len(inputs)))
     done = {"a": settled, "b": settled}
@@ -82,7 +82,7 @@ def test_a_record_is_read_back_as_it_was() -> None:
     record.offsets["in"] = 5
     record.sequences["in/other"] = 4
     record.keep_id("in", id_token("a"), 2)
-    record.keep_unsent(dump("in", 5, [Output("out", "k", b"{}")]))
+    record.take(0, dump("in", 5, [Output("out", "k", b"{}")]))
     outcome = Outcome(accepted=False, code="NO", detail="d", events=("e",), positions={"out": 2})
     record.keep_outcome("cmd", outcome, "hash", 1_000, ttl_ms=10, cap=5)
     record.quarantine = Quarantine("builtins.ValueError", 1_000, "x", 2)
@@ -114,7 +114,7 @@ def test_a_copy_shares_nothing_that_a_decision_changes() -> None:
     before = record.copy()
     record.keep_id("in", id_token("b"), 2)
     record.offsets["in"] = 1
-    record.keep_unsent(dump("in", 1, [Output("out", "k", b"{}")]))
+    record.take(0, dump("in", 1, [Output("out", "k", b"{}")]))
     record.outcomes["c"] = []
     assert (before.ids, before.offsets, before.unsent, before.outcomes) == (
         {"in": id_token("a")},
