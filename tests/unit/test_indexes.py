@@ -21,9 +21,7 @@ STATES = st.tuples(st.sampled_from(KEYS), st.sampled_from(list(OrderStatus)), st
 
 
 def stored(key: str, state: Any) -> StoredRecord:
-    return StoredRecord(
-        key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None
-    )
+    return StoredRecord(key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None)
 
 
 def order(key: str, status: OrderStatus, at_ms: int = 0) -> StoredRecord:

@@ -59,9 +59,7 @@ class World:
 
 
 def record(key: str, state: OrderRecord) -> StoredRecord:
-    return StoredRecord(
-        key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None
-    )
+    return StoredRecord(key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None)
 
 
 @pytest.fixture
