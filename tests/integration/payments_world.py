@@ -89,7 +89,7 @@ class World:
     def tell(self, listener: Listener) -> None:
         """The record as it is stored, as after a recovery."""
         if self.record is not None:
-            stored = StoredRecord(ORDER, self.version, self.record, {}, {}, None, 0)
+            stored = StoredRecord(ORDER, self.version, self.record, {}, {}, None)
             listener.updated(0, ORDER, stored)
 
     # -- what customers do

@@ -427,7 +427,7 @@ async def test_new_orders_leave_room_for_those_that_pay(
                 requested_at=round(world.now_s() * 1000) + 1000,
             )
             work = PaymentWork(effects={effect.effect_id: effect})
-            record = StoredRecord(key, 1, PaymentRecord(work=work), {}, {}, None, 0)
+            record = StoredRecord(key, 1, PaymentRecord(work=work), {}, {}, None)
             effects.updated(1, key, record)
         await world.poll(lambda: creates.hits)
         await confirm(world)

@@ -81,7 +81,7 @@ class World:
         assert key == ORDER
         if not self.orders_open:
             raise NotReadyError("orders")
-        return StoredRecord(ORDER, 1, OrderRecord(placed=self.placed), {}, {}, None, 0)
+        return StoredRecord(ORDER, 1, OrderRecord(placed=self.placed), {}, {}, None)
 
     async def send(self, command: Command) -> None:
         """As the command sender."""
@@ -109,9 +109,7 @@ class World:
 
     def tell(self, notifier: Notifier) -> None:
         if self.state is not None:
-            notifier.updated(
-                0, ORDER, StoredRecord(ORDER, self.version, self.state, {}, {}, None, 0)
-            )
+            notifier.updated(0, ORDER, StoredRecord(ORDER, self.version, self.state, {}, {}, None))
 
     def start(self, **options: Any) -> Notifier:
         """A worker that begins now."""
