@@ -21,12 +21,7 @@ def dump(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
     """Make the entry of an input, as JSON. Raises when an output is none."""
     entry: list[Any] = [topic, offset]
     for to, key, value, pairs in outputs:
-        text: str | list[str]
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = _dump_bytes(value)
-        entry += (to, key, text, _dump_headers(pairs) if pairs else None)
+        entry += (to, key, _dump_bytes(value), _dump_headers(pairs) if pairs else None)
     return orjson.dumps(entry)
 
 
