@@ -17,7 +17,7 @@ TIMEOUT_S = 30.0
 class Answer(NamedTuple):
     """What the broker said to a batch. offset: of its first record, -1 when it was refused.
 
-    error: Kafka's name of the error, as INVALID_RECORD, "NO_ERROR", or "closed" when the broker hung up.
+    error: librdkafka's name of the error, as INVALID_RECORD, "NO_ERROR", or "closed" when the broker hung up.
     """
 
     error: str
@@ -29,8 +29,8 @@ class Answer(NamedTuple):
         return self.error == "NO_ERROR"
 
 
-class RawProducer:
-    """One connection to a partition's leader. A context manager; its methods block."""
+class Connection:
+    """A connection to a partition's leader. A context manager; its methods block."""
 
     def __init__(self, bootstrap: str, topic: str, partition: int = 0) -> None:
         self.topic, self.partition = topic, partition
@@ -48,31 +48,13 @@ class RawProducer:
         self.close()
 
     def close(self) -> None:
-        """Hang up; the next `send` connects again."""
+        """Hang up; the next `ask` connects again."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def send(
-        self, records: bytes, *, version: int = 8, transactional_id: str | None = None
-    ) -> Answer:
-        """Send record batches; blocks until the broker answers. version: 3 to 8, of the request."""
-        name = self.topic.encode()
-        told = transactional_id.encode() if transactional_id is not None else None
-        body = struct.pack(">h", -1) if told is None else struct.pack(">h", len(told)) + told
-        body += struct.pack(">hii", -1, int(TIMEOUT_S * 1000), 1)  # acks of all, time, one topic
-        body += struct.pack(">h", len(name)) + name
-        body += struct.pack(">iii", 1, self.partition, len(records)) + records
-        try:
-            answer = self._ask(PRODUCE_KEY, version, body)
-        except (ConnectionError, EOFError):
-            self.close()
-            return Answer("closed", -1)
-        at = 4 + 2 + len(name) + 4 + 4  # topics, name, partitions, partition
-        code, offset = struct.unpack_from(">hq", answer, at)
-        return Answer(KafkaError(code).name(), offset, _message_of(answer, at, version))
-
-    def _ask(self, api: int, version: int, body: bytes) -> bytes:
+    def ask(self, api: int, version: int, body: bytes) -> bytes:
+        """Send a request and give what follows the answer's number. Raises OSError, EOFError."""
         if self._socket is None:
             self._socket = socket.create_connection(self._at, TIMEOUT_S)
         self._requests += 1
@@ -93,6 +75,26 @@ class RawProducer:
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
+
+
+class RawProducer(Connection):
+    """Sends batches as they are. A context manager; its methods block."""
+
+    def send(self, records: bytes, *, version: int = 8) -> Answer:
+        """Send record batches; blocks until the broker answers. version: 3 to 8, of the request."""
+        name = self.topic.encode()
+        # No transactional id, acks of all in-sync replicas, time, one topic.
+        body = struct.pack(">hhii", -1, -1, int(TIMEOUT_S * 1000), 1)
+        body += struct.pack(">h", len(name)) + name
+        body += struct.pack(">iii", 1, self.partition, len(records)) + records
+        try:
+            answer = self.ask(PRODUCE_KEY, version, body)
+        except (ConnectionError, EOFError):
+            self.close()
+            return Answer("closed", -1)
+        at = 4 + 2 + len(name) + 4 + 4  # topics, name, partitions, partition
+        code, offset = struct.unpack_from(">hq", answer, at)
+        return Answer(KafkaError(code).name(), offset, _message_of(answer, at, version))
 
 
 def _message_of(answer: bytes, at: int, version: int) -> str:
