@@ -172,11 +172,17 @@ class Run:
 
     def lag(self, topics: list[str]) -> int:
         """Records of these topics that the group has not committed."""
+        return self._behind([TopicPartition(t, p) for t in topics for p in range(PARTITIONS)])
+
+    def lag_of(self, topic: str, partition: int) -> int:
+        """The same of one partition."""
+        return self._behind([TopicPartition(topic, partition)])
+
+    def _behind(self, wanted: list[TopicPartition]) -> int:
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": self.name, "log_level": 0}
         )
         try:
-            wanted = [TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)]
             behind = 0
             for committed in consumer.committed(wanted, timeout=10):
                 low, high = consumer.get_watermark_offsets(committed, timeout=10)

@@ -1,0 +1,208 @@
+"""Producers that are not ours write into every topic of the whole platform: orders are paid during and after."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka.partitioner import murmur2
+
+from models.topics import DEAD_LETTERS, RECONCILIATION, TOPICS
+from sandbox.browser import Browser
+from sandbox.customer import VISA
+from sandbox.platform import Platform
+from sandbox.processes import wait_until
+from sandbox.staff import Staff
+from tests.e2e.conftest import SETTINGS
+from tests.e2e.registry import PARTITIONS, READERS, SERVICES
+from tests.e2e.shop import WITHIN_S, Buyer, Shop
+from tests.foreign.attack import Attack
+from tests.foreign.kinds import STOPPING
+
+APP = "tiffin"
+NAMED_WITHIN_S = 240
+PAGES = ["/ops", "/ops/dead-letters", "/ops/lag", "/ops/reconciliation", "/ops/audit"]
+READS = [
+    "/api/ops/overview", "/api/ops/stuck", "/api/ops/dead-letters", "/api/ops/lag",
+    "/api/ops/reconciliation", "/api/ops/audit", "/api/reports/payments",
+]  # fmt: skip
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Of this file's own, for it is left with what no client reads in its topics."""
+    folder = tmp_path_factory.mktemp("foreign")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Platform(folder, settings=SETTINGS, settle_delay_s=-1) as running,
+    ):
+        patch.setattr(Browser, "patience_s", WITHIN_S)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def attack(platform: Platform) -> Attack:
+    assert {name for name, topic in TOPICS.items() if topic.read_by} == set(READERS)
+    changelogs = {f"{APP}-{service}-changelog": PARTITIONS for service in SERVICES}
+    attack = Attack(
+        platform.bootstrap, READERS, changelogs | {DEAD_LETTERS: 1, RECONCILIATION: 1},
+        partitions=PARTITIONS, dead_letters=DEAD_LETTERS,
+    )  # fmt: skip
+    attack.take_any_time()
+    return attack
+
+
+@pytest.fixture
+async def shop(platform: Platform) -> AsyncIterator[Shop]:
+    """Without the outside reader of topics: it would not get past what is put there."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+        topics: Any = None
+        yield Shop(platform, topics, session)
+
+
+def partition_of(buyer: Buyer) -> int:
+    return int((murmur2(buyer.expected_id.encode()) & 0x7FFFFFFF) % PARTITIONS)
+
+
+def buyers(shop: Shop, among: set[int]) -> list[Buyer]:
+    """Customers whose orders lie in each of these partitions."""
+    found: dict[int, Buyer] = {}
+    while found.keys() != among:
+        buyer = shop.buyer()
+        if partition_of(buyer) in among:
+            found[partition_of(buyer)] = buyer
+    return list(found.values())
+
+
+async def orders_are_paid(shop: Shop, among: set[int]) -> Buyer:
+    """One in each of these partitions; gives one of their customers."""
+
+    async def pay(buyer: Buyer) -> None:
+        await buyer.place()
+        assert (await buyer.pay(VISA))["status"] == "COMPLETED"
+        await buyer.wait_status("PENDING")
+
+    paying = buyers(shop, among)
+    await asyncio.gather(*map(pay, paying))
+    return paying[0]
+
+
+async def paid_until(shop: Shop, is_over: asyncio.Event) -> int:
+    """Have orders paid in all partitions until something is over; gives how often."""
+    for times in itertools.count():
+        if is_over.is_set() and times:
+            return times
+        await orders_are_paid(shop, set(range(PARTITIONS)))
+    raise AssertionError
+
+
+def pids(platform: Platform) -> list[int | None]:
+    return [worker.pid for worker in platform.workers]
+
+
+def stay(platform: Platform) -> None:
+    """No worker has ended; else say what it said last."""
+    for worker in platform.workers:
+        assert not worker.exits, f"{worker.name} ended with {worker.exits}\n{worker.log_tail(80)}"
+
+
+def put_everything(attack: Attack, platform: Platform) -> None:
+    """Write into all inputs, and wait until each record is named by each of its readers."""
+    attack.put_into_all()
+    attack.put_into_own()
+    attack.send_junk()
+    deadline = time.monotonic() + NAMED_WITHIN_S
+    while unnamed := attack.unnamed():
+        stay(platform)
+        assert time.monotonic() < deadline, (
+            f"{len(unnamed)} are named by no dead letter, as {sorted(unnamed.items())[:5]}: "
+            f"{set(unnamed.values())}"
+        )
+        time.sleep(0.5)
+    assert not attack.invented()
+
+
+async def operators_see(shop: Shop, buyer: Buyer) -> None:
+    """Every page and read of Operations answers, at every worker."""
+    for url in shop.workers:
+        async with Staff(url, "operator", "olga") as operator:
+            authorization = f"Bearer {operator.token}"
+            for path in (*READS, f"/api/orders/{buyer.order_id}/timeline", *PAGES):
+                answer = await shop.request("GET", f"{url}{path}", Authorization=authorization)
+                assert answer.status in {200, 303}, f"{path}: {answer}"
+
+
+async def test_what_others_send_ends_no_worker_and_stops_no_order(
+    platform: Platform, shop: Shop, attack: Attack
+) -> None:
+    before = pids(platform)
+    await orders_are_paid(shop, set(range(PARTITIONS)))
+    is_over = asyncio.Event()
+    paying = asyncio.create_task(paid_until(shop, is_over))
+    try:
+        await asyncio.to_thread(put_everything, attack, platform)
+    finally:
+        is_over.set()
+    assert await paying > 0
+    last = await orders_are_paid(shop, set(range(PARTITIONS)))
+    await operators_see(shop, last)
+    stay(platform)
+    assert pids(platform) == before
+
+
+async def test_a_worker_that_starts_anew_reads_its_tables_in_spite_of_it(
+    platform: Platform, shop: Shop, attack: Attack
+) -> None:
+    await asyncio.to_thread(attack.put_into_own)
+    victim, *others = platform.workers
+    shutil.rmtree(platform.data_dir(0))
+    victim.kill()
+    await asyncio.to_thread(victim.wait_exits, 1, timeout_s=30)
+    await asyncio.to_thread(platform.wait_ready, WITHIN_S)
+    last = await orders_are_paid(shop, set(range(PARTITIONS)))
+    await operators_see(shop, last)
+    assert [len(victim.exits), *(len(worker.exits) for worker in others)] == [1, 0, 0]
+
+
+async def test_a_batch_that_nobody_can_read_stops_one_partition_until_it_is_skipped(
+    platform: Platform, shop: Shop, attack: Attack
+) -> None:
+    before = pids(platform)
+    name, batch = next(iter(STOPPING.items()))
+    offset = attack.put("payment-commands", 1, name, batch)
+    place = ("payment-commands", "1", str(offset))
+
+    def told() -> list[str]:
+        answers = [_readyz(url) for url in shop.workers]
+        return [text for text in answers if all(part in text for part in place)]
+
+    await asyncio.to_thread(wait_until, lambda: bool(told()), f"{place} on /readyz", timeout_s=60)
+    await orders_are_paid(shop, {0, 2})
+    waiting = asyncio.create_task(orders_are_paid(shop, {1}))
+    skip = ("skip", *place, "--reason", "cannot be read")
+    await asyncio.to_thread(platform.run_cli, *skip, "--dry-run")
+    assert told()
+    await asyncio.to_thread(platform.run_cli, *skip)
+    await waiting
+    await asyncio.to_thread(platform.wait_ready, WITHIN_S)
+    assert not told()
+    assert pids(platform) == before
+
+
+def _readyz(url: str) -> str:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as answer:
+        return answer.read().decode()
