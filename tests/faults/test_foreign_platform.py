@@ -1,4 +1,4 @@
-"""Producers that are not ours write into every topic of the whole platform: orders are paid during and after."""
+"""Producers that are not ours write into every topic of the whole platform, and orders are paid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
