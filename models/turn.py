@@ -1,5 +1,6 @@
 """One decision in the making: numbers, dates and serialises what a service emits for one input."""
 
+import re
 from typing import Final
 
 from models import ids
@@ -16,6 +17,7 @@ from models.messages import Message, encode, to_rfc3339
 from models.transition import Input, Outcome, Output
 
 SYSTEM: Final = "system"
+TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MOST_AUDITED: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
@@ -50,12 +52,12 @@ class Turn:
         self.events: list[str] = []
         self.positions: dict[str, int] = {}
         self._index = 0
-        self._traceparent = dict(record.headers).get("traceparent")
+        self._traceparent = _traceparent_of(record)
 
     @property
     def traceparent(self) -> str | None:
         """The trace that the input belongs to, and so all that follows from it."""
-        return self._traceparent.decode(errors="replace") if self._traceparent else None
+        return self._traceparent.decode() if self._traceparent else None
 
     def emit(self, event_type: EventType, data: Message) -> Event:
         """Add an event, or a record of the audit, with the next number of its count."""
@@ -133,6 +135,15 @@ class Turn:
     def _next_id(self) -> str:
         self._index += 1
         return ids.event_id(self.input.header.id, self.producer, self._index)
+
+
+def _traceparent_of(record: Input) -> bytes | None:
+    """The input's trace context, if it is one: whatever else the header holds goes no further.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    header = dict(record.headers).get("traceparent")
+    return header if header and TRACEPARENT.fullmatch(header) else None
 
 
 def _correlation(record: Input) -> str:

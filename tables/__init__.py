@@ -11,7 +11,9 @@ they made durable. What a service may count on:
 - `decide` that raises, and a record, output or row above the limits, quarantine the key: the input
   and the key's later ones become dead letters, in order, until it is released: redriven ones are
   decided meanwhile, so that nothing new overtakes them.
-- What can't be parsed becomes a dead letter and changes nothing.
+- What can't be parsed becomes a dead letter and changes nothing. Where a batch can't be read at
+  all, or an input made the worker fail three times, that one partition stops (`Engines.stops`) until
+  an operator skips it; everything else goes on.
 - A worker that lost a partition can't write it after its successor.
 - Reading a `StateTable` never blocks; `wait` does, up to its time-out.
 """
@@ -22,7 +24,8 @@ from tables.letters import DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RELEASE, S
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
 from tables.rehearsal import Played, Rehearsal, Verdict
-from tables.views import Listener, NotOwnerError, NotReadyError, StateTable
+from tables.stops import NotStoppedError, Stop
+from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 
 __all__ = [
     "DEAD_LETTER",
@@ -31,17 +34,20 @@ __all__ = [
     "REDRIVE",
     "RELEASE",
     "SERVICE",
+    "BrokenRecordError",
     "Counters",
     "Engines",
     "Limits",
     "Listener",
     "NotOwnerError",
     "NotReadyError",
+    "NotStoppedError",
     "Played",
     "Position",
     "Quarantine",
     "Rehearsal",
     "StateTable",
+    "Stop",
     "StoredOutcome",
     "StoredRecord",
     "Verdict",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from models import ids
@@ -21,9 +22,10 @@ from tables.letters import (
     readable_key,
 )
 from tables.record import Quarantine, Record
+from tables.record_batches import OffsetGap, UnreadableRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from models.transition import Decision, Header, Outcome, Service
     from tables.limits import Counters, Limits
@@ -54,16 +56,18 @@ class BadRowError(Exception):
 class Group(Generic[Taking]):
     """Consecutive inputs and all their effects: durable together, step by step.
 
-    inputs: ConsumerRecords, until it is closed; count: of them; offsets: topic -> last offset;
+    inputs: ConsumerRecords, until it is closed; first: topic and offset of the first of them; count: of
+    them; offsets: topic -> last offset;
     records, rows: by key, as they are after the last input; progress: the lane's own offsets, when
     they are to be written too.
     """
 
-    __slots__ = ("count", "inputs", "offsets", "outputs", "progress", "records", "rows")
+    __slots__ = ("count", "first", "inputs", "offsets", "outputs", "progress", "records", "rows")
 
     def __init__(self, outputs: Taking) -> None:
         self.count = 0
         self.inputs: list[Any] = []
+        self.first: tuple[str, int] | None = None
         self.offsets: dict[str, int] = {}
         self.records: dict[bytes, Record] = {}
         self.rows: dict[bytes, bytes] = {}
@@ -81,7 +85,8 @@ class Applier(Generic[Taking]):
 
     Inputs are gathered in `group` while the group before, `under_way`, becomes durable; a group is
     closed only once that one is settled. `new_outputs` makes what takes a group's outputs; `done` (the
-    lane's) gives, per topic, the last offset whose outputs are durable. is_measured: sizes are checked
+    lane's) gives, per topic, the last offset whose outputs are durable. readers: topic -> names of the
+    services that read it, where that is known. is_measured: sizes are checked
     at each input, not once a group.
     """
 
@@ -96,9 +101,11 @@ class Applier(Generic[Taking]):
         limits: Limits,
         counters: Counters,
         dead_letter_topic: str,
+        readers: Mapping[str, Collection[str]] = MappingProxyType({}),
         is_measured: bool = False,
     ) -> None:
         self.service = service
+        self._readers = readers
         self.group = Group(new_outputs())
         self.under_way: Group[Taking] | None = None
         self._records: dict[bytes, Record] = {}
@@ -116,6 +123,10 @@ class Applier(Generic[Taking]):
         """Inputs applied whose outputs are not known durable."""
         return self.group.count + (self.under_way.count if self.under_way else 0)
 
+    def first_in_flight(self) -> tuple[str, int] | None:
+        """Topic and offset of the first input whose outputs are not known durable."""
+        return (self.under_way.first if self.under_way else None) or self.group.first
+
     def apply(self, topic: str, inputs: Sequence[Any]) -> int:
         """Take inputs, ConsumerRecords of one topic, into the group; gives how many.
 
@@ -128,10 +139,11 @@ class Applier(Generic[Taking]):
                 if not self._take(topic, consumed):
                     break
             except UnreadableError as exc:
-                self._bury(topic, consumed, exc)
+                self._take_unreadable(topic, consumed, exc)
             taken += 1
         if taken:
             group = self.group
+            group.first = group.first or (topic, inputs[0].offset)
             group.inputs += inputs[:taken]
             group.count += taken
             group.offsets[topic] = inputs[taken - 1].offset
@@ -160,9 +172,7 @@ class Applier(Generic[Taking]):
             return True
         headers = consumed.headers
         redriven = header_of(headers, REDRIVE) if headers else None
-        if redriven is not None and (redriven != self.service.name or consumed.value is None):
-            if redriven == self.service.name:
-                self._release(topic, record, consumed)
+        if redriven is not None and self._is_done_by_header(topic, record, consumed, redriven):
             return True
         if consumed.value is None:
             raise UnreadableError("no value")
@@ -220,7 +230,7 @@ class Applier(Generic[Taking]):
             state, outputs, rows, outcome = decision
             entry = unsent.dump(topic, given.offset, outputs) if outputs else b""
             if rows or len(entry) > self._limits.output_bytes:
-                self._check(decision)
+                self._check(decision, entry)
             if outcome is not None:
                 self._keep_outcome(record, given, outcome)
             if token:
@@ -264,17 +274,34 @@ class Applier(Generic[Taking]):
         if size > self._limits.record_bytes:
             raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
 
-    def _check(self, decision: Decision) -> None:
-        """Raise when an output or a row is none that may be."""
+    def _check(self, decision: Decision, entry: bytes) -> None:
+        """Raise when an output or a row is none that may be, or the outputs are too much to store."""
         limit = self._limits.output_bytes
         for output in decision.outputs:
-            if len(output.value) > limit:
+            headers = sum(len(name) + len(value) for name, value in output.headers)
+            if len(output.value) + headers > limit:
                 raise TooLargeError(f"an output of more than {limit} bytes")
+        if len(entry) > self._limits.entry_bytes:
+            raise TooLargeError(f"outputs of more than {self._limits.entry_bytes} bytes as stored")
         for row, value in decision.rows.items():
             if "/" not in row:
                 raise BadRowError
             if len(value) > limit:
                 raise TooLargeError(f"a row of more than {limit} bytes")
+
+    def _is_done_by_header(self, topic: str, record: Record, consumed: Any, redriven: str) -> bool:
+        """Whether a redriven record is another service's, or releases the key and is no input.
+
+        Raises UnreadableError for one that no service would take.
+        """
+        if redriven != self.service.name:
+            if redriven not in self._readers.get(topic, (redriven,)):
+                raise UnreadableError(f"redriven for {redriven[:64]!r}, which reads no {topic}")
+            return True
+        if consumed.value is not None or header_of(consumed.headers, RELEASE) is None:
+            return False
+        self._release(topic, record, consumed)
+        return True
 
     def _release(self, topic: str, record: Record, consumed: Any) -> None:
         """Lift the quarantine without deciding anything, if it is still the one that was meant."""
@@ -284,6 +311,16 @@ class Applier(Generic[Taking]):
             record.offsets[topic] = consumed.offset
             record.version += 1
             self._changed(consumed.key, record)
+
+    def _take_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
+        """Pass over offsets that have no record; make a dead letter of a record that can't be read."""
+        kind = type(consumed)
+        if kind is OffsetGap:
+            self._counters.gaps += consumed.offset - consumed.first + 1
+            return
+        if kind is UnreadableRecord:
+            exc = UnreadableError(f"the record itself is broken: {consumed.error}")
+        self._bury(topic, consumed, exc)
 
     def _changed(self, key: bytes, record: Record) -> None:
         self._records[key] = self.group.records[key] = record

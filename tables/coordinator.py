@@ -15,15 +15,16 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from faust.types import TP
 
-from tables import fence
+from tables import fence, unread
 from tables.holes import HoleError, Repairer
 from tables.lane import Lane
 from tables.limits import Counters, Limits
@@ -34,11 +35,16 @@ from tables.origin import (
     Progress,
     Provenance,
 )
+from tables.record_batches import offset_gap
+from tables.stops import FAILURES_AT_ONE_PLACE, NotStoppedError, make_stop
 
 if TYPE_CHECKING:
     import faust
+    import rocksdict
 
     from models.transition import Service
+    from tables.record_batches import UnreadableBatch
+    from tables.stops import Failures, Stop
     from tables.transport import FetchConsumer
     from tables.views import StateTable
 
@@ -74,7 +80,7 @@ class Coordinator:
 
     `committed`: what this worker has committed since it owns a partition, with metadata; `full`:
     lanes that have taken in as much as they may, whose partitions are paused; `is_complete`: no
-    topic was left out when partitions were assigned.
+    topic was left out when partitions were assigned; `stops`: where reading can't go on.
     """
 
     def __init__(
@@ -86,7 +92,9 @@ class Coordinator:
         dead_letter_topic: str,
         partitions: int,
         limits: Limits,
+        failures: Failures,
     ) -> None:
+        self.stops: list[Stop] = []
         self.committed: dict[TP, tuple[int, str]] = {}
         self.full: set[Lane] = set()
         self.is_complete = True
@@ -97,6 +105,11 @@ class Coordinator:
             for topic in engine.service.inputs:
                 self._readers.setdefault(topic, []).append(engine)
         self._provenance = Provenance(engines, reader)
+        self._readers_of = {
+            topic: frozenset(engine.service.name for engine in readers)
+            for topic, readers in self._readers.items()
+        }
+        self._failures = failures
         self._repairer = Repairer(lambda: self._consumer, self.due, limits)
         self._dead_letter_topic = dead_letter_topic
         self._partitions = partitions
@@ -115,6 +128,15 @@ class Coordinator:
         for engine in self._engines:
             for lane in list(engine.lanes.values()):
                 yield engine, lane
+
+    def shut(self) -> list[Lane]:
+        """Lanes that do not take inputs yet, those that were stopped aside."""
+        stopped = {(stop.service, stop.partition) for stop in self.stops}
+        return [
+            lane
+            for _, lane in self.lanes()
+            if not lane.is_open and (lane.table.name, lane.partition) not in stopped
+        ]
 
     def due(self) -> dict[TP, int]:
         """Where each input partition is to be read from: at the least offset due."""
@@ -145,6 +167,80 @@ class Coordinator:
         self._consumer.paused = frozenset(
             TP(topic, lane.partition) for lane in self.full for topic in lane.due
         )
+
+    # -- what can't be read -------------------------------------------------------------------
+
+    def on_unreadable(self, batch: UnreadableBatch) -> bool:
+        """Take note of a batch that can't be read. Gives whether to go on behind it.
+
+        An input's partition stops there. A changelog is read to its end, for Faust waits for all of
+        them; but a table that lacks a batch stays shut until an operator skips that batch.
+        """
+        for engine in self._engines:
+            if engine.changelog == batch.topic:
+                database = fence.database(engine.table, batch.partition)
+                unread.note(database, batch.offset, batch.next_offset, batch.error)
+                return True
+        self.stops.append(
+            make_stop(
+                batch.topic,
+                batch.partition,
+                batch.offset,
+                next_offset=batch.next_offset,
+                service="",
+                error=batch.error,
+            )
+        )
+        return False
+
+    def count_ignored(self, name: str, count: int) -> None:
+        """Count changelog records of a service that are no engine's."""
+        if count:
+            engine = next(engine for engine in self._engines if engine.service.name == name)
+            engine.counters.ignored += count
+            LOG.error(
+                "changelog records that no engine wrote were ignored",
+                extra={"service": name, "count": count},
+            )
+
+    def find_stop(self, topic: str, partition: int, offset: int) -> Stop:
+        """The stop at this place. Raises NotStoppedError."""
+        for stop in self.stops:
+            if (stop.topic, stop.partition, stop.offset) == (topic, partition, offset):
+                return stop
+        raise NotStoppedError(f"{topic}/{partition} is not stopped at offset {offset}")
+
+    async def skip(self, stop: Stop, *, is_retry: bool = False) -> None:
+        """Go on behind a stop, as if what is there had never been sent. Raises KafkaError.
+
+        is_retry: go on at it. What can't be read stops there again.
+        """
+        next_offset = stop.offset if is_retry else stop.next_offset
+        if stop.service:
+            engine = next(e for e in self._engines if e.service.name == stop.service)
+            lane = engine.lanes[stop.partition]
+            is_changelog = stop.topic == engine.changelog
+            if is_changelog and lane.database is not None and not is_retry:
+                await unread.accept(
+                    lane.claim,
+                    lane.database,
+                    fence.offset_key(engine.table),
+                    TP(stop.topic, stop.partition),
+                )
+            self._failures.clear(stop.service, stop.partition)
+            self.stops.remove(stop)
+            await self._open(engine, lane, behind={stop.topic: next_offset})
+            seek = {tp: due for tp, due in self.due().items() if tp.partition == stop.partition}
+        else:
+            tp = TP(stop.topic, stop.partition)
+            if not is_retry:
+                gap = offset_gap(stop.topic, stop.partition, stop.offset, next_offset - 1)
+                for engine in self._readers[stop.topic]:
+                    self.feed(engine, stop.topic, stop.partition, [gap])
+            self.stops.remove(stop)
+            self._consumer.stopped = self._consumer.stopped.difference([tp])
+            seek = {tp: next_offset}
+        await self._consumer.seek_to(seek)
 
     # -- claiming and opening -----------------------------------------------------------------
 
@@ -230,25 +326,32 @@ class Coordinator:
             dead_letter_topic=self._dead_letter_topic,
             limits=self._limits,
             counters=engine.counters,
-            fail=self.fail,
+            readers=self._readers_of,
+            fail=self._on_lane_failed,
             relieved=self._relieved,
         )
 
     async def on_table_recovered(self, name: str) -> None:
         """The table is at its changelog's end: build the indexes, then take inputs."""
         engine = next(engine for engine in self._engines if engine.service.name == name)
-        try:
-            for lane in list(engine.lanes.values()):
+        for lane in list(engine.lanes.values()):
+            try:
                 await self._open(engine, lane)
-        except Exception as exc:  # noqa: BLE001 -- Faust would swallow it and go on
-            self.fail("recovery", exc)
+            except Exception as exc:  # noqa: BLE001 -- Faust would swallow it and go on
+                self._failures.note(name, lane.partition, engine.changelog, -1, exc)
+                self.fail("recovery", exc)
 
-    async def _open(self, engine: Engine, lane: Lane) -> None:
+    async def _open(
+        self, engine: Engine, lane: Lane, behind: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """Let a recovered lane take inputs. behind: topic -> first offset to take, of skipped ones."""
         database = lane.database
         if lane.is_open or database is None:
             return
         if not lane.claim.is_recovered(database, fence.offset_key(engine.table)):
             return  # told of an earlier assignment's recovery while this one's has not begun yet
+        if self._is_stopped(engine, lane.partition, database):
+            return
         stored = Progress.load(database.get(PROGRESS))
         del database
         self._provenance.check(engine, stored)
@@ -256,11 +359,41 @@ class Coordinator:
         new = [TP(topic, lane.partition) for topic in engine.service.inputs if topic not in known]
         committed = await self._consumer.fetch_committed(new) if new else {}
         due = self._provenance.first_due(engine, lane.partition, stored, committed)
+        due.update({topic: max(due[topic], behind[topic]) for topic in behind if topic in due})
         if not await engine.state.build(lane.partition, lambda: lane.database):
             return  # revoked meanwhile
         if lane.database is not None:
             lane.open(due, stored.offsets if stored else None)
             engine.state.open(lane.partition, lane.database)
+
+    def _is_stopped(self, engine: Engine, partition: int, database: rocksdict.Rdict) -> bool:
+        """Whether a lane must stay shut: its table lacks a batch, or it failed too often at one place."""
+        name = engine.service.name
+        lacking = unread.first(database)
+        failure = self._failures.of(name, partition)
+        if lacking is not None:
+            stop = make_stop(
+                engine.changelog,
+                partition,
+                lacking.offset,
+                next_offset=lacking.next_offset,
+                service=name,
+                error=lacking.error,
+            )
+        elif failure is not None and failure.count >= FAILURES_AT_ONE_PLACE:
+            stop = make_stop(
+                failure.topic,
+                partition,
+                failure.offset,
+                next_offset=failure.offset + 1,
+                service=name,
+                error=f"failed {failure.count} times here with {failure.error}",
+            )
+        else:
+            engine.lanes[partition].is_careful = failure is not None
+            return False
+        self.stops.append(stop)
+        return True
 
     # -- once a second ------------------------------------------------------------------------
 
@@ -271,19 +404,32 @@ class Coordinator:
                 await asyncio.sleep(self._app.conf.broker_commit_interval)
                 for _, lane in self.lanes():
                     lane.mark()
+                    self._forget_failure(lane)
                 await self._commit()
                 await self._repairer.repair(self.lanes(), self._provenance.ends)
                 self._check_recovery()
                 if not self.is_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")
                     await self._consumer.refresh_metadata()
+        except HoleError as exc:
+            self._failures.note(exc.lane.table.name, exc.lane.partition, exc.topic, exc.offset, exc)
+            self.fail("watch", exc)
         except Exception as exc:  # noqa: BLE001 -- without it nothing would be committed any more
             self.fail("watch", exc)
+
+    def _forget_failure(self, lane: Lane) -> None:
+        """Once a lane got beyond the place where it failed, nothing is the matter with that place."""
+        if not (lane.is_open and lane.is_careful):
+            return
+        failure = self._failures.of(lane.table.name, lane.partition)
+        if failure is None or lane.done.get(failure.topic, failure.offset) >= failure.offset:
+            self._failures.clear(lane.table.name, lane.partition)
+            lane.is_careful = False
 
     def _check_recovery(self) -> None:
         """Raise when a lane stays shut although Faust has long declared the worker ready."""
         ready = self._app.tables.actives_ready and not self._app.rebalancing
-        shut = [lane for _, lane in self.lanes() if not lane.is_open] if ready else []
+        shut = self.shut() if ready else []
         if not shut:
             self._shut_since_s = None
         elif self._shut_since_s is None:
@@ -363,8 +509,16 @@ class Coordinator:
             stopping.add_done_callback(self._stopping.discard)
         self.full.clear()
         self._pause()
+        self.stops.clear()
+        self._consumer.stopped = frozenset()
         self.committed.clear()
         LOG.info("closed", extra={"left": left, "took_s": round(time.monotonic() - started, 3)})
+
+    def _on_lane_failed(self, lane: Lane, where: str, exc: BaseException) -> NoReturn:
+        place = lane.place()
+        if place is not None:
+            self._failures.note(lane.table.name, lane.partition, *place, exc)
+        self.fail(where, exc)
 
     def fail(self, where: str, exc: BaseException) -> NoReturn:
         """End the process at once: leave the group, log without values, exit."""

@@ -15,9 +15,11 @@ from faust.types import TP
 from yarl import URL
 
 from models.topics import REPLICAS_TO_SPARE_ONE
+from tables.changelog import is_engines
 from tables.coordinator import Coordinator, Engine
 from tables.limits import MESSAGE_BYTES, Limits
 from tables.origin import ClusterReader
+from tables.stops import Failures, Stop
 from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
 
@@ -34,6 +36,9 @@ STORE_OPTIONS = {
 """Of each RocksDB, one a (service, partition): Faust's defaults would take 2 GiB and more."""
 
 
+FAILURES_FILE = "failures.json"
+
+
 class FencedTable(faust.Table[Any, Any]):
     """A Faust table whose changelog only its engine's lanes write."""
 
@@ -47,9 +52,14 @@ class FencedTable(faust.Table[Any, Any]):
         await self.coordinator.on_table_assigned(self.name, generation_id)
 
     def apply_changelog_batch(self, batch: Any) -> None:
-        """Recover a batch. Faust would only log what goes wrong here, and go on without it."""
+        """Recover a batch, without records that no engine wrote.
+
+        Faust would only log what goes wrong here, and go on without it.
+        """
         try:
-            super().apply_changelog_batch(batch)
+            ours = [event for event in batch if is_engines(event.message.key, event.message.value)]
+            self.coordinator.count_ignored(self.name, len(batch) - len(ours))
+            super().apply_changelog_batch(ours)
         except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
             self.coordinator.fail(f"recovery of {self.name}", exc)
 
@@ -120,6 +130,7 @@ class Engines:
             dead_letter_topic=dead_letter_topic,
             partitions=partitions,
             limits=limits,
+            failures=Failures(app.conf.datadir / FAILURES_FILE),
         )
         for engine in engines:
             cast(FencedTable, engine.table).coordinator = self._coordinator
@@ -127,7 +138,7 @@ class Engines:
                 self._make_agent(engine, topic)
         inputs = frozenset(topic for engine in engines for topic in engine.service.inputs)
         transport = FetchTransport(app.conf.broker_consumer, app)
-        transport.configure(inputs, self._coordinator.due)
+        transport.configure(inputs, self._coordinator.due, self._coordinator.on_unreadable)
         app.transport = transport
         app.on_partitions_revoked.connect(self._on_partitions_revoked, weak=False)
 
@@ -137,7 +148,22 @@ class Engines:
             return False
         if not self._coordinator.is_complete:
             return False
-        return all(lane.is_open for _, lane in self._coordinator.lanes())
+        return not self._coordinator.shut()
+
+    def stops(self) -> list[Stop]:
+        """Partitions of this worker that are read no further until an operator skips a record."""
+        return list(self._coordinator.stops)
+
+    def find_stop(self, topic: str, partition: int, offset: int) -> Stop:
+        """What `skip` would skip. Raises NotStoppedError."""
+        return self._coordinator.find_stop(topic, partition, offset)
+
+    async def skip(self, stop: Stop, *, is_retry: bool = False) -> None:
+        """Go on behind a stop, as if what is there had never been sent. Raises KafkaError.
+
+        is_retry: go on at it instead, as after the cause was mended.
+        """
+        await self._coordinator.skip(stop, is_retry=is_retry)
 
     def positions(self) -> list[Position]:
         """How far each service has come in each input partition that this worker owns."""

@@ -23,7 +23,11 @@ LOG = logging.getLogger("tiffin.engine")
 
 
 class HoleError(Exception):
-    """An input that was due never came, although it was asked for again and again."""
+    """An input that was due never came to a lane, although it was asked for again and again."""
+
+    def __init__(self, lane: Lane, tp: TP, offset: int) -> None:
+        super().__init__(f"offset {offset} of {tp} never came to {lane.table.name}")
+        self.lane, self.topic, self.offset = lane, tp.topic, offset
 
 
 class Hole(NamedTuple):
@@ -70,8 +74,8 @@ class Repairer:
         for engine, lane in lanes:
             self._expect(lane, ends)
             for topic, hole in list(lane.holes.items()):
-                if lane.is_open:
-                    tp = TP(topic, lane.partition)
+                tp = TP(topic, lane.partition)
+                if lane.is_open and tp not in self._consumer().stopped:
                     ask = self._ask_for_one if hole.is_seen else self._ask_for_the_last
                     await ask(engine, lane, tp, hole, now - hole.since_s)
 
@@ -81,7 +85,7 @@ class Repairer:
         assigned = consumer.assignment()
         for topic in lane.due:
             tp = TP(topic, lane.partition)
-            if tp in assigned:
+            if tp in assigned and tp not in consumer.stopped:
                 lane.expect(topic, max(ends.get(tp, 0), consumer.highwater(tp) or 0))
 
     async def _ask_for_one(
@@ -89,7 +93,7 @@ class Repairer:
     ) -> None:
         """Seek to an offset that others came after."""
         if age_s > self._limits.hole_exit_s:
-            raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
+            raise HoleError(lane, tp, hole.due)
         if not hole.is_due(age_s, self._limits.hole_repair_s):
             return
         self._asked(engine, lane, tp.topic, hole)
@@ -103,7 +107,7 @@ class Repairer:
         if lane.due[tp.topic] != hole.due or tp in self._consumer().paused:
             lane.holes.pop(tp.topic, None)
         elif age_s > self._limits.tail_exit_s:
-            raise HoleError(f"offset {hole.due} of {tp} never came to {engine.service.name}")
+            raise HoleError(lane, tp, hole.due)
         elif hole.is_due(age_s, self._limits.tail_repair_s):
             self._asked(engine, lane, tp.topic, hole)
             try:

@@ -25,9 +25,10 @@ from tables.apply import Applier
 from tables.batches import Batches
 from tables.holes import Hole
 from tables.origin import PROGRESS
+from tables.record_batches import OffsetGap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tables.apply import Group
     from tables.fence import Claim
@@ -48,7 +49,8 @@ class Lane:
     """The only writer of one changelog partition, from its claim to the next rebalance.
 
     done: topic -> last offset whose state and outputs are durable; recorded: as of it the table
-    itself says; only what is recorded may be committed.
+    itself says; only what is recorded may be committed. is_careful: the lane failed a short while
+    ago, so each input is made durable alone, and what fails is known by its offset.
     """
 
     def __init__(  # noqa: PLR0913 -- what the coordinator lends it, each given by name
@@ -64,7 +66,8 @@ class Lane:
         dead_letter_topic: str,
         limits: Limits,
         counters: Counters,
-        fail: Callable[[str, BaseException], None],
+        readers: Mapping[str, Collection[str]],
+        fail: Callable[[Lane, str, BaseException], None],
         relieved: Callable[[Lane], None],
     ) -> None:
         self.table = table
@@ -76,7 +79,9 @@ class Lane:
         self.recorded: dict[str, int] | None = None
         self.holes: dict[str, Hole] = {}
         self.waiting = 0
+        self.waiting_bytes = 0
         self.is_open = False
+        self.is_careful = False
         self._changelog = changelog
         self._offset_key = offset_key
         self._origin = origin
@@ -94,8 +99,10 @@ class Lane:
             limits=limits,
             counters=counters,
             dead_letter_topic=dead_letter_topic,
+            readers=readers,
         )
-        self._inbox: deque[tuple[str, Sequence[Any]]] = deque()
+        self._inbox: deque[tuple[str, Sequence[Any], int]] = deque()
+        self._applying: tuple[str, int] | None = None
         self._mark = False
         self._spent_s = 0.0
         self._arrived, self._wake, self._closed, self._progress = (
@@ -125,21 +132,25 @@ class Lane:
         """
         if not self.is_open:
             return True
-        due = self.due[topic]
+        due, first = self.due[topic], inputs[0]
         if inputs[-1].offset < due:
             return True
-        if inputs[0].offset > due:
+        begins = first.first if type(first) is OffsetGap else first.offset
+        if begins > due:
             if topic not in self.holes or not self.holes[topic].is_seen:
                 self.holes[topic] = Hole(due, time.monotonic())
             return True
-        if inputs[0].offset < due:
+        if begins < due:
             inputs = [consumed for consumed in inputs if consumed.offset >= due]
         self.holes.pop(topic, None)
         self.due[topic] = inputs[-1].offset + 1
+        size = sum(len(consumed.value) for consumed in inputs if consumed.value)
         self.waiting += len(inputs)
-        self._inbox.append((topic, inputs))
+        self.waiting_bytes += size
+        self._inbox.append((topic, inputs, size))
         self._arrived.set()
-        return self.waiting < self._limits.inbox_inputs
+        limits = self._limits
+        return self.waiting < limits.inbox_inputs and self.waiting_bytes < limits.inbox_bytes
 
     def expect(self, topic: str, end: int) -> None:
         """Note a hole when the topic has records up to `end` that are due and none of them comes.
@@ -175,6 +186,10 @@ class Lane:
             task.cancel()
         self._inbox.clear()
 
+    def place(self) -> tuple[str, int] | None:
+        """Topic and offset of the first input that is under way; None when none is."""
+        return self._applier.first_in_flight() or self._applying
+
     def _read_stored(self, key: bytes) -> bytes | None:
         if self.database is None:
             raise LaneClosedError
@@ -185,7 +200,9 @@ class Lane:
             await step()
         except Exception as exc:  # noqa: BLE001 -- fenced, Kafka away, a bug: the process ends
             if self.is_open:
-                self._fail(f"{step.__name__.strip('_')} {self.table.name}/{self.partition}", exc)
+                self._fail(
+                    self, f"{step.__name__.strip('_')} {self.table.name}/{self.partition}", exc
+                )
 
     async def _apply(self) -> None:
         """Apply what has come, in turns with the worker's other tasks."""
@@ -193,23 +210,32 @@ class Lane:
             await self._arrived.wait()
             self._arrived.clear()
             while self._inbox:
-                topic, inputs = self._inbox.popleft()
+                topic, inputs, size = self._inbox.popleft()
                 await self._apply_fetch(topic, inputs)
                 self.waiting -= len(inputs)
-                if self.waiting <= self._limits.inbox_inputs // 2:
+                self.waiting_bytes -= size
+                limits = self._limits
+                if (
+                    self.waiting <= limits.inbox_inputs // 2
+                    and self.waiting_bytes <= limits.inbox_bytes // 2
+                ):
                     self._relieved(self)
 
     async def _apply_fetch(self, topic: str, inputs: Sequence[Any]) -> None:
         applier, limits = self._applier, self._limits
+        step_inputs = 1 if self.is_careful else STEP_INPUTS
         at = 0
         while at < len(inputs):
             began = time.monotonic()
             has_room = True
             while has_room and at < len(inputs) and time.monotonic() - began < limits.slice_s:
-                step = inputs[at : at + STEP_INPUTS]
+                step = inputs[at : at + step_inputs]
+                self._applying = (topic, step[0].offset)
                 taken = applier.apply(topic, step)
                 at += taken
                 has_room = taken == len(step) and applier.group.count < limits.group_inputs
+                if self.is_careful:
+                    await self._settle()
             self._spent_s += time.monotonic() - began
             self._wake.set()
             if has_room and self._spent_s < limits.group_s:
@@ -217,6 +243,13 @@ class Lane:
             else:
                 self._closed.clear()
                 await self._closed.wait()
+
+    async def _settle(self) -> None:
+        """Wait until all that was applied is durable."""
+        self._wake.set()
+        while self.in_flight:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def _commit(self) -> None:
         """Make one group after the other durable, whatever has gathered."""

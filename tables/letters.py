@@ -24,9 +24,18 @@ SERVICE = "tiffin-service"
 """Header of a dead letter: which service could not act on it."""
 OMITTED = "tiffin-value-omitted"
 """Header of a dead letter without its value: how many bytes are left at the origin."""
+HEADERS_OMITTED = "tiffin-headers-omitted"
+"""Header of a dead letter without some of its headers: how many are left at the origin."""
+KEY_OMITTED = "tiffin-key-omitted"
+"""Header of a dead letter without its key: how many bytes are left at the origin."""
 DEAD_LETTER_PREFIX = "kafka_dlt-"
 """Of the headers that tell where a dead letter comes from and why it died."""
 MAX_MESSAGE_CHARS = 500
+MAX_KEY_BYTES = 512
+"""No id of ours comes near it, and no table takes a longer key."""
+MAX_HEADERS_BYTES = 8 * 1024
+"""Of the record's own headers, names included; those that don't fit stay at the origin."""
+HEADER_OVERHEAD_BYTES = 16
 
 
 class DeadLetter(NamedTuple):
@@ -54,12 +63,7 @@ def dead_letter(
     topic: the dead-letter topic; origin: the topic it came from; reason: an exception's name;
     quarantine: the stamp of its key's quarantine, if there is one.
     """
-    ours = {REDRIVE, RELEASE, QUARANTINE, SERVICE, OMITTED}
-    headers = [
-        (name, header or b"")
-        for name, header in consumed.headers
-        if not name.startswith(DEAD_LETTER_PREFIX) and name not in ours
-    ]
+    headers, omitted = _carried(consumed.headers)
     told = {
         "original-topic": origin,
         "original-partition": consumed.partition,
@@ -72,11 +76,33 @@ def dead_letter(
     headers.append((SERVICE, service.encode()))
     if quarantine:
         headers.append((QUARANTINE, quarantine.encode()))
-    value = consumed.value
+    if omitted:
+        headers.append((HEADERS_OMITTED, str(omitted).encode()))
+    key, value = consumed.key, consumed.value
+    if key is not None and len(key) > MAX_KEY_BYTES:
+        headers.append((KEY_OMITTED, str(len(key)).encode()))
+        key = None
     if value is not None and len(value) > max_value_bytes:
         headers.append((OMITTED, str(len(value)).encode()))
         value = b""
-    return DeadLetter(topic, consumed.key, value, tuple(headers))
+    return DeadLetter(topic, key, value, tuple(headers))
+
+
+def _carried(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:
+    """A record's own headers that its dead letter takes along, and how many there is no room for."""
+    ours = {REDRIVE, RELEASE, QUARANTINE, SERVICE, OMITTED, HEADERS_OMITTED, KEY_OMITTED}
+    carried: list[tuple[str, bytes]] = []
+    room, omitted = MAX_HEADERS_BYTES, 0
+    for name, header in headers:
+        if name.startswith(DEAD_LETTER_PREFIX) or name in ours:
+            continue
+        size = len(name.encode()) + len(header or b"") + HEADER_OVERHEAD_BYTES
+        if size > room:
+            omitted += 1
+            continue
+        room -= size
+        carried.append((name, header or b""))
+    return carried, omitted
 
 
 def header_of(headers: Headers, wanted: str) -> str | None:
@@ -94,6 +120,8 @@ def readable_key(key: bytes | None) -> tuple[str, bytes]:
     """
     if not key:
         raise UnreadableError("no key")
+    if len(key) > MAX_KEY_BYTES:
+        raise UnreadableError(f"the key has {len(key)} bytes, {MAX_KEY_BYTES} are allowed")
     try:
         name = key.decode()
     except UnicodeDecodeError:

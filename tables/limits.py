@@ -18,6 +18,8 @@ class Limits:
     and serialising them, which can't be interrupted, grows with it."""
     inbox_inputs: int = 8_000
     """Inputs fetched and not yet applied at which a lane pauses its partitions."""
+    inbox_bytes: int = 32 * 1024 * 1024
+    """The same in bytes of their values: compressed, a fetch can hold much more than it weighs."""
     cached_records: int = 2_000
     """Stored records that a lane keeps in memory, those that it read last."""
     slice_s: float = 0.01
@@ -26,6 +28,8 @@ class Limits:
     """A key whose record would grow beyond this, unsent outputs aside, is quarantined."""
     output_bytes: int = 900_000
     """A larger output or row quarantines its key; fits Kafka's default of 1 MiB a message."""
+    entry_bytes: int = 1_500_000
+    """An input whose outputs take more than this as they are stored quarantines its key."""
     dead_letter_bytes: int = 256_000
     """A larger value is left out of its dead letter, which still says where the original lies."""
     key_inputs: int = 64
@@ -77,3 +81,7 @@ class Counters:
     """Groups decided anew, one input at a time, because a record was too large."""
     holes: int = 0
     """Offsets that had to be asked for again."""
+    gaps: int = 0
+    """Offsets at which there is no record: a foreign transaction's markers, or compacted ones."""
+    ignored: int = 0
+    """Changelog records that were left out of the table, for no engine wrote them."""

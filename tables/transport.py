@@ -5,7 +5,6 @@ Also here: what else of the consumer's inside the engine needs, to pause, seek, 
 Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_records, _read_offset,
 verify_all_partitions_active, _buffered_partitions, _to_message, _new_consumer_thread, _thread
 (call_thread, thread_loop, _ensure_consumer, _create_worker_consumer); and on aiokafka 0.14:
-PartitionRecords._consumer_record (replaced for the whole process);
 AIOKafkaConsumer._fetch_max_wait_ms, _client and _coordinator (_do_heartbeat, _maybe_leave_group,
 fetch_committed_offsets). See tests/unit/test_private_names.py.
 """
@@ -13,16 +12,18 @@ fetch_committed_offsets). See tests/unit/test_private_names.py.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+
+from tables import record_batches
+from tables.record_batches import UnreadableBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -34,47 +35,7 @@ FETCH_WAIT_MS = 200
 connection, as the ends of changelogs on every rebalance, waits behind it."""
 
 
-class Consumed(NamedTuple):
-    """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
-
-    Half of what a fetch costs Python is the making of these.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    checksum: int | None
-    serialized_key_size: int
-    serialized_value_size: int
-    headers: tuple[tuple[str, bytes], ...]
-
-
-def _consumer_record(_: Any, tp: TopicPartition, record: Any) -> Consumed:
-    key, value = record.key, record.value
-    return tuple.__new__(  # as NamedTuple's own constructor does, without its wrapper
-        Consumed,
-        (
-            tp.topic,
-            tp.partition,
-            record.offset,
-            record.timestamp,
-            record.timestamp_type,
-            key,
-            value,
-            record.checksum,
-            -1 if key is None else len(key),
-            -1 if value is None else len(value),
-            tuple(record.headers),
-        ),
-    )
-
-
-# Without deserializers, which no consumer of this process has: Faust decodes by itself.
-PartitionRecords._consumer_record = _consumer_record
+record_batches.install()
 
 
 class FetchThread(driver.AIOKafkaConsumerThread):
@@ -96,6 +57,10 @@ class FetchConsumer(driver.Consumer):
     fetch_topics: frozenset[str] = frozenset()
     paused: frozenset[TP] = frozenset()
     """Partitions that are fetched no further for now; Faust's own set is reset by rebalances."""
+    stopped: frozenset[TP] = frozenset()
+    """Partitions that can't be read any further until somebody seeks beyond a batch."""
+    on_unreadable: Callable[[UnreadableBatch], bool] | None = None
+    """Is told of a batch that can't be read; gives whether to go on behind it, else its partition stops."""
     positions: Callable[[], Mapping[TP, int]] | None = None
     """Where partitions are to be read from, instead of their committed offsets."""
 
@@ -122,6 +87,10 @@ class FetchConsumer(driver.Consumer):
             if tp not in active and tp not in self._buffered_partitions:
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            if type(batch[-1]) is UnreadableBatch:
+                await self._leave_unread(tp, batch.pop())
+                if not batch:
+                    continue
             if tp.topic not in self.fetch_topics:
                 for record in batch:
                     yield tp, self._to_message(tp, record)
@@ -131,17 +100,25 @@ class FetchConsumer(driver.Consumer):
             self._read_offset[tp] = batch[0].offset
             yield tp, _fetch_message(tp, batch, generation)
 
+    async def _leave_unread(self, tp: TP, batch: UnreadableBatch) -> None:
+        if self.on_unreadable is not None and self.on_unreadable(batch):
+            await self.seek_to({tp: batch.next_offset})
+        else:
+            self.stopped = self.stopped.union([tp])
+
     def _is_interrupted(self, generation: int) -> bool:
         return not self.flow_active or self.app.consumer_generation_id != generation
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
-        if not self.paused or active_partitions is None:
-            return await super()._getmany(active_partitions, timeout)
-        wanted = active_partitions - self.paused
+        if active_partitions is None:
+            return await super()._getmany(None, timeout)
+        wanted = active_partitions - self.paused - self.stopped
+        if self.paused or not wanted:
+            timeout = PAUSED_POLL_S
         if not wanted:  # aiokafka takes an empty set for "all"
-            await asyncio.sleep(PAUSED_POLL_S)
+            await asyncio.sleep(timeout)
             return {}
-        return await super()._getmany(wanted, PAUSED_POLL_S)
+        return await super()._getmany(wanted, timeout)
 
     async def perform_seek(self) -> None:
         """Seek to the committed offsets, then to where the lanes say that they are."""
@@ -240,10 +217,17 @@ class FetchTransport(driver.Transport):
     Consumer = FetchConsumer
 
     def configure(
-        self, fetch_topics: frozenset[str], positions: Callable[[], Mapping[TP, int]]
+        self,
+        fetch_topics: frozenset[str],
+        positions: Callable[[], Mapping[TP, int]],
+        on_unreadable: Callable[[UnreadableBatch], bool],
     ) -> None:
-        """Say which topics are fetch-wise and where reading goes on; before the app starts."""
-        attributes = {"fetch_topics": fetch_topics, "positions": staticmethod(positions)}
+        """Say which topics are fetch-wise, where reading goes on, and who is told where it can't."""
+        attributes = {
+            "fetch_topics": fetch_topics,
+            "positions": staticmethod(positions),
+            "on_unreadable": staticmethod(on_unreadable),
+        }
         self.Consumer = type("WorkerConsumer", (FetchConsumer,), attributes)  # type: ignore[misc,assignment]
 
 

@@ -7,6 +7,7 @@ runs on the worker's event loop; nothing keeps an iterator or a database across 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from contextlib import suppress
 from itertools import islice
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 RESERVED = b"\0"
 FAUST_RESERVED = b"__faust"
 SLICE_KEYS = 500
+MOST_BROKEN = 1000
+LOG = logging.getLogger("tiffin.engine")
 
 
 class NotOwnerError(Exception):
@@ -38,6 +41,10 @@ class NotOwnerError(Exception):
 
 class NotReadyError(Exception):
     """This worker owns the key's partition but recovers it still: read a little later."""
+
+
+class BrokenRecordError(Exception):
+    """A stored record can't be read: it is of another build, or damaged."""
 
 
 class Listener(Protocol):
@@ -57,7 +64,10 @@ class Listener(Protocol):
 
 
 class StateTable:
-    """One service's records on this worker. Made by `Engines`."""
+    """One service's records on this worker. Made by `Engines`.
+
+    broken: keys of stored records that were met and can't be read, MOST_BROKEN at most.
+    """
 
     def __init__(
         self, service: Service, partitions: int, owner_url: Callable[[int], URL | None]
@@ -66,6 +76,7 @@ class StateTable:
         self.service = service
         self.partitions = partitions
         self.listeners: list[Listener] = []
+        self.broken: set[str] = set()
         self._owner_url = owner_url
         self._claimed: set[int] = set()
         self._open: dict[int, Rdict] = {}
@@ -93,9 +104,30 @@ class StateTable:
         return tuple(sorted(self._open))
 
     def get(self, key: str) -> StoredRecord | None:
-        """The key's record, None if there is none. Raises NotOwnerError, NotReadyError."""
+        """The key's record, None if there is none.
+
+        Raises NotOwnerError, NotReadyError, BrokenRecordError.
+        """
         raw = self._database(self.partition_of(key)).get(key.encode())
-        return None if raw is None else Record(key, raw, self.service).seen()
+        if raw is None:
+            return None
+        record = self._load(key.encode(), raw)
+        if record is None:
+            raise BrokenRecordError(f"{self.name}: the record of {key} can't be read")
+        return record
+
+    def _load(self, key: bytes, raw: bytes) -> StoredRecord | None:
+        """A stored record; None for one that can't be read, which is remembered and logged once."""
+        try:
+            name = key.decode()
+            return Record(name, raw, self.service).seen()
+        except Exception as exc:  # noqa: BLE001 -- whatever was stored, its neighbours are shown
+            name = key.decode(errors="backslashreplace")
+            if name not in self.broken and len(self.broken) < MOST_BROKEN:
+                self.broken.add(name)
+                extra = {"service": self.name, "key": name, "error": type(exc).__qualname__}
+                LOG.error("a stored record can't be read", extra=extra)  # noqa: TRY400 -- no values in logs
+            return None
 
     def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
         """All rows whose key begins with `prefix`, in key order.
@@ -117,12 +149,12 @@ class StateTable:
     def scan(self, partition: int, after: str = "", limit: int = SLICE_KEYS) -> list[StoredRecord]:
         """A partition's next records in key order, those behind the key `after`; none: that was all.
 
-        A slice at a time, so that the worker's other tasks get their turn in between. Raises
-        NotOwnerError, NotReadyError.
+        A slice at a time, so that the worker's other tasks get their turn in between. Those that can't be
+        read are left out. Raises NotOwnerError, NotReadyError.
         """
         items = _items(self._database(partition), after.encode() + b"\0" if after else b"\x01")
-        found = islice(((key, raw) for key, raw in items if b"/" not in key), limit)
-        return [Record(key.decode(), raw, self.service).seen() for key, raw in found]
+        found = (self._load(key, raw) for key, raw in items if b"/" not in key)
+        return list(islice((record for record in found if record is not None), limit))
 
     def find(
         self, partition: int, needle: bytes, after: str = "", limit: int = SLICE_KEYS
@@ -134,8 +166,8 @@ class StateTable:
         """
         start = after.encode() + b"\0" if after else b"\x01"
         seen = list(islice(_items(self._database(partition), start), limit))
-        found = [key.decode() for key, raw in seen if needle in raw]
-        return found, seen[-1][0].decode() if len(seen) == limit else ""
+        found = [key.decode(errors="backslashreplace") for key, raw in seen if needle in raw]
+        return found, seen[-1][0].decode(errors="replace") if len(seen) == limit else ""
 
     def rehearse(self, inputs: Sequence[Played], at_ms: int) -> list[Rehearsal]:
         """Tell what inputs of one key would lead to, one upon the other; changes nothing.
@@ -197,8 +229,9 @@ class StateTable:
             del db
             for key, raw in slice_:
                 if b"/" not in key and not raw.startswith(TERMINAL):
-                    name = key.decode()
-                    self._tell(partition, name, Record(name, raw, self.service).seen())
+                    record = self._load(key, raw)
+                    if record is not None:
+                        self._tell(partition, record.key, record)
             if len(slice_) < SLICE_KEYS:
                 break
             start = slice_[-1][0] + b"\0"

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer import fetcher
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.batches import Batches, Item
-from tables.transport import Consumed
+from tables.record_batches import Consumed
 
 BATCH_BYTES = 300
 
@@ -101,8 +101,8 @@ def test_consumed_records_have_what_aiokafka_gives() -> None:
     builder = BatchBuilder(1000, 0)
     builder.append(timestamp=7, key=b"k", value=b"v", headers=[("h", b"1")])
     builder.append(timestamp=8, key=None, value=None, headers=[])
-    records = PartitionRecords(
-        TopicPartition("t", 3), MemoryRecords(bytes(builder._build())), None, 0, None, None,
+    records = fetcher.PartitionRecords(
+        TopicPartition("t", 3), fetcher.MemoryRecords(bytes(builder._build())), None, 0, None, None,
         check_crcs=True, isolation_level=0,
     )  # fmt: skip
     first, second = records

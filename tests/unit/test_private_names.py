@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import aiokafka
 import pytest
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.transaction_manager import TransactionManager
 from faust import App
@@ -36,7 +36,7 @@ def test_the_versions_that_were_measured() -> None:
             driver.Consumer,
             "earliest_offsets highwaters seek_wait assignment verify_all_partitions_active",
         ),
-        (PartitionRecords, "_consumer_record"),
+        (fetcher, "MemoryRecords PartitionRecords"),
         (driver.AIOKafkaConsumerThread, "call_thread _ensure_consumer _create_worker_consumer"),
         (driver.Producer, "_settings_default _settings_auth"),
         (driver.Transport, "Consumer"),
@@ -49,8 +49,18 @@ def test_the_versions_that_were_measured() -> None:
         (App, "_create_directories on_first_start"),
     ],
 )
-def test_names_exist(owner: type, names: str) -> None:
+def test_names_exist(owner: object, names: str) -> None:
     assert [name for name in names.split() if not hasattr(owner, name)] == []
+
+
+def test_the_fetcher_looks_up_what_is_replaced_by_name() -> None:
+    fetched = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "MemoryRecords(part_data[-1])" in fetched
+    assert "PartitionRecords(" in fetched
+    assert "records.size_in_bytes()" in fetched
+    assert "records.has_next()" in fetched
+    taken = inspect.getsource(fetcher.FetchResult)
+    assert "consumed_to(self._partition_records.next_fetch_offset)" in taken
 
 
 def test_attributes_that_constructors_set() -> None:

@@ -1,0 +1,42 @@
+"""Which records of a changelog topic are an engine's: others would overwrite or delete records."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from tables.fence import CLAIM
+from tables.origin import PROGRESS, Progress
+from tables.unread import ACCEPTED
+
+RECORD = re.compile(
+    rb'\{("terminal":true,)?"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":'
+)
+"""How everything begins that `Record.dump` wrote."""
+
+
+def is_engines(key: bytes | None, value: bytes | None) -> bool:
+    """Whether a changelog record can be one that an engine wrote.
+
+    Nothing is ever deleted. A service's rows are its own business; their keys have a slash.
+    """
+    if not key or value is None or key.startswith(b"__faust"):
+        return False
+    if key[0] == 0:
+        return _is_reserved(key, value)
+    return b"/" in key or RECORD.match(value) is not None
+
+
+def _is_reserved(key: bytes, value: bytes) -> bool:
+    try:
+        if key == PROGRESS:
+            progress = Progress.load(value)
+            return progress is not None and all(
+                isinstance(offset, int) for offset in progress.offsets.values()
+            )
+        if key == ACCEPTED:
+            return all(isinstance(offset, int) for offset in orjson.loads(value))
+    except (orjson.JSONDecodeError, TypeError, AttributeError):
+        return False
+    return key == CLAIM

@@ -1,0 +1,475 @@
+"""Fetched bytes of a partition -> records, whoever produced them and whatever is wrong with them.
+
+aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and
+asks for the same batch again for ever. `PartitionReader` and `FetchedBatches` take the place of its
+PartitionRecords and MemoryRecords in this process. They yield, in offset order and without gaps:
+
+- `Consumed`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
+  escaped.
+- `OffsetGap`: offsets at which there is no record: a transaction's marker, or compacted ones.
+- `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
+- `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
+  somebody seeks beyond it.
+
+Decompression is bounded: a batch of 1 MB can be made to expand to many GB.
+
+Leans on aiokafka 0.14: fetcher.MemoryRecords and fetcher.PartitionRecords (replaced for the whole
+process), PartitionRecords._tp, _records, _check_crcs and next_fetch_offset, FetchResult.getall.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cramjam
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+from aiokafka.record.util import decode_varint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
+"""Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
+timestamp, producer id and epoch, base sequence, number of records."""
+LENGTH_FIELD = struct.Struct(">qi")
+AFTER_LENGTH = LENGTH_FIELD.size
+MAGIC_AT = 16
+LEAST_LENGTH = 14
+"""Of anything that Kafka ever stored, behind its length field."""
+CODEC_MASK = 0x07
+LOG_APPEND_TIME = 0x08
+EXPANDED_BYTES = 32 * 1024 * 1024
+"""What one compressed batch may expand to; producers' batches are of 16 KB to some MB."""
+EXPANDED_BYTES_A_FETCH = 16 * 1024 * 1024
+"""Once so much was expanded, the rest of a fetch is left for the next."""
+MAX_ERROR_CHARS = 500
+GZIP = zlib.MAX_WBITS | 16
+GZIP_MAGIC = b"\x1f\x8b"
+MOST_OFFSETS_A_RECORD = 1000
+"""A batch that says that it covers more, whatever was compacted away, is not believed."""
+XERIAL_MAGIC = b"\x82SNAPPY\0"
+XERIAL_HEADER_BYTES = 16
+LZ4_HAS_DICTIONARY, LZ4_HAS_CHECKSUM, LZ4_HAS_SIZE, LZ4_HAS_BLOCK_CHECKSUMS = 1, 4, 8, 16
+"""Flags in a frame's descriptor."""
+LZ4_BLOCK_SIZE = 0x7FFFFFFF
+"""Without the bit that says that the block is not compressed."""
+
+
+class Consumed(NamedTuple):
+    """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
+
+    Half of what a fetch costs Python is the making of these. timestamp: ms since 1970, -1 if none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    checksum: int | None
+    serialized_key_size: int
+    serialized_value_size: int
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+class OffsetGap(Consumed):
+    """Offsets `first` to `offset` (inclusive), at which there is no record."""
+
+    first: int
+
+
+class UnreadableRecord(Consumed):
+    """A record whose inside is broken: `value` has its bytes as they are, `error` says what is."""
+
+    error: str
+
+
+class UnreadableBatch(Consumed):
+    """A batch that can't be read, at `offset`; what follows begins at `next_offset`."""
+
+    error: str
+    next_offset: int
+
+
+class FetchedBatches:
+    """A partition's part of a fetch, cut into batches; takes the place of aiokafka's MemoryRecords.
+
+    Its constructor never raises, and it has a batch whenever there are bytes.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._at = 0
+
+    def size_in_bytes(self) -> int:
+        """Size of all batches."""
+        return len(self._raw)
+
+    def has_next(self) -> bool:
+        """Whether there is another batch; one that is cut off at the end is only the first."""
+        left = len(self._raw) - self._at
+        return left > 0 and (self._at == 0 or self._length(left) is not None)
+
+    def next_batch(self) -> bytes:
+        """The next batch's bytes. Raises CorruptRecordException when its end can't be told."""
+        at, left = self._at, len(self._raw) - self._at
+        length = self._length(left)
+        if length is None:
+            raise CorruptRecordException("the batch is cut off")
+        if length < LEAST_LENGTH:
+            raise CorruptRecordException(f"the batch has a length of {length}")
+        self._at = at + AFTER_LENGTH + length
+        return self._raw[at : self._at]
+
+    def _length(self, left: int) -> int | None:
+        """What the length field says; None when the batch is cut off."""
+        if left < AFTER_LENGTH:
+            return None
+        length: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[1]
+        return length if length <= left - AFTER_LENGTH else None
+
+
+class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
+    """Decodes a partition's part of a fetch; takes the place of aiokafka's PartitionRecords."""
+
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[Consumed]:
+        batches = self._records
+        expanded = 0
+        while batches.has_next() and expanded < EXPANDED_BYTES_A_FETCH:
+            raw = b""
+            try:
+                raw = batches.next_batch()
+                batch = _decode(raw, self.next_fetch_offset, check_crc=self._check_crcs)
+                expanded += batch.expanded_bytes
+                yield from self._records_of(batch)
+            except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
+                if 0 < _end_of(raw) <= self.next_fetch_offset:
+                    continue  # all that it covers was read: it only said that there is more
+                yield self._unreadable(raw, exc)
+                return
+
+    def _records_of(self, batch: _Batch) -> Iterator[Consumed]:
+        """Yield a batch's records from where reading is, and the gaps between them.
+
+        A batch as a producer sent it has a record at each of its offsets, whatever the records say
+        of themselves: brokers take what they say unread. Only compaction makes one that has fewer.
+        """
+        topic, partition = self._tp.topic, self._tp.partition
+        due, at, last = self.next_fetch_offset, batch.base_offset, batch.last_offset
+        is_whole = batch.said_records == last - at + 1
+        for record in batch.records:
+            if not is_whole and at <= record.offset <= last:
+                at = record.offset
+            if at < due:  # a fetch gives whole batches: these were asked for no more
+                at += 1
+                continue
+            if at > due:
+                yield offset_gap(topic, partition, due, at - 1)
+            self.next_fetch_offset = due = at + 1
+            if record.offset != at or type(record) is UnreadableRecord:
+                yield _unreadable_record(topic, partition, at, record)
+                at += 1
+                continue
+            at += 1
+            key, value = record.key, record.value
+            yield tuple.__new__(  # as NamedTuple's own constructor does, without its wrapper
+                Consumed,
+                (
+                    topic,
+                    partition,
+                    record.offset,
+                    record.timestamp,
+                    record.timestamp_type,
+                    key,
+                    value,
+                    None,
+                    -1 if key is None else len(key),
+                    -1 if value is None else len(value),
+                    tuple(record.headers),
+                ),
+            )
+        if due <= last:
+            self.next_fetch_offset = last + 1
+            yield offset_gap(topic, partition, due, last)
+
+    def _unreadable(self, raw: bytes, exc: Exception) -> UnreadableBatch:
+        """The end of what can be read; the fetch position stays there."""
+        at = self.next_fetch_offset
+        item: UnreadableBatch = _item(UnreadableBatch, self._tp.topic, self._tp.partition, at)
+        item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
+        item.next_offset = max(at + 1, _end_of(raw))
+        return item
+
+
+class _Batch(NamedTuple):
+    """A batch whose records can be iterated over. said_records: how many its header says it has.
+
+    expanded_bytes: of a compressed one.
+    """
+
+    base_offset: int
+    last_offset: int
+    said_records: int
+    expanded_bytes: int
+    records: Iterable[Any]
+
+
+def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
+    """Read a batch's header, and expand it if it has what is due.
+
+    Raises whatever its bytes make the decoders raise.
+    """
+    magic = raw[MAGIC_AT]
+    if magic < 2:  # brokers before Kafka 0.11
+        return _decode_legacy(raw, magic, check_crc=check_crc)
+    batch = DefaultRecordBatch(raw)
+    if check_crc and not batch.validate_crc():
+        raise CorruptRecordException("its checksum is wrong")
+    base, last = batch.base_offset, batch.next_offset - 1
+    if last < base:
+        raise CorruptRecordException(f"it begins at {base} and ends at {last}")
+    if batch.is_control_batch or last < due:
+        return _Batch(base, last, 0, 0, ())
+    plain = _expand(raw)
+    count = BATCH_HEADER.unpack_from(raw)[12]
+    return _Batch(base, last, count, len(plain) if plain is not raw else 0, _records(plain))
+
+
+def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
+    batch = LegacyRecordBatch(raw, magic)
+    if check_crc and not batch.validate_crc():
+        raise CorruptRecordException("its checksum is wrong")
+    records = list(batch)
+    last = batch.next_offset - 1
+    return _Batch(records[0].offset if records else last, last, len(records), 0, records)
+
+
+def _records(raw: bytes) -> Iterator[Any]:
+    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a patient one."""
+    seen = 0
+    try:
+        for record in DefaultRecordBatch(raw):
+            yield record
+            seen += 1
+    except (CorruptRecordException, ValueError, IndexError):
+        yield from islice(_patient_records(raw), seen, None)
+
+
+def _expand(raw: bytes) -> bytes:
+    """The batch without compression. Raises when it can't be, or would be too large."""
+    fields = list(BATCH_HEADER.unpack_from(raw))
+    codec = fields[5] & CODEC_MASK
+    if not codec:
+        return raw
+    if codec not in DECODERS:
+        raise CorruptRecordException(f"there is no compression {codec}")
+    records = DECODERS[codec](memoryview(raw)[BATCH_HEADER.size :])
+    fields[1] = BATCH_HEADER.size - AFTER_LENGTH + len(records)
+    fields[5] &= ~CODEC_MASK
+    return BATCH_HEADER.pack(*fields) + records
+
+
+def _gunzip(data: memoryview) -> bytes:
+    """One gzip member after the other, as Java reads them; garbage behind them is left alone."""
+    rest, plain = bytes(data), bytearray()
+    while not plain or rest.startswith(GZIP_MAGIC):
+        stream = zlib.decompressobj(GZIP)
+        plain += stream.decompress(rest, EXPANDED_BYTES + 1 - len(plain))
+        if len(plain) > EXPANDED_BYTES:
+            raise _too_large()
+        if not stream.eof:
+            raise CorruptRecordException("its gzip stream is cut off")
+        rest = stream.unused_data
+    return bytes(plain)
+
+
+def _unsnappy(data: memoryview) -> bytes:
+    """Raw snappy, or the blocks of it that Java's library writes, in one stream or several."""
+    if data[: len(XERIAL_MAGIC)] != XERIAL_MAGIC:
+        return _unsnappy_block(data, EXPANDED_BYTES)
+    at, plain = 0, bytearray()
+    while at < len(data):
+        if data[at : at + len(XERIAL_MAGIC)] == XERIAL_MAGIC:
+            at += XERIAL_HEADER_BYTES
+            continue
+        (size,) = struct.unpack_from(">i", data, at)
+        at += 4
+        if not 0 < size <= len(data) - at:
+            raise CorruptRecordException(f"a snappy block of {size} bytes")
+        plain += _unsnappy_block(data[at : at + size], EXPANDED_BYTES - len(plain))
+        at += size
+    return bytes(plain)
+
+
+def _unsnappy_block(data: memoryview, room: int) -> bytes:
+    block = bytes(data)
+    if cramjam.snappy.decompress_raw_len(block) > room:
+        raise _too_large()
+    return bytes(cramjam.snappy.decompress_raw(block))
+
+
+def _unlz4(data: memoryview) -> bytes:
+    return _bounded(cramjam.lz4.decompress_into, data[: _lz4_frame_size(data)])
+
+
+def _lz4_frame_size(data: memoryview) -> int:
+    """Where the first frame ends: as Java, what follows it is left alone. Raises struct.error.
+
+    Source: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
+    """
+    flags = data[4]
+    at = 4 + 2 + (8 if flags & LZ4_HAS_SIZE else 0) + (4 if flags & LZ4_HAS_DICTIONARY else 0) + 1
+    block_checksum = 4 if flags & LZ4_HAS_BLOCK_CHECKSUMS else 0
+    while True:
+        (size,) = struct.unpack_from("<I", data, at)
+        at += 4
+        if not size:
+            return at + (4 if flags & LZ4_HAS_CHECKSUM else 0)
+        at += (size & LZ4_BLOCK_SIZE) + block_checksum
+
+
+def _unzstd(data: memoryview) -> bytes:
+    return _bounded(cramjam.zstd.decompress_into, data)
+
+
+def _bounded(decompress_into: Callable[[bytes, bytearray], int], data: memoryview) -> bytes:
+    room = bytearray(EXPANDED_BYTES)  # zeroed by the system, page by page as they are written
+    size = decompress_into(bytes(data), room)
+    return bytes(memoryview(room)[:size])
+
+
+DECODERS: dict[int, Callable[[memoryview], bytes]] = {
+    1: _gunzip,
+    2: _unsnappy,
+    3: _unlz4,
+    4: _unzstd,
+}
+"""Kafka's codecs by their number in a batch's attributes: gzip, snappy, lz4, zstd."""
+
+
+def _too_large() -> CorruptRecordException:
+    return CorruptRecordException(f"it expands to more than {EXPANDED_BYTES} bytes")
+
+
+class _Record(NamedTuple):
+    """A record as aiokafka's decoder gives it."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def _patient_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
+    """Records of an uncompressed batch, found one by one, so that a broken one hides no other.
+
+    Brokers read a compressed batch's records on from where each ends, whatever its length field says;
+    where one can't be read its length is all there is to go by. Raises CorruptRecordException when
+    neither leads on.
+    """
+    fields = BATCH_HEADER.unpack_from(raw)
+    base, attributes, first_ms, greatest_ms, count = (fields[i] for i in (0, 5, 7, 8, 12))
+    appended_ms = greatest_ms if attributes & LOG_APPEND_TIME else None
+    body, at = bytearray(raw), BATCH_HEADER.size  # aiokafka's decode_varint takes a bytearray
+    for number in range(count):
+        start, length = at, -1
+        try:
+            length, start = decode_varint(body, at)
+            record, at = _read_record(body, start, base, first_ms, appended_ms)
+            error = f"its length is given as {length}" if at != start + length else ""
+        except (ValueError, IndexError) as exc:
+            error, at = str(exc) or repr(exc), start + length
+            if length <= 0 or at > len(body):
+                raise CorruptRecordException(f"record {number} can't be read: {error}") from None
+        if error:
+            yield _broken("", -1, base + number, bytes(body[start:at]), error)
+        else:
+            yield record
+
+
+def _read_record(
+    body: bytearray, at: int, base: int, first_ms: int, appended_ms: int | None
+) -> tuple[_Record, int]:
+    """Read the record at `at`; gives it and where it ends. Raises ValueError or IndexError."""
+    _, at = decode_varint(body, at)  # attributes, unused
+    delta_ms, at = decode_varint(body, at)
+    delta, at = decode_varint(body, at)
+    key, at = _read_bytes(body, at)
+    value, at = _read_bytes(body, at)
+    count, at = decode_varint(body, at)
+    if not 0 <= count <= len(body):
+        raise ValueError(f"{count} headers")
+    headers: list[tuple[str, bytes | None]] = []
+    for _ in range(count):
+        name, at = _read_bytes(body, at)
+        if name is None:
+            raise ValueError("a header without a name")
+        header, at = _read_bytes(body, at)
+        headers.append((name.decode(errors="backslashreplace"), header))
+    timestamp = first_ms + delta_ms if appended_ms is None else appended_ms
+    record = _Record(base + delta, timestamp, int(appended_ms is not None), key, value, headers)
+    return record, at
+
+
+def _read_bytes(body: bytearray, at: int) -> tuple[bytes | None, int]:
+    size, at = decode_varint(body, at)
+    if size < 0:
+        return None, at
+    if size > len(body) - at:
+        raise ValueError(f"a field of {size} bytes where {len(body) - at} are left")
+    return bytes(body[at : at + size]), at + size
+
+
+def _item(kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None) -> Any:
+    """An item that is no proper record."""
+    return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
+
+
+def _broken(
+    topic: str, partition: int, offset: int, raw: bytes | None, error: str
+) -> UnreadableRecord:
+    broken: UnreadableRecord = _item(UnreadableRecord, topic, partition, offset, raw)
+    broken.error = error
+    return broken
+
+
+def _unreadable_record(topic: str, partition: int, offset: int, record: Any) -> UnreadableRecord:
+    """The item of a record that is broken, or whose own offset is not its place in the batch."""
+    if type(record) is UnreadableRecord:
+        return _broken(topic, partition, offset, record.value, record.error)
+    error = f"it says that its offset is {record.offset}"
+    return _broken(topic, partition, offset, record.value, error)
+
+
+def offset_gap(topic: str, partition: int, first: int, last: int) -> OffsetGap:
+    """The item for offsets without records, `first` to `last` inclusive."""
+    gap: OffsetGap = _item(OffsetGap, topic, partition, last)
+    gap.first = first
+    return gap
+
+
+def _end_of(raw: bytes) -> int:
+    """The offset behind a batch, as far as its header can be trusted; 0 if it has none."""
+    if len(raw) < BATCH_HEADER.size or raw[MAGIC_AT] < 2:
+        return 0
+    fields = BATCH_HEADER.unpack_from(raw)
+    base, last_delta, count = fields[0], fields[6], fields[12]
+    return base + last_delta + 1 if 0 <= last_delta < MOST_OFFSETS_A_RECORD * max(count, 1) else 0
+
+
+def install() -> None:
+    """Have every aiokafka consumer of this process read this way."""
+    fetcher.MemoryRecords = FetchedBatches
+    fetcher.PartitionRecords = PartitionReader
