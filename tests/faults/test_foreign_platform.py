@@ -120,6 +120,7 @@ def put_everything(attack: Attack, platform: Platform) -> None:
     """Write into all inputs, and wait until each record is named by each of its readers."""
     attack.put_into_all()
     attack.put_into_own()
+    stay(platform)
     attack.send_junk()
     deadline = time.monotonic() + NAMED_WITHIN_S
     while unnamed := attack.unnamed():
@@ -148,12 +149,11 @@ async def test_what_others_send_ends_no_worker_and_stops_no_order(
     before = pids(platform)
     await orders_are_paid(shop, set(range(PARTITIONS)))
     is_over = asyncio.Event()
-    paying = asyncio.create_task(paid_until(shop, is_over))
-    try:
+    async with asyncio.TaskGroup() as group:
+        paying = group.create_task(paid_until(shop, is_over))
         await asyncio.to_thread(put_everything, attack, platform)
-    finally:
         is_over.set()
-    assert await paying > 0
+    assert paying.result() > 0
     last = await orders_are_paid(shop, set(range(PARTITIONS)))
     await operators_see(shop, last)
     stay(platform)

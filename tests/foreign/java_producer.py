@@ -23,7 +23,7 @@ from sandbox.kafka.jars import JARS_DIR, ensure_jars
 
 Step = Mapping[str, Any] | str
 Run = tuple[Mapping[str, str], Sequence[Step]]
-WITHIN_S = 60
+WITHIN_S = 240
 WORDS = {
     "begin": "beginTransaction",
     "commit": "commitTransaction",
