@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import time
@@ -23,7 +24,7 @@ from sandbox.processes import wait_until
 from sandbox.staff import Staff
 from tests.e2e.conftest import SETTINGS
 from tests.e2e.registry import PARTITIONS, READERS, SERVICES
-from tests.e2e.shop import WITHIN_S, Buyer, Shop
+from tests.e2e.shop import WITHIN_S, Buyer, Shop, until
 from tests.foreign.attack import Attack
 from tests.foreign.kinds import STOPPING
 
@@ -134,13 +135,30 @@ def put_everything(attack: Attack, platform: Platform) -> None:
 
 
 async def operators_see(shop: Shop, buyer: Buyer) -> None:
-    """Every page and read of Operations answers, at every worker."""
-    for url in shop.workers:
-        async with Staff(url, "operator", "olga") as operator:
-            authorization = f"Bearer {operator.token}"
-            for path in (*READS, f"/api/orders/{buyer.order_id}/timeline", *PAGES):
-                answer = await shop.request("GET", f"{url}{path}", Authorization=authorization)
-                assert answer.status in {200, 303}, f"{path}: {answer}"
+    """Every page and read of Operations answers, at every worker; a busy one may say "not yet" at first."""
+    paths = (*READS, f"/api/orders/{buyer.order_id}/timeline", *PAGES)
+    left = {(url, path) for url in shop.workers for path in paths}
+    said: dict[str, Any] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        tokens = {}
+        for url in shop.workers:
+            operator = await stack.enter_async_context(Staff(url, "operator", "olga"))
+            tokens[url] = f"Bearer {operator.token}"
+
+        async def see() -> bool:
+            for url, path in sorted(left):
+                answer = await shop.request("GET", url + path, Authorization=tokens[url])
+                assert answer.status in {200, 303, 503, 504}, f"{path}: {answer}"
+                if answer.status < 400:
+                    left.discard((url, path))
+                else:
+                    said[path] = answer.body
+            return not left
+
+        try:
+            await until(see, "Operations")
+        except TimeoutError:
+            raise AssertionError({path: said[path] for _, path in left}) from None
 
 
 async def test_what_others_send_ends_no_worker_and_stops_no_order(
