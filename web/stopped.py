@@ -1,5 +1,7 @@
 """Partitions that are stopped at what can't be read, and how operators let them go on."""
 
+from collections.abc import Container
+
 from aiohttp import web
 from pydantic import Field
 
@@ -7,7 +9,7 @@ from models.messages import Message, to_rfc3339
 from tables import NotStoppedError, Stop
 from web import auth
 from web.bodies import Body, read_json
-from web.context import CONTEXT, ORDERS
+from web.context import CONTEXT, ORDERS, Context
 from web.problems import ProblemError
 from web.tokens import Role
 from web.writes import json_response
@@ -61,6 +63,13 @@ def stopped_view(stop: Stop) -> StoppedPartition:
         error=stop.error,
         since=to_rfc3339(stop.since_ms),
     )
+
+
+def is_stopped(context: Context, services: Container[str], partition: int) -> bool:
+    """Whether this worker answers for a partition of these services only once an operator has acted."""
+    operations = context.deps.operations
+    stops = operations.stopped.all() if operations is not None else ()
+    return any(stop.partition == partition and stop.service in services for stop in stops)
 
 
 async def skip_record(request: web.Request) -> web.StreamResponse:

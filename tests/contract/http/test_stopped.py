@@ -135,3 +135,14 @@ async def test_a_stored_record_that_cannot_be_read_is_named(
     headers = {"Authorization": f"Bearer {paid['orderToken']}"}
     async with api.client.get(f"/api/orders/{paid['orderId']}", headers=headers) as response:
         assert (response.status, (await response.json())["code"]) == (503, "RECORD_BROKEN")
+
+
+async def test_no_courier_waits_for_a_stopped_table(make_api: MakeApi, stops: Stops) -> None:
+    shut = replace(STOP, service="deliveries")
+    stops.all = lambda: (shut,)  # type: ignore[method-assign]
+    api = await make_api(operations=replace(QUIET, stopped=stops))
+    headers = {"Authorization": f"Bearer {api.staff.issue(Role.COURIER, 'c1')}"}
+    path = "/api/deliveries/order_x/assign"
+    async with api.client.get(path, headers=headers) as response:
+        answer = await response.json()
+    assert (answer["orders"], answer["incomplete"]) == ([], [])
