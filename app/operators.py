@@ -90,6 +90,11 @@ class Operators(Collector):
         for (subject, actor), count in found.items():
             stuck.add_metric([subject, actor], count)
         yield stuck
+        yield GaugeMetricFamily(
+            "tiffin_dead_letter_batches_unread",
+            "Batches of the dead-letter topic that can't be read",
+            value=len(self._reader.unread),
+        )
         stopped = GaugeMetricFamily(
             "tiffin_stopped_partitions",
             "Partitions that are read no further until an operator skips a record",
