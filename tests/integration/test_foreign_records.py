@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from sandbox.kafka import KafkaBroker
 from tables import NotReadyError, NotStoppedError
-from tables.record_batches import EXPANDED_BYTES
+from tables.compression import EXPANDED_BYTES
 from tests.foreign.raw_producer import RawProducer
 from tests.foreign.record_batches import CODECS, Batch, Record, swelling
 from tests.integration.engine_world import World, reached, running, until
