@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXPANDED_BYTES = 32 * 1024 * 1024
 """What one compressed batch may expand to; producers' batches are of 16 KB to some MB."""
+LEAST_ROOM = 64 * 1024
 GZIP = zlib.MAX_WBITS | 16
 GZIP_MAGIC = b"\x1f\x8b"
 XERIAL_MAGIC = b"\x82SNAPPY\0"
@@ -103,9 +104,16 @@ def _unzstd(data: memoryview) -> bytes:
 
 
 def _bounded(decompress_into: Callable[[bytes, bytearray], int], data: memoryview) -> bytes:
-    room = bytearray(EXPANDED_BYTES)  # zeroed by the system, page by page as they are written
-    size = decompress_into(bytes(data), room)
-    return bytes(memoryview(room)[:size])
+    """Decompress into ever more room: a frame need not say how much it needs, or may lie."""
+    packed, size = bytes(data), max(LEAST_ROOM, 4 * len(data))
+    while True:
+        room = bytearray(min(size, EXPANDED_BYTES))
+        try:
+            return bytes(memoryview(room)[: decompress_into(packed, room)])
+        except cramjam.DecompressionError:
+            if len(room) == EXPANDED_BYTES:
+                raise
+        size *= 8
 
 
 def _too_large() -> CorruptRecordException:
