@@ -12,13 +12,29 @@ from app.dead_letter_topic import DLT, MOST_KEPT, Letters
 from app.kafka_reads import KafkaReads, headers_of
 from app.kafka_security import OPEN, KafkaSecurity
 from models.topics import DEAD_LETTERS
-from tables import DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RELEASE, SERVICE
+from tables import (
+    DEAD_LETTER,
+    HEADERS_OMITTED,
+    KEY_OMITTED,
+    OMITTED,
+    QUARANTINE,
+    REDRIVE,
+    RELEASE,
+    SERVICE,
+    Consumed,
+    UnreadableBatch,
+)
 from web.ops_ports import Letter, Origin, Original
 from web.ports import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
-LETTER_HEADERS: Final = frozenset({DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RELEASE, SERVICE})
+LETTER_HEADERS: Final = frozenset(
+    {
+        DEAD_LETTER, HEADERS_OMITTED, KEY_OMITTED, OMITTED, QUARANTINE, REDRIVE, RELEASE, SERVICE
+    }
+)  # fmt: skip
+MOST_UNREAD: Final = 1000
 CAUGHT_UP_WITHIN_S: Final = 5.0
 PAUSE_S: Final = 1.0
 FETCH_WAIT_MS: Final = 100
@@ -27,7 +43,10 @@ PARTITION: Final = TopicPartition(DEAD_LETTERS, 0)
 
 
 class DeadLetterReader:
-    """Keeps `Letters` up to date, in a task of its own; `web.ops_ports.DeadLetters`."""
+    """Keeps `Letters` up to date, in a task of its own; `web.ops_ports.DeadLetters`.
+
+    unread: offsets of batches in the topic that can't be read.
+    """
 
     def __init__(
         self,
@@ -48,6 +67,7 @@ class DeadLetterReader:
         self.letters = Letters(most)
         self._consumer: AIOKafkaConsumer | None = None
         self._position = 0
+        self.unread: set[int] = set()
         self._arrived = arrived
         self._told: int | None = None
         self._moved = asyncio.Condition()
@@ -140,6 +160,10 @@ class DeadLetterReader:
             while True:
                 found = await consumer.getmany(timeout_ms=500, max_records=500)
                 for record in found.get(PARTITION, ()):
+                    if type(record) is UnreadableBatch:
+                        self._leave_unread(consumer, record)
+                    if type(record) is not Consumed:
+                        continue
                     letter = self.letters.take(
                         record.offset, record.timestamp, record.key, record.value, record.headers
                     )
@@ -157,6 +181,16 @@ class DeadLetterReader:
         finally:
             self._consumer = None
             await consumer.stop()
+
+    def _leave_unread(self, consumer: AIOKafkaConsumer, batch: UnreadableBatch) -> None:
+        """Go on behind a batch that can't be read: its dead letters are in nobody's list."""
+        if batch.offset not in self.unread and len(self.unread) < MOST_UNREAD:
+            self.unread.add(batch.offset)
+            log.error(
+                "dead letters can't be read", topic=DEAD_LETTERS, offset=batch.offset,
+                error=batch.error,
+            )  # fmt: skip
+        consumer.seek(PARTITION, batch.next_offset)
 
 
 def _original(message: Any) -> Original:

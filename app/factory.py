@@ -16,7 +16,7 @@ from agents import (
     PaymentsService,
     TimelineService,
 )
-from app import audit, cli, cli_dead_letters, cli_notifications
+from app import audit, cli, cli_dead_letters, cli_notifications, cli_skip
 from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
@@ -153,7 +153,7 @@ def create_app(settings: Settings) -> faust.App:
         stops=(operators, money, effects, reconciler, timers, notifier, sender),
         gateway=gateway,
     )
-    for commands in (cli, audit, cli_dead_letters, cli_notifications):
+    for commands in (cli, audit, cli_dead_letters, cli_notifications, cli_skip):
         commands.register(app, settings)
     return app
 

@@ -19,6 +19,7 @@ from app.kafka_reads import KafkaReads, Window, by_name
 from app.kafka_security import KafkaSecurity
 from app.redrive import Redriver
 from app.settings import Settings
+from app.stopped_partitions import EngineStops
 from models.events import EventType
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
@@ -33,7 +34,7 @@ AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
 ACTS: Final = frozenset(
     {
         EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED,
-        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
+        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED,
     }
 )  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""
@@ -60,6 +61,7 @@ class Operators(Collector):
         )
         self.ports = Operations(
             dead_letters=self._reader,
+            stopped=EngineStops(engines, sender),
             settling=Redriver(self._reader, engines.tables, sender, engines.positions),
             positions=engines.positions,
             offsets=self._input_offsets,
@@ -88,6 +90,27 @@ class Operators(Collector):
         for (subject, actor), count in found.items():
             stuck.add_metric([subject, actor], count)
         yield stuck
+        yield GaugeMetricFamily(
+            "tiffin_dead_letter_batches_unread",
+            "Batches of the dead-letter topic that can't be read",
+            value=len(self._reader.unread),
+        )
+        stopped = GaugeMetricFamily(
+            "tiffin_stopped_partitions",
+            "Partitions that are read no further until an operator skips a record",
+            labels=["topic", "partition", "service"],
+        )
+        for stop in self._engines.stops():
+            stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
+        yield stopped
+        broken = GaugeMetricFamily(
+            "tiffin_broken_records",
+            "Stored records that were met and can't be read",
+            labels=["service"],
+        )
+        for name, table in self._engines.tables.items():
+            broken.add_metric([name], len(table.broken))
+        yield broken
 
     def start(self) -> None:
         """Begin reading the dead letters."""

@@ -39,9 +39,12 @@ class Progress:
         return {at.service for at in self._positions(services, partition)} == set(services)
 
     def _has_done(self, services: tuple[str, ...], partition: int, ends: Mapping[TP, int]) -> bool:
+        # What is behind a batch that can't be read must not hold up whoever waits for the rest.
+        stopped = {(stop.topic, stop.partition) for stop in self._engines.stops()}
         return self._is_open(services, partition) and all(
             at.done + 1 >= ends.get(TP(at.topic, partition), 0)
             for at in self._positions(services, partition)
+            if (at.topic, partition) not in stopped
         )
 
     def _positions(self, services: tuple[str, ...], partition: int) -> list[Position]:

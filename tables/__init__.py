@@ -20,21 +20,34 @@ they made durable. What a service may count on:
 
 from tables.app import make_app
 from tables.engines import Engines, Position
-from tables.letters import DEAD_LETTER, OMITTED, QUARANTINE, REDRIVE, RELEASE, SERVICE
+from tables.letters import (
+    DEAD_LETTER,
+    HEADERS_OMITTED,
+    KEY_OMITTED,
+    OMITTED,
+    QUARANTINE,
+    REDRIVE,
+    RELEASE,
+    SERVICE,
+)
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
+from tables.record_batches import Consumed, UnreadableBatch
 from tables.rehearsal import Played, Rehearsal, Verdict
 from tables.stops import NotStoppedError, Stop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 
 __all__ = [
     "DEAD_LETTER",
+    "HEADERS_OMITTED",
+    "KEY_OMITTED",
     "OMITTED",
     "QUARANTINE",
     "REDRIVE",
     "RELEASE",
     "SERVICE",
     "BrokenRecordError",
+    "Consumed",
     "Counters",
     "Engines",
     "Limits",
@@ -50,6 +63,7 @@ __all__ = [
     "Stop",
     "StoredOutcome",
     "StoredRecord",
+    "UnreadableBatch",
     "Verdict",
     "make_app",
 ]

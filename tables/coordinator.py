@@ -218,7 +218,7 @@ class Coordinator:
         next_offset = stop.offset if is_retry else stop.next_offset
         if stop.service:
             engine = next(e for e in self._engines if e.service.name == stop.service)
-            lane = engine.lanes[stop.partition]
+            lane = engine.lanes[stop.partition]  # there are no stops without lanes: see `close`
             is_changelog = stop.topic == engine.changelog
             if is_changelog and lane.database is not None and not is_retry:
                 await unread.accept(
@@ -487,6 +487,8 @@ class Coordinator:
 
     async def close(self) -> None:
         """Drain all lanes within part of a session, commit, close. What is cut off comes again."""
+        self.stops.clear()
+        self._consumer.stopped = frozenset()
         lanes = list(self.lanes())
         if not lanes:
             return
@@ -509,8 +511,6 @@ class Coordinator:
             stopping.add_done_callback(self._stopping.discard)
         self.full.clear()
         self._pause()
-        self.stops.clear()
-        self._consumer.stopped = frozenset()
         self.committed.clear()
         LOG.info("closed", extra={"left": left, "took_s": round(time.monotonic() - started, 3)})
 

@@ -11,8 +11,6 @@ PartitionRecords and MemoryRecords in this process. They yield, in offset order 
 - `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
   somebody seeks beyond it.
 
-Decompression is bounded: a batch of 1 MB can be made to expand to many GB.
-
 Leans on aiokafka 0.14: fetcher.MemoryRecords and fetcher.PartitionRecords (replaced for the whole
 process), PartitionRecords._tp, _records, _check_crcs and next_fetch_offset, FetchResult.getall.
 """
@@ -20,19 +18,19 @@ process), PartitionRecords._tp, _records, _check_crcs and next_fetch_offset, Fet
 from __future__ import annotations
 
 import struct
-import zlib
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cramjam
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
 
+from tables.compression import decompress
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
@@ -44,21 +42,11 @@ LEAST_LENGTH = 14
 """Of anything that Kafka ever stored, behind its length field."""
 CODEC_MASK = 0x07
 LOG_APPEND_TIME = 0x08
-EXPANDED_BYTES = 32 * 1024 * 1024
-"""What one compressed batch may expand to; producers' batches are of 16 KB to some MB."""
 EXPANDED_BYTES_A_FETCH = 16 * 1024 * 1024
-"""Once so much was expanded, the rest of a fetch is left for the next."""
+"""Once so much was decompressed, the rest of a fetch is left for the next."""
 MAX_ERROR_CHARS = 500
-GZIP = zlib.MAX_WBITS | 16
-GZIP_MAGIC = b"\x1f\x8b"
 MOST_OFFSETS_A_RECORD = 1000
 """A batch that says that it covers more, whatever was compacted away, is not believed."""
-XERIAL_MAGIC = b"\x82SNAPPY\0"
-XERIAL_HEADER_BYTES = 16
-LZ4_HAS_DICTIONARY, LZ4_HAS_CHECKSUM, LZ4_HAS_SIZE, LZ4_HAS_BLOCK_CHECKSUMS = 1, 4, 8, 16
-"""Flags in a frame's descriptor."""
-LZ4_BLOCK_SIZE = 0x7FFFFFFF
-"""Without the bit that says that the block is not compressed."""
 
 
 class Consumed(NamedTuple):
@@ -271,94 +259,10 @@ def _expand(raw: bytes) -> bytes:
     codec = fields[5] & CODEC_MASK
     if not codec:
         return raw
-    if codec not in DECODERS:
-        raise CorruptRecordException(f"there is no compression {codec}")
-    records = DECODERS[codec](memoryview(raw)[BATCH_HEADER.size :])
+    records = decompress(codec, memoryview(raw)[BATCH_HEADER.size :])
     fields[1] = BATCH_HEADER.size - AFTER_LENGTH + len(records)
     fields[5] &= ~CODEC_MASK
     return BATCH_HEADER.pack(*fields) + records
-
-
-def _gunzip(data: memoryview) -> bytes:
-    """One gzip member after the other, as Java reads them; garbage behind them is left alone."""
-    rest, plain = bytes(data), bytearray()
-    while not plain or rest.startswith(GZIP_MAGIC):
-        stream = zlib.decompressobj(GZIP)
-        plain += stream.decompress(rest, EXPANDED_BYTES + 1 - len(plain))
-        if len(plain) > EXPANDED_BYTES:
-            raise _too_large()
-        if not stream.eof:
-            raise CorruptRecordException("its gzip stream is cut off")
-        rest = stream.unused_data
-    return bytes(plain)
-
-
-def _unsnappy(data: memoryview) -> bytes:
-    """Raw snappy, or the blocks of it that Java's library writes, in one stream or several."""
-    if data[: len(XERIAL_MAGIC)] != XERIAL_MAGIC:
-        return _unsnappy_block(data, EXPANDED_BYTES)
-    at, plain = 0, bytearray()
-    while at < len(data):
-        if data[at : at + len(XERIAL_MAGIC)] == XERIAL_MAGIC:
-            at += XERIAL_HEADER_BYTES
-            continue
-        (size,) = struct.unpack_from(">i", data, at)
-        at += 4
-        if not 0 < size <= len(data) - at:
-            raise CorruptRecordException(f"a snappy block of {size} bytes")
-        plain += _unsnappy_block(data[at : at + size], EXPANDED_BYTES - len(plain))
-        at += size
-    return bytes(plain)
-
-
-def _unsnappy_block(data: memoryview, room: int) -> bytes:
-    block = bytes(data)
-    if cramjam.snappy.decompress_raw_len(block) > room:
-        raise _too_large()
-    return bytes(cramjam.snappy.decompress_raw(block))
-
-
-def _unlz4(data: memoryview) -> bytes:
-    return _bounded(cramjam.lz4.decompress_into, data[: _lz4_frame_size(data)])
-
-
-def _lz4_frame_size(data: memoryview) -> int:
-    """Where the first frame ends: as Java, what follows it is left alone. Raises struct.error.
-
-    Source: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
-    """
-    flags = data[4]
-    at = 4 + 2 + (8 if flags & LZ4_HAS_SIZE else 0) + (4 if flags & LZ4_HAS_DICTIONARY else 0) + 1
-    block_checksum = 4 if flags & LZ4_HAS_BLOCK_CHECKSUMS else 0
-    while True:
-        (size,) = struct.unpack_from("<I", data, at)
-        at += 4
-        if not size:
-            return at + (4 if flags & LZ4_HAS_CHECKSUM else 0)
-        at += (size & LZ4_BLOCK_SIZE) + block_checksum
-
-
-def _unzstd(data: memoryview) -> bytes:
-    return _bounded(cramjam.zstd.decompress_into, data)
-
-
-def _bounded(decompress_into: Callable[[bytes, bytearray], int], data: memoryview) -> bytes:
-    room = bytearray(EXPANDED_BYTES)  # zeroed by the system, page by page as they are written
-    size = decompress_into(bytes(data), room)
-    return bytes(memoryview(room)[:size])
-
-
-DECODERS: dict[int, Callable[[memoryview], bytes]] = {
-    1: _gunzip,
-    2: _unsnappy,
-    3: _unlz4,
-    4: _unzstd,
-}
-"""Kafka's codecs by their number in a batch's attributes: gzip, snappy, lz4, zstd."""
-
-
-def _too_large() -> CorruptRecordException:
-    return CorruptRecordException(f"it expands to more than {EXPANDED_BYTES} bytes")
 
 
 class _Record(NamedTuple):

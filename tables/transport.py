@@ -87,18 +87,17 @@ class FetchConsumer(driver.Consumer):
             if tp not in active and tp not in self._buffered_partitions:
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            if type(batch[-1]) is UnreadableBatch:
-                await self._leave_unread(tp, batch.pop())
-                if not batch:
-                    continue
+            unread = batch.pop() if type(batch[-1]) is UnreadableBatch else None
             if tp.topic not in self.fetch_topics:
                 for record in batch:
                     yield tp, self._to_message(tp, record)
-                continue
-            # Lanes know what they have. Faust would drop what was sought again when a fetch from
-            # before the seek arrives after it, and would take a gap for acknowledged.
-            self._read_offset[tp] = batch[0].offset
-            yield tp, _fetch_message(tp, batch, generation)
+            elif batch:
+                # Lanes know what they have. Faust would drop what was sought again when a fetch
+                # from before the seek arrives after it, and would take a gap for acknowledged.
+                self._read_offset[tp] = batch[0].offset
+                yield tp, _fetch_message(tp, batch, generation)
+            if unread is not None:
+                await self._leave_unread(tp, unread)
 
     async def _leave_unread(self, tp: TP, batch: UnreadableBatch) -> None:
         if self.on_unreadable is not None and self.on_unreadable(batch):

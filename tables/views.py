@@ -99,6 +99,10 @@ class StateTable:
         """Whether this worker can answer for the key now."""
         return self.partition_of(key) in self._open
 
+    def owned_partitions(self) -> tuple[int, ...]:
+        """Partitions that are this worker's, those included that it can't answer for now."""
+        return tuple(sorted(self._claimed | set(self._open)))
+
     def open_partitions(self) -> tuple[int, ...]:
         """Partitions that this worker answers for now."""
         return tuple(sorted(self._open))

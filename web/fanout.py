@@ -59,7 +59,7 @@ async def over_partitions(
 async def _gather(
     request: web.Request, context: Context, table: Table, share: Share, url: URL
 ) -> dict[int, Any]:
-    mine = table.open_partitions()
+    mine = table.owned_partitions()
     others: dict[URL, list[int]] = {}
     for partition in range(table.partitions):
         owner = table.owner_of_partition(partition)

@@ -7,6 +7,7 @@ from aiohttp import web
 from models.messages import Message
 from web.context import CONTEXT
 from web.problems import ProblemError
+from web.stopped import StoppedPartition, stopped_view
 from web.writes import json_response
 
 
@@ -17,10 +18,11 @@ class Alive(Message):
 
 
 class Readiness(Message):
-    """reasons: what the worker waits for."""
+    """reasons: what the worker waits for. stopped: partitions that it serves no further, and why."""
 
     status: str
     reasons: tuple[str, ...] = ()
+    stopped: tuple[StoppedPartition, ...] = ()
 
 
 async def livez(_: web.Request) -> web.Response:
@@ -29,12 +31,18 @@ async def livez(_: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 when this worker serves its partitions, else 503 with the reasons."""
-    reasons = tuple(request.app[CONTEXT].deps.ready())
+    """200 when this worker serves its partitions, else 503 with the reasons.
+
+    A stopped partition leaves it ready: everything else is served, and a restart would not help.
+    """
+    deps = request.app[CONTEXT].deps
+    reasons = tuple(deps.ready())
+    stops = deps.operations.stopped.all() if deps.operations is not None else ()
+    stopped = tuple(map(stopped_view, stops))
     if reasons:
-        answer = Readiness(status="not ready", reasons=reasons)
+        answer = Readiness(status="not ready", reasons=reasons, stopped=stopped)
         return json_response(answer, 503, **{"Retry-After": "1"})
-    return json_response(Readiness(status="ready"))
+    return json_response(Readiness(status="ready", stopped=stopped))
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from tables import NotOwnerError, NotReadyError
+from tables import BrokenRecordError, NotOwnerError, NotReadyError
 from web import tracing
 from web.auth import check_origin
 from web.context import CONTEXT
@@ -80,6 +80,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
     except NotReadyError:
         problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
+    except BrokenRecordError:
+        problem = ProblemError("RECORD_BROKEN")
     except Exception as error:  # noqa: BLE001 - the last line of defence; it answers 500 and logs
         # Where it happened, not what it says: messages may hold what the customer sent.
         log.error(  # noqa: TRY400 - see above

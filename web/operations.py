@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -26,6 +26,7 @@ from web.ops_shapes import (
 from web.params import limit_of
 from web.problems import KafkaUnavailableError, ProblemError
 from web.reconciliation import RUNNER
+from web.stopped import StoppedPartition, stopped_view
 from web.stuck import share_of_stuck
 from web.tokens import Role
 from web.writes import json_response
@@ -45,12 +46,17 @@ async def show_lag(request: web.Request) -> web.StreamResponse:
     offsets = {} if PARTITIONS in request.headers else await operations.offsets()
 
     async def share(partition: int) -> Any:
-        return _positions(context, operations, partition)
+        stops = _stops(context, operations, partition)
+        return {"positions": _positions(operations, partition), "stopped": stops}
 
     def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        rows = tuple(_topic_lag(place, at, shares) for place, at in sorted(offsets.items()))
+        positions = {partition: each["positions"] for partition, each in shares.items()}
+        rows = tuple(_topic_lag(place, at, positions) for place, at in sorted(offsets.items()))
         total = sum(row.lag for row in rows)
-        return json_response(LagView(partitions=rows, total=total, incomplete=missing))
+        stopped = tuple(_stopped_of(shares))
+        return json_response(
+            LagView(stopped=stopped, partitions=rows, total=total, incomplete=missing)
+        )
 
     return await over_partitions(request, ORDERS, share, merged)
 
@@ -93,14 +99,25 @@ async def _operations(request: web.Request) -> tuple[Context, Operations]:
     return context, context.deps.operations
 
 
-def _check_open(context: Context, partition: int) -> None:
-    if partition not in context.tables[ORDERS].open_partitions():
+def _stops(context: Context, operations: Operations, partition: int) -> list[Any]:
+    """What is stopped in an owned partition. Raises NotOwnerError when it is not (yet) served here."""
+    stops = [stop for stop in operations.stopped.all() if stop.partition == partition]
+    if not stops and not _is_open(context, partition):
         raise NotOwnerError(ORDERS)
+    return [stopped_view(stop).model_dump(mode="json", by_alias=True) for stop in stops]
 
 
-def _positions(context: Context, operations: Operations, partition: int) -> list[Any]:
-    """topic, service, next, backlog, paused of an owned partition. Raises NotOwnerError."""
-    _check_open(context, partition)
+def _is_open(context: Context, partition: int) -> bool:
+    return partition in context.tables[ORDERS].open_partitions()
+
+
+def _stopped_of(shares: Mapping[int, Any]) -> Iterator[StoppedPartition]:
+    for each in shares.values():
+        yield from map(StoppedPartition.model_validate, each["stopped"])
+
+
+def _positions(operations: Operations, partition: int) -> list[Any]:
+    """topic, service, next, backlog, paused of an owned partition."""
     return [_position(at) for at in operations.positions() if at.partition == partition]
 
 
@@ -127,8 +144,9 @@ def _topic_lag(place: tuple[str, int], at: Offsets, shares: Mapping[int, Any]) -
 
 
 def _share_of_overview(context: Context, operations: Operations, partition: int) -> Any:
-    _check_open(context, partition)
-    stuck = share_of_stuck(context, partition, None, None, 0)
+    stops = _stops(context, operations, partition)
+    is_open = _is_open(context, partition)
+    stuck = share_of_stuck(context, partition, None, None, 0) if is_open else {"byActor": {}}
     facts = operations.worker()
     report = context.deps.reconciliation() if partition == RUNNER else None
     return {
@@ -136,7 +154,8 @@ def _share_of_overview(context: Context, operations: Operations, partition: int)
         "problems": report.problems if report else (),
         "stuck": stuck["byActor"],
         "broken": Counter(str(code) for _, code, _ in context.deps.money.broken(partition)),
-        "positions": _positions(context, operations, partition),
+        "positions": _positions(operations, partition),
+        "stopped": stops,
         "worker": {
             "url": str(context.deps.own_url or ""),
             "startedMs": facts.started_ms,
@@ -163,9 +182,14 @@ def _overview(
     for letter in operations.dead_letters.all():
         letters[letter.state] += 1
     is_open = letters[LetterState.OPEN]
+    stopped = "; ".join(
+        f"{at.topic}/{at.partition} at offset {at.offset}{f' for {at.service}' if at.service else ''}"
+        for at in _stopped_of(shares)
+    )
     concerns = [
         *_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
         *_if(bool(missing), "PARTITIONS_UNSERVED", f"partitions {missing} do not answer", "lag"),
+        *_if(bool(stopped), "PARTITIONS_STOPPED", stopped, "lag"),
         *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
         *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
         *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from tables import Position, Verdict
+from tables import Position, Stop, Verdict
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -154,6 +154,29 @@ class Settling(Protocol):
         """Give it up, and let its order go on if nothing else holds it."""
 
 
+class StoppedPartitions(Protocol):
+    """Partitions of this worker that are read no further until an operator acts."""
+
+    def all(self) -> Sequence[Stop]:
+        """All of them."""
+
+    async def skip(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        *,
+        by: str,
+        reason: str,
+        is_retry: bool,
+        dry_run: bool,
+    ) -> Stop:
+        """Go on behind what can't be read, or at it; gives what was stopped.
+
+        Raises NotStoppedError, KafkaUnavailableError.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Offsets:
     """A topic-partition in Kafka. committed: of the workers' group; None while there is none."""
@@ -198,6 +221,7 @@ class Operations:
 
     dead_letters: DeadLetters
     settling: Settling
+    stopped: StoppedPartitions
     positions: Callable[[], Sequence[Position]]
     offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
     audit: Callable[[int, str], Awaitable[AuditPage]]

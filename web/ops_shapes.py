@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.messages import Message
 from web.bodies import Body
+from web.stopped import StoppedPartition
 
 
 class LetterRow(Message):
@@ -152,8 +153,12 @@ class TopicLag(Message):
 
 
 class LagView(Message):
-    """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for."""
+    """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for.
 
+    stopped: partitions that are read no further until an operator acts.
+    """
+
+    stopped: tuple[StoppedPartition, ...] = ()
     partitions: tuple[TopicLag, ...]
     total: int
     incomplete: tuple[int, ...]

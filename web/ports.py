@@ -57,6 +57,9 @@ class Table(Protocol):
     def owner_of_partition(self, partition: int) -> URL | None:
         """Canonical URL of the worker that owns the partition; None while that is not known."""
 
+    def owned_partitions(self) -> tuple[int, ...]:
+        """Partitions that are this worker's, those included that it can't answer for now."""
+
     def open_partitions(self) -> tuple[int, ...]:
         """Partitions that this worker answers for now."""
 

@@ -11,8 +11,8 @@ from aiokafka import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tables.compression import EXPANDED_BYTES
 from tables.record_batches import (
-    EXPANDED_BYTES,
     Consumed,
     FetchedBatches,
     OffsetGap,

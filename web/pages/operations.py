@@ -42,6 +42,7 @@ CONCERNS: Final = {
     "DEAD_LETTERS": "Dead letters are open",
     "LAG": "Records wait to be worked on",
     "KAFKA_UNAVAILABLE": "Kafka can't be reached",
+    "PARTITIONS_STOPPED": "Partitions are stopped at something that can't be read",
     "PARTITIONS_UNSERVED": "Some partitions are served by nobody",
     "DIFFERENCES": "Money differs from Stripe's",
     "RECONCILIATION_UNFINISHED": "The comparison with Stripe is not complete",

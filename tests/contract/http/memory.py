@@ -57,6 +57,9 @@ class MemoryTable:
     def owner_of_partition(self, _: int) -> URL | None:
         return self.owner
 
+    def owned_partitions(self) -> tuple[int, ...]:
+        return self.open_partitions()
+
     def open_partitions(self) -> tuple[int, ...]:
         return (0,) if self.is_ours else ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,6 +104,7 @@ async def no_audit(_: int, __: str) -> AuditPage:
 QUIET: Any = Operations(
     dead_letters=NoLetters(),
     settling=None,
+    stopped=SimpleNamespace(all=tuple),
     positions=tuple,
     offsets=no_offsets,
     audit=no_audit,

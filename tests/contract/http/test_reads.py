@@ -136,7 +136,10 @@ async def test_guest_keeps_the_cookie_that_is_there(api: Api) -> None:
 async def test_livez_readyz_and_metrics(make_api: MakeApi) -> None:
     reasons: list[str] = []
     api = await make_api(ready=lambda: reasons, metrics=lambda: b"tiffin_up 1\n")
-    assert (await api.get("/readyz")) == (200, {"status": "ready", "reasons": []})
+    assert (await api.get("/readyz")) == (
+        200,
+        {"status": "ready", "reasons": [], "stopped": []},
+    )
     reasons.append("recovering payments-0")
     status, answer = await api.get("/readyz")
     assert (status, answer["reasons"]) == (503, reasons)

@@ -1,0 +1,63 @@
+"""`faust -A app skip`: let a stopped partition go on, from the command line."""
+
+import json
+from typing import Any
+
+import click
+import faust
+from faust.cli import argument, option
+from rich.console import Console
+from rich.markup import escape
+
+from app.cli import json_option, token_option, url_option
+from app.cli_http import Worker, failed
+from app.settings import Settings
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("topic"),
+        argument("partition", type=click.IntRange(min=0)),
+        argument("offset", type=click.IntRange(min=-1)),
+        option("--reason", default="", help="Why; kept in the audit."),
+        option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+        option("--retry", is_flag=True, help="Go on at it instead, after the cause was mended."),
+        json_option,
+        url_option,
+        token_option,
+    )
+    async def skip(self: Any, topic: str, partition: int, offset: int, **options: Any) -> None:
+        """Go on behind OFFSET, at which TOPIC/PARTITION is stopped: what is there is lost."""
+        if not options["reason"] and not options["dry_run"]:
+            raise failed("Say why: --reason '...'; or see what would happen first: --dry-run")
+        body = {
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "reason": options["reason"] or "dry run",
+            "retry": options["retry"],
+            "dryRun": options["dry_run"],
+        }
+        worker = Worker(settings, options["url"], options["token"])
+        answer = await worker.post("/api/ops/stopped/skip", body)
+        if options["as_json"]:
+            print(json.dumps(answer, indent=2))  # noqa: T201 -- a command's output
+            return
+        _print(answer)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    console, stopped = Console(), answer["stopped"]
+    place = escape(f"{stopped['topic']}/{stopped['partition']}")
+    console.print(f"{place} is stopped at offset {stopped['offset']} since {stopped['since']}:")
+    console.print(f"  {escape(stopped['error'])}")
+    service = stopped.get("service")
+    console.print(
+        f"  for {escape(service)} alone" if service else "  for all services that read it"
+    )
+    would = "would go on" if answer["dryRun"] else "goes on"
+    console.print(f"It {would} at offset {answer['goesOnAt']}.")
+    if answer["dryRun"]:
+        console.print("Nothing was changed: this was a dry run.", style="dim")
