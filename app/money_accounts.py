@@ -9,7 +9,7 @@ from app.stripe_errors import StateConflictError
 from app.stripe_gateway import StripeGateway
 from app.topic_window import Offsets, TopicWindow
 from models import ids
-from models.events import EventType, PaymentInitiated, read_event
+from models.events import EventType, PaymentInitiated, read_event_of
 from models.messages import to_rfc3339
 from models.money_moves import (
     MONEY_EVENTS,
@@ -21,6 +21,7 @@ from models.money_moves import (
     moved_by_event,
 )
 from models.reconciliation import Orphan
+from models.topics import PAYMENT_EVENTS
 from models.transition import UnreadableError
 
 LISTING_OF: Final = {
@@ -68,7 +69,7 @@ class KafkaAccount:
         if dict(message.headers() or ()).get("ce_type") not in READ_TYPES:
             return
         try:
-            event = read_event(message.key() or b"", message.value() or b"")
+            event = read_event_of(PAYMENT_EVENTS, message.key() or b"", message.value() or b"")
         except UnreadableError:
             return  # the services have made a dead letter of it
         if isinstance(event.data, PaymentInitiated):

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from app.kafka_reads import bounds
 from app.kafka_security import OPEN, KafkaSecurity
 from models import rebuild
-from models.events import read_event
+from models.events import read_event_of
 from models.rebuild import PARTS, Difference, Digest, Fault, Rebuild
 from models.transition import UnreadableError
 
@@ -177,7 +177,9 @@ class Proof:
             if message.value() is None:
                 continue  # the release of a quarantined order: no event
             try:
-                event = read_event(message.key(), message.value())
+                event = read_event_of(
+                    message.topic(), message.key() or b"", message.value()
+                )
             except UnreadableError as error:
                 where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
                 self._found.unreadable.append(f"{where}: {error}")
