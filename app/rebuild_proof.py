@@ -177,9 +177,7 @@ class Proof:
             if message.value() is None:
                 continue  # the release of a quarantined order: no event
             try:
-                event = read_event_of(
-                    message.topic(), message.key() or b"", message.value()
-                )
+                event = read_event_of(message.topic(), message.key() or b"", message.value())
             except UnreadableError as error:
                 where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
                 self._found.unreadable.append(f"{where}: {error}")

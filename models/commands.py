@@ -1,9 +1,9 @@
 """Commands: their envelope, the data of each type, and the topic that takes each; Stripe's webhooks too."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models import topics
 from models.messages import (
@@ -285,6 +285,12 @@ class WebhookReceived(Keyed):
     intent: IntentSeen | None = None
     refund: RefundSeen | None = None
     dispute: DisputeSeen | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if sum(each is not None for each in (self.intent, self.refund, self.dispute)) > 1:
+            raise ValueError("at most one of intent, refund and dispute")
+        return self
 
 
 def read_command(topic: str, key: bytes, value: bytes) -> Command:

@@ -60,7 +60,9 @@ Positive = Annotated[
     int, Field(gt=0, le=MOST_MINOR, strict=True, description="minor units of the currency")
 ]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), AfterValidator(_checked_currency)]
-Id = Annotated[str, Field(pattern="^[!-~]{1,255}$", description="1 to 255 visible ASCII characters")]
+Id = Annotated[
+    str, Field(pattern="^[!-~]{1,255}$", description="1 to 255 visible ASCII characters")
+]
 OrderKey = Annotated[
     str, Field(pattern="^[!-.0-~]{1,200}$", description="visible ASCII characters, no slash")
 ]
@@ -72,7 +74,9 @@ Url = Annotated[str, Field(pattern="^[!-~]*$", max_length=4000)]
 Count = Annotated[int, Field(ge=0, le=MOST_EVENTS)]
 Sequence = Annotated[int, Field(ge=1, le=MOST_EVENTS)]
 Millis = Annotated[int, Field(ge=0, lt=TIMES_END_MS, description="milliseconds since the epoch")]
-Seconds = Annotated[int, Field(ge=0, lt=TIMES_END_MS // 1000, description="seconds since the epoch")]
+Seconds = Annotated[
+    int, Field(ge=0, lt=TIMES_END_MS // 1000, description="seconds since the epoch")
+]
 Moment = Annotated[
     str,
     Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"),
@@ -105,7 +109,7 @@ def to_rfc3339(at_ms: int) -> str:
     """
     at_ms = min(max(at_ms, FIRST_MS), LAST_MS)
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z".zfill(24)
 
 
 def to_rfc3339_or_none(at_ms: int | None) -> str | None:
