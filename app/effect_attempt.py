@@ -214,7 +214,9 @@ def _is_of_this_attempt(charge_id: str | None, attempt: int, charges: Mapping[in
 
 
 def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:
-    told = {name: one_line(facts[name]) for name in ("code", "message") if name in facts}
+    told: dict[str, Any] = {
+        name: one_line(facts[name]) for name in ("code", "message") if name in facts
+    }
     return StripeResult(
         effect_id=effect.effect_id,
         idempotency_key=effect.idempotency_key,

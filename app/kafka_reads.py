@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -112,6 +113,7 @@ class KafkaReads:
                 "group.id": f"{self._group}-operators",  # needed by librdkafka, never joined
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
+                "enable.partition.eof": True,  # what is left may be a transaction's marker
                 # The broker answers in turn: a fetch that waits for more would hold up what comes next.
                 "fetch.wait.max.ms": 10,
             }
@@ -162,8 +164,11 @@ def _read(consumer: Any, start: Origin, end: int) -> Iterator[Any]:
         if left_s <= 0:
             raise TimeoutError
         for message in consumer.consume(min(500, end - offset), timeout=left_s):
-            if message.error() is not None:
-                raise KafkaException(message.error())
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                return
+            if error is not None:
+                raise KafkaException(error)
             offset = message.offset() + 1
             if message.offset() < end:
                 yield message
@@ -177,8 +182,11 @@ async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
 
 
 def headers_of(message: Any) -> tuple[tuple[str, bytes], ...]:
-    """A Message's headers."""
-    found: Iterable[tuple[str, bytes | None]] = message.headers() or ()
+    """A Message's headers. Raises ValueError where a name is no text."""
+    try:
+        found: Iterable[tuple[str, bytes | None]] = message.headers() or ()
+    except (UnicodeDecodeError, SystemError):  # what confluent_kafka makes of such a name
+        raise ValueError("a header's name is not UTF-8") from None
     return tuple((name, value or b"") for name, value in found)
 
 
