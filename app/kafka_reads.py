@@ -27,6 +27,13 @@ from web.ports import KafkaUnavailableError
 WITHIN_S: Final = 5.0
 CLOSE: Final = 50
 """Records that are read along rather than going to the next place anew."""
+NOWHERE: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)  # fmt: skip
+"""There is no such topic or partition."""
 R = TypeVar("R")
 
 
@@ -85,7 +92,12 @@ class KafkaReads:
         with self._consumer() as consumer:
             for run in _runs(wanted):
                 topic, partition, first = run[0]
-                low, high = bounds(consumer, TopicPartition(topic, partition), WITHIN_S)
+                try:
+                    low, high = bounds(consumer, TopicPartition(topic, partition), WITHIN_S)
+                except KafkaException as error:
+                    if error.args[0].code() not in NOWHERE:
+                        raise
+                    continue  # whoever named the place made it up
                 start, end = max(first, low), min(run[-1].offset + 1, high)
                 for message in _read(consumer, Origin(topic, partition, start), end):
                     found[Origin(topic, partition, message.offset())] = message
