@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from models.history import is_shallow
 from web.cards import has_card_number
 
 MASKED: Final = "***"
@@ -92,21 +93,7 @@ def _json(raw: bytes) -> tuple[Any] | None:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-    return (value,) if _is_shallow(value) else None
-
-
-def _is_shallow(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return True
-    return False
+    return (value,) if is_shallow(value, DEEPEST) else None
 
 
 def _text(raw: bytes, *, is_cut: bool = False) -> str | None:
