@@ -196,6 +196,11 @@ CSV_COLUMNS: Final = (
 quarantined, the number of orders of which something may be missing."""
 
 
+def _cell(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula, whoever named the reason."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def csv_of(report: Report) -> str:
     """The buckets, a line each."""
     text = io.StringIO()
@@ -205,7 +210,7 @@ def csv_of(report: Report) -> str:
     for row in report.buckets:
         times = row.time_to_pay
         shares = (times.mean_ms, times.p50_ms, times.p90_ms, times.p99_ms) if times else ("",) * 4
-        reasons = ";".join(f"{name}={count}" for name, count in row.declined.reasons.items())
+        reasons = _cell(";".join(f"{name}={count}" for name, count in row.declined.reasons.items()))
         conversion = "" if row.conversion is None else row.conversion
         writer.writerow(
             [row.start, row.currency, row.initiated, row.converted, conversion, row.attempts,
