@@ -4,7 +4,7 @@ They read through a worker's HTTP: RocksDB has one owner, and that is the worker
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import faust
@@ -18,6 +18,8 @@ from app.settings import Settings
 from models.graphs import OrderStatus
 from models.money import decimal_text
 
+FILTERS: Final = ("state", "restaurant", "since", "until", "before")
+"""Of the list of orders."""
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 url_option = option(
     "--url", default=None, help="Base URL of a worker; by default the one that the settings name."
@@ -50,21 +52,21 @@ def register(app: faust.App, settings: Settings) -> None:
 
     @app.command(
         option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
+        option("--restaurant", default=None, help="Of the restaurant with this id."),
+        option("--since", default=None, help="In their state since then or later: 2026-11-23."),
+        option("--until", default=None, help="In their state since before then."),
+        option("--before", default=None, help="What the page before ended with."),
         option("--limit", default=50, help="At most so many, the latest first."),
         json_option, url_option, token_option,
     )  # fmt: skip
-    async def orders(
-        self: Any,
-        state: str,
-        limit: int,
-        as_json: bool,
-        url: str,
-        token: str,
-    ) -> None:
+    async def orders(self: Any, **options: Any) -> None:
         """List orders, of one state or of all, from every worker."""
-        query = f"?limit={limit}" + (f"&state={state}" if state else "")
-        found = await Worker(settings, url, token).get(f"/api/ops/orders{query}")
-        if as_json:
+        query = {name: options[name] for name in FILTERS if options[name]}
+        query["limit"] = str(options["limit"])
+        found = await Worker(settings, options["url"], options["token"]).get(
+            "/api/ops/orders", query
+        )
+        if options["as_json"]:
             print_json(found)
         else:
             _show_orders(found)
@@ -137,5 +139,7 @@ def _show_orders(found: dict[str, Any]) -> None:
     out = console(140)
     out.print(table(("order", "state", "amount", "since", "restaurant"), rows))
     out.print(f"{len(found['orders'])} of {found['total']} orders", style="dim")
+    if "next" in found:
+        out.print(f"Older ones: --before {found['next']}", style="dim")
     if found["incomplete"]:
         out.print(f"Incomplete: partitions {found['incomplete']} did not answer.", style="red")

@@ -70,7 +70,7 @@ class KafkaReads:
         return await _in_thread(self._records, wanted)
 
     async def windows(
-        self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
+        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[Window]:
         """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
         return await _in_thread(self._windows, topics, partitions, ends, size)
@@ -104,11 +104,11 @@ class KafkaReads:
         return {origin: found[origin] for origin in wanted if origin in found}
 
     def _windows(
-        self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
+        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[Window]:
         found = []
         with self._consumer() as consumer:
-            for topic, partition in itertools.product(topics, range(partitions)):
+            for topic, partition in itertools.product(topics, partitions):
                 tp, place = TopicPartition(topic, partition), f"{topic}/{partition}"
                 first, end = bounds(consumer, tp, WITHIN_S)
                 end = min(end, ends.get(place, end))
