@@ -86,7 +86,8 @@ class Report(Message):
     """from, to: as they were taken, whole buckets. incomplete: partitions that did not answer.
 
     quarantined: orders some of whose payments, refunds and so on may be missing in the sums, whatever
-    the range; the longest first, at most 100 of quarantinedTotal.
+    the range; the longest first, at most 100 of quarantinedTotal. uncounted: open dead letters of analytics
+    beside those: records that could not be counted, whatever the range; foreign ones among them.
     """
 
     begin: str = Field(alias="from")
@@ -98,6 +99,7 @@ class Report(Message):
     restaurants: tuple[OfRestaurant, ...]
     quarantined: tuple[QuarantinedOrder, ...]
     quarantined_total: int
+    uncounted: int = 0
     incomplete: tuple[int, ...]
 
 
