@@ -8,7 +8,7 @@ from models import analytics, topics
 from models.analytics import Counted
 from models.events import Event, PaymentInitiated
 from models.payment_state import evolve
-from models.transition import Decision, Input
+from models.transition import Decision, Input, UnreadableError
 
 
 class AnalyticsService(Reading):
@@ -32,12 +32,19 @@ class AnalyticsService(Reading):
     def decide(
         self, state: Counted | None, record: Input, read: Callable[[str], bytes | None]
     ) -> Decision:
-        """Count one event. Raises ValueError for a payment without its beginning: it is quarantined."""
+        """Count one event.
+
+        Raises UnreadableError for a payment without its beginning: whoever sent the event, what comes
+        after it is counted.
+        """
         event: Event = record.message
         if event.producer != "payments":
             return Decision(state)  # PAYMENT_REFUND_INITIATED of orders: a wish, not money
         before = state.payment if state else None
-        after = evolve(before, event)
+        try:
+            after = evolve(before, event)
+        except ValueError as error:
+            raise UnreadableError(f"eventType: {error}") from None
         restaurant_id = state.restaurant_id if state else ""
         if isinstance(event.data, PaymentInitiated):
             restaurant_id = event.data.restaurant_id
@@ -45,6 +52,6 @@ class AnalyticsService(Reading):
         for key, added in analytics.additions(before, event, after, restaurant_id).items():
             offset, sums = analytics.load_row(read(key))
             if offset < record.offset:
-                sums.update(added)
+                analytics.add(sums, added)
                 rows[key] = analytics.dump_row(record.offset, sums)
         return Decision(Counted(payment=after, restaurant_id=restaurant_id), rows=rows)

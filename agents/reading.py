@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from models import topics
 from models.commands import read_command, read_webhook
-from models.events import OPERATORS, read_event
+from models.events import OPERATORS, read_event_of
 from models.transition import Header
 
 
-def _event(_: str, key: bytes, value: bytes) -> tuple[Header, Any]:
-    event = read_event(key, value)
+def _event(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    event = read_event_of(topic, key, value)
     if event.producer == OPERATORS:
         return Header(event.event_id), event
     return Header(event.event_id, event.producer, event.sequence), event

@@ -1,6 +1,5 @@
 """`faust -A app audit rebuild`: whether the live tables hold what the topics kept for ever say."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any, Final
@@ -8,11 +7,10 @@ from typing import Any, Final
 import click
 import faust
 from faust.cli import argument, option
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from app.cli_http import failed, token_for
+from app.cli_output import console, plain, print_json, table
 from app.kafka_security import KafkaSecurity
 from app.rebuild_proof import AuditError, Found, Proof
 from app.settings import Settings
@@ -40,10 +38,9 @@ def register(app: faust.App, settings: Settings) -> None:
     ) -> None:
         """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
         base = (url or settings.canonical_url).rstrip("/")
-        console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         try:
-            with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+            with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
                 security = KafkaSecurity.of(settings)
                 proof = Proof(settings.kafka_bootstrap, base, progress, security)
                 found = await proof.run(token_for(settings, token, None))
@@ -55,33 +52,25 @@ def register(app: faust.App, settings: Settings) -> None:
 
 
 def _print(found: Found) -> None:
-    console = Console(width=160)
+    out = console(160)
     if found.differences:
-        table = Table(box=None, pad_edge=False)
-        for column in ("order", "part", "what", "live", "rebuilt"):
-            table.add_column(column, overflow="fold")
+        rows = []
         for each in found.differences[:MOST_SHOWN]:
             sequences = f" ({', '.join(map(str, each.sequences))})" if each.sequences else ""
             lines = [each.fault + sequences, *found.details.get((each.service, each.order_id), ())]
-            table.add_row(
-                each.order_id,
-                each.service,
-                "\n".join(lines),
-                _shown(each.live),
-                _shown(each.rebuilt),
-            )
-        console.print(table)
+            shown = _shown(each.live), _shown(each.rebuilt)
+            rows.append((each.order_id, each.service, "\n".join(lines), *shown))
+        out.print(table(("order", "part", "what", "live", "rebuilt"), rows))
         more = len(found.differences) - MOST_SHOWN
         if more > 0:
-            console.print(f"and {more} more (--json shows all)")
+            out.print(f"and {more} more (--json shows all)")
     for line in found.unreadable[:MOST_SHOWN]:
-        console.print(f"no event of ours: {line}", style="yellow", soft_wrap=True, highlight=False)
+        out.print(plain(f"no event of ours: {line}"), style="yellow", soft_wrap=True)
     equal = found.states - len(found.differences)
-    console.print(
+    out.print(
         f"{found.events} events folded; {equal} of {found.states} states equal the live ones, "
         f"{len(found.differences)} differ.",
         style="red" if found.differences else "green",
-        highlight=False,
     )
 
 
@@ -101,4 +90,4 @@ def _print_json(found: Found) -> None:
         "events": found.events, "states": found.states, "differences": differences,
         "unreadable": found.unreadable,
     }  # fmt: skip
-    print(json.dumps(shown, indent=2))  # noqa: T201 -- a command's output
+    print_json(shown)

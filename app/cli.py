@@ -4,21 +4,22 @@ They read through a worker's HTTP: RocksDB has one owner, and that is the worker
 """
 
 import asyncio
-import json
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import faust
 from faust.cli import argument, option
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from app import topic_sync
 from app.cli_http import Worker, failed
+from app.cli_output import console, plain, print_json, table
 from app.settings import Settings
 from models.graphs import OrderStatus
 from models.money import decimal_text
 
+FILTERS: Final = ("state", "restaurant", "since", "until", "before")
+"""Of the list of orders."""
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 url_option = option(
     "--url", default=None, help="Base URL of a worker; by default the one that the settings name."
@@ -35,34 +36,38 @@ def register(app: faust.App, settings: Settings) -> None:
     async def order(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
         """Show an order, its payment and its delivery; by its own or any other id."""
         order_id = await _order_of(settings, url, token, any_id)
-        found = await Worker(settings, url, token, order_id).get(f"/api/orders/{order_id}")
+        found = await Worker(settings, url, token, order_id).get(
+            f"/api/orders/{quote(order_id, safe='')}"
+        )
         _show(found, f"Order {order_id}", as_json=as_json)
 
     @app.command(argument("any_id"), json_option, url_option, token_option)
     async def payment(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
         """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
         order_id = await _order_of(settings, url, token, any_id)
-        found = await Worker(settings, url, token, order_id).get(f"/api/payments/{order_id}")
+        found = await Worker(settings, url, token, order_id).get(
+            f"/api/payments/{quote(order_id, safe='')}"
+        )
         _show(found, f"Payment of {order_id}", as_json=as_json)
 
     @app.command(
         option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
+        option("--restaurant", default=None, help="Of the restaurant with this id."),
+        option("--since", default=None, help="In their state since then or later: 2026-11-23."),
+        option("--until", default=None, help="In their state since before then."),
+        option("--before", default=None, help="What the page before ended with."),
         option("--limit", default=50, help="At most so many, the latest first."),
         json_option, url_option, token_option,
     )  # fmt: skip
-    async def orders(
-        self: Any,
-        state: str,
-        limit: int,
-        as_json: bool,
-        url: str,
-        token: str,
-    ) -> None:
+    async def orders(self: Any, **options: Any) -> None:
         """List orders, of one state or of all, from every worker."""
-        query = f"?limit={limit}" + (f"&state={state}" if state else "")
-        found = await Worker(settings, url, token).get(f"/api/ops/orders{query}")
-        if as_json:
-            print(json.dumps(found, indent=2))  # noqa: T201 -- a command's output
+        query = {name: options[name] for name in FILTERS if options[name]}
+        query["limit"] = str(options["limit"])
+        found = await Worker(settings, options["url"], options["token"]).get(
+            "/api/ops/orders", query
+        )
+        if options["as_json"]:
+            print_json(found)
         else:
             _show_orders(found)
 
@@ -77,19 +82,17 @@ def register(app: faust.App, settings: Settings) -> None:
             reports = await asyncio.to_thread(topic_sync.sync, settings, check_only=check_only)
         except topic_sync.TopicsError as error:
             raise failed(str(error)) from None
-        table = Table(box=None, pad_edge=False)
-        for column in ("topic", "partitions", "kept", "written by", "read by", ""):
-            table.add_column(column)
-        for report in reports:
-            topic = report.topic
-            days = (
-                "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
-            )
-            table.add_row(
-                topic.name, str(report.partitions), days, ", ".join(topic.written_by),
-                ", ".join(topic.read_by), report.done,
-            )  # fmt: skip
-        Console(width=140).print(table)
+        columns = ("topic", "partitions", "kept", "written by", "read by", "")
+        console(140).print(table(columns, map(_topic_row, reports)))
+
+
+def _topic_row(report: topic_sync.Report) -> tuple[str, ...]:
+    topic = report.topic
+    kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
+    return (
+        topic.name, str(report.partitions), kept, ", ".join(topic.written_by),
+        ", ".join(topic.read_by), report.done,
+    )  # fmt: skip
 
 
 async def _order_of(settings: Settings, url: str | None, token: str | None, any_id: str) -> str:
@@ -105,14 +108,12 @@ async def _order_of(settings: Settings, url: str | None, token: str | None, any_
 
 def _show(found: dict[str, Any], title: str, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(found, indent=2))  # noqa: T201 -- a command's output
+        print_json(found)
         return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in _lines(found):
-        table.add_row(name, value)
-    Console().print(table)
+    shown = table(("", ""), _lines(found))
+    shown.title, shown.title_justify, shown.show_header = Text(plain(title)), "left", False
+    shown.columns[0].style = "bold"
+    console().print(shown)
 
 
 def _lines(value: Any, name: str = "") -> list[tuple[str, str]]:
@@ -127,16 +128,18 @@ def _lines(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def _show_orders(found: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("order", "state", "amount", "since", "restaurant"):
-        table.add_column(column, no_wrap=True)
-    for order in found["orders"]:
-        amount = f"{decimal_text(order['amount'], order['currency'])} {order['currency']}"
-        table.add_row(
-            order["orderId"], order["status"], amount, order["since"], order["restaurantId"]
+    rows = [
+        (
+            order["orderId"], order["status"],
+            f"{decimal_text(order['amount'], order['currency'])} {order['currency']}",
+            order["since"], order["restaurantId"],
         )
-    console = Console(width=140)
-    console.print(table)
-    console.print(f"{len(found['orders'])} of {found['total']} orders", style="dim")
+        for order in found["orders"]
+    ]  # fmt: skip
+    out = console(140)
+    out.print(table(("order", "state", "amount", "since", "restaurant"), rows))
+    out.print(f"{len(found['orders'])} of {found['total']} orders", style="dim")
+    if "next" in found:
+        out.print(f"Older ones: --before {found['next']}", style="dim")
     if found["incomplete"]:
-        console.print(f"Incomplete: partitions {found['incomplete']} did not answer.", style="red")
+        out.print(f"Incomplete: partitions {found['incomplete']} did not answer.", style="red")

@@ -1,16 +1,15 @@
 """`faust -A app dead-letters list | show | redrive | discard`: dead letters from the command line."""
 
-import json
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 import faust
 from faust.cli import argument, option
-from rich.console import Console
-from rich.table import Table
 
 from app.cli import json_option, token_option, url_option
 from app.cli_http import Worker, failed
+from app.cli_output import console, plain, print_json, table
 from app.settings import Settings
 
 TIMEOUT_S: Final = 120.0
@@ -45,7 +44,7 @@ def register(app: faust.App, settings: Settings) -> None:
             raise failed("Say why: --reason '...'")
         answer = await _answer(settings, action, name or "", options)
         if options["as_json"] or action == "show":
-            print(json.dumps(answer, indent=2))  # noqa: T201 -- a command's output
+            print_json(answer)
         elif action == "list":
             _print_list(answer)
         else:
@@ -63,48 +62,47 @@ async def _answer(settings: Settings, action: str, name: str, options: dict[str,
         return await worker.get(PATH, query)
     if action == "show":
         query = {"personal": "true"} if options["personal"] else {}
-        return await worker.get(f"{PATH}/{name}", query)
+        return await worker.get(f"{PATH}/{quote(name, safe=':')}", query)
     body = {"reason": options["reason"], "dryRun": options["dry_run"]}
     if action == "redrive":
         body["allOfOrder"] = not options["only"]
     else:
         body["redriveRest"] = options["redrive_rest"]
-    return await worker.post(f"{PATH}/{name}/{action}", body)
+    return await worker.post(f"{PATH}/{quote(name, safe=':')}/{action}", body)
 
 
 def _print_list(answer: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "state", "order", "why", "died", "times"):
-        table.add_column(column, overflow="fold")
-    for each in answer["deadLetters"]:
-        table.add_row(
+    rows = [
+        (
             each["deadLetterId"], each["state"], each.get("key", ""),
-            f"{each['error']}: {each['message']}", each["diedAt"], str(each["deaths"]),
-        )  # fmt: skip
-    console = Console(width=180)
-    console.print(table)
-    console.print(f"{len(answer['deadLetters'])} of {answer['total']}", style="dim")
+            f"{each['error']}: {each['message']}", each["diedAt"], each["deaths"],
+        )
+        for each in answer["deadLetters"]
+    ]  # fmt: skip
+    out = console(180)
+    out.print(table(("name", "state", "order", "why", "died", "times"), rows))
+    out.print(f"{len(answer['deadLetters'])} of {answer['total']}", style="dim")
     if answer["leftOut"]:
-        console.print(f"{answer['leftOut']} more show up as others are settled.", style="red")
+        out.print(f"{answer['leftOut']} more show up as others are settled.", style="red")
 
 
 def _print_act(answer: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "becomes", "events", "outcome", "why"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for step in answer["steps"]:
         accepted = step.get("accepted")
         outcome = "" if accepted is None else "accepted" if accepted else f"refused {step['code']}"
         why = ": ".join(filter(None, (step.get("error"), step.get("message"))))
-        table.add_row(
-            step["deadLetterId"], step.get("verdict", "DISCARDED"),
-            ", ".join(step["events"]), outcome, why,
+        rows.append(
+            (
+                step["deadLetterId"], step.get("verdict", "DISCARDED"),
+                ", ".join(step["events"]), outcome, why,
+            )
         )  # fmt: skip
-    console = Console(width=180)
-    console.print(table)
+    out = console(180)
+    out.print(table(("name", "becomes", "events", "outcome", "why"), rows))
     if answer["dryRun"]:
-        console.print("Nothing was changed: this was a rehearsal.", style="dim")
+        out.print("Nothing was changed: this was a rehearsal.", style="dim")
     if answer["quarantined"]:
-        console.print("The order is quarantined.", style="yellow")
+        out.print("The order is quarantined.", style="yellow")
     if answer.get("stopped"):
-        console.print(answer["stopped"], style="red")
+        out.print(plain(answer["stopped"]), style="red")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
-from rich.console import Console
 
+from app.cli_output import console, plain
 from app.settings import Settings
 from web.tokens import DevelopmentStaff, OrderTokens, Role
 
@@ -16,7 +16,7 @@ FAILED: Final = 1
 
 def failed(message: str, status: int = FAILED) -> SystemExit:
     """Say what went wrong; raise what it gives."""
-    Console(stderr=True).print(message, style="red", soft_wrap=True, highlight=False)
+    console(stderr=True).print(plain(message), style="red", soft_wrap=True)
     return SystemExit(status)
 
 

@@ -1,17 +1,16 @@
 """`faust -A app notifications list | retry`: messages to customers from the command line."""
 
-import json
 import uuid
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 import faust
 from faust.cli import argument, option
-from rich.console import Console
-from rich.table import Table
 
 from app.cli import json_option, token_option, url_option
 from app.cli_http import Worker, failed
+from app.cli_output import console, plain, print_json, table
 from app.settings import Settings
 
 ACTIONS: Final = ("list", "retry")
@@ -41,31 +40,35 @@ def register(app: faust.App, settings: Settings) -> None:
             query["limit"] = str(options["limit"])
             answer = await worker.get(PATH, query)
         elif name and order_id:
-            answer = await worker.post(f"{PATH}/{order_id}/{name}/retry", {}, str(uuid.uuid4()))
+            answer = await worker.post(
+                f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry",
+                {},
+                str(uuid.uuid4()),
+            )
         else:
             raise failed("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
         if options["as_json"]:
-            print(json.dumps(answer, indent=2))  # noqa: T201 -- a command's output
+            print_json(answer)
         elif action == "list":
             _print_list(answer)
         else:
-            Console().print(f"{name} is {answer['notification']['status']}.", highlight=False)
+            console().print(plain(f"{name} is {answer['notification']['status']}."))
 
 
 def _print_list(answer: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "order", "when", "about", "by", "state", "tries", "why"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for each in answer["notifications"]:
         why = f"{each['code']}: {each['reason']}" if "code" in each else ""
-        table.add_row(
-            each["notificationId"], each["orderId"], each["occurredAt"], each["eventType"],
-            each["channel"], each["status"], str(each["tries"]), why,
+        rows.append(
+            (
+                each["notificationId"], each["orderId"], each["occurredAt"], each["eventType"],
+                each["channel"], each["status"], each["tries"], why,
+            )
         )  # fmt: skip
-    console = Console(width=220)
-    console.print(table)
-    console.print(f"{len(answer['notifications'])} of {answer['total']}", style="dim")
+    out = console(220)
+    out.print(table(("name", "order", "when", "about", "by", "state", "tries", "why"), rows))
+    out.print(f"{len(answer['notifications'])} of {answer['total']}", style="dim")
     if "next" in answer:
-        console.print(f"Older ones: --before {answer['next']}", style="dim", highlight=False)
+        out.print(f"Older ones: --before {answer['next']}", style="dim")
     if answer["incomplete"]:
-        console.print(f"Incomplete: partitions {answer['incomplete']} did not answer.", style="red")
+        out.print(f"Incomplete: partitions {answer['incomplete']} did not answer.", style="red")

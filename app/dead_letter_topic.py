@@ -4,6 +4,7 @@ A dead letter that was redriven in vain comes back under its name; a marker sett
 names, so it does not matter in which order a marker and a new life arrive.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
@@ -22,6 +23,13 @@ MARKER: Final = "tiffin-marker"
 """Header of a marker: the state that it puts a dead letter into."""
 DLT: Final = "kafka_dlt-"
 MOST_KEPT: Final = 20_000
+MOST_CHARS: Final = 500
+MOST_DIGITS: Final = 19
+_SERVICE: Final = re.compile(r"[\w-]{1,100}", re.ASCII)
+_TOPIC: Final = re.compile(r"[\w.-]{1,249}", re.ASCII)
+_NAME: Final = re.compile(r"[\w-]{0,100}:[\w.-]{1,249}:\d{1,10}:\d{1,19}", re.ASCII)
+"""What a name of ours looks like: it stands in addresses and in the audit."""
+_CONTROLS: Final = dict.fromkeys([*range(32), *range(127, 160)])
 
 
 def marker(letter: Letter, state: LetterState, settled: Settled) -> bytes:
@@ -113,9 +121,9 @@ class Letters:
             told = orjson.loads(value or b"")
             letter = self._letters.get(told["deadLetterId"])
             state = LetterState(told["state"])
-            settled = Settled(str(told["by"]), str(told["reason"]), int(told["at"]))
+            settled = Settled(_line(str(told["by"])), _line(str(told["reason"])), int(told["at"]))
             origin = Origin(*told["origin"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             log.warning("a marker can't be read")
             return
         if letter is None or letter.origin != origin or letter.state is not LetterState.OPEN:
@@ -144,28 +152,37 @@ class Letters:
 def _letter(offset: int, at_ms: int, key: bytes | None, named: Any) -> Letter:
     """Read a dead letter; one that no engine of ours wrote is its own origin."""
     service = named.get(SERVICE, "")
-    try:
-        origin = Origin(
-            named[f"{DLT}original-topic"],
-            int(named[f"{DLT}original-partition"]),
-            int(named[f"{DLT}original-offset"]),
-        )
-        name = f"{service}:{origin.topic}:{origin.partition}:{origin.offset}"
-    except (KeyError, ValueError):
-        origin, name = Origin(DEAD_LETTERS, 0, offset), f"{service}:{DEAD_LETTERS}:0:{offset}"
+    service = service if _SERVICE.fullmatch(service) else ""
+    topic = named.get(f"{DLT}original-topic", "")
+    partition = _number(named.get(f"{DLT}original-partition", ""), 2**31)
+    at = _number(named.get(f"{DLT}original-offset", ""), 2**63)
+    is_told = _TOPIC.fullmatch(topic) and partition is not None and at is not None
+    origin = Origin(topic, partition or 0, at or 0) if is_told else Origin(DEAD_LETTERS, 0, offset)
+    name = f"{service}:{origin.topic}:{origin.partition}:{origin.offset}"
+    told = named.get(DEAD_LETTER, "")
     since, _, number = named.get(QUARANTINE, "").partition(":")
-    omitted = named.get(OMITTED, "")
     return Letter(
-        name=named.get(DEAD_LETTER) or name,
+        name=told if _NAME.fullmatch(told) else name,
         first_offset=offset,
         offset=offset,
         key=key,
         service=service,
         origins=[origin],
-        error=named.get(f"{DLT}exception-fqcn", ""),
-        message=named.get(f"{DLT}exception-message", ""),
+        error=_line(named.get(f"{DLT}exception-fqcn", "")),
+        message=_line(named.get(f"{DLT}exception-message", "")),
         died_ms=at_ms,
-        since_ms=int(since) if since.isdigit() else 0,
-        number=int(number) if number.isdigit() else 0,
-        omitted_bytes=int(omitted) if omitted.isdigit() else 0,
+        since_ms=_number(since, 2**63) or 0,
+        number=_number(number, 2**31) or 0,
+        omitted_bytes=_number(named.get(OMITTED, ""), 2**31) or 0,
     )
+
+
+def _number(text: str, end: int) -> int | None:
+    """A header's whole number below `end`; None for anything else."""
+    is_one = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    return int(text) if is_one and int(text) < end else None
+
+
+def _line(text: str) -> str:
+    """On one line, its beginning: whoever wrote it."""
+    return " ".join(text.split()).translate(_CONTROLS)[:MOST_CHARS]

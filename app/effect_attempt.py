@@ -18,7 +18,7 @@ from app.stripe_gateway import StripeGateway
 from models import ids
 from models.commands import ResultKind, StripeResult
 from models.payment_state import Effect, EffectKind
-from models.stripe_facts import IntentSeen
+from models.stripe_facts import IntentSeen, one_line
 
 KEYS_LIVE_S: Final = 24 * 3600
 """Stripe keeps the answers of idempotency keys at least this long."""
@@ -214,9 +214,12 @@ def _is_of_this_attempt(charge_id: str | None, attempt: int, charges: Mapping[in
 
 
 def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:
+    told: dict[str, Any] = {
+        name: one_line(facts[name]) for name in ("code", "message") if name in facts
+    }
     return StripeResult(
         effect_id=effect.effect_id,
         idempotency_key=effect.idempotency_key,
         result=kind,
-        **facts,
+        **facts | told,
     )

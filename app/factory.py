@@ -16,7 +16,14 @@ from agents import (
     PaymentsService,
     TimelineService,
 )
-from app import audit, cli, cli_dead_letters, cli_notifications, cli_skip
+from app import (
+    audit,
+    cli,
+    cli_completion,
+    cli_dead_letters,
+    cli_notifications,
+    cli_skip,
+)
 from app.channels import MessageChannel
 from app.commands import CommandSender
 from app.effects import EffectsService
@@ -155,6 +162,7 @@ def create_app(settings: Settings) -> faust.App:
     )
     for commands in (cli, audit, cli_dead_letters, cli_notifications, cli_skip):
         commands.register(app, settings)
+    cli_completion.register(app)
     return app
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -26,6 +27,13 @@ from web.ports import KafkaUnavailableError
 WITHIN_S: Final = 5.0
 CLOSE: Final = 50
 """Records that are read along rather than going to the next place anew."""
+NOWHERE: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)  # fmt: skip
+"""There is no such topic or partition."""
 R = TypeVar("R")
 
 
@@ -62,7 +70,7 @@ class KafkaReads:
         return await _in_thread(self._records, wanted)
 
     async def windows(
-        self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
+        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[Window]:
         """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
         return await _in_thread(self._windows, topics, partitions, ends, size)
@@ -84,18 +92,23 @@ class KafkaReads:
         with self._consumer() as consumer:
             for run in _runs(wanted):
                 topic, partition, first = run[0]
-                low, high = bounds(consumer, TopicPartition(topic, partition), WITHIN_S)
+                try:
+                    low, high = bounds(consumer, TopicPartition(topic, partition), WITHIN_S)
+                except KafkaException as error:
+                    if error.args[0].code() not in NOWHERE:
+                        raise
+                    continue  # whoever named the place made it up
                 start, end = max(first, low), min(run[-1].offset + 1, high)
                 for message in _read(consumer, Origin(topic, partition, start), end):
                     found[Origin(topic, partition, message.offset())] = message
         return {origin: found[origin] for origin in wanted if origin in found}
 
     def _windows(
-        self, topics: Sequence[str], partitions: int, ends: Mapping[str, int], size: int
+        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[Window]:
         found = []
         with self._consumer() as consumer:
-            for topic, partition in itertools.product(topics, range(partitions)):
+            for topic, partition in itertools.product(topics, partitions):
                 tp, place = TopicPartition(topic, partition), f"{topic}/{partition}"
                 first, end = bounds(consumer, tp, WITHIN_S)
                 end = min(end, ends.get(place, end))
@@ -112,6 +125,7 @@ class KafkaReads:
                 "group.id": f"{self._group}-operators",  # needed by librdkafka, never joined
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
+                "enable.partition.eof": True,  # what is left may be a transaction's marker
                 # The broker answers in turn: a fetch that waits for more would hold up what comes next.
                 "fetch.wait.max.ms": 10,
             }
@@ -162,8 +176,11 @@ def _read(consumer: Any, start: Origin, end: int) -> Iterator[Any]:
         if left_s <= 0:
             raise TimeoutError
         for message in consumer.consume(min(500, end - offset), timeout=left_s):
-            if message.error() is not None:
-                raise KafkaException(message.error())
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                return
+            if error is not None:
+                raise KafkaException(error)
             offset = message.offset() + 1
             if message.offset() < end:
                 yield message
@@ -177,8 +194,11 @@ async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
 
 
 def headers_of(message: Any) -> tuple[tuple[str, bytes], ...]:
-    """A Message's headers."""
-    found: Iterable[tuple[str, bytes | None]] = message.headers() or ()
+    """A Message's headers. Raises ValueError where a name is no text."""
+    try:
+        found: Iterable[tuple[str, bytes | None]] = message.headers() or ()
+    except (UnicodeDecodeError, SystemError):  # what confluent_kafka makes of such a name
+        raise ValueError("a header's name is not UTF-8") from None
     return tuple((name, value or b"") for name, value in found)
 
 

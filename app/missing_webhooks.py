@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from app.kafka_reads import headers_of
 from app.stripe_api import Listing
 from app.stripe_gateway import StripeGateway
 from app.topic_window import TopicWindow
@@ -34,7 +35,8 @@ class MissingWebhooks:
     """Compares Stripe's list with the topic itself, by the events' ids; Kafka gets only what it lacks.
 
     done: events that were sent or are not ours, id -> created in seconds: they are not asked about
-    again while the overlap shows them.
+    again while the overlap shows them. unusable: records of the topic whose event could not be told,
+    in the latest search.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MissingWebhooks:
     ) -> None:
         """received: reduces an event of Stripe's; None: it is not ours."""
         self.done: dict[str, int] = {}
+        self.unusable = 0
         self._gateway, self._sender = gateway, sender
         self._received, self._topic = received, topic
 
@@ -82,11 +85,13 @@ class MissingWebhooks:
         ids: set[str] = set()
 
         def take(message: Any) -> None:
-            for name, value in message.headers() or ():
-                if name == "ce_id":
-                    ids.add(value.decode())
+            told = dict(headers_of(message)).get("ce_id", b"").decode()
+            if not told:
+                raise ValueError("no ce_id")
+            ids.add(told)
 
         await self._topic.since(since_ms, take)
+        self.unusable = self._topic.skipped
         return ids
 
     async def _missing(

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.kafka_reads import headers_of
 from app.stripe_api import Listing
 from app.stripe_errors import StateConflictError
 from app.stripe_gateway import StripeGateway
 from app.topic_window import Offsets, TopicWindow
 from models import ids
-from models.events import EventType, PaymentInitiated, read_event
+from models.events import EventType, PaymentInitiated, read_event_of
 from models.messages import to_rfc3339
 from models.money_moves import (
     MONEY_EVENTS,
@@ -21,6 +22,7 @@ from models.money_moves import (
     moved_by_event,
 )
 from models.reconciliation import Orphan
+from models.topics import PAYMENT_EVENTS
 from models.transition import UnreadableError
 
 LISTING_OF: Final = {
@@ -42,12 +44,16 @@ KAFKA_MARGIN_MS: Final = 3600 * 1000
 
 @dataclass(slots=True)
 class KafkaAccount:
-    """What payment-events say, folded on with each `read`. moved: by object; intents: those of orders."""
+    """What payment-events say, folded on with each `read`. moved: by object; intents: those of orders.
+
+    unusable: records that could not be used; the services have made dead letters of them.
+    """
 
     window: TopicWindow
     since_ms: int
     moved: dict[tuple[Kind, str], Moved] = field(default_factory=dict)
     intents: dict[str, int] = field(default_factory=dict)
+    unusable: int = 0
     _offsets: Offsets | None = None
 
     async def read(self) -> None:
@@ -57,6 +63,7 @@ class KafkaAccount:
             self._offsets = await self.window.since(begin_ms, self._take)
         else:
             self._offsets = await self.window.onwards(self._offsets, self._take)
+        self.unusable += self.window.skipped
 
     def forget(self, before_ms: int) -> None:
         """Drop what is too old to be compared."""
@@ -65,12 +72,12 @@ class KafkaAccount:
         self.intents = {id: at_ms for id, at_ms in self.intents.items() if at_ms >= limit_ms}
 
     def _take(self, message: Any) -> None:
-        if dict(message.headers() or ()).get("ce_type") not in READ_TYPES:
+        if dict(headers_of(message)).get("ce_type") not in READ_TYPES:
             return
         try:
-            event = read_event(message.key() or b"", message.value() or b"")
-        except UnreadableError:
-            return  # the services have made a dead letter of it
+            event = read_event_of(PAYMENT_EVENTS, message.key() or b"", message.value() or b"")
+        except UnreadableError as error:
+            raise ValueError(str(error)) from None
         if isinstance(event.data, PaymentInitiated):
             self.intents[event.data.stripe_intent_id] = event.occurred_at_ms
         elif (moved := moved_by_event(event)) is not None:

@@ -1,43 +1,40 @@
 """What operators' routes are made of on this worker: dead letters, offsets, the audit, the worker itself."""
 
-import base64
-import binascii
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.audit_pages import cursor_of, page_of
 from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
-from app.kafka_reads import KafkaReads, Window, by_name
+from app.kafka_reads import KafkaReads, by_name
 from app.kafka_security import KafkaSecurity
 from app.redrive import Redriver
 from app.settings import Settings
 from app.stopped_partitions import EngineStops
-from models.events import EventType
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
-from web.ops_ports import AuditPage, Letter, LetterState, Offsets, Operations, WorkerFacts
-from web.problems import ProblemError
+from web.ops_ports import (
+    AuditAsked,
+    AuditPage,
+    Letter,
+    LetterState,
+    Offsets,
+    Operations,
+    WorkerFacts,
+)
 from web.waiting import WaitingIndex
 
 log = structlog.stdlib.get_logger(__name__)
 
 AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
 """Where operators' acts are: those on orders and refunds are events like any other."""
-ACTS: Final = frozenset(
-    {
-        EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED,
-        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED,
-    }
-)  # fmt: skip
-"""Of the audit; whatever else an operator asked for names him in `by`."""
 WINDOW: Final = 500
 """Records of a partition that one page of the audit looks at."""
 OFFSETS_KEPT_S: Final = 1.0
@@ -155,64 +152,12 @@ class Operators(Collector):
             stripe_errors=dict(self._effects.counters.errors),
         )
 
-    async def _audit(self, limit: int, before: str) -> AuditPage:
+    async def _audit(self, limit: int, before: str, asked: AuditAsked) -> AuditPage:
         """The latest acts and refusals, exactly in the order of Kafka's timestamps."""
-        windows = await self._reads.windows(
-            AUDITED, self._engines.partitions, _cursor(before), WINDOW
-        )
-        return _page(windows, limit)
-
-
-def _page(windows: Sequence[Window], limit: int) -> AuditPage:
-    """Merge: whatever is older than a window that goes on is left to the next page."""
-    oldest = [_at_ms(w.records[0]) for w in windows if w.records and not w.is_first]
-    horizon_ms = max(oldest, default=0)
-    acts = [
-        (_at_ms(record), event)
-        for window in windows
-        for record in window.records
-        if (event := _act(record)) is not None
-    ]
-    acts.sort(key=lambda act: -act[0])
-    if len(acts) > limit:
-        horizon_ms = max(horizon_ms, acts[limit - 1][0])
-    ends = {}
-    for window in windows:
-        later = [r.offset() + 1 for r in window.records if _at_ms(r) < horizon_ms]
-        ends[window.place] = max(later, default=window.start)
-    is_all = all(window.is_first and ends[window.place] == window.start for window in windows)
-    return AuditPage(
-        events=[event for at_ms, event in acts if at_ms >= horizon_ms],
-        scanned=sum(len(window.records) for window in windows),
-        before="" if is_all else _token(ends),
-    )
-
-
-def _at_ms(record: Any) -> int:
-    return int(record.timestamp()[1])
-
-
-def _act(record: Any) -> Mapping[str, Any] | None:
-    try:
-        event = orjson.loads(record.value() or b"")
-        by = event["data"].get("by") or ""
-        is_act = event["eventType"] in ACTS or by.startswith("operator:")
-        return event if is_act else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # no event of ours: it is among the dead letters
-
-
-def _token(ends: Mapping[str, int]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(ends)).decode()
-
-
-def _cursor(before: str) -> dict[str, int]:
-    if not before:
-        return {}
-    try:
-        ends = orjson.loads(base64.urlsafe_b64decode(before))
-        return {str(place): max(0, int(end)) for place, end in ends.items()}
-    except (ValueError, binascii.Error, AttributeError, TypeError):
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
-        ) from None
+        partitions = list(range(self._engines.partitions))
+        size = WINDOW
+        if asked.order is not None:  # they all lie in one partition, which may be looked at longer
+            size *= len(partitions)
+            partitions = [next(iter(self._engines.tables.values())).partition_of(asked.order)]
+        windows = await self._reads.windows(AUDITED, partitions, cursor_of(before), size)
+        return page_of(windows, limit, asked)

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import aiohttp
 import orjson
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from rich.progress import Progress
 
 from app.kafka_reads import bounds
 from app.kafka_security import OPEN, KafkaSecurity
 from models import rebuild
-from models.events import read_event
+from models.events import read_event_of
 from models.rebuild import PARTS, Difference, Digest, Fault, Rebuild
 from models.transition import UnreadableError
 
@@ -61,11 +61,13 @@ class EventReader:
                 "group.id": "tiffin-audit",  # asked for by librdkafka; nothing is committed
                 "enable.auto.commit": False,
                 "log_level": 0,
+                "enable.partition.eof": True,  # what is left may be a transaction's marker
                 **security.librdkafka(),
             }
         )
         self._partition = 0
         self._next: dict[str, int] = {}
+        self._ended: set[str] = set()
 
     def partitions(self) -> int:
         """How many there are. Raises AuditError."""
@@ -80,7 +82,7 @@ class EventReader:
 
     def open(self, partition: int) -> None:
         """Go to the beginning of a partition. Raises AuditError when its first records are gone."""
-        self._partition, self._next = partition, {}
+        self._partition, self._next, self._ended = partition, {}, set()
         for topic in self.topics:
             low, _ = self._watermarks(topic)
             if low > 0:
@@ -104,7 +106,8 @@ class EventReader:
 
     def left(self, ends: dict[str, int]) -> int:
         """Records before these ends that have not been read."""
-        return sum(max(0, end - self._next[topic]) for topic, end in ends.items())
+        left = {topic: end - self._next[topic] for topic, end in ends.items()}
+        return sum(max(0, count) for topic, count in left.items() if topic not in self._ended)
 
     def read(self) -> list[Any]:
         """The next records, none when there are none within `POLL_S`. Raises AuditError."""
@@ -112,7 +115,10 @@ class EventReader:
         for message in self._consumer.consume(BATCH_RECORDS, POLL_S):
             if message.error() is None:
                 self._next[message.topic()] = message.offset() + 1
+                self._ended.discard(message.topic())
                 messages.append(message)
+            elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                self._ended.add(message.topic())
             elif not message.error().retriable():
                 raise AuditError(f"Kafka: {message.error().str()}")
         return messages
@@ -177,7 +183,7 @@ class Proof:
             if message.value() is None:
                 continue  # the release of a quarantined order: no event
             try:
-                event = read_event(message.key(), message.value())
+                event = read_event_of(message.topic(), message.key() or b"", message.value())
             except UnreadableError as error:
                 where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
                 self._found.unreadable.append(f"{where}: {error}")

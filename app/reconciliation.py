@@ -40,6 +40,8 @@ FIRST_LOOK_MS: Final = 3 * 24 * 3600 * 1000
 STRIPE_KEEPS_MS: Final = 30 * 24 * 3600 * 1000
 DAY_MS: Final = 24 * 3600 * 1000
 MOST_SHOWN: Final = 100
+REPORTS_READ: Final = 20
+"""Of the newest: one that is none of ours hides none of those before it."""
 RETRY_S: Final = 15.0
 SOURCE: Final = "/tiffin/reconciler"
 REPORT: Final = "RECONCILIATION_REPORT"
@@ -161,7 +163,8 @@ class Reconciliation:
                 name = step.__name__.strip("_").upper()
                 problems.append(f"{name}: {error}")
         # At the end alone: who looks meanwhile sees the last run's problems, not none.
-        self._change(run_at=to_rfc3339(now_ms), problems=tuple(problems))
+        unusable = self._missing.unusable + (self._kafka.unusable if self._kafka else 0)
+        self._change(run_at=to_rfc3339(now_ms), problems=tuple(problems), unusable=unusable)
         if self._is_runner():
             name = ids.derived("report", self._known.run_at)
             headers = record_headers(name, REPORT, SOURCE, self._known.run_at)
@@ -186,12 +189,15 @@ class Reconciliation:
 
     async def _resumed(self, now_ms: int) -> Report:
         """Where the last runner stopped."""
-        raw = await self._log.last()
-        if raw is not None:
+        for raw in await self._log.newest(REPORTS_READ):
             try:
-                return Report.model_validate_json(raw)
+                report = Report.model_validate_json(raw)
             except ValidationError:
-                log.warning("the last report can't be read; beginning anew")
+                log.warning("a report of the reconciliation can't be read; taking the one before")
+                continue
+            if from_rfc3339(report.cursor) <= now_ms:
+                return report
+            log.warning("a report's cursor lies in the future; taking the one before")
         at = to_rfc3339(now_ms)
         return Report(run_at=at, cursor=to_rfc3339(now_ms - FIRST_LOOK_MS))
 

@@ -14,6 +14,14 @@ from web.ports import KafkaUnavailableError
 ASKED_WITHIN_S: Final = 10.0
 SILENCE_S: Final = 15.0
 AT_ONCE: Final = 1000
+NO_RECORD: Final = frozenset(
+    {
+        KafkaError._PARTITION_EOF,  # noqa: SLF001 -- librdkafka's own codes begin so
+        KafkaError._BAD_MSG,  # noqa: SLF001
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001
+    }
+)
+"""What is told in place of a record: the end, and batches that can't be read, which are passed over."""
 
 Offsets = dict[int, int]
 Starts = Callable[[Any, Offsets], Offsets]
@@ -23,19 +31,25 @@ Starts = Callable[[Any, Offsets], Offsets]
 class TopicWindow:
     """One topic. Methods run in a thread; they raise KafkaUnavailableError, at the latest after a silence.
 
-    Each record is given to `take` in that thread, as confluent_kafka's Message, each partition in order;
-    what `take` raises comes through. They return the offsets where to go on.
+    Each record is given to `take` in that thread, as confluent_kafka's Message, each partition in order.
+    One that `take` can't use (it raises ValueError), and one that can't be read at all, is skipped. They
+    return the offsets where to go on.
+
+    skipped: how many were, in the latest call.
     """
 
     def __init__(self, bootstrap: str, topic: str, security: KafkaSecurity = OPEN) -> None:
         """Connects anew for each call."""
         self.topic = topic
+        self.skipped = 0
         self._settings = {
             "bootstrap.servers": bootstrap,
             "group.id": "tiffin-reader",  # needed by librdkafka, never joined
             "enable.auto.commit": False,
             # Where a start has been deleted meanwhile, reading begins at what is left.
             "auto.offset.reset": "earliest",
+            # The end may be a transaction's marker, which is no record.
+            "enable.partition.eof": True,
             "log_level": 0,
             **security.librdkafka(),
         }
@@ -56,18 +70,19 @@ class TopicWindow:
             self._read, lambda _, ends: {p: begin.get(p, 0) for p in ends}, take
         )
 
-    async def last(self) -> bytes | None:
-        """Value of the newest record, of a topic with one partition; None when there is none."""
-        found: list[bytes | None] = []
+    async def newest(self, most: int) -> list[bytes]:
+        """Values of the last records, the newest first, of a topic with one partition."""
+        found: list[bytes] = []
         await _in_thread(
             self._read,
-            lambda _, ends: {p: max(0, end - 1) for p, end in ends.items()},
-            lambda message: found.append(message.value()),
+            lambda _, ends: {p: max(0, end - most) for p, end in ends.items()},
+            lambda message: found.append(message.value() or b""),
         )
-        return found[-1] if found else None
+        return found[::-1]
 
     def _read(self, starts: Starts, take: Callable[[Any], None]) -> Offsets:
         consumer = Consumer(dict(self._settings))
+        self.skipped = 0
         try:
             about = consumer.list_topics(self.topic, timeout=ASKED_WITHIN_S).topics[self.topic]
             if about.error is not None:
@@ -95,13 +110,21 @@ class TopicWindow:
         heard_s = time.monotonic()
         while left:
             for message in consumer.consume(AT_ONCE, timeout=1.0):
-                if message.error() is not None:
-                    raise KafkaException(message.error())
-                heard_s, partition = time.monotonic(), message.partition()
-                if message.offset() < ends[partition]:
-                    take(message)
+                partition, error = message.partition(), message.error()
+                if error is not None and error.code() not in NO_RECORD:
+                    raise KafkaException(error)
+                heard_s = time.monotonic()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    left.discard(partition)
+                elif error is not None:
+                    self.skipped += 1
+                elif message.offset() < ends[partition]:
+                    try:
+                        take(message)
+                    except ValueError:
+                        self.skipped += 1
                     reached[partition] = message.offset() + 1
-                if message.offset() + 1 >= ends[partition]:
+                if error is None and message.offset() + 1 >= ends[partition]:
                     left.discard(partition)
             if time.monotonic() - heard_s > SILENCE_S:
                 raise TimeoutError

@@ -4,6 +4,7 @@ Sums are counters by name, all of them additive: over the partitions, over resta
 times to pay are the bins of a DDSketch, which merge by addition as well and give quantiles within 1 %.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -76,6 +77,10 @@ COUNTED_AS: Final = {
 }
 """Types that are counted as they are; disputes are told apart by what was known before."""
 WHEN_CLOSED: Final = {"won": Sum.DISPUTES_WON, "lost": Sum.DISPUTES_LOST}
+OTHER_REASON: Final = "other"
+MOST_REASONS: Final = 100
+"""Of declines, told apart in one row: Stripe has fewer, and a row must stay small."""
+_REASON: Final = re.compile(r"\w{1,60}", re.ASCII)
 ACCURACY: Final = 0.01
 """Of a quantile, relative."""
 
@@ -149,7 +154,8 @@ def _sums(before: Payment | None, event: Event, after: Payment) -> Sums:
     if name:
         sums[name] += 1
     if isinstance(event.data, PaymentFailed):
-        sums[f"{Sum.DECLINES}/{event.data.failure_reason}"] += 1
+        reason = event.data.failure_reason
+        sums[f"{Sum.DECLINES}/{reason if _REASON.fullmatch(reason) else OTHER_REASON}"] += 1
     if isinstance(event.data, PaymentDispute):
         if before is None or event.data.dispute_id not in before.disputes:
             sums[Sum.DISPUTES] += 1
@@ -166,6 +172,18 @@ def _time_to_pay(before: Payment | None, after: Payment) -> int | None:
     if after.completed_at is None or (before and before.completed_at is not None):
         return None
     return after.completed_at - after.initiated_at
+
+
+def add(sums: Sums, added: Sums) -> None:
+    """Add to a row's sums; reasons of declines beyond the first `MOST_REASONS` count as others."""
+    room = MOST_REASONS - len(grouped(sums, Sum.DECLINES))
+    for name, count in added.items():
+        is_new_reason = name.startswith(f"{Sum.DECLINES}/") and name not in sums
+        if is_new_reason and room <= 0:
+            sums[f"{Sum.DECLINES}/{OTHER_REASON}"] += count
+        else:
+            sums[name] += count
+            room -= is_new_reason
 
 
 def revenue(sums: Mapping[str, int]) -> int:

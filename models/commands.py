@@ -1,12 +1,30 @@
 """Commands: their envelope, the data of each type, and the topic that takes each; Stripe's webhooks too."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models import topics
-from models.messages import Currency, Keyed, Message, Minor, read_data, read_envelope
+from models.messages import (
+    MOST_EVENTS,
+    Count,
+    Currency,
+    Id,
+    Keyed,
+    Message,
+    Millis,
+    Minor,
+    Moment,
+    Positive,
+    Seconds,
+    Sequence,
+    Text,
+    Url,
+    Word,
+    read_data,
+    read_envelope,
+)
 from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
 from models.transition import UnreadableError
 
@@ -40,44 +58,44 @@ C = CommandType
 
 
 class Item(Message):
-    dish_id: str
-    name: str
-    quantity: int = Field(ge=1)
+    dish_id: Word
+    name: Word
+    quantity: Annotated[int, Field(ge=1, le=MOST_EVENTS)]
     unit_price: Minor
 
 
 class Contact(Message):
-    name: str
-    email: str
-    phone: str
+    name: Word
+    email: Word
+    phone: Word
 
 
 class Address(Message):
-    line1: str
-    line2: str = ""
-    city: str
-    postal_code: str
+    line1: Word
+    line2: Word = ""
+    city: Word
+    postal_code: Word
 
 
 class PlaceOrder(Message):
     """The one record that carries contact and address."""
 
-    restaurant_id: str
-    restaurant_name: str
-    items: tuple[Item, ...] = Field(min_length=1)
-    amount: Annotated[int, Field(gt=0, strict=True)]
+    restaurant_id: Word
+    restaurant_name: Word
+    items: tuple[Item, ...] = Field(min_length=1, max_length=1000)
+    amount: Positive
     currency: Currency
-    user_id: str
+    user_id: Word
     contact: Contact
     address: Address
 
 
 class CancelOrder(Message):
-    reason: str = "CUSTOMER_REQUEST"
+    reason: Word = "CUSTOMER_REQUEST"
 
 
 class RejectOrder(Message):
-    reason: str
+    reason: Word
 
 
 class Nothing(Message):
@@ -86,37 +104,37 @@ class Nothing(Message):
 
 class CheckDeadline(Message):
     deadline: Literal["PAYMENT", "KITCHEN"]
-    due_at: int = Field(description="milliseconds since the epoch")
+    due_at: Millis
 
 
 class InitiatePayment(Message):
-    amount: Annotated[int, Field(gt=0, strict=True)]
+    amount: Positive
     currency: Currency
-    user_id: str
-    restaurant_id: str = ""
+    user_id: Word
+    restaurant_id: Word = ""
 
 
 class ConfirmPayment(Message):
-    confirmation_token: str | None = None
-    payment_method_id: str | None = None
-    return_url: str | None = None
+    confirmation_token: Id | None = None
+    payment_method_id: Id | None = None
+    return_url: Url | None = None
 
 
 class CancelPayment(Message):
-    reason: str = "CUSTOMER_REQUEST"
+    reason: Word = "CUSTOMER_REQUEST"
 
 
 class RefundPayment(Message):
     """amount: None refunds all that is left."""
 
-    amount: Annotated[int, Field(gt=0, strict=True)] | None = None
-    reason: str = "OPERATOR_REQUEST"
+    amount: Positive | None = None
+    reason: Word = "OPERATOR_REQUEST"
 
 
 class RetryRefund(Message):
     """Refund once more what a refund that failed did not give back."""
 
-    refund_id: str
+    refund_id: Id
 
 
 class ResultKind(StrEnum):
@@ -137,25 +155,25 @@ class StripeResult(Message):
     no object: the next try gets a new key.
     """
 
-    effect_id: str
-    idempotency_key: str
+    effect_id: Id
+    idempotency_key: Word
     result: ResultKind
     intent: IntentSeen | None = None
     refund: RefundSeen | None = None
-    code: str | None = None
-    message: str | None = None
+    code: Word | None = None
+    message: Text | None = None
 
 
 class ObservePayment(Message):
     """What a look-up at Stripe showed; attempt is the payment's when the look-up began."""
 
-    attempt: int
+    attempt: Count
     intent: IntentSeen
-    refunds: tuple[RefundSeen, ...] = ()
+    refunds: tuple[RefundSeen, ...] = Field(default=(), max_length=1000)
 
 
 class AssignDelivery(Message):
-    courier_id: str
+    courier_id: Word
 
 
 class SendResult(StrEnum):
@@ -173,15 +191,15 @@ class SendResult(StrEnum):
 class NotificationResult(Message):
     """attempt: the number of the try. code: never free text, which may name an address."""
 
-    notification_id: str
-    attempt: int = Field(ge=1)
+    notification_id: Id
+    attempt: Sequence
     result: SendResult
-    provider_id: str | None = Field(default=None, max_length=200)
-    code: str | None = Field(default=None, pattern=r"^\w{1,60}$")
+    provider_id: Word | None = Field(default=None, max_length=200)
+    code: Word | None = Field(default=None, pattern=r"^\w{1,60}$")
 
 
 class RetryNotification(Message):
-    notification_id: str
+    notification_id: Id
 
 
 COMMAND_DATA: Final[dict[CommandType, type[Message]]] = {
@@ -225,6 +243,13 @@ COMMAND_TOPICS: Final[dict[str, frozenset[CommandType]]] = {
 """Which commands each topic takes."""
 
 
+EMITTERS: Final[dict[str, frozenset[str]]] = {
+    topic: frozenset({"", "orders"} if topic == topics.PAYMENT_COMMANDS else {""})
+    for topic in COMMAND_TOPICS
+}
+"""Which services' commands each topic takes, told apart by their sequence; "": all other senders'."""
+
+
 def topic_of_command(command_type: CommandType) -> str:
     """Give the topic that takes a command."""
     return next(topic for topic, types in COMMAND_TOPICS.items() if command_type in types)
@@ -238,33 +263,43 @@ class Command(Keyed):
     producer, sequence: set when an engine emitted it.
     """
 
-    command_id: str
+    command_id: Id
     command_type: CommandType
-    schema_version: int = 1
-    issued_at: str
-    issued_by: str
-    body_hash: str = ""
-    causation_id: str = ""
-    correlation_id: str = ""
-    producer: str = ""
-    sequence: int = 0
+    schema_version: Count = 1
+    issued_at: Moment
+    issued_by: Word
+    body_hash: Word = ""
+    causation_id: Word = ""
+    correlation_id: Word = ""
+    producer: Word = ""
+    sequence: Count = 0
     data: Any
 
 
 class WebhookReceived(Keyed):
     """A verified Stripe event, reduced to its facts: no secret and no personal data is left in it."""
 
-    stripe_event_id: str
-    stripe_event_type: str
-    created: int = Field(description="seconds since the epoch")
+    stripe_event_id: Id
+    stripe_event_type: Word
+    created: Seconds
     intent: IntentSeen | None = None
     refund: RefundSeen | None = None
     dispute: DisputeSeen | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if sum(each is not None for each in (self.intent, self.refund, self.dispute)) > 1:
+            raise ValueError("at most one of intent, refund and dispute")
+        return self
 
 
 def read_command(topic: str, key: bytes, value: bytes) -> Command:
     """Read a command of a topic with its typed data. Raises UnreadableError."""
     command = read_envelope(Command, key, value)
+    if command.producer not in EMITTERS[topic]:
+        raise UnreadableError("producer: no service that emits commands to this topic")
+    if bool(command.producer) is not bool(command.sequence):
+        raise UnreadableError("sequence: counts the commands of a producer, and only those")
     if command.command_type not in COMMAND_TOPICS[topic]:
         raise UnreadableError(f"commandType: {topic} does not take {command.command_type}")
     if command.schema_version != 1:

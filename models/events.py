@@ -1,17 +1,25 @@
 """Events: their envelope, the data of each type, and the topics that each goes to."""
 
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from models import topics
 from models.graphs import RefundStatus
 from models.messages import (
+    Count,
     Currency,
+    Id,
     Keyed,
     Message,
     Minor,
+    Moment,
+    OrderKey,
+    Sequence,
+    Text,
+    Url,
+    Word,
     from_rfc3339,
     read_data,
     read_envelope,
@@ -67,58 +75,58 @@ E = EventType
 
 
 class PaymentInitiated(Message):
-    order_id: str
-    user_id: str
+    order_id: OrderKey
+    user_id: Word
     amount: Minor
     currency: Currency
-    stripe_intent_id: str
-    restaurant_id: str = ""
+    stripe_intent_id: Id
+    restaurant_id: Word = ""
 
 
 class PaymentProcessing(Message):
-    payment_id: str
-    stripe_intent_id: str
-    attempt: int
+    payment_id: Id
+    stripe_intent_id: Id
+    attempt: Count
 
 
 class PaymentRequiresAction(Message):
-    payment_id: str
-    attempt: int
-    next_action: str
+    payment_id: Id
+    attempt: Count
+    next_action: Word
 
 
 class PaymentCompleted(Message):
     """cancelRequested: the reason of a cancel of the payment that came too late; its refund follows."""
 
-    payment_id: str
-    order_id: str
+    payment_id: Id
+    order_id: OrderKey
     amount: Minor
     currency: Currency
-    stripe_charge_id: str | None
-    receipt_url: str | None
-    attempt: int
-    cancel_requested: str | None = None
+    stripe_charge_id: Id | None
+    receipt_url: Url | None
+    attempt: Count
+    cancel_requested: Word | None = None
 
 
 class PaymentFailed(Message):
-    payment_id: str
-    order_id: str
-    failure_reason: str
-    failure_code: str | None = None
-    stripe_charge_id: str | None = None
-    attempt: int
+    payment_id: Id
+    order_id: OrderKey
+    failure_reason: Text
+    failure_code: Word | None = None
+    stripe_charge_id: Id | None = None
+    attempt: Count
 
 
 class PaymentCancelled(Message):
-    payment_id: str
-    order_id: str
-    cancel_reason: str
+    payment_id: Id
+    order_id: OrderKey
+    cancel_reason: Word
 
 
 class PaymentRefundInitiated(Message):
-    order_id: str
-    payment_id: str
-    reason: str
+    order_id: OrderKey
+    payment_id: Id
+    reason: Word
 
 
 class PaymentRefund(Message):
@@ -128,18 +136,18 @@ class PaymentRefund(Message):
     of the payment, as of this event; capturedTotal is missing in events of earlier versions.
     """
 
-    payment_id: str
-    order_id: str
-    refund_id: str
-    stripe_refund_id: str | None
+    payment_id: Id
+    order_id: OrderKey
+    refund_id: Id
+    stripe_refund_id: Id | None
     amount: Minor
     currency: Currency
     status: RefundStatus
-    reason: str
-    by: str
-    failure_reason: str | None = None
-    requested_at: str | None = None
-    retry_of: str | None = None
+    reason: Word
+    by: Word
+    failure_reason: Text | None = None
+    requested_at: Moment | None = None
+    retry_of: Id | None = None
     refunded_total: Minor
     captured_total: Minor | None = None
 
@@ -152,28 +160,28 @@ class PaymentRefund(Message):
 class PaymentDispute(Message):
     """isChargeRefundable: Stripe still refunds, an inquiry say. evidenceDueBy: RFC 3339."""
 
-    payment_id: str
-    order_id: str
-    dispute_id: str
+    payment_id: Id
+    order_id: OrderKey
+    dispute_id: Id
     amount: Minor
     currency: Currency
-    status: str
-    reason: str
+    status: Word
+    reason: Word
     is_charge_refundable: bool = False
-    evidence_due_by: str | None = None
+    evidence_due_by: Moment | None = None
 
 
 class OrderPaymentPending(Message):
-    user_id: str
-    restaurant_id: str
+    user_id: Word
+    restaurant_id: Word
     amount: Minor
     currency: Currency
 
 
 class OrderCreated(Message):
-    order_id: str
+    order_id: OrderKey
     status: Literal["PENDING"] = "PENDING"
-    restaurant_id: str
+    restaurant_id: Word
     amount: Minor
     currency: Currency
 
@@ -184,90 +192,90 @@ class OrderMoved(Message):
     by: whose command it was ("kitchen:...", "operator:..."); None where an event led to it.
     """
 
-    by: str | None = None
+    by: Word | None = None
 
 
 class OrderCancelled(Message):
-    reason: str
-    by: str
+    reason: Word
+    by: Word
 
 
 class DeliveryMoved(Message):
-    courier_id: str | None = None
-    reason: str | None = None
+    courier_id: Word | None = None
+    reason: Text | None = None
 
 
 class CommandRefused(Message):
-    command_id: str
-    command_type: str
-    code: str
-    detail: str
-    by: str
+    command_id: Id
+    command_type: Word
+    code: Word
+    detail: Text
+    by: Word
 
 
 class EffectRequested(Message):
     """by: who asked, for a refund and a cancel ("operator:...", "system:orders"); else None."""
 
-    effect_id: str
-    kind: str
-    idempotency_key: str
-    by: str | None = None
+    effect_id: Id
+    kind: Word
+    idempotency_key: Word
+    by: Word | None = None
 
 
 class EffectFinished(Message):
-    effect_id: str
-    kind: str
-    idempotency_key: str
-    result: str
-    code: str | None = None
+    effect_id: Id
+    kind: Word
+    idempotency_key: Word
+    result: Word
+    code: Word | None = None
 
 
 class WebhookNoted(Message):
-    stripe_event_id: str
-    stripe_event_type: str
-    effect: str
+    stripe_event_id: Id
+    stripe_event_type: Word
+    effect: Word
 
 
 class AnomalySeen(Message):
-    code: str
-    detail: str
+    code: Word
+    detail: Text
 
 
 class NotificationAct(Message):
     """about, aboutEventId: the event that the customer is told of; never by which address."""
 
-    notification_id: str
+    notification_id: Id
     channel: Literal["EMAIL", "SMS"]
     about: EventType
-    about_event_id: str
+    about_event_id: Id
 
 
 class NotificationSent(NotificationAct):
-    tries: int
-    provider_id: str | None = None
+    tries: Count
+    provider_id: Word | None = None
 
 
 class NotificationFailed(NotificationAct):
-    tries: int
-    status: str
-    code: str
+    tries: Count
+    status: Word
+    code: Word
 
 
 class NotificationRetried(NotificationAct):
-    by: str
+    by: Word
 
 
 class DeadLetterSettled(Message):
     """What an operator did with a dead letter. offset: of the original in its topic and partition."""
 
-    dead_letter_id: str
-    service: str
-    topic: str
-    partition: int
-    offset: int
-    error: str
-    reason: str
-    by: str
+    dead_letter_id: Word
+    service: Word
+    topic: Word
+    partition: Annotated[int, Field(ge=0, lt=2**31)]
+    offset: Annotated[int, Field(ge=0, lt=2**63)]
+    error: Word
+    reason: Text
+    by: Word
 
 
 class RecordSkipped(Message):
@@ -276,14 +284,14 @@ class RecordSkipped(Message):
     offset: where it was; next_offset: where it went on: the same where it was only tried again.
     """
 
-    topic: str
-    partition: int
-    offset: int
-    next_offset: int
-    service: str
-    error: str
-    reason: str
-    by: str
+    topic: Word
+    partition: Annotated[int, Field(ge=0, lt=2**31)]
+    offset: Annotated[int, Field(ge=-1, lt=2**63)]
+    next_offset: Annotated[int, Field(ge=-1, lt=2**63)]
+    service: str = Field(max_length=100)
+    error: Text
+    reason: Text
+    by: Word
 
 
 EVENT_DATA: Final[dict[EventType, type[Message]]] = {
@@ -376,15 +384,15 @@ class Event(Keyed):
     causationId: id of the input that led to it. correlationId: id of the first cause, the same all along.
     """
 
-    event_id: str
+    event_id: Id
     event_type: EventType
-    schema_version: int = 1
-    occurred_at: str
-    payment_id: str | None
-    sequence: int = Field(ge=1)
-    causation_id: str
-    correlation_id: str
-    producer: str
+    schema_version: Count = 1
+    occurred_at: Moment
+    payment_id: Id | None
+    sequence: Sequence
+    causation_id: Word
+    correlation_id: Word
+    producer: Word
     data: Any
 
     @property
@@ -393,9 +401,42 @@ class Event(Keyed):
         return from_rfc3339(self.occurred_at)
 
 
+_AUDITORS: Final = frozenset(topics.TOPICS[topics.ORDER_AUDIT].written_by)
+
+
+def _writers_of(event_type: EventType) -> frozenset[str]:
+    """The producers that write events of a type."""
+    if event_type in AUDIT_TYPES:
+        return _AUDITORS
+    if event_type is E.PAYMENT_REFUND_INITIATED:
+        return frozenset({"orders"})
+    family = event_type.partition("_")[0]
+    return frozenset({{"PAYMENT": "payments", "ORDER": "orders", "DELIVERY": "deliveries"}[family]})
+
+
+WRITERS: Final = {event_type: _writers_of(event_type) for event_type in EventType}
+"""Type -> its producers. Another one's sequence would be counted as that of a producer of ours."""
+TAKEN: Final[dict[str, frozenset[EventType]]] = {
+    topic: frozenset(kind for kind in EventType if topic in topics_of(kind))
+    for topic in topics.TOPICS
+}
+"""Topic -> the types of events that are in it."""
+
+
+def read_event_of(topic: str, key: bytes, value: bytes) -> Event:
+    """Read an event that came in a topic; one that does not belong there is none. Raises UnreadableError."""
+    event = read_event(key, value)
+    if event.event_type not in TAKEN[topic]:
+        raise UnreadableError(f"eventType: {topic} does not take {event.event_type}")
+    return event
+
+
 def read_event(key: bytes, value: bytes) -> Event:
     """Read an event with its typed data. Raises UnreadableError."""
     event = read_envelope(Event, key, value)
+    if event.producer not in WRITERS[event.event_type]:
+        writers = ", ".join(sorted(WRITERS[event.event_type]))
+        raise UnreadableError(f"producer: {event.event_type} is written by {writers} alone")
     if event.schema_version != 1:
         raise UnreadableError(f"schemaVersion: {event.schema_version} is not known, 1 is")
     data = read_data(EVENT_DATA[event.event_type], event.data)

@@ -5,8 +5,13 @@ event, however old it is. What is in no event (deadlines, deliveries' couriers o
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
 
 from models import topics
 from models.delivery import Delivery
@@ -21,8 +26,65 @@ Row = Mapping[str, Any]
 REFUND_EFFECT: Final = "refund:"
 
 
+DEEPEST: Final = 32
+"""Of a row's detail: no event of ours is nested so deep."""
+_TEXTS: Final = ("occurredAt", "service", "eventType", "eventId")
+
+
 class IncompleteError(Exception):
-    """The timeline lacks events in between; the text names the service and the first one missing."""
+    """The timeline lacks events, or has some that can't be read; the text names the first one."""
+
+
+class BrokenRowError(ValueError):
+    """A row of the timeline can't be read; the text says why.
+
+    is_audit: it surely is none of an order's events.
+    """
+
+    def __init__(self, why: str, *, is_audit: bool = False) -> None:
+        super().__init__(why)
+        self.is_audit = is_audit
+
+
+def read_row(raw: bytes) -> Row:
+    """A row of the timeline as it is stored. Raises BrokenRowError for one that can't be shown."""
+    try:
+        row = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise BrokenRowError("it is not JSON") from None
+    if not isinstance(row, dict):
+        raise BrokenRowError("it is not an object")
+    is_audit = row.setdefault("topic", None) == topics.ORDER_AUDIT
+    wrong = [name for name in _TEXTS if not isinstance(row.get(name), str)]
+    wrong += [name for name in ("causationId",) if not isinstance(row.get(name), str | NoneType)]
+    if not isinstance(row.get("sequence"), int | NoneType):
+        wrong.append("sequence")
+    detail = row.setdefault("detail", {})
+    if not isinstance(detail, dict) or not is_shallow(detail, DEEPEST):
+        wrong.append("detail")
+    if "occurredAt" not in wrong:
+        try:
+            from_rfc3339(row["occurredAt"])
+        except (ValueError, OverflowError):
+            wrong.append("occurredAt")
+    if wrong:
+        raise BrokenRowError(f"{', '.join(wrong)} can't be read", is_audit=is_audit)
+    return row
+
+
+def is_shallow(value: Any, most: int) -> bool:
+    """Whether a JSON value is nested at most so deep."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +111,28 @@ def event_of(order_id: str, row: Row) -> Event:
         event_type=event_type,
         occurred_at=row["occurredAt"],
         order_id=order_id,
-        payment_id=row["paymentId"],
+        payment_id=row.get("paymentId"),
         sequence=row["sequence"],
-        causation_id=row["causationId"],
-        correlation_id=row["correlationId"],
+        causation_id=row.get("causationId") or "",
+        correlation_id=row.get("correlationId") or "",
         producer=row["service"],
         data=kind.model_validate({**missing, **row["detail"]}),
     )
 
 
-def as_of(order_id: str, rows: Iterable[Row], at_ms: int, live: PaymentRecord | None) -> Past:
+def as_of(order_id: str, raw: Iterable[bytes], at_ms: int, live: PaymentRecord | None) -> Past:
     """Fold all that had happened by then, that moment included.
 
-    live: the payment as it is now, which knows the refunds that are under way still. Raises
-    IncompleteError.
+    raw: the order's rows as they are stored. live: the payment as it is now, which knows the refunds that
+    are under way still. Raises IncompleteError.
     """
-    rows = list(rows)
+    rows = []
+    for number, each in enumerate(raw, 1):
+        try:
+            rows.append(read_row(each))
+        except BrokenRowError as error:
+            if not error.is_audit:
+                raise IncompleteError(f"row {number} of its timeline: {error}") from None
     known = [row for row in rows if from_rfc3339(row["occurredAt"]) <= at_ms]
     payment = _fold("payments", order_id, known)
     record = None
@@ -81,11 +149,14 @@ def _fold(service: str, order_id: str, rows: Iterable[Row]) -> Any:
         row for row in rows if row["service"] == service and row["eventType"] not in AUDIT_TYPES
     ]
     state = None
-    for number, row in enumerate(sorted(mine, key=lambda row: int(row["sequence"])), 1):
+    for number, row in enumerate(sorted(mine, key=lambda row: row["sequence"] or 0), 1):
         if row["sequence"] != number:
             raise IncompleteError(f"{service}: {number}")
         if row["topic"] == part.topic:
-            state = part.evolve(state, event_of(order_id, row))
+            try:
+                state = part.evolve(state, event_of(order_id, row))
+            except (ValueError, KeyError, TypeError):
+                raise IncompleteError(f"{service}: {number}, which can't be read") from None
     return state
 
 
@@ -97,7 +168,8 @@ def _pending(
         row["detail"]["effectId"].removeprefix(REFUND_EFFECT): from_rfc3339(row["occurredAt"])
         for row in reversed(list(known))
         if row["eventType"] == EventType.EFFECT_REQUESTED
-        and row["detail"]["kind"] == EffectKind.REFUND
+        and row["detail"].get("kind") == EffectKind.REFUND
+        and isinstance(row["detail"].get("effectId"), str)
     }
     ended = {row["detail"]["refundId"] for row in known if _is_end(row)}
     told = {row["detail"]["refundId"]: row["detail"] for row in rows if _is_end(row)}
@@ -106,17 +178,17 @@ def _pending(
         now = live.work.refunds.get(refund_id) if live else None
         facts = told.get(refund_id) or (now.model_dump(by_alias=True) if now else None)
         if refund_id not in ended and facts is not None:
-            found[refund_id] = Refund(
-                refund_id=refund_id,
-                amount=facts["amount"],
-                reason=facts["reason"],
-                by=facts["by"],
-                status=RefundStatus.PENDING,
-                requested_at=at_ms,
-                retry_of=facts.get("retryOf"),
-            )
+            told_of = {name: facts.get(name) for name in ("amount", "reason", "by", "retryOf")}
+            with suppress(ValidationError):  # some other record that names a refund
+                found[refund_id] = Refund.model_validate(
+                    {
+                        "refundId": refund_id, "status": RefundStatus.PENDING, "requestedAt": at_ms,
+                        **told_of,
+                    }
+                )  # fmt: skip
     return found
 
 
 def _is_end(row: Row) -> bool:
-    return row["topic"] == topics.PAYMENT_EVENTS and "refundId" in row["detail"]
+    refund_id = row["detail"].get("refundId")
+    return row["topic"] == topics.PAYMENT_EVENTS and isinstance(refund_id, str)

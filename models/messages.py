@@ -1,16 +1,88 @@
-"""What all messages share: the wire form, times, and how a record is read."""
+"""What all messages share: the wire form, the kinds of fields with their bounds, and how a record is read.
+
+Every number, text and time of a message has a bound: what passes `read_envelope` can be added up, stored
+as JSON, shown as a date, and repeated in our own records. The bounds are wide: they keep out what nobody
+can work with, not what a service would refuse with a reason.
+"""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from babel.numbers import list_currencies
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from models.transition import UnreadableError
 
-Minor = Annotated[int, Field(ge=0, strict=True, description="minor units of the currency")]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+MOST_MINOR: Final = 10**12
+"""Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
+MOST_EVENTS: Final = 999_999
+"""Of one order; as many as the numbers of timeline rows can tell apart."""
+TIMES_END_MS: Final = 4_102_444_800_000
+"""2100-01-01, in milliseconds since the epoch: a later time is a mistake."""
+CURRENCIES: Final = frozenset(list_currencies())
+"""ISO 4217 codes, former ones too: a currency that we do not sell in may come from Stripe."""
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+FIRST_MS: Final = round(_FIRST.timestamp() * 1000)
+LAST_MS: Final = round(_LAST.timestamp() * 1000) + 999
+"""The calendar's; see `to_rfc3339`."""
+
+
+def from_rfc3339(text: str) -> int:
+    """Read a time with its zone, in milliseconds since the epoch. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return round(moment.timestamp() * 1000)
+
+
+def _checked_time(text: str) -> str:
+    try:
+        at_ms = from_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise ValueError("no time such as 2026-11-23T07:00:00.000Z") from None
+    if not 0 <= at_ms < TIMES_END_MS:
+        raise ValueError("a time outside of the years 1970 to 2099")
+    return text
+
+
+def _checked_currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise ValueError("no currency of ISO 4217")
+    return code
+
+
+Minor = Annotated[
+    int, Field(ge=0, le=MOST_MINOR, strict=True, description="minor units of the currency")
+]
+Positive = Annotated[
+    int, Field(gt=0, le=MOST_MINOR, strict=True, description="minor units of the currency")
+]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), AfterValidator(_checked_currency)]
+Id = Annotated[
+    str, Field(pattern="^[!-~]{1,255}$", description="1 to 255 visible ASCII characters")
+]
+OrderKey = Annotated[
+    str, Field(pattern="^[!-.0-~]{1,200}$", description="visible ASCII characters, no slash")
+]
+Word = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, description="one line of text")
+]
+Text = Annotated[str, Field(max_length=2000)]
+Url = Annotated[str, Field(pattern="^[!-~]*$", max_length=4000)]
+Count = Annotated[int, Field(ge=0, le=MOST_EVENTS)]
+Sequence = Annotated[int, Field(ge=1, le=MOST_EVENTS)]
+Millis = Annotated[int, Field(ge=0, lt=TIMES_END_MS, description="milliseconds since the epoch")]
+Seconds = Annotated[
+    int, Field(ge=0, lt=TIMES_END_MS // 1000, description="seconds since the epoch")
+]
+Moment = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"),
+    AfterValidator(_checked_time),
+]
+"""RFC 3339, of the years 1970 to 2099; as text."""
 
 
 class Message(BaseModel):
@@ -24,26 +96,25 @@ class Message(BaseModel):
 class Keyed(Message):
     """A message whose Kafka key is its order id."""
 
-    order_id: str
+    order_id: OrderKey
 
 
 K = TypeVar("K", bound=Keyed)
 
 
 def to_rfc3339(at_ms: int) -> str:
-    """Show milliseconds since the epoch as RFC 3339 with milliseconds in UTC."""
+    """Show milliseconds since the epoch as RFC 3339 with milliseconds in UTC.
+
+    Never raises: a stored time that no calendar has is shown as the calendar's first or last moment.
+    """
+    at_ms = min(max(at_ms, FIRST_MS), LAST_MS)
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z".zfill(24)
 
 
 def to_rfc3339_or_none(at_ms: int | None) -> str | None:
     """The same for a moment that may not have come."""
     return None if at_ms is None else to_rfc3339(at_ms)
-
-
-def from_rfc3339(text: str) -> int:
-    """Read what `to_rfc3339` shows. Raises ValueError."""
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def encode(message: Message) -> bytes:
@@ -57,6 +128,8 @@ def read_envelope(kind: type[K], key: bytes, value: bytes) -> K:
         message = kind.model_validate_json(value)
     except ValidationError as error:
         raise UnreadableError(describe(error)) from None
+    except RecursionError:
+        raise UnreadableError("record: nested too deep") from None
     if message.order_id.encode() != key:
         raise UnreadableError("orderId: differs from the record's key")
     return message

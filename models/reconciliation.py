@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from models.messages import Message, to_rfc3339
+from pydantic import Field
+
+from models.messages import Message, Moment, to_rfc3339
 from models.money_moves import Account, Kind, Moved
 
 
@@ -22,8 +24,8 @@ class Difference(Message):
     currency: str
     stripe: int | None
     tiffin: int | None
-    since: str
-    day: str = ""
+    since: Moment
+    day: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
 
 
 class Sides(Message):
@@ -173,20 +175,22 @@ class Report(Message):
     looked at in the last run. problems: what the last run could not do, and why. missing: the latest
     events that were missing, all runs together; missingTotal: how many there were. comparedAt: when
     totals and differences were made, from comparedSince on. settling: differences that are too young
-    to be listed. unchecked: objects that were too many to be looked up one by one.
+    to be listed. unchecked: objects that were too many to be looked up one by one. unusable: records
+    in Kafka that were passed over because they can't be used.
     """
 
-    run_at: str
-    cursor: str
+    run_at: Moment
+    cursor: Moment
     listed: int = 0
     problems: tuple[str, ...] = ()
     missing: tuple[MissingEvent, ...] = ()
     missing_total: int = 0
     orphans: tuple[Orphan, ...] = ()
     orphans_total: int = 0
-    compared_at: str | None = None
-    compared_since: str | None = None
+    compared_at: Moment | None = None
+    compared_since: Moment | None = None
     totals: tuple[DayTotals, ...] = ()
     differences: tuple[Difference, ...] = ()
     settling: tuple[Difference, ...] = ()
     unchecked: int = 0
+    unusable: int = 0

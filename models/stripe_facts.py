@@ -1,12 +1,9 @@
 """What Stripe says, reduced to the facts that decide needs; a pure parser at the edge."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-
-Minor = Annotated[int, Field(ge=0, strict=True)]
+from models.messages import Currency, Id, Message, Minor, Seconds, Text, Url, Word
 
 WEBHOOK_TYPES: Final = (
     "payment_intent.succeeded",
@@ -25,21 +22,17 @@ WEBHOOK_TYPES: Final = (
 """What the webhook endpoint subscribes to."""
 
 
-class Seen(BaseModel):
+class Seen(Message):
     """Base of the facts about a Stripe object."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
-    )
 
 
 class PaymentError(Seen):
     """last_payment_error of a payment intent; it outlives the attempt, so its charge must be compared."""
 
-    code: str
-    decline_code: str | None = None
-    message: str = ""
-    charge_id: str | None = None
+    code: Word
+    decline_code: Word | None = None
+    message: Text = ""
+    charge_id: Id | None = None
 
 
 class IntentSeen(Seen):
@@ -49,46 +42,59 @@ class IntentSeen(Seen):
     charge came along.
     """
 
-    intent_id: str
-    status: str
+    intent_id: Id
+    status: Word
     amount: Minor
     amount_received: Minor
-    currency: str
-    charge_id: str | None = None
-    receipt_url: str | None = None
+    currency: Currency
+    charge_id: Id | None = None
+    receipt_url: Url | None = None
     error: PaymentError | None = None
-    next_action: str | None = None
-    cancellation_reason: str | None = None
+    next_action: Word | None = None
+    cancellation_reason: Word | None = None
 
 
 class RefundSeen(Seen):
     """A refund as Stripe showed it; refundId is ours, None for a refund that somebody else made."""
 
-    stripe_refund_id: str
-    refund_id: str | None
-    intent_id: str | None
+    stripe_refund_id: Id
+    refund_id: Id | None
+    intent_id: Id | None
     amount: Minor
-    currency: str
-    status: str
-    reason: str | None = None
-    failure_reason: str | None = None
+    currency: Currency
+    status: Word
+    reason: Word | None = None
+    failure_reason: Word | None = None
 
 
 class DisputeSeen(Seen):
     """A dispute as Stripe showed it; evidenceDueBy: seconds since the epoch."""
 
-    dispute_id: str
-    intent_id: str | None
-    charge_id: str
+    dispute_id: Id
+    intent_id: Id | None
+    charge_id: Id
     amount: Minor
-    currency: str
-    status: str
-    reason: str
+    currency: Currency
+    status: Word
+    reason: Word
     is_charge_refundable: bool = False
-    evidence_due_by: int | None = None
+    evidence_due_by: Seconds | None = None
 
 
 Facts = Mapping[str, Any]
+
+
+_CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
+
+
+def one_line(text: Any) -> str | None:
+    """A word of Stripe's as it is kept: on one line, the first 500 characters; None for none."""
+    return str(text).translate(_CONTROLS)[:500] if text else None
+
+
+def _web_url(text: Any) -> str | None:
+    is_one = isinstance(text, str) and len(text) <= 4000 and text.isascii() and text.isprintable()
+    return text if is_one and " " not in text else None
 
 
 def intent_seen(intent: Facts) -> IntentSeen:
@@ -103,10 +109,10 @@ def intent_seen(intent: Facts) -> IntentSeen:
         amount_received=intent.get("amount_received") or 0,
         currency=intent["currency"].upper(),
         charge_id=expanded.get("id") or (charge if isinstance(charge, str) else None),
-        receipt_url=expanded.get("receipt_url"),
+        receipt_url=_web_url(expanded.get("receipt_url")),
         error=error_seen(error) if error.get("code") or error.get("type") else None,
-        next_action=(intent.get("next_action") or {}).get("type"),
-        cancellation_reason=intent.get("cancellation_reason"),
+        next_action=one_line((intent.get("next_action") or {}).get("type")),
+        cancellation_reason=one_line(intent.get("cancellation_reason")),
     )
 
 
@@ -114,9 +120,9 @@ def error_seen(error: Facts) -> PaymentError:
     """Reduce a card error."""
     charge = error.get("charge")
     return PaymentError(
-        code=error.get("code") or error.get("type") or "unknown",
-        decline_code=error.get("decline_code"),
-        message=error.get("message") or "",
+        code=one_line(error.get("code") or error.get("type")) or "unknown",
+        decline_code=one_line(error.get("decline_code")),
+        message=one_line(error.get("message")) or "",
         charge_id=charge.get("id") if isinstance(charge, Mapping) else charge,
     )
 
@@ -130,8 +136,8 @@ def refund_seen(refund: Facts) -> RefundSeen:
         amount=refund["amount"],
         currency=refund["currency"].upper(),
         status=refund.get("status") or "pending",
-        reason=refund.get("reason"),
-        failure_reason=refund.get("failure_reason"),
+        reason=one_line(refund.get("reason")),
+        failure_reason=one_line(refund.get("failure_reason")),
     )
 
 
@@ -144,7 +150,7 @@ def dispute_seen(dispute: Facts) -> DisputeSeen:
         amount=dispute["amount"],
         currency=dispute["currency"].upper(),
         status=dispute["status"],
-        reason=dispute.get("reason") or "general",
+        reason=one_line(dispute.get("reason")) or "general",
         is_charge_refundable=bool(dispute.get("is_charge_refundable")),
         evidence_due_by=(dispute.get("evidence_details") or {}).get("due_by"),
     )

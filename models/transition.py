@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol
 class UnreadableError(Exception):
     """An input record that no service can act on: not JSON, unknown type, wrong key, negative amount.
 
-    Raised by `Service.parse` only; the engine turns the record into a dead letter and goes on.
+    Raised by `Service.parse`, and by `decide` where only the key's state shows that the record can't be
+    one of its own; the engine turns the record into a dead letter and goes on, the key with it.
     """
 
 
@@ -115,4 +116,8 @@ class Service(Protocol):
         """Give the state as a value that orjson can serialise (an orjson.Fragment is one)."""
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        """Decide one input; must not raise on what the world can send. `read` gives a row by its key."""
+        """Decide one input; `read` gives a row by its key.
+
+        Must not raise on what the world can send, but UnreadableError for a record that is none of this
+        key's: it becomes a dead letter. Whatever else it raises quarantines the key.
+        """

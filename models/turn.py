@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from models import ids
-from models.commands import Command, CommandType, topic_of_command
+from models.commands import Command, CommandType, WebhookReceived, topic_of_command
 from models.events import (
     AUDIT_TYPES,
     CommandRefused,
@@ -13,7 +13,7 @@ from models.events import (
     event_output,
     topics_of,
 )
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode, from_rfc3339, to_rfc3339
 from models.transition import Input, Outcome, Output
 
 SYSTEM: Final = "system"
@@ -21,6 +21,9 @@ TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f
 MOST_AUDITED: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
+
+FAR_OFF_MS: Final = 2 * 365 * 24 * 3600 * 1000
+"""Between what a record says of itself and its timestamp: a dead letter may be redriven that late."""
 
 
 class Turn:
@@ -44,7 +47,7 @@ class Turn:
     ) -> None:
         self.producer, self.input, self.payment_id = producer, record, payment_id
         self.order_id = record.key
-        self.at_ms = max(record.timestamp_ms, last_at_ms)
+        self.at_ms = max(time_of(record), last_at_ms)
         self.correlation_id = correlation_id or _correlation(record)
         self.sequence, self.audit_sequence = sequence, audit_sequence
         self.command_sequence = command_sequence
@@ -144,6 +147,23 @@ def _traceparent_of(record: Input) -> bytes | None:
     """
     header = dict(record.headers).get("traceparent")
     return header if header and TRACEPARENT.fullmatch(header) else None
+
+
+def time_of(record: Input) -> int:
+    """When an input came, in milliseconds since the epoch: Kafka's timestamp, where that is a time.
+
+    Whoever writes a record may give it any timestamp: -1, 1970, 2099. One that is years away from what
+    the record says of itself, which was checked when it was read, does not count.
+    """
+    match record.message:
+        case Command(issued_at=at) | Event(occurred_at=at):
+            said_ms = from_rfc3339(at)
+        case WebhookReceived(created=created_s):
+            said_ms = created_s * 1000
+        case _:
+            return record.timestamp_ms
+    is_a_time = abs(record.timestamp_ms - said_ms) <= FAR_OFF_MS
+    return record.timestamp_ms if is_a_time else said_ms
 
 
 def _correlation(record: Input) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from models.money import decimal_text
@@ -57,7 +58,7 @@ def main(*, once: bool, keep: bool, rate: float | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(stop))
     began = time.monotonic()
-    platform = Platform(keep=keep, progress=lambda line: console.print(f"[dim]…[/] {line}"))
+    platform = Platform(keep=keep, progress=lambda line: console.print(f"[dim]…[/] {escape(line)}"))
     try:
         with platform:
             took = time.monotonic() - began
@@ -73,7 +74,7 @@ def main(*, once: bool, keep: bool, rate: float | None) -> None:
                 signal.signal(number, signal.SIG_IGN)  # the end is near, and in good order
             console.print("[dim]… Stopping everything that was started[/]")
     except (PlatformError, BrokerError, JarError, ProcessError) as error:
-        console.print(f"[red]The demo did not start:[/] {error}")
+        console.print(f"[red]The demo did not start:[/] {escape(str(error))}")
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("[dim]… Stopped[/]")
@@ -112,7 +113,7 @@ async def _flows(endpoints: Endpoints) -> bool:
                 history, wrong = [], [str(error)]
             _show_timeline(flow.title, customer.order, history)
         for line in wrong:
-            console.print(f"   [red]✗ {line}[/]")
+            console.print(f"   [red]✗ {escape(line)}[/]")
         if not wrong:
             console.print(
                 f"   [green]✓ order {flow.order}, payment {flow.payment}, as the seed says[/]\n"
@@ -127,13 +128,15 @@ def _show_timeline(title: str, order: dict[str, Any], history: list[dict[str, An
     for row in history:
         service = SERVICES.get(row["service"], row["service"])
         head = f"T+{row['tMs']}ms".ljust(9)
-        console.print(f"{head}│ {service}: [bold]{row['eventType']}[/]", soft_wrap=True)
+        console.print(
+            f"{head}│ {escape(service)}: [bold]{escape(row['eventType'])}[/]", soft_wrap=True
+        )
         detail = {"eventId": row["eventId"], **row.get("detail", {})}
         if "amount" in detail:
             detail["amount"] = decimal_text(detail["amount"], detail["currency"])
         shown = [(key, detail[key]) for key in ("eventId", *SHOWN) if detail.get(key) is not None]
         line = ", ".join(f"{key}: {value}" for key, value in shown)
-        console.print(f"         │ └─ [dim]{line}[/]", soft_wrap=True)
+        console.print(f"         │ └─ [dim]{escape(line)}[/]", soft_wrap=True)
 
 
 def _show_topics(bootstrap: str) -> None:

@@ -243,6 +243,8 @@ class Applier(Generic[Taking]):
             record.take(len(consumed.value), entry)
             if before is not None:
                 self._measure(record)
+        except UnreadableError:
+            raise  # the service says that it is none of this key's: nothing has been changed yet
         except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
             self._quarantine(before or record, consumed, given, exc)
             return

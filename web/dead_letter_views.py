@@ -1,10 +1,5 @@
 """What operators are shown of a dead letter, its record, and what was done with it."""
 
-import base64
-from typing import Any, Final
-
-import orjson
-
 from models import ids
 from models.messages import to_rfc3339
 from models.topics import ORDER_COMMANDS
@@ -17,10 +12,8 @@ from web.ops_shapes import (
     Quarantined,
     StepShown,
 )
+from web.redaction import header_shown, shown
 from web.tracing import HEADER as TRACEPARENT
-
-PERSONAL: Final = ("contact", "address")
-MASKED: Final = "***"
 
 
 def row_of(letter: Letter) -> LetterRow:
@@ -56,17 +49,15 @@ def letter_view(
 ) -> LetterShown:
     """Show a dead letter with the record that it was; hide: what a customer entered."""
     found = operations.dead_letters.open_of(letter.service, letter.key)
-    headers = {name: value.decode(errors="replace") for name, value in original.headers}
-    kind, value = decoded(original.value)
-    is_masked = hide and letter.origins[0].topic == ORDER_COMMANDS and kind != "none"
-    if is_masked:
-        is_masked, value = masked(kind, value)
+    headers = {name: header_shown(name, value) for name, value in original.headers}
+    value = shown(original.value, hides_people=hide and letter.origins[0].topic == ORDER_COMMANDS)
     quarantine = record.quarantine if record else None
     return LetterShown(
         dead_letter=row_of(letter),
-        format=kind,
-        value=value,
-        masked=is_masked,
+        format=value.format,
+        value=value.value,
+        bytes=None if original.value is None else len(original.value),
+        masked=value.is_masked,
         omitted_bytes=letter.omitted_bytes or None,
         headers=headers,
         traceparent=headers.get(TRACEPARENT),
@@ -80,32 +71,6 @@ def letter_view(
         else None,
         others=tuple(other.name for other in found if other is not letter),
     )
-
-
-def decoded(value: bytes | None) -> tuple[str, Any]:
-    """A record's value as it can be shown: its format, and JSON values or text."""
-    if value is None:
-        return "none", None
-    try:
-        return "json", orjson.loads(value)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return "text", value.decode()
-    except UnicodeDecodeError:
-        return "base64", base64.b64encode(value).decode()
-
-
-def masked(kind: str, value: Any) -> tuple[bool, Any]:
-    """Hide what a customer entered; all of what can't be read, for it may be that."""
-    if kind != "json":
-        return True, MASKED
-    data = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(data, dict):
-        # Something else than a command of ours: nobody knows where personal data stands in it.
-        return True, MASKED
-    hidden = {name: MASKED for name in PERSONAL if name in data}
-    return bool(hidden), {**value, "data": {**data, **hidden}}
 
 
 def act_view(acted: Acted, *, dry_run: bool) -> ActShown:

@@ -79,7 +79,8 @@ class Told(Message):
 class Evidence(Message):
     """All that an operator sends to the bank about a disputed payment. Holds no secret and no card.
 
-    stripeFields: the same as Stripe's dispute takes it in `evidence`.
+    broken: rows of the timeline that can't be shown. stripeFields: the same as Stripe's dispute takes it
+    in `evidence`.
     """
 
     order_id: str
@@ -97,6 +98,7 @@ class Evidence(Message):
     messages: tuple[Told, ...]
     stripe_fields: dict[str, str]
     timeline: tuple[TimelineEntry, ...]
+    broken: tuple[str, ...] = ()
 
 
 async def show_evidence(request: web.Request) -> web.StreamResponse:
@@ -124,7 +126,8 @@ def _evidence(context: Context, order_id: str, dispute_id: str) -> Evidence:
     if view is None:
         raise ProblemError("ORDER_UNKNOWN")
     rows = context.tables[TIMELINE].rows(f"{order_id}/")
-    entries = timeline_view(order_id, rows, names_people=True).entries
+    told = timeline_view(order_id, rows, names_people=True)
+    entries = told.entries
     dispute = dispute_view(payment.disputes[dispute_id], payment.currency)
     brought = context.record(DELIVERIES, order_id)
     delivery = _delivered(brought.state if brought else DeliveryRecord())
@@ -144,6 +147,7 @@ def _evidence(context: Context, order_id: str, dispute_id: str) -> Evidence:
         messages=tuple(_told(entries)),
         stripe_fields=_stripe_fields(view, payment, delivery),
         timeline=entries,
+        broken=told.broken,
     )
 
 
@@ -169,6 +173,8 @@ def _attempts(entries: Iterable[TimelineEntry]) -> list[Attempt]:
     attempts: dict[int, Attempt] = {}
     for entry in entries:
         number = entry.detail.get("attempt", 0)
+        if not isinstance(number, int):
+            continue  # some other record that goes by an event's name
         change: dict[str, Any] = {}
         match entry.event_type:
             case E.PAYMENT_PROCESSING:
@@ -176,7 +182,7 @@ def _attempts(entries: Iterable[TimelineEntry]) -> list[Attempt]:
                     attempt=number, began_at=entry.occurred_at, result="PROCESSING"
                 )
             case E.PAYMENT_REQUIRES_ACTION:
-                change = {"authentication": entry.detail.get("nextAction")}
+                change = {"authentication": str(entry.detail.get("nextAction"))}
             case E.PAYMENT_COMPLETED:
                 passed = number in attempts and attempts[number].authentication is not None
                 change = {"result": "COMPLETED", "is_authenticated": passed}
@@ -205,8 +211,8 @@ def _delivered(record: DeliveryRecord) -> Delivered | None:
 def _told(entries: Iterable[TimelineEntry]) -> Iterable[Told]:
     for entry in entries:
         if entry.event_type == E.NOTIFICATION_SENT:
-            about = entry.detail.get("about", "")
-            yield Told(at=entry.occurred_at, channel=entry.detail.get("channel", ""), about=about)
+            channel, about = (str(entry.detail.get(name, "")) for name in ("channel", "about"))
+            yield Told(at=entry.occurred_at, channel=channel, about=about)
 
 
 def _stripe_fields(view: OrderView, payment: Payment, delivery: Delivered | None) -> dict[str, str]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from models.delivery import DeliveryRecord
@@ -48,11 +47,13 @@ async def view_as_of(context: Context, order_id: str, at_ms: int) -> OrderView:
     if not isinstance(now, OrderRecord):
         raise ProblemError("ORDER_UNKNOWN", "If it was placed a moment ago, try again.")
     await _hold(context, order_id, _emitted(states))
-    rows = [orjson.loads(row) for _, row in context.tables[TIMELINE].rows(f"{order_id}/")]
+    rows = [row for _, row in context.tables[TIMELINE].rows(f"{order_id}/")]
     try:
         past = as_of(order_id, rows, at_ms, payment if isinstance(payment, PaymentRecord) else None)
     except IncompleteError as error:
-        raise ProblemError("HISTORY_INCOMPLETE", f"The first event missing is {error}.") from None
+        raise ProblemError(
+            "HISTORY_INCOMPLETE", f"What is missing or broken first is {error}."
+        ) from None
     placed = now.placed if now.placed and now.placed.placed_at <= at_ms else None
     work = OrderWork(occurred_at=placed.placed_at if placed else 0)
     delivery = past.delivery

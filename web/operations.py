@@ -7,13 +7,15 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from models import ids
+from models.events import EventType
 from models.messages import to_rfc3339
 from models.money_checks import MEANINGS
 from tables import NotOwnerError, Position
 from web import auth
 from web.context import CONTEXT, ORDERS, Context
 from web.fanout import PARTITIONS, over_partitions
-from web.ops_ports import LetterState, Offsets, Operations
+from web.ops_ports import AuditAsked, LetterState, Offsets, Operations
 from web.ops_shapes import (
     AuditView,
     Concern,
@@ -23,7 +25,7 @@ from web.ops_shapes import (
     TopicLag,
     WorkerView,
 )
-from web.params import limit_of
+from web.params import limit_of, one_of
 from web.problems import KafkaUnavailableError, ProblemError
 from web.reconciliation import RUNNER
 from web.stopped import StoppedPartition, stopped_view
@@ -32,9 +34,18 @@ from web.tokens import Role
 from web.writes import json_response
 
 MOST_AUDITED: Final = 500
+LONGEST_NAME: Final = 300
+KINDS: Final = (
+    EventType.COMMAND_REFUSED, EventType.ORDER_CANCELLED, EventType.EFFECT_REQUESTED,
+    EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
+)  # fmt: skip
+"""What the audit mostly holds."""
 SHORT_LAG: Final = 1000
 """Inputs that may wait without anybody having to look."""
 AUDIT_QUERY: Final = {
+    "by": "only acts of those in whose name this is, such as operator:alice",
+    "kind": "only events of this type, such as COMMAND_REFUSED",
+    "order": "only of this order",
     "limit": f"at most so many, 1 to {MOST_AUDITED}; 100 by default",
     "before": "`next` of the page before",
 }
@@ -81,8 +92,17 @@ async def show_overview(request: web.Request) -> web.StreamResponse:
 async def list_audit(request: web.Request) -> web.Response:
     """What operators did and what was refused, the latest first."""
     _, operations = await _operations(request)
-    limit = limit_of(request, 100, MOST_AUDITED)
-    page = await operations.audit(limit, request.query.get("before", ""))
+    limit, by = limit_of(request, 100, MOST_AUDITED), request.query.get("by", "")
+    kind = one_of(request, "kind", EventType)
+    order = request.query.get("order")
+    if len(by) > LONGEST_NAME:
+        accepted = f"accepted: at most {LONGEST_NAME} characters"
+        raise ProblemError("VALIDATION_FAILED", errors=[("by", accepted)])
+    if order is not None and not ids.is_order_id(order):
+        raise ProblemError("VALIDATION_FAILED", errors=[("order", "accepted: the id of an order")])
+    page = await operations.audit(
+        limit, request.query.get("before", ""), AuditAsked(by=by, kind=kind, order=order)
+    )
     answer = AuditView(
         entries=tuple(dict(event) for event in page.events),
         scanned=page.scanned,

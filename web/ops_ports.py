@@ -186,6 +186,15 @@ class Offsets:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditAsked:
+    """Which acts; "" and None are all. by: a part of who acted. kind: the event's type. order: its id."""
+
+    by: str = ""
+    kind: str | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditPage:
     """A part of the audit.
 
@@ -216,7 +225,8 @@ class Operations:
     """Everything that the operators' routes are given.
 
     positions: of this worker's engines. offsets: of every input topic's partitions; raises
-    KafkaUnavailableError. audit: so many of the latest acts and refusals, from `before` on; likewise.
+    KafkaUnavailableError. audit: so many of the latest acts and refusals, from `before` on; likewise. A
+    page looks at a bounded number of records, so it may show few acts, or none, and go on.
     """
 
     dead_letters: DeadLetters
@@ -224,5 +234,5 @@ class Operations:
     stopped: StoppedPartitions
     positions: Callable[[], Sequence[Position]]
     offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
-    audit: Callable[[int, str], Awaitable[AuditPage]]
+    audit: Callable[[int, str, AuditAsked], Awaitable[AuditPage]]
     worker: Callable[[], WorkerFacts]

@@ -61,13 +61,16 @@ class Quarantined(Message):
 class LetterShown(Message):
     """A dead letter and the record that it was.
 
-    format: of value; "json", "text", "base64", or "none" when there is none (any more). masked: personal
-    data is hidden in it. others: ids of the order's open dead letters of the same service, in order.
+    format: of value; "json", "text", "base64", "hex" (its first bytes, the rest is hidden), or "none" when
+    there is none (any more). bytes: its size; of more than 65536 the first are
+    shown, as text or base64. masked: something is hidden in it: personal data, or a
+    secret. others: ids of the order's open dead letters of the same service, in order.
     """
 
     dead_letter: LetterRow
     format: str
     value: Any = None
+    bytes: int | None = None
     masked: bool
     omitted_bytes: int | None = None
     headers: dict[str, str]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import web
@@ -44,6 +45,23 @@ def one_of(request: web.Request, name: str, choices: Iterable[str]) -> str | Non
         errors = [(name, f"accepted: {', '.join(accepted)}")]
         raise ProblemError("VALIDATION_FAILED", errors=errors)
     return value
+
+
+def time_of(request: web.Request, name: str) -> int | None:
+    """A moment that a query may name, in milliseconds since the epoch. Raises ProblemError (400)."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text[:40].replace(" ", "+"))  # a plus that was not escaped
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            moment = moment.replace(tzinfo=UTC)
+        if moment.tzinfo is None or not 1970 <= moment.year < 2100:
+            raise ValueError
+        return round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        accepted = "accepted: a time with its zone, such as 2026-11-20T18:30:00Z, or a date (UTC)"
+        raise ProblemError("VALIDATION_FAILED", errors=[(name, accepted)]) from None
 
 
 def idempotency_key(request: web.Request) -> str:

@@ -87,6 +87,7 @@ class RunView(Message):
     differences: tuple[DifferenceView, ...]
     settling: tuple[DifferenceView, ...]
     unchecked: int
+    unusable: int
 
 
 class CurrencyView(Message):

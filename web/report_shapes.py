@@ -86,7 +86,8 @@ class Report(Message):
     """from, to: as they were taken, whole buckets. incomplete: partitions that did not answer.
 
     quarantined: orders some of whose payments, refunds and so on may be missing in the sums, whatever
-    the range; the longest first, at most 100 of quarantinedTotal.
+    the range; the longest first, at most 100 of quarantinedTotal. uncounted: open dead letters of analytics
+    beside those: records that could not be counted, whatever the range; foreign ones among them.
     """
 
     begin: str = Field(alias="from")
@@ -98,6 +99,7 @@ class Report(Message):
     restaurants: tuple[OfRestaurant, ...]
     quarantined: tuple[QuarantinedOrder, ...]
     quarantined_total: int
+    uncounted: int = 0
     incomplete: tuple[int, ...]
 
 
@@ -196,6 +198,11 @@ CSV_COLUMNS: Final = (
 quarantined, the number of orders of which something may be missing."""
 
 
+def _cell(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula, whoever named the reason."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def csv_of(report: Report) -> str:
     """The buckets, a line each."""
     text = io.StringIO()
@@ -205,7 +212,7 @@ def csv_of(report: Report) -> str:
     for row in report.buckets:
         times = row.time_to_pay
         shares = (times.mean_ms, times.p50_ms, times.p90_ms, times.p99_ms) if times else ("",) * 4
-        reasons = ";".join(f"{name}={count}" for name, count in row.declined.reasons.items())
+        reasons = _cell(";".join(f"{name}={count}" for name, count in row.declined.reasons.items()))
         conversion = "" if row.conversion is None else row.conversion
         writer.writerow(
             [row.start, row.currency, row.initiated, row.converted, conversion, row.attempts,

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
+from models import ids
 from models.analytics import (
     LENGTH_MS,
     By,
@@ -21,8 +22,9 @@ from models.analytics import (
 )
 from models.messages import to_rfc3339
 from web.auth import authorize_staff
-from web.context import CONTEXT, PAYMENTS
+from web.context import CONTEXT, PAYMENTS, Context
 from web.fanout import over_partitions
+from web.ops_ports import LetterState
 from web.ports import Table
 from web.problems import ProblemError
 from web.report_shapes import Report, csv_of, report_of
@@ -39,6 +41,8 @@ INCOMPLETE: Final = "Tiffin-Incomplete"
 """Header of a CSV: partitions that did not answer, such as "0,2"."""
 QUARANTINED: Final = "Tiffin-Quarantined"
 """Header of a CSV: orders of which something may be missing, the first hundred, such as "order_a,order_b"."""
+UNCOUNTED: Final = "Tiffin-Uncounted"
+"""Header of a CSV: `uncounted` of the report, unless 0."""
 COUNTED: Final = frozenset({ANALYTICS, PAYMENTS})
 """Services through which a payment is counted; one that turns an order away leaves the sums short."""
 
@@ -129,9 +133,18 @@ async def report_payments(request: web.Request) -> web.StreamResponse:
 
     def merged(shares: Mapping[int, Any], incomplete: tuple[int, ...]) -> web.Response:
         report = report_of(shares.values(), asked.begin_ms, asked.end_ms, asked.by, incomplete)
+        report = report.model_copy(update={"uncounted": _uncounted(context)})
         return _csv_response(report) if asked.is_csv else json_response(report)
 
     return await over_partitions(request, ANALYTICS, share, merged, query=asked.query())
+
+
+def _uncounted(context: Context) -> int:
+    operations = context.deps.operations
+    return sum(
+        letter.service == ANALYTICS and letter.state is LetterState.OPEN and not letter.number
+        for letter in (operations.dead_letters.all() if operations else ())
+    )
 
 
 async def _share(table: Table, partition: int, asked: Asked) -> dict[str, dict[str, Sums]]:
@@ -155,7 +168,10 @@ def _csv_response(report: Report) -> web.Response:
     if report.incomplete:
         headers[INCOMPLETE] = ",".join(map(str, report.incomplete))
     if report.quarantined:
-        headers[QUARANTINED] = ",".join(dict.fromkeys(row.order_id for row in report.quarantined))
+        named = dict.fromkeys(row.order_id for row in report.quarantined)
+        headers[QUARANTINED] = ",".join(each for each in named if ids.is_order_id(each))
+    if report.uncounted:
+        headers[UNCOUNTED] = str(report.uncounted)
     return web.Response(
         text=csv_of(report), content_type="text/csv", charset="utf-8", headers=headers
     )

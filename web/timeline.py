@@ -1,13 +1,15 @@
 """What the API shows of a timeline: all that happened to an order, causes before effects."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-import orjson
-
+from models.history import BrokenRowError, read_row
 from models.messages import Message, from_rfc3339
 from models.topics import ORDER_AUDIT
 from web.payment_views import role_of
+
+LONGEST_CHAIN: Final = 100
+"""Of causes within one millisecond; forged rows may name each other in a circle."""
 
 
 class TimelineEntry(Message):
@@ -24,11 +26,15 @@ class TimelineEntry(Message):
 
 
 class TimelineView(Message):
-    """All that happened to an order, in the order of time."""
+    """All that happened to an order, in the order of time.
+
+    broken: stored rows that can't be shown, with why: "order_x/000007: occurredAt can't be read".
+    """
 
     order_id: str
     started_at: str | None
     entries: tuple[TimelineEntry, ...]
+    broken: tuple[str, ...] = ()
 
 
 def timeline_view(
@@ -38,7 +44,12 @@ def timeline_view(
 
     names_people: show who acted ("operator:alice"), not only the role.
     """
-    entries = [orjson.loads(value) for _, value in rows]
+    entries, broken = [], []
+    for key, value in rows:
+        try:
+            entries.append(read_row(value))
+        except BrokenRowError as error:
+            broken.append(f"{key}: {error}")
     causes = {entry["eventId"]: entry.get("causationId") for entry in entries}
     entries.sort(
         key=lambda entry: (
@@ -61,17 +72,18 @@ def timeline_view(
                 event_id=entry["eventId"],
                 causation_id=entry.get("causationId"),
                 sequence=entry.get("sequence"),
-                detail=_detail(entry.get("detail") or {}, names_people=names_people),
+                detail=_detail(entry["detail"], names_people=names_people),
             )
             for entry in entries
         ),
+        broken=tuple(broken),
     )
 
 
 def _depth(causes: Mapping[str, str | None], event_id: str) -> int:
     """How many events of this order led to an event, one after the other."""
     depth, cause = 0, causes.get(event_id)
-    while cause is not None and cause in causes and depth < len(causes):
+    while cause is not None and cause in causes and depth < LONGEST_CHAIN:
         depth, cause = depth + 1, causes[cause]
     return depth
 

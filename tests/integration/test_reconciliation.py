@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -9,12 +10,17 @@ from functools import partial
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer import message_accumulator
+from aiokafka.record import default_records
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from app import topic_window
+from app.kafka_reads import KafkaReads
 from app.missing_webhooks import SLICE_MS, MissingWebhooks
 from app.money_accounts import MOST_LOOK_UPS, KafkaAccount, StripeAccount, both
+from app.reconciliation import Reconciliation
 from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import webhook_received
 from app.topic_window import TopicWindow
@@ -24,10 +30,11 @@ from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, 
 from models.graphs import RefundStatus
 from models.messages import Message, encode, to_rfc3339
 from models.money_moves import Account, Kind
-from models.reconciliation import DayTotals, Difference, MissingEvent, compare
+from models.reconciliation import DayTotals, Difference, MissingEvent, Report, compare
 from models.stripe_facts import IntentSeen
 from sandbox.kafka import KafkaBroker
 from sandbox.stripe import StripeSandbox, refunds
+from web.ops_ports import Origin
 from web.ports import KafkaUnavailableError
 
 PARTITIONS = 3
@@ -47,8 +54,12 @@ class Topic:
         self._producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0})
 
     def put(self, value: bytes, at_ms: int = NOW_MS, key: str = "k", **headers: str) -> None:
-        named = [(name, text.encode()) for name, text in headers.items()]
-        self._producer.produce(self.name, value, key, headers=named, timestamp=at_ms)
+        self.produce(value, [(n, text.encode()) for n, text in headers.items()], at_ms, key)
+
+    def produce(
+        self, value: bytes, headers: Any, at_ms: int = NOW_MS, key: str | None = "k"
+    ) -> None:
+        self._producer.produce(self.name, value, key, headers=headers, timestamp=at_ms)
         assert self._producer.flush(30) == 0
 
 
@@ -94,15 +105,16 @@ async def test_a_window_gives_what_is_younger_and_goes_on_where_it_ended(
 
 async def test_the_last_record_of_a_topic_and_of_an_empty_one(kafka: KafkaBroker) -> None:
     topic = Topic(kafka, partitions=1)
-    assert await topic.window.last() is None
+    assert await topic.window.newest(1) == []
     for value in (b"first", b"second"):
         topic.put(value)
-    assert await topic.window.last() == b"second"
+    assert await topic.window.newest(1) == [b"second"]
+    assert await topic.window.newest(5) == [b"second", b"first"]
 
 
 async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
     with pytest.raises(KafkaUnavailableError):
-        await TopicWindow(kafka.bootstrap, "there-is-no-such-topic").last()
+        await TopicWindow(kafka.bootstrap, "there-is-no-such-topic").newest(1)
 
 
 async def test_a_window_waits_while_a_partition_has_no_leader(
@@ -122,6 +134,93 @@ async def test_a_window_waits_while_a_partition_has_no_leader(
     found: list[bytes] = []
     await topic.window.since(0, values(found))
     assert (found, refusals) == ([b"there"], [])
+
+
+class NoText(str):
+    """A header's name as aiokafka sends it: two bytes that are no UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return b"\xff\xfe"
+
+
+async def put_odd_header_name(bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = default_records._DefaultRecordBatchBuilderPy
+    monkeypatch.setattr(message_accumulator, "DefaultRecordBatchBuilder", builder)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        headers = [(NoText("x"), b"1"), ("ce_id", b"evt_odd")]
+        batch.append(key=b"k", value=b"odd", timestamp=NOW_MS, headers=headers)
+        await (await producer.send_batch(batch, topic, partition=0))
+    finally:
+        await producer.stop()
+
+
+async def test_a_record_that_can_t_be_used_is_skipped_and_counted(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = Topic(kafka, partitions=1)
+    topic.produce(b"1", [("ce_id", b"evt_1")])
+    for headers in ([("ce_id", None)], [("ce_id", b"\xff\xfe")], [("ce_id", b"")], [], None):
+        topic.produce(b"foreign", headers)
+    await put_odd_header_name(kafka.bootstrap, topic.name, monkeypatch)
+    topic.produce(b"2", [("other", None), ("ce_id", b"evt_2")])
+    search: Any = MissingWebhooks(None, None, None, topic.window)
+    assert await search._ids_in_kafka(0) == {"evt_1", "evt_2"}
+    assert search.unusable == 6
+    account = KafkaAccount(topic.window, 0)
+    topic.produce(b"[" * 900, [("ce_type", b"PAYMENT_COMPLETED")])
+    await account.read()
+    await account.read()
+    assert (account.moved, account.unusable) == ({}, 2)  # the header's name, and the value
+
+
+async def test_a_window_ends_where_a_transactions_marker_is_the_last(kafka: KafkaBroker) -> None:
+    topic = Topic(kafka, partitions=1)
+    topic.put(b"before")
+    sender = Producer(
+        {"bootstrap.servers": kafka.bootstrap, "transactional.id": topic.name, "log_level": 0}
+    )
+    sender.init_transactions(30)
+    for value, end in (
+        (b"aborted", sender.abort_transaction),
+        (b"kept", sender.commit_transaction),
+    ):
+        sender.begin_transaction()
+        sender.produce(topic.name, value)
+        end(30)
+    found: list[bytes] = []
+    reached = await topic.window.since(0, values(found))
+    async with asyncio.timeout(60):
+        while len(found) < 2:  # the broker ends a transaction a moment after it has said so
+            reached = await topic.window.onwards(reached, values(found))
+    assert found == [b"before", b"kept"]
+    topic.put(b"after")
+    await topic.window.onwards(reached, values(found))
+    assert found == [b"before", b"kept", b"after"]
+    reads = KafkaReads(kafka.bootstrap, "operators")
+    (window,) = await reads.windows([topic.name], [0], {}, 500)
+    assert [record.value() for record in window.records] == [b"before", b"kept", b"after"]
+    gone = await reads.records([Origin(topic.name, 0, 2), Origin(topic.name, 0, 0)])
+    assert [message.value() for message in gone.values()] == [b"before"]
+
+
+async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaBroker) -> None:
+    topic = Topic(kafka, partitions=1)
+    ours = Report(run_at=to_rfc3339(NOW_MS), cursor=to_rfc3339(NOW_MS - 60_000), listed=7)
+    topic.put(encode(ours))
+    in_99 = ours.model_copy(update={"cursor": "2099-01-01T00:00:00.000Z"})
+    foreign = encode(ours).replace(to_rfc3339(NOW_MS - 60_000).encode(), b"not a time")
+    for value in (b"", b"\xff\xfe", b"[" * 900, b"{}", foreign, encode(in_99)):
+        topic.put(value)
+    made: Any = Reconciliation(
+        None, None, bootstrap=kafka.bootstrap, is_runner=lambda: True, received=None,
+    )  # fmt: skip
+    made._log = topic.window
+    assert (await made._resumed(NOW_MS)).listed == 7
 
 
 # -- both accounts of the money

@@ -18,7 +18,7 @@ from models.events import EVENT_DATA, Event, EventType
 from models.graphs import RefundStatus
 from models.messages import encode, to_rfc3339
 from models.payment_state import Payment, evolve
-from models.transition import Input
+from models.transition import Input, UnreadableError
 
 E = EventType
 START_MS = 1_700_000_000_000
@@ -229,7 +229,7 @@ def test_events_of_orders_in_the_same_topic_are_no_money() -> None:
 
 
 def test_payment_without_its_beginning_is_refused() -> None:
-    with pytest.raises(ValueError, match="begins"):
+    with pytest.raises(UnreadableError, match="begins"):
         Partition().apply(0, event(ids.order_id("guest", "1"), 2, E.PAYMENT_PROCESSING, START_MS))
 
 

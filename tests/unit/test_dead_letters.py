@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
+
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +15,10 @@ from app.redrive_rules import audit_event
 from models import ids
 from models.events import NO_ORDER, read_event
 from models.messages import encode
-from tables import DEAD_LETTER, QUARANTINE, SERVICE
-from web.dead_letter_views import decoded, masked
+from tables import DEAD_LETTER, OMITTED, QUARANTINE, SERVICE
+from web.dead_letter_views import row_of
 from web.ops_ports import Letter, LetterState, Origin, Settled
+from web.redaction import header_shown, shown
 
 KEY = b"order_x"
 NAME = "payments:payment-commands:0:10"
@@ -144,20 +149,144 @@ def test_audit_tells_each_life_and_act_apart() -> None:
     assert len({*first, event_id(LetterState.REDRIVEN)}) == 3
 
 
-def test_contacts_are_masked_and_so_is_what_can_not_be_read() -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (QUARANTINE, "²:1".encode()), (QUARANTINE, b"1:" + b"9" * 5000), (QUARANTINE, b"-1:x"),
+        ("kafka_dlt-original-offset", b"9" * 5000), ("kafka_dlt-original-offset", "٣".encode()),
+        ("kafka_dlt-original-offset", b"9223372036854775808"),
+        ("kafka_dlt-original-partition", b"-1"), ("kafka_dlt-original-topic", b"../x y"),
+        (OMITTED, "²".encode()), (DEAD_LETTER, b'a/../"><script>'), (DEAD_LETTER, b"n" * 5000),
+        (SERVICE, b"\xff/ \x1b[2J"), ("kafka_dlt-exception-message", b"\x1b[2J\n" + b"m" * 5000),
+        ("kafka_dlt-exception-fqcn", b"e" * 5000),
+    ],
+)  # fmt: skip
+def test_a_header_of_any_bytes_stops_no_reader(name: str, value: bytes) -> None:
+    """What it names wrongly is left out: the letter is listed, can be discarded, and the next one read."""
+    topic = Topic()
+    topic._take(KEY, b"{}", [*headers(10), (name, value)])
+    topic.die(11)
+    letter, _ = topic.letters.all()
+    row = row_of(letter)
+    assert re.fullmatch(r"[\w-]*:[\w.-]+:\d+:\d+", row.dead_letter_id)
+    assert len(row.message) <= 500
+    assert "\x1b" not in row.message
+    event = audit_event(letter, LetterState.DISCARDED, "operator:olga", "why", 5)
+    assert read_event(event.order_id.encode(), encode(event)) == event
+
+
+@pytest.mark.parametrize("at_ms", [-1, 0, 4_070_908_800_000, 2**63 - 1, -(2**63)])
+def test_a_dead_letter_of_any_time_is_listed(at_ms: int) -> None:
+    letters = Letters()
+    letters.take(0, at_ms, KEY, b"{}", headers(10))
+    told = orjson.dumps(
+        {"deadLetterId": NAME, "origin": ["payment-commands", 0, 10], "state": "DISCARDED",
+         "by": "x" * 5000, "reason": "\x1b[2J", "at": 1e300}
+    )  # fmt: skip
+    letters.take(1, at_ms, KEY, told, [(MARKER, b"DISCARDED")])
+    (letter,) = letters.all()
+    row = row_of(letter)
+    assert (row.state, row.settled_at) == ("DISCARDED", "9999-12-31T23:59:59.999Z")
+    assert len(row.by or "") <= 500
+
+
+@pytest.mark.parametrize(
+    "value", [b"{}", b"[" * 900, b"null", b'{"deadLetterId":[]}', b"\xff", None]
+)
+def test_a_marker_that_is_none_marks_nothing(value: bytes | None) -> None:
+    topic = Topic()
+    topic.die(10)
+    topic.letters.take(9, 0, KEY, value, [(MARKER, b"x")])
+    assert [letter.state for letter in topic.letters.all()] == [LetterState.OPEN]
+
+
+# -- what is shown of a record
+
+
+def test_what_a_customer_entered_is_hidden_in_a_command() -> None:
     command = (
         b'{"commandType":"PLACE_ORDER","data":{"contact":{"name":"A"},"address":{},"amount":1}}'
     )
-    assert masked(*decoded(command)) == (
-        True,
-        {
-            "commandType": "PLACE_ORDER",
-            "data": {"contact": "***", "address": "***", "amount": 1},
-        },
-    )
-    for value in (b'{"contact":{"name":"A"', b"\xff\xfe", b"[1]", b'{"data":[]}'):
-        assert masked(*decoded(value)) == (True, "***")
+    hidden = {
+        "commandType": "PLACE_ORDER",
+        "data": {"contact": "***", "address": "***", "amount": 1},
+    }
+    assert shown(command, hides_people=True) == ("json", hidden, True)
     cancel = b'{"data":{"reason":"x"}}'
-    assert masked(*decoded(cancel)) == (False, {"data": {"reason": "x"}})
-    assert decoded(b"\xff\xfe") == ("base64", "//4=")
-    assert decoded(None) == ("none", None)
+    assert shown(cancel, hides_people=True) == ("json", {"data": {"reason": "x"}}, False)
+    assert shown(None, hides_people=True) == ("none", None, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"no JSON at all", "no JSON at all"),
+        (b'{"contact":{"name":"Asha Rao","city":"Pune"', '{"contact":{"name":"***","city":"***"'),
+        (b'{"contact":{"name":"Asha R', '{"contact":{"name":"***"'),
+        (b"call +91 98765 43210 or asha@example.com", "call *** or ***"),
+        (b"order 12345 failed", "order 12345 failed"),
+    ],
+)
+def test_text_is_shown_as_text_without_people(value: bytes, said: str) -> None:
+    assert shown(value, hides_people=True)[:2] == ("text", said)
+    assert shown(value, hides_people=False)[:2] == ("text", value.decode())
+
+
+def test_other_json_keeps_its_shape_and_no_name() -> None:
+    foreign = b'{"orderId":"order_1","customer":"Asha","n":7,"list":["Rao",{"a":null}]}'
+    hidden = {"orderId": "order_1", "customer": "***", "n": 7, "list": ["***", {"a": None}]}
+    assert shown(foreign, hides_people=True) == ("json", hidden, True)
+    assert shown(b'["Asha"]', hides_people=True) == ("json", ["***"], True)
+
+
+def test_binary_is_labelled_and_only_its_first_bytes_are_shown_where_it_may_name_people() -> None:
+    assert shown(b"\xff\xfe", hides_people=False) == ("base64", "//4=", False)
+    assert shown(b"\x00abc", hides_people=False) == ("base64", "AGFiYw==", False)
+    packed = b"\x1f\x8b\x08" + b"Asha Rao, Pune"
+    assert shown(packed, hides_people=True) == ("hex", "1f 8b 08 41 73 68 61 20 ***", True)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["sk_live_abcDEF123", "whsec_abc123", "pi_1_secret_xyz", "4242 4242 4242 4242", "5555555555554444",
+     "Bearer abc.def", "eyJhbGciOi.eyJzdWIi.c2ln"],
+)  # fmt: skip
+def test_no_secret_and_no_card_number_is_ever_shown(secret: str) -> None:
+    word = secret.removeprefix("Bearer ")
+    for value in (f"x {secret} y", orjson.dumps({"a": {"b": [secret]}}).decode()):
+        found = shown(value.encode(), hides_people=False)
+        assert word not in str(found.value)
+        assert found.is_masked
+    assert word not in header_shown("x-any", secret.encode())
+    assert header_shown("authorization", b"abc") == "***"
+    assert header_shown("x", b"\xff") == "base64:/w=="
+
+
+def test_numbers_that_are_no_cards_stay() -> None:
+    value = {"at": 1_795_417_200_000, "due": 1_795_417_260_001, "amount": 2500}
+    assert shown(orjson.dumps(value), hides_people=False) == ("json", value, False)
+    assert shown(b'{"a":4242424242424242}', hides_people=False) == ("json", {"a": "***"}, True)
+
+
+@pytest.mark.parametrize("deep", [b'{"a":' * 900 + b"1" + b"}" * 900, b"[" * 1000 + b"]" * 1000])
+def test_json_nested_deep_is_shown_as_text(deep: bytes) -> None:
+    for hides in (True, False):
+        found = shown(deep, hides_people=hides)
+        assert found[:2] == ("text", deep.decode())
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_any_bytes_can_be_shown(value: bytes) -> None:
+    for hides in (True, False):
+        orjson.dumps(tuple(shown(value, hides_people=hides)))
+
+
+@pytest.mark.parametrize(
+    "part", [b"a", b"1", b'"', b",", b": ", b'\\"', b"a@", b"4 ", b"eyJ.", b"[", b"\xc3\xa9"]
+)
+def test_a_large_value_costs_little(part: bytes) -> None:
+    value = part * (1_000_000 // len(part))
+    began_s = time.process_time()
+    for hides in (True, False):
+        assert len(str(shown(value, hides_people=hides).value)) < 200_000
+    assert time.process_time() - began_s < 5

@@ -15,7 +15,7 @@ ORDER = "order_00000000000000000000000001"
 def test_an_older_webhook_does_not_turn_the_audits_clock_back() -> None:
     initiate = Command(
         order_id=ORDER, command_id="cmd", command_type=CommandType.INITIATE_PAYMENT,
-        issued_at="", issued_by="system:orders",
+        issued_at="1970-01-01T00:00:02.000Z", issued_by="system:orders",
         data=InitiatePayment(amount=2500, currency="INR", user_id="guest"),
     )  # fmt: skip
     webhook = WebhookReceived(

@@ -116,7 +116,7 @@ def test_an_order_that_waits_for_an_event_of_the_other_topic_is_not_settled() ->
         (event(ORDER, 7, E.PAYMENT_CANCELLED, cancel_reason="x"), Fault.AHEAD),
         (event(ORDER, 8, E.PAYMENT_CANCELLED, cancel_reason="x"), Fault.AHEAD),
         (event(ORDER, 7, E.ORDER_CREATED), Fault.AHEAD),
-        (event(ORDER, 10**10, E.PAYMENT_CANCELLED, cancel_reason="x"), Fault.CONFLICT),
+        (event(ORDER, 999_999, E.PAYMENT_CANCELLED, cancel_reason="x"), Fault.CONFLICT),
         (event("order_forged", 1, E.PAYMENT_INITIATED), Fault.NOT_LIVE),
         (event("order_forged", 1, E.PAYMENT_COMPLETED), Fault.UNFOLDABLE),
     ],

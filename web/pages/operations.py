@@ -80,13 +80,18 @@ async def show_overview(request: web.Request) -> web.StreamResponse:
 
 
 async def list_orders(request: web.Request) -> web.StreamResponse:
-    """Orders by state."""
+    """Orders by state, restaurant and time."""
     drop_empty(request)
     return await _page(
         request, order_lists.list_orders, "ops_orders.html", states=order_lists.STATES,
-        state=request.query.get("state", ""),
+        state=request.query.get("state", ""), asked=request.query, older=_older(request),
         restaurants=request.app[CONTEXT].deps.catalogue.restaurants,
     )  # fmt: skip
+
+
+def _older(request: web.Request) -> Callable[[str], str]:
+    """The address of the next page of the same list, by where it begins."""
+    return lambda before: str(request.rel_url.with_query({**request.query, "before": before}))
 
 
 async def search(request: web.Request) -> web.StreamResponse:
@@ -124,7 +129,11 @@ async def show_lag(request: web.Request) -> web.StreamResponse:
 
 async def list_audit(request: web.Request) -> web.StreamResponse:
     """What operators did and what was refused."""
-    return await _page(request, operations.list_audit, "ops_audit.html")
+    drop_empty(request)
+    return await _page(
+        request, operations.list_audit, "ops_audit.html", asked=request.query, older=_older(request),
+        kinds=operations.KINDS,
+    )  # fmt: skip
 
 
 async def list_refunds(request: web.Request) -> web.StreamResponse:

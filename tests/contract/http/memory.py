@@ -201,7 +201,8 @@ class World:
         )  # fmt: skip
         command = Command(
             order_id=key, command_id=f"result:{effect.idempotency_key}", data=result,
-            command_type=CommandType.STRIPE_RESULT, issued_at="", issued_by="system:effects",
+            command_type=CommandType.STRIPE_RESULT, issued_at="2026-01-01T00:00:00.000Z",
+            issued_by="system:effects",
         )  # fmt: skip
         await self.feed(topic_of_command(command.command_type), key, encode(command))
 

@@ -97,7 +97,7 @@ async def no_offsets() -> Mapping[tuple[str, int], Offsets]:
     return {}
 
 
-async def no_audit(_: int, __: str) -> AuditPage:
+async def no_audit(_: int, __: str, ___: object) -> AuditPage:
     return AuditPage((), 0, "")
 
 

@@ -44,8 +44,8 @@ async def listed(api: Api, order_id: str) -> list[dict[str, Any]]:
 async def tried(api: Api, order_id: str, name: str, result: SendResult, code: str | None) -> None:
     data = NotificationResult(notification_id=name, attempt=1, result=result, code=code)
     command = Command(
-        order_id=order_id, command_id=f"result-{name}", issued_at="", issued_by="system:notifier",
-        command_type=CommandType.NOTIFICATION_RESULT, data=data,
+        order_id=order_id, command_id=f"result-{name}", issued_at="2026-01-01T00:00:00.000Z",
+        issued_by="system:notifier", command_type=CommandType.NOTIFICATION_RESULT, data=data,
     )  # fmt: skip
     await api.world.feed(NOTIFICATION_COMMANDS, order_id, encode(command))
 

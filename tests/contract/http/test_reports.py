@@ -194,15 +194,17 @@ async def test_quarantined_orders_are_named_whose_counts_may_be_missing(make_api
     answer = await report(api)
     named = [(row["orderId"], row["service"]) for row in answer["quarantined"]]
     assert named == [(order_id, "payments"), (ids_[0], "analytics")]
-    assert answer["quarantinedTotal"] == 2
+    assert (answer["quarantinedTotal"], answer["uncounted"]) == (2, 1)
     url, headers = f"{PATH}?{RANGE}&format=csv", {"Authorization": f"Bearer {api.operator}"}
     async with api.client.get(url, headers=headers) as response:
         assert response.headers["Tiffin-Quarantined"] == f"{order_id},{ids_[0]}"
+        assert response.headers["Tiffin-Uncounted"] == "1"
         head, line = (await response.text()).splitlines()
         assert (head.rsplit(",", 1)[1], line.rsplit(",", 1)[1]) == ("quarantined", "2")
     async with api.client.get(f"/ops/payments?{RANGE}", headers=headers) as response:
         text = await response.text()
         assert "2 orders are quarantined" in text
+        assert "1 record could not be counted" in text
         assert f"/ops/orders/{ids_[0]}" in text
 
 

@@ -237,6 +237,20 @@ async def test_lists_show_each_board_what_it_may_see(api: Api) -> None:
     assert [row["orderId"] for row in listed["orders"]] == [orders[2], orders[1]]
     assert (listed["total"], listed["incomplete"], listed["isBounded"]) == (3, [], False)
     assert listed["orders"][0]["amount"] == 250_000
+    pages, before = [], ""
+    while before is not None:
+        _, page = await api.get(f"/api/ops/orders?limit=1{before}", api.operator)
+        assert page["total"] == 3
+        pages += [row["orderId"] for row in page["orders"]]
+        before = f"&before={page['next']}" if "next" in page else None
+    assert pages == orders[::-1]
+    since = listed["orders"][0]["since"]
+    for query, wanted in (
+        (f"restaurant={RESTAURANT}", 3), ("restaurant=another", 0), ("since=2000-01-01", 3),
+        (f"since={since}", 1), (f"until={since}", 2), ("until=2000-01-01T00:00:00Z", 0),
+    ):  # fmt: skip
+        _, some = await api.get(f"/api/ops/orders?{query}", api.operator)
+        assert (query, some["total"]) == (query, wanted)
 
 
 async def test_lists_are_refused_to_others(api: Api) -> None:
@@ -255,7 +269,11 @@ async def test_lists_are_refused_to_others(api: Api) -> None:
 @pytest.mark.parametrize(
     ("query", "field"),
     [("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("limit=-1", "limit"),
-     ("limit=", "limit"), ("limit=1e3", "limit"), ("state=NONE", "state"), ("state=", "state")],
+     ("limit=", "limit"), ("limit=1e3", "limit"), ("state=NONE", "state"), ("state=", "state"),
+     ("before=x", "before"), ("before=1.", "before"), ("before=" + "9" * 5000, "before"),
+     ("since=yesterday", "since"), ("since=2026-11-23T07:00:00", "since"),
+     ("until=9999-12-31", "until"), ("until=" + "1" * 5000, "until"),
+     ("restaurant=" + "r" * 501, "restaurant")],
 )  # fmt: skip
 async def test_wrong_parameters_of_a_list_are_named(api: Api, query: str, field: str) -> None:
     status, problem = await api.get(f"/api/ops/orders?{query}", api.operator)
