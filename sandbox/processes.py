@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 LAUNCHER = Path(__file__).with_name("exec_with_parent.py")
+PATIENCE_S = 240.0
+"""How long is waited, at most, for what must happen: a start, an event, an answer. It happens in seconds,
+but a machine with five times the work it can do is no fault of what is waited for."""
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 STAYED_UP_S = 10.0

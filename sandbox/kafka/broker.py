@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sandbox.kafka.jars import JARS_DIR, ensure_jars
-from sandbox.processes import Supervised, free_port
+from sandbox.processes import PATIENCE_S, Supervised, free_port
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
@@ -33,7 +33,6 @@ JVM_OPTIONS = (
     f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
 )
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 
 # Silent: refused connections are what waiting for a broker is made of.
@@ -113,7 +112,7 @@ class KafkaBroker:
         """Its process's id while it runs."""
         return self._process.pid if self._process else None
 
-    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+    def start(self, timeout_s: float = PATIENCE_S) -> None:
         """Download what is missing, format if need be, start, and return once it answers.
 
         Raises JarError, or BrokerError when it dies or does not answer in time (it is gone then).
@@ -230,7 +229,7 @@ class KafkaBroker:
         while process.running and time.monotonic() < deadline:
             try:
                 # The node lists itself only once it is unfenced, that is, takes requests.
-                if admin.list_topics(timeout=0.5).brokers:
+                if admin.list_topics(timeout=2).brokers:
                     return
             except KafkaException:
                 continue

@@ -35,12 +35,11 @@ from app.settings import SANDBOX_TOKEN_KEY
 from sandbox.customer import VISA, Customer
 from sandbox.kafka import KafkaBroker
 from sandbox.platform import ROOT, Platform
-from sandbox.processes import free_port
+from sandbox.processes import PATIENCE_S, free_port
 from web.tokens import DevelopmentStaff, Role
 
 USER, PASSWORD, MECHANISM = "tiffin", "as-secret-as-can-be", "SCRAM-SHA-512"
-WITHIN_S = 90.0
-pytestmark = pytest.mark.timeout(300)
+WITHIN_S = PATIENCE_S
 
 O, R = AclOperation, ResourceType  # noqa: E741 -- as in models/graphs.py
 LITERAL, PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
@@ -103,10 +102,10 @@ class SecuredBroker(KafkaBroker):
         ]
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_acls(bindings).values():
-            future.result(30)
+            future.result(PATIENCE_S)
         how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         user = UserScramCredentialUpsertion(USER, how, PASSWORD.encode())
-        admin.alter_user_scram_credentials([user])[USER].result(30)
+        admin.alter_user_scram_credentials([user])[USER].result(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +166,7 @@ def make_topics(platform: Platform, **settings: str) -> subprocess.CompletedProc
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 
