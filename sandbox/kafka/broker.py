@@ -32,6 +32,9 @@ JVM_OPTIONS = (
     "-XX:+ExitOnOutOfMemoryError",
     f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
 )
+# Without the optimising compiler a broker takes half the processor time for its first minutes, and
+# few brokers of tests or demos live longer.
+QUICK_START = "-XX:TieredStopAtLevel=1"
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 STOP_TIMEOUT_S = 20.0
 
@@ -82,14 +85,19 @@ class KafkaBroker:
         keep: bool = False,
         jars_dir: Path = JARS_DIR,
         membership: Membership | None = None,
+        is_measured: bool = False,
     ) -> None:
-        """Choose the ports (free ones unless `port` is given); touches no file."""
+        """Choose the ports (free ones unless `port` is given); touches no file.
+
+        is_measured: it is to be as fast as it can be after minutes, not to start quickly.
+        """
         # Absolute, because the broker runs in this directory.
         self.data_dir = Path(data_dir).absolute()
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.log_path = self.data_dir / "broker.log"
         self._keep = keep
+        self._jvm_options = JVM_OPTIONS if is_measured else (*JVM_OPTIONS, QUICK_START)
         self._jars_dir = jars_dir
         self._membership = membership or _memberships(1)[0]
         self._process: Supervised | None = None
@@ -126,7 +134,7 @@ class KafkaBroker:
             self._prepare(java)
             self._process = Supervised(
                 "kafka",
-                [*java, *JVM_OPTIONS, "kafka.Kafka", str(self._config_path)],
+                [*java, *self._jvm_options, "kafka.Kafka", str(self._config_path)],
                 log_path=self.log_path,
                 restart=False,
                 # What a crash of the JVM leaves behind (core, hs_err) belongs there.
@@ -203,7 +211,7 @@ class KafkaBroker:
         done = subprocess.run(
             [
                 *java,
-                "-XX:TieredStopAtLevel=1",
+                QUICK_START,
                 f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
                 "kafka.tools.StorageTool",
                 "format",

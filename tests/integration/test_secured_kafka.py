@@ -121,6 +121,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         "TIFFIN_KAFKA_PASSWORD": PASSWORD,
         "TIFFIN_RECONCILIATION_INTERVAL_S": "1",
         "TIFFIN_COMMAND_WAIT_S": "60",
+        # A worker must have claimed its partitions within its session, over some fifty connections
+        # with TLS and SCRAM each: more than a loaded machine does in the default's 8 s.
+        "TIFFIN_SESSION_TIMEOUT_S": "240",
     }
     running = Platform(folder, workers=2, settings=settings)
     running.broker = broker
