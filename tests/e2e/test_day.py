@@ -129,7 +129,7 @@ async def check(platform: Platform, day: Simulation, orders: int) -> list[Record
 
 async def test_a_day_with_faults_ends_with_all_money_right(tmp_path: Path) -> None:
     with Platform(tmp_path, settings=SETTINGS) as platform:
-        day = await live(platform, orders=40, rate_per_s=2, within_s=240)
+        day = await live(platform, orders=40, rate_per_s=2, within_s=2 * PATIENCE_S)
         await check(platform, day, 40)
 
 

@@ -125,11 +125,12 @@ async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> N
 async def test_kafka_away_is_told_in_time_and_forgotten_when_it_is_back(
     broker: KafkaBroker,
 ) -> None:
-    sender = CommandSender(broker.bootstrap, within_s=1.0)
+    sender = CommandSender(broker.bootstrap, within_s=PATIENCE_S)
     order = ids.order_id("guest", "outage")
     before, during, after = command(order), command(order), command(order)
     try:
         await sender.send(before)
+        sender._within_s = 1.0
         await asyncio.to_thread(broker.kill)
         for _ in range(2):
             with pytest.raises(KafkaUnavailableError):

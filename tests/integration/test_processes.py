@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import processes
+from sandbox.platform import ROOT
 from sandbox.processes import PATIENCE_S, PORTS, ProcessError, Supervised, free_port, wait_until
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
@@ -101,3 +103,23 @@ def test_a_free_port_is_free_given_once_and_no_outgoing_connections_port() -> No
         assert port in PORTS
         with socket.socket() as server:
             server.bind(("127.0.0.1", port))
+
+
+def test_a_port_that_another_process_was_given_is_not_given_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nobody listens on it: its server has yet to start, or is being restarted."""
+    script = (
+        "from sandbox import processes\n"
+        "print('port', processes.free_port(), flush=True)\n" + SLEEPS.replace("'up'", "'held'")
+    )
+    other = Supervised(
+        "other", [sys.executable, "-c", script], log_path=tmp_path / "it.log", cwd=ROOT
+    )
+    with other:
+        wait_until(lambda: "held" in other.log_tail(), "its port", timeout_s=PATIENCE_S)
+        port = int(other.log_tail().split("port ")[1].split()[0])
+        monkeypatch.setattr(processes, "PORTS", range(port, port + 1))
+        with pytest.raises(ProcessError, match="no free port"):
+            free_port()
+    assert free_port() == port
