@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -17,12 +18,14 @@ from confluent_kafka import Consumer, TopicPartition
 from app.commands import CommandSender
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from models.commands import AssignDelivery, Command, CommandType, Nothing
+from models.commands import Command, CommandType, Nothing
 from models.messages import Message, to_rfc3339
 from models.topics import DEAD_LETTERS, ORDER_COMMANDS, TOPICS
+from sandbox.browser import RefusedError
 from sandbox.customer import DECLINED, Customer
 from sandbox.platform import Platform
 from sandbox.processes import PATIENCE_S
+from sandbox.staff import Staff
 from web.tokens import DevelopmentStaff, Role
 
 TRIES = 3
@@ -32,6 +35,7 @@ SETTINGS = {
     "TIFFIN_NOTIFICATION_LONGEST_PAUSE_S": "0.2",
     "TIFFIN_COMMAND_WAIT_S": "60",
     "TIFFIN_CONSISTENCY_WAIT_S": "60",
+    "TIFFIN_CONFIRM_WAIT_S": "60",
     "TIFFIN_SMTP_TIMEOUT_S": "600",
     "TIFFIN_SMS_TIMEOUT_S": "600",
     "TIFFIN_GROUP_INSTANCE_ID": "one",  # a restart need not wait for its own session's end
@@ -170,6 +174,17 @@ async def day(platform: Platform) -> AsyncIterator[Day]:
         await made.no_more_faults()
 
 
+async def has_taken(courier: Staff, order_id: str, step: str) -> bool:
+    """Take a step with a delivery; not yet, while deliveries have not heard of what it needs."""
+    try:
+        await courier.deliver(order_id, step)
+    except RefusedError as error:
+        if error.status not in {404, 409}:
+            raise
+        return False
+    return True
+
+
 async def test_each_event_of_an_order_is_told_once_by_mail_and_once_by_message(day: Day) -> None:
     customer = await day.customer()
     order_id = customer.order_id
@@ -181,10 +196,9 @@ async def test_each_event_of_an_order_is_told_once_by_mail_and_once_by_message(d
     await day.command(order_id, CommandType.START_PREPARING, Nothing())
     await day.command(order_id, CommandType.MARK_READY, Nothing())
     await customer.wait_status("READY_FOR_PICKUP")
-    await day.command(order_id, CommandType.ASSIGN_DELIVERY, AssignDelivery(courier_id="carl"))
-    await day.command(order_id, CommandType.PICK_UP_DELIVERY, Nothing())
-    await customer.wait_status("OUT_FOR_DELIVERY")
-    await day.command(order_id, CommandType.COMPLETE_DELIVERY, Nothing())
+    async with Staff(day.web, "courier", "carl") as courier:
+        for step in ("assign", "pick-up", "deliver"):
+            await day.until(partial(has_taken, courier, order_id, step), step)
     await customer.wait_status("DELIVERED")
     told = (
         "PAYMENT_FAILED", "PAYMENT_COMPLETED", "ORDER_CONFIRMED", "ORDER_OUT_FOR_DELIVERY",
