@@ -5,8 +5,9 @@
 
 BIN := .venv/bin
 SETUP := .venv/.complete
-# One run of pytest each, with a Kafka of its own; two at once, for most of a test is waiting.
-PARTS ?= unit contract integration e2e faults pages money
+# One run of pytest each, with a Kafka of its own; two at once, for most of a test is waiting. The
+# longest come first, so that no long one is left to run alone.
+PARTS ?= integration e2e faults pages money contract unit
 AT_ONCE ?= 2
 TEST_LOGS := .sandbox/tests
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
@@ -14,6 +15,10 @@ SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 # No cloud of Pythons: uv uses the one that made .venv.
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
+
+# Tests and the demo start hundreds of processes: without the bytecode of the last one each spends two
+# seconds on compiling.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -71,7 +71,7 @@ def main(records: int, turns: int) -> None:
     results = {contestant: Result() for contestant in CONTESTANTS}
     with tempfile.TemporaryDirectory() as folder:
         console.print("… Starting Kafka")
-        with KafkaBroker(Path(folder) / "kafka") as broker:
+        with KafkaBroker(Path(folder) / "kafka", is_measured=True) as broker:
             console.print(f"… Writing {records:,} records")
             load = work.prepare(broker.bootstrap, records)
             for turn in range(turns):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import aiohttp
 
+from sandbox.processes import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
@@ -35,7 +37,7 @@ class Browser:
     patience_s: what one request may take, and what is waited for; a loaded machine needs more.
     """
 
-    patience_s: ClassVar[float] = 60.0
+    patience_s: ClassVar[float] = PATIENCE_S
 
     def __init__(self, web: str) -> None:
         """web: base URL of a worker."""

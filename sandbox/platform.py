@@ -20,16 +20,16 @@ from app.settings import (
     SANDBOX_WEBHOOK_SECRET,
 )
 from sandbox.kafka import KafkaBroker, external_bootstrap
-from sandbox.processes import Supervised, free_port, log_tail, wait_until
+from sandbox.processes import PATIENCE_S, Supervised, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DIR = ROOT / ".sandbox"
-READY_WITHIN_S = 90.0
-TOPICS_WITHIN_S = 60.0
 SANDBOX_TWILIO_SID = "ACtiffin"
+WRONG_SETTINGS = 2
+"""Exit status of a worker whose settings or catalogue can't be used."""
 
 
 class PlatformError(RuntimeError):
@@ -65,7 +65,7 @@ class Endpoints:
         }
 
 
-def answers(url: str, timeout_s: float = 1.0) -> bool:
+def answers(url: str, timeout_s: float = 5.0) -> bool:
     """Whether a GET is answered with 200."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -160,9 +160,11 @@ class Platform:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.keep:
             shutil.rmtree(self.folder / "workers", ignore_errors=True)
+        self.progress("Starting Stripe's stand-in and the mailbox")
+        self.stripe, self.mailbox = self._start_stripe(), self._start_mailbox()
         self._start_kafka()
-        self._start_stripe()
-        self._start_mailbox()
+        self._wait(self.stripe, f"{self.endpoints.stripe}/_control")
+        self._wait(self.mailbox, f"{self.endpoints.mailbox}/_control/faults")
         self.progress("Making the topics")
         self.run_cli("topics")
         self.progress(f"Starting {len(self._ports)} workers")
@@ -180,8 +182,7 @@ class Platform:
         self.progress("Starting Kafka (the first run downloads it: 44 MB)")
         self.broker.start()
 
-    def _start_stripe(self) -> None:
-        self.progress("Starting Stripe's stand-in")
+    def _start_stripe(self) -> Supervised:
         argv = [
             sys.executable, "-m", "sandbox.stripe", "--port", str(self._stripe_port),
             "--webhook-url", f"{self.endpoints.workers[0]}/webhooks/stripe",
@@ -189,22 +190,20 @@ class Platform:
         ]  # fmt: skip
         if self.settle_delay_s is not None:
             argv += ["--settle-delay", str(self.settle_delay_s)]
-        log = self.folder / "logs" / "stripe.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.stripe = Supervised("stripe", argv, log_path=log, restart=False, cwd=ROOT)
-        self.stripe.start()
-        self._wait("Stripe's stand-in", f"{self.endpoints.stripe}/_control", log, 30)
+        return self._start_part("Stripe's stand-in", argv, "stripe.log")
 
-    def _start_mailbox(self) -> None:
-        self.progress("Starting the mailbox")
+    def _start_mailbox(self) -> Supervised:
         argv = [
             sys.executable, "-m", "sandbox.mailbox", "--port", str(self._mailbox_port),
             "--smtp-port", str(self._smtp_port),
         ]  # fmt: skip
-        log = self.folder / "logs" / "mailbox.log"
-        self.mailbox = Supervised("mailbox", argv, log_path=log, restart=False, cwd=ROOT)
-        self.mailbox.start()
-        self._wait("The mailbox", f"{self.endpoints.mailbox}/_control/faults", log, 30)
+        return self._start_part("The mailbox", argv, "mailbox.log")
+
+    def _start_part(self, name: str, argv: list[str], log: str) -> Supervised:
+        path = self.folder / "logs" / log
+        part = Supervised(name, argv, log_path=path, restart=False, cwd=ROOT)
+        part.start()
+        return part
 
     def _make_worker(self, number: int) -> Supervised:
         argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "--loglevel", "warn"]
@@ -222,19 +221,26 @@ class Platform:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def wait_ready(self, timeout_s: float = READY_WITHIN_S) -> None:
+    def wait_ready(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until every worker owns its partitions and answers. Raises PlatformError."""
-        for number, url in enumerate(self.endpoints.workers):
-            self._wait(f"worker {number + 1}", f"{url}/readyz", self.log_path(number), timeout_s)
+        for worker, url in zip(self.workers, self.endpoints.workers, strict=True):
+            self._wait(worker, f"{url}/readyz", timeout_s)
 
-    def _wait(self, what: str, url: str, log: Path, timeout_s: float) -> None:
+    def _wait(self, part: Supervised, url: str, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until it answers, or has ended in a way that no restart mends."""
+
+        def has_failed() -> bool:
+            return bool(part.exits) and (not part.restart or part.exits[-1] == WRONG_SETTINGS)
+
         try:
-            wait_until(lambda: answers(url), what, timeout_s=timeout_s)
+            wait_until(lambda: has_failed() or answers(url), part.name, timeout_s=timeout_s)
+            problem = f"ended with {part.exits[-1]}" if has_failed() else ""
         except TimeoutError:
+            problem = f"did not become ready within {timeout_s:g} s"
+        if problem:
             raise PlatformError(
-                f"{what} did not become ready within {timeout_s:g} s ({url}). "
-                f"The end of {log}:\n{log_tail(log)}"
-            ) from None
+                f"{part.name} {problem} ({url}). The end of {part.log_path}:\n{part.log_tail()}"
+            )
 
     def run_cli(self, *arguments: str, worker: int = 0) -> str:
         """Run `faust -A app ...` and give what it prints. Raises PlatformError."""
@@ -244,7 +250,7 @@ class Platform:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=TOPICS_WITHIN_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         if done.returncode:

@@ -6,6 +6,7 @@ the kernel when this process dies (on Linux), and, unless told otherwise, starts
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import random
@@ -13,12 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 LAUNCHER = Path(__file__).with_name("exec_with_parent.py")
+PATIENCE_S = 240.0
+"""How long is waited, at most, for what must happen: a start, an event, an answer. It happens in seconds,
+but a machine with five times the work it can do is no fault of what is waited for."""
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 STAYED_UP_S = 10.0
@@ -34,7 +39,9 @@ TERMINATE_TIMEOUT_S = 15.0
 # Below the ephemeral range of Linux (32768) and macOS (49152): a port in it can be taken by an
 # outgoing connection while its server is down, even by a client that reconnects to that very port.
 PORTS = range(20_000, 32_000)
-_ports_given: set[int] = set()
+# A file each, locked as long as this process lives, so that no other one takes a port that its server
+# does not listen on yet, or just now.
+_ports_given: dict[int, TextIO] = {}
 
 # PR_SET_PDEATHSIG fires at the death of the *thread* that forked, so all forks happen in one thread
 # that lives as long as the process.
@@ -46,21 +53,36 @@ class ProcessError(RuntimeError):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listens on and that this function has not given before.
+    """A TCP port that nothing listens on and that this function has given to no process that lives.
 
-    Raises ProcessError when a thousand tries find none.
+    Raises ProcessError when a thousand tries find none. Ports are given back when the process ends.
     """
-    for port in random.sample(PORTS, k=1_000):
-        if port in _ports_given:
+    for port in random.sample(PORTS, k=min(len(PORTS), 1_000)):
+        held = None if port in _ports_given else _hold(port)
+        if held is None:
             continue
         with socket.socket() as probe:
             try:
                 probe.bind((host, port))
             except OSError:
+                held.close()
                 continue
-        _ports_given.add(port)
+        _ports_given[port] = held
         return port
     raise ProcessError(f"no free port on {host} between {PORTS.start} and {PORTS.stop}")
+
+
+def _hold(port: int) -> TextIO | None:
+    """Lock the port's file; None while another process has it."""
+    folder = Path(tempfile.gettempdir(), f"tiffin-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    file = (folder / str(port)).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -29,6 +29,7 @@ from app.settings.web import WebSettings
 
 __all__ = [
     "PREFIX",
+    "PUBLISHED_SECRETS",
     "SANDBOX_PUBLISHABLE_KEY",
     "SANDBOX_SECRET_KEY",
     "SANDBOX_TOKEN_KEY",
@@ -41,6 +42,15 @@ __all__ = [
 
 ENV_FILES: Final = (".sandbox/env", ".env")
 """The later one wins; the first is there while `make demo` runs, so that `faust -A app` finds it."""
+
+
+PUBLISHED_SECRETS: Final = {
+    "stripe_secret_key": SANDBOX_SECRET_KEY,
+    "stripe_publishable_key": SANDBOX_PUBLISHABLE_KEY,
+    "stripe_webhook_secrets": SANDBOX_WEBHOOK_SECRET,
+    "order_token_key": SANDBOX_TOKEN_KEY,
+}
+"""Defaults that only a sandbox may have: outside it these must be set."""
 
 
 class SettingsError(Exception):
@@ -57,6 +67,7 @@ class Settings(
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=ENV_FILES,
+        env_ignore_empty=True,  # `TIFFIN_X=` in .env, or an unset one in docker-compose.yml
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -65,6 +76,10 @@ class Settings(
     sandbox: bool = Field(
         default=False,
         description="This is a laptop or a test: well-known secrets and the development login work",
+    )
+    sandbox_open: bool = Field(
+        default=False,
+        description="Other machines may reach the sandbox, whose secrets and sign-in are everybody's",
     )
     payment_deadline_s: Seconds = Field(
         default=1800.0, description="After how long an unpaid order expires"
@@ -99,21 +114,29 @@ class Settings(
         if self.livemode and self.sandbox:
             yield named("sandbox", "must not be set with a live key")
         if self.sandbox:
+            if not (self.is_local or self.sandbox_open):
+                where = "TIFFIN_BIND" if self.bind else "TIFFIN_WEB_HOST"
+                yield named(
+                    "sandbox",
+                    f"anybody signs in as staff, so {where} must be a loopback address, "
+                    f"such as 127.0.0.1, or {PREFIX}SANDBOX_OPEN=1",
+                )
             return
-        webhook_secrets = {secret.get_secret_value() for secret in self.stripe_webhook_secrets}
-        published = {
-            "stripe_secret_key": self.stripe_secret_key.get_secret_value() == SANDBOX_SECRET_KEY,
-            "stripe_publishable_key": self.stripe_publishable_key == SANDBOX_PUBLISHABLE_KEY,
-            "stripe_webhook_secrets": SANDBOX_WEBHOOK_SECRET in webhook_secrets,
-            "order_token_key": self.order_token_key.get_secret_value() == SANDBOX_TOKEN_KEY,
-        }
-        for name, is_published in published.items():
-            if is_published:
+        for name, published in PUBLISHED_SECRETS.items():
+            if published in _plain(getattr(self, name)):
                 yield named(name, f"must be set (its default works only with {PREFIX}SANDBOX=1)")
         if self.platform_jwks_url and not self.platform_issuer:
             yield named("platform_issuer", "must be set where TIFFIN_PLATFORM_JWKS_URL is")
         if self.dev_login:
             yield named("dev_login", f"works only with {PREFIX}SANDBOX=1")
+
+
+def _plain(value: str | SecretStr | tuple[SecretStr, ...]) -> tuple[str, ...]:
+    """The texts of a secret, or of several."""
+    if isinstance(value, str):
+        return (value,)
+    secrets = value if isinstance(value, tuple) else (value,)
+    return tuple(secret.get_secret_value() for secret in secrets)
 
 
 def load_settings() -> Settings:

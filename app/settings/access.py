@@ -14,7 +14,9 @@ SANDBOX_TOKEN_KEY: Final = "tiffin-sandbox-order-token-key-not-for-production"  
 class AccessSettings(BaseModel):
     """Keys and tokens of customers, staff, operators and whoever collects the metrics."""
 
-    secure_cookies: bool = Field(default=False, description="Cookies are sent over HTTPS alone")
+    secure_cookies: bool = Field(
+        default=False, description="Cookies are sent over HTTPS alone; must be 1 with a live key"
+    )
     order_token_key: SecretStr = Field(
         default=SecretStr(SANDBOX_TOKEN_KEY),
         description="Signs order tokens (HS256): at least 32 random characters",

@@ -1,5 +1,6 @@
 """Settings of the web server: addresses, limits of clients, how long requests wait."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,10 @@ class WebSettings(BaseModel):
 
     web_host: str = Field(default="127.0.0.1", description="Address that the web server binds to")
     web_port: Port = Field(default=6066, description="Port that the web server binds to")
+    bind: str | None = Field(
+        default=None,
+        description="Address of the host at which a container's port is published; none: no container",
+    )
     web_url: Url | None = Field(
         default=None, description="Base URL under which the other workers reach this one"
     )
@@ -59,6 +64,15 @@ class WebSettings(BaseModel):
     catalogue_dir: Path | None = Field(
         default=None, description="Folder of restaurants and menus; none: those of this repository"
     )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no other machine reaches this worker, as far as its settings tell."""
+        host = self.bind or self.web_host
+        try:
+            return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+        except ValueError:
+            return False
 
     @property
     def canonical_url(self) -> str:

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sandbox.kafka.jars import JARS_DIR, ensure_jars
-from sandbox.processes import Supervised, free_port
+from sandbox.processes import PATIENCE_S, Supervised, free_port
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
@@ -32,8 +32,10 @@ JVM_OPTIONS = (
     "-XX:+ExitOnOutOfMemoryError",
     f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
 )
+# Without the optimising compiler a broker takes half the processor time for its first minutes, and
+# few brokers of tests or demos live longer.
+QUICK_START = "-XX:TieredStopAtLevel=1"
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 
 # Silent: refused connections are what waiting for a broker is made of.
@@ -83,14 +85,19 @@ class KafkaBroker:
         keep: bool = False,
         jars_dir: Path = JARS_DIR,
         membership: Membership | None = None,
+        is_measured: bool = False,
     ) -> None:
-        """Choose the ports (free ones unless `port` is given); touches no file."""
+        """Choose the ports (free ones unless `port` is given); touches no file.
+
+        is_measured: it is to be as fast as it can be after minutes, not to start quickly.
+        """
         # Absolute, because the broker runs in this directory.
         self.data_dir = Path(data_dir).absolute()
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.log_path = self.data_dir / "broker.log"
         self._keep = keep
+        self._jvm_options = JVM_OPTIONS if is_measured else (*JVM_OPTIONS, QUICK_START)
         self._jars_dir = jars_dir
         self._membership = membership or _memberships(1)[0]
         self._process: Supervised | None = None
@@ -113,7 +120,7 @@ class KafkaBroker:
         """Its process's id while it runs."""
         return self._process.pid if self._process else None
 
-    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+    def start(self, timeout_s: float = PATIENCE_S) -> None:
         """Download what is missing, format if need be, start, and return once it answers.
 
         Raises JarError, or BrokerError when it dies or does not answer in time (it is gone then).
@@ -127,7 +134,7 @@ class KafkaBroker:
             self._prepare(java)
             self._process = Supervised(
                 "kafka",
-                [*java, *JVM_OPTIONS, "kafka.Kafka", str(self._config_path)],
+                [*java, *self._jvm_options, "kafka.Kafka", str(self._config_path)],
                 log_path=self.log_path,
                 restart=False,
                 # What a crash of the JVM leaves behind (core, hs_err) belongs there.
@@ -204,7 +211,7 @@ class KafkaBroker:
         done = subprocess.run(
             [
                 *java,
-                "-XX:TieredStopAtLevel=1",
+                QUICK_START,
                 f"-Dlog4j2.configurationFile={LOG4J_CONFIG}",
                 "kafka.tools.StorageTool",
                 "format",
@@ -230,7 +237,7 @@ class KafkaBroker:
         while process.running and time.monotonic() < deadline:
             try:
                 # The node lists itself only once it is unfenced, that is, takes requests.
-                if admin.list_topics(timeout=0.5).brokers:
+                if admin.list_topics(timeout=2).brokers:
                     return
             except KafkaException:
                 continue

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from sandbox.browser import Browser
 from sandbox.platform import Platform
 from tests.e2e import outside
 from tests.e2e.outside import Topics
@@ -27,14 +26,6 @@ SETTINGS = {
 """Stripe is given up and looked up sooner than a person would choose, so that it happens in a test;
 answers are waited for longer, so that a slow machine changes nothing; webhooks that a test loses stay
 lost; no order is cancelled for want of a kitchen, however long the run."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _patience() -> Iterator[None]:
-    """Customers of a loaded machine wait longer."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Browser, "patience_s", WITHIN_S)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -68,4 +59,4 @@ async def shop(platform: Platform, topics: Topics) -> AsyncIterator[Shop]:
         shop = Shop(platform, topics, session)
         yield shop
         await shop.stripe.clear()
-        await asyncio.to_thread(platform.wait_ready, WITHIN_S)
+        await asyncio.to_thread(platform.wait_ready)

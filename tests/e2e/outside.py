@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from sandbox.processes import PATIENCE_S
+
 COMMANDS = ("order-commands", "payment-commands", "delivery-commands", "notification-commands")
 WEBHOOKS = "payment-webhook-received"
 FAMILIES = ("payment-events", "order-events", "delivery-events")
@@ -63,7 +65,7 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _CAMEL = re.compile(r"[a-z][a-zA-Z0-9]*")
 POLL_S = 0.2
-WITHIN_S = 60.0
+WITHIN_S = PATIENCE_S
 
 
 class Record(NamedTuple):
@@ -130,7 +132,7 @@ class Topics:
         ]
 
     def _ends(self) -> dict[tuple[str, int], int]:
-        topics = self._admin.list_topics(timeout=20).topics
+        topics = self._admin.list_topics(timeout=WITHIN_S).topics
         found = [
             TopicPartition(name, partition)
             for name, topic in topics.items()
@@ -151,7 +153,7 @@ class Topics:
             for tp, answer in self._admin.list_offsets(asked, request_timeout=20).items():
                 with suppress(KafkaException):  # a broker went
                     ends[tp.topic, tp.partition] = answer.result().offset
-            self._admin.list_topics(timeout=20)  # who leads them now
+            self._admin.list_topics(timeout=WITHIN_S)  # who leads them now
         return ends
 
     def _keep(self, message: Any) -> None:

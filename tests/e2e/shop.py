@@ -15,11 +15,12 @@ from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
 from sandbox.customer import VISA, Customer
 from sandbox.platform import Platform
+from sandbox.processes import PATIENCE_S
 from tests.e2e import outside
 from tests.e2e.outside import Record, Topics
 from web.tokens import OrderTokens
 
-WITHIN_S = 90.0
+WITHIN_S = PATIENCE_S
 LOOK_EVERY_S = 0.1
 KNOWN = {"COMPLETED", "FAILED", "REQUIRES_ACTION"}
 

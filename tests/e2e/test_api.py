@@ -8,14 +8,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from sandbox.customer import DECLINED, VISA
 from tests.e2e import outside
 from tests.e2e.outside import payment_events, types
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Answer, Buyer, Shop
-
-pytestmark = pytest.mark.timeout(300)
 
 CREATE = "/api/payments/create-intent"
 CONFIRM = "/api/payments/confirm"

@@ -17,8 +17,6 @@ from tests.e2e.outside import Record
 from tests.e2e.registry import PARTITIONS, READERS
 from tests.e2e.shop import PAID, Shop, until
 
-pytestmark = pytest.mark.timeout(300)
-
 ORIGIN = "kafka_dlt-original-"
 KEY = ids.derived("order", "of bad records")
 

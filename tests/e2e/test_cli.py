@@ -18,10 +18,9 @@ from confluent_kafka.admin import (
 
 from sandbox.customer import VISA
 from sandbox.platform import ROOT, Platform, PlatformError
+from sandbox.processes import PATIENCE_S
 from tests.e2e.registry import ONE_PARTITION, PARTITIONS, READERS, SERVICES, TOPICS
 from tests.e2e.shop import PAID, Shop
-
-pytestmark = pytest.mark.timeout(300)
 
 SECRET = "a-very-secret-thing"
 CHANGELOGS = {f"tiffin-{service}-changelog" for service in SERVICES}
@@ -35,7 +34,7 @@ def run(platform: Platform, *arguments: str, **changed: str) -> subprocess.Compl
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -67,7 +66,11 @@ def test_topics(platform: Platform) -> None:
             for name, (kept, _) in TOPICS.items()
         }
         assert {row[-1] for row in rows} == {"kept"}
-    known = AdminClient({"bootstrap.servers": platform.bootstrap}).list_topics(timeout=20).topics
+    known = (
+        AdminClient({"bootstrap.servers": platform.bootstrap})
+        .list_topics(timeout=PATIENCE_S)
+        .topics
+    )
     counts = {name: len(t.partitions) for name, t in known.items() if not name.startswith("__")}
     assert counts.keys() == TOPICS.keys() | CHANGELOGS
     assert {n for n, count in counts.items() if count != PARTITIONS} == ONE_PARTITION

@@ -9,10 +9,9 @@ import signal
 import pytest
 
 from sandbox.customer import VISA
+from sandbox.processes import PATIENCE_S
 from tests.e2e.outside import payment_events, types
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Buyer, Shop, until
-
-pytestmark = pytest.mark.timeout(300)
 
 
 async def kill_owner(shop: Shop, buyer: Buyer) -> int:
@@ -21,7 +20,7 @@ async def kill_owner(shop: Shop, buyer: Buyer) -> int:
     worker = shop.platform.workers[number]
     ended = len(worker.exits)
     worker.kill()
-    await asyncio.to_thread(worker.wait_exits, ended + 1, timeout_s=30)
+    await asyncio.to_thread(worker.wait_exits, ended + 1, timeout_s=PATIENCE_S)
     assert worker.exits[ended] == -signal.SIGKILL
     return number
 
@@ -94,7 +93,7 @@ async def test_worker_loses_its_disk(shop: Shop) -> None:
     assert any(folder.rglob("*.sst")) or any(folder.rglob("*.log"))
     shutil.rmtree(folder)
     worker.start()
-    await asyncio.to_thread(shop.platform.wait_ready, 90)
+    await asyncio.to_thread(shop.platform.wait_ready)
     # The others go, so that whatever is answered now was built anew.
     others = [n for n in range(len(shop.workers)) if n != number]
     for other in others:
@@ -106,11 +105,11 @@ async def test_worker_loses_its_disk(shop: Shop) -> None:
             assert view["status"] == before[buyer.order_id]["status"]
             assert view["payment"] == before[buyer.order_id]["payment"]
             assert view["contact"] == before[buyer.order_id]["contact"]
-        assert len(await buyers[0].timeline()) > 5
+        assert len(await buyers[0].until(buyers[0].timeline, "its timeline")) > 5
     finally:
         for other in others:
             shop.platform.workers[other].start()
-        await asyncio.to_thread(shop.platform.wait_ready, 90)
+        await asyncio.to_thread(shop.platform.wait_ready)
 
 
 async def test_all_workers_die_at_once(shop: Shop) -> None:

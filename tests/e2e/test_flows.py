@@ -16,8 +16,6 @@ from tests.e2e import outside
 from tests.e2e.outside import Record, Topics, payment_events, types
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop, until
 
-pytestmark = pytest.mark.timeout(300)
-
 ENDINGS = {"PENDING": PAID, "REFUNDED": REFUNDED}
 
 

@@ -16,8 +16,6 @@ from tests.e2e.conftest import SETTINGS
 from tests.e2e.outside import Topics
 from tests.e2e.shop import PAID, UNPAID, WITHIN_S, Shop, until
 
-pytestmark = pytest.mark.timeout(300)
-
 EXIT_FOREIGN = 78
 THREE_D_SECURE = "4000000000003220"
 

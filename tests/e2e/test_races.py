@@ -11,8 +11,6 @@ from tests.e2e import outside
 from tests.e2e.outside import Record, payment_events, types
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, Buyer, Ending, Shop, until
 
-pytestmark = pytest.mark.timeout(300)
-
 THREE_D_SECURE = "4000000000003220"
 PENDING_REFUND = "4000000000007726"
 BANK = {"paymentMethodId": "pm_usBankAccount_success"}

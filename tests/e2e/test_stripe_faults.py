@@ -10,8 +10,6 @@ from sandbox.customer import DECLINED, VISA
 from tests.e2e.outside import payment_events
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, UNPAID, Buyer, Shop
 
-pytestmark = pytest.mark.timeout(300)
-
 KINDS = (
     "timeout_before", "timeout_after", "error_500_before", "error_500_after", "rate_limit",
     "drop_before", "drop_after",

@@ -16,6 +16,7 @@ import rocksdict
 from confluent_kafka import Consumer, TopicPartition
 
 from models.transition import Header, Input
+from sandbox.processes import PATIENCE_S
 from tests.faults.engine_run import PARTITIONS, Run
 from tests.faults.engine_services import Counter
 
@@ -48,12 +49,14 @@ def read_all(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> list[R
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex})
     left = {}
     for partition in range(partitions):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), timeout=PATIENCE_S
+        )
         if high > low:
             left[partition] = (low, high)
     consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in left.items()])
     records = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while left:
         assert time.monotonic() < deadline, f"{topic}: nothing more comes, {left} is left"
         for message in consumer.consume(5000, 0.2):

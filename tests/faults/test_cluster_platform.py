@@ -46,7 +46,7 @@ async def shop(platform: Platform) -> AsyncIterator[Shop]:
 @pytest.mark.parametrize(
     "orders",
     [
-        pytest.param(30, id="short", marks=pytest.mark.timeout(600)),
+        pytest.param(30, id="short"),
         pytest.param(500, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(7_200)]),
     ],
 )

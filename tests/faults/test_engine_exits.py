@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.kafka import KafkaBroker
-from sandbox.processes import wait_until
+from sandbox.processes import PATIENCE_S, wait_until
 from tests.faults.engine_run import PARTITIONS, Run
 
 EXIT_FAULT = 70
@@ -39,7 +39,9 @@ def delete(run: Run, topic: str) -> None:
     for future in admin.delete_topics([topic]).values():
         future.result(20)
     wait_until(
-        lambda: topic not in admin.list_topics(timeout=20).topics, "the deletion", timeout_s=30
+        lambda: topic not in admin.list_topics(timeout=PATIENCE_S).topics,
+        "the deletion",
+        timeout_s=PATIENCE_S,
     )
 
 
@@ -68,7 +70,7 @@ def is_refused(run: Run, *words: str) -> None:
 def ends(run: Run, exits: int, status: int) -> None:
     """Wait until the worker ends the next time, `exits` times having been; then it is left ended."""
     try:
-        run.workers[0].wait_exits(exits + 1, timeout_s=60)
+        run.workers[0].wait_exits(exits + 1, timeout_s=PATIENCE_S)
     finally:
         run.workers[0].terminate()
     assert run.workers[0].exits[exits] == status, run.workers[0].log_tail()
@@ -115,7 +117,7 @@ def test_a_topic_made_again_under_a_running_worker_ends_it(run: Run, is_input: b
     exits = run.workers[0].exits
     # Should it look just while there is no such topic, it ends with 70 and starts again.
     try:
-        wait_until(lambda: EXIT_FOREIGN in exits, "the worker to end with 78", timeout_s=60)
+        wait_until(lambda: EXIT_FOREIGN in exits, "the worker to end with 78", timeout_s=PATIENCE_S)
     finally:
         run.workers[0].terminate()
     assert set(exits[: exits.index(EXIT_FOREIGN)]) <= {EXIT_FAULT}

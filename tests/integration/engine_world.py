@@ -16,10 +16,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
 from sandbox.kafka import KafkaBroker
+from sandbox.processes import PATIENCE_S
 from tables import Engines, Limits, StoredRecord, make_app
 
 PARTITIONS = 3
-TIMEOUT_S = 30.0
+TIMEOUT_S = PATIENCE_S
 
 
 class Till:
@@ -127,10 +128,10 @@ class World:
         """All messages of a topic."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader"})
         wanted = [TopicPartition(self.topic(topic), p, 0) for p in range(partitions)]
-        ends = [consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in wanted]
+        ends = [consumer.get_watermark_offsets(tp, timeout=PATIENCE_S)[1] for tp in wanted]
         consumer.assign(wanted)
         found: list[Any] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while len(found) < sum(ends) and time.monotonic() < deadline:
             found += consumer.consume(500, 0.1)
         consumer.close()
@@ -140,7 +141,7 @@ class World:
         """Partition -> the group's committed offset, of those that have one."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name})
         wanted = [TopicPartition(self.topic(topic), p) for p in range(PARTITIONS)]
-        found = {tp.partition: tp.offset for tp in consumer.committed(wanted, timeout=10)}
+        found = {tp.partition: tp.offset for tp in consumer.committed(wanted, timeout=PATIENCE_S)}
         consumer.close()
         return {partition: offset for partition, offset in found.items() if offset >= 0}
 

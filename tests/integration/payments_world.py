@@ -21,13 +21,13 @@ from models.graphs import PaymentStatus
 from models.messages import Message, encode, to_rfc3339
 from models.payment_state import Payment, PaymentRecord
 from models.transition import Input, Outcome
+from sandbox.processes import PATIENCE_S
 from sandbox.stripe import StripeSandbox
 from tables import Listener, StoredRecord
 from web.ports import KafkaUnavailableError
 
 ORDER = ids.order_id("guest", "world")
 AMOUNT = 250_000
-PATIENCE_S = 20.0
 
 
 @dataclass

@@ -25,21 +25,20 @@ from models.commands import (
 )
 from models.stripe_facts import IntentSeen
 from sandbox.kafka import KafkaBroker
-from sandbox.processes import free_port
+from sandbox.processes import PATIENCE_S, free_port
 from web.ports import KafkaUnavailableError
 
 PARTITIONS = 3
-PATIENCE_S = 30.0
 
 
 def make_topics(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    known = admin.list_topics(timeout=10).topics
+    known = admin.list_topics(timeout=PATIENCE_S).topics
     wanted = {topics.PAYMENT_COMMANDS, topics.WEBHOOKS} - set(known)
     if wanted:
         made = admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in wanted])
         for topic in made.values():
-            topic.result(timeout=20)
+            topic.result(timeout=PATIENCE_S)
 
 
 def command(order_id: str) -> Command:
@@ -126,11 +125,12 @@ async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> N
 async def test_kafka_away_is_told_in_time_and_forgotten_when_it_is_back(
     broker: KafkaBroker,
 ) -> None:
-    sender = CommandSender(broker.bootstrap, within_s=1.0)
+    sender = CommandSender(broker.bootstrap, within_s=PATIENCE_S)
     order = ids.order_id("guest", "outage")
     before, during, after = command(order), command(order), command(order)
     try:
         await sender.send(before)
+        sender._within_s = 1.0
         await asyncio.to_thread(broker.kill)
         for _ in range(2):
             with pytest.raises(KafkaUnavailableError):

@@ -18,14 +18,12 @@ from models.messages import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
 from sandbox.customer import Customer
 from sandbox.platform import Platform
-from sandbox.processes import wait_until
+from sandbox.processes import PATIENCE_S, wait_until
 from tests.faults.engine_verify import read_all
 
 SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}
 NEEDS_3DS = "4000002760003184"
-WITHIN_S = 90.0
-
-pytestmark = pytest.mark.timeout(400)
+WITHIN_S = PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +199,12 @@ async def test_deadlines_that_passed_while_nobody_ran_fire_once(
         from_rfc3339((await without_money.look())["deadlines"]["PAYMENT"]),
         from_rfc3339((await without_answer.look())["deadlines"]["KITCHEN"]),
     )
-    await asyncio.gather(*(asyncio.to_thread(worker.terminate) for worker in platform.workers))
+    # At once, for the time until the deadlines is short on a loaded machine.
+    await asyncio.gather(*(asyncio.to_thread(worker.terminate, 0) for worker in platform.workers))
     for customer in (without_money, without_answer):
         assert await cancels(platform, customer.order_id) == [], "too slow to be a test"
     await asyncio.to_thread(
-        wait_until, lambda: time.time() * 1000 > due_ms, "the deadlines", timeout_s=60
+        wait_until, lambda: time.time() * 1000 > due_ms, "the deadlines", timeout_s=PATIENCE_S
     )
     for worker in platform.workers:
         worker.start()

@@ -15,6 +15,7 @@ from models.events import EventType
 from models.notification import Channel, Notification
 from models.order_state import Placed
 from sandbox.mailbox import EMAIL, Mailbox
+from sandbox.processes import PATIENCE_S
 from tests.unit.world import PLACE
 from web.catalogue import load_catalogue
 
@@ -43,7 +44,7 @@ async def test_a_name_adds_no_header_and_no_text(name: str) -> None:
     async with Mailbox() as mailbox:
         mailer = Mailer(
             "127.0.0.1", mailbox.smtp_port, security="none", user=None, password=None,
-            sender="Tiffin <orders@tiffin.example>", timeout_s=30,
+            sender="Tiffin <orders@tiffin.example>", timeout_s=PATIENCE_S,
         )  # fmt: skip
         await mailer.send(letter, may_have_left=False)
         (mail,) = mailbox.of_order("order_1", EMAIL)

@@ -35,7 +35,7 @@ from models.order_state import OrderRecord, Placed
 from models.transition import Input
 from sandbox.mailbox import Kept, Mailbox
 from sandbox.mailbox_faults import Fault
-from sandbox.processes import free_port
+from sandbox.processes import PATIENCE_S, free_port
 from tables import NotReadyError, StoredRecord
 from web.catalogue import load_catalogue
 from web.ports import KafkaUnavailableError
@@ -50,7 +50,6 @@ PLACED = Placed(
     address=Address(line1="12 MG Road", city="Bengaluru", postal_code="560001"), placed_at=0,
 )  # fmt: skip
 TRIES = 3
-PATIENCE_S = 30.0
 
 
 @dataclass

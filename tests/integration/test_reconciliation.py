@@ -33,6 +33,7 @@ from models.money_moves import Account, Kind
 from models.reconciliation import DayTotals, Difference, MissingEvent, Report, compare
 from models.stripe_facts import IntentSeen
 from sandbox.kafka import KafkaBroker
+from sandbox.processes import PATIENCE_S
 from sandbox.stripe import StripeSandbox, refunds
 from web.ops_ports import Origin
 from web.ports import KafkaUnavailableError
@@ -49,7 +50,9 @@ class Topic:
     def __init__(self, broker: KafkaBroker, partitions: int = PARTITIONS) -> None:
         self.name = f"window-{uuid.uuid4()}"
         admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
-        admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(timeout=30)
+        admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(
+            timeout=PATIENCE_S
+        )
         self.window = TopicWindow(broker.bootstrap, self.name)
         self._producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0})
 

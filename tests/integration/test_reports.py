@@ -25,7 +25,7 @@ from models.events import EVENT_DATA, Event, EventType
 from models.messages import encode, from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from sandbox.platform import Platform
-from sandbox.processes import wait_until
+from sandbox.processes import PATIENCE_S, wait_until
 from tests.faults.engine_verify import read_all
 from web.tokens import DevelopmentStaff, Role
 
@@ -140,7 +140,7 @@ class Load:
 
 def ask(platform: Platform, worker: int = 0, **query: str) -> httpx.Response:
     token = DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True).issue(Role.OPERATOR, "test")
-    with httpx.Client(trust_env=False, timeout=30) as client:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
         return client.get(
             f"{platform.endpoints.workers[worker]}/api/reports/payments",
             params=RANGE | query,
@@ -219,16 +219,17 @@ def times_to_pay(platform: Platform) -> list[int]:
     )
 
 
-@pytest.mark.timeout(300)
 def test_report_equals_the_topic_whoever_is_killed(platform: Platform) -> None:
     load = Load(platform.bootstrap, seconds=12)
     load.thread.start()
     for part, victim in ((0.2, 0), (0.5, 1), (0.8, 0)):
-        wait_until(partial(load.has_sent, part), f"{part:.0%} to be sent", timeout_s=60)
+        wait_until(partial(load.has_sent, part), f"{part:.0%} to be sent", timeout_s=PATIENCE_S)
         platform.workers[victim].kill()
     load.thread.join()
     load.mark()
-    wait_until(lambda: counted_marks(platform) == PARTITIONS, "all to be counted", timeout_s=120)
+    wait_until(
+        lambda: counted_marks(platform) == PARTITIONS, "all to be counted", timeout_s=PATIENCE_S
+    )
 
     sums = truth(platform)
     for worker in (0, 1):
@@ -282,7 +283,6 @@ def _assert_csv(platform: Platform, report: dict[str, Any]) -> None:
     assert all(datetime.fromisoformat(line["start"]).minute == 0 for line in lines)
 
 
-@pytest.mark.timeout(300)
 def test_no_record_is_in_the_changelog_before_its_rows(platform: Platform) -> None:
     """A crash may cut the changelog anywhere: what a record has seen must be in the rows by then."""
     load = Load(platform.bootstrap, seconds=0)
@@ -291,7 +291,9 @@ def test_no_record_is_in_the_changelog_before_its_rows(platform: Platform) -> No
     load.thread.join()
     load.mark()
     wait_until(
-        lambda: counted_marks(platform) == before + PARTITIONS, "all to be counted", timeout_s=120
+        lambda: counted_marks(platform) == before + PARTITIONS,
+        "all to be counted",
+        timeout_s=PATIENCE_S,
     )
     held: dict[int, int] = defaultdict(lambda: -1)
     records = 0

@@ -7,9 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from sandbox.browser import Browser
 from sandbox.platform import Platform
-from tests.money.till import WITHIN_S, Till
+from tests.money.till import Till
 
 SETTINGS = {
     "TIFFIN_RECONCILIATION_INTERVAL_S": "1",
@@ -20,14 +19,6 @@ SETTINGS = {
     "TIFFIN_RECONCILE_AFTER_S": "3600",
     "TIFFIN_CONSISTENCY_WAIT_S": "60",
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _patience() -> Iterator[None]:
-    """Customers of a loaded machine wait longer."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Browser, "patience_s", WITHIN_S)
-        yield
 
 
 @pytest.fixture(scope="session")

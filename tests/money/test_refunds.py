@@ -167,13 +167,24 @@ async def test_a_refund_waits_for_a_dispute_to_be_won(till: Till) -> None:
     assert dispute["id"] in [row["disputeId"] for row in listed["disputes"]]
 
 
+async def whole_evidence(till: Till, path: str, worker: int) -> dict[str, Any]:
+    """An evidence, once its timeline has heard of the payment, the order and the dispute."""
+    wanted = {"PAYMENT_COMPLETED", "ORDER_CREATED", "PAYMENT_DISPUTED"}
+
+    async def told() -> dict[str, Any] | None:
+        found = await till.get(path, worker)
+        return found if wanted <= {entry["eventType"] for entry in found["timeline"]} else None
+
+    return await until(told, f"{wanted} in the evidence")
+
+
 async def evidence_is_whole(till: Till, somebody: Customer, known: dict[str, Any]) -> None:
     """The open dispute's bundle, as JSON and as a page."""
     for worker in range(2):
         listed = await till.get("/api/ops/disputes?state=OPEN", worker)
         (row,) = [r for r in listed["disputes"] if r["orderId"] == somebody.order_id]
         assert row["evidenceDueBy"] == known["evidenceDueBy"]
-        bundle = await till.get(row["evidence"], worker)
+        bundle = await whole_evidence(till, row["evidence"], worker)
         assert bundle["customer"] == CONTACT
         assert bundle["address"]["line1"] == ADDRESS["line1"]
         assert bundle["dispute"] == known
@@ -181,8 +192,6 @@ async def evidence_is_whole(till: Till, somebody: Customer, known: dict[str, Any
         assert bundle["payment"]["captured"]["amount"] == sum(
             line["total"]["amount"] for line in bundle["items"]
         )
-        types = [entry["eventType"] for entry in bundle["timeline"]]
-        assert {"PAYMENT_COMPLETED", "ORDER_CREATED", "PAYMENT_DISPUTED"} <= set(types)
         token = till.operators[worker].token
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
         async with till.http.get(

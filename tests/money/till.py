@@ -12,9 +12,10 @@ import aiohttp
 from sandbox import browser
 from sandbox.customer import VISA, Customer
 from sandbox.platform import Platform
+from sandbox.processes import PATIENCE_S
 from sandbox.staff import Staff
 
-WITHIN_S = 90.0
+WITHIN_S = PATIENCE_S
 
 T = TypeVar("T")
 

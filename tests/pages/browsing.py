@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from axe_playwright_python.sync_playwright import Axe
 
+from sandbox.processes import PATIENCE_S
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response
 
     from sandbox.platform import Platform
 
-PATIENCE_S = 60
 VISA, DECLINED, BY_3DS = "4242424242424242", "4000000000000002", "4000002500003155"
 DETAILS = {
     "line1": "12 MG Road", "city": "Bengaluru", "postal_code": "560001", "name": "Asha Rao",

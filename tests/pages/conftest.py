@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from sandbox.platform import ROOT, Platform
-from sandbox.processes import Supervised
-from tests.pages.browsing import PATIENCE_S, Visitor
+from sandbox.processes import PATIENCE_S, Supervised
+from tests.pages.browsing import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.browsing import PATIENCE_S, Visitor, check_accessible, check_fits
+from sandbox.processes import PATIENCE_S
+from tests.pages.browsing import Visitor, check_accessible, check_fits
 
 if TYPE_CHECKING:
     from sandbox.platform import Platform

@@ -14,10 +14,10 @@ import stripe
 from playwright.sync_api import expect
 
 from sandbox.platform import Platform
+from sandbox.processes import PATIENCE_S
 from tests.pages.browsing import (
     BY_3DS,
     DECLINED,
-    PATIENCE_S,
     VISA,
     StandIn,
     Visitor,

@@ -11,10 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from sandbox.processes import PATIENCE_S
 from web.forwarding import Forwarder
 from web.middleware import problems
 
-WITHIN_S = 20.0
+WITHIN_S = PATIENCE_S
 
 
 async def test_a_client_that_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

@@ -94,7 +94,7 @@ class HistoryFlow(PaymentFlow):
 
 
 HistoryFlow.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestHistory = pytest.mark.timeout(120)(HistoryFlow.TestCase)
+TestHistory = HistoryFlow.TestCase
 
 
 def paid() -> Recording:

@@ -53,6 +53,30 @@ def test_sandbox_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.canonical_url == "http://127.0.0.1:6066"
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"WEB_HOST": "127.0.0.2"},
+        {"WEB_HOST": "::1"},
+        {"WEB_HOST": "localhost"},
+        {"WEB_HOST": "0.0.0.0", "BIND": "127.0.0.1"},
+        {"WEB_HOST": "0.0.0.0", "BIND": "[::1]"},
+        {"WEB_HOST": "0.0.0.0", "SANDBOX_OPEN": "1"},
+    ],
+)
+def test_the_sandbox_is_this_machines_alone_unless_said(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str]
+) -> None:
+    assert load(monkeypatch, SANDBOX="1", DEV_LOGIN="1", **values).dev_login
+
+
+def test_an_empty_one_is_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TIFFIN_PUBLIC_URL=\nTIFFIN_WEB_PORT=7000\n")
+    settings = load(monkeypatch, **TEST_MODE, SMTP_HOST="", WEB_PORT="")
+    assert (settings.public_url, settings.smtp_host, settings.web_port) == (None, None, 7000)
+    assert "TIFFIN_STRIPE_SECRET_KEY: must be set" in refusal(monkeypatch, STRIPE_SECRET_KEY="")
+
+
 def test_outside_the_sandbox_every_published_secret_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,6 +120,10 @@ def test_live_keys_at_stripe_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         (LIVE | {"STRIPE_WEBHOOK_SECRETS": "whsec_x,nonsense"}, "STRIPE_WEBHOOK_SECRETS"),
         (LIVE | {"STRIPE_WEBHOOK_SECRETS": " , "}, "STRIPE_WEBHOOK_SECRETS"),
         (TEST_MODE | {"DEV_LOGIN": "yes"}, "DEV_LOGIN"),
+        ({"SANDBOX": "1", "WEB_HOST": "0.0.0.0"}, "SANDBOX"),
+        ({"SANDBOX": "1", "WEB_HOST": "::"}, "SANDBOX"),
+        ({"SANDBOX": "1", "WEB_HOST": "a-name-of-this-machine"}, "SANDBOX"),
+        ({"SANDBOX": "1", "WEB_HOST": "127.0.0.1", "BIND": "192.168.1.5"}, "SANDBOX"),
         ({"SANDBOX": "1", "PARTITIONS": "0"}, "PARTITIONS"),
         ({"SANDBOX": "1", "PARTITIONS": "three"}, "PARTITIONS"),
         ({"SANDBOX": "1", "KAFKA_BOOTSTRAP": "kafka"}, "KAFKA_BOOTSTRAP"),

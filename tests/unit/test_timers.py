@@ -12,6 +12,7 @@ from app.timers import Timers
 from models import ids
 from models.commands import Command, CommandType
 from models.order_state import OrderRecord, OrderWork
+from sandbox.processes import PATIENCE_S
 from tables import StoredRecord
 from web.ports import KafkaUnavailableError
 
@@ -51,7 +52,7 @@ class World:
         """Let the time come, and the tasks do all that they can, until the condition holds."""
         self.now_s = now_s
         self.timers._earlier.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(20):
                 await asyncio.sleep(0)
             while not until():  # noqa: ASYNC110 - what is waited for has no event

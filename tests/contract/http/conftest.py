@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
+from sandbox.processes import PATIENCE_S
 from tests.contract.http.memory import World
 from web import setup
 from web.catalogue import load_catalogue
@@ -38,7 +39,7 @@ def new_key() -> str:
     return str(uuid.uuid4())
 
 
-async def until(condition: Callable[[], Any], within_s: float = 5) -> None:
+async def until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
     """Let the other tasks run until it holds."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from yarl import URL
 
+from sandbox.processes import PATIENCE_S
 from tests.contract.http.conftest import Api, MakeApi, until
 from tests.contract.http.memory import World
 from web import changes, streams
@@ -43,7 +44,7 @@ async def listening(
 
 
 async def next_event(content: aiohttp.StreamReader) -> bytes:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return await content.readuntil(b"\r\n\r\n")
 
 
@@ -175,7 +176,7 @@ async def test_streams_end_with_the_worker(api: Api) -> None:
     async with listening(api, "/courier/stream", Role.COURIER) as content:
         assert api.client.app is not None
         await context_of(api).stop(api.client.app)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await content.read()
 
 

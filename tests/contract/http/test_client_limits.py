@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from sandbox.processes import PATIENCE_S
 from tests.contract.http.conftest import CART, Api, MakeApi, new_key, until
 from web import bodies
 from web.limits import WORKER, ClientLimits, Kind, Limiter
@@ -76,7 +77,7 @@ async def test_bodies_that_do_not_come_are_few(make_api: MakeApi, path: str) -> 
             return answer.status
 
     sent = [asyncio.create_task(send()) for _ in range(8)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(task.done() for task in sent) < 5:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.01)
     assert {task.result() for task in sent if task.done()} == {429}
@@ -94,7 +95,7 @@ async def test_open_requests_of_one_client(make_api: MakeApi) -> None:
     assert (await api.get("/api/restaurants"))[1]["code"] == "TOO_MANY_REQUESTS"
     for stream in streams:
         stream.close()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get("/api/restaurants"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -109,7 +110,10 @@ async def test_a_body_that_does_not_come(api: Api, monkeypatch: pytest.MonkeyPat
         await asyncio.Event().wait()
 
     headers = {"Content-Type": "application/json", "Idempotency-Key": new_key()}
-    async with asyncio.timeout(30), api.client.post(CREATE, data=drip(), headers=headers) as answer:
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        api.client.post(CREATE, data=drip(), headers=headers) as answer,
+    ):
         assert answer.status == 408
         assert (await answer.json(content_type=None))["code"] == "BODY_TOO_SLOW"
     await until(begun.is_set)

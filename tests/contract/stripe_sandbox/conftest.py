@@ -9,6 +9,7 @@ import pytest
 import stripe
 from aiohttp import web
 
+from sandbox.processes import PATIENCE_S
 from sandbox.stripe import StripeSandbox
 from tests.contract.stripe_sandbox.shop import OLD_SECRET, SECRET, Endpoint, Shop
 
@@ -20,7 +21,7 @@ async def shop() -> AsyncIterator[Shop]:
         StripeSandbox(settle_delay_s=None, retry_delays_s=(0.01,) * 50) as sandbox,
         aiohttp.ClientSession() as http,
     ):
-        sdk_http = stripe.HTTPXClient(timeout=30)
+        sdk_http = stripe.HTTPXClient(timeout=PATIENCE_S)
         client = stripe.StripeClient(
             "sk_test_tiffin", base_addresses={"api": sandbox.base_url}, http_client=sdk_http
         )

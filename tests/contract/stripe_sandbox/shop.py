@@ -14,13 +14,14 @@ import pytest
 import stripe
 from aiohttp import web
 
+from sandbox.processes import PATIENCE_S
 from sandbox.stripe import StripeSandbox
 
 SECRET = "whsec_test_current"
 OLD_SECRET = "whsec_test_previous"
 
 
-async def until(condition: Callable[[], bool], bound_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], bound_s: float = PATIENCE_S) -> None:
     """Wait for a condition; fail after the bound."""
     deadline = time.monotonic() + bound_s
     while not condition():

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.processes import PATIENCE_S
 from tests.contract.stripe_sandbox.shop import Shop
 
 CARD = {
@@ -142,10 +143,10 @@ async def test_the_command_line_serves_until_it_is_stopped() -> None:
     )
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
         assert re.match(r"Stripe stand-in: http://127\.0\.0\.1:\d+ ", line)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     finally:
         if process.returncode is None:
             process.kill()

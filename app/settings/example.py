@@ -1,0 +1,105 @@
+"""`python -m app.settings.example >.env.example`: every setting with its description and default."""
+
+import inspect
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from app.settings import PREFIX, PUBLISHED_SECRETS, Settings
+from app.settings.access import AccessSettings
+from app.settings.kafka import KafkaSettings
+from app.settings.notifications import NotificationSettings
+from app.settings.stripe import StripeSettings
+from app.settings.web import WebSettings
+
+SECTIONS: Final = {
+    "Stripe": StripeSettings,
+    "Kafka": KafkaSettings,
+    "Web": WebSettings,
+    "Access": AccessSettings,
+    "Notifications": NotificationSettings,
+    "Orders and logs": Settings,
+}
+SET_BY_COMPOSE: Final = ("data_dir", "web_host", "web_port", "web_url")
+"""Of each container's own; docker-compose.yml does not take them from .env."""
+
+HEAD: Final = """\
+# Settings for .env, which workers, commands and docker compose read; the process's environment wins.
+# Made from app/settings: {command}
+# What is commented out shows the default; an empty value counts as none. Single quotes go around a
+# value that holds $ or #. docker compose gives each container its own
+# {by_compose}."""
+COMMAND: Final = ".venv/bin/python -m app.settings.example >.env.example"
+
+NEEDED: Final = "# --- Needed outside the sandbox (TIFFIN_SANDBOX=1, a laptop or a test)"
+BOUNDS: Final = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def example() -> str:
+    """The whole of .env.example. It loads no settings, so it needs none."""
+    by_compose = ", ".join(_variable(name) for name in SET_BY_COMPOSE)
+    parts = [HEAD.format(command=COMMAND, by_compose=by_compose), NEEDED]
+    fields = Settings.model_fields
+    parts += [_entry(name, fields[name]) for name in PUBLISHED_SECRETS]
+    for title, section in SECTIONS.items():
+        about = inspect.getdoc(section) or ""
+        parts.append(f"# --- {title}: {about}")
+        parts += [
+            _entry(name, fields[name])
+            for name in inspect.get_annotations(section)
+            if name in fields and name not in PUBLISHED_SECRETS
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(name: str, field: FieldInfo) -> str:
+    accepted = "; ".join(_accepted(field))
+    about = f"# {field.description}" + (f" ({accepted})" if accepted else "")
+    if name in PUBLISHED_SECRETS:
+        return f"{about}\n{_variable(name)}="
+    return f"{about}\n# {_variable(name)}={_text(field.default)}"
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _accepted(field: FieldInfo) -> Iterator[str]:
+    """What the type and the bounds of a setting say, unless its description does."""
+    if get_origin(field.annotation) is Literal:
+        choices = get_args(field.annotation)
+        if not all(choice in str(field.description) for choice in choices):
+            yield ", ".join(choices)
+    elif field.annotation is bool:
+        yield "0 or 1"
+    yield from _bounds(field.metadata)
+
+
+def _bounds(metadata: Iterable[Any]) -> Iterator[str]:
+    for limit in metadata:
+        for name, word in BOUNDS.items():
+            if hasattr(limit, name):
+                yield f"{word} {_text(getattr(limit, name))}"
+
+
+def _text(value: Any) -> str:
+    """A default as it would be written in .env."""
+    match value:
+        case None | SecretStr():
+            return ""
+        case bool():
+            return str(int(value))
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return ",".join(map(str, value))
+        case str() | int() | Path():
+            return str(value)
+    raise TypeError(f"no text for a default of type {type(value).__name__}")
+
+
+if __name__ == "__main__":
+    print(example(), end="")  # noqa: T201 -- a command's output
