@@ -9,6 +9,7 @@ from aiohttp import web
 from models import ids
 from models.graphs import OrderStatus
 from models.messages import from_rfc3339
+from tables import NotOwnerError, NotReadyError
 from web import couriers, deliveries, kitchen
 from web.auth import authorize_staff
 from web.bodies import VALUE
@@ -16,7 +17,7 @@ from web.context import CONTEXT
 from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render
 from web.params import order_id_of
-from web.problems import CODES, ProblemError
+from web.problems import CODES, ProblemError, UnavailableError
 from web.tokens import Role
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -153,4 +154,8 @@ async def _step(request: web.Request, steps: dict[str, Handler], board: str) -> 
         if problem.status not in {404, 409, 503}:
             raise
         more = f"?refused={problem.code}"
+    except (NotOwnerError, NotReadyError):
+        more = "?refused=OWNER_UNKNOWN"
+    except UnavailableError:
+        more = f"?refused={UnavailableError.code}"
     return web.Response(status=303, headers={"Location": board + more})
