@@ -1,6 +1,5 @@
 """The kitchen's and the couriers' boards: lists of the API with the next step beside each row."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -65,7 +64,7 @@ async def show_kitchen(request: web.Request) -> web.StreamResponse:
     found = answer_of(answer)
     restaurants = context.deps.catalogue.restaurants
     restaurant = restaurants.get(identity.restaurant_id or "")
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = context.deps.now_ms()
     rows = [_kitchen_row(order, now_ms) for order in found["orders"]]
     columns = [
         (title, [row for row in rows if row["status"] in states], empty)
