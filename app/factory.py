@@ -20,6 +20,7 @@ from app import audit, cli, cli_dead_letters, cli_notifications
 from app.channels import MessageChannel
 from app.clock import BrokerClock
 from app.commands import CommandSender
+from app.contact_limit import ContactLimit
 from app.effects import EffectsService
 from app.kafka_security import KafkaSecurity
 from app.letters import Letters
@@ -89,7 +90,13 @@ def create_app(settings: Settings) -> faust.App:
         PaymentsService(),
         OrdersService(deadlines),
         DeliveriesService(),
-        NotificationsService(Policy(frozenset(channels), settings.notification_tries)),
+        NotificationsService(
+            Policy(
+                frozenset(channels),
+                settings.notification_tries,
+                int(settings.notification_repeat_after_s * 1000),
+            )
+        ),
         AnalyticsService(),
         TimelineService(),
     ]
@@ -140,6 +147,7 @@ def create_app(settings: Settings) -> faust.App:
         concurrency=settings.notifier_concurrency,
         pauses_s=(settings.notification_first_pause_s, settings.notification_longest_pause_s),
         max_age_s=settings.notification_max_age_s,
+        contacts=ContactLimit(settings.notifications_per_contact_hour),
         now_s=clock.now_s,
     )
     engines.tables["notifications"].add_listener(notifier)

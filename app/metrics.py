@@ -113,10 +113,11 @@ class Metrics(Collector):
     def _of_notifications(self) -> Iterator[Metric]:
         states = GaugeMetricFamily(
             "tiffin_notifications",
-            "Messages to customers that have not ended: to be sent, or waiting for an operator",
+            "Messages to customers that have not ended: to be sent, held back, or for an operator",
             labels=["state"],
         )
         states.add_metric(["pending"], self._notifier.pending)
+        states.add_metric(["held"], self._notifier.held)
         states.add_metric(["waiting_for_operator"], self._notifier.waiting)
         yield states
         tries = CounterMetricFamily(

@@ -21,7 +21,7 @@ from web import notification_index, send_errors
 from web.notification_index import NotificationEntry, NotificationIndex
 
 S = NotificationStatus
-ENDED = {S.SENT, S.FAILED}
+ENDED = {S.SENT, S.FAILED, S.SUPERSEDED}
 KEYS = [f"order_{number}" for number in range(6)]
 
 
@@ -79,6 +79,8 @@ def test_open_ones_are_all_there_and_of_ended_ones_the_latest(
         patch.setattr(notification_index, "ENDED_KEPT", kept)
         index, truth = index_of(Table()), {}
         for at_ms, (key, statuses) in enumerate(changes):
+            if not statuses and key in truth:
+                continue  # an order that had messages always has some
             truth[key] = stored(key, statuses, at_ms)
             index.updated(0, key, truth[key])
         found = set(index.entries(0))
