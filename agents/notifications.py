@@ -5,10 +5,8 @@ from typing import Any
 
 from agents.reading import Reading
 from models import notification, topics
-from models.notification import NotificationRecord, NotificationStatus
+from models.notification import ENDED, NotificationRecord
 from models.transition import Decision, Input
-
-ENDED = frozenset({NotificationStatus.SENT, NotificationStatus.FAILED})
 
 
 class NotificationsService(Reading):

@@ -24,6 +24,14 @@ class DeferredError(SendError):
     """Another try may help. The message may have been taken all the same, where the answer is missing."""
 
 
+class HeldError(SendError):
+    """It was not sent, and may be after `wait_s` seconds."""
+
+    def __init__(self, code: str, wait_s: float) -> None:
+        super().__init__(code)
+        self.wait_s = wait_s
+
+
 class MessageChannel(Protocol):
     """Sends letters one way: by mail, or as short messages."""
 

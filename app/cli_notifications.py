@@ -24,7 +24,7 @@ def register(app: faust.App, settings: Settings) -> None:
     @app.command(
         argument("action", type=click.Choice(ACTIONS), default="list"),
         argument("name", required=False),
-        option("--state", default=None, help="PENDING, SENT, FAILED or WAITING_FOR_OPERATOR."),
+        option("--state", default=None, help="PENDING, SENT, HELD, WAITING_FOR_OPERATOR, ..."),
         option("--channel", default=None, help="EMAIL or SMS."),
         option("--kind", default=None, help="The event that it tells of: PAYMENT_REFUNDED, say."),
         option("--order", default=None, help="list: of one order. retry: its order, always."),

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
 
 from app.kafka_security import OPEN, KafkaSecurity
 from models.commands import Command, WebhookReceived, topic_of_command
@@ -20,6 +21,8 @@ log = structlog.stdlib.get_logger(__name__)
 SEND_WITHIN_S: Final = 5.0
 STOP_WITHIN_S: Final = 5.0
 MAX_REQUEST_BYTES: Final = 1_048_576
+LOG_APPEND_TIME: Final = 1
+"""Timestamp type of a record that Kafka stamped itself."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -85,6 +88,15 @@ class CommandSender:
             record_headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
         )
 
+    async def stamp(self, topic: str, partition: int, value: bytes, headers: Headers) -> int | None:
+        """Put a record into a partition; give the time at which Kafka appended it.
+
+        In milliseconds since the epoch; None where the topic takes its producers' word for it. Raises
+        KafkaUnavailableError.
+        """
+        put = await self._put(topic, None, value, headers, partition)
+        return put.timestamp if put.timestamp_type == LOG_APPEND_TIME else None
+
     async def put(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> tuple[int, int]:
@@ -92,12 +104,25 @@ class CommandSender:
 
         Raises KafkaUnavailableError.
         """
+        put = await self._put(topic, key, value, headers)
+        return put.partition, put.offset
+
+    async def _put(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None = None,
+    ) -> RecordMetadata:
         producer = None
         try:
             async with asyncio.timeout(self._within_s):
                 producer = await self._connected()
-                put = await producer.send_and_wait(topic, value, key=key, headers=headers)
-                return put.partition, put.offset
+                put: RecordMetadata = await producer.send_and_wait(
+                    topic, value, key=key, headers=headers, partition=partition
+                )
+                return put
         except MessageSizeTooLargeError:
             raise
         except TimeoutError as error:

@@ -9,7 +9,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -79,11 +79,13 @@ class EffectsService:
         confirm_deadline_s: float = 90.0,
         pauses_s: tuple[float, float] = (FIRST_PAUSE_S, LONGEST_PAUSE_S),
         now_s: Callable[[], float] = time.time,
+        clock_known: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """concurrency: effects being made at one time, at most half of them creates.
 
-        pauses_s: first and longest between two tries of an effect. now_s: the wall clock, held
-        against the times at which effects were requested.
+        pauses_s: first and longest between two tries of an effect. now_s: Kafka's clock, which gave
+        the times at which effects were requested. clock_known: waited for before any is made: by a
+        clock that is ahead each confirm would be too late.
         """
         self.counters = EffectCounters()
         self._sender = sender
@@ -92,6 +94,7 @@ class EffectsService:
         self._creates = asyncio.Semaphore(max(1, concurrency // 2))
         self._pauses_s = pauses_s
         self._now_s = now_s
+        self._clock_known = clock_known
         self._jobs: dict[str, dict[str, _Job]] = {}
         self._orders: dict[int, set[str]] = {}
         self._opened_ms: dict[int, float] = {}
@@ -153,6 +156,8 @@ class EffectsService:
             orderId=job.attempt.order_id,
             **{tracing.HEADER: tracing.continued(effect.traceparent)},
         )
+        if self._clock_known is not None:
+            await self._clock_known()
         failures = effect.tries - 1
         while job.is_wanted:
             await self._pause(failures)

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import faust
@@ -25,7 +25,9 @@ from app import (
     cli_skip,
 )
 from app.channels import MessageChannel
+from app.clock import BrokerClock
 from app.commands import CommandSender
+from app.contact_limit import ContactLimit
 from app.effects import EffectsService
 from app.kafka_security import KafkaSecurity
 from app.letters import Letters
@@ -95,7 +97,13 @@ def create_app(settings: Settings) -> faust.App:
         PaymentsService(),
         OrdersService(deadlines),
         DeliveriesService(),
-        NotificationsService(Policy(frozenset(channels), settings.notification_tries)),
+        NotificationsService(
+            Policy(
+                frozenset(channels),
+                settings.notification_tries,
+                int(settings.notification_repeat_after_s * 1000),
+            )
+        ),
         AnalyticsService(),
         TimelineService(),
     ]
@@ -115,9 +123,17 @@ def create_app(settings: Settings) -> faust.App:
         owner=settings.app_id,
     )
     sender = CommandSender(settings.kafka_bootstrap, security=security)
+    clock = BrokerClock(
+        sender,
+        worker=settings.canonical_url,
+        partitions=settings.partitions,
+        most_off_s=settings.clock_most_off_s,
+    )
     effects = EffectsService(
         gateway,
         sender,
+        now_s=clock.now_s,
+        clock_known=clock.known,
         concurrency=settings.effects_concurrency,
         confirm_deadline_s=settings.confirm_deadline_s,
     )
@@ -126,6 +142,7 @@ def create_app(settings: Settings) -> faust.App:
         sender,
         after_s=settings.reconcile_after_s,
         interval_s=settings.reconcile_interval_s,
+        now_s=clock.now_s,
     )
     for listener in (effects, reconciler):
         engines.tables["payments"].add_listener(listener)
@@ -137,12 +154,14 @@ def create_app(settings: Settings) -> faust.App:
         concurrency=settings.notifier_concurrency,
         pauses_s=(settings.notification_first_pause_s, settings.notification_longest_pause_s),
         max_age_s=settings.notification_max_age_s,
+        contacts=ContactLimit(settings.notifications_per_contact_hour),
+        now_s=clock.now_s,
     )
     engines.tables["notifications"].add_listener(notifier)
-    timers = Timers(sender, Progress(engines).caught_up)
+    timers = Timers(sender, _once_clock_is_known(clock, engines), now_s=clock.passed_s)
     engines.tables["orders"].add_listener(timers)
-    operators = Operators(settings, engines, sender, effects)
-    money = MoneyWatch(settings, engines, gateway, sender)
+    operators = Operators(settings, engines, sender, effects, clock)
+    money = MoneyWatch(settings, engines, gateway, sender, clock)
     mount_web(
         settings,
         catalogue,
@@ -151,19 +170,35 @@ def create_app(settings: Settings) -> faust.App:
         sender,
         operators,
         money,
-        Metrics(engines, effects, reconciler, notifier, money.metrics, operators, timers),
+        metrics=Metrics(
+            engines, effects, reconciler, notifier, clock, money.metrics, operators, timers
+        ),
+        clock=clock,
     )
     _add_background(
         app,
         settings,
-        starts=(reconciler, money, timers, operators),
-        stops=(operators, money, effects, reconciler, timers, notifier, sender),
+        starts=(clock, reconciler, money, timers, operators),
+        stops=(operators, money, effects, reconciler, timers, notifier, clock, sender),
         gateway=gateway,
     )
     for commands in (cli, audit, cli_dead_letters, cli_notifications, cli_skip):
         commands.register(app, settings)
     cli_completion.register(app)
     return app
+
+
+def _once_clock_is_known(
+    clock: BrokerClock, engines: Engines
+) -> Callable[[tuple[str, ...], int], Awaitable[None]]:
+    """What timers wait for: to know what time it is, and what lay in the partition's inputs."""
+    progress = Progress(engines)
+
+    async def caught_up(services: tuple[str, ...], partition: int) -> None:
+        await clock.known()
+        await progress.caught_up(services, partition)
+
+    return caught_up
 
 
 def _channels(settings: Settings) -> dict[Channel, MessageChannel]:

@@ -10,6 +10,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from app.clock import BrokerClock
 from app.effects import EffectsService
 from app.notifier import Notifier
 from app.reconciler import Reconciler
@@ -25,15 +26,16 @@ class Metrics(Collector):
         effects: EffectsService,
         reconciler: Reconciler,
         notifier: Notifier,
+        clock: BrokerClock,
         *more: Collector,
     ) -> None:
         """more: parts that collect for themselves."""
         self._engines, self._effects, self._reconciler = engines, effects, reconciler
-        self._notifier = notifier
+        self._notifier, self._clock = notifier, clock
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        for collector in (self, *more):
+        for collector in (self, clock, *more):
             self._registry.register(collector)
 
     def render(self) -> bytes:
@@ -80,8 +82,10 @@ class Metrics(Collector):
         yield done
         yield lag
         yield backlog
-        ready = GaugeMetricFamily("tiffin_ready", "1 when this worker serves its partitions")
-        ready.add_metric([], int(self._engines.ready()))
+        ready = GaugeMetricFamily(
+            "tiffin_ready", "1 when this worker serves its partitions and its clock is right"
+        )
+        ready.add_metric([], int(self._engines.ready() and not self._clock.reasons()))
         yield ready
 
     def _of_effects(self) -> Iterator[Metric]:
@@ -109,10 +113,11 @@ class Metrics(Collector):
     def _of_notifications(self) -> Iterator[Metric]:
         states = GaugeMetricFamily(
             "tiffin_notifications",
-            "Messages to customers that have not ended: to be sent, or waiting for an operator",
+            "Messages to customers that have not ended: to be sent, held back, or for an operator",
             labels=["state"],
         )
         states.add_metric(["pending"], self._notifier.pending)
+        states.add_metric(["held"], self._notifier.held)
         states.add_metric(["waiting_for_operator"], self._notifier.waiting)
         yield states
         tries = CounterMetricFamily(

@@ -2,6 +2,7 @@
 
 import functools
 
+from app.clock import BrokerClock
 from app.commands import CommandSender
 from app.kafka_security import KafkaSecurity
 from app.money_metrics import MoneyMetrics
@@ -18,10 +19,15 @@ class MoneyWatch:
     """One a worker. index: of the money of owned partitions, for web/ and metrics."""
 
     def __init__(
-        self, settings: Settings, engines: Engines, gateway: StripeGateway, sender: CommandSender
+        self,
+        settings: Settings,
+        engines: Engines,
+        gateway: StripeGateway,
+        sender: CommandSender,
+        clock: BrokerClock,
     ) -> None:
         payments = engines.tables["payments"]
-        self.index = MoneyIndex(grace_s=settings.reconciliation_grace_s)
+        self.index = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
         self._reconciliation = Reconciliation(
             gateway,
             sender,
@@ -36,6 +42,7 @@ class MoneyWatch:
                 orphan_grace_s=settings.orphan_grace_s,
                 days=settings.reconciliation_days,
             ),
+            now_s=clock.now_s,
         )
         self.metrics = MoneyMetrics(self.index, self._reconciliation)
 

@@ -9,12 +9,13 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from app.channels import DeferredError, MessageChannel, RefusedError, SendError
+from app.channels import DeferredError, HeldError, MessageChannel, RefusedError, SendError
+from app.contact_limit import ContactLimit
 from app.letters import Letters
 from models import ids
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.messages import to_rfc3339
-from models.notification import Channel, Notification
+from models.notification import CONTACT_LIMIT, Channel, Notification
 from models.order_state import OrderRecord, Placed
 from tables import NotOwnerError, NotReadyError, StoredRecord
 from web.ports import KafkaUnavailableError
@@ -72,6 +73,7 @@ class Attempts:
 
     channels: Mapping[Channel, MessageChannel]
     letters: Letters
+    contacts: ContactLimit
     orders: Orders
     sender: Sender
     counters: NotifierCounters
@@ -82,13 +84,16 @@ class Attempts:
     async def make(self, attempt: Attempt) -> NotificationResult:
         """Send the message and give how that ended; takes at most the channel's time-out."""
         self.counters.in_flight += 1
-        result, code, provider_id = SendResult.SENT, None, None
+        result, code, provider_id, held_until = SendResult.SENT, None, None, None
         try:
             provider_id = await self._send(attempt)
         except RefusedError as error:
             result, code = SendResult.REFUSED, error.code
         except DeferredError as error:
             result, code = SendResult.DEFERRED, error.code
+        except HeldError as error:
+            result, code = SendResult.HELD, error.code
+            held_until = round((self.now_s() + error.wait_s) * 1000)
         finally:
             self.counters.in_flight -= 1
         return NotificationResult(
@@ -97,13 +102,14 @@ class Attempts:
             result=result,
             provider_id=provider_id,
             code=code,
+            held_until=held_until,
         )
 
     async def report(self, attempt: Attempt, data: NotificationResult) -> None:
         """Send the result until Kafka has it; its id makes a second one harmless."""
         command = Command(
             order_id=attempt.order_id,
-            command_id=ids.command_id("notified", data.notification_id, data.attempt, data.result),
+            command_id=ids.command_id(*_name_of(data)),
             command_type=CommandType.NOTIFICATION_RESULT,
             issued_at=to_rfc3339(round(self.now_s() * 1000)),
             issued_by=ISSUER,
@@ -140,7 +146,7 @@ class Attempts:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def _send(self, attempt: Attempt) -> str | None:
-        """Send it now. Raises RefusedError and DeferredError, the latter for a bug of ours too."""
+        """Send it now. Raises RefusedError, HeldError and DeferredError, the latter for a bug of ours too."""
         notification = attempt.notification
         if self.now_s() - notification.requested_at / 1000 > self.max_age_s:
             raise RefusedError("TOO_OLD")
@@ -150,9 +156,16 @@ class Attempts:
         placed = await self._placed(attempt.order_id)
         if placed is None:
             raise RefusedError("NO_CONTACT")
+        name = notification.notification_id
+        wait_s = self.contacts.take(notification.channel, placed.contact, name)
+        if wait_s:
+            raise HeldError(CONTACT_LIMIT, wait_s)
         try:
             letter = self.letters.write(attempt.order_id, notification, placed)
             return await channel.send(letter, may_have_left=attempt.may_have_left)
+        except RefusedError:
+            self.contacts.give_back(notification.channel, placed.contact, name)
+            raise
         except SendError:
             raise
         except Exception as error:  # noqa: BLE001 -- the others still have to be sent
@@ -172,6 +185,12 @@ class Attempts:
                 continue
             state: OrderRecord | None = stored.state if stored else None
             return state.placed if state else None
+
+
+def _name_of(data: NotificationResult) -> tuple[Any, ...]:
+    """What makes a result's command the same one: a message may be held more than once in one try."""
+    held = () if data.held_until is None else (data.held_until,)
+    return ("notified", data.notification_id, data.attempt, data.result, *held)
 
 
 def _where(error: BaseException) -> str:

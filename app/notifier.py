@@ -14,21 +14,41 @@ from typing import Final
 import structlog
 
 from app.channels import MessageChannel
+from app.contact_limit import ContactLimit
 from app.letters import Letters
 from app.notification_attempt import Attempt, Attempts, NotifierCounters, Orders, Sender
-from models.notification import Channel, NotificationRecord, NotificationStatus
+from models.commands import SendResult
+from models.notification import (
+    CONTACT_LIMIT,
+    Channel,
+    NotificationRecord,
+    NotificationStatus,
+)
 from tables import StoredRecord
 
 PAUSES_S: Final = (2.0, 900.0)
+LONGEST_SLEEP_S: Final = 30.0
 
 
 @dataclass(slots=True)
 class _Try:
-    """An attempt and the task that makes it."""
+    """An attempt and the task that makes it. is_held: the task waits until the message may be sent."""
 
     attempt: Attempt
     is_wanted: bool = True
+    is_held: bool = False
     task: asyncio.Task[None] | None = None
+
+    @property
+    def since_ms(self) -> int:
+        """When it was requested."""
+        return self.attempt.notification.requested_at
+
+    def drop(self) -> None:
+        """It is not wanted any more; what is being sent is not broken off."""
+        self.is_wanted = False
+        if self.is_held and self.task:
+            self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -46,7 +66,7 @@ class Notifier:
     Kafka has the result; the next try begins when that has been decided.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- settings, each given by name
         self,
         channels: Mapping[Channel, MessageChannel],
         letters: Letters,
@@ -56,15 +76,18 @@ class Notifier:
         concurrency: int = 8,
         pauses_s: tuple[float, float] = PAUSES_S,
         max_age_s: float = 86_400.0,
+        contacts: ContactLimit | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """concurrency: messages being sent at one time. pauses_s: first and longest between two tries.
 
         max_age_s: after that nobody wants to read it, as when a service is added to old topics.
+        contacts: how many messages one address gets; None: as many as there are.
         """
         self.counters = NotifierCounters()
         self._attempts = Attempts(
-            channels=channels, letters=letters, orders=orders, sender=sender,
+            channels=channels, letters=letters, contacts=contacts or ContactLimit(0), orders=orders,
+            sender=sender,
             counters=self.counters, pauses_s=pauses_s, max_age_s=max_age_s, now_s=now_s,
         )  # fmt: skip
         self._sending = asyncio.Semaphore(concurrency)
@@ -76,7 +99,12 @@ class Notifier:
     @property
     def pending(self) -> int:
         """Messages that wait for their next try, are being sent, or whose result is not decided."""
-        return sum(len(order.tries) for order in self._orders())
+        return sum(not each.is_held for order in self._orders() for each in order.tries.values())
+
+    @property
+    def held(self) -> int:
+        """Messages that are held back until their order or contact may be told more."""
+        return sum(each.is_held for order in self._orders() for each in order.tries.values())
 
     @property
     def waiting(self) -> int:
@@ -89,10 +117,13 @@ class Notifier:
         opened_ms = self._opened_ms.setdefault(partition, self._now_s() * 1000)
         orders = self._partitions.setdefault(partition, {})
         order = orders.get(key) or _Order()
-        pending = {each.notification_id: each for each in state.with_status(_PENDING)}
+        pending = {each.notification_id: each for each in state.with_status(_PENDING, _HELD)}
         for name, made in list(order.tries.items()):
-            if name not in pending or pending[name].tries >= made.attempt.number:
-                order.tries.pop(name).is_wanted = False
+            now = pending.get(name)
+            # An operator sends what is held at once.
+            is_released = made.is_held and now is not None and now.requested_at > made.since_ms
+            if now is None or now.tries >= made.attempt.number or is_released:
+                order.tries.pop(name).drop()
         for name, notification in pending.items():
             if name not in order.tries:
                 may_have_left = notification.tries > 0 or notification.requested_at <= opened_ms
@@ -138,12 +169,28 @@ class Notifier:
         structlog.contextvars.clear_contextvars()  # of whoever happened to store the record
         structlog.contextvars.bind_contextvars(orderId=attempt.order_id)
         await self._attempts.pause(attempt.notification.failures)
-        async with self._sending:
-            if not each.is_wanted:
+        held_until_ms = attempt.notification.held_until or 0
+        is_told = attempt.notification.code == CONTACT_LIMIT
+        while True:
+            await self._hold(each, held_until_ms)
+            async with self._sending:
+                if not each.is_wanted:
+                    return
+                result = await self._attempts.make(attempt)
+            if result.result is not SendResult.HELD or not is_told:
+                await self._attempts.report(attempt, result)
+            if result.result is not SendResult.HELD:
                 return
-            result = await self._attempts.make(attempt)
-        await self._attempts.report(attempt, result)
+            held_until_ms, is_told = result.held_until or 0, True
+
+    async def _hold(self, each: _Try, until_ms: int) -> None:
+        """Wait until the message may be sent; the clock may be read anew meanwhile."""
+        each.is_held = True
+        while (left_s := until_ms / 1000 - self._now_s()) > 0:  # noqa: ASYNC110 - a time has no event
+            await asyncio.sleep(min(left_s, LONGEST_SLEEP_S))
+        each.is_held = False
 
 
 _PENDING: Final = NotificationStatus.PENDING
+_HELD: Final = NotificationStatus.HELD
 _WAITING: Final = NotificationStatus.WAITING_FOR_OPERATOR

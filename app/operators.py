@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.audit_pages import cursor_of, page_of
+from app.clock import BrokerClock
 from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
@@ -44,12 +45,18 @@ class Operators(Collector):
     """One a worker. `ports` and `waiting` are what web/ is given; a collector of metrics."""
 
     def __init__(
-        self, settings: Settings, engines: Engines, sender: CommandSender, effects: EffectsService
+        self,
+        settings: Settings,
+        engines: Engines,
+        sender: CommandSender,
+        effects: EffectsService,
+        clock: BrokerClock,
     ) -> None:
         self.waiting = WaitingIndex()
         self._engines = engines
         self._effects = effects
-        self._started_ms = time.time_ns() // 1_000_000
+        self._clock = clock
+        self._started_ms = time.time_ns() // 1_000_000  # before Kafka's clock is known
         security = KafkaSecurity.of(settings)
         self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id, security)
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_KEPT_S, {})
@@ -75,7 +82,7 @@ class Operators(Collector):
         for state in LetterState:
             letters.add_metric([state], counts[state])
         yield letters
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._clock.now_ms()
         found = Counter(
             (each.row.subject, each.row.actor)
             for partition in self.waiting.partitions()
@@ -150,6 +157,7 @@ class Operators(Collector):
             started_ms=self._started_ms,
             effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors),
+            clock_trouble=self._clock.trouble(),
         )
 
     async def _audit(self, limit: int, before: str, asked: AuditAsked) -> AuditPage:

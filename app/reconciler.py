@@ -1,6 +1,7 @@
 """The reconciler: asks Stripe about payments and refunds that have been under way for too long."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ ISSUER: Final = "system:reconciler"
 LONGEST_INTERVALS: Final = 10
 """Each answer that settles nothing doubles the interval, up to so many of the first."""
 MOST_AT_ONCE: Final = 4
+SOON_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -39,17 +41,18 @@ class _Watch:
     attempt: int
     correlation_id: str
     is_processing: bool
+    in_doubt_since: int | None
     pending_refunds: frozenset[str]
     due_s: float = 0.0
     asked: int = 0
 
     def is_same(self, other: "_Watch") -> bool:
         """Nothing has moved between the two."""
-        return (self.attempt, self.is_processing, self.pending_refunds) == (
-            other.attempt,
-            other.is_processing,
-            other.pending_refunds,
-        )
+        return (
+            self.attempt, self.is_processing, self.in_doubt_since, self.pending_refunds
+        ) == (
+            other.attempt, other.is_processing, other.in_doubt_since, other.pending_refunds
+        )  # fmt: skip
 
 
 class Reconciler:
@@ -57,7 +60,8 @@ class Reconciler:
 
     Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
     asks), those with facts held for money that we have not heard of, and refunds that Stripe has,
-    but has not finished. Only of owned partitions.
+    but has not finished. Only of owned partitions. A payment in doubt, of which a webhook told what
+    only a look-up can place, is asked about at once: a customer waits for it.
     """
 
     def __init__(
@@ -67,15 +71,21 @@ class Reconciler:
         *,
         after_s: float = 20.0,
         interval_s: float = 30.0,
+        soon_s: float = SOON_S,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """after_s: without news for so long, ask; interval_s: then again, more and more rarely."""
+        """after_s: without news for so long, ask; interval_s: then again, more and more rarely.
+
+        soon_s: in the place of interval_s for a payment in doubt.
+        """
         self.observed = 0
         self.errors = 0
         self._gateway = gateway
         self._sender = sender
         self._after_s = after_s
         self._interval_s = interval_s
+        self._soon_s = min(soon_s, interval_s)
+        self._has_doubts = asyncio.Event()
         self._now_s = now_s
         self._watches: dict[str, _Watch] = {}
         self._task: asyncio.Task[None] | None = None
@@ -92,8 +102,11 @@ class Reconciler:
         if watch is None:
             self._watches.pop(key, None)
         elif known is None or not known.is_same(watch):
-            watch.due_s = asyncio.get_running_loop().time() + self._after_s
+            after_s = 0 if watch.in_doubt_since else self._after_s
+            watch.due_s = asyncio.get_running_loop().time() + after_s
             self._watches[key] = watch
+            if watch.in_doubt_since:
+                self._has_doubts.set()
 
     def closed(self, partition: int) -> None:
         """Leave a partition to its next owner."""
@@ -114,10 +127,13 @@ class Reconciler:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(1.0, self._interval_s / 4))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, self._interval_s / 4)):
+                    await self._has_doubts.wait()
+            self._has_doubts.clear()
             due = [watch for watch in self._watches.values() if watch.due_s <= loop.time()]
             # A few at a time and the longest waiting first, for a backlog would use up the rate.
-            due.sort(key=lambda watch: watch.due_s)
+            due.sort(key=lambda watch: (watch.in_doubt_since is None, watch.due_s))
             await asyncio.gather(*map(self._ask, due[:MOST_AT_ONCE]))
 
     async def _ask(self, watch: _Watch) -> None:
@@ -125,7 +141,8 @@ class Reconciler:
         structlog.contextvars.bind_contextvars(orderId=watch.order_id)
         intervals = min(2**watch.asked, LONGEST_INTERVALS)
         # Workers that started together must not ask together.
-        pause_s = self._interval_s * intervals * random.uniform(0.75, 1.25)  # noqa: S311
+        pause_s = self._soon_s if watch.in_doubt_since else self._interval_s
+        pause_s *= intervals * random.uniform(0.75, 1.25)  # noqa: S311
         watch.asked += 1
         watch.due_s = asyncio.get_running_loop().time() + pause_s
         try:
@@ -138,9 +155,10 @@ class Reconciler:
             log.exception("the reconciler met a bug")
 
     async def _observe(self, watch: _Watch) -> None:
-        intent = await self._gateway.retrieve_intent(watch.intent_id, Priority.POLL)
+        priority = Priority.LOOK_UP if watch.in_doubt_since else Priority.POLL
+        intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
         refunds = (
-            await self._gateway.list_refunds(watch.intent_id, Priority.POLL)
+            await self._gateway.list_refunds(watch.intent_id, priority)
             if watch.pending_refunds
             else []
         )
@@ -186,5 +204,6 @@ def _watch(partition: int, order_id: str, state: PaymentRecord) -> _Watch | None
         attempt=payment.attempt,
         correlation_id=work.correlation_id,
         is_processing=is_processing,
+        in_doubt_since=work.in_doubt_since,
         pending_refunds=pending,
     )

@@ -29,7 +29,7 @@ Facts = Mapping[str, Any]
 
 
 def verify_webhook(
-    payload: bytes, signature: str, secrets: Sequence[str], tolerance_s: int = TOLERANCE_S
+    payload: bytes, signature: str, secrets: Sequence[str], tolerance_s: float = TOLERANCE_S
 ) -> dict[str, Any]:
     """Check the Stripe-Signature header over the raw body and give the event.
 

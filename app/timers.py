@@ -35,7 +35,7 @@ KINDS: Final = ("PAYMENT", "KITCHEN")
 LATENESS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 """Upper bounds of the histogram's buckets; the last ones are of deadlines that passed while nobody ran."""
 LONGEST_SLEEP_S: Final = 1.0
-"""The wall clock may be set meanwhile."""
+"""The clock may be read anew meanwhile."""
 SENDS_AT_ONCE: Final = 16
 MOST_PAUSES: Final = 32
 
@@ -68,8 +68,8 @@ class Timers(Collector):
 
     The command's id is made of the order, the deadline and its time: two workers that both believe
     they own the partition, and one that starts anew, send the same command, which counts once. One
-    that had no effect (the broker's clock, which may stamp it, is behind ours) is asked for again
-    after a pause, under the next id.
+    that had no effect (the broker that stamped it is behind the clock that we go by) is asked for
+    again after a pause, under the next id.
     """
 
     def __init__(
@@ -80,7 +80,10 @@ class Timers(Collector):
         again_after_s: float = 10.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """caught_up: `Progress.caught_up`. again_after_s: doubled each time, up to a bound."""
+        """caught_up: `Progress.caught_up`. again_after_s: doubled each time, up to a bound.
+
+        now_s: a time that has passed by the clock that stamps records (app/clock.py: `passed_s`).
+        """
         self._fired, self._repeated = Counter[str](), Counter[str]()
         self._lateness_s = Histogram(
             "tiffin_timers_lateness_seconds",

@@ -15,9 +15,10 @@ from confluent_kafka.admin import (
 
 from app.kafka_security import KafkaSecurity
 from app.settings import Settings
-from models.topics import REPLICAS_TO_SPARE_ONE, TOPICS, Topic
+from models.topics import FOREVER, REPLICAS_TO_SPARE_ONE, TOPICS, Topic
 
 TIMEOUT_S: Final = 15.0
+STAMPED_BY_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
 class TopicsError(Exception):
@@ -42,16 +43,24 @@ def config_of(topic: Topic, replication_factor: int) -> dict[str, str]:
     """Give a topic's configuration at the broker.
 
     Of three replicas two must have a record before it counts as sent: else the broker that took it
-    alone could lose it. With fewer replicas that is left to the broker.
+    alone could lose it. With fewer replicas that is left to the broker. Records bear the time at which
+    Kafka took them (models/transition.py: decide knows no other clock), whoever produced them.
     """
-    config = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_ms),
+        **STAMPED_BY_BROKER,
+    }
     if replication_factor >= REPLICAS_TO_SPARE_ONE:
         config["min.insync.replicas"] = "2"
     return config
 
 
 def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
-    """Make missing topics, correct their retention; idempotent.
+    """Make missing topics, correct the configuration of those that are there; idempotent.
+
+    Of changelogs that the workers have made, it is corrected that Kafka stamps their records: it would
+    refuse those of a worker whose clock is an hour ahead (`message.timestamp.after.max.ms`).
 
     Raises TopicsError when Kafka is away, when a topic has another partition count (an order's records
     would move to other partitions), and with `check_only` when anything is missing or differs.
@@ -69,7 +78,9 @@ def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
         _refuse_other_counts(known, settings)
         missing = [topic for topic in TOPICS.values() if topic.name not in known]
         replicas = settings.replication_factor
-        changes = _differing(admin, [t for t in TOPICS.values() if t.name in known], replicas)
+        wanted = {t.name: config_of(t, replicas) for t in TOPICS.values() if t.name in known}
+        changelogs = [name for name in known if _is_changelog(name, settings)]
+        changes = _differing(admin, wanted | dict.fromkeys(changelogs, STAMPED_BY_BROKER))
         if check_only and (missing or changes):
             names = ", ".join([*(topic.name for topic in missing), *changes])
             raise TopicsError(
@@ -89,8 +100,16 @@ def sync(settings: Settings, *, check_only: bool = False) -> list[Report]:
             partitions_of(topic, settings),
             "made" if name in made else f"changed: {changes[name]}" if name in changes else "kept",
         )
-        for name, topic in TOPICS.items()
+        for name, topic in (TOPICS | _corrected_changelogs(changes)).items()
     ]
+
+
+def _corrected_changelogs(changes: dict[str, dict[str, str]]) -> dict[str, Topic]:
+    return {
+        name: Topic(name, FOREVER, ("tables",), ("tables",), about="a table's changelog")
+        for name in changes
+        if name not in TOPICS
+    }
 
 
 def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
@@ -106,14 +125,15 @@ def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
         )
 
 
-def _differing(
-    admin: AdminClient, topics: list[Topic], replication_factor: int
-) -> dict[str, dict[str, str]]:
-    """Topic name -> configuration that the registry has otherwise."""
-    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
+def _is_changelog(name: str, settings: Settings) -> bool:
+    return name.startswith(f"{settings.app_id}-") and name.endswith("-changelog")
+
+
+def _differing(admin: AdminClient, wanted: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Topic name -> what of its wanted configuration is otherwise at the broker."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
     answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
     have = {resource.name: future.result() for resource, future in answers.items()}
-    wanted = {topic.name: config_of(topic, replication_factor) for topic in topics}
     return {
         name: wrong
         for name, config in wanted.items()

@@ -9,6 +9,7 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from yarl import URL
 
 import web
+from app.clock import BrokerClock
 from app.commands import CommandSender
 from app.metrics import Metrics
 from app.money_watch import MoneyWatch
@@ -24,7 +25,7 @@ from web.ports import Bounds, StripeOrigins, WebDeps
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
 
-def mount_web(
+def mount_web(  # noqa: PLR0913 -- the worker's parts
     settings: Settings,
     catalogue: Catalogue,
     engines: Engines,
@@ -32,7 +33,9 @@ def mount_web(
     sender: CommandSender,
     operators: Operators,
     money: MoneyWatch,
+    *,
     metrics: Metrics,
+    clock: BrokerClock,
 ) -> None:
     """Put pages and API into the worker's web server, in the place of Faust's own."""
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
@@ -43,10 +46,14 @@ def mount_web(
         sender=sender,
         client_secret=gateway.client_secret,
         verify_webhook=lambda payload, signature: verify_webhook(
-            payload, signature, secrets, settings.stripe_webhook_tolerance_s
+            payload,
+            signature,
+            secrets,
+            # A signature's age is counted by this machine's clock, which may be off.
+            settings.stripe_webhook_tolerance_s + (clock.offset_s or 0),
         ),
         webhook_received=functools.partial(webhook_received, gateway),
-        ready=functools.partial(_reasons, engines),
+        ready=functools.partial(_reasons, engines, clock),
         order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
         publishable_key=settings.stripe_publishable_key,
         livemode=settings.livemode,
@@ -54,6 +61,7 @@ def mount_web(
         development_login=staff
         if settings.dev_login and isinstance(staff, DevelopmentStaff)
         else None,
+        now_ms=clock.now_ms,
         caught_up=Progress(engines).caught_up,
         courier_limit=settings.courier_limit,
         metrics=metrics.render,
@@ -95,8 +103,9 @@ def _stripe_js(settings: Settings) -> StripeOrigins:
     return StripeOrigins.stand_in(settings.stripe_js_url or settings.stripe_api_url)
 
 
-def _reasons(engines: Engines) -> Sequence[str]:
-    return () if engines.ready() else ("partitions are being assigned or recovered",)
+def _reasons(engines: Engines, clock: BrokerClock) -> Sequence[str]:
+    moving = () if engines.ready() else ("partitions are being assigned or recovered",)
+    return (*moving, *clock.reasons())
 
 
 def _staff(settings: Settings) -> StaffVerifier | None:

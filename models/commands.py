@@ -179,23 +179,29 @@ class AssignDelivery(Message):
 class SendResult(StrEnum):
     """How a try to send a notification ended.
 
-    REFUSED: no repetition can help. DEFERRED: another try may; an unknown outcome is one of these, and
+    REFUSED: no repetition can help. HELD: the contact has had as many messages as it may have, and this
+    one was not sent. DEFERRED: another try may; an unknown outcome is one of these, and
     the message's id is the same in every try.
     """
 
     SENT = "SENT"
     REFUSED = "REFUSED"
     DEFERRED = "DEFERRED"
+    HELD = "HELD"
 
 
 class NotificationResult(Message):
-    """attempt: the number of the try. code: never free text, which may name an address."""
+    """attempt: the number of the try. code: never free text, which may name an address.
+
+    heldUntil: with HELD, when it may be sent; milliseconds since the epoch.
+    """
 
     notification_id: Id
     attempt: Sequence
     result: SendResult
     provider_id: Word | None = Field(default=None, max_length=200)
     code: Word | None = Field(default=None, pattern=r"^\w{1,60}$")
+    held_until: int | None = Field(default=None, ge=0)
 
 
 class RetryNotification(Message):

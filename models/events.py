@@ -66,6 +66,7 @@ class EventType(StrEnum):
     NOTIFICATION_SENT = "NOTIFICATION_SENT"
     NOTIFICATION_FAILED = "NOTIFICATION_FAILED"
     NOTIFICATION_RETRIED = "NOTIFICATION_RETRIED"
+    NOTIFICATION_HELD = "NOTIFICATION_HELD"
     DEAD_LETTER_REDRIVEN = "DEAD_LETTER_REDRIVEN"
     DEAD_LETTER_DISCARDED = "DEAD_LETTER_DISCARDED"
     RECORD_SKIPPED = "RECORD_SKIPPED"
@@ -261,6 +262,13 @@ class NotificationFailed(NotificationAct):
     code: Word
 
 
+class NotificationHeld(NotificationAct):
+    """Not sent before heldUntil (RFC 3339); code: which limit it met."""
+
+    code: Word
+    held_until: Moment
+
+
 class NotificationRetried(NotificationAct):
     by: Word
 
@@ -331,6 +339,7 @@ EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.NOTIFICATION_SENT: NotificationSent,
     E.NOTIFICATION_FAILED: NotificationFailed,
     E.NOTIFICATION_RETRIED: NotificationRetried,
+    E.NOTIFICATION_HELD: NotificationHeld,
     E.DEAD_LETTER_REDRIVEN: DeadLetterSettled,
     E.DEAD_LETTER_DISCARDED: DeadLetterSettled,
     E.RECORD_SKIPPED: RecordSkipped,
@@ -339,7 +348,7 @@ EVENT_DATA: Final[dict[EventType, type[Message]]] = {
 
 AUDIT_TYPES: Final = frozenset(
     {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
-     E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED,
+     E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.NOTIFICATION_HELD,
      E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED, E.RECORD_SKIPPED}
 )  # fmt: skip
 

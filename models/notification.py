@@ -19,10 +19,11 @@ from models.events import (
     Event,
     EventType,
     NotificationFailed,
+    NotificationHeld,
     NotificationRetried,
     NotificationSent,
 )
-from models.messages import Message
+from models.messages import Message, to_rfc3339
 from models.transition import Decision, Input, Outcome
 from models.turn import Turn
 
@@ -46,19 +47,31 @@ class NotificationStatus(StrEnum):
     SENT = "SENT"
     FAILED = "FAILED"
     WAITING_FOR_OPERATOR = "WAITING_FOR_OPERATOR"
+    HELD = "HELD"
+    SUPERSEDED = "SUPERSEDED"
 
 
 S = NotificationStatus
 
 NOTIFICATION_GRAPH: Final[dict[NotificationStatus | None, frozenset[NotificationStatus]]] = {
-    None: frozenset({S.PENDING}),
-    S.PENDING: frozenset({S.SENT, S.FAILED, S.WAITING_FOR_OPERATOR}),
+    None: frozenset({S.PENDING, S.HELD, S.SUPERSEDED}),
+    S.PENDING: frozenset({S.SENT, S.FAILED, S.WAITING_FOR_OPERATOR, S.HELD}),
+    S.HELD: frozenset({S.PENDING, S.SENT, S.FAILED, S.WAITING_FOR_OPERATOR, S.SUPERSEDED}),
+    S.SUPERSEDED: frozenset({S.PENDING, S.SENT}),
     # A provider that took it after all (a worker that was given up reports late) is believed.
     S.FAILED: frozenset({S.PENDING, S.SENT}),
     S.WAITING_FOR_OPERATOR: frozenset({S.PENDING, S.SENT}),
     S.SENT: frozenset(),
 }
-"""FAILED: no repetition can help (no such address). WAITING_FOR_OPERATOR: all tries are used up."""
+"""FAILED: no repetition can help (no such address). WAITING_FOR_OPERATOR: all tries are used up. HELD: sent
+later, for the order or its contact has had as many messages as it may have. SUPERSEDED: it was held, and
+what happened to the order since says all of it, and more."""
+
+ENDED: Final = frozenset({S.SENT, S.FAILED, S.SUPERSEDED})
+"""Nothing is left to be done, unless an operator says so."""
+
+REPEATED, CONTACT_LIMIT, OUTDATED = "REPEATED", "CONTACT_LIMIT", "OUTDATED"
+"""Codes of what is held back, by which limit, and of what was superseded."""
 
 ALL_CHANNELS: Final = (Channel.EMAIL, Channel.SMS)
 
@@ -74,6 +87,15 @@ NOTIFIED: Final[dict[EventType, tuple[Channel, ...]]] = {
 }
 """Event -> the channels by which the customer is told of it."""
 
+OUTDATES: Final[dict[EventType, frozenset[EventType]]] = {
+    E.PAYMENT_FAILED: frozenset({E.PAYMENT_FAILED}),
+    E.PAYMENT_COMPLETED: frozenset({E.PAYMENT_FAILED}),
+    E.ORDER_OUT_FOR_DELIVERY: frozenset({E.ORDER_CONFIRMED}),
+    E.ORDER_DELIVERED: frozenset({E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
+    E.ORDER_CANCELLED: frozenset({E.PAYMENT_FAILED, E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
+}
+"""Event -> of which earlier ones nobody needs to be told after it. Of money that moved, always."""
+
 FACTS: Final = frozenset(
     {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
 )
@@ -85,7 +107,8 @@ class Notification(Message):
 
     occurredAt: of the event. requestedAt: of the event, or of the operator's last retry.
     tries: made and reported so far. triesBefore: those made before the operator's last retry.
-    providerId: the receipt of the mail server or SMS provider. code: why the last try failed.
+    heldUntil: it is not sent before. providerId: the receipt of the mail server or SMS provider.
+    code: why the last try failed, or why it is held.
     """
 
     notification_id: str
@@ -100,6 +123,12 @@ class Notification(Message):
     tries_before: int = 0
     provider_id: str | None = None
     code: str | None = None
+    held_until: int | None = None
+
+    @property
+    def due_at(self) -> int:
+        """From when on it may be sent, in milliseconds since the epoch."""
+        return max(self.requested_at, self.held_until or 0)
 
     @property
     def failures(self) -> int:
@@ -125,10 +154,12 @@ class Policy:
     """What is set up.
 
     channels: others get no notifications. most_tries: so many failures are left to an operator.
+    repeat_after_ms: between two messages of a kind about one order; 0: none is held back.
     """
 
     channels: frozenset[Channel] = frozenset(ALL_CHANNELS)
     most_tries: int = 8
+    repeat_after_ms: int = 0
 
 
 POLICY: Final = Policy()
@@ -163,9 +194,7 @@ class NotificationTurn(Turn):
         too_many = len(self.notifications) - MOST_KEPT
         if too_many <= 0:
             return self.notifications
-        ended = [
-            key for key, each in self.notifications.items() if each.status in {S.SENT, S.FAILED}
-        ]
+        ended = [key for key, each in self.notifications.items() if each.status in ENDED]
         gone = frozenset(ended[:too_many])
         return {key: each for key, each in self.notifications.items() if key not in gone}
 
@@ -196,7 +225,7 @@ def _request(turn: NotificationTurn, event: Event) -> None:
         if channel not in turn.policy.channels or key in turn.notifications:
             continue
         data = event.data.model_dump(exclude_none=True)
-        turn.notifications[key] = Notification(
+        new = Notification(
             notification_id=key,
             event_id=event.event_id,
             event_type=event.event_type,
@@ -205,6 +234,47 @@ def _request(turn: NotificationTurn, event: Event) -> None:
             occurred_at=event.occurred_at_ms,
             requested_at=turn.at_ms,
         )
+        _drop_outdated(turn, new)
+        turn.notifications[key] = _held_back(turn, new)
+
+
+def _drop_outdated(turn: NotificationTurn, new: Notification) -> None:
+    """What was held back, and nobody needs to be told any more, is not sent."""
+    outdated = OUTDATES.get(new.event_type, frozenset())
+    for old in list(turn.notifications.values()):
+        is_its = old.channel is new.channel and old.event_type in outdated
+        if is_its and old.status is S.HELD and old.occurred_at <= new.occurred_at:
+            turn.change(old, S.SUPERSEDED, code=OUTDATED)
+
+
+def _held_back(turn: NotificationTurn, new: Notification) -> Notification:
+    """The message, to be sent later if the order has had one of its kind just now."""
+    others = [each for each in turn.notifications.values() if each.channel is new.channel]
+    same = [
+        each.due_at
+        for each in others
+        if each.event_type is new.event_type and each.status is not S.SUPERSEDED
+    ]
+    until_ms = max(same, default=0) + turn.policy.repeat_after_ms
+    if not same or until_ms <= turn.at_ms:
+        return new
+    # Topics are read side by side: what outdates it may have come first.
+    is_outdated = any(
+        new.event_type in OUTDATES.get(each.event_type, ()) and each.occurred_at > new.occurred_at
+        for each in others
+    )
+    if is_outdated:
+        return new.model_copy(update={"status": S.SUPERSEDED, "code": OUTDATED})
+    held = {"status": S.HELD, "code": REPEATED, "held_until": until_ms}
+    held_back = new.model_copy(update=held)
+    _tell_held(turn, held_back)
+    return held_back
+
+
+def _tell_held(turn: NotificationTurn, held: Notification) -> None:
+    until = to_rfc3339(held.due_at)
+    data = NotificationHeld(**_about(held), code=held.code or CONTACT_LIMIT, held_until=until)
+    turn.emit(E.NOTIFICATION_HELD, data)
 
 
 def _result(turn: NotificationTurn, command: Command) -> None:
@@ -219,7 +289,11 @@ def _result(turn: NotificationTurn, command: Command) -> None:
         sent = NotificationSent(**_about(new), tries=new.tries, provider_id=new.provider_id)
         turn.emit(E.NOTIFICATION_SENT, sent)
         return
-    if old.status is not S.PENDING or data.attempt != old.tries + 1:
+    if old.status not in {S.PENDING, S.HELD} or data.attempt != old.tries + 1:
+        return
+    if data.result is SendResult.HELD:
+        until_ms = max(data.held_until or 0, turn.at_ms)
+        _tell_held(turn, turn.change(old, S.HELD, code=data.code, held_until=until_ms))
         return
     status = S.PENDING
     if data.result is SendResult.REFUSED:
@@ -243,7 +317,9 @@ def _retry(turn: NotificationTurn, command: Command) -> Outcome:
         return turn.refuse(
             command, f"NOTIFICATION_{old.status}", f"It is {old.status}; there is nothing to retry."
         )
-    new = turn.change(old, S.PENDING, requested_at=turn.at_ms, tries_before=old.tries, code=None)
+    new = turn.change(
+        old, S.PENDING, requested_at=turn.at_ms, tries_before=old.tries, code=None, held_until=None
+    )
     turn.emit(E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=command.issued_by))
     return turn.accept()
 

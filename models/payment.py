@@ -205,6 +205,7 @@ def _cancel_again(turn: PaymentTurn, effect: Effect, data: StripeResult, code: s
 
 def _observe(turn: PaymentTurn, command: Command) -> None:
     data: ObservePayment = command.data
+    turn.change(in_doubt_since=None)
     see_intent(turn, data.intent, Origin.LOOKUP, data.attempt)
     for refund in data.refunds:
         see_refund(turn, refund)
@@ -223,8 +224,11 @@ def _see_webhook(turn: PaymentTurn, webhook: WebhookReceived) -> None:
         _hold(turn, webhook)
         effect = "held"
     else:
+        doubted = turn.work.in_doubt_since
         _see_facts(turn, webhook)
         effect = "applied" if len(turn.events) > known else "nothing new"
+        if turn.work.in_doubt_since != doubted:
+            effect = "Stripe is asked"
     turn.emit(
         EventType.WEBHOOK_RECEIVED,
         WebhookNoted(

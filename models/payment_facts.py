@@ -104,7 +104,10 @@ def _see_no_charge(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt:
     charge = error.charge_id if error else None
     if payment.status is S.PENDING and error:
         turn.begin_attempt()
-    elif payment.status is not S.PROCESSING or turn.confirm_in_flight:
+    elif payment.status is not S.PROCESSING:
+        return
+    elif turn.confirm_in_flight:
+        _doubt(turn, origin)
         return
     payment = turn.known_payment
     is_fresh = origin in {Origin.RESULT, Origin.LOOKUP} and attempt == payment.attempt
@@ -114,11 +117,22 @@ def _see_no_charge(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt:
         and payment.status is S.PROCESSING
         and not _is_surely_of_this_attempt(turn, charge)
     ):
+        if charge not in elsewhere:
+            _doubt(turn, origin)
         return
     if error is None or charge in elsewhere:
         turn.fail(NOT_SUBMITTED, "no_charge", None)
     else:
         turn.fail(error.decline_code or error.code, error.code, charge)
+
+
+def _doubt(turn: PaymentTurn, origin: Origin) -> None:
+    """Have Stripe asked (app/reconciler.py) about news that may be of the current attempt.
+
+    While its confirm is under way, only once that has been answered.
+    """
+    if origin in {Origin.WEBHOOK, Origin.STALE}:
+        turn.change(in_doubt_since=turn.at_ms)
 
 
 def _is_surely_of_this_attempt(turn: PaymentTurn, charge: str | None) -> bool:

@@ -179,6 +179,8 @@ class PaymentWork(Message):
 
     cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
     charges: attempt -> charge id, where known. cancelTries: effects made so far to cancel.
+    inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
+    milliseconds since the epoch.
     waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
     occurredAt: of the last decision, for the audit's time must not go back either.
     """
@@ -191,6 +193,7 @@ class PaymentWork(Message):
     cancel_tries: int = 0
     refund_wanted: str | None = None
     held: tuple[Held, ...] = ()
+    in_doubt_since: int | None = None
     waiting_since: dict[str, int] = Field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0

@@ -69,11 +69,13 @@ class PaymentTurn(Turn):
         waits = {
             "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted
         }  # fmt: skip
+        is_open = self.payment is not None and self.payment.status is S.PROCESSING
         since = {name: work.waiting_since.get(name, self.at_ms) for name in waits if waits[name]}
         self.change(
             audit_sequence=self.audit_sequence,
             correlation_id=self.correlation_id,
             occurred_at=self.at_ms,
+            in_doubt_since=work.in_doubt_since if is_open else None,
             waiting_since=since,
         )
         return self.state

@@ -124,6 +124,8 @@ TABLE: Final = (
     Row(S.WEBHOOK, "HELD", (E.PAYMENT_INITIATED, E.PAYMENT_COMPLETED), 10 * MINUTE_MS, A.OPERATOR),
     Row(S.NOTIFICATION, NotificationStatus.PENDING, (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED),
         15 * MINUTE_MS, A.SYSTEM),
+    Row(S.NOTIFICATION, NotificationStatus.HELD,
+        (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED), 26 * HOUR_MS, A.SYSTEM),
     Row(S.NOTIFICATION, NotificationStatus.WAITING_FOR_OPERATOR, (E.NOTIFICATION_RETRIED,), 0,
         A.OPERATOR),
     Row(S.QUARANTINE, "QUARANTINED", _SETTLED, 0, A.OPERATOR),
@@ -136,6 +138,7 @@ FINAL: Final = frozenset(
         (S.REFUND, RefundStatus.SUCCEEDED),
         (S.DELIVERY, DELIVERY.DELIVERED), (S.DELIVERY, DELIVERY.CANCELLED),
         (S.NOTIFICATION, NotificationStatus.SENT), (S.NOTIFICATION, NotificationStatus.FAILED),
+        (S.NOTIFICATION, NotificationStatus.SUPERSEDED),
     }
 )  # fmt: skip
 """States in which nobody has to do anything. A cancelled order is one of them unless its money is here; a

@@ -37,6 +37,7 @@ DELIVERY_EVENTS: Final = "delivery-events"
 ORDER_AUDIT: Final = "order-audit"
 DEAD_LETTERS: Final = "payment-events-dlq"
 RECONCILIATION: Final = "reconciliation"
+WORKER_CLOCKS: Final = "worker-clocks"
 
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic
@@ -74,6 +75,8 @@ TOPICS: Final[dict[str, Topic]] = {
               about="refusals, effects and their outcomes, operators' acts"),
         Topic(RECONCILIATION, 30 * DAY_MS, ("reconciler",), (), partitions=1,
               about="what each run of the reconciliation found, and how far it has come"),
+        Topic(WORKER_CLOCKS, 2 * DAY_MS, ("workers",), (),
+              about="asks Kafka for its time; holds what each worker's clock said then"),
         Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), (), partitions=1,
               about="dead letters of every input topic, with their origin; markers of what became "
               "of them"),

@@ -143,6 +143,7 @@ class Platform:
             "TIFFIN_CLIENT_WRITES_PER_MIN": "0",
             "TIFFIN_CLIENT_READS_PER_MIN": "0",
             "TIFFIN_CLIENT_REQUESTS_AT_ONCE": "0",
+            "TIFFIN_NOTIFICATIONS_PER_CONTACT_HOUR": "0",
             **self._more_settings,
         }
 

@@ -23,6 +23,7 @@ from tables.letters import (
 )
 from tables.record import Quarantine, Record
 from tables.record_batches import OffsetGap, UnreadableRecord
+from tables.times import came_at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -191,7 +192,10 @@ class Applier(Generic[Taking]):
         if record.quarantine is not None and redriven is None:
             self._turn_away(topic, record, consumed, record.quarantine)
         else:
-            given = Input(topic, record.key, header, message, consumed.timestamp, headers, offset)
+            at_ms = came_at_ms(consumed)
+            if at_ms != consumed.timestamp:
+                self._counters.odd_times += 1
+            given = Input(topic, record.key, header, message, at_ms, headers, offset)
             self._decide(record, consumed, given, token)
         return True
 
@@ -256,7 +260,7 @@ class Applier(Generic[Taking]):
         self._changed(consumed.key, record)
 
     def _quarantine(self, record: Record, consumed: Any, given: Input, exc: Exception) -> None:
-        reason = Quarantine(_qualified(exc), consumed.timestamp, given.header.id, 0)
+        reason = Quarantine(_qualified(exc), given.timestamp_ms, given.header.id, 0)
         if record.quarantine is not None:  # redriven in vain
             reason = replace(record.quarantine, reason=reason.reason)
         self._turn_away(given.topic, record, consumed, reason, str(exc))

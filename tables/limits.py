@@ -71,6 +71,8 @@ class Counters:
     duplicates: int = 0
     """Dropped by sequence or id: the sender sent it again."""
     unreadable: int = 0
+    odd_times: int = 0
+    """Inputs whose producer gave a time that can't be true; taken to have come when they were read."""
     quarantined: int = 0
     """Inputs turned away because their key is, or just was, quarantined."""
     reemitted: int = 0

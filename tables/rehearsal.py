@@ -66,6 +66,7 @@ class _Consumed(NamedTuple):
     offset: int
     partition: int
     topic: str
+    timestamp_type: int = 1  # as Kafka would stamp it
 
 
 def rehearse(

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models import topics
+from models.clock import WorkerClock
 from models.commands import COMMAND_DATA, COMMAND_TOPICS, Command, CommandType, WebhookReceived
 from models.events import EVENT_DATA, Event, EventType, topics_of
 from models.reconciliation import Report
@@ -27,6 +28,7 @@ _OF_DEAD_LETTERS: Final = tuple(
 )  # fmt: skip
 DEAD_LETTER: Final = "DeadLetter"
 REPORT: Final = "ReconciliationReport"
+CLOCK: Final = "WorkerClock"
 WEBHOOK: Final = "WebhookReceived"
 
 
@@ -35,7 +37,8 @@ def messages_of(topic: str) -> tuple[str, ...]:
     if topic in COMMAND_TOPICS:
         return tuple(kind.value for kind in CommandType if kind in COMMAND_TOPICS[topic])
     other = {
-        topics.WEBHOOKS: WEBHOOK, topics.DEAD_LETTERS: DEAD_LETTER, topics.RECONCILIATION: REPORT
+        topics.WEBHOOKS: WEBHOOK, topics.DEAD_LETTERS: DEAD_LETTER, topics.RECONCILIATION: REPORT,
+        topics.WORKER_CLOCKS: CLOCK,
     }.get(topic)  # fmt: skip
     if other:
         return (other,)
@@ -99,7 +102,7 @@ def _operations() -> dict[str, Any]:
 def _components() -> dict[str, Any]:
     kinds: list[type[BaseModel]] = [
         *dict.fromkeys(EVENT_DATA.values()), *dict.fromkeys(COMMAND_DATA.values()),
-        Event, Command, WebhookReceived, Report,
+        Event, Command, WebhookReceived, Report, WorkerClock,
     ]  # fmt: skip
     names, definitions = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=_REF
@@ -116,6 +119,7 @@ def _components() -> dict[str, Any]:
     messages |= {
         WEBHOOK: _message(refs[WebhookReceived]),
         REPORT: _message(refs[Report]),
+        CLOCK: _message(refs[WorkerClock]),
         DEAD_LETTER: {
             **_message({}, headers=(*_TRACED, *_OF_DEAD_LETTERS)),
             "contentType": "application/octet-stream",

@@ -1,6 +1,5 @@
 """The evidence for a disputed payment, from the order's records and timeline, as JSON or a page to print."""
 
-import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -133,7 +132,7 @@ def _evidence(context: Context, order_id: str, dispute_id: str) -> Evidence:
     delivery = _delivered(brought.state if brought else DeliveryRecord())
     return Evidence(
         order_id=order_id,
-        made_at=to_rfc3339(time.time_ns() // 1_000_000),
+        made_at=to_rfc3339(context.deps.now_ms()),
         dispute=dispute,
         customer=view.contact,
         address=view.address,

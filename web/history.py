@@ -1,6 +1,5 @@
 """An order as of a past moment, over HTTP."""
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -67,7 +66,7 @@ async def view_as_of(context: Context, order_id: str, at_ms: int) -> OrderView:
     )
     if view is None:
         raise ProblemError("ORDER_UNKNOWN", "It had not been placed then.")
-    shown_ms = min(at_ms, time.time_ns() // 1_000_000)
+    shown_ms = min(at_ms, context.deps.now_ms())
     return view.model_copy(update={"as_of": to_rfc3339(shown_ms)})
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.notification import Notification, NotificationRecord, NotificationStatus
+from models.notification import ENDED, Notification, NotificationRecord, NotificationStatus
 from tables import StoredRecord
 from web.ended import EndedRecords
 from web.ports import Table
@@ -36,6 +36,7 @@ class NotificationEntry:
     requested_ms: int
     provider_id: str | None
     code: str | None
+    held_until_ms: int | None
 
     @classmethod
     def of(cls, order_id: str, notification: Notification) -> "NotificationEntry":
@@ -52,6 +53,7 @@ class NotificationEntry:
             requested_ms=notification.requested_at,
             provider_id=notification.provider_id,
             code=notification.code,
+            held_until_ms=notification.held_until,
         )
 
 
@@ -85,7 +87,7 @@ class NotificationIndex:
         entries = tuple(NotificationEntry.of(key, each) for each in state.notifications.values())
         known.orders[key] = entries
         statuses = {entry.status for entry in entries}
-        if not statuses & {S.PENDING, S.WAITING_FOR_OPERATOR}:
+        if statuses <= ENDED:
             self._put_ended(known, S.FAILED if S.FAILED in statuses else S.SENT, key)
 
     def closed(self, partition: int) -> None:

@@ -5,7 +5,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from models.commands import CommandType, RetryNotification
-from models.messages import Message, to_rfc3339
+from models.messages import Message, to_rfc3339, to_rfc3339_or_none
 from models.notification import NotificationRecord, NotificationStatus
 from tables import StoredRecord
 from web import auth
@@ -24,14 +24,16 @@ from web.writes import (
     check_order_is_known,
 )
 
-RETRIABLE: Final = frozenset({NotificationStatus.WAITING_FOR_OPERATOR, NotificationStatus.FAILED})
+S = NotificationStatus
+RETRIABLE: Final = frozenset({S.WAITING_FOR_OPERATOR, S.FAILED, S.HELD, S.SUPERSEDED})
 
 
 class NotificationView(Message):
     """One message about one event; whom it went to is not told. tries: made so far.
 
     occurredAt: of the event. requestedAt: of the event, or of the operator's last retry. code, reason:
-    why the last try failed, the latter in words. canRetry: a retry would be accepted.
+    why the last try failed, or why it is held back, the latter in words. heldUntil: it is not sent
+    before. canRetry: a retry would be accepted.
     """
 
     order_id: str
@@ -46,6 +48,7 @@ class NotificationView(Message):
     provider_id: str | None = None
     code: str | None = None
     reason: str | None = None
+    held_until: str | None = None
     can_retry: bool
 
     @classmethod
@@ -64,6 +67,7 @@ class NotificationView(Message):
             provider_id=entry.provider_id,
             code=entry.code,
             reason=explained(entry.code),
+            held_until=to_rfc3339_or_none(entry.held_until_ms if entry.status is S.HELD else None),
             can_retry=entry.status in RETRIABLE,
         )
 

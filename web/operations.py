@@ -1,6 +1,5 @@
 """How the platform is doing, for operators: lag, the overview and the audit."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -84,7 +83,8 @@ async def show_overview(request: web.Request) -> web.StreamResponse:
         return _share_of_overview(context, operations, partition)
 
     def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        return json_response(_overview(operations, offsets, shares, missing))
+        now_ms = context.deps.now_ms()
+        return json_response(_overview(operations, offsets, shares, missing, now_ms))
 
     return await over_partitions(request, ORDERS, share, merged)
 
@@ -181,6 +181,7 @@ def _share_of_overview(context: Context, operations: Operations, partition: int)
             "startedMs": facts.started_ms,
             "effectsPending": facts.effects_pending,
             "stripeErrors": dict(facts.stripe_errors),
+            "clockTrouble": facts.clock_trouble,
         },
     }
 
@@ -190,6 +191,7 @@ def _overview(
     offsets: Mapping[tuple[str, int], Offsets] | None,
     shares: Mapping[int, Any],
     missing: tuple[int, ...],
+    now_ms: int,
 ) -> Overview:
     workers = _workers(shares)
     positions = {partition: each["positions"] for partition, each in shares.items()}
@@ -198,6 +200,8 @@ def _overview(
     broken = sum((Counter(each["broken"]) for each in shares.values()), Counter[str]())
     differing = sum(each["differences"] for each in shares.values())
     problems = "; ".join(problem for each in shares.values() for problem in each["problems"])
+    troubles = {each["worker"]["url"]: each["worker"]["clockTrouble"] for each in shares.values()}
+    clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
     letters = dict.fromkeys(map(str, LetterState), 0)
     for letter in operations.dead_letters.all():
         letters[letter.state] += 1
@@ -210,6 +214,7 @@ def _overview(
         *_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
         *_if(bool(missing), "PARTITIONS_UNSERVED", f"partitions {missing} do not answer", "lag"),
         *_if(bool(stopped), "PARTITIONS_STOPPED", stopped, "lag"),
+        *_if(bool(clocks), "CLOCK", clocks, "overview"),
         *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
         *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
         *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
@@ -225,7 +230,7 @@ def _overview(
     return Overview(
         healthy=not concerns,
         concerns=tuple(concerns),
-        at=to_rfc3339(time.time_ns() // 1_000_000),
+        at=to_rfc3339(now_ms),
         workers=workers,
         lag=lag,
         stuck=dict(sorted(stuck.items())),

@@ -212,12 +212,14 @@ class WorkerFacts:
     """One worker.
 
     started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
-    class -> calls that had to be tried again, since the start.
+    class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
+    clocks; "" when nothing is.
     """
 
     started_ms: int
     effects_pending: int = 0
     stripe_errors: Mapping[str, int] = field(default_factory=dict)
+    clock_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

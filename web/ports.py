@@ -1,5 +1,6 @@
 """What web/ needs of the rest of the application; app/ fills these in, so web/ imports nothing of it."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -161,6 +162,7 @@ class WebDeps:
     operations: what operators see and do; None where there are no such routes.
     waiting: what orders wait for; listens to the tables.
     money: what lists of refunds and disputes and the checks of money are made of.
+    now_ms: Kafka's clock, by which records are stamped; milliseconds since the epoch.
     reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
     """
 
@@ -194,3 +196,4 @@ class WebDeps:
     waiting: WaitingIndex = field(default_factory=WaitingIndex)
     money: MoneyIndex = field(default_factory=MoneyIndex)
     reconciliation: Callable[[], Report | None] = lambda: None
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000

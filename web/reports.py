@@ -124,7 +124,7 @@ async def report_payments(request: web.Request) -> web.StreamResponse:
     """Payments by minute, hour or day: attempts, declines, refunds, revenue, conversion, time to pay."""
     context = request.app[CONTEXT]
     await authorize_staff(request, context.deps, Role.OPERATOR)
-    asked = Asked.of(request, datetime.now(UTC))
+    asked = Asked.of(request, datetime.fromtimestamp(context.deps.now_ms() / 1000, UTC))
 
     async def share(partition: int) -> Any:
         sums = await _share(context.tables[ANALYTICS], partition, asked)

@@ -3,6 +3,9 @@
 from typing import Final
 
 WORDS: Final[dict[str, str]] = {
+    "REPEATED": "The order has had such a message just now; the latest goes out when the pause is over.",
+    "CONTACT_LIMIT": "This address has had as many messages as it may have in an hour; it goes out later.",
+    "OUTDATED": "It was held back, and what happened since says more.",
     "TOO_OLD": "It is too old: nobody wants to read it any more.",
     "CHANNEL_OFF": "This way of sending is not set up.",
     "NO_CONTACT": "The order has nobody to write to.",

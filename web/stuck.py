@@ -1,6 +1,5 @@
 """What is stuck, over all orders and of one: where, since when, who must act. For operators."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -96,7 +95,7 @@ def share_of_stuck(
     """What is stuck in an owned partition. Raises NotOwnerError."""
     if partition not in context.tables[ORDERS].open_partitions():
         raise NotOwnerError(ORDERS)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = context.deps.now_ms()
     found = [
         (order_id, service, each)
         for order_id, service, each in _stuck(context, partition, now_ms)
@@ -111,7 +110,7 @@ def share_of_stuck(
 
 def quarantines(context: Context, partition: int) -> Iterator[tuple[str, str, int]]:
     """Orders of an owned partition whose inputs a service turns away: order, service, since when (ms)."""
-    for order_id, service, each in _stuck(context, partition, time.time_ns() // 1_000_000):
+    for order_id, service, each in _stuck(context, partition, context.deps.now_ms()):
         if each.row.subject is Subject.QUARANTINE:
             yield order_id, service, each.since_ms
 
@@ -124,7 +123,7 @@ async def show_order_waiting(request: web.Request) -> web.StreamResponse:
     if forwarded is not None:
         return forwarded
     check_order_is_known(context, order_id)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = context.deps.now_ms()
     found = [
         (order_id, service, each)
         for service in context.tables

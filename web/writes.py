@@ -19,7 +19,7 @@ from models import ids
 from models.commands import Command, CommandType
 from models.messages import Message, to_rfc3339
 from models.transition import Outcome
-from tables import StoredRecord
+from tables import NotOwnerError, NotReadyError, StoredRecord
 from web import consistency
 from web.bodies import Body, body_hash
 from web.context import ORDERS, Context
@@ -29,6 +29,9 @@ from web.tokens import Identity
 
 LATER_S: Final = 2
 """When to ask again after a 202."""
+
+MOVING: Final = frozenset({"OWNER_UNKNOWN", "OWNER_UNREACHABLE", "NOT_READY"})
+"""Codes of what passes when another worker has taken over the order's partition."""
 
 ORDER_ID: Final = "orderId"
 """In structlog's context variables, so that every log line of the request names its order."""
@@ -119,6 +122,20 @@ async def settle(context: Context, write: Write) -> Settled:
     if not stored.outcome.accepted:
         raise refused(stored.outcome.code, stored.outcome.detail)
     return Settled(stored.outcome, record)
+
+
+def is_moving(error: ProblemError | NotOwnerError | NotReadyError) -> bool:
+    """Whether nobody answers for the order right now."""
+    return not isinstance(error, ProblemError) or error.code in MOVING
+
+
+async def leave_to_owner(context: Context, write: Write) -> None:
+    """Put a write into Kafka while nobody answers for its order: whoever owns it next decides it.
+
+    It is the command that the owner itself would send, so it counts once even if it was sent before.
+    Who asks must be known by then. Raises KafkaUnavailableError.
+    """
+    await context.deps.sender.send(write.command())
 
 
 def _is_decided(record: StoredRecord | None, command_id: str) -> bool:

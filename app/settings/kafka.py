@@ -56,6 +56,10 @@ class KafkaSettings(BaseModel):
         le=8,
         description="Workers that keep a copy of each table, to take it over without reading it anew",
     )
+    clock_most_off_s: Seconds = Field(
+        default=30.0,
+        description="A worker whose clock is further from Kafka's is not ready",
+    )
     data_dir: Path = Field(
         default=Path("data"), description="Where this worker keeps its tables; one folder a worker"
     )

@@ -1,7 +1,7 @@
 """Settings of what customers are told: the mail server, Twilio, and how often is tried."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -55,6 +55,17 @@ class NotificationSettings(BaseModel):
     )
     notification_max_age_s: Seconds = Field(
         default=86_400.0, description="What happened longer ago is not told any more"
+    )
+
+    notification_repeat_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=900.0,
+        description="Between two messages of a kind about one order, such as of declines; 0: none waits",
+    )
+    notifications_per_contact_hour: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="Messages that one mail address or number gets in an hour from one worker; 0: all",
     )
 
     def wrong_notifications(self) -> Iterable[str]:

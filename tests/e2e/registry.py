@@ -24,6 +24,7 @@ TOPICS: dict[str, tuple[str, set[str]]] = {
     "delivery-events": (FOREVER, {"orders", "timeline"}),
     "order-audit": (FOREVER, {"timeline"}),
     "reconciliation": ("30 days", set()),
+    "worker-clocks": ("2 days", set()),
     "payment-events-dlq": (FOREVER, set()),
 }
 """Topic -> how long it is kept, services that read it."""

@@ -78,16 +78,31 @@ def test_topics(platform: Platform) -> None:
 
 def test_topics_finds_and_corrects_another_retention(platform: Platform) -> None:
     admin = AdminClient({"bootstrap.servers": platform.bootstrap})
-    entry = ConfigEntry("retention.ms", "60000", incremental_operation=AlterConfigOpType.SET)
-    topic = ConfigResource(ResourceType.TOPIC, "payment-initiated", incremental_configs=[entry])
-    for done in admin.incremental_alter_configs([topic]).values():
+    changes = {
+        "payment-initiated": ("retention.ms", "60000"),
+        "order-commands": ("message.timestamp.type", "CreateTime"),
+        "tiffin-payments-changelog": ("message.timestamp.type", "CreateTime"),
+    }
+    topics = [
+        ConfigResource(
+            ResourceType.TOPIC, name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            ],
+        )
+        for name, (key, value) in changes.items()
+    ]  # fmt: skip
+    for done in admin.incremental_alter_configs(topics).values():
         done.result()
     checked = run(platform, "topics", "--check")
     assert checked.returncode == 1
-    assert "payment-initiated" in checked.stderr
+    for name in changes:
+        assert name in checked.stderr
     assert "payment-processing" not in checked.stderr
     assert "changed" in platform.run_cli("topics")
     assert run(platform, "topics", "--check").returncode == 0
+    for found in admin.describe_configs(topics[1:]).values():
+        assert found.result()["message.timestamp.type"].value == "LogAppendTime"
 
 
 def test_topics_refuses_another_partition_count(platform: Platform) -> None:

@@ -15,11 +15,18 @@ from agents.payments import PaymentsService
 from app.effects import EffectsService
 from app.stripe_gateway import StripeGateway
 from models import ids, topics
-from models.commands import Command, CommandType, InitiatePayment, ResultKind
+from models.commands import (
+    Command,
+    CommandType,
+    InitiatePayment,
+    ResultKind,
+    WebhookReceived,
+)
 from models.events import Event, EventType, read_event
 from models.graphs import PaymentStatus
 from models.messages import Message, encode, to_rfc3339
 from models.payment_state import Payment, PaymentRecord
+from models.stripe_facts import intent_seen
 from models.transition import Input, Outcome
 from sandbox.processes import PATIENCE_S
 from sandbox.stripe import StripeSandbox
@@ -128,6 +135,22 @@ class World:
         async with httpx.AsyncClient(trust_env=False) as client:
             answer = await client.post(f"{self.stripe.base_url}/_control/settle", json=body)
         assert answer.is_success, answer.text
+
+    async def authenticate(self, intent_id: str, outcome: str) -> None:
+        """Let the customer end 3-D Secure: "succeed" or "fail"."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(
+                f"{self.stripe.base_url}/_control/3ds/{intent_id}", json={"outcome": outcome}
+            )
+        assert answer.is_success, answer.text
+
+    def webhook(self, kind: str, intent: dict[str, Any]) -> None:
+        """Stripe's webhook about the payment intent comes."""
+        received = WebhookReceived(
+            order_id=ORDER, stripe_event_id=f"evt_{len(self.seen)}", stripe_event_type=kind,
+            created=round(self.now_s()), intent=intent_seen(intent),
+        )  # fmt: skip
+        self.take(topics.WEBHOOKS, encode(received))
 
     # -- what tests look at
 

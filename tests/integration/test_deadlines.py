@@ -1,4 +1,7 @@
-"""Deadlines on the whole platform: unanswered and unpaid orders end, once, whoever was down meanwhile."""
+"""Deadlines on the whole platform: unanswered and unpaid orders end, once, whoever was down meanwhile.
+
+Both workers' clocks are wrong, in both ways: all goes by Kafka's, and they say so.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
+import httpx
 import orjson
 import pytest
+from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from models import ids
 from models.messages import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
 from sandbox.customer import Customer
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S, wait_until
+from sandbox.processes import PATIENCE_S, Supervised, wait_until
 from tests.faults.engine_verify import read_all
 
 SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}
@@ -26,10 +32,50 @@ NEEDS_3DS = "4000002760003184"
 WITHIN_S = PATIENCE_S
 
 
+AHEAD_S: Final = (3 * 3600, -40 * 60)
+"""Of each worker's clock. So far ahead Kafka refuses records that bear their producer's time."""
+
+
+class WrongClocks(Platform):
+    """Its workers' clocks are off, so they serve what they own and are not ready."""
+
+    def environment(self, worker: int = 0) -> dict[str, str]:
+        return {**super().environment(worker), "CLOCK_AHEAD_S": str(AHEAD_S[worker])}
+
+    def _make_worker(self, number: int) -> Supervised:
+        worker = super()._make_worker(number)
+        worker.argv[worker.argv.index("-A") + 1] = "tests.integration.shifted_app"
+        return worker
+
+    def wait_ready(self, timeout_s: float = 90.0) -> None:
+        """Until nothing but its clock is wrong with each worker."""
+        for worker in range(len(AHEAD_S)):
+            wait_until(
+                lambda worker=worker: self.reasons(worker) == [REASONS[worker]],
+                f"worker {worker} to have nothing against it but its clock", timeout_s=timeout_s,
+            )  # fmt: skip
+
+    def reasons(self, worker: int) -> list[str]:
+        """Why a worker says that it is not ready."""
+        try:
+            httpx.get(f"{self.endpoints.workers[worker]}/readyz").raise_for_status()
+        except httpx.HTTPStatusError as error:
+            return list(error.response.json()["reasons"])
+        except httpx.TransportError:
+            return ["it does not answer"]
+        return []
+
+
+REASONS: Final = (
+    "this worker's clock is 10800 s ahead of Kafka's: set it (NTP)",
+    "this worker's clock is 2400 s behind Kafka's: set it (NTP)",
+)
+
+
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrongClocks]:
     folder = tmp_path_factory.mktemp("deadlines")
-    with Platform(folder, workers=2, settings=SETTINGS) as running:
+    with WrongClocks(folder, workers=2, settings=SETTINGS) as running:
         yield running
 
 
@@ -188,6 +234,58 @@ async def test_deadlines_of_the_kitchen_and_of_the_payment(
     assert fired == {"KITCHEN": 2.0, "PAYMENT": 2.0}
     assert await metric(platform, "tiffin_timers_lateness_seconds_count") == fired
     assert await metric(platform, "tiffin_timers_due") == {"KITCHEN": 0.0, "PAYMENT": 0.0}
+
+
+async def test_a_wrong_clock_is_told_by_metrics_log_and_the_operators_first_screen(
+    platform: WrongClocks, stack: contextlib.AsyncExitStack
+) -> None:
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    for worker, ahead_s in enumerate(AHEAD_S):
+        url = platform.endpoints.workers[worker]
+        async with session.get(f"{url}/metrics") as answer:
+            found = {
+                sample.name: sample.value
+                for family in text_string_to_metric_families(await answer.text())
+                for sample in family.samples
+            }
+        assert found["tiffin_clock_offset_seconds"] == pytest.approx(ahead_s, abs=20)
+        assert found["tiffin_clock_brokers_differ_seconds"] == 0
+        assert found["tiffin_ready"] == 0
+        assert REASONS[worker] in platform.log_path(worker).read_text()
+    signed_in = {"role": "operator", "subject": "olga"}
+    async with session.post(f"{url}/api/login/development", json=signed_in) as answer:
+        token = (await answer.json())["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    async with session.get(f"{url}/api/ops/overview", headers=bearer) as answer:
+        concerns = {each["code"]: each for each in (await answer.json())["concerns"]}
+    for reason in REASONS:
+        assert reason in concerns["CLOCK"]["detail"]
+
+
+@pytest.mark.parametrize("at_ms", [1, 4_102_444_800_000], ids=["1970", "2099"])
+async def test_a_time_that_a_producer_made_up_moves_no_clock(
+    platform: WrongClocks, stack: contextlib.AsyncExitStack, at_ms: int
+) -> None:
+    """PLACE_ORDER again, of a new order, by a producer that writes its own time."""
+    customer = await placed(platform, stack)
+    records = await asyncio.to_thread(read_all, platform.bootstrap, ORDER_COMMANDS)
+    command = next(
+        orjson.loads(record.value) for record in records if record.key.decode() == customer.order_id
+    )
+    order_id = ids.order_id("guest", f"odd-{at_ms}")
+    value = orjson.dumps({**command, "orderId": order_id, "commandId": ids.command_id(order_id)})
+    producer = Producer({"bootstrap.servers": platform.bootstrap, "log_level": 0})
+    producer.produce(ORDER_COMMANDS, value, order_id, timestamp=at_ms)
+    assert await asyncio.to_thread(producer.flush, 30) == 0
+    now_ms = time.time() * 1000
+
+    async def find() -> dict[str, Any] | None:
+        events = await asyncio.to_thread(read_all, platform.bootstrap, ORDER_EVENTS)
+        mine = [orjson.loads(r.value) for r in events if r.key.decode() == order_id]
+        return mine[0] if mine else None
+
+    event = await customer.until(find, "the order's first event")
+    assert abs(from_rfc3339(event["occurredAt"]) - now_ms) < WITHIN_S * 1000
 
 
 async def test_deadlines_that_passed_while_nobody_ran_fire_once(

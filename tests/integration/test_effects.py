@@ -496,6 +496,50 @@ async def test_nothing_is_asked_while_a_confirm_is_in_flight(
 
 
 @pytest.mark.usefixtures("effects")
+async def test_a_failed_3d_secure_is_asked_about_at_once(
+    world: World, gateway: StripeGateway
+) -> None:
+    """Its webhook names no charge; nobody waits for the pause that is made without news."""
+    patient = Reconciler(gateway, world, after_s=3600, interval_s=3600)
+    world.listeners.append(patient)
+    patient.start()
+    try:
+        payment = await world.open()
+        await confirm(world, "pm_card_threeDSecure2Required")
+        await world.until(lambda: world.known_payment.next_action)
+        assert patient.observed == 0
+        await world.authenticate(payment.stripe_intent_id, "fail")
+        intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
+        world.webhook("payment_intent.payment_failed", intent)
+        await world.until_status(P.FAILED)
+        assert world.known_payment.failure_code == "payment_intent_authentication_failure"
+        assert patient.observed == 1
+    finally:
+        await patient.stop()
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_question_in_doubt_that_stripe_does_not_answer_is_put_again_soon(
+    world: World, gateway: StripeGateway
+) -> None:
+    patient = Reconciler(gateway, world, after_s=3600, interval_s=3600, soon_s=0.05)
+    world.listeners.append(patient)
+    patient.start()
+    try:
+        payment = await world.open()
+        await confirm(world, "pm_card_threeDSecure2Required")
+        await world.until(lambda: world.known_payment.next_action)
+        await world.authenticate(payment.stripe_intent_id, "fail")
+        world.stripe.api.faults.add(Fault("error_500_before", method="GET", times=3))
+        intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
+        world.webhook("payment_intent.payment_failed", intent)
+        await world.until_status(P.FAILED)
+        assert patient.errors
+    finally:
+        await patient.stop()
+
+
+@pytest.mark.usefixtures("effects")
 async def test_the_reconciler_leaves_a_closed_partition(
     world: World, reconciler: Reconciler
 ) -> None:

@@ -185,6 +185,27 @@ async def has_taken(courier: Staff, order_id: str, step: str) -> bool:
     return True
 
 
+async def test_declines_of_an_order_are_told_once_and_then_the_success(day: Day) -> None:
+    """An address that nobody has verified is not to be written to by whoever tries cards."""
+    customer = await day.customer()
+    for _ in range(8):
+        assert (await customer.confirm(DECLINED))["status"] == "FAILED"
+    await customer.wait_status("PAYMENT_FAILED")
+    shown = await day.until_statuses(
+        customer.order_id, ("PAYMENT_FAILED", "SENT"), ("PAYMENT_FAILED", "HELD"),
+        *[("PAYMENT_FAILED", "SUPERSEDED")] * 6,
+    )  # fmt: skip
+    assert {each["code"] for each in shown if each["status"] == "HELD"} == {"REPEATED"}
+    assert len(await day.messages(customer.order_id)) == 2
+    await customer.confirm()
+    await customer.wait_status("PENDING")
+    await day.until_statuses(
+        customer.order_id, ("PAYMENT_FAILED", "SENT"), ("PAYMENT_COMPLETED", "SENT"),
+        *[("PAYMENT_FAILED", "SUPERSEDED")] * 7,
+    )  # fmt: skip
+    assert len(await day.messages(customer.order_id)) == 4
+
+
 async def test_each_event_of_an_order_is_told_once_by_mail_and_once_by_message(day: Day) -> None:
     customer = await day.customer()
     order_id = customer.order_id

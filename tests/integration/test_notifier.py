@@ -14,6 +14,7 @@ import pytest
 
 from agents import NotificationsService
 from app.channels import MessageChannel
+from app.contact_limit import ContactLimit
 from app.letters import Letters
 from app.mail import Mailer, sender_address
 from app.notifier import Notifier
@@ -28,7 +29,7 @@ from models.commands import (
     NotificationResult,
     RetryNotification,
 )
-from models.events import Event, EventType, OrderMoved, read_event
+from models.events import Event, EventType, OrderMoved, PaymentFailed, read_event
 from models.messages import encode, to_rfc3339
 from models.notification import Channel, Notification, NotificationStatus, Policy
 from models.order_state import OrderRecord, Placed
@@ -140,12 +141,18 @@ class World:
         await notifier.stop()
 
     def event(self, kind: EventType = E.ORDER_CONFIRMED, number: int = 1) -> None:
+        is_decline = kind is E.PAYMENT_FAILED
+        declined = PaymentFailed(
+            payment_id="p", order_id=ORDER, failure_reason="expired_card", attempt=number
+        )
         event = Event(
             event_id=f"event-{kind}-{number}", event_type=kind, order_id=ORDER, payment_id=None,
             occurred_at=to_rfc3339(round(self.now_s() * 1000)), sequence=number,
-            causation_id="cause", correlation_id="first", producer="orders", data=OrderMoved(),
+            causation_id="cause", correlation_id="first",
+            producer="payments" if is_decline else "orders",
+            data=declined if is_decline else OrderMoved(),
         )  # fmt: skip
-        self.take(topics.ORDER_EVENTS, encode(event))
+        self.take("payment-failed" if is_decline else topics.ORDER_EVENTS, encode(event))
 
     def retry(self, notification: Notification) -> None:
         command = Command(
@@ -444,3 +451,91 @@ async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_writte
     assert mail.subject == "日の出 has confirmed your order"
     assert mail.text.startswith("Hello आशा, “Rao” <x y>,")
     assert "आशा, “Rao” &lt;x y&gt;" in mail.html
+
+
+# -- how often
+
+
+async def test_twenty_declines_are_told_once_and_the_last_one_when_the_pause_is_over(
+    world: World,
+) -> None:
+    world.service = NotificationsService(Policy(most_tries=TRIES, repeat_after_ms=3_600_000))
+    notifier = world.start()
+    for number in range(1, 21):
+        world.event(E.PAYMENT_FAILED, number)
+    await world.until(lambda: len(world.mailbox.messages) == 2 and not notifier.pending)
+    assert notifier.held == 2
+    await world.crash(notifier)
+    world.now_ahead_s = 3601
+    world.start()
+    await world.until(lambda: len(world.mailbox.messages) == 4)
+    held = [event.data for event in world.audit if event.event_type is E.NOTIFICATION_HELD]
+    assert len(held) == 38
+    assert {each.code for each in held} == {"REPEATED"}
+
+
+async def test_an_address_gets_a_few_messages_an_hour_and_the_rest_later(world: World) -> None:
+    steady_s = 0.0
+    contacts = ContactLimit(2, steady_s=lambda: steady_s)
+    notifier = world.start(contacts=contacts)
+    for number in range(1, 5):
+        world.event(number=number)
+    await world.until(lambda: notifier.held == 4 and not notifier.pending)
+    assert [len(world.kept(channel)) for channel in Channel] == [2, 2]
+    held = [each for each in world.state.notifications.values() if each.status is S.HELD]
+    assert {each.code for each in held} == {"CONTACT_LIMIT"}
+    assert {each.tries for each in held} == {0}
+    assert [event.event_type for event in world.audit].count(E.NOTIFICATION_HELD) == 4
+    text = str([encode(command) for command in world.commands]) + str(world.audit)
+    assert "asha" not in text
+    assert "98000" not in text
+    # The mailbox is the same with other letters and a tag; another's is another.
+    same = CONTACT.model_copy(update={"email": "ASHA+x@Example.com", "phone": "+91 (98000) 00000"})
+    other = CONTACT.model_copy(update={"email": "rao@example.com", "phone": "+91 98000 00001"})
+    for channel in Channel:
+        assert contacts.take(channel, same, "n") > 0
+        assert contacts.take(channel, other, "n") == 0
+    # An hour later the rest goes; the worker has changed meanwhile.
+    await world.crash(notifier)
+    steady_s, world.now_ahead_s = 3601, 3601
+    world.start(contacts=contacts)
+    await world.until(lambda: all(n.status is S.SENT for n in world.state.notifications.values()))
+    assert [len(world.kept(channel)) for channel in Channel] == [4, 4]
+
+
+async def test_a_second_try_takes_no_second_place_and_a_refusal_gives_its_place_back(
+    world: World,
+) -> None:
+    contacts = ContactLimit(1)
+    world.start(contacts=contacts)
+    world.fault(Channel.EMAIL, "refuse", times=2)
+    world.fault(Channel.SMS, "refuse", code=400)
+    world.event(number=1)
+    await world.until_status(S.SENT, Channel.EMAIL)
+    await world.until_status(S.FAILED, Channel.SMS)
+    world.event(number=2)
+    sent = ids.notification_id("event-ORDER_CONFIRMED-2", Channel.SMS)
+    await world.until(lambda: world.state.notifications[sent].status is S.SENT)
+
+
+async def test_what_is_held_goes_at_once_when_an_operator_says_so(world: World) -> None:
+    world.service = NotificationsService(Policy(most_tries=TRIES, repeat_after_ms=3_600_000))
+    notifier = world.start()
+    for number in (1, 2):
+        world.event(number=number)
+    name = ids.notification_id("event-ORDER_CONFIRMED-2", Channel.EMAIL)
+    await world.until(lambda: notifier.held == 2)
+    world.retry(world.state.notifications[name])
+    await world.until(lambda: world.state.notifications[name].status is S.SENT)
+    assert notifier.held == 1
+
+
+def test_what_is_remembered_of_contacts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.contact_limit.MOST_CONTACTS", 10)
+    contacts = ContactLimit(1)
+    for number in range(30):
+        each = CONTACT.model_copy(update={"email": f"a{number}@example.com"})
+        assert contacts.take(Channel.EMAIL, each, "n") == 0
+        assert contacts.take(Channel.EMAIL, each, "m") > 0
+    assert len(contacts._slots) == 10
+    assert "example" not in str(contacts._slots)

@@ -36,6 +36,7 @@ class Consumed(NamedTuple):
     value: bytes | None
     offset: int
     timestamp: int = 1_000
+    timestamp_type: int = 1
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int = 0
     topic: str = ""

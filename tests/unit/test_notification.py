@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -324,3 +325,125 @@ def test_terminal_means_that_nothing_is_left_to_be_sent() -> None:
     assert not world.service.is_terminal(world.state), "it waits for an operator"
     world.result(second, TRIES + 1, SendResult.SENT)
     assert world.service.is_terminal(world.state)
+
+
+# -- how often
+
+PAUSE_MS = 1_000
+
+
+def declining(world: World, number: int, at_ms: int) -> Notification:
+    """A decline that is read at that time; gives its mail."""
+    world.number = at_ms - 1
+    event = event_of(E.PAYMENT_FAILED, number)
+    world.event(event)
+    return world.all[ids.notification_id(event.event_id, Channel.EMAIL)]
+
+
+def limited() -> World:
+    return World(Policy(most_tries=TRIES, repeat_after_ms=PAUSE_MS))
+
+
+def of_channel(world: World, channel: Channel = Channel.EMAIL) -> Counter[NotificationStatus]:
+    return Counter(each.status for each in world.all.values() if each.channel is channel)
+
+
+def test_twenty_declines_are_one_message_and_later_the_last_one() -> None:
+    world = limited()
+    mails = [declining(world, number, 10 * number) for number in range(1, 21)]
+    for channel in Channel:
+        assert of_channel(world, channel) == {S.PENDING: 1, S.HELD: 1, S.SUPERSEDED: 18}
+    last = world.all[mails[-1].notification_id]
+    assert (last.status, last.code, last.held_until) == (S.HELD, "REPEATED", NOW + 10 + PAUSE_MS)
+    held = [event for event in world.audit if event.event_type is E.NOTIFICATION_HELD]
+    assert len(held) == 19 * len(Channel), "each is recorded"
+    assert {event.data.code for event in held} == {"REPEATED"}
+    assert not world.service.is_terminal(world.state)
+    world.result(last.notification_id, 1, SendResult.SENT)
+    assert world.all[last.notification_id].status is S.SENT
+
+
+def test_after_the_pause_the_next_one_is_told_at_once_and_the_pause_begins_anew() -> None:
+    world = limited()
+    assert declining(world, 1, 1).status is S.PENDING
+    assert declining(world, 2, PAUSE_MS).status is S.HELD
+    # The second one goes at 1 + PAUSE_MS; a third would be the next after it.
+    world.result(ids.notification_id("event-PAYMENT_FAILED-2", Channel.EMAIL), 1, SendResult.SENT)
+    third = declining(world, 3, PAUSE_MS + 100)
+    assert (third.status, third.held_until) == (S.HELD, NOW + 1 + 2 * PAUSE_MS)
+    assert declining(world, 4, 2 * PAUSE_MS).status is S.HELD
+    assert declining(world, 5, 1 + 2 * PAUSE_MS).status is S.PENDING, "in the place of the fourth"
+    assert of_channel(world) == {S.PENDING: 2, S.SENT: 1, S.SUPERSEDED: 2}
+
+
+@pytest.mark.parametrize("kind", [E.PAYMENT_COMPLETED, E.ORDER_CANCELLED])
+def test_what_ends_it_is_told_and_the_declines_before_are_not_any_more(kind: EventType) -> None:
+    world = limited()
+    for number in (1, 2):
+        declining(world, number, number)
+    world.number = 3
+    world.event(event_of(kind, 3))
+    end = world.all[ids.notification_id(f"event-{kind}-3", Channel.EMAIL)]
+    assert end.status is S.PENDING
+    assert of_channel(world) == {S.PENDING: 2, S.SUPERSEDED: 1}
+    late = declining(world, 2, 4)
+    assert late.status is S.SUPERSEDED
+
+
+def test_a_decline_that_is_read_after_the_success_that_followed_it_is_not_held_for_later() -> None:
+    world = limited()
+    declining(world, 1, 1)
+    world.event(event_of(E.PAYMENT_COMPLETED, 9))
+    assert declining(world, 2, 5).status is S.SUPERSEDED
+
+
+def test_money_that_moved_is_always_told() -> None:
+    world = limited()
+    for number in (1, 2, 3):
+        world.event(event_of(E.PAYMENT_REFUND_PARTIAL, number))
+    world.event(event_of(E.ORDER_DELIVERED, 4))
+    assert of_channel(world) == {S.PENDING: 2, S.HELD: 2}
+    held = [each.held_until for each in world.all.values() if each.status is S.HELD]
+    assert len(set(held)) == 2, "one after the other"
+
+
+def test_a_contact_that_has_had_enough_holds_a_message_back_and_an_operator_may_send_it() -> None:
+    world = World()
+    name = world.one().notification_id
+    for until in (NOW + 5_000, NOW + 9_000):
+        data = NotificationResult(
+            notification_id=name, attempt=1, result=SendResult.HELD, code="CONTACT_LIMIT",
+            held_until=until,
+        )  # fmt: skip
+        world.command(CommandType.NOTIFICATION_RESULT, data, "system:notifier")
+        held = world.all[name]
+        assert (held.status, held.code, held.held_until) == (S.HELD, "CONTACT_LIMIT", until)
+        assert held.tries == 0, "nothing was tried"
+    assert world.types() == [E.NOTIFICATION_HELD] * 2
+    assert world.retry(name).accepted
+    assert (world.all[name].status, world.all[name].held_until) == (S.PENDING, None)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(list(NOTIFIED)), st.integers(0, 3 * PAUSE_MS)), max_size=30)
+)
+def test_whatever_happens_the_last_word_is_told_and_no_kind_too_often(
+    given_events: list[tuple[EventType, int]],
+) -> None:
+    """Events in their own order; what is held goes out when it may."""
+    world, at_ms = limited(), 1
+    for number, (kind, pause_ms) in enumerate(given_events, 1):
+        at_ms += pause_ms
+        world.number = at_ms
+        world.event(
+            event_of(kind, number).model_copy(update={"occurred_at": to_rfc3339(NOW + at_ms)})
+        )
+    for channel in Channel:
+        mine = [each for each in world.all.values() if each.channel is channel]
+        told = [each for each in mine if each.status is not S.SUPERSEDED]
+        for kind in NOTIFIED:
+            times = sorted(each.due_at for each in told if each.event_type is kind)
+            assert all(b - a >= PAUSE_MS for a, b in pairwise(times))
+        assert not mine or mine[-1] in told, "the last state is told"
+        assert all(each.code == "OUTDATED" for each in mine if each.status is S.SUPERSEDED)

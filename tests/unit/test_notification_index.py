@@ -21,7 +21,7 @@ from web import notification_index, send_errors
 from web.notification_index import NotificationEntry, NotificationIndex
 
 S = NotificationStatus
-ENDED = {S.SENT, S.FAILED}
+ENDED = {S.SENT, S.FAILED, S.SUPERSEDED}
 KEYS = [f"order_{number}" for number in range(6)]
 
 

@@ -61,6 +61,7 @@ class Consumed:
     offset: int
     key: bytes = KEY
     timestamp: int = 0
+    timestamp_type: int = 1
     partition: int = 0
     topic: str = TOPIC
 

@@ -155,6 +155,7 @@ EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
         payment(P.PENDING),
     ),
     (S.NOTIFICATION, "PENDING"): (notification(N.PENDING), notification(N.SENT)),
+    (S.NOTIFICATION, "HELD"): (notification(N.HELD), notification(N.SUPERSEDED)),
     (S.NOTIFICATION, "WAITING_FOR_OPERATOR"): (
         notification(N.WAITING_FOR_OPERATOR), notification(N.PENDING),
     ),

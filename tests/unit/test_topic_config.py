@@ -19,6 +19,11 @@ def test_no_record_counts_as_sent_while_one_of_three_replicas_alone_has_it(name:
     assert config_of(TOPICS[name], 3)["cleanup.policy"] == "delete"
 
 
+@pytest.mark.parametrize("name", TOPICS)
+def test_kafka_stamps_every_record_itself(name: str) -> None:
+    assert config_of(TOPICS[name], 1)["message.timestamp.type"] == "LogAppendTime"
+
+
 @pytest.mark.parametrize(("replicas", "wanted"), [(1, None), (2, None), (3, 2)])
 def test_changelogs_too_are_at_two_replicas_before_they_count(
     tmp_path: Path, replicas: int, wanted: int | None
@@ -30,3 +35,4 @@ def test_changelogs_too_are_at_two_replicas_before_they_count(
     config = app.tables["payments"].changelog_topic.config or {}
     assert config.get("min.insync.replicas") == wanted
     assert config["max.message.bytes"] > 0
+    assert config["message.timestamp.type"] == "LogAppendTime"

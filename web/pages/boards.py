@@ -1,6 +1,5 @@
 """The kitchen's and the couriers' boards: lists of the API with the next step beside each row."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ from aiohttp import web
 from models import ids
 from models.graphs import OrderStatus
 from models.messages import from_rfc3339
+from tables import NotOwnerError, NotReadyError
 from web import couriers, deliveries, kitchen
 from web.auth import authorize_staff
 from web.bodies import VALUE
@@ -16,7 +16,7 @@ from web.context import CONTEXT
 from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render
 from web.params import order_id_of
-from web.problems import CODES, ProblemError
+from web.problems import CODES, ProblemError, UnavailableError
 from web.tokens import Role
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -64,7 +64,7 @@ async def show_kitchen(request: web.Request) -> web.StreamResponse:
     found = answer_of(answer)
     restaurants = context.deps.catalogue.restaurants
     restaurant = restaurants.get(identity.restaurant_id or "")
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = context.deps.now_ms()
     rows = [_kitchen_row(order, now_ms) for order in found["orders"]]
     columns = [
         (title, [row for row in rows if row["status"] in states], empty)
@@ -153,4 +153,8 @@ async def _step(request: web.Request, steps: dict[str, Handler], board: str) -> 
         if problem.status not in {404, 409, 503}:
             raise
         more = f"?refused={problem.code}"
+    except (NotOwnerError, NotReadyError):
+        more = "?refused=OWNER_UNKNOWN"
+    except UnavailableError:
+        more = f"?refused={UnavailableError.code}"
     return web.Response(status=303, headers={"Location": board + more})

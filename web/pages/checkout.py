@@ -4,8 +4,10 @@ Placing is create-intent with the cart's key, so it may be repeated; the card is
 own address, so the back button, a reload and a second tab always find the order as it stands.
 """
 
+import logging
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -13,9 +15,9 @@ from models import ids
 from models.commands import CancelPayment, CommandType
 from models.graphs import PAID_ORDER, OrderStatus, PaymentStatus
 from models.payment_state import PaymentRecord
-from tables import StoredRecord
+from tables import NotOwnerError, NotReadyError, StoredRecord
 from web import auth, orders, payments
-from web.bodies import validated
+from web.bodies import body_hash, validated
 from web.context import CONTEXT, ORDERS, PAYMENTS, Context
 from web.order_views import PLACED, OrderView
 from web.pages.cart import Cart, PricedCart, cart_of, keep_cart, priced_cart
@@ -24,10 +26,26 @@ from web.pages.forms import read_form
 from web.pages.render import render
 from web.params import order_id_of
 from web.pricing import priced
-from web.problems import ProblemError, StripeUnavailableError
+from web.problems import (
+    RETRY_AFTER_S,
+    ProblemError,
+    StripeUnavailableError,
+    UnavailableError,
+)
 from web.shapes import CancelPaymentBody, CreateIntent
 from web.tokens import Identity, Role
-from web.writes import LateError, Write, at_owner, first_of_its_key, settle, wait
+from web.writes import (
+    LateError,
+    Write,
+    at_owner,
+    first_of_its_key,
+    is_moving,
+    leave_to_owner,
+    settle,
+    wait,
+)
+
+log = logging.getLogger("tiffin.web.pages")
 
 FIELDS: Final = {
     "line1": ("address.line1", "Enter the street and the house number."),
@@ -42,6 +60,17 @@ FIELDS: Final = {
 
 CHANGED: Final = "changed-by-customer"
 """Key of the cancel of an order that is given up for another: it is cancelled once."""
+
+PLACE: Final = "place"
+"""Action of the command that places an order."""
+SENT: Final = "sent"
+"""Parameter of the payment page: the beginning of the hash of the details that were sent to an order that
+nobody answered for."""
+SENT_CHARS: Final = 16
+CANT_ORDER: Final = (
+    "We can't take orders right now; nothing was charged. Press the button again in a moment: pressed twice, "
+    "it is still one order."
+)
 
 UNPAID: Final = frozenset({PLACED, OrderStatus.PAYMENT_PENDING, OrderStatus.PAYMENT_FAILED})
 
@@ -76,20 +105,39 @@ async def place(request: web.Request) -> web.StreamResponse:
     except ProblemError as problem:
         return _again(request, cart, form, *_explained(problem))
     order_id = ids.order_id(customer, cart.cart.key)
-    forwarded = await at_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
     write = Write(
         order_id=order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER, data=data,
-        action="place", key=cart.cart.key, body=body, identity=Identity(Role.CUSTOMER, customer),
+        action=PLACE, key=cart.cart.key, body=body, identity=Identity(Role.CUSTOMER, customer),
     )  # fmt: skip
-    return await _placed(request, context, write, cart, form)
+    try:
+        return await _at_owner_or_later(request, context, write, cart, form)
+    except UnavailableError as error:
+        log.warning("an order could not be placed", extra={"reason": type(error).__name__})
+        response = _again(request, cart, form, {}, CANT_ORDER)
+        response.set_status(503)
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+
+async def _at_owner_or_later(
+    request: web.Request, context: Context, write: Write, cart: PricedCart, form: dict[str, str]
+) -> web.StreamResponse:
+    """Place it where the order will be kept; while nobody answers there, leave it in Kafka."""
+    try:
+        forwarded = await at_owner(context, request, write.order_id)
+        if forwarded is not None:
+            return forwarded
+        return await _placed(request, context, write, cart, form)
+    except (ProblemError, NotOwnerError, NotReadyError) as error:
+        if not is_moving(error):
+            raise
+    await leave_to_owner(context, write)
+    return _to_payment(request, context, write, cart, is_decided=False)
 
 
 async def _placed(
     request: web.Request, context: Context, write: Write, cart: PricedCart, form: dict[str, str]
 ) -> web.StreamResponse:
-    now = cart.cart
     try:
         with first_of_its_key(context, write):
             await settle(context, write)
@@ -98,17 +146,32 @@ async def _placed(
             )
         if not_opened(record):
             response = _again(request, cart, form, {}, WORDS["PAYMENT_NOT_OPENED"][1])
-            keep_cart(response, context.deps, now.renewed())
+            keep_cart(response, context.deps, cart.cart.renewed())
             return response
-    except LateError:
-        pass  # it is in Kafka: the order's page waits for it
+    except LateError:  # it is in Kafka: the order's page waits for it
+        return _to_payment(request, context, write, cart, is_decided=False)
     except ProblemError as problem:
         if problem.code == "IDEMPOTENCY_KEY_REUSED":
             return await _other_details(request, context, write, cart, form)
         if problem.code != "IDEMPOTENCY_KEY_IN_USE":
             raise
-    customer, order_id = write.identity.subject, write.order_id
-    response = web.Response(status=303, headers={"Location": f"/orders/{order_id}/pay"})
+    return _to_payment(request, context, write, cart)
+
+
+def _to_payment(
+    request: web.Request,
+    context: Context,
+    write: Write,
+    cart: PricedCart,
+    *,
+    is_decided: bool = True,
+) -> web.Response:
+    """Lead to where the order is paid; while it is not decided, that page tries again by itself."""
+    now, customer, order_id = cart.cart, write.identity.subject, write.order_id
+    location = f"/orders/{order_id}/pay"
+    if not is_decided:
+        location += f"?{urlencode({SENT: body_hash(write.body)[:SENT_CHARS]})}"
+    response = web.Response(status=303, headers={"Location": location})
     token = context.deps.order_tokens.issue(customer, order_id)
     auth.keep_guest(request, response, context.deps, customer)
     auth.keep_order_token(request, response, context.deps, order_id, token)
@@ -208,7 +271,16 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
         view=view,
         step=step,
         client_secret=secret,
+        has_other_details=_has_other_details(request, context, order_id),
     )
+
+
+def _has_other_details(request: web.Request, context: Context, order_id: str) -> bool:
+    """Whether the order was placed with other details than those sent last, while nobody answered."""
+    sent, record = request.query.get(SENT), context.record(ORDERS, order_id)
+    placed = ids.command_id(order_id, PLACE, cart_of(request).key)
+    outcome = record.outcomes.get(placed) if record else None
+    return bool(sent and outcome and not outcome.body_hash.startswith(sent))
 
 
 def not_opened(record: StoredRecord | None) -> bool:
@@ -237,20 +309,25 @@ async def change_order(request: web.Request) -> web.StreamResponse:
     order_id = order_id_of(request)
     await read_form(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
-    forwarded = await at_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
     body = CancelPaymentBody(orderId=order_id, reason="CHANGED_MIND")
     write = Write(
         order_id=order_id, service=PAYMENTS, command_type=CommandType.CANCEL_PAYMENT,
         data=CancelPayment(reason=body.reason), action="cancel-payment", key=CHANGED,
         body=body, identity=identity,
     )  # fmt: skip
-    with first_of_its_key(context, write):
-        try:
+    try:
+        forwarded = await at_owner(context, request, order_id)
+        if forwarded is not None:
+            return forwarded
+        with first_of_its_key(context, write):
             await payments.cancelled(context, write)
-        except LateError:
-            raise web.HTTPSeeOther(f"/orders/{order_id}") from None
+    except LateError:
+        raise web.HTTPSeeOther(f"/orders/{order_id}") from None
+    except (ProblemError, NotOwnerError, NotReadyError) as error:
+        if not is_moving(error):
+            raise
+        await leave_to_owner(context, write)
+        raise web.HTTPSeeOther(f"/orders/{order_id}") from None
     cart = cart_of(request)
     response = web.Response(status=303, headers={"Location": "/checkout?back=cancelled"})
     if cart.order_id == order_id:

@@ -10,6 +10,7 @@ from aiohttp import web
 from tables import NotOwnerError, NotReadyError
 from web.auth import check_origin
 from web.context import CONTEXT
+from web.pages import again
 from web.pages.forms import wants_fragment
 from web.pages.render import render
 from web.problems import CODES, ProblemError, UnavailableError, of_http_exception
@@ -64,11 +65,27 @@ WORDS: Final = {
 """Code -> headline, what to do; the rest by kind."""
 BUSY: Final = (
     "One moment, please",
-    "We are moving things around. This page tries again by itself.",
+    "A part of our system can't be reached right now. This page tries again by itself.",
+)
+BUSY_FOR_LONG: Final = (
+    "This takes longer than it should",
+    "A part of our system can't be reached, and this page has stopped trying. Reload it in some minutes.",
+)
+BUSY_AFTER_FORM: Final = (
+    "We don't know yet whether that was done",
+    "A part of our system can't be reached right now. In a moment you see how things stand.",
+)
+NOT_HERE_YET: Final = (
+    "Your order is not here yet",
+    "If you placed it a moment ago, it is still being taken. This page tries again by itself.",
 )
 BROKEN: Final = (
     "Something went wrong on our side",
     "Nothing is lost. Reload the page to try again.",
+)
+BROKEN_FORM: Final = (
+    "Something went wrong on our side",
+    "We don't know whether that was done. Look how things stand before you do it once more.",
 )
 
 log = logging.getLogger("tiffin.web.pages")
@@ -103,21 +120,39 @@ async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse
 
 def _page(request: web.Request, problem: ProblemError) -> web.Response:
     status = problem.status
+    is_form = request.method == "POST"
     is_busy = status in {503, 504}
-    headline, more = WORDS.get(problem.code) or (
-        BUSY
-        if is_busy
-        else BROKEN
-        if status >= 500
-        else (CODES[problem.code][1] + ".", problem.detail)
-    )
+    # Whoever may open an order's page has its token, which is made when the order is placed.
+    is_on_its_way = problem.code == "ORDER_UNKNOWN" and request.path.startswith("/orders/")
+    pause_s = None
+    if is_busy or (is_on_its_way and not is_form):
+        pause_s = again.pause_s(0 if is_form else again.tries_of(request))
+    if pause_s is not None:
+        pause_s = max(pause_s, problem.retry_after_s or 0)
+    headline, more = _words(problem, is_form=is_form, is_trying=pause_s is not None)
     if status >= 500:
         log.warning("page failed", extra={"code": problem.code, "path": request.path})
     response = render(
         request, "error.html", status=status, headline=headline, more=more, code=problem.code,
-        tries_again=is_busy and request.method == "GET", may_sign_in=status in {401, 403},
+        pause_s=pause_s, leads_to=again.shown_at(request.path) if is_form and status >= 500 else "",
+        may_sign_in=status in {401, 403},
     )  # fmt: skip
     response.headers.update(problem.headers)
+    if pause_s is not None and not is_form:
+        again.count_try(request, response, pause_s)
     if is_busy or problem.retry_after_s:
-        response.headers["Retry-After"] = str(problem.retry_after_s or 2)
+        response.headers["Retry-After"] = str(problem.retry_after_s or pause_s or 60)
     return response
+
+
+def _words(problem: ProblemError, *, is_form: bool, is_trying: bool) -> tuple[str, str]:
+    """Headline, and what to do; what is said of trying again is what the page does."""
+    if problem.code == "ORDER_UNKNOWN" and is_trying:
+        return NOT_HERE_YET
+    if problem.code in WORDS:
+        return WORDS[problem.code]
+    if problem.status in {503, 504}:
+        return BUSY_AFTER_FORM if is_form else BUSY if is_trying else BUSY_FOR_LONG
+    if problem.status >= 500:
+        return BROKEN_FORM if is_form else BROKEN
+    return CODES[problem.code][1] + ".", problem.detail

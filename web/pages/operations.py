@@ -31,6 +31,7 @@ from web.tokens import Role
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PLACES: Final = {
+    "/api/ops/overview": "/ops",
     "/api/ops/stuck": "/ops/stuck",
     "/api/ops/lag": "/ops/lag",
     "/api/ops/dead-letters": "/ops/dead-letters",
@@ -40,6 +41,7 @@ PLACES: Final = {
 CONCERNS: Final = {
     "STUCK": "Orders are stuck",
     "DEAD_LETTERS": "Dead letters are open",
+    "CLOCK": "A clock is wrong",
     "LAG": "Records wait to be worked on",
     "KAFKA_UNAVAILABLE": "Kafka can't be reached",
     "PARTITIONS_STOPPED": "Partitions are stopped at something that can't be read",

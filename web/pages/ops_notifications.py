@@ -19,13 +19,20 @@ STATES: Final = {
     S.WAITING_FOR_OPERATOR: "Waits for you",
     S.FAILED: "Given up",
     S.PENDING: "To be sent",
+    S.HELD: "Held back",
     S.SENT: "Sent",
+    S.SUPERSEDED: "Outdated",
 }
-TONES: Final = {S.WAITING_FOR_OPERATOR: "warn", S.FAILED: "bad", S.PENDING: "info", S.SENT: "good"}
+TONES: Final = {
+    S.WAITING_FOR_OPERATOR: "warn", S.FAILED: "bad", S.PENDING: "info", S.HELD: "info", S.SENT: "good",
+    S.SUPERSEDED: "info",
+}  # fmt: skip
 HINTS: Final = {
     S.WAITING_FOR_OPERATOR: "all tries are used up",
     S.FAILED: "no repetition can help by itself",
     S.PENDING: "first tries, and pauses between tries",
+    S.HELD: "order or address has had enough for now",
+    S.SUPERSEDED: "held back, then nobody needed it",
     S.SENT: "taken by the mail server or SMS provider",
 }
 KINDS: Final = {

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from models.commands import CancelOrder, CommandType
 from models.graphs import PAID_ORDER, OrderStatus
+from tables import NotOwnerError, NotReadyError
 from web import auth, orders
 from web.bodies import validated
 from web.context import CONTEXT, ORDERS
@@ -18,7 +19,16 @@ from web.params import order_id_of
 from web.problems import ProblemError
 from web.shapes import CancelOrderBody
 from web.tokens import Role
-from web.writes import LateError, Write, at_owner, check_order_is_known, first_of_its_key, settle
+from web.writes import (
+    LateError,
+    Write,
+    at_owner,
+    check_order_is_known,
+    first_of_its_key,
+    is_moving,
+    leave_to_owner,
+    settle,
+)
 
 RETURNED: Final = "payment_intent_client_secret"
 """What Stripe adds to the address when it sends a customer back."""
@@ -79,10 +89,6 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     order_id = order_id_of(request)
     form = await read_form(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
-    forwarded = await at_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
     body = validated(CancelOrderBody, {"reason": form.get("reason", "")})
     write = Write(
         order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
@@ -90,12 +96,18 @@ async def cancel(request: web.Request) -> web.StreamResponse:
         body=body, identity=identity,
     )  # fmt: skip
     try:
+        forwarded = await at_owner(context, request, order_id)
+        if forwarded is not None:
+            return forwarded
+        check_order_is_known(context, order_id)
         with first_of_its_key(context, write):
             await settle(context, write)
     except LateError:
         pass  # it is in Kafka, and the order's page will show it
-    except ProblemError as problem:
-        if problem.status not in {409, 422}:
+    except (ProblemError, NotOwnerError, NotReadyError) as error:
+        if is_moving(error):
+            await leave_to_owner(context, write)
+        elif not (isinstance(error, ProblemError) and error.status in {409, 422}):
             raise
-        # The order was faster, or the button was pressed twice: its page says how it stands.
+        # Else the order was faster, or the button was pressed twice: its page says how it stands.
     raise web.HTTPSeeOther(f"/orders/{order_id}")

@@ -12,8 +12,8 @@ from yarl import URL
 
 from agents import NotificationsService
 from models.commands import Command, CommandType, NotificationResult, SendResult
-from models.messages import encode
-from models.notification import NOTIFIED, Channel, NotificationStatus
+from models.messages import encode, from_rfc3339
+from models.notification import NOTIFIED, Channel, NotificationStatus, Policy
 from models.topics import NOTIFICATION_COMMANDS
 from tests.contract.http.conftest import Api, MakeApi, new_key
 from tests.contract.http.memory import MemoryTable, World
@@ -146,13 +146,45 @@ async def test_all_orders_the_latest_first_and_whatever_became_of_them(api: Api)
         order for order in reversed(orders) for _ in CHANNELS
     ]
     assert answer["counts"] == {
-        "PENDING": 4, "SENT": 1, "FAILED": 1, "WAITING_FOR_OPERATOR": 0
+        "PENDING": 4, "SENT": 1, "FAILED": 1, "WAITING_FOR_OPERATOR": 0, "HELD": 0, "SUPERSEDED": 0
     }  # fmt: skip
     assert (answer["total"], answer["isBounded"], answer["incomplete"]) == (6, False, [])
     assert "next" not in answer
     assert "asha" not in str(answer).lower()
     (failed,) = (await rows(api, "state=FAILED"))["notifications"]
     assert (failed["notificationId"], failed["reason"]) == (first, "The mailbox is full.")
+
+
+async def test_what_is_held_back_is_shown_with_its_reason_and_can_be_sent(
+    make_api: MakeApi,
+) -> None:
+    world = World()
+    service = NotificationsService(Policy(repeat_after_ms=3_600_000))
+    world.tables["notifications"] = MemoryTable(service, "notifications")
+    api = await make_api(world)
+    order = await api.order()
+    for _ in range(3):
+        assert (await api.confirm(order, "pm_card_chargeDeclined"))[1]["status"] == "FAILED"
+    shown = [each for each in await listed(api, order["orderId"]) if each["channel"] == "EMAIL"]
+    assert [each["status"] for each in shown] == ["PENDING", "SUPERSEDED", "HELD"]
+    (held,) = (await rows(api, "state=HELD&channel=EMAIL"))["notifications"]
+    assert (held["code"], held["canRetry"]) == ("REPEATED", True)
+    assert held["reason"].startswith("The order has had such a message just now")
+    waits_ms = from_rfc3339(held["heldUntil"]) - from_rfc3339(shown[0]["requestedAt"])
+    assert waits_ms == 3_600_000
+    for path in ("/ops/notifications?state=HELD", f"/ops/orders/{order['orderId']}"):
+        headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+        async with api.client.get(path, headers=headers) as response:
+            text = await response.text()
+        assert "such a message just now" in text
+        assert "Not before" in text
+    timeline = await api.get(f"/api/orders/{order['orderId']}/timeline", api.operator)
+    told = [each["eventType"] for each in timeline[1]["entries"]]
+    assert told.count("NOTIFICATION_HELD") == 4, "each one of both channels"
+    path = retry_path(order["orderId"], held["notificationId"])
+    status, answer, _ = await api.post(path, {}, token=api.operator)
+    assert (status, answer["notification"]["status"]) == (200, "PENDING")
+    assert "heldUntil" not in answer["notification"]
 
 
 async def test_filters_leave_what_is_asked_for(api: Api) -> None:

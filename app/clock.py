@@ -1,0 +1,238 @@
+"""The clock that all workers share: the broker's, as this worker reads it, and how far its own is off.
+
+Every topic has Kafka stamp its records itself (`LogAppendTime`, app/topic_sync.py), so decide goes by the
+broker's time whoever produced a record. What fires by itself (deadlines, time-outs of effects, messages
+that are too old) must go by the same clock. It is read from the answer to a record that each worker puts
+into the topic `worker-clocks` now and then: the answer says when Kafka appended it, which was between
+asking and being answered. Between two readings the monotonic clock runs on, so that setting this
+machine's clock changes nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.commands import record_headers
+from models import ids
+from models.clock import WorkerClock
+from models.messages import encode, to_rfc3339
+from models.topics import WORKER_CLOCKS
+from web.ports import KafkaUnavailableError
+
+log = structlog.stdlib.get_logger(__name__)
+
+DRIFT: Final = 1e-3
+"""How much faster or slower than ours the broker's clock may run, in seconds a second: NTP slews by half
+of it at most."""
+READING_S: Final = 0.001
+"""Kafka's times are whole milliseconds, cut off."""
+WAITED_FOR_S: Final = 1.0
+FIRST_READINGS_S: Final = 2.0
+"""Between two rounds while the clock is not known."""
+KIND: Final = "WORKER_CLOCK"
+SOURCE: Final = "/tiffin/clock"
+NOT_YET: Final = "this worker's clock has not been compared with Kafka's yet"
+
+
+class Stamper(Protocol):
+    """What is needed of the command sender."""
+
+    async def stamp(
+        self, topic: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> int | None:
+        """Put a record; give the time at which Kafka appended it. Raises KafkaUnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Broker's time less the monotonic clock's, in seconds: between low and high, as of at_s."""
+
+    low: float
+    high: float
+    at_s: float
+
+    @property
+    def middle(self) -> float:
+        """The best guess."""
+        return (self.low + self.high) / 2
+
+    @property
+    def error_s(self) -> float:
+        """How wrong it may be."""
+        return (self.high - self.low) / 2
+
+    def narrowed(self, newer: "Reading") -> "Reading":
+        """What both say; the newer one alone where they contradict each other: the clock was set."""
+        drift = DRIFT * (newer.at_s - self.at_s)
+        low, high = max(self.low - drift, newer.low), min(self.high + drift, newer.high)
+        return Reading(low, high, newer.at_s) if low <= high else newer
+
+
+class BrokerClock(Collector):
+    """One a worker: reads, tells the shared time, and says when the worker's own clock is off.
+
+    Partitions of `worker-clocks` are led by different brokers: the middle one's time is taken, and it is
+    told when they differ. A collector of metrics too.
+    """
+
+    def __init__(
+        self,
+        stamper: Stamper,
+        *,
+        worker: str,
+        partitions: int = 1,
+        most_off_s: float = 30.0,
+        every_s: float = 30.0,
+        wall_s: Callable[[], float] = time.time,
+        steady_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """worker: its address, for whoever reads the topic. most_off_s: more makes it not ready."""
+        self._stamper, self._worker = stamper, worker
+        self._partitions, self._most_off_s, self._every_s = partitions, most_off_s, every_s
+        self._wall_s, self._steady_s = wall_s, steady_s
+        self._readings: dict[int, Reading] = {}
+        self._unread = ""
+        self._was_told = ""
+        self._first_round = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def now_s(self) -> float:
+        """The broker's time, seconds since the epoch; this machine's while that is not known."""
+        reading = self._reading
+        return self._wall_s() if reading is None else self._steady_s() + reading.middle
+
+    def now_ms(self) -> int:
+        """The same in milliseconds."""
+        return round(self.now_s() * 1000)
+
+    def passed_s(self) -> float:
+        """A time that has passed at every broker for sure: what is due by it, Kafka stamps as due.
+
+        A broker that is far behind the middle one is not waited for.
+        """
+        reading = self._reading
+        if reading is None:
+            return self._wall_s()
+        lowest = min(each.low for each in self._readings.values())
+        return self._steady_s() + max(lowest, reading.low - WAITED_FOR_S)
+
+    @property
+    def offset_s(self) -> float | None:
+        """How far this machine's clock is ahead of the broker's; None while that is not known."""
+        reading = self._reading
+        return None if reading is None else self._wall_s() - self._steady_s() - reading.middle
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why this worker is not ready, as far as its clock goes."""
+        if not self._first_round.is_set():
+            return (NOT_YET,)
+        reading, offset_s = self._reading, self.offset_s
+        if reading is None or offset_s is None:
+            return ()
+        if abs(offset_s) - reading.error_s <= self._most_off_s:
+            return ()
+        way = "ahead of" if offset_s > 0 else "behind"
+        return (f"this worker's clock is {abs(offset_s):.0f} s {way} Kafka's: set it (NTP)",)
+
+    def trouble(self) -> str:
+        """What operators should know of the clocks; "" when all is well."""
+        reasons = self.reasons()
+        if reasons:
+            return reasons[0]
+        if self._reading is None or self._unread:
+            return self._unread
+        if self._spread_s > self._most_off_s:
+            return f"the brokers' clocks differ by {self._spread_s:.0f} s: set them (NTP)"
+        return ""
+
+    async def known(self) -> None:
+        """Return once the clock has been read, or could not be in the first round."""
+        await self._first_round.wait()
+
+    def start(self) -> None:
+        """Begin to read, in a task of its own."""
+        self._task = asyncio.create_task(self._run(), name="broker clock")
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def read(self) -> None:
+        """One round: ask for the time in every partition of the topic."""
+        await asyncio.gather(*map(self._read, range(self._partitions)))
+        self._first_round.set()
+        self._tell()
+
+    def collect(self) -> Iterator[Metric]:
+        """Offset, error and the brokers' difference, in seconds; none of it while it is not known."""
+        reading, offset_s = self._reading, self.offset_s
+        if reading is None or offset_s is None:
+            return
+        for name, about, value in (
+            ("offset", "How far this worker's clock is ahead of Kafka's", offset_s),
+            ("error", "How wrong the reading of Kafka's clock may be", reading.error_s),
+            ("brokers_differ", "How far the brokers' clocks are apart at least", self._spread_s),
+        ):
+            yield GaugeMetricFamily(f"tiffin_clock_{name}_seconds", about, value=value)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.read()
+            except Exception:
+                log.exception("reading Kafka's clock met a bug")
+            is_known = self._reading is not None
+            await asyncio.sleep(self._every_s if is_known else FIRST_READINGS_S)
+
+    async def _read(self, partition: int) -> None:
+        at = to_rfc3339(round(self._wall_s() * 1000))
+        value = encode(WorkerClock(worker=self._worker, clock=at))
+        name = ids.derived("clock", self._worker, partition, at)
+        asked_s = self._steady_s()
+        try:
+            stamp_ms = await self._stamper.stamp(
+                WORKER_CLOCKS, partition, value, record_headers(name, KIND, SOURCE, at)
+            )
+        except KafkaUnavailableError:
+            self._unread = f"Kafka's clock can't be read: {WORKER_CLOCKS} took no record"
+            return
+        answered_s = self._steady_s()
+        if stamp_ms is None:
+            self._readings.pop(partition, None)
+            self._unread = f"Kafka does not stamp {WORKER_CLOCKS}: run `faust -A app topics`"
+            return
+        self._unread = ""
+        stamp_s = stamp_ms / 1000
+        new = Reading(stamp_s - answered_s, stamp_s + READING_S - asked_s, answered_s)
+        known = self._readings.get(partition)
+        self._readings[partition] = known.narrowed(new) if known else new
+
+    @property
+    def _reading(self) -> Reading | None:
+        """The middle one of all partitions'."""
+        ordered = sorted(self._readings.values(), key=lambda reading: reading.middle)
+        return ordered[(len(ordered) - 1) // 2] if ordered else None
+
+    @property
+    def _spread_s(self) -> float:
+        """How far partitions' times are apart for sure."""
+        readings = self._readings.values()
+        return max(0.0, max(r.low for r in readings) - min(r.high for r in readings))
+
+    def _tell(self) -> None:
+        """Log a trouble when it begins, when it is another one, and when it is over."""
+        trouble = self.trouble()
+        kind = trouble.split(" ", 4)[:4]
+        if trouble and kind != self._was_told.split(" ", 4)[:4]:
+            log.error("clocks", trouble=trouble, offsetS=self.offset_s)
+        elif self._was_told and not trouble:
+            log.info("clocks agree again", offsetS=self.offset_s)
+        self._was_told = trouble
