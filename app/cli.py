@@ -18,6 +18,7 @@ from app.cli_http import Worker, failed
 from app.settings import Settings
 from models.graphs import OrderStatus
 from models.money import decimal_text
+from models.wording import counted
 
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 url_option = option(
@@ -83,7 +84,9 @@ def register(app: faust.App, settings: Settings) -> None:
         for report in reports:
             topic = report.topic
             days = (
-                "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
+                "for ever"
+                if topic.retention_ms < 0
+                else counted(topic.retention_ms // 86_400_000, "day", "days")
             )
             table.add_row(
                 topic.name, str(report.partitions), days, ", ".join(topic.written_by),
@@ -137,6 +140,8 @@ def _show_orders(found: dict[str, Any]) -> None:
         )
     console = Console(width=140)
     console.print(table)
-    console.print(f"{len(found['orders'])} of {found['total']} orders", style="dim")
+    console.print(
+        f"{len(found['orders'])} of {counted(found['total'], 'order', 'orders')}", style="dim"
+    )
     if found["incomplete"]:
         console.print(f"Incomplete: partitions {found['incomplete']} did not answer.", style="red")

@@ -105,6 +105,7 @@ def _print_act(answer: dict[str, Any]) -> None:
     if answer["dryRun"]:
         console.print("Nothing was changed: this was a rehearsal.", style="dim")
     if answer["quarantined"]:
-        console.print("The order is quarantined.", style="yellow")
+        verb = "would stay" if answer["dryRun"] else "stays"
+        console.print(f"The order {verb} quarantined.", style="yellow")
     if answer.get("stopped"):
         console.print(answer["stopped"], style="red")

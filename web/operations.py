@@ -9,6 +9,7 @@ from aiohttp import web
 
 from models.messages import to_rfc3339
 from models.money_checks import MEANINGS
+from models.wording import counted
 from tables import NotOwnerError, Position
 from web import auth
 from web.context import CONTEXT, ORDERS, Context
@@ -165,15 +166,16 @@ def _overview(
     is_open = letters[LetterState.OPEN]
     concerns = [
         *_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
-        *_if(bool(missing), "PARTITIONS_UNSERVED", f"partitions {missing} do not answer", "lag"),
-        *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
-        *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
+        *_if(bool(missing), "PARTITIONS_UNSERVED", _unserved(missing), "lag"),
+        *_if(lag > SHORT_LAG, "LAG", counted(lag, "record waits", "records wait"), "lag"),
+        *_if(bool(stuck), "STUCK", counted(stuck.total(), "wait is overdue", "waits are overdue"),
+             "stuck"),
         *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
-        *_if(differing > 0, "DIFFERENCES", f"of {differing} objects, by Stripe's word and ours",
-             "reconciliation"),
+        *_if(differing > 0, "DIFFERENCES",
+             f"of {counted(differing, 'object', 'objects')}, by Stripe's word and ours", "reconciliation"),
         *_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
         *(
-            Concern(code=code, detail=f"{MEANINGS.get(code, code)}: {count} orders",
+            Concern(code=code, detail=f"{MEANINGS.get(code, code)}: {counted(count, 'order', 'orders')}",
                     where="/api/ops/reconciliation")
             for code, count in sorted(broken.items())
         ),
@@ -192,6 +194,11 @@ def _overview(
         differences=differing,
         incomplete=missing,
     )
+
+
+def _unserved(missing: tuple[int, ...]) -> str:
+    verb = "does not answer" if len(missing) == 1 else "do not answer"
+    return f"partition{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} {verb}"
 
 
 def _workers(shares: Mapping[int, Any]) -> tuple[WorkerView, ...]:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from models import money
 from models.graphs import OrderStatus, RefundStatus
+from models.wording import counted
 from web import notifications, orders, refunds
 from web import stuck as stuck_orders
 from web.auth import authorize
@@ -164,8 +165,11 @@ def _minor_units(text: str, view: OrderView) -> int:
     except InvalidOperation:
         units = Decimal(0)
     if units != units.to_integral_value() or not 0 < units <= most.amount:
+        places = counted(digits, "decimal", "decimals") if digits else "no decimals"
         raise ValueError(
-            f"Enter an amount up to {money_text(most)}, with at most {digits} decimals."
+            f"Enter an amount up to {money_text(most)}, with at most {places}."
+            if digits
+            else f"Enter an amount up to {money_text(most)}, without decimals."
         )
     return int(units)
 

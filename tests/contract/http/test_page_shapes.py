@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -114,6 +115,9 @@ async def test_a_page_shows_what_the_api_may_answer(
     for token in {api.staff.issue(role, "a"), api.operator}:
         text = await page(api, "GET", path, token)
         assert ">None<" not in text
+        # Every number of these answers is 1.
+        words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.split("<main")[1]))
+        assert not re.findall(r"(?<![\w.,:-])1 (?:of )?[a-z]+(?<!i)s\b", words)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["barest", "fullest"])
@@ -132,6 +136,49 @@ async def test_acts_on_dead_letters_are_shown(
     acted = of_model(ops_shapes.ActShown, full=full).model_copy(update={"dry_run": True} | state)
     answering(monkeypatch, f"web.dead_letters.{act}_dead_letter", acted)
     await page(api, "POST", f"/ops/dead-letters/a/{act}", api.operator, data={"reason": "x"})
+
+
+RELEASED, HELD = "The order is released then", "The order would stay quarantined"
+THROUGH, GIVEN_UP = "It would go through.", "It would be given up"
+
+
+@pytest.mark.parametrize(
+    ("act", "given", "said", "not_said"),
+    [
+        ("redrive", {}, [THROUGH, RELEASED], [HELD]),
+        ("redrive", {"quarantined": True}, [THROUGH, HELD], [RELEASED]),
+        ("redrive", {"refused": True, "quarantined": True, "verdict": "DEAD"},
+         ["it would die again", HELD], [THROUGH, RELEASED, "Redrive now"]),
+        ("redrive", {"refused": True, "quarantined": True, "verdict": "DUPLICATE"},
+         ["it would have no effect", HELD], [THROUGH, RELEASED, "die again"]),
+        ("discard", {"verdict": "DEAD"}, [GIVEN_UP, RELEASED], [THROUGH, HELD]),
+        ("discard", {"verdict": "DEAD", "quarantined": True}, [GIVEN_UP, HELD], [THROUGH, RELEASED]),
+        ("discard", {"stopped": "x would die again", "quarantined": True},
+         [GIVEN_UP, HELD, "would stop: x would die again"], [THROUGH, RELEASED]),
+    ],
+)  # fmt: skip
+async def test_a_rehearsal_says_what_becomes_of_the_order(
+    make_api: MakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+    act: str,
+    given: dict[str, Any],
+    said: list[str],
+    not_said: list[str],
+) -> None:
+    api = await make_api(operations=QUIET)
+    answering(
+        monkeypatch,
+        "web.dead_letters.show_dead_letter",
+        of_model(ops_shapes.LetterShown, full=True),
+    )
+    step = ops_shapes.StepShown(dead_letter_id="a", verdict=given.pop("verdict", "DECIDED"))
+    plain: dict[str, Any] = {"dry_run": True, "refused": False, "quarantined": False}
+    acted = ops_shapes.ActShown(**(plain | given), steps=(step,))
+    answering(monkeypatch, f"web.dead_letters.{act}_dead_letter", acted)
+    path = f"/ops/dead-letters/a/{act}"
+    text = await page(api, "POST", path, api.operator, data={"reason": "x"})
+    assert [words for words in said if words not in text] == []
+    assert [words for words in not_said if words in text] == []
 
 
 async def page(api: Api, method: str, path: str, token: str, **more: Any) -> str:
