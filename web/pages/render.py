@@ -55,7 +55,13 @@ def make_engine(assets: Assets) -> jinja2.Environment:
         asset=assets.url, integrity=assets.integrity, status_words=WORDS, counted=counted
     )
     engine.filters.update(
-        money=money_text, time=time_of, clock=clock, exact=exact, short_id=short_id, pretty=pretty, state=state
+        money=money_text,
+        time=time_of,
+        clock=clock,
+        exact=exact,
+        short_id=short_id,
+        pretty=pretty,
+        state=state,
     )
     return engine
 
@@ -83,7 +89,9 @@ def time_of(rfc3339: str) -> datetime:
 
 def clock(rfc3339: str) -> str:
     """A time as it stands there without JavaScript, which shows the browser's own zone."""
-    return str(format_datetime(time_of(rfc3339), "d MMM, HH:mm", locale="en")) + " UTC"
+    at = time_of(rfc3339)
+    form = "d MMM, HH:mm" if at.year == datetime.now(UTC).year else "d MMM y, HH:mm"
+    return str(format_datetime(at, form, locale="en")) + " UTC"
 
 
 def exact(rfc3339: str) -> str:
