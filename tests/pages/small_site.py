@@ -30,6 +30,7 @@ class SmallSite:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._world, self._changes = world, changes
+        self._contexts: list[BrowserContext] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -38,6 +39,8 @@ class SmallSite:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for context in self._contexts:
+            context.close()
         self.run(self.api.client.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -50,6 +53,7 @@ class SmallSite:
         """A page of a new profile, signed in as one of that role; options: of playwright's context."""
         options = {"viewport": {"width": 1440, "height": 900}} | options
         context = browser.new_context(base_url=self.home, **options)
+        self._contexts.append(context)
         context.set_default_timeout(PATIENCE_S * 1000)
         if role is not None:
             restaurant = "annapurna-bengaluru" if role is Role.KITCHEN else None

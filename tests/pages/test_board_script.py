@@ -117,8 +117,8 @@ def test_news_wait_for_a_hand(site: SmallSite, browser: Browser) -> None:
     second.get_by_role("button").hover()
     page.mouse.down()
     take(site, orders[0])
-    for _ in range(3):
-        look(page)
+    page.evaluate("tell('board')")
+    page.wait_for_timeout(500)  # long enough to show a board that does not wait
     expect(first).to_be_visible()
     page.mouse.up()  # it pressed what it meant to
     expect(second.get_by_role("button")).to_contain_text("Not ready yet")
