@@ -25,8 +25,9 @@ class SmallSite:
 
     api: Api
 
-    def __init__(self, world: World | None = None, **changes: Any) -> None:
-        """changes: of the worker's dependencies."""
+    def __init__(self, browser: Browser, world: World | None = None, **changes: Any) -> None:
+        """browser: that visits it. changes: of the worker's dependencies."""
+        self._browser = browser
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._world, self._changes = world, changes
@@ -49,10 +50,10 @@ class SmallSite:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
-    def visit(self, browser: Browser, role: Role | None = None, **options: Any) -> Page:
+    def visit(self, role: Role | None = None, **options: Any) -> Page:
         """A page of a new profile, signed in as one of that role; options: of playwright's context."""
         options = {"viewport": {"width": 1440, "height": 900}} | options
-        context = browser.new_context(base_url=self.home, **options)
+        context = self._browser.new_context(base_url=self.home, **options)
         self._contexts.append(context)
         context.set_default_timeout(PATIENCE_S * 1000)
         if role is not None:

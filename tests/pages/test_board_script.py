@@ -28,13 +28,13 @@ FAKE = """() => {
 
 
 @pytest.fixture
-def site() -> Iterator[SmallSite]:
-    with SmallSite(courier_limit=9) as running:
+def site(browser: Browser) -> Iterator[SmallSite]:
+    with SmallSite(browser, courier_limit=9) as running:
         yield running
 
 
-def board(site: SmallSite, browser: Browser, role: Role, width: int = 1440) -> Page:
-    page = site.visit(browser, role, viewport={"width": width, "height": 700})
+def board(site: SmallSite, role: Role, width: int = 1440) -> Page:
+    page = site.visit(role, viewport={"width": width, "height": 700})
     page.add_init_script(f"({FAKE})()")
     page.goto(f"/{role}")
     expect(page.locator("[data-live-state]")).to_have_text("Live")
@@ -54,8 +54,8 @@ def look(page: Page) -> None:
     )
 
 
-def test_a_stream_that_says_nothing_is_not_live(site: SmallSite, browser: Browser) -> None:
-    page = site.visit(browser, Role.KITCHEN)
+def test_a_stream_that_says_nothing_is_not_live(site: SmallSite) -> None:
+    page = site.visit(Role.KITCHEN)
     page.add_init_script(f"({FAKE})()")
     page.clock.install()
     page.goto("/kitchen")
@@ -76,9 +76,9 @@ def test_a_stream_that_says_nothing_is_not_live(site: SmallSite, browser: Browse
 
 
 @pytest.mark.parametrize("role", [Role.KITCHEN, Role.COURIER])
-def test_waiting_times_stay_waiting_times(site: SmallSite, browser: Browser, role: Role) -> None:
+def test_waiting_times_stay_waiting_times(site: SmallSite, role: Role) -> None:
     site.run(site.api.paid())
-    page = board(site, browser, role)
+    page = board(site, role)
     times = page.locator("[data-since]")
     expect(times).to_have_text([WAITED])
     page.evaluate(NOTE_TIMES)
@@ -99,9 +99,9 @@ NOTE_TIMES = """() => {
 """Notes after each swap, before the clock ticks, what the times say."""
 
 
-def test_what_is_the_same_is_not_put_in_again(site: SmallSite, browser: Browser) -> None:
+def test_what_is_the_same_is_not_put_in_again(site: SmallSite) -> None:
     site.run(site.api.paid())
-    page = board(site, browser, Role.COURIER)
+    page = board(site, Role.COURIER)
     page.evaluate(
         "window.swaps = 0; document.addEventListener('htmx:afterSwap', () => { swaps += 1; })"
     )
@@ -110,9 +110,9 @@ def test_what_is_the_same_is_not_put_in_again(site: SmallSite, browser: Browser)
     assert page.evaluate("swaps") == 0
 
 
-def test_news_wait_for_a_hand(site: SmallSite, browser: Browser) -> None:
+def test_news_wait_for_a_hand(site: SmallSite) -> None:
     orders = [site.run(site.api.paid())["orderId"] for _ in range(2)]
-    page = board(site, browser, Role.COURIER)
+    page = board(site, Role.COURIER)
     first, second = (page.locator(f"[data-ticket={order_id}]") for order_id in orders)
     second.get_by_role("button").hover()
     page.mouse.down()
@@ -133,9 +133,9 @@ def take(site: SmallSite, order_id: str) -> None:
     assert site.run(tap(site.api, path, courier(site.api, "another")))[0] == 200
 
 
-def test_a_tap_does_not_hit_what_moved_under_it(site: SmallSite, browser: Browser) -> None:
+def test_a_tap_does_not_hit_what_moved_under_it(site: SmallSite) -> None:
     orders = [site.run(site.api.paid())["orderId"] for _ in range(2)]
-    page = board(site, browser, Role.COURIER, width=360)
+    page = board(site, Role.COURIER, width=360)
     first, second = (page.locator(f"[data-ticket={order_id}]") for order_id in orders)
     box = first.get_by_role("button").bounding_box()
     assert box
@@ -156,9 +156,9 @@ TAP_AFTER_SWAP = """([x, y]) => document.addEventListener("htmx:afterSettle", ()
 """A tap that was on its way when the list moved."""
 
 
-def test_what_is_looked_at_stays_where_it_is(site: SmallSite, browser: Browser) -> None:
+def test_what_is_looked_at_stays_where_it_is(site: SmallSite) -> None:
     orders = [site.run(site.api.paid())["orderId"] for _ in range(9)]
-    page = board(site, browser, Role.KITCHEN, width=360)
+    page = board(site, Role.KITCHEN, width=360)
     seen = page.locator(f"[data-ticket={orders[6]}]")
     seen.scroll_into_view_if_needed()
     page.evaluate(

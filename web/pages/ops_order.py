@@ -43,9 +43,9 @@ SAID: Final = {
 
 async def show_order(request: web.Request) -> web.StreamResponse:
     """Everything about an order."""
-    context, order_id, identity, forwarded = await orders.reader(request, *orders.PARTS, TIMELINE)
-    if identity.role is not Role.OPERATOR:
-        raise ProblemError("ROLE_REFUSED")
+    context, order_id, identity, forwarded = await orders.reader(
+        request, *orders.PARTS, TIMELINE, roles=(Role.OPERATOR,)
+    )
     if forwarded is not None:
         return forwarded
     check_order_is_known(context, order_id)
@@ -95,9 +95,9 @@ def _tables(view: OrderView) -> str:
 
 async def ask(request: web.Request) -> web.StreamResponse:
     """Ask once before something is done: what it means, and the button."""
-    context, order_id, identity, forwarded = await orders.reader(request, *orders.PARTS)
-    if identity.role is not Role.OPERATOR:
-        raise ProblemError("ROLE_REFUSED")
+    context, order_id, identity, forwarded = await orders.reader(
+        request, *orders.PARTS, roles=(Role.OPERATOR,)
+    )
     if forwarded is not None:
         return forwarded
     name = request.match_info["action"]

@@ -13,7 +13,7 @@ from models import ids
 from tests.contract.http.conftest import CART, Api, MakeApi, until
 from tests.contract.http.test_money_told import QUIET, NoLetters
 from tests.contract.http.test_staff import RESTAURANT, cook, courier, kitchen, tap
-from web import pages
+from web import auth, pages
 from web.pages import menu
 from web.tokens import DevelopmentStaff
 
@@ -141,3 +141,15 @@ async def test_a_programs_request_that_fails_is_a_problem(
     order = await api.order()
     status, problem = await api.get(f"/api/orders/{order['orderId']}", order["orderToken"])
     assert (status, problem["code"]) == (500, "INTERNAL")
+
+
+async def test_an_operator_who_ordered_it_sees_it_as_an_operator(api: Api) -> None:
+    order = await api.paid()
+    order_id = order["orderId"]
+    cookies = {
+        auth.ORDER_COOKIE + order_id.removeprefix("order_"): order["orderToken"],
+        auth.STAFF_COOKIE: api.operator,
+    }
+    for path in (f"/ops/orders/{order_id}", f"/ops/orders/{order_id}/refund"):
+        async with api.client.get(path, headers=HTML, cookies=cookies) as answer:
+            assert answer.status == 200
