@@ -15,6 +15,7 @@ from app.kafka_security import KafkaSecurity
 from app.rebuild_proof import AuditError, Found, Proof
 from app.settings import Settings
 from models.rebuild import Digest
+from models.wording import counted
 
 DIFFERENT: Final = 1
 UNDONE: Final = 2
@@ -68,8 +69,9 @@ def _print(found: Found) -> None:
         out.print(plain(f"no event of ours: {line}"), style="yellow", soft_wrap=True)
     equal = found.states - len(found.differences)
     out.print(
-        f"{found.events} events folded; {equal} of {found.states} states equal the live ones, "
-        f"{len(found.differences)} differ.",
+        f"{counted(found.events, 'event', 'events')} folded; {equal} of "
+        f"{counted(found.states, 'state', 'states')} as in the live tables, "
+        f"{counted(len(found.differences), 'differs', 'differ')}.",
         style="red" if found.differences else "green",
     )
 

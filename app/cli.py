@@ -17,6 +17,7 @@ from app.cli_output import console, plain, print_json, table
 from app.settings import Settings
 from models.graphs import OrderStatus
 from models.money import decimal_text
+from models.wording import counted
 
 FILTERS: Final = ("state", "restaurant", "since", "until", "before")
 """Of the list of orders."""
@@ -88,7 +89,11 @@ def register(app: faust.App, settings: Settings) -> None:
 
 def _topic_row(report: topic_sync.Report) -> tuple[str, ...]:
     topic = report.topic
-    kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
+    kept = (
+        "for ever"
+        if topic.retention_ms < 0
+        else counted(topic.retention_ms // 86_400_000, "day", "days")
+    )
     return (
         topic.name, str(report.partitions), kept, ", ".join(topic.written_by),
         ", ".join(topic.read_by), report.done,
@@ -138,7 +143,9 @@ def _show_orders(found: dict[str, Any]) -> None:
     ]  # fmt: skip
     out = console(140)
     out.print(table(("order", "state", "amount", "since", "restaurant"), rows))
-    out.print(f"{len(found['orders'])} of {found['total']} orders", style="dim")
+    out.print(
+        f"{len(found['orders'])} of {counted(found['total'], 'order', 'orders')}", style="dim"
+    )
     if "next" in found:
         out.print(f"Older ones: --before {found['next']}", style="dim")
     if found["incomplete"]:

@@ -103,6 +103,7 @@ def _print_act(answer: dict[str, Any]) -> None:
     if answer["dryRun"]:
         out.print("Nothing was changed: this was a rehearsal.", style="dim")
     if answer["quarantined"]:
-        out.print("The order is quarantined.", style="yellow")
+        verb = "would stay" if answer["dryRun"] else "stays"
+        out.print(f"The order {verb} quarantined.", style="yellow")
     if answer.get("stopped"):
         out.print(plain(answer["stopped"]), style="red")

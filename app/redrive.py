@@ -80,7 +80,8 @@ class Redriver:
             told, _ = await self._rehearse(turn, plan)
             refusal = next((why for step in told if (why := refusal_of(step))), None)
             if dry_run:
-                return self._acted(turn, told, is_refused=refusal is not None)
+                done = [] if refusal else self._open(turn) if all_of_order else plan
+                return self._rehearsed(turn, told, done, is_refused=refusal is not None)
             if refusal is not None:
                 raise refusal
             try:
@@ -102,8 +103,7 @@ class Redriver:
                 return Acted((step,))
             turn = self._turn(letter, by, reason)
             if dry_run:
-                told, _ = await self._rehearse(turn, [letter])
-                return self._acted(turn, told)
+                return await self._rehearse_discard(turn, redrive_rest=redrive_rest)
             turn.pending = (letter, LetterState.DISCARDED)
             turn.steps.append(step)
             stopped = ""
@@ -115,6 +115,22 @@ class Redriver:
             finally:
                 await self._audit(turn)
             return self._acted(turn, turn.steps, stopped=stopped)
+
+    async def _rehearse_discard(self, turn: _Turn, *, redrive_rest: bool) -> Acted:
+        """What it would lead to if it were redriven instead; then what the rest would."""
+        told, _ = await self._rehearse(turn, [turn.letter])
+        done, stopped = [turn.letter], ""
+        if redrive_rest:
+            rest = [letter for letter in self._open(turn) if letter is not turn.letter]
+            for step in (await self._rehearse(turn, rest[:MOST_AT_ONCE]))[0] if rest else ():
+                told.append(step)
+                if refusal := refusal_of(step):
+                    stopped = refusal.detail
+                    break
+                done.append(step.letter)
+            else:
+                done += rest[MOST_AT_ONCE:]
+        return self._rehearsed(turn, told, done, stopped=stopped)
 
     @asynccontextmanager
     async def _exclusively(self, letter: Letter) -> AsyncIterator[None]:
@@ -246,6 +262,25 @@ class Redriver:
         record = turn.table.get(turn.key)
         is_quarantined = record is not None and record.quarantine is not None
         return Acted(tuple(steps), is_refused, is_quarantined, stopped)
+
+    def _rehearsed(
+        self,
+        turn: _Turn,
+        steps: Sequence[Step],
+        done: Sequence[Letter],
+        *,
+        is_refused: bool = False,
+        stopped: str = "",
+    ) -> Acted:
+        """done: what would be settled, so that it would hold the order no longer."""
+        record = turn.table.get(turn.key)
+        quarantine = record.quarantine if record else None
+        is_held = quarantine is not None and any(
+            letter.since_ms == quarantine.since_ms
+            for letter in self._open(turn)
+            if letter not in done
+        )
+        return Acted(tuple(steps), is_refused, is_held, stopped)
 
     async def _mark_pending(self, turn: _Turn) -> None:
         if turn.pending is not None:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 from app.kafka_security import KafkaSecurity
 from app.settings import Settings
 from models.topics import FOREVER, REPLICAS_TO_SPARE_ONE, TOPICS, Topic
+from models.wording import counted
 
 TIMEOUT_S: Final = 15.0
 STAMPED_BY_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
@@ -114,7 +115,8 @@ def _corrected_changelogs(changes: dict[str, dict[str, str]]) -> dict[str, Topic
 
 def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
     wrong = [
-        f"{name} has {len(known[name].partitions)} partitions, not {partitions_of(topic, settings)}"
+        f"{name} has {counted(len(known[name].partitions), 'partition', 'partitions')}, "
+        f"not {partitions_of(topic, settings)}"
         for name, topic in TOPICS.items()
         if name in known and len(known[name].partitions) != partitions_of(topic, settings)
     ]

@@ -89,7 +89,8 @@ def _stay(endpoints: Endpoints, stop: threading.Event, rate: float | None) -> No
         if rate is None:
             stop.wait()
         else:
-            console.print(f"\n[bold]{rate:g} customers a second[/], kitchens and couriers at work")
+            who = "customer" if rate == 1 else "customers"
+            console.print(f"\n[bold]{rate:g} {who} a second[/], kitchens and couriers at work")
             day = Simulation(endpoints, rate_per_s=rate)
             asyncio.run(until_stopped(day, console))
 

@@ -19,6 +19,7 @@ from app.settings import (
     SANDBOX_SECRET_KEY,
     SANDBOX_WEBHOOK_SECRET,
 )
+from models.wording import counted
 from sandbox.kafka import KafkaBroker, external_bootstrap
 from sandbox.processes import PATIENCE_S, Supervised, free_port, wait_until
 
@@ -168,7 +169,7 @@ class Platform:
         self._wait(self.mailbox, f"{self.endpoints.mailbox}/_control/faults")
         self.progress("Making the topics")
         self.run_cli("topics")
-        self.progress(f"Starting {len(self._ports)} workers")
+        self.progress(f"Starting {counted(len(self._ports), 'worker', 'workers')}")
         self.workers = [self._make_worker(n) for n in range(len(self._ports))]
         for worker in self.workers:
             worker.start()

@@ -22,6 +22,7 @@ import aiohttp
 import click
 from rich.console import Console
 
+from models.wording import counted
 from sandbox.browser import RefusedError
 from sandbox.customer import Customer
 from sandbox.customer_kinds import DONE, KINDS, Kind
@@ -234,7 +235,8 @@ async def until_stopped(day: Simulation, console: Console) -> None:
         if day.begun != said:
             said = day.begun
             console.print(
-                f"[dim]… {said} customers so far, {sum(day.troubles.values())} refusals[/]"
+                f"[dim]… {counted(said, 'customer', 'customers')} so far, "
+                f"{counted(sum(day.troubles.values()), 'refusal', 'refusals')}[/]"
             )
     with contextlib.suppress(asyncio.CancelledError):
         await task

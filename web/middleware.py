@@ -82,17 +82,24 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
     except BrokenRecordError:
         problem = ProblemError("RECORD_BROKEN")
-    except Exception as error:  # noqa: BLE001 - the last line of defence; it answers 500 and logs
-        # Where it happened, not what it says: messages may hold what the customer sent.
-        log.error(  # noqa: TRY400 - see above
-            "request failed",
-            extra={
-                "error": type(error).__name__,
-                "stack": "".join(traceback.format_tb(error.__traceback__)),
-            },
-        )
-        problem = ProblemError("INTERNAL")
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        problem = unexpected(error)
     return problem.response(request.path)
+
+
+def unexpected(error: Exception) -> ProblemError:
+    """Log what nobody foresaw; gives the problem that is answered.
+
+    Where it happened, not what it says: messages may hold what the customer sent.
+    """
+    log.error(
+        "request failed",
+        extra={
+            "error": type(error).__name__,
+            "stack": "".join(traceback.format_tb(error.__traceback__)),
+        },
+    )
+    return ProblemError("INTERNAL")
 
 
 async def secured(request: web.Request, response: web.StreamResponse) -> None:

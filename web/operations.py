@@ -10,6 +10,7 @@ from models import ids
 from models.events import EventType
 from models.messages import to_rfc3339
 from models.money_checks import MEANINGS
+from models.wording import counted
 from tables import NotOwnerError, Position
 from web import auth
 from web.context import CONTEXT, ORDERS, Context
@@ -212,17 +213,18 @@ def _overview(
     )
     concerns = [
         *_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
-        *_if(bool(missing), "PARTITIONS_UNSERVED", f"partitions {missing} do not answer", "lag"),
+        *_if(bool(missing), "PARTITIONS_UNSERVED", _unserved(missing), "lag"),
         *_if(bool(stopped), "PARTITIONS_STOPPED", stopped, "lag"),
         *_if(bool(clocks), "CLOCK", clocks, "overview"),
-        *_if(lag > SHORT_LAG, "LAG", f"{lag} records wait", "lag"),
-        *_if(bool(stuck), "STUCK", f"{stuck.total()} things are stuck", "stuck"),
+        *_if(lag > SHORT_LAG, "LAG", counted(lag, "record waits", "records wait"), "lag"),
+        *_if(bool(stuck), "STUCK", counted(stuck.total(), "wait is overdue", "waits are overdue"),
+             "stuck"),
         *_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
-        *_if(differing > 0, "DIFFERENCES", f"of {differing} objects, by Stripe's word and ours",
-             "reconciliation"),
+        *_if(differing > 0, "DIFFERENCES",
+             f"of {counted(differing, 'object', 'objects')}, by Stripe's word and ours", "reconciliation"),
         *_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
         *(
-            Concern(code=code, detail=f"{MEANINGS.get(code, code)}: {count} orders",
+            Concern(code=code, detail=f"{MEANINGS.get(code, code)}: {counted(count, 'order', 'orders')}",
                     where="/api/ops/reconciliation")
             for code, count in sorted(broken.items())
         ),
@@ -241,6 +243,11 @@ def _overview(
         differences=differing,
         incomplete=missing,
     )
+
+
+def _unserved(missing: tuple[int, ...]) -> str:
+    verb = "does not answer" if len(missing) == 1 else "do not answer"
+    return f"partition{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} {verb}"
 
 
 def _workers(shares: Mapping[int, Any]) -> tuple[WorkerView, ...]:

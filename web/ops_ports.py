@@ -105,7 +105,7 @@ class Acted:
     """What an act did, or would do.
 
     is_refused: of a rehearsal: the act would be refused. is_quarantined: whether the order is, in
-    that service, afterwards. stopped: why not all was done.
+    that service, afterwards; of a rehearsal: would be. stopped: why not all was done, or would be.
     """
 
     steps: tuple[Step, ...]

@@ -120,7 +120,8 @@ class ActShown(Message):
     """What was done, or would be.
 
     refused: of a rehearsal: it would be refused, nothing would change. quarantined: whether the order is,
-    in that service, now. stopped: why not all was done.
+    in that service, afterwards; of a rehearsal: would be. stopped: why not all was done, or would be. The
+    rehearsal of a discard says first what a redrive of the dead letter would lead to.
     """
 
     dry_run: bool

@@ -1,5 +1,6 @@
 """What reconciliation found and what the live checks of money say, over all workers, for operators."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
@@ -113,8 +114,9 @@ class BrokenView(Message):
 
 
 class InvariantsView(Message):
-    """The live checks. waitsForOperator: orders whose refund failed and can be retried."""
+    """The live checks, as of a time. waitsForOperator: orders whose refund failed and can be retried."""
 
+    as_of: str
     is_whole: bool
     broken: tuple[BrokenView, ...]
     broken_total: int
@@ -206,6 +208,7 @@ def _invariants(shares: Mapping[int, Any], missing: tuple[int, ...]) -> Invarian
     ]
     broken.sort(key=lambda row: (row.since, row.order_id))
     return InvariantsView(
+        as_of=to_rfc3339(time.time_ns() // 1_000_000),
         is_whole=not missing,
         broken=tuple(broken[:MOST_LISTED]),
         broken_total=sum(each["brokenTotal"] for each in shares.values()),

@@ -13,7 +13,7 @@ from aiohttp_sse import EventSourceResponse
 from tables import NotOwnerError, NotReadyError
 from web.problems import ProblemError
 
-BEAT_S: Final = 15.0
+BEAT_S: Final = 5.0
 """At least so often something is sent: well within the forwarder's bound between two chunks, and how a
 page knows that its stream lives (web/static/sse.js). Also how soon one that was left is noticed."""
 LIFE_S: Final = 1800.0
@@ -69,7 +69,7 @@ class Streams:
         """
         with self.counted(whose):
             response = EventSourceResponse(
-                headers={"Cache-Control": "no-store"}, ping_interval=BEAT_S
+                headers={"Cache-Control": "no-store"}, ping_interval=3 * BEAT_S
             )
             await response.prepare(request)
             until = time.monotonic() + LIFE_S

@@ -4,6 +4,8 @@ import re
 import secrets
 from typing import Final
 
+import structlog
+
 HEADER: Final = "traceparent"
 """Of HTTP, of Kafka's records, and in structlog's context variables, where senders find it."""
 _FORM: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -16,3 +18,9 @@ def continued(incoming: str | None) -> str:
     if match and match[1] != _NO_TRACE and match[2] != _NO_SPAN:
         return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def reference() -> str:
+    """The id of the trace under way, as far as people read it out; all its log lines hold it. "": none."""
+    match = _FORM.fullmatch(structlog.contextvars.get_contextvars().get(HEADER, ""))
+    return match[1][:12] if match else ""

@@ -183,6 +183,17 @@ def command(order_id: str, kind: CommandType, number: int = 0, data: Message = N
     )  # fmt: skip
 
 
+async def check_discards(operator: Operator, letter: dict[str, Any]) -> None:
+    """Rehearsed alone and with the redrive of two others, which hold the order as long as they are open."""
+    path = f"{LETTERS}/{letter['deadLetterId']}/discard"
+    for rest in (False, True):
+        body = {"reason": "wrong", "dryRun": True, "redriveRest": rest}
+        status, told = await operator.ask("POST", path, body)
+        assert (status, told["refused"], told["quarantined"]) == (200, False, not rest)
+        verdicts = [step["verdict"] for step in told["steps"]]
+        assert (verdicts[0], len(verdicts)) == ("DEAD", 3 if rest else 1)
+
+
 async def test_quarantined_order_is_rehearsed_redriven_and_goes_on(
     operator: Operator, paid: str
 ) -> None:
@@ -216,6 +227,8 @@ async def test_quarantined_order_is_rehearsed_redriven_and_goes_on(
     path = f"{LETTERS}/{first['deadLetterId']}/redrive"
     status, told = await operator.ask("POST", path, {"dryRun": True})
     assert (status, told["refused"], told["steps"][0]["verdict"]) == (200, True, "DEAD")
+    assert told["quarantined"], "nothing would change"
+    await check_discards(operator, first)
     status, problem = await operator.ask("POST", path, {})
     assert (status, problem["code"]) == (409, "DEAD_AGAIN")
     late = f"{LETTERS}/{third['deadLetterId']}/redrive"
@@ -228,6 +241,7 @@ async def test_quarantined_order_is_rehearsed_redriven_and_goes_on(
     await operator.turned_away(paid, 4)
     status, told = await operator.ask("POST", path, {"dryRun": True}, worker=1)
     assert [step["verdict"] for step in told["steps"]] == ["DECIDED"] * 4
+    assert not told["quarantined"], "it would be released"
     assert [step["events"][0] for step in told["steps"]][:3] == [
         "ORDER_CONFIRMED", "ORDER_PREPARING", "ORDER_READY_FOR_PICKUP",
     ]  # fmt: skip

@@ -11,19 +11,21 @@ from hypothesis import strategies as st
 
 from models.graphs import OrderStatus, RefundStatus
 from web.catalogue import load_catalogue
-from web.order_views import PLACED
+from web.order_views import PLACED, OrderView
 from web.pages.assets import FOLDER, Assets
 from web.pages.cart import COOKIE, Cart, cart_of, with_prices
 from web.pages.pictures import DISHES, picture
-from web.pages.progress import COURIER_AT, HEADLINES, REFUND_WORDS
+from web.pages.progress import COURIER_AT, HEADLINES, REFUND_WORDS, progress_of
 from web.pages.render import WORDS, make_engine, money_text, policy
 from web.pages.staff import _next
 from web.pages.swimlanes import MOST_DRAWN, picture_of
+from web.payment_views import Money
 from web.ports import StripeOrigins
 from web.shapes import MOST_OF_A_DISH
 from web.timeline import TimelineEntry
 
 CATALOGUE = load_catalogue()
+AT = "2026-11-23T07:00:00.000Z"
 
 
 def request_with(cookie: str) -> Any:
@@ -92,6 +94,38 @@ def test_every_state_has_words() -> None:
     assert set(WORDS) == states
     assert set(REFUND_WORDS) == set(RefundStatus)
     assert set(COURIER_AT) <= set(OrderStatus)
+
+
+@pytest.mark.parametrize(
+    ("status", "current", "done"),
+    [
+        (PLACED, "Waiting for payment", 1),
+        ("PAYMENT_PENDING", "Waiting for payment", 1),
+        ("PAYMENT_FAILED", "Payment failed", 1),
+        ("PENDING", "Paid", 1),
+        ("CONFIRMED", "Accepted by the kitchen", 2),
+        ("PREPARING", "Being cooked", 3),
+        ("READY_FOR_PICKUP", "Ready for the courier", 4),
+        ("OUT_FOR_DELIVERY", "On its way", 5),
+        ("DELIVERED", "Delivered", 7),
+        ("CANCELLED", "Cancelled", 2),
+        ("REFUNDED", "Refunded", 3),
+    ],
+)
+def test_the_step_where_the_order_is_is_the_current_one(
+    status: str, current: str, done: int
+) -> None:
+    reached = {"PENDING": AT, "CANCELLED": AT, "REFUNDED": AT}
+    view = OrderView(
+        order_id="o", payment_id="p", status=status, amount=Money.of(1, "INR"), updated_at=AT,
+        reached=reached, deadlines={}, versions={}, placed_at=AT,
+    )  # fmt: skip
+    steps = progress_of(view).steps
+    assert [step.label for step in steps if step.is_current] == [current]
+    assert sum(step.state == "done" for step in steps) == done
+    here = [step.is_current for step in steps].index(True)
+    assert {step.state for step in steps[here + 1 :]} <= {"upcoming"}
+    assert "upcoming" not in {step.state for step in steps[: here + 1]}
 
 
 def test_every_dish_has_a_drawing_and_every_drawing_is_well_formed() -> None:

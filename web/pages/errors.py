@@ -8,8 +8,10 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from tables import NotOwnerError, NotReadyError
+from web import tracing
 from web.auth import check_origin
 from web.context import CONTEXT
+from web.middleware import unexpected
 from web.pages import again
 from web.pages.forms import wants_fragment
 from web.pages.render import render
@@ -28,8 +30,8 @@ MACHINES: Final = (
 )
 """Paths of programs, which get problems as JSON."""
 
-STAFF: Final = ("/kitchen", "/courier", "/ops")
-"""Where nobody comes without having signed in."""
+STAFF: Final = {"/kitchen": "The kitchen's board", "/courier": "Deliveries", "/ops": "Overview"}
+"""Where nobody comes without having signed in -> how the way back is called."""
 
 WORDS: Final = {
     "NOT_FOUND": ("We can't find that page", "It may have moved, or the address has a typo."),
@@ -81,7 +83,7 @@ NOT_HERE_YET: Final = (
 )
 BROKEN: Final = (
     "Something went wrong on our side",
-    "Nothing is lost. Reload the page to try again.",
+    "Try again in a moment. You are never charged twice. If it goes on, tell us the reference below.",
 )
 BROKEN_FORM: Final = (
     "Something went wrong on our side",
@@ -94,7 +96,7 @@ log = logging.getLogger("tiffin.web.pages")
 @web.middleware
 async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Show what a page's handler raises as a page; programs' paths and programs pass through."""
-    if request.path.startswith(MACHINES):
+    if _is_for_programs(request):
         return await handler(request)
     if request.method == "POST":
         check_origin(request, request.app[CONTEXT].deps)
@@ -112,10 +114,18 @@ async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("OWNER_UNKNOWN")
     except UnavailableError as error:
         problem = ProblemError(error.code if error.code in CODES else UnavailableError.code)
-    if problem.status == 401 and request.path.startswith(STAFF):
+    except Exception as error:  # noqa: BLE001 - people get a page, whatever happens
+        problem = unexpected(error)
+    if problem.status == 401 and request.path.startswith(tuple(STAFF)):
         # Nothing that was sent is lost by it: what needs a token is refused before it is done.
         raise web.HTTPSeeOther(f"/login?{urlencode({'next': request.path})}")
     return _page(request, problem)
+
+
+def _is_for_programs(request: web.Request) -> bool:
+    """Whether problems go out as JSON. The API has one page: evidence, which prints."""
+    is_page = request.path.endswith("/evidence") and request.query.get("format") != "json"
+    return request.path.startswith(MACHINES) and not is_page
 
 
 def _page(request: web.Request, problem: ProblemError) -> web.Response:
@@ -132,10 +142,14 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
     headline, more = _words(problem, is_form=is_form, is_trying=pause_s is not None)
     if status >= 500:
         log.warning("page failed", extra={"code": problem.code, "path": request.path})
+    is_get, may_sign_in = request.method == "GET", status in {401, 403}
+    home = "/" if may_sign_in else next(filter(request.path.startswith, STAFF), "/")
     response = render(
         request, "error.html", status=status, headline=headline, more=more, code=problem.code,
         pause_s=pause_s, leads_to=again.shown_at(request.path) if is_form and status >= 500 else "",
-        may_sign_in=status in {401, 403},
+        may_sign_in=may_sign_in, home=home, home_words=STAFF.get(home, "All restaurants"),
+        again=request.path_qs if is_get and status >= 500 else "",
+        reference=tracing.reference() if status >= 500 else "",
     )  # fmt: skip
     response.headers.update(problem.headers)
     if pause_s is not None and not is_form:

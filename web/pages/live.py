@@ -3,6 +3,7 @@
 A look is the page's own address with what it has (`?seen=`), answered 204 when that is all there is.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from web.streams import BEAT_S, Event
 from web.tokens import Identity, Role
 
 LOOK: Final = Event("board", "look")
+BATCH_S: Final = 2.0
+"""A board is told to look at most so often: nobody reads, or hits, a list that changes faster."""
 OVERVIEW: Final = "/api/ops/overview"
 
 
@@ -72,12 +75,18 @@ async def _send(
 
 
 async def _looks(changes: Changes, scopes: frozenset[str]) -> AsyncGenerator[Event | None]:
-    read = changes.heard.last
+    read, due_s = changes.heard.last, time.monotonic() + BATCH_S
     yield LOOK  # what happened while nothing was told
     while True:
         await changes.heard.wait(read, BEAT_S)
-        changed, read = changes.heard.since(read), changes.heard.last
-        yield LOOK if touches(changed, scopes) else None
+        changed = changes.heard.since(read)
+        if touches(changed, scopes):
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            read, due_s = changes.heard.last, time.monotonic() + BATCH_S
+            yield LOOK
+        else:
+            read = changes.heard.last
+            yield None
 
 
 @dataclass(slots=True)

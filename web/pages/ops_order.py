@@ -9,6 +9,7 @@ from aiohttp import web
 
 from models import money
 from models.graphs import OrderStatus, RefundStatus
+from models.wording import counted
 from web import notifications, orders, refunds
 from web import stuck as stuck_orders
 from web.auth import authorize
@@ -42,9 +43,9 @@ SAID: Final = {
 
 async def show_order(request: web.Request) -> web.StreamResponse:
     """Everything about an order."""
-    context, order_id, identity, forwarded = await orders.reader(request, *orders.PARTS, TIMELINE)
-    if identity.role is not Role.OPERATOR:
-        raise ProblemError("ROLE_REFUSED")
+    context, order_id, identity, forwarded = await orders.reader(
+        request, *orders.PARTS, TIMELINE, roles=(Role.OPERATOR,)
+    )
     if forwarded is not None:
         return forwarded
     check_order_is_known(context, order_id)
@@ -94,9 +95,9 @@ def _tables(view: OrderView) -> str:
 
 async def ask(request: web.Request) -> web.StreamResponse:
     """Ask once before something is done: what it means, and the button."""
-    context, order_id, identity, forwarded = await orders.reader(request, *orders.PARTS)
-    if identity.role is not Role.OPERATOR:
-        raise ProblemError("ROLE_REFUSED")
+    context, order_id, identity, forwarded = await orders.reader(
+        request, *orders.PARTS, roles=(Role.OPERATOR,)
+    )
     if forwarded is not None:
         return forwarded
     name = request.match_info["action"]
@@ -164,8 +165,11 @@ def _minor_units(text: str, view: OrderView) -> int:
     except InvalidOperation:
         units = Decimal(0)
     if units != units.to_integral_value() or not 0 < units <= most.amount:
+        places = counted(digits, "decimal", "decimals") if digits else "no decimals"
         raise ValueError(
-            f"Enter an amount up to {money_text(most)}, with at most {digits} decimals."
+            f"Enter an amount up to {money_text(most)}, with at most {places}."
+            if digits
+            else f"Enter an amount up to {money_text(most)}, without decimals."
         )
     return int(units)
 

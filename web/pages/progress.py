@@ -1,7 +1,7 @@
 """What an order's view means to its customer: headline, steps with times, courier, cancel, refund."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from models.graphs import ORDER_PATH, OrderStatus, PaymentStatus, RefundStatus
@@ -76,12 +76,13 @@ COURIER_AT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """state: done, current, upcoming or stopped. at: RFC 3339."""
+    """state: done, active (under way), upcoming or stopped. at: RFC 3339. is_current: the order is here."""
 
     label: str
     state: str
     at: str | None = None
     note: str = ""
+    is_current: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def progress_of(view: OrderView) -> Progress:
         headline=headline,
         more=more,
         tone=_tone(view.status),
-        steps=tuple(_steps(view)),
+        steps=tuple(_with_current(_steps(view))),
         courier_at=COURIER_AT.get(O(view.status)) if view.status in set(O) else None,
         courier=_courier(view),
         can_cancel=not is_over and not view.held_for_operator,
@@ -150,14 +151,15 @@ def _steps(view: OrderView) -> list[Step]:
     if view.status in ORDER_PATH:
         here = ORDER_PATH.index(O(view.status))
         for number, (status, label) in enumerate(STEPS):
-            state = "done" if number <= here else "current" if number == here + 1 else "upcoming"
+            is_active = number == here and status is not O.DELIVERED
+            state = "active" if is_active else "done" if number <= here else "upcoming"
             steps.append(Step(label, state, view.reached.get(status) if number <= here else None))
         return steps
     note = (view.payment.failure_reason or "") if view.payment else ""
     if view.status == O.PAYMENT_FAILED:
         steps.append(Step("Payment failed", "stopped", view.reached.get(view.status), note))
     else:
-        steps.append(Step("Payment", "current"))
+        steps.append(Step("Waiting for payment", "active"))
     return steps + [Step(label, "upcoming") for _, label in STEPS[1:]]
 
 
@@ -166,7 +168,14 @@ def _ending(view: OrderView) -> list[Step]:
     if view.status == O.REFUNDED:
         steps.append(Step("Refunded", "done", view.reached.get(O.REFUNDED)))
     elif view.payment and view.payment.captured.amount:
-        steps.append(Step("Refund under way", "current"))
+        steps.append(Step("Refund under way", "active"))
+    return steps
+
+
+def _with_current(steps: list[Step]) -> list[Step]:
+    """Mark the last step that is not to come."""
+    here = max(number for number, step in enumerate(steps) if step.state != "upcoming")
+    steps[here] = replace(steps[here], is_current=True)
     return steps
 
 

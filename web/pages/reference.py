@@ -9,6 +9,7 @@ from models.events import EVENT_DATA, topics_of
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
 from models.stuck import TABLE
 from models.topics import TOPICS
+from models.wording import counted
 from web.asyncapi import fields_of, messages_of, words_of
 from web.context import CONTEXT, ORDERS
 from web.pages.render import render
@@ -46,7 +47,11 @@ def _edges(graph: Mapping[Any, frozenset[Any]]) -> list[tuple[str, list[str]]]:
 
 def kept(topic: Any) -> str:
     """How long Kafka keeps a topic's records, in words."""
-    return "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // DAY_MS} days"
+    return (
+        "for ever"
+        if topic.retention_ms < 0
+        else counted(topic.retention_ms // DAY_MS, "day", "days")
+    )
 
 
 def allowed(duration_ms: int) -> str:

@@ -13,6 +13,7 @@ from babel.dates import format_datetime
 from babel.numbers import format_currency
 
 from models import money
+from models.wording import counted
 from web.context import CONTEXT
 from web.pages.assets import Assets
 from web.ports import StripeOrigins
@@ -50,9 +51,17 @@ def make_engine(assets: Assets) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    engine.globals.update(asset=assets.url, integrity=assets.integrity, status_words=WORDS)
+    engine.globals.update(
+        asset=assets.url, integrity=assets.integrity, status_words=WORDS, counted=counted
+    )
     engine.filters.update(
-        money=money_text, time=time_of, clock=clock, short_id=short_id, pretty=pretty, state=state
+        money=money_text,
+        time=time_of,
+        clock=clock,
+        exact=exact,
+        short_id=short_id,
+        pretty=pretty,
+        state=state,
     )
     return engine
 
@@ -80,7 +89,14 @@ def time_of(rfc3339: str) -> datetime:
 
 def clock(rfc3339: str) -> str:
     """A time as it stands there without JavaScript, which shows the browser's own zone."""
-    return str(format_datetime(time_of(rfc3339), "d MMM, HH:mm", locale="en")) + " UTC"
+    at = time_of(rfc3339)
+    form = "d MMM, HH:mm" if at.year == datetime.now(UTC).year else "d MMM y, HH:mm"
+    return str(format_datetime(at, form, locale="en")) + " UTC"
+
+
+def exact(rfc3339: str) -> str:
+    """A time on paper: date, time and zone, whoever reads it wherever."""
+    return str(format_datetime(time_of(rfc3339), "d MMMM y, HH:mm:ss", locale="en")) + " UTC"
 
 
 def short_id(order_id: str) -> str:

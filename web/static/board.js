@@ -1,11 +1,13 @@
-/* Boards: news by the stream, waiting times that run, a sound for what is new or late, and no swap under
- * a busy hand. */
+/* Boards: news by the stream, waiting times that run, a sound for what is new or late, no swap under a busy
+ * hand, and no tap that hits what has just moved under it. */
 import { keepLive } from "./sse.js";
 import { localTimes } from "./times.js";
 
 const SLOW_LOOK_MS = 30000; // should news ever get lost
 const MOVING_LOOK_MS = 3000; // while a part of the board is missing
 const ALERT_MS = 12000;
+const AIM_MS = 1500; // a mouse that moves over a button is about to press it
+const MOVED_MS = 500; // nobody sees and decides faster
 const board = () => document.querySelector("[data-board]");
 const said = document.querySelector("[data-board-said]");
 const words = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
@@ -106,7 +108,16 @@ function tick() {
 /* A hand is at the board: what is new waits until it has done. */
 let isBehind = false;
 let lookedAt = Date.now();
-const isBusy = () => document.querySelector("[data-board] details[open], [data-board] select:focus");
+let isPressed = false;
+let aimedAt = 0;
+document.addEventListener("pointerdown", (event) => { isPressed = Boolean(board()?.contains(event.target)); });
+for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => { isPressed = false; });
+document.addEventListener("pointermove", (event) => {
+  if (!event.buttons) isPressed = false; // let go outside of the window
+  if (event.pointerType === "mouse" && event.target.closest?.("[data-board] button")) aimedAt = Date.now();
+});
+const isBusy = () => isPressed || Date.now() - aimedAt < AIM_MS
+  || document.querySelector("[data-board] details[open], [data-board] select:focus");
 const look = () => { if (board() && window.htmx) htmx.trigger(board(), "look"); };
 
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -115,10 +126,48 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (isBehind) event.preventDefault();
   else lookedAt = Date.now();
 });
+
+/* News are put in so that what is looked at stays where it was; what could not stay is not hit unawares. */
+const buttons = () => [...document.querySelectorAll("[data-board] .ticket button")]
+  .map((each) => ({ ticket: each.closest("[data-ticket]").dataset.ticket, box: each.getBoundingClientRect() }));
+let before = [];
+let movedAt = 0;
+let anchor;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target !== board() || !event.detail.shouldSwap) return;
+  const isNews = event.detail.requestConfig.verb === "get";
+  if (isNews && isBusy()) {
+    isBehind = true;
+    event.detail.shouldSwap = false;
+    return;
+  }
+  before = isNews ? buttons() : [];
+  const tickets = [...document.querySelectorAll("[data-ticket]")];
+  const seen = tickets.find((each) => each.contains(document.activeElement))
+    || tickets.find((each) => each.getBoundingClientRect().top >= 0);
+  anchor = seen && { name: seen.dataset.ticket, top: seen.getBoundingClientRect().top };
+});
+function settle() {
+  const now = anchor && document.querySelector(`[data-ticket="${anchor.name}"]`);
+  if (now && scrollY > 0) scrollBy({ top: now.getBoundingClientRect().top - anchor.top, behavior: "instant" });
+  movedAt = Date.now();
+}
+document.addEventListener("click", (event) => {
+  const pressed = event.target.closest?.("[data-board] .ticket button")?.closest("[data-ticket]");
+  if (!pressed || !event.detail || Date.now() - movedAt > MOVED_MS) return; // a key hits what has the focus
+  const { clientX: x, clientY: y } = event;
+  const was = before.find(({ box }) => x >= box.left && x <= box.right && y >= box.top && y <= box.bottom);
+  if (!was || was.ticket === pressed.dataset.ticket) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (said) said.textContent = "The list has just moved. Press again.";
+}, true);
+
 /* Why a tap did nothing stays for a while, whatever the board shows next. */
 const alertPlace = document.querySelector("[data-board-alert]");
 let alertTimer;
 document.addEventListener("htmx:afterSwap", () => {
+  settle();
   const refused = board()?.querySelector("[data-refused]");
   if (refused) {
     alertPlace.replaceChildren(refused);

@@ -7,7 +7,7 @@
  * htmx's extension sees an EventSource that never closes by itself. */
 
 const SLOTS = 4;
-const SILENT_MS = 40000;
+const SILENT_MS = 11000; // two heartbeats (BEAT_S in web/streams.py) and a little
 const SLOT_MS = 5000;
 const LONGEST_MS = 15000;
 
@@ -33,6 +33,7 @@ export class SharedSource extends EventTarget {
   #failures = 0;
   #isTaking = false;
   lastEventId = "";
+  heardAt = null; // when the server last said anything
   readyState = EventSource.CONNECTING;
 
   /* mustListen: whether the page listens although nobody looks at it. */
@@ -78,10 +79,11 @@ export class SharedSource extends EventTarget {
     if (this.lastEventId) address.searchParams.set("lastEventId", this.lastEventId);
     const source = new EventSource(address);
     this.#source = source;
+    this.#watch(); // a server that takes the connection and says nothing is dead as well
     source.onopen = (event) => {
       this.#failures = 0;
       this.readyState = EventSource.OPEN;
-      this.#watch();
+      this.#heard();
       this.onopen?.(event);
     };
     source.onerror = (event) => {
@@ -97,9 +99,14 @@ export class SharedSource extends EventTarget {
 
   #pass = (event) => {
     this.lastEventId = event.lastEventId || this.lastEventId;
-    this.#watch();
+    this.#heard();
     this.dispatchEvent(new MessageEvent(event.type, { data: event.data, lastEventId: event.lastEventId }));
   };
+
+  #heard() {
+    this.heardAt = new Date();
+    this.#watch();
+  }
 
   #watch() {
     clearTimeout(this.#watchdog);
@@ -124,19 +131,24 @@ export class SharedSource extends EventTarget {
   }
 }
 
-const WORDS = { live: "Live", trying: "Reconnecting…", polling: "Checking every few seconds", off: "Connection lost" };
+const WORDS = { live: "Live", trying: "Reconnecting…", polling: "Checking every few seconds", off: "Connection lost." };
 const POLL_MS = 4000;
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 /* Bring a page's stream about: htmx's extension gets it, `data-live-state` says how the page hears of
- * news, and while there is no stream, `look` is called every few seconds. Gives the stream's review and
- * whether it is open. */
+ * news, or since when it does not; while there is no stream, `look` is called every few seconds. Gives the
+ * stream's review and whether it is open. */
 export function keepLive({ look, mustListen }) {
   const badge = document.querySelector("[data-live-state]");
   let source;
+  let toldAt = new Date(); // the page itself is news
   const show = (state) => {
+    if (state === "polling") toldAt = new Date();
     if (!badge || badge.dataset.state === state) return;
     badge.dataset.state = state;
-    badge.lastElementChild.textContent = WORDS[state];
+    const lastAt = Math.max(toldAt, source?.heardAt || 0);
+    const isSilent = state === "trying" || state === "off";
+    badge.lastElementChild.textContent = WORDS[state] + (isSilent ? ` Last news at ${clock.format(lastAt)}` : "");
   };
   const isOpen = () => source?.readyState === EventSource.OPEN;
   if (window.htmx) {
@@ -148,7 +160,9 @@ export function keepLive({ look, mustListen }) {
   }
   document.addEventListener("htmx:sseOpen", () => show("live"));
   document.addEventListener("htmx:sseError", () => show("trying"));
-  document.addEventListener("htmx:sendError", () => { if (!isOpen()) show("off"); });
+  for (const name of ["htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, () => { if (!isOpen()) show("off"); });
+  }
   document.addEventListener("htmx:responseError", () => { if (!isOpen()) show("trying"); });
   document.addEventListener("htmx:afterOnLoad", () => { if (!isOpen()) show("polling"); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });

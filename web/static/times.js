@@ -2,14 +2,18 @@
 
 const sameDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const otherDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const otherYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 export function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    const isToday = at.toDateString() === new Date().toDateString();
-    time.textContent = (isToday ? sameDay : otherDay).format(at);
     time.title = exact.format(at);
+    if (time.matches("[data-since], [data-exact]")) continue; // waiting times run by themselves, paper has a zone
+    const now = new Date();
+    const isToday = at.toDateString() === now.toDateString();
+    const isThisYear = at.getFullYear() === now.getFullYear();
+    time.textContent = (isToday ? sameDay : isThisYear ? otherDay : otherYear).format(at);
   }
 }

@@ -104,39 +104,44 @@ class Api:
 MakeApi = Callable[..., Awaitable[Api]]
 
 
+async def started(world: World | None = None, **changes: Any) -> Api:
+    """A worker that serves; changed dependencies as arguments. Close its client."""
+    world = world or World()
+    staff = DevelopmentStaff("d" * 32, sandbox=True)
+    deps = WebDeps(
+        catalogue=load_catalogue(),
+        tables=world.tables,
+        sender=world,
+        client_secret=world.client_secret,
+        verify_webhook=partial(verify_webhook, secrets=SECRETS),
+        webhook_received=partial(webhook_received, NO_STRIPE),
+        ready=list,
+        order_tokens=OrderTokens("o" * 32),
+        publishable_key="pk_test_x",
+        livemode=False,
+        staff=staff,
+        bounds=QUICK,
+    )
+    deps = replace(deps, **changes)
+    app = web.Application()
+    setup(app, deps)
+    client = TestClient(TestServer(app), cookie_jar=aiohttp.DummyCookieJar())
+    await client.start_server()
+    return Api(world, deps, client, staff)
+
+
 @pytest.fixture
 async def make_api() -> AsyncIterator[MakeApi]:
     """Makes workers; changed dependencies as arguments."""
-    started = []
+    running = []
 
     async def make(world: World | None = None, **changes: Any) -> Api:
-        world = world or World()
-        staff = DevelopmentStaff("d" * 32, sandbox=True)
-        deps = WebDeps(
-            catalogue=load_catalogue(),
-            tables=world.tables,
-            sender=world,
-            client_secret=world.client_secret,
-            verify_webhook=partial(verify_webhook, secrets=SECRETS),
-            webhook_received=partial(webhook_received, NO_STRIPE),
-            ready=list,
-            order_tokens=OrderTokens("o" * 32),
-            publishable_key="pk_test_x",
-            livemode=False,
-            staff=staff,
-            bounds=QUICK,
-        )
-        deps = replace(deps, **changes)
-        app = web.Application()
-        setup(app, deps)
-        client = TestClient(TestServer(app), cookie_jar=aiohttp.DummyCookieJar())
-        await client.start_server()
-        started.append(client)
-        return Api(world, deps, client, staff)
+        running.append(await started(world, **changes))
+        return running[-1]
 
     yield make
-    for client in started:
-        await client.close()
+    for api in running:
+        await api.client.close()
 
 
 @pytest.fixture

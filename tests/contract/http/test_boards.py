@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from tests.contract.http.memory import World
 from web import changes, streams
 from web.changes import EVERYTHING, Notes, Watch, touches
 from web.context import CONTEXT, Context
+from web.pages import live
 from web.tokens import Role
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ async def next_event(content: aiohttp.StreamReader) -> bytes:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "GATHER_S", 0.0)
+    monkeypatch.setattr(live, "BATCH_S", 0.0)
     monkeypatch.setattr(changes, "AGAIN_S", 0.01)
     monkeypatch.setattr(changes, "PEERS_EVERY_S", 0.01)
 
@@ -80,6 +83,32 @@ async def test_a_kitchen_hears_of_its_own_orders_alone(
         event = await next_event(content)
         assert b"event: beat" in event  # which says that the stream lives
         assert LOOK not in event
+
+
+async def test_a_board_is_told_of_many_changes_at_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "BATCH_S", 0.2)
+    feed = context_of(api).changes
+
+    async def busy() -> None:
+        while True:
+            feed.note(f"kitchen:{RESTAURANT}")
+            await asyncio.sleep(0.001)
+
+    begun_s = time.monotonic()
+    noise = asyncio.create_task(busy())
+    looks = live._looks(feed, frozenset({"kitchen"}))
+    for number in range(5):
+        assert await anext(looks) == live.LOOK
+        assert time.monotonic() - begun_s >= number * 0.2
+    noise.cancel()
+    # The last change is told as well, and then there is nothing to tell.
+    monkeypatch.setattr(live, "BEAT_S", 0.01)
+    told = [await anext(looks), await anext(looks), await anext(looks)]
+    assert told[-1] is None
+    feed.note(f"kitchen:{RESTAURANT}")
+    assert await anext(looks) == live.LOOK
 
 
 class Counted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.graphs import OrderStatus, PaymentStatus
+from models.messages import from_rfc3339
 from models.money_moves import Kind, Moved
 from models.reconciliation import DayTotals, Report, Sides, compare
 from tests.contract.http.conftest import Api, MakeApi
@@ -74,6 +77,46 @@ async def test_the_headline_never_contradicts_the_days(
         title = text.split("<h1>")[1].split("</h1>")[0]
         assert headline.replace("&#39;", "'") in title.replace("&#39;", "'")
         assert ("bad-text" in text) is is_uneven
+
+
+async def test_every_part_of_the_reconciliation_says_as_of_when(make_api: MakeApi) -> None:
+    compared_at, run_at, cursor = (f"2026-11-23T1{hour}:00:00.000Z" for hour in (1, 3, 2))
+    given = report(300, 300, run_at=run_at, compared_at=compared_at, cursor=cursor)
+    api = await make_api(reconciliation=lambda: given)
+    await api.paid()
+    async with page_of(api, "/ops/reconciliation") as text:
+        sections = {
+            part.split('"')[0]: part
+            for part in text.split('<section class="stack" aria-labelledby="')
+        }
+        times = {
+            name: re.findall(r'<time datetime="([^"]+)"', part) for name, part in sections.items()
+        }
+        assert times["diff-title"] == times["days-title"] == [compared_at]
+        assert times["missing-title"] == [run_at, cursor]
+        assert "there were no new ones to look at" in sections["missing-title"]
+        assert times["broken-title"] == times["sums-title"]
+        (now,) = times["sums-title"]
+        assert abs(from_rfc3339(now) - time.time() * 1000) < 60_000
+        assert text.index("days-title") < text.index("sums-title")  # what was compared comes first
+        assert "events looked at" not in text
+
+
+@pytest.mark.parametrize("given", [Report(**RUN, compared_at=AT), Report(**RUN), None])
+async def test_nothing_that_was_looked_at_is_no_agreement(
+    make_api: MakeApi, given: Report | None
+) -> None:
+    api = await make_api(reconciliation=lambda: given)
+    async with page_of(api, "/ops/reconciliation") as text:
+        assert "agree" not in text
+        assert "Nowhere" not in text
+        said = (
+            "There was nothing to compare"
+            if given and given.compared_at
+            else "Nothing was compared"
+        )
+        assert said in text
+        assert "Every rule holds" not in text  # there is no payment
 
 
 @asynccontextmanager
