@@ -1,7 +1,6 @@
 """What operators' routes are made of on this worker: dead letters, offsets, the audit, the worker itself."""
 
 import base64
-import binascii
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from app.settings import Settings
 from models.events import EventType
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
+from web.decoding import DecodingError, packed_json, whole_number
 from web.ops_ports import AuditPage, Letter, LetterState, Offsets, Operations, WorkerFacts
 from web.problems import ProblemError
 from web.waiting import WaitingIndex
@@ -187,9 +187,9 @@ def _cursor(before: str) -> dict[str, int]:
     if not before:
         return {}
     try:
-        ends = orjson.loads(base64.urlsafe_b64decode(before))
-        return {str(place): max(0, int(end)) for place, end in ends.items()}
-    except (ValueError, binascii.Error, AttributeError, TypeError):
+        ends = packed_json(before)
+        return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
+    except (DecodingError, AttributeError):
         raise ProblemError(
             "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
         ) from None

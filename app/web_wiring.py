@@ -19,8 +19,9 @@ from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from tables import Engines
 from web.catalogue import Catalogue
-from web.limits import ClientLimits
+from web.limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
 from web.ports import Bounds, StripeOrigins, WebDeps
+from web.server import ConnectionLimits, WorkerRunner, connections_allowed
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
 
@@ -45,6 +46,7 @@ def mount_web(
         verify_webhook=lambda payload, signature: verify_webhook(
             payload, signature, secrets, settings.stripe_webhook_tolerance_s
         ),
+        webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
         webhook_received=functools.partial(webhook_received, gateway),
         ready=functools.partial(_reasons, engines),
         order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
@@ -71,6 +73,7 @@ def mount_web(
             creates_per_min=settings.client_creates_per_min,
             writes_per_min=settings.client_writes_per_min,
             reads_per_min=settings.client_reads_per_min,
+            bad_webhooks_per_min=BAD_WEBHOOKS_PER_MIN,
             at_once=settings.client_requests_at_once,
             trusted_proxies=settings.trusted_proxies,
         ),
@@ -85,7 +88,14 @@ def mount_web(
     )
     server = engines.app.web
     server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
-    web.setup(cast(AiohttpWeb, server).web_app, deps)
+    driver = cast(AiohttpWeb, server)
+    web.setup(driver.web_app, deps)
+    limits = ConnectionLimits(
+        most=connections_allowed(),
+        # Behind proxies of ours every connection is theirs.
+        most_idle=0 if settings.trusted_proxies else settings.client_requests_at_once,
+    )
+    driver._runner = WorkerRunner(driver.web_app, limits)  # noqa: SLF001 - Faust has no setting for it
 
 
 def _stripe_js(settings: Settings) -> StripeOrigins:

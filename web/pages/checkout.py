@@ -235,8 +235,8 @@ async def change_order(request: web.Request) -> web.StreamResponse:
     """Give up an order that is not paid, and go back to its cart."""
     context = request.app[CONTEXT]
     order_id = order_id_of(request)
-    await read_form(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
+    await read_form(request)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is not None:
         return forwarded

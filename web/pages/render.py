@@ -23,7 +23,9 @@ TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
 NOBODY_LINKS: Final = "noindex"
 LOCALES: Final = {"INR": "en_IN", "GBP": "en_GB", "EUR": "en_IE"}
-"""How amounts of a currency are grouped and marked; en_US for the others."""
+"""How amounts of a currency are grouped and marked, shown and read."""
+DEFAULT_LOCALE: Final = "en_US"
+"""For the others."""
 
 WORDS: Final[Mapping[str, str]] = {
     "PLACED": "Opening the payment",
@@ -69,7 +71,7 @@ def money_text(value: Any, currency: str | None = None) -> str:
     else:
         amount, code = value.amount, value.currency
     decimal = Decimal(money.decimal_text(amount, code))
-    text = format_currency(decimal, code, locale=LOCALES.get(code, "en_US"))
+    text = format_currency(decimal, code, locale=LOCALES.get(code, DEFAULT_LOCALE))
     return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
 
 

@@ -77,8 +77,8 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     """Cancel the order, then show it."""
     context = request.app[CONTEXT]
     order_id = order_id_of(request)
-    form = await read_form(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
+    form = await read_form(request)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is not None:
         return forwarded

@@ -20,6 +20,7 @@ from tests.contract.http.memory import World
 from web import setup
 from web.catalogue import load_catalogue
 from web.ports import Bounds, WebDeps
+from web.server import WorkerRunner
 from web.tokens import DevelopmentStaff, OrderTokens, Role
 
 SECRETS = ("whsec_old_one", "whsec_new_one")
@@ -100,6 +101,13 @@ class Api:
         return self.staff.issue(Role.OPERATOR, "olga")
 
 
+class Server(TestServer):
+    """With the connections of a worker."""
+
+    async def _make_runner(self, **options: Any) -> WorkerRunner:
+        return WorkerRunner(self.app, **options)
+
+
 MakeApi = Callable[..., Awaitable[Api]]
 
 
@@ -128,7 +136,7 @@ async def make_api() -> AsyncIterator[MakeApi]:
         deps = replace(deps, **changes)
         app = web.Application()
         setup(app, deps)
-        client = TestClient(TestServer(app), cookie_jar=aiohttp.DummyCookieJar())
+        client = TestClient(Server(app), cookie_jar=aiohttp.DummyCookieJar())
         await client.start_server()
         started.append(client)
         return Api(world, deps, client, staff)
