@@ -266,7 +266,10 @@ def _integer(text: str) -> int:
 def _decimal(text: str) -> Decimal:
     if len(text) > MOST_NUMBER_CHARS:
         raise DecodingError(f"numbers of at most {MOST_NUMBER_CHARS} characters are accepted")
-    number = Decimal(text)
-    if abs(number.adjusted()) > LARGEST_EXPONENT:
+    try:
+        number = Decimal(text)
+    except ArithmeticError:  # an exponent of 19 digits
+        number = None
+    if number is None or abs(number.adjusted()) > LARGEST_EXPONENT:
         raise DecodingError(f"exponents up to {LARGEST_EXPONENT} are accepted")
     return number

@@ -13,7 +13,6 @@ from tables import NotOwnerError, NotReadyError
 from web import tracing
 from web.auth import check_origin
 from web.context import CONTEXT
-from web.decoding import DecodingError, host_name, is_text
 from web.problems import CODES, ProblemError, UnavailableError, of_http_exception
 from web.writes import ORDER_ID
 
@@ -64,7 +63,6 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what was raised into RFC 9457's form; details of our own errors stay in the log."""
     try:
-        check_head(request)
         if request.method == "POST" and request.path.startswith("/api/"):
             check_origin(request, request.app[CONTEXT].deps)
         return await handler(request)
@@ -93,25 +91,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         )
         problem = ProblemError("INTERNAL")
     return problem.response(shown_path(request))
-
-
-def check_head(request: web.Request) -> None:
-    """Refuse a head that is no text, before anybody reads of it. Raises ProblemError (400).
-
-    Whatever writes such text, as an answer, into a log or to another worker, would fail on it.
-    """
-    for name, value in request.headers.items():
-        if not (is_text(name) and is_text(value)):
-            shown = name if name.isascii() else "A header"
-            raise ProblemError("BAD_REQUEST", errors=[(shown, "accepted: text in UTF-8")])
-    if not is_text(request.raw_path):
-        raise ProblemError("BAD_REQUEST", "The address is accepted in UTF-8.")
-    host = request.headers.get("Host")
-    try:
-        if host is not None:
-            host_name(host)
-    except DecodingError as error:
-        raise ProblemError("BAD_REQUEST", errors=[("Host", f"accepted: {error}")]) from None
 
 
 def shown_path(request: web.Request) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from web.decoding import DecodingError, host_name, is_text
 from web.limits import network_of
 from web.middleware import SECURITY_HEADERS
 from web.problems import ProblemError
@@ -121,6 +122,25 @@ class Connections:
         transport.close()
 
 
+def check_head(request: web.BaseRequest) -> None:
+    """Refuse a head that is no text, before anybody reads of it. Raises ProblemError (400).
+
+    Whatever writes such text, as an answer, into a log or to another worker, would fail on it.
+    """
+    for name, value in request.headers.items():
+        if not (is_text(name) and is_text(value)):
+            shown = name if name.isascii() else "A header"
+            raise ProblemError("BAD_REQUEST", errors=[(shown, "accepted: text in UTF-8")])
+    if not is_text(request.raw_path):
+        raise ProblemError("BAD_REQUEST", "The address is accepted in UTF-8.")
+    host = request.headers.get("Host")
+    try:
+        if host is not None:
+            host_name(host)
+    except DecodingError as error:
+        raise ProblemError("BAD_REQUEST", errors=[("Host", f"accepted: {error}")]) from None
+
+
 class _Connection(web.RequestHandler):
     """One connection; answers what is no request, and says of it only what kind of error it was."""
 
@@ -142,18 +162,30 @@ class _Connection(web.RequestHandler):
             log.error("request failed", extra={**kind, "stack": stack})
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, another can't be sent")
-        code = "BAD_REQUEST" if status < 500 else "INTERNAL"
-        response = ProblemError(code).response("")
-        response.headers.update(SECURITY_HEADERS)
-        response.force_close()
-        return response
+        return _refusal(ProblemError("BAD_REQUEST" if status < 500 else "INTERNAL"))
+
+
+def _refusal(problem: ProblemError) -> web.Response:
+    """An answer of the server itself, after which it closes the connection."""
+    response = problem.response("")
+    response.headers.update(SECURITY_HEADERS)
+    response.force_close()
+    return response
 
 
 class _Server(web.Server):
     """Makes a `_Connection` of each connection, and lets `Connections` know of it."""
 
     def __init__(self, handler: Any, connections: Connections, **options: Any) -> None:
-        super().__init__(handler, **options)
+        async def checked(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                check_head(request)
+            except ProblemError as problem:
+                log.info("the head of a request is no text", extra={"client": request.remote})
+                return _refusal(problem)
+            return await handler(request)  # type: ignore[no-any-return]
+
+        super().__init__(checked, **options)
         self._watch = connections
 
     def __call__(self) -> web.RequestHandler:

@@ -271,7 +271,7 @@ def _staff(claims: dict[str, Any]) -> Identity:
     subject = str(claims["sub"])
     if not 0 < len(subject) <= MOST_SUBJECT_CHARS or not subject.isprintable():
         raise BadTokenError(f"sub: must have 1 to {MOST_SUBJECT_CHARS} visible characters")
-    if role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
+    if not isinstance(role, str) or role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
         raise BadTokenError("role: must be kitchen, courier or operator")
     if role != Role.KITCHEN:
         return Identity(Role(role), subject)

@@ -20,7 +20,7 @@ from tests.contract.http.memory import World
 from web import setup
 from web.catalogue import load_catalogue
 from web.ports import Bounds, WebDeps
-from web.server import WorkerRunner
+from web.server import ConnectionLimits, WorkerRunner
 from web.tokens import DevelopmentStaff, OrderTokens, Role
 
 SECRETS = ("whsec_old_one", "whsec_new_one")
@@ -96,6 +96,26 @@ class Api:
         )
         return status, answer
 
+    async def raw(self, *sent: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Send bytes as they are on a connection of their own; the answer once it is closed.
+
+        What is sent must ask for that (`Connection: close`), or be refused so.
+        """
+        reader, writer = await self.connect()
+        async with asyncio.timeout(30):
+            for part in sent:
+                writer.write(part)
+            await writer.drain()
+            answer = await reader.read()
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        return int(first.split()[1]), headers, body
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.client.port)
+
     @property
     def operator(self) -> str:
         return self.staff.issue(Role.OPERATOR, "olga")
@@ -104,8 +124,10 @@ class Api:
 class Server(TestServer):
     """With the connections of a worker."""
 
+    limits: ConnectionLimits | None = None
+
     async def _make_runner(self, **options: Any) -> WorkerRunner:
-        return WorkerRunner(self.app, **options)
+        return WorkerRunner(self.app, self.limits, **options)
 
 
 MakeApi = Callable[..., Awaitable[Api]]
@@ -113,10 +135,12 @@ MakeApi = Callable[..., Awaitable[Api]]
 
 @pytest.fixture
 async def make_api() -> AsyncIterator[MakeApi]:
-    """Makes workers; changed dependencies as arguments."""
+    """Makes workers; limits of connections, and changed dependencies, as arguments."""
     started = []
 
-    async def make(world: World | None = None, **changes: Any) -> Api:
+    async def make(
+        world: World | None = None, connections: ConnectionLimits | None = None, **changes: Any
+    ) -> Api:
         world = world or World()
         staff = DevelopmentStaff("d" * 32, sandbox=True)
         deps = WebDeps(
@@ -136,7 +160,9 @@ async def make_api() -> AsyncIterator[MakeApi]:
         deps = replace(deps, **changes)
         app = web.Application()
         setup(app, deps)
-        client = TestClient(Server(app), cookie_jar=aiohttp.DummyCookieJar())
+        server = Server(app)
+        server.limits = connections
+        client = TestClient(server, cookie_jar=aiohttp.DummyCookieJar())
         await client.start_server()
         started.append(client)
         return Api(world, deps, client, staff)
