@@ -54,7 +54,7 @@ def _refusal(reason: str, signature: str) -> stripe.SignatureVerificationError:
 
 
 def _event(payload: bytes) -> dict[str, Any]:
-    event = plain_json(payload, deepest=DEEPEST_EVENT)
+    event = plain_json(payload, deepest=DEEPEST_EVENT, most_values=None)
     if not isinstance(event, dict) or event.get("object") != "event":
         raise DecodingError("the body is no Stripe event")
     return event
