@@ -20,6 +20,7 @@ from app.stripe_webhooks import verify_webhook, webhook_received
 from tables import Engines
 from web.catalogue import Catalogue
 from web.limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
+from web.pages.render import warm
 from web.ports import Bounds, StripeOrigins, WebDeps
 from web.server import ConnectionLimits, WorkerRunner, connections_allowed
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
@@ -90,6 +91,7 @@ def mount_web(
     server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
     driver = cast(AiohttpWeb, server)
     web.setup(driver.web_app, deps)
+    driver.web_app.on_startup.append(warm)
     limits = ConnectionLimits(
         most=connections_allowed(),
         # Behind proxies of ours every connection is theirs.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from tables import NotOwnerError, NotReadyError
 from web import tracing
@@ -80,6 +80,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
     except NotReadyError:
         problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
+    except ClientConnectionResetError:
+        raise  # who asked has left; aiohttp ends the connection, and nothing of ours has failed
     except Exception as error:  # noqa: BLE001 - the last line of defence; it answers 500 and logs
         # Where it happened, not what it says: messages may hold what the customer sent.
         log.error(  # noqa: TRY400 - see above

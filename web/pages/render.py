@@ -59,6 +59,19 @@ def make_engine(assets: Assets) -> jinja2.Environment:
     return engine
 
 
+async def warm(app: web.Application) -> None:
+    """Compile the templates and load the locales before there are requests.
+
+    Else the first who sees a page waits for that, and all others with them. Blocks for half a second.
+    """
+    engine = app[TEMPLATE_ENGINE]
+    for name in engine.list_templates():
+        engine.get_template(name)
+    for currency in (*LOCALES, "USD"):
+        money_text(0, currency)
+    clock("2026-01-01T00:00:00.000Z")
+
+
 def money_text(value: Any, currency: str | None = None) -> str:
     """An amount as people of its currency write it: 250000 INR is "₹2,500.00".
 

@@ -133,8 +133,8 @@ class Attacker:
             lines.append(b"Cookie: " + cookie[:8000].encode())
         if pick.random() < 0.4:
             lines.append(b"Accept: text/html")
-        for _ in range(pick.choice([0, 0, 0, 1, 1, 2, 5, 100])):
-            lines.append(pick.choice(HEADERS) + b": " + pick.choice(PIECES))
+        count = pick.choice([0, 0, 0, 1, 1, 2, 5, 100])
+        lines += [pick.choice(HEADERS) + b": " + pick.choice(PIECES) for _ in range(count)]
         if pick.random() < 0.05:
             lines.append(b"Host: " + pick.choice([b"[", b"evil.example", b"", b"a b", b"\xff"]))
         return lines

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.events
 import gc
+import logging
 import resource
 import sys
 import time
@@ -31,9 +32,23 @@ from tests.contract.http.memory import World
 from web import bodies, setup
 from web.catalogue import load_catalogue
 from web.limits import ClientLimits
+from web.pages.render import warm
 from web.ports import WebDeps
 from web.server import ConnectionLimits, WorkerRunner
 from web.tokens import DevelopmentStaff, OrderTokens, Role
+
+
+class Failures(logging.Handler):
+    """What the application logs as its own faults, with what came in their way."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(
+            f"{record.getMessage()}: {vars(record).get('error')} {vars(record).get('stack')}"
+        )
 
 
 class Watch:
@@ -50,13 +65,13 @@ class Watch:
         run = asyncio.events.Handle._run
 
         def measured(handle: asyncio.events.Handle) -> None:
-            began_s = time.thread_time()
+            is_on, began_s = self.is_on, time.thread_time()
             run(handle)
             took_s = time.thread_time() - began_s
-            if self.is_on and took_s > 0.01:
+            if is_on and took_s > 0.01:
                 self.longest = sorted([*self.longest, (took_s, self.last)], reverse=True)[:10]
 
-        asyncio.events.Handle._run = measured  # type: ignore[method-assign]
+        asyncio.events.Handle._run = measured  # type: ignore[method-assign, assignment]
 
     @web.middleware
     async def note(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -98,10 +113,13 @@ def memory_kb(name: str) -> int:
 async def serve() -> None:
     world, staff, watch = World(), DevelopmentStaff("d" * 32, sandbox=True), Watch()
     configure_logs("json", "INFO")
-    bodies.BODY_WITHIN_S = 1.0  # type: ignore[misc]
+    failures = Failures()
+    logging.root.addHandler(failures)
+    bodies.BODY_WITHIN_S = 1.0  # type: ignore[attr-defined]
     watch.install()
     app = web.Application()
     setup(app, dependencies(world, staff))
+    app.on_startup.append(warm)
     app.middlewares.insert(0, watch.note)
     runner = WorkerRunner(app, ConnectionLimits(first_head_s=5, idle_s=5, linger_s=0.5, most=500))
     await runner.setup()
@@ -126,6 +144,7 @@ async def serve() -> None:
     tell(
         {
             "requests": watch.requests,
+            "failures": failures.seen[:20],
             "longest_ms": [[round(1000 * took_s, 1), path] for took_s, path in watch.longest],
             "cpu_s": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1),
             "begun_kb": begun_kb, "peak_kb": memory_kb("VmHWM"), "ended_kb": memory_kb("VmRSS"),

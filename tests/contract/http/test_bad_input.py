@@ -297,4 +297,4 @@ async def test_refund_is_never_read_as_another_amount(api: Api) -> None:
     async with api.client.post(path, data=data, headers=headers, allow_redirects=False) as response:
         assert response.status == 303
     (refund,) = [c.data for c in api.world.commands if c.command_type == "REFUND_PAYMENT"]
-    assert refund.amount == 1250  # type: ignore[union-attr]
+    assert refund.amount == 1250

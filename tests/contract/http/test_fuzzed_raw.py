@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 AT_ONCE = 8
 ANSWER_WITHIN_S = 60
 STREAM_FOR_S = 0.05
-HELD_S = 1.0
+HELD_MS = 250
 """How long one callback may take here: CPU time that depends on the machine, of what should be 50 ms at
 most. What bounds it is asserted in test_costs.py and tests/unit/test_decoding.py."""
 GROWTH_KB = 150_000
@@ -69,7 +69,8 @@ class Attacked:
             async with asyncio.timeout(ANSWER_WITHIN_S if sent.owes else STREAM_FOR_S):
                 answer = await reader.read(64) if sent.owes else await reader.readline()
         writer.close()
-        status = answer.split(b" ")[1].decode() if answer.startswith(b"HTTP/1.1 ") else "none"
+        nothing = "none" if sent.owes else "not waited for"
+        status = answer.split(b" ")[1].decode() if answer.startswith(b"HTTP/1.1 ") else nothing
         self.statuses[status] += 1
         if status == "500":
             self.failed.append((sent.name, b"".join(sent.parts)[:2000]))
@@ -97,18 +98,18 @@ def served() -> Iterator[Attacked]:
 def check(attacked: Attacked) -> None:
     figures = attacked.figures
     assert not attacked.failed
-    assert max(took_ms for took_ms, _ in figures["longest_ms"] or [(0, "")]) < 1000 * HELD_S, (
-        figures
-    )
+    # Also of those whose connection was reset before the answer could be read, which a 400 of the parser
+    # does to a client that goes on sending.
+    assert not figures["failures"]
+    assert max(took_ms for took_ms, _ in figures["longest_ms"] or [(0, "")]) < HELD_MS, figures
     assert figures["peak_kb"] - figures["begun_kb"] < GROWTH_KB, figures
 
 
 async def test_no_request_hurts() -> None:
     with served() as attacked:
-        await attacked.attack(seed=1, requests=800)
+        await attacked.attack(seed=1, requests=400)
     check(attacked)
-    answered = attacked.statuses.total() - attacked.statuses["none"]
-    assert answered > 500, attacked.statuses
+    assert attacked.statuses["200"] > 10, attacked.statuses
     assert {"200", "400", "401", "403", "413", "415"} <= attacked.statuses.keys()
 
 
@@ -159,6 +160,7 @@ def generate(attacked: Attacked, name: str, mode: GenerationMode, headers: dict[
 def show(capsys: pytest.CaptureFixture[str], name: str, attacked: Attacked, began_s: float) -> None:
     with capsys.disabled():
         took_s = time.monotonic() - began_s
-        print(f"\n{name}: {attacked.statuses.total()} sent in {took_s:.0f} s")
-        print(f"  statuses {dict(sorted(attacked.statuses.items()))}")
-        print(f"  {attacked.figures}")
+        sys.stdout.write(
+            f"\n{name}: {attacked.statuses.total()} sent in {took_s:.0f} s\n"
+            f"  statuses {dict(sorted(attacked.statuses.items()))}\n  {attacked.figures}\n"
+        )

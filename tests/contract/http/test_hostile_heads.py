@@ -121,7 +121,7 @@ async def test_foreign_host_is_no_return_url(
     )
     assert status == 200
     (confirm,) = [c.data for c in api.world.commands if c.command_type == "CONFIRM_PAYMENT"]
-    assert confirm.return_url == f"{base}/orders/{order['orderId']}"  # type: ignore[union-attr]
+    assert confirm.return_url == f"{base}/orders/{order['orderId']}"
 
 
 def packed(text: bytes) -> str:
