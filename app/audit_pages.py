@@ -1,7 +1,6 @@
 """A page of the audit: what the last records of several partitions hold, as one list by time. Pure."""
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +9,7 @@ import orjson
 from app.kafka_reads import Window
 from models.events import EventType, read_event_of
 from models.transition import UnreadableError
+from web.decoding import DecodingError, packed_json, whole_number
 from web.ops_ports import AuditAsked, AuditPage
 from web.problems import ProblemError
 
@@ -95,9 +95,9 @@ def cursor_of(before: str) -> dict[str, int]:
     if not before:
         return {}
     try:
-        ends = orjson.loads(base64.urlsafe_b64decode(before))
-        return {str(place): min(max(0, int(end)), 2**63 - 1) for place, end in ends.items()}
-    except (ValueError, binascii.Error, AttributeError, TypeError, OverflowError):
+        ends = packed_json(before)
+        return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
+    except (DecodingError, AttributeError):
         raise ProblemError(
             "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
         ) from None

@@ -1,6 +1,7 @@
 """The whole wiring but that of web/: settings in, a Faust app with engines, effects and web out."""
 
 import functools
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -251,6 +252,10 @@ def _add_background(
             configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
             for part in starts:
                 part.start()
+            # What is there by now stays: a full collection, which holds everything up for as long as
+            # it looks at all objects, need not look at these.
+            gc.collect()
+            gc.freeze()
 
         async def on_stop(self) -> None:
             for part in stops:

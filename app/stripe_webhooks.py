@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 import stripe
 import structlog
 
@@ -19,6 +18,7 @@ from models.stripe_facts import (
     intent_seen,
     refund_seen,
 )
+from web.decoding import DEEPEST_EVENT, DecodingError, plain_json
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,7 +34,7 @@ def verify_webhook(
     """Check the Stripe-Signature header over the raw body and give the event.
 
     Any one of the secrets will do. Raises stripe.SignatureVerificationError for a wrong, missing
-    or old signature, ValueError for a signed body that is no event.
+    or old signature, DecodingError for a signed body that is no event.
     """
     refused = _refusal("no webhook secret is set", signature)
     for secret in secrets:
@@ -54,9 +54,9 @@ def _refusal(reason: str, signature: str) -> stripe.SignatureVerificationError:
 
 
 def _event(payload: bytes) -> dict[str, Any]:
-    event = orjson.loads(payload)
+    event = plain_json(payload, deepest=DEEPEST_EVENT, most_values=None)
     if not isinstance(event, dict) or event.get("object") != "event":
-        raise ValueError("the body is no Stripe event")
+        raise DecodingError("the body is no Stripe event")
     return event
 
 

@@ -20,8 +20,10 @@ from app.stripe_gateway import StripeGateway
 from app.stripe_webhooks import verify_webhook, webhook_received
 from tables import Engines
 from web.catalogue import Catalogue
-from web.limits import ClientLimits
+from web.limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
+from web.pages.render import warm
 from web.ports import Bounds, StripeOrigins, WebDeps
+from web.server import ConnectionLimits, WorkerRunner, connections_allowed
 from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
 
@@ -52,6 +54,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
             # A signature's age is counted by this machine's clock, which may be off.
             settings.stripe_webhook_tolerance_s + (clock.offset_s or 0),
         ),
+        webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
         webhook_received=functools.partial(webhook_received, gateway),
         ready=functools.partial(_reasons, engines, clock),
         order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
@@ -79,6 +82,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
             creates_per_min=settings.client_creates_per_min,
             writes_per_min=settings.client_writes_per_min,
             reads_per_min=settings.client_reads_per_min,
+            bad_webhooks_per_min=BAD_WEBHOOKS_PER_MIN,
             at_once=settings.client_requests_at_once,
             trusted_proxies=settings.trusted_proxies,
         ),
@@ -93,7 +97,15 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     )
     server = engines.app.web
     server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
-    web.setup(cast(AiohttpWeb, server).web_app, deps)
+    driver = cast(AiohttpWeb, server)
+    web.setup(driver.web_app, deps)
+    driver.web_app.on_startup.append(warm)
+    limits = ConnectionLimits(
+        most=connections_allowed(),
+        # Behind proxies of ours every connection is theirs.
+        most_idle=0 if settings.trusted_proxies else settings.client_requests_at_once,
+    )
+    driver._runner = WorkerRunner(driver.web_app, limits)  # noqa: SLF001 - Faust has no setting for it
 
 
 def _stripe_js(settings: Settings) -> StripeOrigins:

@@ -2,14 +2,13 @@
 
 from aiohttp import web
 
-from web import asyncapi, middleware, openapi, pages
+from web import described, middleware, pages
 from web.changes import Changes, DeliveryChanges, OrderChanges
 from web.context import CONTEXT, DELIVERIES, NOTIFICATIONS, ORDERS, PAYMENTS, Context
 from web.forwarding import Forwarder
 from web.indexes import OrderIndex
 from web.limits import Limiter
 from web.notification_index import NotificationIndex
-from web.pages import reference
 from web.ports import WebDeps
 from web.routes import ROUTES
 from web.waiting import WAITED
@@ -19,7 +18,8 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     """Mount everything on an application that has not started: Faust's own, or a plain one."""
     forwarder = Forwarder(deps)
     changes = Changes(deps, forwarder, ORDERS)
-    context = Context(deps, forwarder, OrderIndex(deps.tables[ORDERS]), changes)
+    limiter = Limiter(deps.client_limits, deps.order_tokens.worker_proof)
+    context = Context(deps, forwarder, OrderIndex(deps.tables[ORDERS]), changes, limiter)
     # Changes are told last: who looks then finds them in the indexes.
     deps.tables[ORDERS].add_listener(context.order_index)
     deps.tables[ORDERS].add_listener(OrderChanges(changes))
@@ -41,9 +41,7 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     for route in ROUTES:
         add = app.router.add_get if route.method == "GET" else app.router.add_post
         add(route.path, route.handler)
-    app.router.add_get("/openapi.json", openapi.show)
-    app.router.add_get("/asyncapi.json", asyncapi.show)
-    app.router.add_get("/docs", reference.show)
+    described.setup(app)
     pages.setup(app)
     # Innermost, so that what it refuses is shown as a page, or as a problem, like all else.
-    app.middlewares.append(Limiter(deps.client_limits, deps.order_tokens.worker_proof).limited)
+    app.middlewares.append(limiter.limited)

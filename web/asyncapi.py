@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -15,7 +13,6 @@ from models.commands import COMMAND_DATA, COMMAND_TOPICS, Command, CommandType, 
 from models.events import EVENT_DATA, Event, EventType, topics_of
 from models.reconciliation import Report
 from models.topics import TOPICS, Topic
-from web.context import CONTEXT, ORDERS
 
 _REF: Final = "#/components/schemas/{model}"
 _TRACED: Final = ("traceparent", "ce_id", "ce_type", "ce_source", "ce_time")
@@ -59,12 +56,6 @@ def description(partitions: int) -> dict[str, Any]:
         "operations": _operations(),
         "components": _components(),
     }
-
-
-async def show(request: web.Request) -> web.Response:
-    """The document as JSON."""
-    partitions = request.app[CONTEXT].tables[ORDERS].partitions
-    return web.Response(body=orjson.dumps(description(partitions)), content_type="application/json")
 
 
 def _channel(topic: Topic, partitions: int) -> dict[str, Any]:

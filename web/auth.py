@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from models import ids
+from web.decoding import MOST_ORDER_COOKIES_READ, DecodingError, host_name
 from web.ports import WebDeps
 from web.problems import ProblemError
 from web.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order_token
@@ -17,6 +18,8 @@ ORDER_COOKIE: Final = "tiffin_order_"
 STAFF_COOKIE: Final = "tiffin_staff"
 MOST_ORDER_COOKIES: Final = 8
 """They go along with every request, whose headers servers bound; older orders need their token."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _YEAR_S: Final = 365 * 24 * 3600
 _GUEST: Final = re.compile(r"guest_[0-7][0-9a-hjkmnp-tv-z]{25}")
@@ -37,6 +40,21 @@ async def authorize(request: web.Request, deps: WebDeps, order_id: str, *roles: 
     elif identity.role not in roles:
         raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
     return identity
+
+
+async def check_is_known(request: web.Request, deps: WebDeps) -> None:
+    """Refuse who shows no token that we trust, where only the body says which order it must be of.
+
+    Raises ProblemError (401) and UnavailableError.
+    """
+    if "Authorization" not in request.headers and _orders_of(request, deps):
+        return
+    try:
+        identity = await _bearer(request, deps)
+    except BadTokenError as error:
+        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
+    if identity is None:
+        raise _missing()
 
 
 async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> Identity:
@@ -88,7 +106,11 @@ async def _identify(
         raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
     for identity in _orders_of(request, deps):
         raise ProblemError("WRONG_ORDER", f"This browser has no token of it ({identity.role}).")
-    raise ProblemError(
+    raise _missing()
+
+
+def _missing() -> ProblemError:
+    return ProblemError(
         "TOKEN_MISSING",
         "Send the orderToken of create-intent's answer as Authorization: Bearer, or its cookie.",
     )
@@ -96,12 +118,12 @@ async def _identify(
 
 def _orders_of(request: web.Request, deps: WebDeps) -> list[Identity]:
     found = []
-    for name, token in request.cookies.items():
-        if name.startswith(ORDER_COOKIE):
-            try:
-                found.append(deps.order_tokens.read(token))
-            except BadTokenError:
-                continue
+    tokens = [token for name, token in request.cookies.items() if name.startswith(ORDER_COOKIE)]
+    for token in tokens[:MOST_ORDER_COOKIES_READ]:
+        try:
+            found.append(deps.order_tokens.read(token))
+        except BadTokenError:
+            continue
     return found
 
 
@@ -117,10 +139,32 @@ def check_origin(request: web.Request, deps: WebDeps) -> None:
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
             raise ProblemError("ORIGIN_REFUSED", "accepted: pages of this origin")
         return
-    is_ours = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
+    is_ours = origin in {f"http://{request.host}", f"https://{request.host}"}
     public = deps.public_url and origin == _origin_of(deps.public_url)
     if not (is_ours or public or origin in deps.allowed_origins):
         raise ProblemError("ORIGIN_REFUSED", "accepted: pages of this origin, and of those set")
+
+
+def base_url(request: web.Request, deps: WebDeps) -> str:
+    """Where customers reach us: the setting, else the address they asked for if it is one of ours.
+
+    Host is whatever its sender writes. One that we don't know never gets into an address that somebody
+    is sent to: this worker's own stands there instead.
+    """
+    if deps.public_url:
+        return deps.public_url
+    named, own = f"{request.scheme}://{request.host}", deps.own_url
+    if named in deps.allowed_origins or (own and request.host == own.authority):
+        return named
+    try:
+        is_local = host_name(request.host) in LOOPBACK
+    except DecodingError:
+        is_local = False
+    if own and not is_local:
+        return str(own).rstrip("/")
+    if is_local:
+        return named
+    raise ProblemError("BAD_REQUEST", "Host: an address of this shop is accepted")
 
 
 def _origin_of(url: str) -> str:

@@ -5,12 +5,9 @@ Every refusal names the field and what is accepted, and never repeats what was s
 
 import asyncio
 import hashlib
-import json
 import typing
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -19,13 +16,17 @@ from pydantic_core import ErrorDetails
 
 from models.messages import Message
 from web.cards import has_card_number
+from web.decoding import (
+    BODY_WITHIN_S,
+    MOST_DIGITS,
+    DecodingError,
+    digits_in,
+    form_fields,
+    json_value,
+)
 from web.problems import ProblemError
 
-BODY_WITHIN_S: Final = 20.0
-"""Nobody holds a request open by sending it byte by byte."""
-DEEPEST: Final = 32
 MOST_ERRORS: Final = 20
-MOST_FIELDS: Final = 60
 FORM: Final = "application/x-www-form-urlencoded"
 BODY: Final = web.RequestKey("body", bytes)
 """The bytes of a body that was read, for forwarding."""
@@ -81,6 +82,9 @@ async def read_json(
 
 def validated(kind: type[B], value: Any) -> B:
     """What a JSON value says, as a body of this kind. Raises ProblemError (400)."""
+    if digits_in(value) > MOST_DIGITS:
+        accepted = f"at most {MOST_DIGITS} digits are accepted"
+        raise ProblemError("VALIDATION_FAILED", errors=[("body", accepted)])
     if has_card_number(value, phones=_phones(value)):
         raise ProblemError(
             "CARD_NUMBER_REFUSED",
@@ -96,27 +100,17 @@ def validated(kind: type[B], value: Any) -> B:
 def parse_form(raw: bytes) -> dict[str, str]:
     """Parse a page's form, outer blanks cut off. Raises ProblemError (400)."""
     try:
-        pairs = parse_qsl(
-            raw.decode(),
-            keep_blank_values=True,
-            strict_parsing=bool(raw),
-            max_num_fields=MOST_FIELDS,
-        )
-    except ValueError:
-        raise ProblemError("BAD_REQUEST", "The form can't be read.") from None
-    return {name: value.strip() for name, value in pairs}
+        return form_fields(raw)
+    except DecodingError as error:
+        raise ProblemError("BAD_REQUEST", str(error)) from None
 
 
 def parse_strictly(raw: bytes) -> Any:
-    """Parse JSON: UTF-8, no NaN, no repeated names, not deeply nested. Raises ProblemError."""
+    """Parse JSON as `decoding.json_value` does. Raises ProblemError (400)."""
     try:
-        # orjson is strict where json is not: encoding, surrogates, NaN, depth.
-        _check_depth(orjson.loads(raw))
-        return json.loads(raw, object_pairs_hook=_without_repeats, parse_float=Decimal)
-    except ProblemError:
-        raise
-    except (ValueError, RecursionError):
-        raise ProblemError("INVALID_JSON", "body: one JSON object in UTF-8 is accepted") from None
+        return json_value(raw)
+    except DecodingError as error:
+        raise ProblemError("INVALID_JSON", f"body: {error}") from None
 
 
 def body_hash(body: Body) -> str:
@@ -133,25 +127,6 @@ def _check_content_type(request: web.Request) -> None:
         raise ProblemError(
             "CONTENT_TYPE_REFUSED", "Content-Type: only application/json in UTF-8 is accepted"
         )
-
-
-def _check_depth(value: Any) -> None:
-    stack = [(value, 1)]
-    while stack:
-        here, depth = stack.pop()
-        if depth > DEEPEST:
-            raise ProblemError("INVALID_JSON", f"body: nested at most {DEEPEST} deep is accepted")
-        if isinstance(here, dict):
-            stack.extend((inner, depth + 1) for inner in here.values())
-        elif isinstance(here, list):
-            stack.extend((inner, depth + 1) for inner in here)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ProblemError("INVALID_JSON", "body: each name once in an object is accepted")
-    return fields
 
 
 def _phones(value: Any) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """Finds card numbers, so that none is ever taken in: digits in any dress that pass Luhn's check."""
 
 import re
-from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any, Final
+
+from web.decoding import texts_in
 
 SHORTEST: Final = 13
 LONGEST: Final = 19
@@ -18,7 +19,7 @@ def has_card_number(body: Any, *, phones: Iterable[str] = ()) -> bool:
     phones: strings to be read as telephone numbers (see `is_phone`), where they are ones.
     """
     dialled = {phone for phone in phones if is_phone(phone)}
-    return any(text not in dialled and _text_has_one(text) for text in _texts(body))
+    return any(text not in dialled and _text_has_one(text) for text in texts_in(body))
 
 
 def is_phone(text: str) -> bool:
@@ -31,24 +32,6 @@ def is_phone(text: str) -> bool:
     if not re.fullmatch(r"\+[\d\s().\-]{5,30}", text.strip()) or len(digits) > 15:
         return False
     return len(digits) <= 13 or not digits.startswith("3")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    # A stack of its own: the depth of the body is its sender's choice.
-    stack = [value]
-    while stack:
-        match stack.pop():
-            case dict() as fields:
-                stack.extend(fields.keys())
-                stack.extend(fields.values())
-            case list() as items:
-                stack.extend(items)
-            case str() as text:
-                yield text
-            case bool() | None:
-                pass
-            case int() | float() | Decimal() as number:
-                yield f"{number:f}" if isinstance(number, Decimal) else str(number)
 
 
 def _text_has_one(text: str) -> bool:

@@ -22,6 +22,7 @@ from yarl import URL
 
 from models.order_state import OrderRecord
 from tables import StoredRecord
+from web.decoding import DecodingError, whole_number
 from web.forwarding import Forwarder
 from web.ports import WebDeps
 
@@ -143,12 +144,14 @@ class Changes:
 
     async def told(self, after: str) -> dict[str, object]:
         """What changed here after such a place, at once or as soon as there is something."""
-        name, _, number = after.partition(".")
-        if name == self.name and number.isascii() and number.isdecimal() and len(number) < 20:
-            await self.own.wait(int(number), FEED_S)
-            scopes = self.own.since(int(number))
-        else:
-            scopes = {EVERYTHING}
+        name, _, text = after.partition(".")
+        try:
+            number = whole_number(text, 0, self.own.last) if name == self.name else -1
+        except DecodingError:
+            number = -1
+        if number >= 0:
+            await self.own.wait(number, FEED_S)
+        scopes = self.own.since(number) if number >= 0 else {EVERYTHING}
         return {"at": f"{self.name}.{self.own.last}", "scopes": sorted(scopes)}
 
     async def _follow(self, watch: Watch) -> None:

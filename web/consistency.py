@@ -17,6 +17,7 @@ from models.topics import TOPICS
 from models.transition import Outcome
 from tables import StoredRecord
 from web.context import Context
+from web.decoding import DecodingError, packed_json
 from web.problems import ProblemError
 
 HEADER: Final = "Consistency-Token"
@@ -74,11 +75,8 @@ def token_of_request(request: web.Request, order_id: str) -> Token | None:
     if not text:
         return None
     try:
-        if len(text) > LONGEST:
-            raise ValueError("too long")
-        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        token = Token.model_validate_json(packed)
-    except (ValueError, ValidationError):
+        token = Token.model_validate(packed_json(text, LONGEST))
+    except (DecodingError, ValidationError):
         token = None
     if token is None or any(topic not in TOPICS for topic, _, _ in token.positions):
         raise ProblemError(

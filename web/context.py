@@ -12,6 +12,7 @@ from tables import StoredRecord
 from web.changes import Changes
 from web.forwarding import Forwarder
 from web.indexes import DeliveryIndex, OrderIndex
+from web.limits import Limiter
 from web.notification_index import NotificationIndex
 from web.ports import Table, WebDeps
 from web.streams import Streams
@@ -29,6 +30,7 @@ class Context:
     order_index, delivery_index, notification_index: what lists are made of; the last one None where
         there are no notifications.
     changes: what the boards' pages are told of. streams: those that are open.
+    limiter: what each client may ask for.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
 
@@ -36,6 +38,7 @@ class Context:
     forwarder: Forwarder
     order_index: OrderIndex
     changes: Changes
+    limiter: Limiter
     delivery_index: DeliveryIndex = field(default_factory=DeliveryIndex)
     notification_index: NotificationIndex | None = None
     courier_locks: WeakValueDictionary[str, asyncio.Lock] = field(

@@ -79,8 +79,8 @@ async def complete_delivery(request: web.Request) -> web.StreamResponse:
 async def _begun(request: web.Request) -> tuple[Context, str, steps.Nothing, Identity]:
     context, order_id = request.app[CONTEXT], order_id_of(request)
     limit_bytes = context.deps.body_limit_bytes
-    body = await read_json(request, steps.Nothing, limit_bytes, may_be_empty=True)
     identity = await authorize(request, context.deps, order_id, Role.COURIER)
+    body = await read_json(request, steps.Nothing, limit_bytes, may_be_empty=True)
     return context, order_id, body, identity
 
 

@@ -16,7 +16,7 @@ from web.ops_shapes import (
     LetterList,
     RedriveBody,
 )
-from web.params import limit_of
+from web.params import LARGEST_COUNT, count_of, limit_of
 from web.problems import ProblemError
 from web.tokens import Identity, Role
 from web.writes import json_response
@@ -45,11 +45,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
         raise ProblemError(
             "VALIDATION_FAILED", errors=[("state", f"accepted: {LIST_QUERY['state']}")]
         )
-    before = query.get("before", "")
-    if not (before.isascii() and before.isdigit()) and before:
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("before", "accepted: `next` of the page before")]
-        )
+    before = count_of(request, "before", LARGEST_COUNT) if query.get("before") else LARGEST_COUNT
     await operations.dead_letters.caught_up()
     counts = dict.fromkeys(LetterState, 0)
     found: list[Letter] = []
@@ -63,7 +59,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
         ):
             found.append(letter)
     found.sort(key=lambda letter: -letter.first_offset)
-    page = [letter for letter in found if not before or letter.first_offset < int(before)]
+    page = [letter for letter in found if letter.first_offset < before]
     answer = LetterList(
         dead_letters=tuple(map(row_of, page[:limit])),
         total=len(found),

@@ -13,6 +13,7 @@ from models.messages import Message
 from tables import NotOwnerError, NotReadyError
 from web.auth import authorize_staff
 from web.context import CONTEXT, ORDERS, Context
+from web.decoding import DecodingError, whole_number
 from web.params import order_id_of
 from web.ports import Table
 from web.problems import ProblemError
@@ -117,8 +118,8 @@ def _line(value: Any) -> bytes:
 
 def _partition(request: web.Request, context: Context) -> int:
     most = context.tables[ORDERS].partitions - 1
-    text = request.query.get("partition", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= most):
-        accepted = f"accepted: a number from 0 to {most}"
-        raise ProblemError("VALIDATION_FAILED", errors=[("partition", accepted)])
-    return int(text)
+    try:
+        return whole_number(request.query.get("partition", ""), 0, most)
+    except DecodingError as error:
+        errors = [("partition", f"accepted: {error}")]
+        raise ProblemError("VALIDATION_FAILED", errors=errors) from None

@@ -14,6 +14,7 @@ from yarl import URL
 
 from tables import NotOwnerError, NotReadyError
 from web.context import CONTEXT, Context
+from web.decoding import DecodingError, whole_number
 from web.ports import Table
 from web.problems import ProblemError
 
@@ -97,11 +98,10 @@ async def _theirs(
 
 
 def _asked(request: web.Request, table: Table) -> list[int]:
+    texts = request.headers[PARTITIONS].split(",", maxsplit=table.partitions)
     try:
-        asked = {int(text) for text in request.headers[PARTITIONS].split(",")}
-    except ValueError:
-        asked = {-1}
-    if not asked <= set(range(table.partitions)):
+        asked = {whole_number(text, 0, table.partitions - 1) for text in texts}
+    except DecodingError:
         accepted = f"accepted: numbers from 0 to {table.partitions - 1}"
-        raise ProblemError("VALIDATION_FAILED", errors=[(PARTITIONS, accepted)])
+        raise ProblemError("VALIDATION_FAILED", errors=[(PARTITIONS, accepted)]) from None
     return sorted(asked)

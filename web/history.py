@@ -1,7 +1,6 @@
 """An order as of a past moment, over HTTP."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from models.payment_state import PaymentRecord
 from models.topics import ORDER_AUDIT
 from tables import StoredRecord
 from web.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.decoding import moment
 from web.order_views import OrderView, order_view
 from web.problems import ProblemError
 
@@ -27,10 +27,10 @@ def moment_of(request: web.Request) -> int | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
-        if moment.tzinfo is None:
+        at = moment(text.replace(" ", "+"))  # a plus that was not escaped
+        if at.tzinfo is None:
             raise ValueError
-        return round(moment.timestamp() * 1000)
+        return round(at.timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ProblemError("VALIDATION_FAILED", errors=[(PARAMETER, ACCEPTED)]) from None
 

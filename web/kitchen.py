@@ -71,7 +71,9 @@ async def list_kitchen_orders(request: web.Request) -> web.StreamResponse:
     """A restaurant's open orders; an operator's list is of all, or of ?restaurantId=."""
     context = request.app[CONTEXT]
     identity = await authorize_staff(request, context.deps, Role.KITCHEN, Role.OPERATOR)
-    restaurant_id = identity.restaurant_id or request.query.get("restaurantId")
+    is_operator = identity.role is Role.OPERATOR
+    restaurant_id = request.query.get("restaurantId") if is_operator else identity.restaurant_id
+    shows_all = is_operator and restaurant_id is None
 
     async def share(partition: int) -> Any:
         if partition not in context.tables[ORDERS].open_partitions():
@@ -79,7 +81,7 @@ async def list_kitchen_orders(request: web.Request) -> web.StreamResponse:
         return [
             _shown(entry)
             for entry in context.order_index.current(partition)
-            if entry.status in NEXT_STEPS and restaurant_id in {None, entry.restaurant_id}
+            if entry.status in NEXT_STEPS and (shows_all or entry.restaurant_id == restaurant_id)
         ]
 
     def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
@@ -136,8 +138,8 @@ async def _step(
     data_of: Callable[[Any], Message],
 ) -> web.StreamResponse:
     context, order_id = request.app[CONTEXT], order_id_of(request)
-    body = await read_json(request, kind, context.deps.body_limit_bytes, may_be_empty=True)
     identity = await authorize(request, context.deps, order_id, Role.KITCHEN, Role.OPERATOR)
+    body = await read_json(request, kind, context.deps.body_limit_bytes, may_be_empty=True)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is not None:
         return forwarded
@@ -159,7 +161,7 @@ def _check_restaurant(context: Context, order_id: str, identity: Identity) -> No
     check_order_is_known(context, order_id)
     record = context.record(ORDERS, order_id)
     known = record and (record.state.placed or record.state.order)
-    if identity.restaurant_id is not None and (
+    if identity.role is Role.KITCHEN and (
         not known or known.restaurant_id != identity.restaurant_id
     ):
         raise ProblemError("WRONG_RESTAURANT")

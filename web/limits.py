@@ -2,7 +2,7 @@
 
 A client is an address (an IPv6 client its /64, which is what one customer gets). A request that another
 worker passes on was counted there. What machines watch is not counted, and Stripe's webhooks only while they
-are open: their rate is Stripe's.
+are open: their rate is Stripe's. Webhooks that are not signed by Stripe are counted.
 """
 
 import hmac
@@ -21,6 +21,8 @@ from web.problems import ProblemError
 
 WORKER: Final = "Tiffin-Worker"
 """Shown by workers to each other alone: its sender is one of them."""
+BAD_WEBHOOKS_PER_MIN: Final = 60
+"""Of one address; Stripe's own has none."""
 MOST_CLIENTS: Final = 20_000
 """Remembered; beyond that the one that was silent longest is forgotten."""
 UNCOUNTED: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -39,6 +41,7 @@ class Kind(StrEnum):
     CREATE = "CREATE"
     WRITE = "WRITE"
     READ = "READ"
+    BAD_WEBHOOK = "BAD_WEBHOOK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class ClientLimits:
     creates_per_min: float = 0
     writes_per_min: float = 0
     reads_per_min: float = 0
+    bad_webhooks_per_min: float = 0
     at_once: int = 0
     trusted_proxies: int = 0
 
@@ -73,6 +77,7 @@ class Limiter:
             Kind.CREATE: limits.creates_per_min,
             Kind.WRITE: limits.writes_per_min,
             Kind.READ: limits.reads_per_min,
+            Kind.BAD_WEBHOOK: limits.bad_webhooks_per_min,
         }
         self._buckets: OrderedDict[tuple[str, Kind], tuple[float, float]] = OrderedDict()
 
@@ -88,7 +93,7 @@ class Limiter:
             # From the right: what stands to the left of our own proxies' words anybody may have written.
             said = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
             address = said[-proxies].strip() if len(said) >= proxies else address
-        return _network(address)
+        return network_of(address)
 
     def take(self, client: str, kind: Kind) -> None:
         """Count a request. Raises ProblemError (429) when there were too many."""
@@ -96,15 +101,37 @@ class Limiter:
         if not per_min:
             return
         now_s = self._now_s()
-        tokens, at_s = self._buckets.pop((client, kind), (per_min, now_s))
-        tokens = min(per_min, tokens + (now_s - at_s) * per_min / 60)
+        tokens = self._tokens(client, kind, now_s)
         is_allowed = tokens >= 1
+        self._buckets.pop((client, kind), None)
         self._buckets[client, kind] = (tokens - is_allowed, now_s)
         if len(self._buckets) > MOST_CLIENTS:
             self._buckets.popitem(last=False)
         if not is_allowed:
-            wait_s = math.ceil((1 - tokens) * 60 / per_min)
-            raise ProblemError("TOO_MANY_REQUESTS", retry_after_s=max(1, wait_s))
+            raise _too_many(tokens, per_min)
+
+    def check(self, request: web.Request, kind: Kind) -> None:
+        """Refuse a client that may not have another one, without counting this one.
+
+        Raises ProblemError (429).
+        """
+        client, per_min = self.client_of(request), self._per_min[kind]
+        if client is not None and per_min:
+            tokens = self._tokens(client, kind, self._now_s())
+            if tokens < 1:
+                raise _too_many(tokens, per_min)
+
+    def count(self, request: web.Request, kind: Kind) -> None:
+        """Count what `check` let pass. Raises ProblemError (429) when others came in between."""
+        client = self.client_of(request)
+        if client is not None:
+            self.take(client, kind)
+
+    def _tokens(self, client: str, kind: Kind, now_s: float) -> float:
+        """How many requests of the kind the client may make now."""
+        per_min = self._per_min[kind]
+        tokens, at_s = self._buckets.get((client, kind), (per_min, now_s))
+        return min(per_min, tokens + (now_s - at_s) * per_min / 60)
 
     @web.middleware
     async def limited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -126,6 +153,11 @@ class Limiter:
                 del self.open[client]
 
 
+def _too_many(tokens: float, per_min: float) -> ProblemError:
+    wait_s = math.ceil((1 - tokens) * 60 / per_min)
+    return ProblemError("TOO_MANY_REQUESTS", retry_after_s=max(1, wait_s))
+
+
 def kind_of(request: web.Request) -> Kind:
     """What a request is counted as."""
     if request.method in {"GET", "HEAD", "OPTIONS"}:
@@ -133,7 +165,8 @@ def kind_of(request: web.Request) -> Kind:
     return Kind.CREATE if request.path in CREATES else Kind.WRITE
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What of an address one client has: all of it, or an IPv6 address' /64."""
     bare = address.partition(":")[0] if address.count(":") == 1 else address  # some add the port
     try:
         parsed = ipaddress.ip_address(bare.partition("%")[0])

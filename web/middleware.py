@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from tables import BrokenRecordError, NotOwnerError, NotReadyError
 from web import tracing
@@ -49,7 +49,7 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
             "request",
             extra={
                 "method": request.method,
-                "path": request.path,
+                "path": shown_path(request),
                 "status": response.status,
                 "durationMs": round((time.perf_counter() - started) * 1000, 1),
             },
@@ -82,9 +82,16 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
     except BrokenRecordError:
         problem = ProblemError("RECORD_BROKEN")
+    except ClientConnectionResetError:
+        raise  # who asked has left; aiohttp ends the connection, and nothing of ours has failed
     except Exception as error:  # noqa: BLE001 - the last line of defence
         problem = unexpected(error)
-    return problem.response(request.path)
+    return problem.response(shown_path(request))
+
+
+def shown_path(request: web.Request) -> str:
+    """The path without its query, as text whatever its bytes are."""
+    return request.path.encode(errors="replace").decode()
 
 
 def unexpected(error: Exception) -> ProblemError:

@@ -101,8 +101,8 @@ async def retry_notification(request: web.Request) -> web.StreamResponse:
     order_id = order_id_of(request)
     name = request.match_info["notification_id"]
     key = idempotency_key(request)
-    body = await read_json(request, RetryBody, context.deps.body_limit_bytes, may_be_empty=True)
     identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
+    body = await read_json(request, RetryBody, context.deps.body_limit_bytes, may_be_empty=True)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is not None:
         return forwarded

@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from web.auth import GUEST_COOKIE
@@ -61,11 +59,6 @@ def description(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
             },
         },
     }
-
-
-async def show(_: web.Request) -> web.Response:
-    """The document as JSON."""
-    return web.Response(body=orjson.dumps(description()), content_type="application/json")
 
 
 def _operation(route: Route, refs: Mapping[Any, Any]) -> dict[str, Any]:

@@ -96,10 +96,10 @@ async def cancel_order(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     order_id = order_id_of(request)
     key = idempotency_key(request)
+    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
     body = await read_json(
         request, CancelOrderBody, context.deps.body_limit_bytes, may_be_empty=True
     )
-    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is not None:
         return forwarded

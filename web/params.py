@@ -8,8 +8,11 @@ from typing import Final
 from aiohttp import web
 
 from models import ids
+from web.decoding import DecodingError, whole_number
 from web.problems import ProblemError
 
+LARGEST_COUNT: Final = 2**63 - 1
+"""Of offsets: Kafka's."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{16,200}")
 
 
@@ -30,12 +33,20 @@ def optional_key(request: web.Request) -> str | None:
 
 def limit_of(request: web.Request, default: int, most: int) -> int:
     """How many items a list may have. Raises ProblemError (400)."""
-    text = request.query.get("limit", str(default))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= most):
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("limit", f"accepted: a whole number from 1 to {most}")]
-        )
-    return int(text)
+    return count_of(request, "limit", default, most, least=1)
+
+
+def count_of(
+    request: web.Request, name: str, default: int, most: int = LARGEST_COUNT, *, least: int = 0
+) -> int:
+    """A whole number of the query. Raises ProblemError (400)."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    try:
+        return whole_number(text, least, most)
+    except DecodingError as error:
+        raise ProblemError("VALIDATION_FAILED", errors=[(name, f"accepted: {error}")]) from None
 
 
 def one_of(request: web.Request, name: str, choices: Iterable[str]) -> str | None:

@@ -96,17 +96,17 @@ async def confirm(request: web.Request) -> web.StreamResponse:
     """Pay; after FAILED it is the retry."""
     context = request.app[CONTEXT]
     key = idempotency_key(request)
+    await auth.check_is_known(request, context.deps)
     body = await read_json(request, Confirm, context.deps.body_limit_bytes)
     identity = await auth.authorize(request, context.deps, body.order_id, Role.CUSTOMER)
     forwarded = await at_owner(context, request, body.order_id)
     if forwarded is not None:
         return forwarded
     check_order_is_known(context, body.order_id)
-    base = context.deps.public_url or str(request.url.origin())
     data = ConfirmPayment(
         confirmation_token=body.confirmation_token,
         payment_method_id=body.payment_method_id,
-        return_url=f"{base}/orders/{body.order_id}",
+        return_url=f"{auth.base_url(request, context.deps)}/orders/{body.order_id}",
     )
     write = Write(
         order_id=body.order_id, service=PAYMENTS, command_type=CommandType.CONFIRM_PAYMENT,
@@ -169,6 +169,7 @@ async def cancel_payment(request: web.Request) -> web.StreamResponse:
     """Ask Stripe to cancel an unpaid payment, and wait for its word."""
     context = request.app[CONTEXT]
     key = idempotency_key(request)
+    await auth.check_is_known(request, context.deps)
     body = await read_json(request, CancelPaymentBody, context.deps.body_limit_bytes)
     order_id = body.order_id
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)

@@ -144,6 +144,7 @@ class WebDeps:
     webhook_received: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
     ready: reasons why this worker is not ready; empty when it is.
+    webhook_tolerance_s: how old a webhook's signature may be.
     metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
     client_limits: how much one client may ask for.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
@@ -176,6 +177,7 @@ class WebDeps:
     order_tokens: OrderTokens
     publishable_key: str
     livemode: bool
+    webhook_tolerance_s: float = 300
     staff: StaffVerifier | None = None
     metrics: Callable[[], bytes] | None = None
     metrics_token: str | None = None

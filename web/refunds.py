@@ -1,7 +1,7 @@
 """Refunds over HTTP: made by an operator, the queue of all of them, and the retry of one that failed."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from models.messages import Message, to_rfc3339_or_none
 from models.payment_state import PaymentRecord
 from tables import NotOwnerError
 from web import auth
-from web.bodies import Body, read_json
+from web.bodies import B, Body, read_json
 from web.context import CONTEXT, PAYMENTS, Context
 from web.fanout import over_partitions
 from web.money_index import BLOCKED, RefundEntry
@@ -79,35 +79,42 @@ class RetryRefundBody(Body):
 
 async def refund(request: web.Request) -> web.StreamResponse:
     """Give money back; Stripe's word on it comes later, and the payment's view shows it."""
-    body = await read_json(
-        request, RefundBody, request.app[CONTEXT].deps.body_limit_bytes, may_be_empty=True
-    )
-    data = RefundPayment(amount=body.amount, reason=body.reason)
-    return await _start(request, CommandType.REFUND_PAYMENT, data, "refund", body)
+
+    def data_of(body: RefundBody) -> Message:
+        return RefundPayment(amount=body.amount, reason=body.reason)
+
+    return await _start(request, CommandType.REFUND_PAYMENT, "refund", RefundBody, data_of)
 
 
 async def retry_refund(request: web.Request) -> web.StreamResponse:
     """Refund once more what a refund that failed did not give back; the answer is the new refund."""
-    body = await read_json(
-        request, RetryRefundBody, request.app[CONTEXT].deps.body_limit_bytes, may_be_empty=True
-    )
     refund_id = request.match_info["refund_id"]
-    data = RetryRefund(refund_id=refund_id)
-    return await _start(request, CommandType.RETRY_REFUND, data, f"retry-{refund_id}", body)
+
+    def data_of(_: RetryRefundBody) -> Message:
+        return RetryRefund(refund_id=refund_id)
+
+    return await _start(
+        request, CommandType.RETRY_REFUND, f"retry-{refund_id}", RetryRefundBody, data_of
+    )
 
 
 async def _start(
-    request: web.Request, command_type: CommandType, data: Message, action: str, body: Body
+    request: web.Request,
+    command_type: CommandType,
+    action: str,
+    kind: type[B],
+    data_of: Callable[[B], Message],
 ) -> web.StreamResponse:
     context, order_id, key = request.app[CONTEXT], order_id_of(request), idempotency_key(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
+    body = await read_json(request, kind, context.deps.body_limit_bytes, may_be_empty=True)
     forwarded = await at_owner(context, request, order_id)
     if forwarded is not None:
         return forwarded
     check_order_is_known(context, order_id)
     write = Write(
-        order_id=order_id, service=PAYMENTS, command_type=command_type, data=data, action=action,
-        key=key, body=body, identity=identity,
+        order_id=order_id, service=PAYMENTS, command_type=command_type, data=data_of(body),
+        action=action, key=key, body=body, identity=identity,
     )  # fmt: skip
 
     def answer(settled: Settled, token: str) -> RefundAnswer:

@@ -23,6 +23,7 @@ from models.analytics import (
 from models.messages import to_rfc3339
 from web.auth import authorize_staff
 from web.context import CONTEXT, PAYMENTS, Context
+from web.decoding import DecodingError, moment
 from web.fanout import over_partitions
 from web.ops_ports import LetterState
 from web.ports import Table
@@ -186,14 +187,14 @@ def _wants_csv(request: web.Request) -> bool:
 def _time(text: str) -> int | None:
     """Milliseconds since the epoch of a date or of a time that says its zone; None for others."""
     try:
-        moment = datetime.fromisoformat(text)
+        at = moment(text)
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            moment = moment.replace(tzinfo=UTC)
-        if moment.tzinfo is None or not 2000 <= moment.year < 3000:
+            at = at.replace(tzinfo=UTC)
+        if at.tzinfo is None or not 2000 <= at.year < 3000:
             return None
-    except ValueError:
+    except DecodingError:
         return None
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _range(by: By, begin_ms: int | None, end_ms: int | None, now: datetime) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import jwt
 
 from models import ids
+from web.decoding import DecodingError, check_token
 from web.problems import UnavailableError
 
 ISSUER: Final = "tiffin"
@@ -25,6 +26,8 @@ ADMISSION_S: Final = 30
 SHORTEST_KEY_BYTES: Final = 32
 """RFC 7518 3.2: as many bytes as the hash has."""
 LEEWAY_S: Final = 30
+MOST_SUBJECT_CHARS: Final = 255
+"""OpenID Connect's bound. A subject stands in events and in the audit."""
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:|\-]{0,127}")
 
 
@@ -143,6 +146,7 @@ class JwksVerifier:
         return user_id(self._issuer, str(claims["sub"]))
 
     async def _claims(self, token: str) -> dict[str, Any]:
+        _check_form(token)
         key = self._known_key(token) or await self._fetched_key(token)
         return _decoded(
             token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
@@ -222,10 +226,16 @@ def user_id(issuer: str, subject: str) -> str:
 def is_order_token(token: str) -> bool:
     """Say who claims to have issued it, which tells the reader to ask; nothing is verified by that."""
     try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
+        return check_token(token).get("iss") == ISSUER
+    except DecodingError:
         return False
-    return claims.get("iss") == ISSUER
+
+
+def _check_form(token: str) -> None:
+    try:
+        check_token(token)
+    except DecodingError:
+        raise BadTokenError("not valid") from None
 
 
 def _decoded(
@@ -237,6 +247,7 @@ def _decoded(
     audience: str | None = None,
     required: tuple[str, ...] = (),
 ) -> dict[str, Any]:
+    _check_form(token)
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
@@ -250,15 +261,21 @@ def _decoded(
         )
     except jwt.ExpiredSignatureError:
         raise BadTokenError("expired") from None
-    except (jwt.PyJWTError, TypeError):  # not of the key's kind: the library raises what it has
+    except (jwt.PyJWTError, TypeError, ValueError, OverflowError):
+        # Not of the key's kind, or a time beyond all: the library raises what it has.
         raise BadTokenError("not valid") from None
     return claims
 
 
 def _staff(claims: dict[str, Any]) -> Identity:
     role, restaurant_id = claims.get("role"), claims.get("restaurantId")
-    if role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
+    subject = str(claims["sub"])
+    if not 0 < len(subject) <= MOST_SUBJECT_CHARS or not subject.isprintable():
+        raise BadTokenError(f"sub: must have 1 to {MOST_SUBJECT_CHARS} visible characters")
+    if not isinstance(role, str) or role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
         raise BadTokenError("role: must be kitchen, courier or operator")
-    if role == Role.KITCHEN and not isinstance(restaurant_id, str):
+    if role != Role.KITCHEN:
+        return Identity(Role(role), subject)
+    if not isinstance(restaurant_id, str) or not restaurant_id.strip():
         raise BadTokenError("restaurantId: a kitchen's token must have it")
-    return Identity(Role(role), str(claims["sub"]), restaurant_id=restaurant_id)
+    return Identity(Role.KITCHEN, subject, restaurant_id=restaurant_id)

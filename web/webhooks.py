@@ -4,6 +4,7 @@ Not forwarded: the record is keyed by its order, so Kafka brings it to the owner
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,11 +14,14 @@ from aiohttp import web
 from models.messages import Message
 from web.bodies import read_body
 from web.context import CONTEXT
+from web.decoding import MOST_WEBHOOK_BYTES, DecodingError, check_signature_header
+from web.limits import Kind
 from web.problems import ProblemError
 from web.writes import json_response
 
-LIMIT_BYTES: Final = 512 * 1024
-"""Stripe's events are larger than what customers send, and signed."""
+LATEST_S: Final = 2**40
+"""Of an event's time; far beyond any that is meant."""
+LONGEST_ID: Final = 255
 
 log = logging.getLogger("tiffin.web.webhooks")
 
@@ -29,43 +33,70 @@ class Received(Message):
     recorded: bool
 
 
-async def stripe_webhook(request: web.Request) -> web.Response:
+async def stripe_webhook(request: web.Request) -> web.StreamResponse:
     """Take in one event."""
     context = request.app[CONTEXT]
-    payload = await read_body(request, LIMIT_BYTES)
-    event = _verified(request, payload, context.deps.verify_webhook)
-    if event["livemode"] is not context.deps.livemode:
-        mode = "live" if context.deps.livemode else "test"
+    deps, signature = context.deps, _signature(request, context.deps.webhook_tolerance_s)
+    # Who has sent what was not signed waits: checking a signature costs as much as its body is long.
+    context.limiter.check(request, Kind.BAD_WEBHOOK)
+    payload = await read_body(request, MOST_WEBHOOK_BYTES)
+    try:
+        event = _event(deps.verify_webhook(payload, signature))
+    except DecodingError:
+        raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
+    except stripe.SignatureVerificationError:
+        context.limiter.count(request, Kind.BAD_WEBHOOK)
+        raise _wrong_signature("accepted: of this endpoint's secret") from None
+    if event["livemode"] is not deps.livemode:
+        mode = "live" if deps.livemode else "test"
         raise ProblemError("LIVEMODE_MISMATCH", f"accepted: events of {mode} mode")
-    facts = await context.deps.webhook_received(event)
+    try:
+        facts = await deps.webhook_received(event)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        # Of a version, or of a kind, that is not ours to read; Stripe shows the refusal and tries again.
+        log.warning(
+            "a signed webhook can't be read",
+            extra={"stripeEventId": event["id"], "error": type(error).__name__},
+        )
+        raise ProblemError("EVENT_INVALID", "data.object: is not of this type's form") from None
     if facts is None:
         log.info(
             "webhook without an order or a use",
             extra={"stripeEventId": event["id"], "stripeEventType": event["type"]},
         )
     else:
-        await context.deps.sender.send_webhook(facts)
+        await deps.sender.send_webhook(facts)
     return json_response(Received(recorded=facts is not None))
 
 
-def _verified(request: web.Request, payload: bytes, verify: Any) -> Mapping[str, Any]:
+def _signature(request: web.Request, tolerance_s: float) -> str:
+    """The header, if any body could fit it. Raises ProblemError (400)."""
     signature = request.headers.get("Stripe-Signature")
     if not signature:
         raise ProblemError(
             "SIGNATURE_MISSING", errors=[("Stripe-Signature", "is required; Stripe makes it")]
         )
     try:
-        event: Mapping[str, Any] = verify(payload, signature)
-    except (stripe.SignatureVerificationError, TypeError):
-        # TypeError: a signature that is not ASCII can't be compared.
-        raise ProblemError(
-            "SIGNATURE_INVALID",
-            errors=[("Stripe-Signature", "accepted: of this endpoint's secret, 300 s old at most")],
-        ) from None
-    except ValueError:
-        raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
+        check_signature_header(signature, now_s=time.time(), tolerance_s=tolerance_s)
+    except DecodingError as error:
+        raise _wrong_signature(f"accepted: {error}") from None
+    return signature
+
+
+def _wrong_signature(accepted: str) -> ProblemError:
+    return ProblemError("SIGNATURE_INVALID", errors=[("Stripe-Signature", accepted)])
+
+
+def _event(event: Mapping[str, Any]) -> Mapping[str, Any]:
     typed = {"id": str, "type": str, "livemode": bool, "created": int, "data": Mapping}
     for name, kind in typed.items():
         if not isinstance(event.get(name), kind):
             raise ProblemError("EVENT_INVALID", errors=[(name, "is missing or of another type")])
+    if not 0 <= event["created"] <= LATEST_S or isinstance(event["created"], bool):
+        raise ProblemError("EVENT_INVALID", errors=[("created", "accepted: seconds since 1970")])
+    if not all(0 < len(event[name]) <= LONGEST_ID for name in ("id", "type")):
+        accepted = f"accepted: 1 to {LONGEST_ID} characters"
+        raise ProblemError("EVENT_INVALID", errors=[("id", accepted), ("type", accepted)])
+    if not isinstance(event["data"].get("object"), Mapping):
+        raise ProblemError("EVENT_INVALID", errors=[("data.object", "is missing or no object")])
     return event

@@ -10,7 +10,7 @@ from models.graphs import OrderStatus
 from models.messages import from_rfc3339
 from tables import NotOwnerError, NotReadyError
 from web import couriers, deliveries, kitchen
-from web.auth import authorize_staff
+from web.auth import authorize, authorize_staff
 from web.bodies import VALUE
 from web.context import CONTEXT
 from web.pages.forms import answer_of, is_for_worker, read_form
@@ -128,19 +128,22 @@ def _rows(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def kitchen_step(request: web.Request) -> web.StreamResponse:
     """Take a kitchen's step, then show the board."""
-    return await _step(request, KITCHEN_STEPS, "/kitchen")
+    return await _step(request, KITCHEN_STEPS, "/kitchen", Role.KITCHEN, Role.OPERATOR)
 
 
 async def courier_step(request: web.Request) -> web.StreamResponse:
     """Take a courier's step, then show the board."""
-    return await _step(request, COURIER_STEPS, "/courier")
+    return await _step(request, COURIER_STEPS, "/courier", Role.COURIER)
 
 
-async def _step(request: web.Request, steps: dict[str, Handler], board: str) -> web.StreamResponse:
-    order_id_of(request)
+async def _step(
+    request: web.Request, steps: dict[str, Handler], board: str, *roles: Role
+) -> web.StreamResponse:
+    order_id = order_id_of(request)
     handler = steps.get(request.match_info["step"])
     if handler is None:
         raise ProblemError("NOT_FOUND")
+    await authorize(request, request.app[CONTEXT].deps, order_id, *roles)
     more = ""
     request[VALUE] = dict(await read_form(request))
     try:

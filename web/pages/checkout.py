@@ -307,8 +307,8 @@ async def change_order(request: web.Request) -> web.StreamResponse:
     """Give up an order that is not paid, and go back to its cart."""
     context = request.app[CONTEXT]
     order_id = order_id_of(request)
-    await read_form(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
+    await read_form(request)
     body = CancelPaymentBody(orderId=order_id, reason="CHANGED_MIND")
     write = Write(
         order_id=order_id, service=PAYMENTS, command_type=CommandType.CANCEL_PAYMENT,

@@ -32,7 +32,8 @@ OVERVIEW: Final = "/api/ops/overview"
 async def stream_kitchen(request: web.Request) -> web.StreamResponse:
     """Tell a kitchen's board; an operator's is every kitchen's."""
     context, identity = await _begun(request, Role.KITCHEN, Role.OPERATOR)
-    own = f"{KITCHEN}:{identity.restaurant_id}" if identity.restaurant_id else KITCHEN
+    is_kitchen = identity.role is Role.KITCHEN
+    own = f"{KITCHEN}:{identity.restaurant_id}" if is_kitchen else KITCHEN
     return await _send(context, request, identity, own)
 
 

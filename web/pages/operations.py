@@ -214,6 +214,7 @@ async def show_dead_letter(request: web.Request) -> web.StreamResponse:
 
 async def redrive_dead_letter(request: web.Request) -> web.StreamResponse:
     """Rehearse a redrive and show what would happen, or do it."""
+    await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
     form = await read_form(request)
     value = {
         "reason": form.get("reason", ""),
@@ -225,6 +226,7 @@ async def redrive_dead_letter(request: web.Request) -> web.StreamResponse:
 
 async def discard_dead_letter(request: web.Request) -> web.StreamResponse:
     """Tell what giving it up would mean, or do it."""
+    await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
     form = await read_form(request)
     value = {
         "reason": form.get("reason", ""),

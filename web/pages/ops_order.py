@@ -2,22 +2,19 @@
 
 import uuid
 from collections.abc import Awaitable, Callable
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from aiohttp import web
 
-from models import money
 from models.graphs import OrderStatus, RefundStatus
-from models.wording import counted
-from web import notifications, orders, refunds
+from web import amounts, notifications, orders, refunds
 from web import stuck as stuck_orders
 from web.auth import authorize
-from web.bodies import VALUE
+from web.bodies import VALUE, validated
 from web.context import CONTEXT, TIMELINE, Context
 from web.order_views import OrderView
 from web.pages.forms import answer_of, read_form
-from web.pages.render import money_text, pretty, render
+from web.pages.render import DEFAULT_LOCALE, LOCALES, money_text, pretty, render
 from web.pages.swimlanes import picture_of
 from web.problems import CODES, ProblemError, UnavailableError
 from web.shapes import RefundBody
@@ -153,25 +150,16 @@ def _value(name: str, form: dict[str, str], view: OrderView) -> dict[str, Any]:
     value: dict[str, Any] = {"reason": form.get("reason", "")}
     if form.get("amount"):
         value["amount"] = _minor_units(form["amount"], view)
-    return RefundBody.model_validate(value).model_dump(by_alias=True, exclude_none=True)
+    return validated(RefundBody, value).model_dump(by_alias=True, exclude_none=True)
 
 
 def _minor_units(text: str, view: OrderView) -> int:
     currency = view.amount.currency
     most = view.payment.refundable if view.payment else view.amount
-    digits = money.exponent(currency)
-    try:
-        units = Decimal(text.replace(",", "")).scaleb(digits)
-    except InvalidOperation:
-        units = Decimal(0)
-    if units != units.to_integral_value() or not 0 < units <= most.amount:
-        places = counted(digits, "decimal", "decimals") if digits else "no decimals"
-        raise ValueError(
-            f"Enter an amount up to {money_text(most)}, with at most {places}."
-            if digits
-            else f"Enter an amount up to {money_text(most)}, without decimals."
-        )
-    return int(units)
+    units = amounts.minor_units(text, currency, LOCALES.get(currency, DEFAULT_LOCALE))
+    if not 0 < units <= most.amount:
+        raise ValueError(f"Enter an amount up to {money_text(most)}.")
+    return units
 
 
 ACTIONS: Final[dict[str, Handler]] = {

@@ -12,10 +12,12 @@ from models.topics import TOPICS
 from models.wording import counted
 from web.asyncapi import fields_of, messages_of, words_of
 from web.context import CONTEXT, ORDERS
-from web.pages.render import render
+from web.pages.render import NOBODY_LINKS, policy, render
 from web.problems import CODES
 from web.routes import ROUTES
 
+HEADERS: Final = {"Content-Security-Policy": policy(), "X-Robots-Tag": NOBODY_LINKS}
+"""Of every answer with the page."""
 DAY_MS: Final = 24 * 3600 * 1000
 GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
     "Payment": PAYMENT_GRAPH, "Order": ORDER_GRAPH, "Delivery": DELIVERY_GRAPH,
@@ -23,7 +25,7 @@ GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
 }  # fmt: skip
 
 
-async def show(request: web.Request) -> web.StreamResponse:
+def page(request: web.Request) -> web.Response:
     """All of it on one page, to be searched with the browser's own search."""
     partitions = request.app[CONTEXT].tables[ORDERS].partitions
     return render(

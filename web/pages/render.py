@@ -24,7 +24,9 @@ TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
 NOBODY_LINKS: Final = "noindex"
 LOCALES: Final = {"INR": "en_IN", "GBP": "en_GB", "EUR": "en_IE"}
-"""How amounts of a currency are grouped and marked; en_US for the others."""
+"""How amounts of a currency are grouped and marked, shown and read."""
+DEFAULT_LOCALE: Final = "en_US"
+"""For the others."""
 
 WORDS: Final[Mapping[str, str]] = {
     "PLACED": "Opening the payment",
@@ -66,6 +68,19 @@ def make_engine(assets: Assets) -> jinja2.Environment:
     return engine
 
 
+async def warm(app: web.Application) -> None:
+    """Compile the templates and load the locales before there are requests.
+
+    Else the first who sees a page waits for that, and all others with them. Blocks for half a second.
+    """
+    engine = app[TEMPLATE_ENGINE]
+    for name in engine.list_templates():
+        engine.get_template(name)
+    for currency in (*LOCALES, "USD"):
+        money_text(0, currency)
+    clock("2026-01-01T00:00:00.000Z")
+
+
 def money_text(value: Any, currency: str | None = None) -> str:
     """An amount as people of its currency write it: 250000 INR is "₹2,500.00".
 
@@ -78,7 +93,7 @@ def money_text(value: Any, currency: str | None = None) -> str:
     else:
         amount, code = value.amount, value.currency
     decimal = Decimal(money.decimal_text(amount, code))
-    text = format_currency(decimal, code, locale=LOCALES.get(code, "en_US"))
+    text = format_currency(decimal, code, locale=LOCALES.get(code, DEFAULT_LOCALE))
     return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
 
 

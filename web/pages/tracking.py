@@ -87,8 +87,8 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     """Cancel the order, then show it."""
     context = request.app[CONTEXT]
     order_id = order_id_of(request)
-    form = await read_form(request)
     identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
+    form = await read_form(request)
     body = validated(CancelOrderBody, {"reason": form.get("reason", "")})
     write = Write(
         order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,

@@ -21,6 +21,7 @@ from tests.contract.http.memory import World
 from web import setup
 from web.catalogue import load_catalogue
 from web.ports import Bounds, WebDeps
+from web.server import ConnectionLimits, WorkerRunner
 from web.tokens import DevelopmentStaff, OrderTokens, Role
 
 SECRETS = ("whsec_old_one", "whsec_new_one")
@@ -96,15 +97,46 @@ class Api:
         )
         return status, answer
 
+    async def raw(self, *sent: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Send bytes as they are on a connection of their own; the answer once it is closed.
+
+        What is sent must ask for that (`Connection: close`), or be refused so.
+        """
+        reader, writer = await self.connect()
+        async with asyncio.timeout(30):
+            for part in sent:
+                writer.write(part)
+            await writer.drain()
+            answer = await reader.read()
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        return int(first.split()[1]), headers, body
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.client.port)
+
     @property
     def operator(self) -> str:
         return self.staff.issue(Role.OPERATOR, "olga")
 
 
+class Server(TestServer):
+    """With the connections of a worker."""
+
+    limits: ConnectionLimits | None = None
+
+    async def _make_runner(self, **options: Any) -> WorkerRunner:
+        return WorkerRunner(self.app, self.limits, **options)
+
+
 MakeApi = Callable[..., Awaitable[Api]]
 
 
-async def started(world: World | None = None, **changes: Any) -> Api:
+async def started(
+    world: World | None = None, connections: ConnectionLimits | None = None, **changes: Any
+) -> Api:
     """A worker that serves; changed dependencies as arguments. Close its client."""
     world = world or World()
     staff = DevelopmentStaff("d" * 32, sandbox=True)
@@ -125,18 +157,22 @@ async def started(world: World | None = None, **changes: Any) -> Api:
     deps = replace(deps, **changes)
     app = web.Application()
     setup(app, deps)
-    client = TestClient(TestServer(app), cookie_jar=aiohttp.DummyCookieJar())
+    server = Server(app)
+    server.limits = connections
+    client = TestClient(server, cookie_jar=aiohttp.DummyCookieJar())
     await client.start_server()
     return Api(world, deps, client, staff)
 
 
 @pytest.fixture
 async def make_api() -> AsyncIterator[MakeApi]:
-    """Makes workers; changed dependencies as arguments."""
+    """Makes workers; limits of connections, and changed dependencies, as arguments."""
     running = []
 
-    async def make(world: World | None = None, **changes: Any) -> Api:
-        running.append(await started(world, **changes))
+    async def make(
+        world: World | None = None, connections: ConnectionLimits | None = None, **changes: Any
+    ) -> Api:
+        running.append(await started(world, connections, **changes))
         return running[-1]
 
     yield make

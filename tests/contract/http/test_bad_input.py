@@ -270,3 +270,31 @@ async def test_our_own_errors_say_nothing_of_the_request(
     (record,) = [record for record in caplog.records if record.msg == "request failed"]
     assert record.__dict__["error"] == "RuntimeError"
     assert not any("asha" in str(vars(record)).lower() for record in caplog.records)
+
+
+async def test_refund_is_never_read_as_another_amount(api: Api) -> None:
+    order = await api.paid()
+    path = f"/ops/orders/{order['orderId']}/refund?key={'k' * 20}"
+    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+    sent = len(api.world.commands)
+    for amount in (
+        "12,50",
+        "9e999999",
+        "1.250,00",
+        "1,250",
+        "12.505",
+        "1e2",
+        "-5",
+        "x" * 9000,
+    ):
+        data = {"amount": amount, "reason": "LATE"}
+        async with api.client.post(path, data=data, headers=headers) as response:
+            page = await response.text()
+        assert response.status in {200, 400}, amount
+        assert "like 12.50" in page or response.status == 400, amount
+    assert len(api.world.commands) == sent
+    data = {"amount": "12.50", "reason": "LATE"}
+    async with api.client.post(path, data=data, headers=headers, allow_redirects=False) as response:
+        assert response.status == 303
+    (refund,) = [c.data for c in api.world.commands if c.command_type == "REFUND_PAYMENT"]
+    assert refund.amount == 1250
