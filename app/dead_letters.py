@@ -196,13 +196,9 @@ class DeadLetterReader:
 def _original(message: Any) -> Original:
     if message is None:
         return Original(None, ())
-    try:
-        found = headers_of(message)
-    except ValueError:
-        found = ()  # a foreign record's: its value can be looked at all the same
     headers = tuple(
         (name, value)
-        for name, value in found
+        for name, value in headers_of(message)
         if not name.startswith(DLT) and name not in LETTER_HEADERS
     )
     return Original(message.value(), headers)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
+from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
@@ -19,6 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from app.kafka_records import Record, RecordReader
 from app.kafka_security import OPEN, KafkaSecurity
 from tables.origin import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
 from web.ops_ports import Offsets, Origin
@@ -54,6 +56,7 @@ class KafkaReads:
         self._settings = {
             "bootstrap.servers": bootstrap, "log_level": 0, **security.librdkafka()
         }  # fmt: skip
+        self._bootstrap, self._security = bootstrap, security
         self._group = group
         self._admin: AdminClient | None = None
         self._cluster = ClusterReader(self._settings)
@@ -65,8 +68,8 @@ class KafkaReads:
         wanted = [TopicPartition(topic, p) for topic in topics for p in range(partitions)]
         return await _in_thread(self._offsets, wanted)
 
-    async def records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
-        """The records (confluent_kafka's Message) at these places; those that are gone are missing."""
+    async def records(self, wanted: Sequence[Origin]) -> dict[Origin, Record]:
+        """The records at these places; those that are gone are missing."""
         return await _in_thread(self._records, wanted)
 
     async def windows(
@@ -87,9 +90,9 @@ class KafkaReads:
         }
         return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
 
-    def _records(self, wanted: Sequence[Origin]) -> dict[Origin, Any]:
+    def _records(self, wanted: Sequence[Origin]) -> dict[Origin, Record]:
         found = {}
-        with self._consumer() as consumer:
+        with self._clients() as (consumer, reader):
             for run in _runs(wanted):
                 topic, partition, first = run[0]
                 try:
@@ -99,7 +102,7 @@ class KafkaReads:
                         raise
                     continue  # whoever named the place made it up
                 start, end = max(first, low), min(run[-1].offset + 1, high)
-                for message in _read(consumer, Origin(topic, partition, start), end):
+                for message in _read(reader, Origin(topic, partition, start), end):
                     found[Origin(topic, partition, message.offset())] = message
         return {origin: found[origin] for origin in wanted if origin in found}
 
@@ -107,33 +110,32 @@ class KafkaReads:
         self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[Window]:
         found = []
-        with self._consumer() as consumer:
+        with self._clients() as (consumer, reader):
             for topic, partition in itertools.product(topics, partitions):
                 tp, place = TopicPartition(topic, partition), f"{topic}/{partition}"
                 first, end = bounds(consumer, tp, WITHIN_S)
                 end = min(end, ends.get(place, end))
                 start = max(first, end - size)
-                records = list(_read(consumer, Origin(topic, partition, start), end))
+                records = list(_read(reader, Origin(topic, partition, start), end))
                 found.append(Window(place, start, start <= first, records))
         return found
 
     @contextmanager
-    def _consumer(self) -> Iterator[Any]:
+    def _clients(self) -> Iterator[tuple[Any, RecordReader]]:
+        """For offsets and metadata, and for records."""
         consumer = Consumer(
             {
                 **self._settings,
                 "group.id": f"{self._group}-operators",  # needed by librdkafka, never joined
                 "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,  # what is left may be a transaction's marker
-                # The broker answers in turn: a fetch that waits for more would hold up what comes next.
-                "fetch.wait.max.ms": 10,
             }
         )
+        reader = RecordReader(self._bootstrap, self._security)
         try:
-            yield consumer
+            yield consumer, reader
         finally:
             consumer.close()
+            reader.close()
 
 
 def bounds(consumer: Any, place: TopicPartition, within_s: float) -> tuple[int, int]:
@@ -165,41 +167,32 @@ def _runs(wanted: Iterable[Origin]) -> list[list[Origin]]:
     return runs
 
 
-def _read(consumer: Any, start: Origin, end: int) -> Iterator[Any]:
-    """Records from `start` on, before `end`. Raises KafkaException, TimeoutError."""
+def _read(reader: RecordReader, start: Origin, end: int) -> Iterator[Record]:
+    """Records from `start` on, before `end`; not what can't be read. Raises KafkaError, TimeoutError."""
     if start.offset >= end:
         return
-    consumer.assign([TopicPartition(*start)])
-    offset, until = start.offset, time.monotonic() + WITHIN_S
-    while offset < end:
+    place = (start.topic, start.partition)
+    reader.assign({place: start.offset})
+    until = time.monotonic() + WITHIN_S
+    while reader.next_offset(place) < end:
         left_s = until - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
-        for message in consumer.consume(min(500, end - offset), timeout=left_s):
-            error = message.error()
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                return
-            if error is not None:
-                raise KafkaException(error)
-            offset = message.offset() + 1
-            if message.offset() < end:
-                yield message
+        for record in reader.read(min(500, end - start.offset), left_s):
+            if record.offset() < end and record.error is None:
+                yield record
 
 
 async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
     try:
         return await asyncio.to_thread(call, *arguments)
-    except (KafkaException, TimeoutError) as error:
+    except (AiokafkaError, KafkaException, TimeoutError) as error:
         raise KafkaUnavailableError(f"Kafka can't be read: {type(error).__name__}") from error
 
 
 def headers_of(message: Any) -> tuple[tuple[str, bytes], ...]:
-    """A Message's headers. Raises ValueError where a name is no text."""
-    try:
-        found: Iterable[tuple[str, bytes | None]] = message.headers() or ()
-    except (UnicodeDecodeError, SystemError):  # what confluent_kafka makes of such a name
-        raise ValueError("a header's name is not UTF-8") from None
-    return tuple((name, value or b"") for name, value in found)
+    """A record's headers, values that are missing as empty ones."""
+    return tuple((name, value or b"") for name, value in message.headers() or ())
 
 
 def by_name(headers: Iterable[tuple[str, bytes]]) -> Mapping[str, str]:

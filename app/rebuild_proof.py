@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import aiohttp
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from aiokafka.errors import KafkaError
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from rich.progress import Progress
 
 from app.kafka_reads import bounds
+from app.kafka_records import Record, RecordReader
 from app.kafka_security import OPEN, KafkaSecurity
 from models import rebuild
 from models.events import read_event_of
@@ -61,13 +63,11 @@ class EventReader:
                 "group.id": "tiffin-audit",  # asked for by librdkafka; nothing is committed
                 "enable.auto.commit": False,
                 "log_level": 0,
-                "enable.partition.eof": True,  # what is left may be a transaction's marker
                 **security.librdkafka(),
             }
         )
+        self._reader = RecordReader(bootstrap, security)
         self._partition = 0
-        self._next: dict[str, int] = {}
-        self._ended: set[str] = set()
 
     def partitions(self) -> int:
         """How many there are. Raises AuditError."""
@@ -82,7 +82,7 @@ class EventReader:
 
     def open(self, partition: int) -> None:
         """Go to the beginning of a partition. Raises AuditError when its first records are gone."""
-        self._partition, self._next, self._ended = partition, {}, set()
+        self._partition, starts = partition, {}
         for topic in self.topics:
             low, _ = self._watermarks(topic)
             if low > 0:
@@ -90,8 +90,11 @@ class EventReader:
                     f"{topic}/{partition} begins at offset {low}: earlier events were deleted, and "
                     "states can't be folded without them"
                 )
-            self._next[topic] = low
-        self._consumer.assign([TopicPartition(t, partition, at) for t, at in self._next.items()])
+            starts[topic, partition] = low
+        try:
+            self._reader.assign(starts)
+        except KafkaError:
+            raise AuditError("Kafka does not answer") from None
 
     def _watermarks(self, topic: str) -> tuple[int, int]:
         try:
@@ -105,27 +108,21 @@ class EventReader:
         return {topic: self._watermarks(topic)[1] for topic in self.topics}
 
     def left(self, ends: dict[str, int]) -> int:
-        """Records before these ends that have not been read."""
-        left = {topic: end - self._next[topic] for topic, end in ends.items()}
-        return sum(max(0, count) for topic, count in left.items() if topic not in self._ended)
+        """Offsets before these ends that have not been read."""
+        next_offset = self._reader.next_offset
+        return sum(max(0, end - next_offset((t, self._partition))) for t, end in ends.items())
 
-    def read(self) -> list[Any]:
+    def read(self) -> list[Record]:
         """The next records, none when there are none within `POLL_S`. Raises AuditError."""
-        messages = []
-        for message in self._consumer.consume(BATCH_RECORDS, POLL_S):
-            if message.error() is None:
-                self._next[message.topic()] = message.offset() + 1
-                self._ended.discard(message.topic())
-                messages.append(message)
-            elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                self._ended.add(message.topic())
-            elif not message.error().retriable():
-                raise AuditError(f"Kafka: {message.error().str()}")
-        return messages
+        try:
+            return self._reader.read(BATCH_RECORDS, POLL_S)
+        except KafkaError as error:
+            raise AuditError(f"Kafka: {error}") from None
 
     def close(self) -> None:
         """Leave Kafka."""
         self._consumer.close()
+        self._reader.close()
 
 
 class Proof:
@@ -180,15 +177,18 @@ class Proof:
     async def _fold(self, rebuilt: Rebuild, task: Any) -> None:
         messages = await asyncio.to_thread(self._reader.read)
         for message in messages:
-            if message.value() is None:
+            value = message.value()
+            if value is None and message.error is None:
                 continue  # the release of a quarantined order: no event
             try:
-                event = read_event_of(message.topic(), message.key() or b"", message.value())
+                if message.error is not None:
+                    raise UnreadableError(message.error)
+                event = read_event_of(message.topic(), message.key() or b"", value or b"")
             except UnreadableError as error:
                 where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
                 self._found.unreadable.append(f"{where}: {error}")
                 continue
-            rebuilt.add(message.topic(), event, message.value())
+            rebuilt.add(message.topic(), event, value or b"")
         self._progress.advance(task, len(messages))
 
     async def _compare(self, session: aiohttp.ClientSession, rebuilt: Rebuild) -> None:

@@ -5,24 +5,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from app.kafka_reads import bounds
+from app.kafka_records import Record, RecordReader
 from app.kafka_security import OPEN, KafkaSecurity
 from web.ports import KafkaUnavailableError
 
 ASKED_WITHIN_S: Final = 10.0
 SILENCE_S: Final = 15.0
 AT_ONCE: Final = 1000
-NO_RECORD: Final = frozenset(
-    {
-        KafkaError._PARTITION_EOF,  # noqa: SLF001 -- librdkafka's own codes begin so
-        KafkaError._BAD_MSG,  # noqa: SLF001
-        KafkaError._BAD_COMPRESSION,  # noqa: SLF001
-    }
-)
-"""What is told in place of a record: the end, and batches that can't be read, which are passed over."""
-
 Offsets = dict[int, int]
 Starts = Callable[[Any, Offsets], Offsets]
 """Consumer, end of each partition -> where to begin in each; below 0: at the end."""
@@ -31,7 +24,7 @@ Starts = Callable[[Any, Offsets], Offsets]
 class TopicWindow:
     """One topic. Methods run in a thread; they raise KafkaUnavailableError, at the latest after a silence.
 
-    Each record is given to `take` in that thread, as confluent_kafka's Message, each partition in order.
+    Each record is given to `take` in that thread, as `app.kafka_records.Record`, each partition in order.
     One that `take` can't use (it raises ValueError), and one that can't be read at all, is skipped. They
     return the offsets where to go on.
 
@@ -42,14 +35,11 @@ class TopicWindow:
         """Connects anew for each call."""
         self.topic = topic
         self.skipped = 0
+        self._bootstrap, self._security = bootstrap, security
         self._settings = {
             "bootstrap.servers": bootstrap,
             "group.id": "tiffin-reader",  # needed by librdkafka, never joined
             "enable.auto.commit": False,
-            # Where a start has been deleted meanwhile, reading begins at what is left.
-            "auto.offset.reset": "earliest",
-            # The end may be a transaction's marker, which is no record.
-            "enable.partition.eof": True,
             "log_level": 0,
             **security.librdkafka(),
         }
@@ -96,44 +86,47 @@ class TopicWindow:
                 partition: ends[partition] if start < 0 else max(found[partition][0], start)
                 for partition, start in starts(consumer, ends).items()
             }
-            self._take_all(consumer, reached, ends, take)
-            return reached
         finally:
             consumer.close()
+        self._take_all(reached, ends, take)
+        return reached
 
-    def _take_all(
-        self, consumer: Any, reached: Offsets, ends: Offsets, take: Callable[[Any], None]
-    ) -> None:
-        """Read up to the ends, moving `reached`. Raises KafkaException, TimeoutError."""
-        left = {partition for partition in reached if reached[partition] < ends[partition]}
-        consumer.assign([TopicPartition(self.topic, p, reached[p]) for p in left])
-        heard_s = time.monotonic()
-        while left:
-            for message in consumer.consume(AT_ONCE, timeout=1.0):
-                partition, error = message.partition(), message.error()
-                if error is not None and error.code() not in NO_RECORD:
-                    raise KafkaException(error)
-                heard_s = time.monotonic()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    left.discard(partition)
-                elif error is not None:
-                    self.skipped += 1
-                elif message.offset() < ends[partition]:
-                    try:
-                        take(message)
-                    except ValueError:
-                        self.skipped += 1
-                    reached[partition] = message.offset() + 1
-                if error is None and message.offset() + 1 >= ends[partition]:
-                    left.discard(partition)
-            if time.monotonic() - heard_s > SILENCE_S:
-                raise TimeoutError
+    def _take_all(self, reached: Offsets, ends: Offsets, take: Callable[[Any], None]) -> None:
+        """Read up to the ends, moving `reached`. Raises KafkaError, TimeoutError."""
+        left = {(self.topic, p): ends[p] for p in reached if reached[p] < ends[p]}
+        if not left:
+            return
+        reader = RecordReader(self._bootstrap, self._security)
+        try:
+            reader.assign({place: reached[place[1]] for place in left})
+            heard_s = time.monotonic()
+            while any(reader.next_offset(place) < end for place, end in left.items()):
+                records = reader.read(AT_ONCE, 1.0)
+                for record in records:
+                    if record.offset() < ends[record.partition()]:
+                        self._take_one(record, take)
+                if records:
+                    heard_s = time.monotonic()
+                elif time.monotonic() - heard_s > SILENCE_S:
+                    raise TimeoutError
+        finally:
+            reader.close()
+        reached.update({partition: end for (_, partition), end in left.items()})
+
+    def _take_one(self, record: Record, take: Callable[[Any], None]) -> None:
+        if record.error is not None:
+            self.skipped += 1
+            return
+        try:
+            take(record)
+        except ValueError:
+            self.skipped += 1
 
 
 async def _in_thread(call: Callable[..., Offsets], *arguments: Any) -> Offsets:
     try:
         return await asyncio.to_thread(call, *arguments)
-    except (KafkaException, TimeoutError) as error:
+    except (AiokafkaError, KafkaException, TimeoutError) as error:
         cause = error.args[0] if error.args else None
         name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
         raise KafkaUnavailableError(f"Kafka can't be read: {name}") from error

@@ -32,7 +32,7 @@ from tables.letters import (
 )
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
-from tables.record_batches import Consumed, UnreadableBatch
+from tables.record_batches import Consumed, UnreadableBatch, UnreadableRecord
 from tables.rehearsal import Played, Rehearsal, Verdict
 from tables.stops import NotStoppedError, Stop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
@@ -64,6 +64,7 @@ __all__ = [
     "StoredOutcome",
     "StoredRecord",
     "UnreadableBatch",
+    "UnreadableRecord",
     "Verdict",
     "make_app",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tests.contract.http.conftest import Api, started
 from tests.contract.http.memory import World
-from tests.pages.browsing import PATIENCE_S
+from sandbox.processes import PATIENCE_S
 from web import auth
 from web.tokens import Role
 
