@@ -237,7 +237,8 @@ async def test_lists_show_each_board_what_it_may_see(api: Api) -> None:
     assert [row["orderId"] for row in listed["orders"]] == [orders[2], orders[1]]
     assert (listed["total"], listed["incomplete"], listed["isBounded"]) == (3, [], False)
     assert listed["orders"][0]["amount"] == 250_000
-    pages, before = [], ""
+    pages: list[str] = []
+    before: str | None = ""
     while before is not None:
         _, page = await api.get(f"/api/ops/orders?limit=1{before}", api.operator)
         assert page["total"] == 3
