@@ -22,7 +22,7 @@ MOST_AUDITED: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
 
-FAR_OFF_MS: Final = 2 * 365 * 24 * 3600 * 1000
+FAR_OFF_MS: Final = 10 * 365 * 24 * 3600 * 1000
 """Between what a record says of itself and its timestamp: a dead letter may be redriven that late."""
 
 

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from app.commands import CommandSender
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from models.commands import Command, CommandType, Nothing
+from models.commands import AssignDelivery, Command, CommandType, Nothing
 from models.messages import Message, to_rfc3339
 from models.topics import DEAD_LETTERS, ORDER_COMMANDS, TOPICS
 from sandbox.browser import RefusedError
@@ -85,7 +85,7 @@ class Day:
         await self.sender.send(
             Command(
                 order_id=order_id, command_id=ids.command_id(order_id, kind), command_type=kind,
-                issued_at=to_rfc3339(0), issued_by="system:test", data=data,
+                issued_at="2026-01-01T00:00:00.000Z", issued_by="system:test", data=data,
             )
         )  # fmt: skip
 

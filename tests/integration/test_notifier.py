@@ -156,7 +156,7 @@ class World:
 
     def retry(self, notification: Notification) -> None:
         command = Command(
-            order_id=ORDER, command_id=f"retry-{self.version}", issued_at=to_rfc3339(0),
+            order_id=ORDER, command_id=f"retry-{self.version}", issued_at="2026-01-01T00:00:00.000Z",
             command_type=CommandType.RETRY_NOTIFICATION, issued_by="operator:olga",
             data=RetryNotification(notification_id=notification.notification_id),
         )  # fmt: skip

@@ -178,7 +178,7 @@ def command(order_id: str, kind: CommandType, number: int = 0, data: Message = N
     return encode(
         Command(
             order_id=order_id, command_id=f"{kind}_{number}", command_type=kind, data=data,
-            issued_at=to_rfc3339(0), issued_by="operator:test",
+            issued_at="2026-01-01T00:00:00.000Z", issued_by="operator:test",
         )
     )  # fmt: skip
 
