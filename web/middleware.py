@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 
 from tables import NotOwnerError, NotReadyError
 from web import tracing
@@ -80,9 +80,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
     except NotReadyError:
         problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
-    except ClientConnectionResetError:
-        raise  # who asked has left; aiohttp ends the connection, and nothing of ours has failed
-    except Exception as error:  # noqa: BLE001 - the last line of defence; it answers 500 and logs
+    except Exception as error:  # the last line of defence; it answers 500 and logs
+        if isinstance(error, ConnectionError) and _has_left(request):
+            raise  # aiohttp ends the connection, and nothing of ours has failed
         # Where it happened, not what it says: messages may hold what the customer sent.
         log.error(  # noqa: TRY400 - see above
             "request failed",
@@ -93,6 +93,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         )
         problem = ProblemError("INTERNAL")
     return problem.response(shown_path(request))
+
+
+def _has_left(request: web.Request) -> bool:
+    """Whether the connection of who asked is gone."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def shown_path(request: web.Request) -> str:
