@@ -27,6 +27,8 @@ from web.decoding import (
 from web.problems import ProblemError
 
 MOST_ERRORS: Final = 20
+LAST: Final = {"Connection": "close"}
+"""Where the next request would begin is not known."""
 FORM: Final = "application/x-www-form-urlencoded"
 BODY: Final = web.RequestKey("body", bytes)
 """The bytes of a body that was read, for forwarding."""
@@ -61,7 +63,11 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
                     raise too_large
                 chunks.append(chunk)
     except TimeoutError:
-        raise ProblemError("BODY_TOO_SLOW", headers={"Connection": "close"}) from None
+        raise ProblemError("BODY_TOO_SLOW", headers=LAST) from None
+    except web.RequestPayloadError:
+        raise ProblemError(
+            "BAD_REQUEST", "body: it ends early, or its chunks can't be read", headers=LAST
+        ) from None
     request[BODY] = b"".join(chunks)
     return request[BODY]
 

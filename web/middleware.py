@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 
 from tables import BrokenRecordError, NotOwnerError, NotReadyError
 from web import tracing
@@ -82,11 +82,16 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
     except BrokenRecordError:
         problem = ProblemError("RECORD_BROKEN")
-    except ClientConnectionResetError:
-        raise  # who asked has left; aiohttp ends the connection, and nothing of ours has failed
-    except Exception as error:  # noqa: BLE001 - the last line of defence
+    except Exception as error:  # the last line of defence; it answers 500 and logs
+        if isinstance(error, ConnectionError) and _has_left(request):
+            raise  # aiohttp ends the connection, and nothing of ours has failed
         problem = unexpected(error)
     return problem.response(shown_path(request))
+
+
+def _has_left(request: web.Request) -> bool:
+    """Whether the connection of who asked is gone."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def shown_path(request: web.Request) -> str:

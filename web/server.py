@@ -154,6 +154,8 @@ class _Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it holds what was sent
     ) -> web.StreamResponse:
         """As aiohttp's, which logs and sends back what it could not read: a token may be in it."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # who asked has left; nothing of ours has failed
         kind = {"error": type(exc).__name__, "client": request.remote}
         if isinstance(exc, HttpProcessingError):
             log.info("what was sent is no request", extra=kind)

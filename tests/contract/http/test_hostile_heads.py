@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import time
@@ -12,7 +13,8 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.contract.http.conftest import CART, new_key
+from tests.contract.http.conftest import CART, new_key, until
+from web import bodies
 from web.decoding import MOST_TOKEN_CHARS
 from web.tokens import OrderTokens, Role
 
@@ -265,6 +267,38 @@ async def test_numbers_and_times_of_a_query(api: Api) -> None:
         for query in QUERIES:
             status, _, body = await api.raw(head(f"GET {path}?{query}".encode(), headers))
             assert status < 500, (path, query, body)
+
+
+async def test_chunks_that_can_not_be_read(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a packet of their own, so that the request is under way by then."""
+    monkeypatch.setattr(bodies, "BODY_WITHIN_S", 0.5)
+    lines = [
+        b"Transfer-Encoding: chunked", b"Content-Type: application/json",
+        b"Idempotency-Key: " + new_key().encode(),
+    ]  # fmt: skip
+    reader, writer = await api.connect()
+    writer.write(head(b"POST /api/payments/create-intent", *lines) + b"1\r\n{\r\n")
+    await until(lambda: api.client.server.runner.server.requests_count > 0)
+    writer.write(b"zz\r\n")
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
+    assert "request failed" not in caplog.text
+
+
+async def test_who_leaves_is_no_failure_of_ours(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    lines = [b"Content-Length: 1000", b"Idempotency-Key: " + new_key().encode()]
+    _, writer = await api.connect()
+    writer.write(head(b"POST /api/payments/create-intent", *lines) + b"{")
+    runner: Any = api.client.server.runner
+    await until(lambda: runner.server.requests_count > 0)
+    writer.transport.abort()
+    await until(lambda: not runner.connections)
+    await asyncio.sleep(0)
+    assert "request failed" not in caplog.text
 
 
 async def test_a_limit_is_never_read_as_another(api: Api) -> None:
