@@ -167,8 +167,10 @@ class BrokerClock(Collector):
 
     async def read(self) -> None:
         """One round: ask for the time in every partition of the topic."""
-        await asyncio.gather(*map(self._read, range(self._partitions)))
-        self._first_round.set()
+        try:
+            await asyncio.gather(*map(self._read, range(self._partitions)))
+        finally:
+            self._first_round.set()
         self._tell()
 
     def collect(self) -> Iterator[Metric]:

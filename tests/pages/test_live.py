@@ -98,9 +98,8 @@ def test_a_board_outlives_its_worker(visit: Visit, platform: Platform) -> None:
     for tab in tabs:
         expect(badge_of(tab)).not_to_have_text("Live")
     # Orders of the worker that is gone have waited in Kafka; their pages have asked again by themselves.
-    for number, shopper in enumerate(shoppers):
-        said = "Pay ₹" if number % 2 == 0 else "Entering a card needs JavaScript"
-        expect(shopper.page.get_by_text(said).first).to_be_visible()
+    for shopper in shoppers:
+        expect(shopper.page.get_by_role("button", name="Pay ₹120.00")).to_be_visible()
         expect(shopper.page.locator("h1")).to_have_text("Payment")
     assert len({shopper.order_id for shopper in shoppers}) == len(shoppers)
     platform.wait_ready()
