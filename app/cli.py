@@ -17,6 +17,7 @@ from app import topic_sync
 from app.cli_http import Worker, failed
 from app.settings import Settings
 from models.graphs import OrderStatus
+from models.ids import reference
 from models.money import decimal_text
 
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -36,14 +37,14 @@ def register(app: faust.App, settings: Settings) -> None:
         """Show an order, its payment and its delivery; by its own or any other id."""
         order_id = await _order_of(settings, url, token, any_id)
         found = await Worker(settings, url, token, order_id).get(f"/api/orders/{order_id}")
-        _show(found, f"Order {order_id}", as_json=as_json)
+        _show(found, f"Order {reference(order_id)}", as_json=as_json)
 
     @app.command(argument("any_id"), json_option, url_option, token_option)
     async def payment(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
         """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
         order_id = await _order_of(settings, url, token, any_id)
         found = await Worker(settings, url, token, order_id).get(f"/api/payments/{order_id}")
-        _show(found, f"Payment of {order_id}", as_json=as_json)
+        _show(found, f"Payment of order {reference(order_id)}", as_json=as_json)
 
     @app.command(
         option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
@@ -128,12 +129,17 @@ def _lines(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 def _show_orders(found: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("order", "state", "amount", "since", "restaurant"):
+    for column in ("order", "id", "state", "amount", "since", "restaurant"):
         table.add_column(column, no_wrap=True)
     for order in found["orders"]:
         amount = f"{decimal_text(order['amount'], order['currency'])} {order['currency']}"
         table.add_row(
-            order["orderId"], order["status"], amount, order["since"], order["restaurantId"]
+            order["reference"],
+            order["orderId"],
+            order["status"],
+            amount,
+            order["since"],
+            order["restaurantId"],
         )
     console = Console(width=140)
     console.print(table)

@@ -94,6 +94,12 @@ async def _identify(
     )
 
 
+def orders_of(request: web.Request, deps: WebDeps) -> list[str]:
+    """The orders that the browser's cookies open, the latest first."""
+    known = (identity.order_id for identity in reversed(_orders_of(request, deps)))
+    return [order_id for order_id in dict.fromkeys(known) if order_id is not None]
+
+
 def _orders_of(request: web.Request, deps: WebDeps) -> list[Identity]:
     found = []
     for name, token in request.cookies.items():
@@ -178,12 +184,26 @@ def drop_staff_token(response: web.StreamResponse) -> None:
     response.del_cookie(STAFF_COOKIE, path="/")
 
 
+def has_order(request: web.Request, deps: WebDeps, order_id: str) -> bool:
+    """Whether the browser has a cookie that opens the order."""
+    try:
+        cookie = request.cookies.get(_cookie_name(order_id), "")
+        return deps.order_tokens.read(cookie).order_id == order_id
+    except BadTokenError:
+        return False
+
+
 def keep_order_token(
-    request: web.Request, response: web.StreamResponse, deps: WebDeps, order_id: str, token: str
+    request: web.Request,
+    response: web.StreamResponse,
+    deps: WebDeps,
+    order_id: str,
+    token: str,
+    max_age_s: int = ORDER_TOKEN_DAYS * 24 * 3600,
 ) -> None:
     """Set an order's cookie, and take the oldest ones of a browser that orders a lot."""
     name = _cookie_name(order_id)
-    _set_cookie(response, deps, name, token, ORDER_TOKEN_DAYS * 24 * 3600)
+    _set_cookie(response, deps, name, token, max_age_s)
     others = [
         other for other in request.cookies if other.startswith(ORDER_COOKIE) and other != name
     ]

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from models import ids
 from models.graphs import OrderStatus
 from models.messages import Message, to_rfc3339
 from tables import NotOwnerError
@@ -34,6 +35,7 @@ class OrderRow(Message):
     """amount: minor units. since: when the state was reached."""
 
     order_id: str
+    reference: str
     status: str
     amount: int
     currency: str
@@ -94,6 +96,7 @@ async def _entries(context: Context, partition: int, state: str | None) -> list[
 def _row(entry: OrderEntry) -> OrderRow:
     return OrderRow(
         order_id=entry.order_id,
+        reference=ids.reference(entry.order_id),
         status=entry.status,
         amount=entry.amount,
         currency=entry.currency,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models import ids
 from models.commands import Address, Contact
 from models.messages import Message, to_rfc3339, to_rfc3339_or_none
 from models.order_state import OrderRecord
@@ -31,11 +32,12 @@ class RestaurantName(Message):
 class OrderView(Message):
     """An order joined with its payment and delivery. reached: status -> when it was last reached.
 
-    status is PLACED until Stripe has opened the payment. contact and address: for the customer and
-    operators alone. asOf: the past moment that it shows.
+    reference: what people call it by. status is PLACED until Stripe has opened the payment. contact and
+    address: for the customer and operators alone. asOf: the past moment that it shows.
     """
 
     order_id: str
+    reference: str
     payment_id: str
     status: str
     restaurant: RestaurantName | None = None
@@ -75,6 +77,7 @@ def order_view(
     occurred_at = order.occurred_at if order else record.work.occurred_at
     return OrderView(
         order_id=order_id,
+        reference=ids.reference(order_id),
         payment_id=order.payment_id if order else (shown.payment_id if shown else ""),
         status=order.status if order else PLACED,
         restaurant=RestaurantName(id=placed.restaurant_id, name=placed.restaurant_name)

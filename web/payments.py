@@ -81,6 +81,7 @@ async def _opened(context: Context, write: Write, token: str) -> web.Response:
     )
     answer = Intent(
         order_id=order_id,
+        reference=ids.reference(order_id),
         payment_id=state.payment.payment_id,
         client_secret=await context.deps.client_secret(state.payment.stripe_intent_id),
         publishable_key=context.deps.publishable_key,

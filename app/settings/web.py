@@ -20,7 +20,9 @@ class WebSettings(BaseModel):
         default=None, description="Base URL under which the other workers reach this one"
     )
     public_url: Url | None = Field(
-        default=None, description="Base URL for customers; none: taken from each request"
+        default=None,
+        description="Base URL for customers, which links in mails begin with; none: pages take each "
+        "request's, mails this worker's own",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BY_COMMAS] = Field(
         default=(),

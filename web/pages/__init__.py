@@ -9,6 +9,7 @@ from web.pages import (
     boards,
     cart,
     checkout,
+    links,
     live,
     menu,
     operations,
@@ -16,17 +17,20 @@ from web.pages import (
     ops_order,
     staff,
     tracking,
+    your_orders,
 )
 from web.pages.assets import Assets
 from web.pages.errors import as_pages
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_engine
 
 GET: Final = (
-    ("/", menu.show_restaurants),
+    ("/", your_orders.show_restaurants),
     ("/restaurants/{restaurant_id}", menu.show_restaurant),
     ("/pictures/{restaurant_id}/{dish_id}.svg", menu.show_picture),
     ("/cart/replace", cart.ask_to_replace),
     ("/checkout", checkout.show_checkout),
+    ("/o/{link}", links.open_order),
+    ("/o/{link}/pay", links.open_payment),
     ("/orders/{order_id}/pay", checkout.show_payment),
     ("/orders/{order_id}", tracking.show_order),
     ("/orders/{order_id}/live", tracking.show_live),

@@ -12,7 +12,7 @@ from aiohttp import web
 from babel.dates import format_datetime
 from babel.numbers import format_currency
 
-from models import money
+from models import ids, money
 from web.context import CONTEXT
 from web.pages.assets import Assets
 from web.ports import StripeOrigins
@@ -52,7 +52,12 @@ def make_engine(assets: Assets) -> jinja2.Environment:
     )
     engine.globals.update(asset=assets.url, integrity=assets.integrity, status_words=WORDS)
     engine.filters.update(
-        money=money_text, time=time_of, clock=clock, short_id=short_id, pretty=pretty, state=state
+        money=money_text,
+        time=time_of,
+        clock=clock,
+        pretty=pretty,
+        state=state,
+        reference=ids.reference,
     )
     return engine
 
@@ -81,11 +86,6 @@ def time_of(rfc3339: str) -> datetime:
 def clock(rfc3339: str) -> str:
     """A time as it stands there without JavaScript, which shows the browser's own zone."""
     return str(format_datetime(time_of(rfc3339), "d MMM, HH:mm", locale="en")) + " UTC"
-
-
-def short_id(order_id: str) -> str:
-    """The end of an order's id, for people to say aloud."""
-    return order_id[-6:].upper()
 
 
 def state(code: str) -> str:
