@@ -1,5 +1,6 @@
 """Who may do what: reads tokens from requests, keeps the cookies, refuses foreign pages."""
 
+import hmac
 import re
 import uuid
 from typing import Final
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from models import ids
+from web.limits import WORKER
 from web.ports import WebDeps
 from web.problems import ProblemError
 from web.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order_token
@@ -53,6 +55,12 @@ async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> 
     if identity.role not in roles:
         raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
     return identity
+
+
+def is_worker(request: web.Request, deps: WebDeps) -> bool:
+    """Whether a worker of ours asks."""
+    shown = request.headers.get(WORKER, "").encode(errors="replace")
+    return hmac.compare_digest(shown, deps.order_tokens.worker_proof.encode())
 
 
 async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:

@@ -8,6 +8,7 @@ from models.messages import Message, to_rfc3339, to_rfc3339_or_none
 from models.order_state import OrderRecord
 from models.payment_state import PaymentRecord
 from web.payment_views import Money, PaymentView, payment_view, role_of
+from web.payment_views import for_customer as payment_for_customer
 
 PLACED = "PLACED"
 
@@ -56,6 +57,13 @@ class OrderView(Message):
     held_for_operator: bool = False
     versions: dict[str, int]
     as_of: str | None = None
+
+
+def for_customer(view: OrderView) -> OrderView:
+    """The order as its customer reads it: without who of the staff brings it."""
+    delivery = view.delivery and {k: v for k, v in view.delivery.items() if k != "courierId"}
+    payment = view.payment and payment_for_customer(view.payment)
+    return view.model_copy(update={"delivery": delivery, "payment": payment})
 
 
 def order_view(

@@ -10,10 +10,10 @@ from tables import StoredRecord
 from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, ORDERS, PAYMENTS, Context
-from web.declines import explained
+from web.declines import explained, told_code
 from web.orders import reader
 from web.params import idempotency_key
-from web.payment_views import REQUIRES_ACTION, Money, payment_view
+from web.payment_views import REQUIRES_ACTION, Money, for_customer, payment_view
 from web.pricing import priced
 from web.problems import ProblemError
 from web.shapes import (
@@ -157,7 +157,7 @@ async def _confirmation(context: Context, settled: Settled, record: StoredRecord
         attempt=payment.attempt,
         amount=Money.of(payment.amount, payment.currency),
         failure_reason=explained(payment.failure_reason),
-        failure_code=payment.failure_reason,
+        failure_code=told_code(payment.failure_reason),
         next_action=payment.next_action,
         client_secret=secret,
         receipt_url=payment.receipt_url,
@@ -208,7 +208,7 @@ async def cancelled(context: Context, write: Write) -> tuple[PaymentCancelled, c
 
 async def show_payment(request: web.Request) -> web.StreamResponse:
     """The payment with its refunds, disputes and net."""
-    context, order_id, _, forwarded = await reader(request, PAYMENTS)
+    context, order_id, identity, forwarded = await reader(request, PAYMENTS)
     if forwarded is not None:
         return forwarded
     view = payment_view(_state(context.record(PAYMENTS, order_id)))
@@ -216,7 +216,7 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
         raise ProblemError(
             "PAYMENT_UNKNOWN", "Stripe has not opened it, or there is no such order."
         )
-    return json_response(view)
+    return json_response(for_customer(view) if identity.role is Role.CUSTOMER else view)
 
 
 def _state(record: StoredRecord | None) -> PaymentRecord:

@@ -298,6 +298,6 @@ def _staff(claims: dict[str, Any]) -> Identity:
     role, restaurant_id = claims.get("role"), claims.get("restaurantId")
     if role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
         raise BadTokenError("role: must be kitchen, courier or operator")
-    if role == Role.KITCHEN and not isinstance(restaurant_id, str):
+    if role == Role.KITCHEN and not (restaurant_id and isinstance(restaurant_id, str)):
         raise BadTokenError("restaurantId: a kitchen's token must have it")
     return Identity(Role(role), str(claims["sub"]), restaurant_id=restaurant_id)
