@@ -6,7 +6,6 @@ They read through a worker's HTTP: RocksDB has one owner, and that is the worker
 import asyncio
 import json
 from typing import Any
-from urllib.parse import quote
 
 import faust
 from faust.cli import argument, option
@@ -34,7 +33,7 @@ def register(app: faust.App, settings: Settings) -> None:
 
     @app.command(argument("any_id"), json_option, url_option, token_option)
     async def order(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
-        """Show an order, its payment and its delivery; by its own or any other id."""
+        """Show an order, its payment and its delivery; by its reference, any id, or as /ops finds it."""
         order_id = await _order_of(settings, url, token, any_id)
         found = await Worker(settings, url, token, order_id).get(f"/api/orders/{order_id}")
         _show(found, f"Order {reference(order_id)}", as_json=as_json)
@@ -94,10 +93,10 @@ def register(app: faust.App, settings: Settings) -> None:
 
 
 async def _order_of(settings: Settings, url: str | None, token: str | None, any_id: str) -> str:
-    """The order that an id belongs to: ours, a payment's, an event's, or Stripe's of an object."""
+    """The order that a text stands for: its reference, any id, a customer's email, and so on."""
     if any_id.startswith("order_"):
         return any_id
-    found = await Worker(settings, url, token).get(f"/api/ops/search?q={quote(any_id, safe='')}")
+    found = await Worker(settings, url, token).post("/api/ops/search", {"q": any_id})
     orders = [each["orderId"] for each in found["orders"]]
     if len(orders) != 1:
         raise failed(f"{any_id} belongs to {', '.join(orders) or 'no order that is known'}.")

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -12,14 +13,17 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.commands import CommandSender
+from app.commands import CommandSender, record_headers
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
 from app.kafka_reads import KafkaReads, Window, by_name
 from app.kafka_security import KafkaSecurity
 from app.redrive import Redriver
+from app.redrive_puts import SOURCE
 from app.settings import Settings
-from models.events import EventType
+from models import ids
+from models.events import NO_ORDER, OPERATORS, Event, EventType, OrdersSearched
+from models.messages import encode, to_rfc3339
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
 from web.ops_ports import AuditPage, Letter, LetterState, Offsets, Operations, WorkerFacts
@@ -33,7 +37,7 @@ AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
 ACTS: Final = frozenset(
     {
         EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED,
-        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
+        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED, EventType.ORDERS_SEARCHED,
     }
 )  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""
@@ -51,6 +55,7 @@ class Operators(Collector):
         self.waiting = WaitingIndex()
         self._engines = engines
         self._effects = effects
+        self._sender = sender
         self._started_ms = time.time_ns() // 1_000_000
         security = KafkaSecurity.of(settings)
         self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id, security)
@@ -64,6 +69,7 @@ class Operators(Collector):
             positions=engines.positions,
             offsets=self._input_offsets,
             audit=self._audit,
+            note_search=self._note_search,
             worker=self._worker,
         )
 
@@ -131,6 +137,24 @@ class Operators(Collector):
             effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors),
         )
+
+    async def _note_search(self, by: str, kinds: Sequence[str], found: int) -> None:
+        """Put into the audit that somebody looked for orders by a person's data."""
+        cause = ids.derived("act", "search", uuid.uuid4())
+        event = Event(
+            event_id=ids.event_id(cause, OPERATORS, 1),
+            event_type=EventType.ORDERS_SEARCHED,
+            occurred_at=to_rfc3339(time.time_ns() // 1_000_000),
+            order_id=NO_ORDER,
+            payment_id=None,
+            sequence=1,
+            causation_id=cause,
+            correlation_id=cause,
+            producer=OPERATORS,
+            data=OrdersSearched(kinds=tuple(kinds), found=found, by=by),
+        )
+        headers = record_headers(event.event_id, event.event_type, SOURCE, event.occurred_at)
+        await self._sender.put(ORDER_AUDIT, NO_ORDER.encode(), encode(event), headers)
 
     async def _audit(self, limit: int, before: str) -> AuditPage:
         """The latest acts and refusals, exactly in the order of Kafka's timestamps."""

@@ -60,6 +60,7 @@ class EventType(StrEnum):
     NOTIFICATION_RETRIED = "NOTIFICATION_RETRIED"
     DEAD_LETTER_REDRIVEN = "DEAD_LETTER_REDRIVEN"
     DEAD_LETTER_DISCARDED = "DEAD_LETTER_DISCARDED"
+    ORDERS_SEARCHED = "ORDERS_SEARCHED"
 
 
 E = EventType
@@ -269,6 +270,14 @@ class DeadLetterSettled(Message):
     by: str
 
 
+class OrdersSearched(Message):
+    """An operator looked for orders by a person's data. kinds: "email", "phone", "name"; never which."""
+
+    kinds: tuple[str, ...]
+    found: int
+    by: str
+
+
 EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.PAYMENT_INITIATED: PaymentInitiated,
     E.PAYMENT_PROCESSING: PaymentProcessing,
@@ -308,20 +317,21 @@ EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.NOTIFICATION_RETRIED: NotificationRetried,
     E.DEAD_LETTER_REDRIVEN: DeadLetterSettled,
     E.DEAD_LETTER_DISCARDED: DeadLetterSettled,
+    E.ORDERS_SEARCHED: OrdersSearched,
 }
 """What `data` holds; version 1 of each."""
 
 AUDIT_TYPES: Final = frozenset(
     {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
      E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED,
-     E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED}
+     E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED}
 )  # fmt: skip
 
 OPERATORS: Final = "operators"
-"""Producer of the audit of what operators do with dead letters: no engine that could count stands
+"""Producer of the audit of what operators do with dead letters, and look for: no engine that could count stands
 behind it, so its events all have sequence 1 and are told apart by their ids."""
 NO_ORDER: Final = "no-order"
-"""Key of the audit of a dead letter that belongs to no order: its key can't be read, or is none."""
+"""Key of the audit of what belongs to no order: a dead letter whose key can't be read, a search."""
 
 EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
     E.PAYMENT_INITIATED: (topics.PAYMENT_EVENTS, "payment-initiated"),

@@ -33,6 +33,7 @@ async def over_partitions(
     query: Mapping[str, str] | None = None,
     only: Collection[int] | None = None,
     within_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer a GET that concerns every partition of a service's table.
 
@@ -43,6 +44,7 @@ async def over_partitions(
     query: what the other workers are asked, if that is not what the client asked: a default that
         depends on the time must be the same for all.
     only: the partitions that it concerns, None for all. within_s: instead of `Bounds.gather_s`.
+    headers: what the other workers are told beside the client's.
     Who may ask is checked before: the other workers are sent the same headers and check them as well.
     """
     context = request.app[CONTEXT]
@@ -58,7 +60,8 @@ async def over_partitions(
     ask_s = within_s or context.deps.bounds.gather_s
 
     async def theirs(owner: URL, asked: list[int]) -> dict[int, Any]:
-        return await _theirs(request, context, owner.join(url), asked, ask_s)
+        sent = {**(headers or {}), PARTITIONS: ",".join(map(str, asked))}
+        return await _theirs(request, context, owner.join(url), asked, sent, ask_s)
 
     shares = await _gather(context, table, share, wanted, theirs)
     missing = tuple(p for p in wanted if p not in shares)
@@ -96,9 +99,13 @@ async def _own(partitions: Iterable[int], share: Share) -> dict[int, Any]:
 
 
 async def _theirs(
-    request: web.Request, context: Context, url: URL, asked: list[int], within_s: float
+    request: web.Request,
+    context: Context,
+    url: URL,
+    asked: list[int],
+    headers: Mapping[str, str],
+    within_s: float,
 ) -> dict[int, Any]:
-    headers = {PARTITIONS: ",".join(map(str, asked))}
     body = await context.forwarder.ask(request, url, headers, within_s)
     try:
         answered = orjson.loads(body or b"{}")

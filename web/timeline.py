@@ -22,7 +22,7 @@ OPERATORS_ALONE: Final = frozenset(
     {
         E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
         E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
-        E.DEAD_LETTER_DISCARDED,
+        E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED,
     }
 )  # fmt: skip
 """How it was done, what went wrong inside, and what operators wrote about it."""

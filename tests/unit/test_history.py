@@ -45,7 +45,9 @@ class Recording(World):
                 header, message = read(output.topic, output.value)
                 given = Input(output.topic, ORDER, header, message, self.now)
                 rows = TIMELINE.decide(len(self.rows), given, lambda _: None).rows
-                self.rows += map(orjson.loads, rows.values())
+                self.rows += [
+                    orjson.loads(row) for key, row in rows.items() if key.startswith(f"{ORDER}/")
+                ]
         order, payment = self.orders.state, self.payments.state
         refunds = payment.work.refunds.values() if payment else ()
         self.moments.append(

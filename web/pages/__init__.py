@@ -47,7 +47,7 @@ GET: Final = (
     ("/ops/orders", operations.list_orders),
     ("/ops/orders/{order_id}", ops_order.show_order),
     ("/ops/orders/{order_id}/{action}", ops_order.ask),
-    ("/ops/search", operations.search),
+    ("/ops/search", operations.search_ids),
     ("/ops/stuck", operations.list_stuck),
     ("/ops/dead-letters", operations.list_dead_letters),
     ("/ops/dead-letters/{dead_letter_id}", operations.show_dead_letter),
@@ -69,6 +69,7 @@ POST: Final = (
     ("/kitchen/{order_id}/{step}", boards.kitchen_step),
     ("/courier/{order_id}/{step}", boards.courier_step),
     ("/ops/orders/{order_id}/{action}", ops_order.act),
+    ("/ops/search", operations.search),
     ("/ops/dead-letters/{dead_letter_id}/redrive", operations.redrive_dead_letter),
     ("/ops/dead-letters/{dead_letter_id}/discard", operations.discard_dead_letter),
 )
