@@ -88,22 +88,28 @@ def rows_of_payment(
     """What a decision adds: ids of ours and of Stripe, and the last digits of cards."""
     if after is before or after.payment is None:
         return {}
-    new = _of_payment(after) - (_of_payment(before) if before else set())
-    return rows(sorted(new), order_id, after.payment.initiated_at) if new else {}
+    names, cards = _names(after), after.work.cards
+    if before is not None:
+        names -= _names(before)
+        cards = cards[len(before.work.cards) :]
+    if not names and not cards:
+        return {}
+    terms = [(Kind.ID, name) for name in sorted(names)] + [(Kind.CARD, digits) for digits in cards]
+    return rows(terms, order_id, after.payment.initiated_at)
 
 
-def _of_payment(record: PaymentRecord) -> set[tuple[Kind, str]]:
+def _names(record: PaymentRecord) -> set[str]:
+    """The ids of a payment and of what belongs to it."""
     payment = record.payment
     if payment is None:
         return set()
-    refunds = record.refunds().values()
-    named = {
+    names = {
         payment.payment_id, payment.stripe_intent_id, payment.stripe_charge_id,
         *record.work.charges.values(), *payment.disputes,
-        *(refund.refund_id for refund in refunds), *(refund.stripe_refund_id for refund in refunds),
     }  # fmt: skip
-    ids = {(Kind.ID, name) for name in named if name}
-    return ids | {(Kind.CARD, digits) for digits in record.work.cards}
+    for refund in record.refunds().values():
+        names |= {refund.refund_id, refund.stripe_refund_id}
+    return {name for name in names if name}
 
 
 def rows_of_event(event: Event) -> Mapping[str, bytes]:
