@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.reading import Reading
-from models import order, topics
+from models import lookup, order, topics
 from models.order_state import OrderRecord
 from models.order_turn import DEADLINES, Deadlines
 from models.transition import Decision, Input
@@ -36,4 +36,6 @@ class OrdersService(Reading):
         self, state: OrderRecord, record: Input, read: Callable[[str], bytes | None]
     ) -> Decision:
         """Decide one input of an order."""
-        return order.decide(state, record, self._deadlines)
+        decision = order.decide(state, record, self._deadlines)
+        rows = lookup.rows_of_order(state, decision.state, record.key)
+        return decision._replace(rows=rows) if rows else decision

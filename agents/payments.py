@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.reading import Reading
-from models import payment, topics
+from models import lookup, payment, topics
 from models.payment_state import PaymentRecord
 from models.transition import Decision, Input
 
@@ -27,4 +27,6 @@ class PaymentsService(Reading):
         self, state: PaymentRecord | None, record: Input, read: Callable[[str], bytes | None]
     ) -> Decision:
         """Decide one input of an order's payment."""
-        return payment.decide(state, record)
+        decision = payment.decide(state, record)
+        rows = lookup.rows_of_payment(state, decision.state, record.key)
+        return decision._replace(rows=rows) if rows else decision

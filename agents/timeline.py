@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 
 from agents.reading import Reading
-from models import topics
+from models import lookup, topics
 from models.events import Event
 from models.transition import Decision, Input
 
 
 class TimelineService(Reading):
-    """Writes a row `orderId/number` for each event and audit record; publishes nothing."""
+    """Writes a row `orderId/number` for each event and audit record, and rows by which ids are found."""
 
     name = "timeline"
     inputs = topics.inputs_of("timeline")
@@ -41,4 +41,5 @@ class TimelineService(Reading):
             "detail": event.data.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         number = (state or 0) + 1
-        return Decision(number, rows={f"{record.key}/{number:06d}": orjson.dumps(row)})
+        rows = {f"{record.key}/{number:06d}": orjson.dumps(row), **lookup.rows_of_event(event)}
+        return Decision(number, rows=rows)

@@ -17,6 +17,7 @@ ACTS: Final = frozenset(
     {
         EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED,
         EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED,
+        EventType.ORDERS_SEARCHED,
     }
 )  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""

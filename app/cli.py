@@ -16,6 +16,7 @@ from app.cli_http import Worker, failed
 from app.cli_output import console, plain, print_json, table
 from app.settings import Settings
 from models.graphs import OrderStatus
+from models.ids import reference
 from models.money import decimal_text
 from models.wording import counted
 
@@ -35,12 +36,12 @@ def register(app: faust.App, settings: Settings) -> None:
 
     @app.command(argument("any_id"), json_option, url_option, token_option)
     async def order(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
-        """Show an order, its payment and its delivery; by its own or any other id."""
+        """Show an order, its payment and its delivery; by its reference, any id, or as /ops finds it."""
         order_id = await _order_of(settings, url, token, any_id)
         found = await Worker(settings, url, token, order_id).get(
             f"/api/orders/{quote(order_id, safe='')}"
         )
-        _show(found, f"Order {order_id}", as_json=as_json)
+        _show(found, f"Order {reference(order_id)}", as_json=as_json)
 
     @app.command(argument("any_id"), json_option, url_option, token_option)
     async def payment(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
@@ -49,7 +50,7 @@ def register(app: faust.App, settings: Settings) -> None:
         found = await Worker(settings, url, token, order_id).get(
             f"/api/payments/{quote(order_id, safe='')}"
         )
-        _show(found, f"Payment of {order_id}", as_json=as_json)
+        _show(found, f"Payment of order {reference(order_id)}", as_json=as_json)
 
     @app.command(
         option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
@@ -101,10 +102,10 @@ def _topic_row(report: topic_sync.Report) -> tuple[str, ...]:
 
 
 async def _order_of(settings: Settings, url: str | None, token: str | None, any_id: str) -> str:
-    """The order that an id belongs to: ours, a payment's, an event's, or Stripe's of an object."""
+    """The order that a text stands for: its reference, any id, a customer's email, and so on."""
     if any_id.startswith("order_"):
         return any_id
-    found = await Worker(settings, url, token).get(f"/api/ops/search?q={quote(any_id, safe='')}")
+    found = await Worker(settings, url, token).post("/api/ops/search", {"q": any_id})
     orders = [each["orderId"] for each in found["orders"]]
     if len(orders) != 1:
         raise failed(f"{any_id} belongs to {', '.join(orders) or 'no order that is known'}.")
@@ -135,7 +136,7 @@ def _lines(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _show_orders(found: dict[str, Any]) -> None:
     rows = [
         (
-            order["orderId"], order["status"],
+            order["reference"], order["orderId"], order["status"],
             f"{decimal_text(order['amount'], order['currency'])} {order['currency']}",
             order["since"], order["restaurantId"],
         )

@@ -31,7 +31,7 @@ from app.commands import CommandSender
 from app.contact_limit import ContactLimit
 from app.effects import EffectsService
 from app.kafka_security import KafkaSecurity
-from app.letters import Letters
+from app.letters import Letters, order_link
 from app.logs import configure_logs
 from app.mail import Mailer
 from app.metrics import Metrics
@@ -51,6 +51,7 @@ from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import Engines, make_app
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
+from web.tokens import OrderTokens
 
 BODY_SLACK_BYTES: Final = 1024
 """Above the body limit, so that our own message is given and not aiohttp's."""
@@ -149,7 +150,13 @@ def create_app(settings: Settings) -> faust.App:
         engines.tables["payments"].add_listener(listener)
     notifier = Notifier(
         channels,
-        Letters(catalogue),
+        Letters(
+            catalogue,
+            order_link(
+                OrderTokens(settings.order_token_key.get_secret_value()),
+                settings.public_url or settings.canonical_url,
+            ),
+        ),
         engines.tables["orders"],
         sender,
         concurrency=settings.notifier_concurrency,

@@ -1,7 +1,7 @@
 """What customers read: an event and its order as the text of a mail and of a short message."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,17 +15,21 @@ from babel.dates import format_datetime
 from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
+from models import ids
 from models.commands import Contact
+from models.events import EventType
 from models.money import decimal_text, exponent
 from models.notification import NOTIFIED, Notification
 from models.order_state import Placed
 from web.catalogue import Catalogue
 from web.declines import GENERIC, explained
+from web.tokens import OrderTokens
 
 FOLDER: Final = Path(__file__).parent / "templates" / "mail"
-REFERENCE_CHARS: Final = (8, 4)
-"""Of the order's id and of the notification's: so no two short messages are the same, which is how
-one that was sent is told from another (app/sms.py)."""
+Link = Callable[[str, Notification], str]
+"""Order's id, notification -> the address of the order's page that the letter links to. It is a secret, so
+it is made when the letter is. No two are the same, nor are two short messages, which is how one that was
+sent is told from another (app/sms.py)."""
 
 PLAIN_FORMAT: Final = "¤¤ #,##0.00"
 """Currency codes, as in INR 2,500.00: a short message with ₹ in it would cost twice as much."""
@@ -51,6 +55,20 @@ CANCEL_WORDS: Final[dict[str, str]] = {
     REJECTED: "The restaurant can't prepare it; we are sorry.",
 }
 """Reason of a cancelled order -> words; one that is not here is not told."""
+
+
+def order_link(tokens: OrderTokens, base_url: str) -> Link:
+    """How letters link to an order: its page, or where it is paid after a payment that failed.
+
+    The end counts from what the letter tells of, so that a second try has the same link.
+    """
+
+    def link(order_id: str, notification: Notification) -> str:
+        name, since_s = notification.notification_id, notification.occurred_at // 1000
+        page = "/pay" if notification.event_type is EventType.PAYMENT_FAILED else ""
+        return f"{base_url.rstrip('/')}/o/{tokens.link(order_id, name, since_s)}{page}"
+
+    return link
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +114,9 @@ class Region:
 class Letters:
     """Writes letters; all templates are read and compiled at the start."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, link: Link) -> None:
         """catalogue: knows the locale and time zone of each restaurant."""
+        self._link = link
         templates = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=select_autoescape(["html"]),
@@ -119,6 +138,7 @@ class Letters:
         region = self._regions.get(placed.restaurant_id, self._elsewhere)
         occurred_at = _moment(notification.occurred_at)
         values = _values(order_id, notification, placed, region)
+        values["link"] = self._link(order_id, notification)
         words = self._words[notification.event_type]
         subject = _line(_block(words, "subject", values))
         paragraphs = [_line(part) for part in _block(words, "text", values).split("\n\n")]
@@ -145,8 +165,8 @@ def _values(
     amounts["remaining"] = max(0, placed.amount - amounts.get("refunded_total", 0))
     reason = facts.get("failure_reason")
     return {
-        "order_id": order_id,
-        "reference": _reference(order_id, notification.notification_id),
+        "reference": ids.reference(order_id),
+        "pays_again": notification.event_type is EventType.PAYMENT_FAILED,
         "language": str(region.locale).replace("_", "-"),
         "name": _greeted(placed.contact.name),
         "restaurant": placed.restaurant_name,
@@ -173,11 +193,6 @@ def _values(
 def _greeted(name: str) -> str:
     """The customer's name, unless it is more than one: whoever orders names the address as well."""
     return SOMEBODY if len(name) > LONGEST_NAME or _LINK.search(name) else name
-
-
-def _reference(order_id: str, notification_id: str) -> str:
-    of_order, of_notification = REFERENCE_CHARS
-    return f"{order_id[-of_order:]}-{notification_id[-of_notification:]}".upper()
 
 
 def _cancellation(reason: str) -> str:

@@ -70,6 +70,7 @@ class EventType(StrEnum):
     DEAD_LETTER_REDRIVEN = "DEAD_LETTER_REDRIVEN"
     DEAD_LETTER_DISCARDED = "DEAD_LETTER_DISCARDED"
     RECORD_SKIPPED = "RECORD_SKIPPED"
+    ORDERS_SEARCHED = "ORDERS_SEARCHED"
 
 
 E = EventType
@@ -302,6 +303,14 @@ class RecordSkipped(Message):
     by: Word
 
 
+class OrdersSearched(Message):
+    """An operator looked for orders by a person's data. kinds: "email", "phone", "name"; never which."""
+
+    kinds: Annotated[tuple[Word, ...], Field(max_length=10)]
+    found: Count
+    by: Word
+
+
 EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.PAYMENT_INITIATED: PaymentInitiated,
     E.PAYMENT_PROCESSING: PaymentProcessing,
@@ -343,20 +352,23 @@ EVENT_DATA: Final[dict[EventType, type[Message]]] = {
     E.DEAD_LETTER_REDRIVEN: DeadLetterSettled,
     E.DEAD_LETTER_DISCARDED: DeadLetterSettled,
     E.RECORD_SKIPPED: RecordSkipped,
+    E.ORDERS_SEARCHED: OrdersSearched,
 }
 """What `data` holds; version 1 of each."""
 
 AUDIT_TYPES: Final = frozenset(
     {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
      E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.NOTIFICATION_HELD,
-     E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED, E.RECORD_SKIPPED}
+     E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED, E.RECORD_SKIPPED,
+     E.ORDERS_SEARCHED}
 )  # fmt: skip
 
 OPERATORS: Final = "operators"
-"""Producer of the audit of what operators do with dead letters: no engine that could count stands
+"""Producer of the audit of what operators do with dead letters, and look for: no engine that could count stands
 behind it, so its events all have sequence 1 and are told apart by their ids."""
 NO_ORDER: Final = "no-order"
-"""Key of the audit of what belongs to no order: a dead letter whose key can't be read, a skipped record."""
+"""Key of the audit of what belongs to no order: a dead letter whose key can't be read, a skipped record, a
+search."""
 
 EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
     E.PAYMENT_INITIATED: (topics.PAYMENT_EVENTS, "payment-initiated"),

@@ -14,6 +14,8 @@ from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
 S, R = PaymentStatus, RefundStatus
 MONEY_IS_IN: Final = frozenset({S.COMPLETED, S.REFUNDED})
 NOT_SUBMITTED: Final = "NOT_SUBMITTED"
+MOST_CARDS: Final = 20
+"""Of one payment, by whose last digits it is found."""
 
 REFUND_STATUS: Final = {"succeeded": R.SUCCEEDED, "failed": R.FAILED, "canceled": R.CANCELLED}
 DISPUTE_STEPS: Final = (
@@ -46,6 +48,7 @@ def see_intent(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt: int
     if seen.intent_id != payment.stripe_intent_id:
         turn.anomaly("WRONG_INTENT", f"{seen.intent_id} is not this payment's intent")
         return
+    _note_card(turn, seen)
     match seen.status:
         case "succeeded":
             if payment.status not in MONEY_IS_IN:
@@ -59,6 +62,12 @@ def see_intent(turn: PaymentTurn, seen: IntentSeen, origin: Origin, attempt: int
             _see_no_charge(turn, seen, origin, attempt)
         case _:
             _see_under_way(turn, seen, origin, attempt)
+
+
+def _note_card(turn: PaymentTurn, seen: IntentSeen) -> None:
+    cards = turn.work.cards
+    if seen.card_last4 and seen.card_last4 not in cards and len(cards) < MOST_CARDS:
+        turn.change(cards=(*cards, seen.card_last4))
 
 
 def _see_captured(turn: PaymentTurn, seen: IntentSeen) -> None:

@@ -178,7 +178,8 @@ class PaymentWork(Message):
     """What is under way and in no event: pending effects and refunds, wishes, charges by attempt.
 
     cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
-    charges: attempt -> charge id, where known. cancelTries: effects made so far to cancel.
+    charges: attempt -> charge id, where known. cards: last four digits of those that were tried.
+    cancelTries: effects made so far to cancel.
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
     waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
@@ -189,6 +190,7 @@ class PaymentWork(Message):
     effects: dict[str, Effect] = Field(default_factory=dict)
     refunds: dict[str, Refund] = Field(default_factory=dict)
     charges: dict[int, str] = Field(default_factory=dict)
+    cards: tuple[str, ...] = ()
     cancel: str | None = None
     cancel_tries: int = 0
     refund_wanted: str | None = None

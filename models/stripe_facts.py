@@ -39,7 +39,7 @@ class IntentSeen(Seen):
     """A payment intent as Stripe showed it.
 
     status: Stripe's own word. amount, amountReceived: minor units. receiptUrl is known only where the
-    charge came along.
+    charge came along, and so are cardLast4, a card's last four digits, by which operators find orders.
     """
 
     intent_id: Id
@@ -49,6 +49,7 @@ class IntentSeen(Seen):
     currency: Currency
     charge_id: Id | None = None
     receipt_url: Url | None = None
+    card_last4: Word | None = None
     error: PaymentError | None = None
     next_action: Word | None = None
     cancellation_reason: Word | None = None
@@ -110,10 +111,19 @@ def intent_seen(intent: Facts) -> IntentSeen:
         currency=intent["currency"].upper(),
         charge_id=expanded.get("id") or (charge if isinstance(charge, str) else None),
         receipt_url=_web_url(expanded.get("receipt_url")),
+        card_last4=_last4(expanded),
         error=error_seen(error) if error.get("code") or error.get("type") else None,
         next_action=one_line((intent.get("next_action") or {}).get("type")),
         cancellation_reason=one_line(intent.get("cancellation_reason")),
     )
+
+
+def _last4(charge: Facts) -> str | None:
+    """Of a charge's card; four digits or nothing."""
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    last4 = card.get("last4")
+    is_so = isinstance(last4, str) and len(last4) == 4 and last4.isascii() and last4.isdigit()
+    return last4 if is_so else None
 
 
 def error_seen(error: Facts) -> PaymentError:

@@ -22,6 +22,7 @@ import click
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from models import ids
 from sandbox import mailbox_page
 from sandbox.mailbox_faults import Faults
 
@@ -203,7 +204,9 @@ class Mailbox:
 
 
 def _is_about(kept: Kept, order: str) -> bool:
-    return kept.order == order if kept.order and order else order[-8:].upper() in kept.text
+    if kept.order or not order:
+        return order in {"", kept.order}
+    return ids.reference(order) in kept.text
 
 
 def _content(mail: EmailMessage, kind: Literal["plain", "html"]) -> str:

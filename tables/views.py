@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.partitioner import murmur2
 
+from models.lookup import FIND
 from tables.record import TERMINAL, Record
 from tables.rehearsal import rehearse
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 RESERVED = b"\0"
 FAUST_RESERVED = b"__faust"
+FOUND = FIND.encode()
+BEHIND_FOUND = FOUND[:-1] + bytes([FOUND[-1] + 1])
 SLICE_KEYS = 500
 MOST_BROKEN = 1000
 LOG = logging.getLogger("tiffin.engine")
@@ -160,18 +163,17 @@ class StateTable:
         found = (self._load(key, raw) for key, raw in items if b"/" not in key)
         return list(islice((record for record in found if record is not None), limit))
 
-    def find(
-        self, partition: int, needle: bytes, after: str = "", limit: int = SLICE_KEYS
-    ) -> tuple[list[str], str]:
-        """Keys of a partition's next records and rows whose stored bytes hold `needle`.
+    def keys(self, partition: int, prefix: str, limit: int = SLICE_KEYS) -> list[str]:
+        """The first keys, of records and rows, that begin with `prefix`, in key order: one seek.
 
-        Looks at `limit` of them, those behind the key `after`; gives the keys and where to go on,
-        "" when that was all. Raises NotOwnerError, NotReadyError.
+        Raises NotOwnerError, NotReadyError.
         """
-        start = after.encode() + b"\0" if after else b"\x01"
-        seen = list(islice(_items(self._database(partition), start), limit))
-        found = [key.decode(errors="backslashreplace") for key, raw in seen if needle in raw]
-        return found, seen[-1][0].decode(errors="replace") if len(seen) == limit else ""
+        start, database = prefix.encode(), cast("Any", self._database(partition))
+        found = islice(database.items(from_key=start), limit)
+        return [
+            key.decode(errors="backslashreplace")
+            for key, _ in takewhile(lambda item: item[0].startswith(start), found)
+        ]
 
     def rehearse(self, inputs: Sequence[Played], at_ms: int) -> list[Rehearsal]:
         """Tell what inputs of one key would lead to, one upon the other; changes nothing.
@@ -288,7 +290,16 @@ class StateTable:
 
 
 def _items(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Records and rows from `start` on, without reserved keys."""
-    for key, value in database.items(from_key=start):
-        if not key.startswith((RESERVED, FAUST_RESERVED)):
-            yield key, value
+    """Records and rows from `start` on, without reserved keys.
+
+    The rows by which orders are found are many, and leapt over: `StateTable.keys` gives them.
+    """
+    from_key: bytes | None = start
+    while from_key is not None:
+        items, from_key = database.items(from_key=from_key), None
+        for key, value in items:
+            if key.startswith(FOUND):
+                from_key = BEHIND_FOUND
+                break
+            if not key.startswith((RESERVED, FAUST_RESERVED)):
+                yield key, value

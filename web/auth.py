@@ -1,5 +1,6 @@
 """Who may do what: reads tokens from requests, keeps the cookies, refuses foreign pages."""
 
+import hmac
 import re
 import uuid
 from typing import Final
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from models import ids
 from web.decoding import MOST_ORDER_COOKIES_READ, DecodingError, host_name
+from web.limits import WORKER
 from web.ports import WebDeps
 from web.problems import ProblemError
 from web.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order_token
@@ -73,6 +75,12 @@ async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> 
     return identity
 
 
+def is_worker(request: web.Request, deps: WebDeps) -> bool:
+    """Whether a worker of ours asks."""
+    shown = request.headers.get(WORKER, "").encode(errors="replace")
+    return hmac.compare_digest(shown, deps.order_tokens.worker_proof.encode())
+
+
 async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:
     """Whom the request's token names, or the cookie of somebody who has signed in as staff."""
     header = request.headers.get("Authorization")
@@ -114,6 +122,12 @@ def _missing() -> ProblemError:
         "TOKEN_MISSING",
         "Send the orderToken of create-intent's answer as Authorization: Bearer, or its cookie.",
     )
+
+
+def orders_of(request: web.Request, deps: WebDeps) -> list[str]:
+    """The orders that the browser's cookies open, the latest first."""
+    known = (identity.order_id for identity in reversed(_orders_of(request, deps)))
+    return [order_id for order_id in dict.fromkeys(known) if order_id is not None]
 
 
 def _orders_of(request: web.Request, deps: WebDeps) -> list[Identity]:
@@ -222,12 +236,26 @@ def drop_staff_token(response: web.StreamResponse) -> None:
     response.del_cookie(STAFF_COOKIE, path="/")
 
 
+def has_order(request: web.Request, deps: WebDeps, order_id: str) -> bool:
+    """Whether the browser has a cookie that opens the order."""
+    try:
+        cookie = request.cookies.get(_cookie_name(order_id), "")
+        return deps.order_tokens.read(cookie).order_id == order_id
+    except BadTokenError:
+        return False
+
+
 def keep_order_token(
-    request: web.Request, response: web.StreamResponse, deps: WebDeps, order_id: str, token: str
+    request: web.Request,
+    response: web.StreamResponse,
+    deps: WebDeps,
+    order_id: str,
+    token: str,
+    max_age_s: int = ORDER_TOKEN_DAYS * 24 * 3600,
 ) -> None:
     """Set an order's cookie, and take the oldest ones of a browser that orders a lot."""
     name = _cookie_name(order_id)
-    _set_cookie(response, deps, name, token, ORDER_TOKEN_DAYS * 24 * 3600)
+    _set_cookie(response, deps, name, token, max_age_s)
     others = [
         other for other in request.cookies if other.startswith(ORDER_COOKIE) and other != name
     ]

@@ -1,10 +1,10 @@
 """What has changed, told at once: the boards' news, from this worker's tables and from the other workers.
 
-A worker notes what its own partitions store, by scope ("kitchen:<restaurant>", "courier"), whoever
-listens. Only while somebody has a board open does it also follow the others: one request a worker,
-held until there is news, however many boards are open. News say that one should look, nothing else, so
-they may come once too often; what was missed (a worker that died, partitions that moved, a note that
-was pushed out) is told as `EVERYTHING`.
+A worker notes what its own partitions store, by scope ("kitchen:<restaurant>", "courier:<courier>"),
+whoever listens; a board hears of its own scopes alone. Only while somebody has a board open does it
+also follow the others: one request a worker, held until there is news, however many boards are open.
+News say that one should look, nothing else, so they may come once too often; what was missed (a worker
+that died, partitions that moved, a note that was pushed out) is told as `EVERYTHING`.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ import orjson
 from aiohttp import web
 from yarl import URL
 
+from models.delivery import DeliveryRecord
+from models.graphs import DeliveryStatus
 from models.order_state import OrderRecord
 from tables import StoredRecord
 from web.decoding import DecodingError, whole_number
@@ -28,6 +30,8 @@ from web.ports import WebDeps
 
 EVERYTHING: Final = "*"
 KITCHEN, COURIER, OPERATIONS = "kitchen", "courier", "operations"
+ANY_COURIER: Final = f"{COURIER}:"
+"""Of deliveries that wait for a courier, which all of them see."""
 FEED: Final = URL("/boards/changes")
 """Where workers hold a request at one another."""
 FEED_S: Final = 20.0
@@ -215,11 +219,21 @@ class DeliveryChanges:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
+        self._waiting: dict[int, set[str]] = {}
 
-    def updated(self, _partition: int, _key: str, _record: StoredRecord) -> None:
-        """Tell the couriers."""
-        self._changes.note(COURIER)
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        """Tell all couriers of a delivery that waits for one, or just did; its courier of any other."""
+        state: DeliveryRecord = record.state
+        waiting, delivery = self._waiting.setdefault(partition, set()), state.delivery
+        waited = key in waiting
+        waits = delivery is not None and delivery.status is DeliveryStatus.PENDING
+        (waiting.add if waits else waiting.discard)(key)
+        if waits or waited:
+            self._changes.note(ANY_COURIER)
+        if delivery is not None and delivery.courier_id is not None:
+            self._changes.note(f"{COURIER}:{delivery.courier_id}")
 
-    def closed(self, _partition: int) -> None:
+    def closed(self, partition: int) -> None:
         """Somebody else tells of its deliveries now."""
+        self._waiting.pop(partition, None)
         self._changes.note(EVERYTHING)

@@ -34,6 +34,15 @@ Lost, stolen, fraudulent and the like get the generic words, as Stripe asks (doc
 """
 
 
+GENERIC_CODE: Final = "generic_decline"
+CODES_TOLD: Final = frozenset(WORDS) | {GENERIC_CODE, "card_declined"}
+
+
+def told_code(reason: str | None) -> str | None:
+    """The reason as customers may read it: a code whose words say no less, else the generic one."""
+    return reason if reason is None or reason in CODES_TOLD else GENERIC_CODE
+
+
 def explained(reason: str | None) -> str | None:
     """The words for a reason; None for none."""
     return None if reason is None else WORDS.get(reason, GENERIC)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from models import ids
 from models.commands import Address, Contact
 from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message, to_rfc3339
@@ -29,6 +30,7 @@ class DeliveryRow(Message):
     """A delivery in a courier's list. contact and address: of the courier's own ones, for the door."""
 
     order_id: str
+    reference: str
     status: str
     since: str
     order_status: str | None = None
@@ -98,6 +100,7 @@ def _row(context: Context, entry: DeliveryEntry, identity: Identity) -> Delivery
     is_ready = entry.order_status is OrderStatus.READY_FOR_PICKUP
     return DeliveryRow(
         order_id=entry.order_id,
+        reference=ids.reference(entry.order_id),
         status=entry.status,
         since=to_rfc3339(entry.since_ms),
         order_status=entry.order_status,

@@ -125,7 +125,7 @@ def _evidence(context: Context, order_id: str, dispute_id: str) -> Evidence:
     if view is None:
         raise ProblemError("ORDER_UNKNOWN")
     rows = context.tables[TIMELINE].rows(f"{order_id}/")
-    told = timeline_view(order_id, rows, names_people=True)
+    told = timeline_view(order_id, rows, role=Role.OPERATOR)
     entries = told.entries
     dispute = dispute_view(payment.disputes[dispute_id], payment.currency)
     brought = context.record(DELIVERIES, order_id)

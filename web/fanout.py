@@ -5,7 +5,7 @@ no partition is counted twice while they move, and one that nobody answered for 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -32,6 +32,9 @@ async def over_partitions(
     merged: Merge,
     *,
     query: Mapping[str, str] | None = None,
+    only: Collection[int] | None = None,
+    within_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer a GET that concerns every partition of a service's table.
 
@@ -41,6 +44,8 @@ async def over_partitions(
         in order. A client is answered within `Bounds.gather_s` whatever the other workers do.
     query: what the other workers are asked, if that is not what the client asked: a default that
         depends on the time must be the same for all.
+    only: the partitions that it concerns, None for all. within_s: instead of `Bounds.gather_s`.
+    headers: what the other workers are told beside the client's.
     Who may ask is checked before: the other workers are sent the same headers and check them as well.
     """
     context = request.app[CONTEXT]
@@ -52,23 +57,34 @@ async def over_partitions(
         body = orjson.dumps({str(partition): value for partition, value in shares.items()})
         return web.Response(body=body, content_type="application/json")
     url = request.rel_url if query is None else request.rel_url.with_query(query)
-    shares = await _gather(request, context, table, share, url)
-    missing = tuple(p for p in range(table.partitions) if p not in shares)
+    wanted = range(table.partitions) if only is None else sorted(only)
+    ask_s = within_s or context.deps.bounds.gather_s
+
+    async def theirs(owner: URL, asked: list[int]) -> dict[int, Any]:
+        sent = {**(headers or {}), PARTITIONS: ",".join(map(str, asked))}
+        return await _theirs(request, context, owner.join(url), asked, sent, ask_s)
+
+    shares = await _gather(context, table, share, wanted, theirs)
+    missing = tuple(p for p in wanted if p not in shares)
     return merged(shares, missing)
 
 
 async def _gather(
-    request: web.Request, context: Context, table: Table, share: Share, url: URL
+    context: Context,
+    table: Table,
+    share: Share,
+    wanted: Iterable[int],
+    theirs: Callable[[URL, list[int]], Awaitable[dict[int, Any]]],
 ) -> dict[int, Any]:
-    mine = table.owned_partitions()
+    mine = [partition for partition in table.owned_partitions() if partition in wanted]
     others: dict[URL, list[int]] = {}
-    for partition in range(table.partitions):
+    for partition in wanted:
         owner = table.owner_of_partition(partition)
         if partition not in mine and owner is not None and owner != context.deps.own_url:
             others.setdefault(owner, []).append(partition)
     found = await asyncio.gather(
         _own(mine, share),
-        *(_theirs(request, context, owner.join(url), asked) for owner, asked in others.items()),
+        *(theirs(owner, asked) for owner, asked in others.items()),
     )
     return {partition: value for shares in found for partition, value in shares.items()}
 
@@ -84,10 +100,14 @@ async def _own(partitions: Iterable[int], share: Share) -> dict[int, Any]:
 
 
 async def _theirs(
-    request: web.Request, context: Context, url: URL, asked: list[int]
+    request: web.Request,
+    context: Context,
+    url: URL,
+    asked: list[int],
+    headers: Mapping[str, str],
+    within_s: float,
 ) -> dict[int, Any]:
-    headers = {PARTITIONS: ",".join(map(str, asked))}
-    body = await context.forwarder.ask(request, url, headers, context.deps.bounds.gather_s)
+    body = await context.forwarder.ask(request, url, headers, within_s)
     try:
         answered = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError:  # something else answers there, or a worker of another time

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from pydantic import Field
 
+from models import ids
 from models.commands import CommandType, RejectOrder
 from models.commands import Nothing as NoData
 from models.graphs import OrderStatus
@@ -52,6 +53,7 @@ class KitchenOrder(Message):
     """An order that the kitchen has to do with. acceptBefore: then it is cancelled."""
 
     order_id: str
+    reference: str
     restaurant_id: str
     status: str
     since: str
@@ -96,6 +98,7 @@ def _shown(entry: OrderEntry) -> Any:
     accept_before_ms = entry.accept_before_ms
     order = KitchenOrder(
         order_id=entry.order_id,
+        reference=ids.reference(entry.order_id),
         restaurant_id=entry.restaurant_id,
         status=entry.status,
         since=to_rfc3339(entry.since_ms),

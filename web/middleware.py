@@ -18,6 +18,8 @@ from web.writes import ORDER_ID
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+LINK_PATH: Final = "/o/"
+"""Where letters link to; what follows opens an order, and is a secret."""
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
@@ -35,6 +37,11 @@ log = logging.getLogger("tiffin.web")
 access_log = logging.getLogger("tiffin.web.access")
 
 
+def _shown(path: str) -> str:
+    """The path as the log has it: without what a letter's link is worth."""
+    return f"{LINK_PATH}***" if path.startswith(LINK_PATH) else path
+
+
 @web.middleware
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its span; log it without its query, which may hold a token."""
@@ -49,7 +56,7 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
             "request",
             extra={
                 "method": request.method,
-                "path": shown_path(request),
+                "path": _shown(shown_path(request)),
                 "status": response.status,
                 "durationMs": round((time.perf_counter() - started) * 1000, 1),
             },
@@ -116,6 +123,8 @@ def unexpected(error: Exception) -> ProblemError:
 
 async def secured(request: web.Request, response: web.StreamResponse) -> None:
     """Set the security headers, as a signal, so that streams and foreign routes have them too."""
+    if request.path.startswith(LINK_PATH):
+        response.headers["Referrer-Policy"] = "no-referrer"
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     context = request.config_dict.get(CONTEXT)

@@ -229,6 +229,8 @@ class Operations:
     positions: of this worker's engines. offsets: of every input topic's partitions; raises
     KafkaUnavailableError. audit: so many of the latest acts and refusals, from `before` on; likewise. A
     page looks at a bounded number of records, so it may show few acts, or none, and go on.
+    note_search: who looked for orders by which kinds of personal data, and how many were found; returns
+    when Kafka has it, and raises likewise.
     """
 
     dead_letters: DeadLetters
@@ -238,3 +240,4 @@ class Operations:
     offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
     audit: Callable[[int, str, AuditAsked], Awaitable[AuditPage]]
     worker: Callable[[], WorkerFacts]
+    note_search: Callable[[str, Sequence[str], int], Awaitable[None]]

@@ -1,6 +1,6 @@
 """What the operators' routes take and answer."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -214,16 +214,38 @@ class AuditView(Message):
     next: str | None = None
 
 
+class SearchBody(Body):
+    """What to look for."""
+
+    may_hold_ids: ClassVar[bool] = True
+    q: str = Field(
+        min_length=3,
+        max_length=100,
+        description="3 to 100 characters: an order's reference or id; an id of a payment, event, command, "
+        "refund or message, or Stripe's of an object or event; a customer's email, telephone number or "
+        "name; an amount; the last four digits of a card",
+    )
+
+
 class Found(Message):
-    """An order that an id belongs to. where: the services in whose records it stands."""
+    """An order that was looked for. by: as what the text was found: "reference", "order", "id", "email"...
+
+    amount: minor units. placedAt: of one that a customer placed.
+    """
 
     order_id: str
-    where: tuple[str, ...]
+    reference: str
+    by: tuple[str, ...]
+    status: str
+    amount: int
+    currency: str
+    restaurant_id: str
+    placed_at: str | None = None
 
 
 class SearchView(Message):
-    """incomplete: partitions that were not searched to their end."""
+    """The latest first. isCut: there are more. incomplete: partitions that did not answer."""
 
-    q: str
     orders: tuple[Found, ...]
+    is_cut: bool
     incomplete: tuple[int, ...]

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
+from models import ids
 from models.graphs import OrderStatus
 from models.messages import Message, from_rfc3339, to_rfc3339
 from tables import NotOwnerError, NotReadyError
@@ -44,6 +45,7 @@ class OrderRow(Message):
     """amount: minor units. since: when the state was reached."""
 
     order_id: str
+    reference: str
     status: str
     amount: int
     currency: str
@@ -168,6 +170,7 @@ async def _entries(
 def _row(entry: OrderEntry) -> OrderRow:
     return OrderRow(
         order_id=entry.order_id,
+        reference=ids.reference(entry.order_id),
         status=entry.status,
         amount=entry.amount,
         currency=entry.currency,

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from models import ids
 from models.commands import Address, Contact
 from models.messages import Message, to_rfc3339, to_rfc3339_or_none
 from models.order_state import OrderRecord
 from models.payment_state import PaymentRecord
 from web.payment_views import Money, PaymentView, payment_view, role_of
+from web.payment_views import for_customer as payment_for_customer
 
 PLACED = "PLACED"
 
@@ -31,11 +33,12 @@ class RestaurantName(Message):
 class OrderView(Message):
     """An order joined with its payment and delivery. reached: status -> when it was last reached.
 
-    status is PLACED until Stripe has opened the payment. contact and address: for the customer and
-    operators alone. asOf: the past moment that it shows.
+    reference: what people call it by. status is PLACED until Stripe has opened the payment. contact and
+    address: for the customer and operators alone. asOf: the past moment that it shows.
     """
 
     order_id: str
+    reference: str
     payment_id: str
     status: str
     restaurant: RestaurantName | None = None
@@ -54,6 +57,13 @@ class OrderView(Message):
     held_for_operator: bool = False
     versions: dict[str, int]
     as_of: str | None = None
+
+
+def for_customer(view: OrderView) -> OrderView:
+    """The order as its customer reads it: without who of the staff brings it."""
+    delivery = view.delivery and {k: v for k, v in view.delivery.items() if k != "courierId"}
+    payment = view.payment and payment_for_customer(view.payment)
+    return view.model_copy(update={"delivery": delivery, "payment": payment})
 
 
 def order_view(
@@ -75,6 +85,7 @@ def order_view(
     occurred_at = order.occurred_at if order else record.work.occurred_at
     return OrderView(
         order_id=order_id,
+        reference=ids.reference(order_id),
         payment_id=order.payment_id if order else (shown.payment_id if shown else ""),
         status=order.status if order else PLACED,
         restaurant=RestaurantName(id=placed.restaurant_id, name=placed.restaurant_name)

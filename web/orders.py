@@ -16,7 +16,7 @@ from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
 from web.history import moment_of, view_as_of
-from web.order_views import PLACED, OrderView, order_view
+from web.order_views import PLACED, OrderView, for_customer, order_view
 from web.params import idempotency_key, order_id_of
 from web.problems import ProblemError
 from web.shapes import CancelOrderBody, OrderCancelled
@@ -39,12 +39,17 @@ PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
 async def show_order(request: web.Request) -> web.StreamResponse:
     """The order joined with its payment and delivery, as it is or as of a past moment."""
     at_ms = moment_of(request)
-    context, order_id, _, forwarded = await reader(request, *PARTS)
+    context, order_id, identity, forwarded = await reader(request, *PARTS)
     if forwarded is not None:
         return forwarded
     if at_ms is not None:
-        return json_response(await view_as_of(context, order_id, at_ms))
-    return json_response(joined(context, order_id))
+        return json_response(_shown(await view_as_of(context, order_id, at_ms), identity))
+    return json_response(_shown(joined(context, order_id), identity))
+
+
+def _shown(view: OrderView, identity: Identity) -> OrderView:
+    """The view as the one who asks may read it."""
+    return for_customer(view) if identity.role is Role.CUSTOMER else view
 
 
 async def show_timeline(request: web.Request) -> web.StreamResponse:
@@ -54,7 +59,7 @@ async def show_timeline(request: web.Request) -> web.StreamResponse:
         return forwarded
     check_order_is_known(context, order_id)
     rows = context.tables[TIMELINE].rows(f"{order_id}/")
-    return json_response(timeline_view(order_id, rows, names_people=identity.role is Role.OPERATOR))
+    return json_response(timeline_view(order_id, rows, role=identity.role))
 
 
 async def stream_order(request: web.Request) -> web.StreamResponse:
@@ -63,19 +68,20 @@ async def stream_order(request: web.Request) -> web.StreamResponse:
     A client that names the last event it has (Last-Event-ID, or ?lastEventId= of its first connection)
     hears of it only when there is a newer one.
     """
-    context, order_id, _, forwarded = await reader(request, *PARTS)
+    context, order_id, identity, forwarded = await reader(request, *PARTS)
     if forwarded is not None:
         return forwarded
-    view = joined(context, order_id)
+    joined(context, order_id)  # raises before the stream begins
     seen = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
-    return await context.streams.send(request, order_id, _views(context, order_id, view, seen))
+    return await context.streams.send(request, order_id, _views(context, order_id, identity, seen))
 
 
 async def _views(
-    context: Context, order_id: str, view: OrderView, seen: str | None
+    context: Context, order_id: str, identity: Identity, seen: str | None
 ) -> AsyncGenerator[Event | None]:
     """The view whenever it changes. Raises NotOwnerError and NotReadyError when the partition moves."""
     while True:
+        view = _shown(joined(context, order_id), identity)
         if event_id(view) == seen:
             yield None
         else:
@@ -83,7 +89,6 @@ async def _views(
             shown = view.model_dump(mode="json", by_alias=True, exclude_none=True)
             yield Event("order", orjson.dumps(shown).decode(), seen)
         await _change(context, order_id, view.versions)
-        view = joined(context, order_id)
 
 
 def event_id(view: OrderView) -> str:

@@ -7,7 +7,7 @@ from models.money import decimal_text
 from models.payment_state import Dispute as DisputeRecord
 from models.payment_state import PaymentRecord
 from models.payment_state import Refund as RefundRecord
-from web.declines import explained
+from web.declines import explained, told_code
 
 REQUIRES_ACTION = "REQUIRES_ACTION"
 
@@ -148,6 +148,21 @@ def payment_view(record: PaymentRecord) -> PaymentView | None:
         completed_at=to_rfc3339_or_none(payment.completed_at),
         updated_at=to_rfc3339(payment.occurred_at),
     )
+
+
+def for_customer(view: PaymentView) -> PaymentView:
+    """The payment without what its customer must not read: why a bank suspects a thief, or we a fraud."""
+    refunds = tuple(
+        refund.model_copy(update={"reason": told_reason(refund.reason)}) for refund in view.refunds
+    )
+    return view.model_copy(
+        update={"failure_code": told_code(view.failure_code), "refunds": refunds}
+    )
+
+
+def told_reason(reason: str) -> str:
+    """A refund's or a cancel's reason as customers may read it."""
+    return "OPERATOR_REQUEST" if reason == "fraudulent" else reason
 
 
 def role_of(by: str) -> str:

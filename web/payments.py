@@ -10,10 +10,10 @@ from tables import StoredRecord
 from web import auth, consistency
 from web.bodies import read_json
 from web.context import CONTEXT, ORDERS, PAYMENTS, Context
-from web.declines import explained
+from web.declines import explained, told_code
 from web.orders import reader
 from web.params import idempotency_key
-from web.payment_views import REQUIRES_ACTION, Money, payment_view
+from web.payment_views import REQUIRES_ACTION, Money, for_customer, payment_view
 from web.pricing import priced
 from web.problems import ProblemError
 from web.shapes import (
@@ -81,6 +81,7 @@ async def _opened(context: Context, write: Write, token: str) -> web.Response:
     )
     answer = Intent(
         order_id=order_id,
+        reference=ids.reference(order_id),
         payment_id=state.payment.payment_id,
         client_secret=await context.deps.client_secret(state.payment.stripe_intent_id),
         publishable_key=context.deps.publishable_key,
@@ -156,7 +157,7 @@ async def _confirmation(context: Context, settled: Settled, record: StoredRecord
         attempt=payment.attempt,
         amount=Money.of(payment.amount, payment.currency),
         failure_reason=explained(payment.failure_reason),
-        failure_code=payment.failure_reason,
+        failure_code=told_code(payment.failure_reason),
         next_action=payment.next_action,
         client_secret=secret,
         receipt_url=payment.receipt_url,
@@ -208,7 +209,7 @@ async def cancelled(context: Context, write: Write) -> tuple[PaymentCancelled, c
 
 async def show_payment(request: web.Request) -> web.StreamResponse:
     """The payment with its refunds, disputes and net."""
-    context, order_id, _, forwarded = await reader(request, PAYMENTS)
+    context, order_id, identity, forwarded = await reader(request, PAYMENTS)
     if forwarded is not None:
         return forwarded
     view = payment_view(_state(context.record(PAYMENTS, order_id)))
@@ -216,7 +217,7 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
         raise ProblemError(
             "PAYMENT_UNKNOWN", "Stripe has not opened it, or there is no such order."
         )
-    return json_response(view)
+    return json_response(for_customer(view) if identity.role is Role.CUSTOMER else view)
 
 
 def _state(record: StoredRecord | None) -> PaymentRecord:

@@ -43,7 +43,7 @@ class Sender(Protocol):
 class Table(Protocol):
     """The read side of one service's table, `tables.StateTable`.
 
-    get, rows, scan, find and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
+    get, rows, scan, keys and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
     """
 
     name: str
@@ -82,11 +82,8 @@ class Table(Protocol):
     def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
         """A partition's next records in key order, those behind the key `after`."""
 
-    def find(self, partition: int, needle: bytes, after: str = "") -> tuple[list[str], str]:
-        """Keys of a partition's next records and rows whose stored bytes hold the needle.
-
-        Those behind the key `after`; gives where to go on, "" when that was all.
-        """
+    def keys(self, partition: int, prefix: str, limit: int = 500) -> list[str]:
+        """The first keys of a partition's records and rows that begin with the prefix."""
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float

@@ -23,6 +23,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "EVENT_INVALID": (400, "The event lacks what every event of Stripe has"),
     "BAD_REQUEST": (400, "The request can't be read"),
     "NOT_FOUND": (404, "There is nothing here"),
+    "LINK_INVALID": (404, "The link is not valid, or too old"),
     "RESTAURANT_UNKNOWN": (404, "There is no such restaurant"),
     "METHOD_NOT_ALLOWED": (405, "This method is not accepted here"),
     "BODY_TOO_SLOW": (408, "The body did not come in time"),

@@ -76,9 +76,10 @@ class CreateIntent(Body):
 
 
 class Intent(Message):
-    """What the page needs to pay; the client secret is Stripe's and stored nowhere."""
+    """What the page needs to pay. reference: for people. The client secret is Stripe's and stored nowhere."""
 
     order_id: str
+    reference: str
     payment_id: str
     client_secret: str
     publishable_key: str

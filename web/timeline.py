@@ -1,19 +1,40 @@
-"""What the API shows of a timeline: all that happened to an order, causes before effects."""
+"""What the API shows of a timeline: what happened to an order, to each reader what concerns them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from models.events import EventType
 from models.history import BrokenRowError, read_row
 from models.messages import Message, from_rfc3339
 from models.topics import ORDER_AUDIT
-from web.payment_views import role_of
+from web.declines import told_code
+from web.payment_views import role_of, told_reason
+from web.tokens import Role
+
+E = EventType
+
+CUSTOMERS: Final = frozenset(
+    kind for kind in EventType if kind.startswith(("PAYMENT_", "ORDER_", "DELIVERY_"))
+) | {E.COMMAND_REFUSED, E.NOTIFICATION_SENT}
+"""What is told to the order's customer; of refusals, those of what a customer asked for."""
+OPERATORS_ALONE: Final = frozenset(
+    {
+        E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
+        E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
+        E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED, E.RECORD_SKIPPED, E.NOTIFICATION_HELD,
+    }
+)  # fmt: skip
+"""How it was done, what went wrong inside, and what operators wrote about it."""
+STAFF_DETAILS: Final = frozenset({"courierId", "providerId", "failureReason", "commandId"})
+"""Fields that are not told to customers: who of the staff, and what a thief would like to know (Stripe's
+reasons of a decline, some of which must not be told)."""
 
 LONGEST_CHAIN: Final = 100
 """Of causes within one millisecond; forged rows may name each other in a circle."""
 
 
 class TimelineEntry(Message):
-    """One thing that happened; tMs: since the order's first."""
+    """One thing that happened; tMs: since the first that is told."""
 
     t_ms: int
     occurred_at: str
@@ -26,7 +47,7 @@ class TimelineEntry(Message):
 
 
 class TimelineView(Message):
-    """All that happened to an order, in the order of time.
+    """What happened to an order, in the order of time; all of it for operators.
 
     broken: stored rows that can't be shown, with why: "order_x/000007: occurredAt can't be read".
     """
@@ -37,12 +58,11 @@ class TimelineView(Message):
     broken: tuple[str, ...] = ()
 
 
-def timeline_view(
-    order_id: str, rows: Iterable[tuple[str, bytes]], *, names_people: bool
-) -> TimelineView:
+def timeline_view(order_id: str, rows: Iterable[tuple[str, bytes]], *, role: Role) -> TimelineView:
     """Show a timeline: by time; within a millisecond causes stand before effects, the audit last.
 
-    names_people: show who acted ("operator:alice"), not only the role.
+    role: of the one who looks. An operator sees everything, others what concerns the order's customer, and
+    of who acted ("operator:alice") only the role.
     """
     entries, broken = [], []
     for key, value in rows:
@@ -59,6 +79,8 @@ def timeline_view(
             entry.get("sequence") or 0,
         )
     )
+    if role is not Role.OPERATOR:
+        entries = [entry for entry in entries if _concerns_customer(entry)]
     start_ms = from_rfc3339(entries[0]["occurredAt"]) if entries else 0
     return TimelineView(
         order_id=order_id,
@@ -72,7 +94,7 @@ def timeline_view(
                 event_id=entry["eventId"],
                 causation_id=entry.get("causationId"),
                 sequence=entry.get("sequence"),
-                detail=_detail(entry["detail"], names_people=names_people),
+                detail=_detail(entry, role),
             )
             for entry in entries
         ),
@@ -88,7 +110,23 @@ def _depth(causes: Mapping[str, str | None], event_id: str) -> int:
     return depth
 
 
-def _detail(detail: dict[str, Any], *, names_people: bool) -> dict[str, Any]:
-    if names_people or not isinstance(detail.get("by"), str):
+def _concerns_customer(entry: Mapping[str, Any]) -> bool:
+    if entry["eventType"] == E.COMMAND_REFUSED:
+        by = str((entry.get("detail") or {}).get("by", ""))
+        return role_of(by) == Role.CUSTOMER
+    return entry["eventType"] in CUSTOMERS
+
+
+def _detail(entry: Mapping[str, Any], role: Role) -> dict[str, Any]:
+    detail = dict(entry.get("detail") or {})
+    if role is Role.OPERATOR:
         return detail
-    return {**detail, "by": role_of(detail["by"])}
+    told = {name: value for name, value in detail.items() if name not in STAFF_DETAILS}
+    if isinstance(told.get("by"), str):
+        told["by"] = role_of(told["by"])
+    if entry["eventType"] == E.PAYMENT_FAILED:
+        told["failureReason"] = told_code(detail.get("failureReason"))
+        told.pop("failureCode", None)
+    if isinstance(told.get("reason"), str):
+        told["reason"] = told_reason(told["reason"])
+    return told

@@ -1,10 +1,12 @@
 """Who is asking: order tokens that we sign, and tokens of staff from the platform's identity provider.
 
 An order token is good for one order; a customer has it from the answer of create-intent and as an
-HttpOnly cookie, one a order.
+HttpOnly cookie, one a order. A link in a letter is worth such a token; it is short, for it goes into
+short messages.
 """
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import re
@@ -21,6 +23,13 @@ from web.problems import UnavailableError
 
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30
+LINK_DAYS: Final = 30
+"""After what a letter tells of; whatever happens later has a letter, and so a link, of its own."""
+LETTER: Final = "letter"
+"""Subject of the token of somebody who followed a letter's link."""
+_SIGNATURE_BYTES: Final = 12
+"""Of a link; behind them 4 of its end (seconds since the epoch), 16 of the order, 4 of the letter."""
+_LINK: Final = re.compile(r"[A-Za-z0-9_-]{48}")
 ADMISSION_ISSUER: Final = "tiffin-worker"
 ADMISSION_S: Final = 30
 SHORTEST_KEY_BYTES: Final = 32
@@ -72,13 +81,14 @@ class OrderTokens:
         self._key = key
         self.worker_proof: Final = hmac.new(key.encode(), b"worker", hashlib.sha256).hexdigest()
         """What workers show each other in requests that they pass on, and nobody else."""
+        self._link_key = hmac.digest(key.encode(), b"order link", "sha256")
 
-    def issue(self, customer: str, order_id: str) -> str:
-        """A token for one order, good for 30 days."""
+    def issue(self, customer: str, order_id: str, until_s: int | None = None) -> str:
+        """A token for one order, good for 30 days, or until that time (seconds since the epoch)."""
         now = int(time.time())
         claims = {
             "iss": ISSUER, "sub": customer, "oid": order_id, "role": Role.CUSTOMER.value,
-            "iat": now, "exp": now + ORDER_TOKEN_DAYS * 24 * 3600,
+            "iat": now, "exp": until_s or now + ORDER_TOKEN_DAYS * 24 * 3600,
         }  # fmt: skip
         return jwt.encode(claims, self._key, algorithm="HS256")
 
@@ -88,6 +98,36 @@ class OrderTokens:
         if claims.get("role") != Role.CUSTOMER or not isinstance(claims["oid"], str):
             raise BadTokenError("not an order token")
         return Identity(Role.CUSTOMER, claims["sub"], order_id=claims["oid"])
+
+    def link(self, order_id: str, letter_id: str, since_s: int) -> str:
+        """What opens one order to whoever has it, for `LINK_DAYS` since that time; 48 characters.
+
+        The same for the same letter, and another for each other one. Raises ValueError for what is no
+        order's id.
+        """
+        mark = bytearray(hashlib.blake2b(letter_id.encode(), digest_size=4).digest())
+        # So that the last character is a letter or a digit: programs that make links of addresses leave
+        # a dash at their end out.
+        mark[-1] %= 62
+        end = (since_s + LINK_DAYS * 24 * 3600).to_bytes(4)
+        signed = end + ids.order_bytes(order_id) + mark
+        return base64.urlsafe_b64encode(self._link_signature(signed) + signed).decode()
+
+    def order_of_link(self, link: str) -> tuple[str, int]:
+        """The order that a link opens, and until when (seconds since the epoch). Raises BadTokenError."""
+        if not _LINK.fullmatch(link):
+            raise BadTokenError("not a link")
+        packed = base64.urlsafe_b64decode(link)
+        signature, signed = packed[:_SIGNATURE_BYTES], packed[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._link_signature(signed)):
+            raise BadTokenError("not valid")
+        until_s, order = int.from_bytes(signed[:4]), signed[4:20]
+        if time.time() > until_s:
+            raise BadTokenError("expired")
+        return ids.order_of_bytes(order), until_s
+
+    def _link_signature(self, signed: bytes) -> bytes:
+        return hmac.digest(self._link_key, signed, "sha256")[:_SIGNATURE_BYTES]
 
     def admit(self, courier_id: str, order_id: str) -> str:
         """Say to another worker that a courier has room for an order; good for half a minute."""

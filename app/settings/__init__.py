@@ -127,6 +127,8 @@ class Settings(
                 yield named(name, f"must be set (its default works only with {PREFIX}SANDBOX=1)")
         if self.platform_jwks_url and not self.platform_issuer:
             yield named("platform_issuer", "must be set where TIFFIN_PLATFORM_JWKS_URL is")
+        if (self.smtp_host or self.twilio_account_sid) and not self.public_url:
+            yield named("public_url", "must be set where messages are sent, which link to it")
         if self.dev_login:
             yield named("dev_login", f"works only with {PREFIX}SANDBOX=1")
 

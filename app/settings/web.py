@@ -25,7 +25,9 @@ class WebSettings(BaseModel):
         default=None, description="Base URL under which the other workers reach this one"
     )
     public_url: Url | None = Field(
-        default=None, description="Base URL for customers; none: of a request to this worker or to localhost"
+        default=None,
+        description="Base URL for customers, which links in mails begin with; none: pages take each "
+        "request's, mails this worker's own",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BY_COMMAS] = Field(
         default=(),

@@ -18,8 +18,8 @@ from confluent_kafka import Consumer, TopicPartition
 from app.commands import CommandSender
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from models.commands import AssignDelivery, Command, CommandType, Nothing
-from models.messages import Message, to_rfc3339
+from models.commands import Command, CommandType, Nothing
+from models.messages import Message
 from models.topics import DEAD_LETTERS, ORDER_COMMANDS, TOPICS
 from sandbox.browser import RefusedError
 from sandbox.customer import DECLINED, Customer

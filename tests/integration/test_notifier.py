@@ -15,7 +15,7 @@ import pytest
 from agents import NotificationsService
 from app.channels import MessageChannel
 from app.contact_limit import ContactLimit
-from app.letters import Letters
+from app.letters import Letters, order_link
 from app.mail import Mailer, sender_address
 from app.notifier import Notifier
 from app.sms import TwilioSms
@@ -40,9 +40,11 @@ from sandbox.processes import PATIENCE_S, free_port
 from tables import NotReadyError, StoredRecord
 from web.catalogue import load_catalogue
 from web.ports import KafkaUnavailableError
+from web.tokens import OrderTokens
 
 E, S = EventType, NotificationStatus
 ORDER = ids.order_id("guest", "notifier")
+LINK = order_link(OrderTokens("k" * 32), "https://eat.example")
 CONTACT = Contact(name="Asha Rao", email="asha@example.com", phone="+91 98000-00000")
 PLACED = Placed(
     restaurant_id="annapurna-bengaluru", restaurant_name="Annapurna",
@@ -116,7 +118,7 @@ class World:
         options.setdefault("pauses_s", (0.01, 0.05))
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
-            channels, options.pop("letters", None) or Letters(load_catalogue()), self, self,
+            channels, options.pop("letters", None) or Letters(load_catalogue(), LINK), self, self,
             now_s=self.now_s, **options,
         )  # fmt: skip
         self.notifiers.append(notifier)
@@ -386,7 +388,7 @@ async def test_a_bug_is_deferred_and_its_log_line_names_nobody(
             return super().write(order_id, notification, placed)
 
     with caplog.at_level(logging.DEBUG):
-        world.start(letters=Broken(load_catalogue()))
+        world.start(letters=Broken(load_catalogue(), LINK))
         world.event()
         await world.until_status(S.WAITING_FOR_OPERATOR, Channel.EMAIL)
         await world.until_status(S.SENT, Channel.SMS)

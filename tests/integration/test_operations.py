@@ -474,6 +474,26 @@ async def test_orders_are_found_by_any_id(operator: Operator, paid: str) -> None
             found = await operator.get(f"/api/ops/search?q={each}", worker=worker)
             assert [order["orderId"] for order in found["orders"]] == [paid], each
             assert found["incomplete"] == []
+    contact = view["contact"]
+    for text in (
+        view["reference"], contact["email"], contact["phone"], contact["name"], "4242",
+        view["amount"]["display"],
+    ):  # fmt: skip
+        for worker in (0, 1):
+            _, found = await operator.ask("POST", "/api/ops/search", {"q": text}, worker=worker)
+            assert paid in [order["orderId"] for order in found["orders"]], text
+            assert found["incomplete"] == []
+
+    async def audited() -> list[Any]:
+        audit = await operator.get("/api/ops/audit?limit=500")
+        return [each for each in audit["entries"] if each["eventType"] == "ORDERS_SEARCHED"]
+
+    noted = await operator.until("the audit to tell it", audited)
+    assert {kind for each in noted for kind in each["data"]["kinds"]} == {"email", "phone", "name"}
+    for personal in contact.values():
+        assert personal not in str(noted)
+        for worker in (0, 1):
+            assert personal not in operator.platform.log_path(worker).read_text()
     assert (await operator.get("/api/ops/search?q=pi_unheard_of"))["orders"] == []
     status, problem = await operator.ask("GET", "/api/ops/search?q=%22%2C%22")
     assert (status, problem["code"]) == (400, "VALIDATION_FAILED")

@@ -6,9 +6,9 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from sandbox.processes import PATIENCE_S
 from tests.contract.http.conftest import Api, started
 from tests.contract.http.memory import World
-from sandbox.processes import PATIENCE_S
 from web import auth
 from web.tokens import Role
 

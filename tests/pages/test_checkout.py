@@ -23,7 +23,7 @@ from tests.pages.browsing import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Frame, FrameLocator
+    from playwright.sync_api import Browser, Frame, FrameLocator
 
     from sandbox.platform import Platform
 
@@ -341,3 +341,27 @@ def test_long_words_fit_a_phone(visit: Visit) -> None:
     expect(row).to_contain_text("Wolfeschlegelsteinhausenbergerdorff")
     for other in (kitchen, courier):
         check_fits(other.page)
+
+
+@pytest.mark.parametrize("expiry", ["1234", "12/34", "12 / 34", "12/2034", "122034", "1/34"])
+def test_the_stand_ins_card_form_takes_an_expiry_as_people_write_it(
+    browser: Browser, platform: Platform, expiry: str
+) -> None:
+    page = browser.new_page()
+    page.set_content("<div id=card></div>")
+    page.add_script_tag(url=f"{platform.endpoints.stripe}/v3/stripe.js")
+    page.evaluate("""() => {
+        window.card = Stripe("pk_test_x").elements({}).create("payment");
+        window.card.mount("#card");
+    }""")
+    for label, value in (("Card number", VISA), ("Expiration", expiry), ("Security", "123")):
+        page.get_by_label(label).press_sequentially(value)
+    told = page.evaluate("({ complete: window.card.complete(), ...window.card.value() })")
+    page.get_by_label("Expiration").fill("1334")
+    assert page.evaluate("window.card.complete()") is False, "there is no month 13"
+    assert page.evaluate("window.card.check().error.code") == "incomplete_payment_details"
+    assert page.evaluate("document.activeElement.autocomplete") == "cc-exp"
+    page.close()
+    assert told["complete"], told
+    assert int(told["exp_month"]) == int(expiry[: 1 if expiry == "1/34" else 2])
+    assert told["exp_year"] in {"34", "2034"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
+from models import ids
 from sandbox.stripe.state import SHORT_SETTLE_DELAY_S
 from tests.pages.browsing import StandIn, Visitor, check_accessible, check_fits
 
@@ -85,7 +86,7 @@ def test_a_failed_refund_is_retried_from_its_list(
     story = page.get_by_role("region", name="Timeline", exact=True)
     expect(story.get_by_text("operator:olga")).not_to_have_count(0)
     page.goto("/ops/audit")
-    expect(page.get_by_role("region", name="Audit")).to_contain_text(order_id[-6:].upper())
+    expect(page.get_by_role("region", name="Audit")).to_contain_text(ids.reference(order_id))
 
 
 @pytest.mark.parametrize("width", [360, 1440])
@@ -177,5 +178,5 @@ def test_who_refunded_a_part_is_found_again(visit: Visit) -> None:
     expect(story.get_by_text("operator:otto")).to_have_count(0)
     page.goto("/ops/audit")
     audit = page.get_by_role("region", name="Audit")
-    rows = audit.get_by_role("row").filter(has_text=order_id[-6:].upper())
+    rows = audit.get_by_role("row").filter(has_text=ids.reference(order_id))
     expect(rows.filter(has_text="operator:olga")).not_to_have_count(0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from models import ids
 from sandbox.processes import PATIENCE_S
 from tests.pages.browsing import Visitor, check_accessible, check_fits
 
@@ -103,7 +104,7 @@ def test_all_orders_are_listed_and_filtered_at_both_workers(
     orders = [visit().order_paid() for _ in range(2)]
     for worker in range(2):
         page = operator(visit, worker=worker, width=width)
-        ends = [order_id[-6:].upper() for order_id in orders]
+        ends = [ids.reference(order_id) for order_id in orders]
         shown(page, f"{LIST}?state=WAITING_FOR_OPERATOR&channel=SMS", *ends)
         check_accessible(page)
         check_fits(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from babel import Locale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.letters import PLAIN_FORMAT, Letter, Letters, Region
+from app.letters import PLAIN_FORMAT, Letter, Letters, Region, order_link
 from models import ids
 from models.commands import Address, Contact, Item
 from models.events import EventType
@@ -19,12 +20,15 @@ from models.money import CURRENCIES, MAXIMUM_CHARGE, decimal_text
 from models.notification import NOTIFIED, Channel, Notification
 from models.order_state import Placed
 from web.catalogue import load_catalogue
+from web.tokens import LINK_DAYS, BadTokenError, OrderTokens
 
 E = EventType
 ORDER = ids.order_id("guest", "letters")
 NASTY = '<script>alert("x")</script> & {{ 7 * 7 }}'
+LINKED = re.compile(r"https://eat\.example/o/([A-Za-z0-9_-]{48})(/pay)?(?![A-Za-z0-9_-])")
 AT = 1_700_000_000_000
-LETTERS = Letters(load_catalogue())
+TOKENS = OrderTokens("k" * 32)
+LETTERS = Letters(load_catalogue(), order_link(TOKENS, "https://eat.example"))
 
 
 def letter(
@@ -36,6 +40,8 @@ def letter(
     restaurant: str = "annapurna-bengaluru",
     name: str = "Asha Rao",
     restaurant_name: str = "Annapurna",
+    named: str = "notif_01abcdefgh",
+    at: int = AT,
 ) -> Letter:
     placed = Placed(
         restaurant_id=restaurant, restaurant_name=restaurant_name,
@@ -45,9 +51,9 @@ def letter(
         address=Address(line1="12 MG Road", city="Bengaluru", postal_code="560001"), placed_at=AT,
     )  # fmt: skip
     notification = Notification(
-        notification_id="notif_01abcdefgh", event_id="e", event_type=kind, channel=Channel.EMAIL,
+        notification_id=named, event_id="e", event_type=kind, channel=Channel.EMAIL,
         facts=facts or {"amount": amount, "currency": currency, "refunded_total": amount},
-        occurred_at=AT, requested_at=AT,
+        occurred_at=at, requested_at=at,
     )  # fmt: skip
     return LETTERS.write(ORDER, notification, placed)
 
@@ -58,9 +64,10 @@ def test_every_event_has_a_letter(kind: EventType) -> None:
     assert "\n" not in written.subject
     assert "\n" not in written.short_text
     assert written.text.startswith("Hello Asha Rao,")
-    assert ORDER in written.text
-    assert ORDER in written.html
-    assert ORDER[-8:].upper() in written.short_text
+    for form in (written.text, written.html, written.short_text):
+        assert ids.reference(ORDER) in form, "one reference, the same everywhere"
+        assert ORDER not in form
+        assert ORDER[-6:].upper() not in form.replace(ids.reference(ORDER), "")
     assert written.short_text.isascii(), "others are sent in half as many characters a message"
     assert len(written.short_text) <= 160
     assert "2,500.00" in written.text
@@ -133,7 +140,7 @@ def test_nothing_that_people_wrote_becomes_markup(kind: EventType) -> None:
     assert nasty.tags == plain.tags
     assert "script" not in nasty.tags
     assert NASTY in written.text, "in plain text it stands as it was written"
-    assert "49" not in written.text.replace(ORDER, "")
+    assert "49" not in LINKED.sub("", written.text)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +155,7 @@ def test_receipts(url: str, links: list[str]) -> None:
     tags = Tags()
     facts: dict[str, str | int] = {"amount": 250_000, "receipt_url": url}
     tags.feed(letter(E.PAYMENT_COMPLETED, facts).html)
-    assert tags.links == links
+    assert [link for link in tags.links if not LINKED.fullmatch(link or "")] == links
     assert "b" not in tags.tags
 
 
@@ -179,3 +186,47 @@ def test_why_an_order_was_cancelled() -> None:
     told = letter(E.ORDER_CANCELLED, {"reason": "RESTAURANT_REJECTED: out of rice"}).text
     assert "it says: out of rice" in told
     assert "SOME_CODE" not in letter(E.ORDER_CANCELLED, {"reason": "SOME_CODE"}).text
+
+
+@pytest.mark.parametrize("kind", NOTIFIED)
+def test_every_form_links_to_the_orders_own_page(kind: EventType) -> None:
+    written = letter(kind, at=int(time.time() * 1000))
+    page = "/pay" if kind is E.PAYMENT_FAILED else ""
+    for form in (written.text, written.html, written.short_text):
+        (link,) = LINKED.finditer(form)
+        assert (link[2] or "") == page, "where paying again works"
+        assert TOKENS.order_of_link(link[1])[0] == ORDER
+    assert ("Pay again: https" in written.text) == (kind is E.PAYMENT_FAILED)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(min_size=1))
+def test_no_two_short_messages_are_the_same_and_a_second_try_is(named: str) -> None:
+    one, again = letter(E.PAYMENT_FAILED), letter(E.PAYMENT_FAILED)
+    assert one == again, "how a message that may have left is recognised"
+    another = letter(E.PAYMENT_FAILED, named=named)
+    assert another.short_text != one.short_text
+    link = LINKED.search(letter(E.ORDER_DELIVERED, named=named).short_text)
+    assert link is not None
+    assert link[1][-1].isalnum(), "programs leave a dash at the end of an address out"
+
+
+def test_a_link_opens_its_order_alone_and_ends() -> None:
+    now = int(time.time())
+    link = TOKENS.link(ORDER, "notif_1", now)
+    assert TOKENS.order_of_link(link) == (ORDER, now + LINK_DAYS * 24 * 3600)
+    with pytest.raises(BadTokenError, match="expired"):
+        TOKENS.order_of_link(TOKENS.link(ORDER, "notif_1", now - (LINK_DAYS * 24 + 1) * 3600))
+    with pytest.raises(BadTokenError, match="not valid"):
+        OrderTokens("another key of thirty-two bytes!!").order_of_link(link)
+    for at in range(0, len(link), 3):
+        other = "A" if link[at] != "A" else "B"
+        with pytest.raises(BadTokenError):
+            TOKENS.order_of_link(link[:at] + other + link[at + 1 :])
+    for text in ("", "x", link[:-1], link + "A", TOKENS.issue("guest", ORDER)):
+        with pytest.raises(BadTokenError):
+            TOKENS.order_of_link(text)
+    with pytest.raises(BadTokenError):
+        TOKENS.read(link)
+    with pytest.raises(ValueError, match="order"):
+        TOKENS.link("order_1", "notif_1", now)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from web.timeline import timeline_view
+from web.tokens import Role
 
 AT = "2026-01-01T00:00:00.000Z"
 
@@ -31,6 +32,6 @@ ROWS = [
 @pytest.mark.parametrize("rows", list(itertools.permutations(ROWS)))
 def test_ties_are_ordered_by_cause(rows: tuple[dict[str, object], ...]) -> None:
     stored = [(f"order/{n:06d}", orjson.dumps(value)) for n, value in enumerate(rows)]
-    view = timeline_view("order", stored, names_people=True)
+    view = timeline_view("order", stored, role=Role.OPERATOR)
     shown = [entry.event_type for entry in view.entries]
     assert shown == ["COMPLETED", "CREATED", "CANCELLED", "REFUND", "WEBHOOK"]

@@ -9,6 +9,7 @@ from web.pages import (
     boards,
     cart,
     checkout,
+    links,
     live,
     menu,
     operations,
@@ -16,17 +17,20 @@ from web.pages import (
     ops_order,
     staff,
     tracking,
+    your_orders,
 )
 from web.pages.assets import Assets
 from web.pages.errors import as_pages
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_engine
 
 GET: Final = (
-    ("/", menu.show_restaurants),
+    ("/", your_orders.show_restaurants),
     ("/restaurants/{restaurant_id}", menu.show_restaurant),
     ("/pictures/{restaurant_id}/{dish_id}.svg", menu.show_picture),
     ("/cart/replace", cart.ask_to_replace),
     ("/checkout", checkout.show_checkout),
+    ("/o/{link}", links.open_order),
+    ("/o/{link}/pay", links.open_payment),
     ("/orders/{order_id}/pay", checkout.show_payment),
     ("/orders/{order_id}", tracking.show_order),
     ("/orders/{order_id}/live", tracking.show_live),
@@ -43,7 +47,7 @@ GET: Final = (
     ("/ops/orders", operations.list_orders),
     ("/ops/orders/{order_id}", ops_order.show_order),
     ("/ops/orders/{order_id}/{action}", ops_order.ask),
-    ("/ops/search", operations.search),
+    ("/ops/search", operations.search_ids),
     ("/ops/stuck", operations.list_stuck),
     ("/ops/dead-letters", operations.list_dead_letters),
     ("/ops/dead-letters/{dead_letter_id}", operations.show_dead_letter),
@@ -65,6 +69,7 @@ POST: Final = (
     ("/kitchen/{order_id}/{step}", boards.kitchen_step),
     ("/courier/{order_id}/{step}", boards.courier_step),
     ("/ops/orders/{order_id}/{action}", ops_order.act),
+    ("/ops/search", operations.search),
     ("/ops/dead-letters/{dead_letter_id}/redrive", operations.redrive_dead_letter),
     ("/ops/dead-letters/{dead_letter_id}/discard", operations.discard_dead_letter),
 )

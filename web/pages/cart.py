@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import web
 
-from models import ids
+from models import ids, money
 from web import auth
 from web.catalogue import Catalogue, Dish, Restaurant
 from web.context import CONTEXT
 from web.decoding import packed_json
 from web.pages.forms import read_form
-from web.pages.render import render
+from web.pages.render import money_text, render
 from web.ports import WebDeps
 from web.problems import ProblemError
 from web.shapes import MOST_LINES, MOST_OF_A_DISH, CartLine
@@ -96,6 +96,22 @@ class PricedCart:
     def total(self) -> int:
         """Minor units."""
         return sum(line.total for line in self.lines)
+
+    @property
+    def refusal(self) -> str:
+        """Why a cart of this sum can't be ordered, in the page's words; "" when it can."""
+        if self.restaurant is None:
+            return ""
+        currency = self.restaurant.currency
+        least = money.minimum_charge(currency)
+        if self.total < least:
+            missing = money_text(least - self.total, currency)
+            return f"Orders begin at {money_text(least, currency)}: add dishes for {missing} more."
+        if self.total > money.MAXIMUM_CHARGE:
+            most = money_text(money.MAXIMUM_CHARGE, currency)
+            excess = money_text(self.total - money.MAXIMUM_CHARGE, currency)
+            return f"One order may come to {most} at most: take out dishes for {excess}."
+        return ""
 
     @property
     def fingerprint(self) -> str:

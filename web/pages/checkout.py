@@ -103,7 +103,7 @@ async def place(request: web.Request) -> web.StreamResponse:
         customer = auth.guest_or_of_key(request, cart.cart.key)
         data = priced(context.deps.catalogue, body, customer)
     except ProblemError as problem:
-        return _again(request, cart, form, *_explained(problem))
+        return _again(request, cart, form, *_explained(problem, cart))
     order_id = ids.order_id(customer, cart.cart.key)
     write = Write(
         order_id=order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER, data=data,
@@ -215,8 +215,8 @@ def _body(cart: PricedCart, form: dict[str, str]) -> dict[str, Any]:
     return body
 
 
-def _explained(problem: ProblemError) -> tuple[dict[str, str], str]:
-    """What to say beside each field, and above the form."""
+def _explained(problem: ProblemError, cart: PricedCart) -> tuple[dict[str, str], str]:
+    """What to say beside each field, and above the form; never in the API's words."""
     if problem.code == "CARD_NUMBER_REFUSED":
         return {}, "One of the fields holds a card number. You give your card on the next page."
     wrong = {field for field, _ in problem.errors}
@@ -225,8 +225,7 @@ def _explained(problem: ProblemError) -> tuple[dict[str, str], str]:
     }
     if errors:
         return errors, "Some details are missing or not right."
-    messages = "; ".join(f"{field}: {message}" for field, message in problem.errors)
-    return {}, messages or problem.detail or "That can't be ordered as it is."
+    return {}, cart.refusal or "This cart can't be ordered as it is. Look at its dishes again."
 
 
 def _again(

@@ -39,16 +39,23 @@ WORDS: Final = {
         "We can't find that order",
         "If you placed it a moment ago, give it a second and reload.",
     ),
+    "LINK_INVALID": (
+        "This link does not work any more",
+        "Links in our mails and messages work for 30 days; open the latest one, and all of the link.",
+    ),
     "RESTAURANT_UNKNOWN": ("We don't know that restaurant", "It may have left us."),
     "TOKEN_MISSING": (
         "This page is private",
-        "Orders open in the browser that placed them. Staff sign in first.",
+        "Orders open in the browser that placed them and by links in our mails; staff sign in first.",
     ),
     "TOKEN_INVALID": (
         "Your session has ended",
         "Sign in again, or open the order where you placed it.",
     ),
-    "WRONG_ORDER": ("This order is someone else's", "Orders open in the browser that placed them."),
+    "WRONG_ORDER": (
+        "This order is someone else's",
+        "Orders open in the browser that placed them, and by links in our mails and messages.",
+    ),
     "ROLE_REFUSED": ("You can't open this page", "Your account has another role."),
     "ORIGIN_REFUSED": ("That came from another site", "Go back and try again from our own page."),
     "PAYMENT_NOT_OPENED": (
@@ -141,7 +148,7 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
         pause_s = max(pause_s, problem.retry_after_s or 0)
     headline, more = _words(problem, is_form=is_form, is_trying=pause_s is not None)
     if status >= 500:
-        log.warning("page failed", extra={"code": problem.code, "path": request.path})
+        log.warning("page failed", extra={"code": problem.code})
     is_get, may_sign_in = request.method == "GET", status in {401, 403}
     home = "/" if may_sign_in else next(filter(request.path.startswith, STAFF), "/")
     response = render(

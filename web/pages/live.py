@@ -14,8 +14,8 @@ from aiohttp import web
 
 from models import ids
 from web import operations
-from web.auth import authorize_staff
-from web.changes import AGAIN_S, COURIER, KITCHEN, OPERATIONS, Changes, Watch, touches
+from web.auth import authorize_staff, is_worker
+from web.changes import AGAIN_S, ANY_COURIER, COURIER, KITCHEN, OPERATIONS, Changes, Watch, touches
 from web.context import CONTEXT, Context
 from web.fanout import PARTITIONS
 from web.pages.forms import answer_of
@@ -38,9 +38,12 @@ async def stream_kitchen(request: web.Request) -> web.StreamResponse:
 
 
 async def stream_courier(request: web.Request) -> web.StreamResponse:
-    """Tell a courier's board, which shows how far the kitchens are as well."""
+    """Tell a courier's board: of what waits for a courier, and of its own; an operator's is everybody's."""
     context, identity = await _begun(request, Role.COURIER, Role.OPERATOR)
-    return await _send(context, request, identity, COURIER, KITCHEN)
+    own = (ANY_COURIER, f"{COURIER}:{identity.subject}")
+    return await _send(
+        context, request, identity, *(own if identity.role is Role.COURIER else [COURIER])
+    )
 
 
 async def stream_operations(request: web.Request) -> web.StreamResponse:
@@ -51,8 +54,14 @@ async def stream_operations(request: web.Request) -> web.StreamResponse:
 
 
 async def show_changes(request: web.Request) -> web.StreamResponse:
-    """What changed at this worker, for the other ones; held until there is something."""
-    context, _ = await _begun(request, Role.KITCHEN, Role.COURIER, Role.OPERATOR)
+    """What changed at this worker, for the other ones alone; held until there is something.
+
+    It says of all kitchens and couriers when they have something to do, so no token of anybody's opens it.
+    """
+    context = request.app[CONTEXT]
+    if not is_worker(request, context.deps):
+        await authorize_staff(request, context.deps, Role.OPERATOR)
+        raise ProblemError("ROLE_REFUSED", "accepted: workers")
     told = await context.changes.told(request.query.get("after", ""))
     return web.Response(body=orjson.dumps(told), content_type="application/json")
 
@@ -79,14 +88,17 @@ async def _looks(changes: Changes, scopes: frozenset[str]) -> AsyncGenerator[Eve
     read, due_s = changes.heard.last, time.monotonic() + BATCH_S
     yield LOOK  # what happened while nothing was told
     while True:
-        await changes.heard.wait(read, BEAT_S)
-        changed = changes.heard.since(read)
-        if touches(changed, scopes):
+        beat_at_s, news = time.monotonic() + BEAT_S, False
+        # What concerns others must not show either, not even as a beat that comes early.
+        while not news and (remaining_s := beat_at_s - time.monotonic()) > 0:
+            await changes.heard.wait(read, remaining_s)
+            changed, read = changes.heard.since(read), changes.heard.last
+            news = touches(changed, scopes)
+        if news:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             read, due_s = changes.heard.last, time.monotonic() + BATCH_S
             yield LOOK
         else:
-            read = changes.heard.last
             yield None
 
 

@@ -1,4 +1,4 @@
-"""Restaurants and their menus as pages."""
+"""A restaurant's menu as a page, and the pictures of its dishes."""
 
 from aiohttp import web
 
@@ -9,19 +9,6 @@ from web.pages.assets import asset_of
 from web.pages.cart import priced_cart
 from web.pages.render import render
 from web.problems import ProblemError
-
-
-async def show_restaurants(request: web.Request) -> web.StreamResponse:
-    """All restaurants; makes a browser a guest."""
-    deps = request.app[CONTEXT].deps
-    response = render(
-        request,
-        "restaurants.html",
-        restaurants=tuple(deps.catalogue.restaurants.values()),
-        priced=priced_cart(request),
-    )
-    auth.keep_guest(request, response, deps, auth.new_guest())
-    return response
 
 
 async def show_restaurant(request: web.Request) -> web.StreamResponse:

@@ -38,6 +38,11 @@ PLACES: Final = {
     "/api/ops/reconciliation": "/ops/reconciliation",
 }
 """Where the API says that a concern is shown -> its page."""
+FOUND_BY: Final = {
+    "reference": "its reference", "order": "its id", "id": "an id", "email": "the customer's email",
+    "phone": "the customer's telephone number", "name": "the customer's name", "amount": "its amount",
+    "card": "the last digits of a card",
+}  # fmt: skip
 CONCERNS: Final = {
     "STUCK": "Orders are stuck",
     "DEAD_LETTERS": "Dead letters are open",
@@ -96,23 +101,38 @@ def _older(request: web.Request) -> Callable[[str], str]:
     return lambda before: str(request.rel_url.with_query({**request.query, "before": before}))
 
 
+async def search_ids(request: web.Request) -> web.StreamResponse:
+    """The orders that the id in the address belongs to; the form searches for anything."""
+    return await _search(request, searching.search_ids, request.query.get("q", ""))
+
+
 async def search(request: web.Request) -> web.StreamResponse:
-    """The orders that an id belongs to; at once the order, if there is one."""
-    asked = request.query.get("q", "")
+    """The orders that a text stands for, which is never in an address; at once the order, if there is one."""
+    asked = (await read_form(request)).get("q", "")
+    request[VALUE] = {"q": asked}
+    return await _search(request, searching.search, asked)
+
+
+async def _search(request: web.Request, handler: Handler, asked: str) -> web.StreamResponse:
+    found, wrong = None, ""
     try:
-        answer = await searching.search(request)
+        answer = await handler(request)
     except ProblemError as problem:
-        if problem.code != "VALIDATION_FAILED":
+        if problem.code not in {"VALIDATION_FAILED", "CARD_NUMBER_REFUSED"}:
             raise
-        identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
-        return render(request, "ops_search.html", identity=identity, asked=asked, found=None)
-    if is_for_worker(request):
-        return answer
-    found = answer_of(answer)
-    if len(found["orders"]) == 1:
-        raise web.HTTPSeeOther(f"/ops/orders/{found['orders'][0]['orderId']}")
-    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
-    return render(request, "ops_search.html", identity=identity, asked=asked, found=found)
+        wrong, asked = problem.code, "" if problem.code == "CARD_NUMBER_REFUSED" else asked
+    else:
+        if is_for_worker(request):
+            return answer
+        found = answer_of(answer)
+        if len(found["orders"]) == 1 and not found["incomplete"]:
+            raise web.HTTPSeeOther(f"/ops/orders/{found['orders'][0]['orderId']}")
+    context = request.app[CONTEXT]
+    identity = await authorize_staff(request, context.deps, Role.OPERATOR)
+    return render(
+        request, "ops_search.html", identity=identity, asked=asked, found=found, wrong=wrong,
+        restaurants=context.deps.catalogue.restaurants, kinds=FOUND_BY,
+    )  # fmt: skip
 
 
 async def list_stuck(request: web.Request) -> web.StreamResponse:

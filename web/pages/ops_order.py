@@ -48,7 +48,7 @@ async def show_order(request: web.Request) -> web.StreamResponse:
     check_order_is_known(context, order_id)
     view = orders.joined(context, order_id)
     rows = context.tables[TIMELINE].rows(f"{order_id}/")
-    timeline = timeline_view(order_id, rows, names_people=True)
+    timeline = timeline_view(order_id, rows, role=Role.OPERATOR)
     waiting = answer_of(await stuck_orders.show_order_waiting(request))["waiting"]
     messages = notifications.shown_of(context, order_id)
     stripe, stripe_wrong = await _at_stripe(context, view)

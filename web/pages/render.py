@@ -12,7 +12,7 @@ from aiohttp import web
 from babel.dates import format_datetime
 from babel.numbers import format_currency
 
-from models import money
+from models import ids, money
 from models.wording import counted
 from web.context import CONTEXT
 from web.pages.assets import Assets
@@ -61,9 +61,9 @@ def make_engine(assets: Assets) -> jinja2.Environment:
         time=time_of,
         clock=clock,
         exact=exact,
-        short_id=short_id,
         pretty=pretty,
         state=state,
+        reference=ids.reference,
     )
     return engine
 
@@ -112,11 +112,6 @@ def clock(rfc3339: str) -> str:
 def exact(rfc3339: str) -> str:
     """A time on paper: date, time and zone, whoever reads it wherever."""
     return str(format_datetime(time_of(rfc3339), "d MMMM y, HH:mm:ss", locale="en")) + " UTC"
-
-
-def short_id(order_id: str) -> str:
-    """The end of an order's id, for people to say aloud."""
-    return order_id[-6:].upper()
 
 
 def state(code: str) -> str:

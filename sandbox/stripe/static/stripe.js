@@ -27,7 +27,7 @@
       this.listeners = {};
       this.fields = {
         number: this.field("Card number", "cc-number", "1234 1234 1234 1234", 23),
-        expiry: this.field("Expiration date (MM / YY)", "cc-exp", "MM / YY", 7),
+        expiry: this.field("Expiration date (MM / YY)", "cc-exp", "MM / YY", 9),
         cvc: this.field("Security code", "cc-csc", "CVC", 4),
       };
       this.error = make("p", { role: "alert", class: "StripeElement-error" });
@@ -49,17 +49,24 @@
       return { label, input };
     }
     value() {
-      const [month = "", year = ""] = this.fields.expiry.input.value.split("/").map((s) => s.trim());
+      /* As people write it: 1234, 12/34, 12 / 34, 1/34, 12/2034. */
+      const digits = this.fields.expiry.input.value.replace(/\D/g, "");
+      const [, month = "", year = ""] = /^(0?[1-9]|1[0-2])(\d{2}|\d{4})$/.exec(digits) || [];
       return {
         number: this.fields.number.input.value.replace(/\s/g, ""),
         exp_month: month, exp_year: year, cvc: this.fields.cvc.input.value.trim(),
       };
     }
-    complete() {
+    /* The first field that lacks something; undefined when all are complete. */
+    incomplete() {
       const card = this.value();
-      return /^\d{13,19}$/.test(card.number) && /^\d{1,2}$/.test(card.exp_month)
-        && /^\d{2}(\d{2})?$/.test(card.exp_year) && /^\d{3,4}$/.test(card.cvc);
+      const isComplete = {
+        number: /^\d{13,19}$/.test(card.number), expiry: card.exp_year !== "",
+        cvc: /^\d{3,4}$/.test(card.cvc),
+      };
+      return this.fields[Object.keys(isComplete).find((name) => !isComplete[name])];
     }
+    complete() { return this.incomplete() === undefined; }
     changed() {
       this.submitted = false;
       this.show("");
@@ -68,8 +75,8 @@
         value: { type: "card" } });
     }
     check() {
-      if (this.complete()) return {};
-      const bad = Object.values(this.fields).find(({ input }) => !input.value) || this.fields.number;
+      const bad = this.incomplete();
+      if (bad === undefined) return {};
       const error = { type: "validation_error", code: "incomplete_payment_details",
         message: "Your card details are incomplete." };
       this.show(error.message);

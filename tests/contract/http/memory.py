@@ -48,11 +48,11 @@ class MemoryTable:
     def partition_of(self, _: str) -> int:
         return 0
 
-    def find(self, partition: int, needle: bytes, after: str = "") -> tuple[list[str], str]:
-        stored = dict(self.stored_rows)
-        for key, record in self.records.items():
-            stored[key] = orjson.dumps(self.service.dump(record.state))
-        return [key for key, value in sorted(stored.items()) if needle in value], ""
+    def keys(self, partition: int, prefix: str, limit: int = 500) -> list[str]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        stored = sorted([*self.stored_rows, *self.records])
+        return [key for key in stored if key.startswith(prefix)][:limit]
 
     def owner_of_partition(self, _: int) -> URL | None:
         return self.owner

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import jwt
 import pytest
 from yarl import URL
 
@@ -70,19 +71,79 @@ async def test_a_board_is_told_to_look(
     api: Api, path: str, role: Role, restaurant: str | None
 ) -> None:
     async with listening(api, path, role, restaurant) as content:
-        await api.order()
+        await api.paid()
         assert LOOK in await next_event(content)
 
 
 async def test_a_kitchen_hears_of_its_own_orders_alone(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.pages.live.BEAT_S", 0.2)
+    monkeypatch.setattr("web.pages.live.BEAT_S", 1.0)
     async with listening(api, "/kitchen/stream", Role.KITCHEN, ANOTHER) as content:
+        began_s = time.monotonic()
         await api.order()
         event = await next_event(content)
         assert b"event: beat" in event  # which says that the stream lives
         assert LOOK not in event
+        assert time.monotonic() - began_s >= 0.5, (
+            "nothing that concerns others shows, not even early"
+        )
+
+
+async def test_a_courier_hears_of_what_waits_and_of_its_own_alone(api: Api) -> None:
+    context = context_of(api)
+    mine = frozenset({"courier:", "courier:carla"})
+
+    async def heard_of(path: str, token: str) -> set[str]:
+        read = context.changes.heard.last
+        status, answer, _ = await api.post(path, {}, token=token)
+        assert status == 200, answer
+        return context.changes.heard.since(read)
+
+    read = context.changes.heard.last
+    order_id = (await api.paid())["orderId"]
+    heard = context.changes.heard.since(read)
+    assert touches(heard, mine), "it waits for a courier"
+    kitchen = api.staff.issue(Role.KITCHEN, "ravi", RESTAURANT)
+    other = api.staff.issue(Role.COURIER, "dev")
+    assert touches(await heard_of(f"/api/deliveries/{order_id}/assign", other), mine), "it is gone"
+    for step in ("accept", "start-preparing", "ready"):
+        heard = await heard_of(f"/api/orders/{order_id}/{step}", kitchen)
+        assert "courier:dev" in heard
+        assert not touches(heard, mine), f"{step}: another courier's delivery"
+        assert touches(heard, frozenset({"courier"})), "an operator hears of all"
+    for step in ("pick-up", "deliver"):
+        heard = await heard_of(f"/api/deliveries/{order_id}/{step}", other)
+        assert "courier:dev" in heard
+        assert not touches(heard, mine)
+
+
+async def test_workers_alone_hear_which_kitchens_and_couriers_are_busy(api: Api) -> None:
+    await api.paid()
+    for role in (Role.KITCHEN, Role.COURIER, Role.OPERATOR):
+        token = api.staff.issue(role, "somebody", ANOTHER)
+        forged = {"Tiffin-Worker": "0" * 64}
+        for headers in ({}, forged):
+            status, answer = await api.get("/boards/changes", token, **headers)
+            assert (status, answer["code"]) == (403, "ROLE_REFUSED")
+            assert RESTAURANT not in str(answer)
+    proof = {"Tiffin-Worker": api.deps.order_tokens.worker_proof}
+    at = context_of(api).changes
+    await api.get("/boards/changes", **proof)
+    before = at.own.last
+    await api.order()
+    status, told = await api.get(f"/boards/changes?after={at.name}.{before}", **proof)
+    assert (status, f"kitchen:{RESTAURANT}" in told["scopes"]) == (200, True)
+
+
+async def test_a_kitchens_token_names_its_restaurant(api: Api) -> None:
+    nobody = api.staff.issue(Role.KITCHEN, "somebody", "")
+    claims = jwt.decode(nobody, options={"verify_signature": False})
+    empty = jwt.encode({**claims, "restaurantId": ""}, "d" * 32, algorithm="HS256")
+    for path in ("/api/kitchen/orders", "/kitchen/stream"):
+        for token in (nobody, empty):
+            status, answer = await api.get(path, token)
+            assert (status, answer["code"]) == (401, "TOKEN_INVALID")
 
 
 async def test_a_board_is_told_of_many_changes_at_once(

@@ -152,6 +152,7 @@ QUIET: Any = Operations(
     offsets=no_offsets,
     audit=no_audit,
     worker=lambda: WorkerFacts(started_ms=0),
+    note_search=None,
 )
 
 

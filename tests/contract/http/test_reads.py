@@ -24,6 +24,7 @@ from web.middleware import SECURITY_HEADERS
 from web.problems import CODES, refused
 from web.routes import ROUTES
 from web.timeline import timeline_view
+from web.tokens import Role
 
 
 async def test_read_waits_for_the_write_in_every_part_of_the_view(api: Api) -> None:
@@ -97,11 +98,11 @@ def test_timeline_is_by_time_then_by_row() -> None:
         (f"o/{n}", orjson.dumps({"occurredAt": at, "service": "s", "eventType": "T", "eventId": f"e{n}"}))
         for n, at in enumerate(times)
     ]  # fmt: skip
-    view = timeline_view("o", rows, names_people=True)
+    view = timeline_view("o", rows, role=Role.OPERATOR)
     assert [(entry.event_id, entry.t_ms) for entry in view.entries] == [
         ("e1", 0), ("e2", 0), ("e0", 1500),
     ]  # fmt: skip
-    assert timeline_view("o", [], names_people=True).started_at is None
+    assert timeline_view("o", [], role=Role.OPERATOR).started_at is None
 
 
 async def test_menu_with_prices_and_etag(api: Api) -> None:

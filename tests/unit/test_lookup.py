@@ -1,0 +1,108 @@
+"""What orders are found by: how a text is read, and the rows that answer it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import ids, lookup
+from models.commands import Address, Contact, Item
+from models.lookup import Kind
+from models.order_state import OrderRecord, Placed
+
+ORDER = ids.order_id("guest", "lookup")
+
+
+def placed(
+    *, name: str = "Asha Rao", email: str = "asha@example.com", phone: str = "+91 98765 43210",
+    amount: int = 250_000, currency: str = "INR", at: int = 1_700_000_000_000,
+) -> OrderRecord:  # fmt: skip
+    return OrderRecord(
+        placed=Placed(
+            restaurant_id="r", restaurant_name="R", amount=amount, currency=currency, user_id="guest",
+            items=(Item(dish_id="d", name="D", quantity=1, unit_price=amount),), placed_at=at,
+            contact=Contact(name=name, email=email, phone=phone),
+            address=Address(line1="1", city="C", postal_code="1"),
+        )
+    )  # fmt: skip
+
+
+def finds(text: str, record: OrderRecord, order_id: str = ORDER) -> set[Kind]:
+    rows = lookup.rows_of_order(OrderRecord(), record, order_id)
+    return {
+        kind
+        for kind, terms in lookup.asked_for(text).items()
+        for term in terms
+        if any(key.startswith(lookup.prefix(kind, term)) for key in rows)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "record", "kinds"),
+    [
+        ("07700 900123", placed(phone="+44 7700 900123"), {Kind.PHONE}),
+        ("+65 9123 4567", placed(phone="+65 9123 4567"), {Kind.PHONE}),
+        ("9123 4567", placed(phone="+65 9123 4567"), {Kind.PHONE}),
+        ("0151 23456789", placed(phone="+49 151 23456789"), {Kind.PHONE}),
+        ("3456789", placed(phone="+49 151 23456789"), set()),
+        ("o'brien", placed(name="Maeve O'Brien"), {Kind.NAME}),
+        ("M\N{LATIN SMALL LETTER E WITH ACUTE}lanie", placed(name="Me\N{COMBINING ACUTE ACCENT}lanie"),
+         {Kind.NAME}),
+        ("अशा", placed(name="अशा राव"), {Kind.NAME}),
+        ("ash", placed(), set()),
+        ("asha ben", placed(), set()),
+        ("STRASSE", placed(name="Anna Stra\N{LATIN SMALL LETTER SHARP S}e"), {Kind.NAME}),
+        ("5.124", placed(amount=5124, currency="JOD"), {Kind.AMOUNT}),
+        ("5,12", placed(amount=512, currency="EUR"), {Kind.AMOUNT}),
+        ("1.234,50", placed(amount=123450, currency="EUR"), {Kind.AMOUNT}),
+        ("1,234.50", placed(amount=123450, currency="EUR"), {Kind.AMOUNT}),
+        ("12'345.00", placed(amount=1234500, currency="CHF"), {Kind.AMOUNT}),
+        ("1,234", placed(amount=123400, currency="EUR"), {Kind.AMOUNT}),
+        ("980", placed(amount=980, currency="JPY"), {Kind.AMOUNT}),
+        ("0.45", placed(amount=45, currency="USD"), {Kind.AMOUNT}),
+        ("450", placed(amount=45000, currency="USD"), {Kind.AMOUNT}),
+        ("45", placed(amount=45000, currency="USD"), set()),
+    ],
+)  # fmt: skip
+def test_what_people_say_and_what_was_written(
+    text: str, record: OrderRecord, kinds: set[Kind]
+) -> None:
+    assert finds(text, record) == kinds
+
+
+@settings(deadline=None)
+@given(st.text(max_size=100))
+def test_any_text_can_be_asked_for(text: str) -> None:
+    for kind, terms in lookup.asked_for(text).items():
+        for term in terms:
+            assert lookup.prefix(kind, term).isascii()
+        assert len(terms) <= 2
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=40))
+def test_a_customer_has_few_rows_and_none_says_anything(name: str, email: str, phone: str) -> None:
+    rows = lookup.rows_of_order(OrderRecord(), placed(name=name, email=email, phone=phone), ORDER)
+    assert len(rows) <= 20
+    plain = set(lookup.rows_of_order(OrderRecord(), placed(), ids.order_id("guest", "another")))
+    assert not plain & rows.keys()
+    for key in rows:
+        assert len(key) <= 70
+        assert lookup.order_of_row(key) == ORDER
+        assert "asha" not in key.lower().replace(ORDER, "")
+
+
+def test_the_latest_order_comes_first() -> None:
+    times = [1_600_000_000_000, 1_700_000_000_000, 1_800_000_000_000]
+    keys = {
+        at: min(lookup.rows([(Kind.NAME, "asha")], ids.order_id("guest", str(at)), at))
+        for at in times
+    }
+    assert sorted(keys.values()) == [keys[at] for at in reversed(times)]
+
+
+def test_rows_are_written_once() -> None:
+    record = placed()
+    assert lookup.rows_of_order(OrderRecord(), record, ORDER)
+    assert lookup.rows_of_order(record, record, ORDER) == {}
