@@ -20,7 +20,8 @@ class WebSettings(BaseModel):
         default=None, description="Base URL under which the other workers reach this one"
     )
     public_url: Url | None = Field(
-        default=None, description="Base URL for customers; none: of a request to this worker or to localhost"
+        default=None,
+        description="Base URL for customers; none: of a request to this worker or to localhost",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BY_COMMAS] = Field(
         default=(),
