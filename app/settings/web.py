@@ -26,8 +26,8 @@ class WebSettings(BaseModel):
     )
     public_url: Url | None = Field(
         default=None,
-        description="Base URL for customers, which links in mails begin with; none: pages take each "
-        "request's, mails this worker's own",
+        description="Base URL for customers, which links in mails begin with; none: pages take that of a "
+        "request to this worker or to localhost, mails this worker's own",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BY_COMMAS] = Field(
         default=(),
