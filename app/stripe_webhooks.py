@@ -118,7 +118,9 @@ async def _with_receipt(gateway: StripeGateway, seen: IntentSeen) -> IntentSeen:
         return seen
     if latest.charge_id != seen.charge_id:
         return seen
-    return seen.model_copy(update={"receipt_url": latest.receipt_url})
+    return seen.model_copy(
+        update={"receipt_url": latest.receipt_url, "card_last4": latest.card_last4}
+    )
 
 
 async def _newest_refund(gateway: StripeGateway, charge: Facts) -> RefundSeen | None:
