@@ -22,6 +22,9 @@ def register(app: faust.App, settings: Settings) -> None:
         argument("partition", type=click.IntRange(min=0)),
         argument("offset", type=click.IntRange(min=-1)),
         option("--reason", default="", help="Why; kept in the audit."),
+        option(
+            "--service", default=None, help="For which service, where it is stopped for several."
+        ),
         option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
         option("--retry", is_flag=True, help="Go on at it instead, after the cause was mended."),
         json_option,
@@ -36,6 +39,7 @@ def register(app: faust.App, settings: Settings) -> None:
             "topic": topic,
             "partition": partition,
             "offset": offset,
+            "service": options["service"],
             "reason": options["reason"] or "dry run",
             "retry": options["retry"],
             "dryRun": options["dry_run"],

@@ -5,6 +5,7 @@ now. Who acts on what a record does not say (no answer came, nothing is assigned
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -40,11 +41,15 @@ class Progress:
 
     def _has_done(self, services: tuple[str, ...], partition: int, ends: Mapping[TP, int]) -> bool:
         # What is behind a batch that can't be read must not hold up whoever waits for the rest.
-        stopped = {(stop.topic, stop.partition) for stop in self._engines.stops()}
+        stopped = {
+            stop.topic: stop.offset
+            for stop in self._engines.stops()
+            if stop.partition == partition and not stop.service
+        }
         return self._is_open(services, partition) and all(
-            at.done + 1 >= ends.get(TP(at.topic, partition), 0)
+            at.done + 1
+            >= min(ends.get(TP(at.topic, partition), 0), stopped.get(at.topic, math.inf))
             for at in self._positions(services, partition)
-            if (at.topic, partition) not in stopped
         )
 
     def _positions(self, services: tuple[str, ...], partition: int) -> list[Position]:

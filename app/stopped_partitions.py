@@ -33,6 +33,7 @@ class EngineStops:
         topic: str,
         partition: int,
         offset: int,
+        service: str | None,
         *,
         by: str,
         reason: str,
@@ -43,7 +44,7 @@ class EngineStops:
 
         Raises NotStoppedError, KafkaUnavailableError.
         """
-        stop = self._engines.find_stop(topic, partition, offset)
+        stop = self._engines.find_stop(topic, partition, offset, service)
         if dry_run:
             return stop
         event = _audit(stop, by=by, reason=reason, is_retry=is_retry)
@@ -51,7 +52,7 @@ class EngineStops:
         await self._sender.put(ORDER_AUDIT, NO_ORDER.encode(), encode(event), headers)
         try:
             await self._engines.skip(stop, is_retry=is_retry)
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
         return stop
 

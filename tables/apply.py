@@ -124,9 +124,19 @@ class Applier(Generic[Taking]):
         """Inputs applied whose outputs are not known durable."""
         return self.group.count + (self.under_way.count if self.under_way else 0)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing at all is on its way, inputs or outputs that are sent again."""
+        return self.under_way is None and self.group.is_empty
+
     def first_in_flight(self) -> tuple[str, int] | None:
         """Topic and offset of the first input whose outputs are not known durable."""
         return (self.under_way.first if self.under_way else None) or self.group.first
+
+    def last_in_flight(self) -> dict[str, int]:
+        """Topic -> last offset of the inputs whose outputs are not known durable."""
+        before = self.under_way.offsets if self.under_way else {}
+        return {**before, **self.group.offsets}
 
     def apply(self, topic: str, inputs: Sequence[Any]) -> int:
         """Take inputs, ConsumerRecords of one topic, into the group; gives how many.

@@ -25,18 +25,20 @@ def is_engines(key: bytes | None, value: bytes | None) -> bool:
         return False
     if key[0] == 0:
         return _is_reserved(key, value)
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
     return b"/" in key or RECORD.match(value) is not None
 
 
 def _is_reserved(key: bytes, value: bytes) -> bool:
     try:
         if key == PROGRESS:
-            progress = Progress.load(value)
-            return progress is not None and all(
-                isinstance(offset, int) for offset in progress.offsets.values()
-            )
+            return Progress.load(value) is not None
         if key == ACCEPTED:
-            return all(isinstance(offset, int) for offset in orjson.loads(value))
-    except (orjson.JSONDecodeError, TypeError, AttributeError):
+            accepted = orjson.loads(value)
+            return isinstance(accepted, list) and all(type(offset) is int for offset in accepted)
+    except (orjson.JSONDecodeError, TypeError, ValueError):
         return False
     return key == CLAIM

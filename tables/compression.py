@@ -20,6 +20,7 @@ EXPANDED_BYTES = 32 * 1024 * 1024
 """What one compressed batch may expand to; producers' batches are of 16 KB to some MB."""
 LEAST_ROOM = 64 * 1024
 GZIP = zlib.MAX_WBITS | 16
+MOST_GZIP_MEMBERS = 64
 GZIP_MAGIC = b"\x1f\x8b"
 XERIAL_MAGIC = b"\x82SNAPPY\0"
 XERIAL_HEADER_BYTES = 16
@@ -43,7 +44,9 @@ def decompress(codec: int, data: memoryview) -> bytes:
 def _gunzip(data: memoryview) -> bytes:
     """One gzip member after the other, as Java reads them; garbage behind them is left alone."""
     rest, plain = bytes(data), bytearray()
-    while not plain or rest.startswith(GZIP_MAGIC):
+    for _ in range(MOST_GZIP_MEMBERS):
+        if plain and not rest.startswith(GZIP_MAGIC):
+            break
         stream = zlib.decompressobj(GZIP)
         plain += stream.decompress(rest, EXPANDED_BYTES + 1 - len(plain))
         if len(plain) > EXPANDED_BYTES:

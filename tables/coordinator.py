@@ -57,6 +57,8 @@ DRAIN_PART_OF_SESSION = 0.5
 INSPECT_TIMEOUT_S = 5.0
 LEAVE_TIMEOUT_S = 0.5
 PRODUCER_STOP_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 1.0
+"""For the answer to whoever asked that a changelog be read again."""
 
 
 class RecoveryError(Exception):
@@ -95,6 +97,7 @@ class Coordinator:
         failures: Failures,
     ) -> None:
         self.stops: list[Stop] = []
+        self._skipped: dict[TP, tuple[int, int]] = {}
         self.committed: dict[TP, tuple[int, str]] = {}
         self.full: set[Lane] = set()
         self.is_complete = True
@@ -203,44 +206,78 @@ class Coordinator:
                 extra={"service": name, "count": count},
             )
 
-    def find_stop(self, topic: str, partition: int, offset: int) -> Stop:
-        """The stop at this place. Raises NotStoppedError."""
-        for stop in self.stops:
-            if (stop.topic, stop.partition, stop.offset) == (topic, partition, offset):
-                return stop
-        raise NotStoppedError(f"{topic}/{partition} is not stopped at offset {offset}")
+    def find_stop(self, topic: str, partition: int, offset: int, service: str | None) -> Stop:
+        """The stop at this place; service: whose, where there are several. Raises NotStoppedError."""
+        found = [
+            stop
+            for stop in self.stops
+            if (stop.topic, stop.partition, stop.offset) == (topic, partition, offset)
+            and service in {None, stop.service}
+        ]
+        if len(found) > 1:
+            names = " and ".join(stop.service or "all services" for stop in found)
+            raise NotStoppedError(f"{topic}/{partition} is stopped for {names}: say for which")
+        if not found:
+            raise NotStoppedError(f"{topic}/{partition} is not stopped at offset {offset}")
+        return found[0]
 
     async def skip(self, stop: Stop, *, is_retry: bool = False) -> None:
-        """Go on behind a stop, as if what is there had never been sent. Raises KafkaError.
+        """Go on behind a stop, as if what is there had never been sent.
 
-        is_retry: go on at it. What can't be read stops there again.
+        is_retry: go on at it; what can't be read stops there again. A changelog is read again by the
+        next process: this one ends. Raises NotStoppedError, KafkaError, TimeoutError.
         """
-        next_offset = stop.offset if is_retry else stop.next_offset
-        if stop.service:
-            engine = next(e for e in self._engines if e.service.name == stop.service)
-            lane = engine.lanes[stop.partition]  # there are no stops without lanes: see `close`
-            is_changelog = stop.topic == engine.changelog
-            if is_changelog and lane.database is not None and not is_retry:
-                await unread.accept(
-                    lane.claim,
-                    lane.database,
-                    fence.offset_key(engine.table),
-                    TP(stop.topic, stop.partition),
-                )
-            self._failures.clear(stop.service, stop.partition)
-            self.stops.remove(stop)
-            await self._open(engine, lane, behind={stop.topic: next_offset})
-            seek = {tp: due for tp, due in self.due().items() if tp.partition == stop.partition}
-        else:
-            tp = TP(stop.topic, stop.partition)
-            if not is_retry:
+        if stop not in self.stops:
+            raise NotStoppedError(f"{stop.topic}/{stop.partition} goes on already")
+        self.stops.remove(stop)
+        try:
+            if stop.service:
+                await self._reopen(stop, is_retry=is_retry)
+            else:
+                await self._read_on(stop, stop.offset if is_retry else stop.next_offset)
+        except BaseException:
+            if stop not in self.stops:
+                self.stops.append(stop)
+            raise
+
+    async def _reopen(self, stop: Stop, *, is_retry: bool) -> None:
+        """Let one service's partition go on."""
+        engine = next(e for e in self._engines if e.service.name == stop.service)
+        lane = engine.lanes[stop.partition]  # there are no stops without lanes: see `close`
+        if stop.topic == engine.changelog and lane.database is not None:
+            key = fence.offset_key(engine.table)
+            if is_retry:
+                unread.read_again(lane.database, key, stop.offset)
+                again = RecoveryError(f"{stop.topic}/{stop.partition} is to be read again")
+                asyncio.get_running_loop().call_later(RETRY_AFTER_S, self.fail, "retry", again)
+                return
+            await unread.accept(
+                lane.claim, lane.database, key, TP(stop.topic, stop.partition), stop.offset
+            )
+        self._failures.clear(stop.service, stop.partition)
+        start_at = {} if is_retry else {stop.topic: stop.next_offset}
+        await self._open(engine, lane, start_at)
+        # What this service still needs may lie before a batch at which the others have stopped.
+        mine = {TP(topic, stop.partition) for topic in lane.due}
+        self.stops = [s for s in self.stops if s.service or TP(s.topic, s.partition) not in mine]
+        self._consumer.stopped = self._consumer.stopped.difference(mine)
+        due = self.due()
+        await self._consumer.seek_to({tp: due[tp] for tp in mine})
+
+    async def _read_on(self, stop: Stop, next_offset: int) -> None:
+        """Let an input's partition be read on from an offset, for all its readers."""
+        tp = TP(stop.topic, stop.partition)
+        for engine in self._readers[stop.topic]:
+            lane = engine.lanes.get(stop.partition)
+            if lane is None:
+                continue
+            lane.holes.pop(stop.topic, None)
+            if next_offset > stop.offset:
                 gap = offset_gap(stop.topic, stop.partition, stop.offset, next_offset - 1)
-                for engine in self._readers[stop.topic]:
-                    self.feed(engine, stop.topic, stop.partition, [gap])
-            self.stops.remove(stop)
-            self._consumer.stopped = self._consumer.stopped.difference([tp])
-            seek = {tp: next_offset}
-        await self._consumer.seek_to(seek)
+                self.feed(engine, stop.topic, stop.partition, [gap])
+        self._skipped[tp] = (stop.offset, next_offset)
+        self._consumer.stopped = self._consumer.stopped.difference([tp])
+        await self._consumer.seek_to({tp: next_offset})
 
     # -- claiming and opening -----------------------------------------------------------------
 
@@ -338,41 +375,49 @@ class Coordinator:
             try:
                 await self._open(engine, lane)
             except Exception as exc:  # noqa: BLE001 -- Faust would swallow it and go on
-                self._failures.note(name, lane.partition, engine.changelog, -1, exc)
+                at = (engine.changelog, -1)
+                self._failures.note(name, lane.partition, at, {engine.changelog: -1}, exc)
                 self.fail("recovery", exc)
 
     async def _open(
-        self, engine: Engine, lane: Lane, behind: Mapping[str, int] = MappingProxyType({})
+        self, engine: Engine, lane: Lane, start_at: Mapping[str, int] = MappingProxyType({})
     ) -> None:
-        """Let a recovered lane take inputs. behind: topic -> first offset to take, of skipped ones."""
+        """Let a recovered lane take inputs. start_at: topic -> first offset to take, if not before it."""
         database = lane.database
         if lane.is_open or database is None:
             return
         if not lane.claim.is_recovered(database, fence.offset_key(engine.table)):
             return  # told of an earlier assignment's recovery while this one's has not begun yet
-        if self._is_stopped(engine, lane.partition, database):
-            return
         stored = Progress.load(database.get(PROGRESS))
+        stop = self._stop_of(engine, lane, database, stored)
+        if stop is not None:
+            self.stops.append(stop)
+            return
         del database
         self._provenance.check(engine, stored)
         known = stored.offsets if stored else {}
         new = [TP(topic, lane.partition) for topic in engine.service.inputs if topic not in known]
         committed = await self._consumer.fetch_committed(new) if new else {}
         due = self._provenance.first_due(engine, lane.partition, stored, committed)
-        due.update({topic: max(due[topic], behind[topic]) for topic in behind if topic in due})
+        for topic in due:
+            offset, next_offset = self._skipped.get(TP(topic, lane.partition), (-1, -1))
+            if due[topic] == offset:  # skipped while this lane was stopped elsewhere
+                due[topic] = next_offset
+            due[topic] = max(due[topic], start_at.get(topic, 0))
         if not await engine.state.build(lane.partition, lambda: lane.database):
             return  # revoked meanwhile
         if lane.database is not None:
             lane.open(due, stored.offsets if stored else None)
             engine.state.open(lane.partition, lane.database)
 
-    def _is_stopped(self, engine: Engine, partition: int, database: rocksdict.Rdict) -> bool:
-        """Whether a lane must stay shut: its table lacks a batch, or it failed too often at one place."""
-        name = engine.service.name
+    def _stop_of(
+        self, engine: Engine, lane: Lane, database: rocksdict.Rdict, stored: Progress | None
+    ) -> Stop | None:
+        """Why a lane must stay shut: its table lacks a batch, or it failed too often at one input."""
+        name, partition = engine.service.name, lane.partition
         lacking = unread.first(database)
-        failure = self._failures.of(name, partition)
         if lacking is not None:
-            stop = make_stop(
+            return make_stop(
                 engine.changelog,
                 partition,
                 lacking.offset,
@@ -380,20 +425,21 @@ class Coordinator:
                 service=name,
                 error=lacking.error,
             )
-        elif failure is not None and failure.count >= FAILURES_AT_ONE_PLACE:
-            stop = make_stop(
-                failure.topic,
-                partition,
-                failure.offset,
-                next_offset=failure.offset + 1,
-                service=name,
-                error=f"failed {failure.count} times here with {failure.error}",
-            )
-        else:
-            engine.lanes[partition].is_careful = failure is not None
-            return False
-        self.stops.append(stop)
-        return True
+        failure = self._failures.of(name, partition)
+        if failure is not None and failure.is_passed(stored.offsets if stored else {}):
+            self._failures.clear(name, partition)  # another worker got beyond that place
+            failure = None
+        lane.is_careful = failure is not None
+        if failure is None or failure.count < FAILURES_AT_ONE_PLACE:
+            return None
+        return make_stop(
+            failure.topic,
+            partition,
+            failure.offset,
+            next_offset=failure.offset + 1,
+            service=name,
+            error=f"failed {failure.count} times here with {failure.error}",
+        )
 
     # -- once a second ------------------------------------------------------------------------
 
@@ -411,9 +457,6 @@ class Coordinator:
                 if not self.is_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")
                     await self._consumer.refresh_metadata()
-        except HoleError as exc:
-            self._failures.note(exc.lane.table.name, exc.lane.partition, exc.topic, exc.offset, exc)
-            self.fail("watch", exc)
         except Exception as exc:  # noqa: BLE001 -- without it nothing would be committed any more
             self.fail("watch", exc)
 
@@ -422,7 +465,7 @@ class Coordinator:
         if not (lane.is_open and lane.is_careful):
             return
         failure = self._failures.of(lane.table.name, lane.partition)
-        if failure is None or lane.done.get(failure.topic, failure.offset) >= failure.offset:
+        if failure is None or failure.is_passed(lane.done):
             self._failures.clear(lane.table.name, lane.partition)
             lane.is_careful = False
 
@@ -488,6 +531,7 @@ class Coordinator:
     async def close(self) -> None:
         """Drain all lanes within part of a session, commit, close. What is cut off comes again."""
         self.stops.clear()
+        self._skipped.clear()
         self._consumer.stopped = frozenset()
         lanes = list(self.lanes())
         if not lanes:
@@ -515,9 +559,9 @@ class Coordinator:
         LOG.info("closed", extra={"left": left, "took_s": round(time.monotonic() - started, 3)})
 
     def _on_lane_failed(self, lane: Lane, where: str, exc: BaseException) -> NoReturn:
-        place = lane.place()
-        if place is not None:
-            self._failures.note(lane.table.name, lane.partition, *place, exc)
+        inputs = lane.inputs_in_flight()
+        if inputs is not None:
+            self._failures.note(lane.table.name, lane.partition, *inputs, exc)
         self.fail(where, exc)
 
     def fail(self, where: str, exc: BaseException) -> NoReturn:

@@ -58,7 +58,8 @@ class FencedTable(faust.Table[Any, Any]):
         """
         try:
             ours = [event for event in batch if is_engines(event.message.key, event.message.value)]
-            self.coordinator.count_ignored(self.name, len(batch) - len(ours))
+            gaps = sum(event.message.key is event.message.value is None for event in batch)
+            self.coordinator.count_ignored(self.name, len(batch) - len(ours) - gaps)
             super().apply_changelog_batch(ours)
         except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
             self.coordinator.fail(f"recovery of {self.name}", exc)
@@ -156,14 +157,17 @@ class Engines:
         """Partitions of this worker that are read no further until an operator skips a record."""
         return list(self._coordinator.stops)
 
-    def find_stop(self, topic: str, partition: int, offset: int) -> Stop:
-        """What `skip` would skip. Raises NotStoppedError."""
-        return self._coordinator.find_stop(topic, partition, offset)
+    def find_stop(
+        self, topic: str, partition: int, offset: int, service: str | None = None
+    ) -> Stop:
+        """What `skip` would skip; service: whose, where there are several. Raises NotStoppedError."""
+        return self._coordinator.find_stop(topic, partition, offset, service)
 
     async def skip(self, stop: Stop, *, is_retry: bool = False) -> None:
-        """Go on behind a stop, as if what is there had never been sent. Raises KafkaError.
+        """Go on behind a stop, as if what is there had never been sent.
 
-        is_retry: go on at it instead, as after the cause was mended.
+        is_retry: go on at it instead, as after the cause was mended. Raises NotStoppedError, KafkaError,
+        TimeoutError.
         """
         await self._coordinator.skip(stop, is_retry=is_retry)
 

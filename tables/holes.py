@@ -27,7 +27,6 @@ class HoleError(Exception):
 
     def __init__(self, lane: Lane, tp: TP, offset: int) -> None:
         super().__init__(f"offset {offset} of {tp} never came to {lane.table.name}")
-        self.lane, self.topic, self.offset = lane, tp.topic, offset
 
 
 class Hole(NamedTuple):

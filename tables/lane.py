@@ -41,6 +41,10 @@ STEP_INPUTS = 20
 """Inputs applied before the clock is looked at."""
 
 
+LEAST_FETCH_BYTES = 256 * 1024
+"""What a fetch in the inbox counts for at least: keys and headers can weigh more than values."""
+
+
 class LaneClosedError(Exception):
     """The partition was taken away while a step was at work."""
 
@@ -144,7 +148,7 @@ class Lane:
             inputs = [consumed for consumed in inputs if consumed.offset >= due]
         self.holes.pop(topic, None)
         self.due[topic] = inputs[-1].offset + 1
-        size = sum(len(consumed.value) for consumed in inputs if consumed.value)
+        size = LEAST_FETCH_BYTES + sum(len(item.value) for item in inputs if item.value)
         self.waiting += len(inputs)
         self.waiting_bytes += size
         self._inbox.append((topic, inputs, size))
@@ -186,9 +190,16 @@ class Lane:
             task.cancel()
         self._inbox.clear()
 
-    def place(self) -> tuple[str, int] | None:
-        """Topic and offset of the first input that is under way; None when none is."""
-        return self._applier.first_in_flight() or self._applying
+    def inputs_in_flight(self) -> tuple[tuple[str, int], dict[str, int]] | None:
+        """Topic and offset of the first input in flight, and topic -> offset of the last; None: none is."""
+        first = self._applier.first_in_flight() or self._applying
+        if first is None:
+            return None
+        last = self._applier.last_in_flight()
+        if self._applying is not None:
+            topic, offset = self._applying
+            last[topic] = max(offset, last.get(topic, -1))
+        return first, last
 
     def _read_stored(self, key: bytes) -> bytes | None:
         if self.database is None:
@@ -223,19 +234,19 @@ class Lane:
 
     async def _apply_fetch(self, topic: str, inputs: Sequence[Any]) -> None:
         applier, limits = self._applier, self._limits
-        step_inputs = 1 if self.is_careful else STEP_INPUTS
         at = 0
         while at < len(inputs):
+            if self.is_careful:
+                at += await self._apply_alone(topic, inputs[at])
+                continue
             began = time.monotonic()
             has_room = True
             while has_room and at < len(inputs) and time.monotonic() - began < limits.slice_s:
-                step = inputs[at : at + step_inputs]
+                step = inputs[at : at + STEP_INPUTS]
                 self._applying = (topic, step[0].offset)
                 taken = applier.apply(topic, step)
                 at += taken
                 has_room = taken == len(step) and applier.group.count < limits.group_inputs
-                if self.is_careful:
-                    await self._settle()
             self._spent_s += time.monotonic() - began
             self._wake.set()
             if has_room and self._spent_s < limits.group_s:
@@ -244,10 +255,17 @@ class Lane:
                 self._closed.clear()
                 await self._closed.wait()
 
+    async def _apply_alone(self, topic: str, consumed: Any) -> int:
+        """Apply an input and wait until it is durable; gives how many were taken: 0 when it must wait."""
+        self._applying = (topic, consumed.offset)
+        taken = self._applier.apply(topic, (consumed,))
+        await self._settle()
+        return taken
+
     async def _settle(self) -> None:
         """Wait until all that was applied is durable."""
         self._wake.set()
-        while self.in_flight:
+        while not self._applier.is_settled:
             self._progress.clear()
             await self._progress.wait()
 

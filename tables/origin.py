@@ -56,8 +56,16 @@ class Progress:
 
     @classmethod
     def load(cls, raw: bytes | None) -> Progress | None:
-        """Read the row; None when the table has none."""
-        return None if raw is None else cls(**orjson.loads(raw))
+        """Read the row; None when the table has none. Raises ValueError, TypeError for another's."""
+        if raw is None:
+            return None
+        progress = cls(**orjson.loads(raw))
+        topics, offsets = progress.topics, progress.offsets
+        if not isinstance(topics, dict) or not isinstance(offsets, dict):
+            raise TypeError("topics and offsets must be objects")
+        if any(type(offset) is not int for offset in offsets.values()):
+            raise TypeError("offsets must be whole numbers")
+        return progress
 
 
 @dataclass(frozen=True, slots=True)

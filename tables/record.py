@@ -125,6 +125,17 @@ class Record:
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
+        self._check()
+
+    def _check(self) -> None:
+        """Raise TypeError when what was stored has not the types that everything here counts on."""
+        numbers = [self.version, self.epoch, *self.offsets.values(), *self.sequences.values()]
+        if any(type(number) is not int for number in numbers):
+            raise TypeError("a stored number is none")
+        if not all(isinstance(given, dict) for given in (self.ids, self.outcomes)):
+            raise TypeError("stored ids or outcomes are no object")
+        if not isinstance(self.inherited, list):
+            raise TypeError("what is stored unsent is no list")
 
     def copy(self) -> Record:
         """A copy to go back to; what a decision may change is not shared."""

@@ -40,13 +40,19 @@ AFTER_LENGTH = LENGTH_FIELD.size
 MAGIC_AT = 16
 LEAST_LENGTH = 14
 """Of anything that Kafka ever stored, behind its length field."""
+LEAST_BYTES = {0: 26, 1: 34}
+"""Of a message of the formats 0 and 1, without key and value."""
 CODEC_MASK = 0x07
 LOG_APPEND_TIME = 0x08
 EXPANDED_BYTES_A_FETCH = 16 * 1024 * 1024
 """Once so much was decompressed, the rest of a fetch is left for the next."""
 MAX_ERROR_CHARS = 500
+MOST_HEADERS = 1000
+LARGE_BYTES = 1024 * 1024
+"""Of a batch's records without compression; producers' batches are smaller."""
+MOST_RECORDS_IF_LARGE = 100_000
 MOST_OFFSETS_A_RECORD = 1000
-"""A batch that says that it covers more, whatever was compacted away, is not believed."""
+"""Of a batch that says that it covers more, whatever was compacted away, the end is taken as unknown."""
 
 
 class Consumed(NamedTuple):
@@ -117,6 +123,13 @@ class FetchedBatches:
         self._at = at + AFTER_LENGTH + length
         return self._raw[at : self._at]
 
+    def next_base_offset(self) -> int | None:
+        """The offset at which the next batch begins; None when the fetch does not have it."""
+        if self._at == 0 or len(self._raw) - self._at < AFTER_LENGTH:
+            return None
+        base: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[0]
+        return base
+
     def _length(self, left: int) -> int | None:
         """What the length field says; None when the batch is cut off."""
         if left < AFTER_LENGTH:
@@ -141,7 +154,7 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
                 expanded += batch.expanded_bytes
                 yield from self._records_of(batch)
             except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
-                if 0 < _end_of(raw) <= self.next_fetch_offset:
+                if _is_intact(raw) and 0 < _end_of(raw) <= self.next_fetch_offset:
                     continue  # all that it covers was read: it only said that there is more
                 yield self._unreadable(raw, exc)
                 return
@@ -154,7 +167,7 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
         """
         topic, partition = self._tp.topic, self._tp.partition
         due, at, last = self.next_fetch_offset, batch.base_offset, batch.last_offset
-        is_whole = batch.said_records == last - at + 1
+        is_whole = batch.stated_count == last - at + 1
         for record in batch.records:
             if not is_whole and at <= record.offset <= last:
                 at = record.offset
@@ -164,7 +177,12 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
             if at > due:
                 yield offset_gap(topic, partition, due, at - 1)
             self.next_fetch_offset = due = at + 1
-            if record.offset != at or type(record) is UnreadableRecord:
+            headers = record.headers
+            if (
+                record.offset != at
+                or type(record) is UnreadableRecord
+                or len(headers) > MOST_HEADERS
+            ):
                 yield _unreadable_record(topic, partition, at, record)
                 at += 1
                 continue
@@ -183,7 +201,7 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
                     None,
                     -1 if key is None else len(key),
                     -1 if value is None else len(value),
-                    tuple(record.headers),
+                    tuple(headers),
                 ),
             )
         if due <= last:
@@ -195,19 +213,21 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
         at = self.next_fetch_offset
         item: UnreadableBatch = _item(UnreadableBatch, self._tp.topic, self._tp.partition, at)
         item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
-        item.next_offset = max(at + 1, _end_of(raw))
+        # Where the next batch begins, if the fetch has it: a damaged header tells nothing reliable.
+        end = self._records.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
+        item.next_offset = max(at + 1, end)
         return item
 
 
 class _Batch(NamedTuple):
-    """A batch whose records can be iterated over. said_records: how many its header says it has.
+    """A batch whose records can be iterated over. stated_count: how many its header says it has.
 
     expanded_bytes: of a compressed one.
     """
 
     base_offset: int
     last_offset: int
-    said_records: int
+    stated_count: int
     expanded_bytes: int
     records: Iterable[Any]
 
@@ -217,7 +237,7 @@ def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
 
     Raises whatever its bytes make the decoders raise.
     """
-    magic = raw[MAGIC_AT]
+    magic = _magic_of(raw)
     if magic < 2:  # brokers before Kafka 0.11
         return _decode_legacy(raw, magic, check_crc=check_crc)
     batch = DefaultRecordBatch(raw)
@@ -226,10 +246,12 @@ def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
     base, last = batch.base_offset, batch.next_offset - 1
     if last < base:
         raise CorruptRecordException(f"it begins at {base} and ends at {last}")
-    if batch.is_control_batch or last < due:
+    count = BATCH_HEADER.unpack_from(raw)[12]
+    if batch.is_control_batch or last < due or count == 0:
         return _Batch(base, last, 0, 0, ())
     plain = _expand(raw)
-    count = BATCH_HEADER.unpack_from(raw)[12]
+    if len(plain) > LARGE_BYTES:
+        _check_large(plain, count)
     return _Batch(base, last, count, len(plain) if plain is not raw else 0, _records(plain))
 
 
@@ -237,20 +259,59 @@ def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
     batch = LegacyRecordBatch(raw, magic)
     if check_crc and not batch.validate_crc():
         raise CorruptRecordException("its checksum is wrong")
-    records = list(batch)
+    records = [
+        _Record(
+            record.offset,
+            -1 if record.timestamp is None else record.timestamp,
+            record.timestamp_type or 0,
+            record.key,
+            record.value,
+            [],
+        )
+        for record in batch
+    ]
     last = batch.next_offset - 1
     return _Batch(records[0].offset if records else last, last, len(records), 0, records)
 
 
 def _records(raw: bytes) -> Iterator[Any]:
-    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a patient one."""
+    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a tolerant one."""
     seen = 0
     try:
         for record in DefaultRecordBatch(raw):
             yield record
             seen += 1
     except (CorruptRecordException, ValueError, IndexError):
-        yield from islice(_patient_records(raw), seen, None)
+        if len(raw) > LARGE_BYTES:
+            raise  # reading on takes seconds a megabyte
+        yield from islice(_tolerant_records(raw), seen, None)
+
+
+def _check_large(raw: bytes, count: int) -> None:
+    """Raise CorruptRecordException for a batch that would take seconds, or gigabytes, to decode.
+
+    A header takes two bytes in a batch and a hundred in memory.
+    """
+    if count > MOST_RECORDS_IF_LARGE:
+        raise CorruptRecordException(f"{count} records in {len(raw)} bytes")
+    body, at = bytearray(raw), BATCH_HEADER.size
+    for _ in range(count):
+        length, start = decode_varint(body, at)
+        at = start + length
+        if length <= 0 or at > len(body):
+            raise CorruptRecordException(f"a record of {length} bytes")
+        if _count_headers(body, start) > MOST_HEADERS:
+            raise CorruptRecordException(f"a record with more than {MOST_HEADERS} headers")
+
+
+def _count_headers(body: bytearray, at: int) -> int:
+    for _ in range(3):  # attributes, timestamp, offset
+        _, at = decode_varint(body, at)
+    for _ in range(2):  # key, value
+        size, at = decode_varint(body, at)
+        at += max(0, size)
+    count: int = decode_varint(body, at)[0]
+    return count
 
 
 def _expand(raw: bytes) -> bytes:
@@ -276,7 +337,7 @@ class _Record(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
-def _patient_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
+def _tolerant_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
     """Records of an uncompressed batch, found one by one, so that a broken one hides no other.
 
     Brokers read a compressed batch's records on from where each ends, whatever its length field says;
@@ -354,6 +415,8 @@ def _unreadable_record(topic: str, partition: int, offset: int, record: Any) -> 
     if type(record) is UnreadableRecord:
         return _broken(topic, partition, offset, record.value, record.error)
     error = f"it says that its offset is {record.offset}"
+    if len(record.headers) > MOST_HEADERS:
+        error = f"it has {len(record.headers)} headers, {MOST_HEADERS} are allowed"
     return _broken(topic, partition, offset, record.value, error)
 
 
@@ -364,8 +427,24 @@ def offset_gap(topic: str, partition: int, first: int, last: int) -> OffsetGap:
     return gap
 
 
+def _is_intact(raw: bytes) -> bool:
+    """Whether a batch's checksum is right."""
+    return len(raw) >= BATCH_HEADER.size and bool(DefaultRecordBatch(raw).validate_crc())
+
+
+def _magic_of(raw: bytes) -> int:
+    """A batch's format. Raises CorruptRecordException when it is too short.
+
+    aiokafka's decoder would read on behind it, which can end the process.
+    """
+    magic = raw[MAGIC_AT] if len(raw) > MAGIC_AT else 2
+    if len(raw) < LEAST_BYTES.get(magic, BATCH_HEADER.size):
+        raise CorruptRecordException(f"a batch of {len(raw)} bytes")
+    return magic
+
+
 def _end_of(raw: bytes) -> int:
-    """The offset behind a batch, as far as its header can be trusted; 0 if it has none."""
+    """The offset behind a batch by its header; 0 if that can't be."""
     if len(raw) < BATCH_HEADER.size or raw[MAGIC_AT] < 2:
         return 0
     fields = BATCH_HEADER.unpack_from(raw)

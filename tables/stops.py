@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 from aiokafka import errors
+from confluent_kafka import KafkaException
+
+from tables.origin import ForeignTableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +63,7 @@ def make_stop(
 ) -> Stop:
     """Make a stop as of now, and log it."""
     LOG.error(
-        "a partition is stopped: skip the record, or mend its reader and restart",
+        "a partition is stopped; see `faust -A app skip --help`",
         extra={
             "topic": topic,
             "partition": partition,
@@ -75,12 +78,20 @@ def make_stop(
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How often a service's partition failed at an input, and with what; see `Failures`."""
+    """How often a service's partition failed at an input, and with what; see `Failures`.
+
+    last: topic -> last offset that was in flight: one of those up to it may be what fails.
+    """
 
     topic: str
     offset: int
     count: int
     error: str
+    last: Mapping[str, int]
+
+    def is_passed(self, done: Mapping[str, int]) -> bool:
+        """Whether a lane that has done so much, topic -> offset, got beyond what failed."""
+        return all(done.get(topic, -1) >= offset for topic, offset in self.last.items())
 
 
 class Failures:
@@ -94,18 +105,26 @@ class Failures:
         self._path = path
 
     def note(
-        self, service: str, partition: int, topic: str, offset: int, error: BaseException
+        self,
+        service: str,
+        partition: int,
+        first: tuple[str, int],
+        last: Mapping[str, int],
+        error: BaseException,
     ) -> None:
-        """Count a failure, if a record can be its cause. Never raises: the process is ending."""
-        if not _can_be_a_records(error):
+        """Count a failure, if a record can be its cause. Never raises: the process is ending.
+
+        first: topic and offset of the first input in flight; last: as in `Failure`.
+        """
+        if not _may_be_caused_by_record(error):
             return
         try:
             known = self._read()
             name = f"{service}/{partition}"
-            last = known.get(name)
-            is_again = last is not None and (last.topic, last.offset) == (topic, offset)
-            count = last.count + 1 if last is not None and is_again else 1
-            known[name] = Failure(topic, offset, count, type(error).__qualname__)
+            before = known.get(name)
+            is_again = before is not None and (before.topic, before.offset) == first
+            count = before.count + 1 if before is not None and is_again else 1
+            known[name] = Failure(*first, count, type(error).__qualname__, dict(last))
             self._write(known)
         except OSError as exc:
             LOG.warning("a failure could not be counted", extra={"error": type(exc).__name__})
@@ -136,9 +155,9 @@ def _load(raw: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, Failur
         yield name, Failure(**fields)  # type: ignore[arg-type]
 
 
-def _can_be_a_records(error: BaseException) -> bool:
-    """Not Kafka that is away, a fence or the disk; of those RocksDB raises a plain Exception."""
+def _may_be_caused_by_record(error: BaseException) -> bool:
+    """Not Kafka that is away or not ours, a fence or the disk, for which RocksDB raises a plain Exception."""
     if isinstance(error, CAUSED_BY_RECORDS):
         return True
-    is_the_disks = type(error) is Exception
-    return not is_the_disks and not isinstance(error, errors.KafkaError | OSError | TimeoutError)
+    others = errors.KafkaError | KafkaException | ForeignTableError | OSError | TimeoutError
+    return type(error) is not Exception and not isinstance(error, others)

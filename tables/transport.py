@@ -96,14 +96,17 @@ class FetchConsumer(driver.Consumer):
                 # from before the seek arrives after it, and would take a gap for acknowledged.
                 self._read_offset[tp] = batch[0].offset
                 yield tp, _fetch_message(tp, batch, generation)
-            if unread is not None:
+            if unread is not None and not self._is_interrupted(generation):
                 await self._leave_unread(tp, unread)
 
     async def _leave_unread(self, tp: TP, batch: UnreadableBatch) -> None:
-        if self.on_unreadable is not None and self.on_unreadable(batch):
-            await self.seek_to({tp: batch.next_offset})
-        else:
+        if self.on_unreadable is None or not self.on_unreadable(batch):
             self.stopped = self.stopped.union([tp])
+            return
+        try:
+            await self.seek_to({tp: batch.next_offset})
+        except (IllegalStateError, TimeoutError) as exc:  # it is met again at the next fetch
+            self.log.warning("seek behind an unreadable batch: %r", exc)
 
     def _is_interrupted(self, generation: int) -> bool:
         return not self.flow_active or self.app.consumer_generation_id != generation

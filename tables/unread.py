@@ -43,12 +43,20 @@ def first(database: rocksdict.Rdict) -> Unread | None:
     return next((item for item in _unread(database) if item.offset not in accepted), None)
 
 
-async def accept(claim: Claim, database: rocksdict.Rdict, offset_key: bytes, tp: TP) -> None:
-    """Accept the loss of the first lacking batch; durable in the changelog. Raises KafkaError."""
-    lacking = first(database)
-    if lacking is None:
-        return
-    value = orjson.dumps([*_accepted(database), lacking.offset])
+def read_again(database: rocksdict.Rdict, offset_key: bytes, offset: int) -> None:
+    """Have the next process read the changelog from a lacking batch on."""
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    left = [asdict(item) for item in _unread(database) if item.offset < offset]
+    batch.put(UNREAD, orjson.dumps(left))
+    batch.put(offset_key, str(offset - 1).encode())
+    database.write(batch)
+
+
+async def accept(
+    claim: Claim, database: rocksdict.Rdict, offset_key: bytes, tp: TP, offset: int
+) -> None:
+    """Accept the loss of the batch at `offset`; durable in the changelog. Raises KafkaError."""
+    value = orjson.dumps([*_accepted(database), offset])
     sent = await claim.producer.send_and_wait(
         tp.topic, key=ACCEPTED, value=value, partition=tp.partition
     )

@@ -165,13 +165,14 @@ class StoppedPartitions(Protocol):
         topic: str,
         partition: int,
         offset: int,
+        service: str | None,
         *,
         by: str,
         reason: str,
         is_retry: bool,
         dry_run: bool,
     ) -> Stop:
-        """Go on behind what can't be read, or at it; gives what was stopped.
+        """Go on behind what can't be read, or at it; gives what was stopped. service: None: any.
 
         Raises NotStoppedError, KafkaUnavailableError.
         """

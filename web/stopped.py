@@ -36,6 +36,11 @@ class SkipBody(Body):
     topic: str = Field(min_length=1, max_length=249, description="the topic that is stopped")
     partition: int = Field(ge=0, le=100_000, description="its partition")
     offset: int = Field(ge=-1, lt=2**63, description="the offset at which it is stopped")
+    service: str | None = Field(
+        default=None,
+        max_length=100,
+        description="for which service, where it is stopped for several",
+    )
     reason: str = Field(min_length=1, max_length=200, description="1 to 200 characters: why")
     retry: bool = Field(
         default=False,
@@ -89,6 +94,7 @@ async def skip_record(request: web.Request) -> web.StreamResponse:
             body.topic,
             body.partition,
             body.offset,
+            body.service,
             by=identity.issued_by,
             reason=body.reason,
             is_retry=body.retry,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tables.holes import Hole
-from tables.lane import Lane
+from tables.lane import LEAST_FETCH_BYTES, Lane
 from tables.limits import Limits
 from tables.record_batches import offset_gap
 
@@ -62,7 +62,7 @@ def test_offsets_without_records_are_no_hole(lane: Lane) -> None:
 
 
 def test_large_values_fill_an_inbox_as_many_inputs_do(lane: Lane) -> None:
-    lane._limits = Limits(inbox_bytes=1000)
+    lane._limits = Limits(inbox_bytes=LEAST_FETCH_BYTES * 2 + 1000)
     small, large = fetch(5), [SimpleNamespace(offset=6, value=bytes(1000))]
     assert lane.feed("t", small)
     assert not lane.feed("t", large)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tables.compression import EXPANDED_BYTES
 from tables.record_batches import (
+    MOST_HEADERS,
+    MOST_RECORDS_IF_LARGE,
     Consumed,
     FetchedBatches,
     OffsetGap,
@@ -236,6 +238,38 @@ def test_a_batch_that_says_that_it_has_more_records_than_offsets_hides_nothing()
     assert told(read(raw)[0]) == [(Consumed, 0), (Consumed, 1)]
 
 
+def test_a_damaged_header_does_not_say_where_to_go_on() -> None:
+    damaged = Batch(base_offset=2, crc=1, last_offset_delta=900)
+    items, _ = read(WHOLE + batches(damaged, Batch(base_offset=3)))
+    assert items[-1].next_offset == 3
+    items, _ = read(WHOLE + damaged.encoded())
+    assert items[-1].next_offset == 3
+    # Nor that all of it was read.
+    short = Batch([Record()] * 5, base_offset=10, crc=1, last_offset_delta=0)
+    assert told(read(batches(short, Batch(base_offset=15)), 12)[0]) == [(UnreadableBatch, 12)]
+
+
+def test_what_is_dear_to_decode_is_refused_before_it_is_decoded() -> None:
+    headers = [(b"", None)] * 600_000
+    many = Batch([Record(headers=headers)], ZSTD, base_offset=1)
+    items, _ = read(batches(Batch(), many))
+    assert told(items) == [(Consumed, 0), (UnreadableBatch, 1)]
+    assert "headers" in items[1].error
+    few = Batch([Record(headers=headers[: MOST_HEADERS + 1]), Record()])
+    assert told(read(few.encoded())[0]) == [(UnreadableRecord, 0), (Consumed, 1)]
+    dense = Batch([Record(key=None, value=None)] * (MOST_RECORDS_IF_LARGE + 60_000), ZSTD)
+    assert told(read(dense.encoded())[0]) == [(UnreadableBatch, 0)]
+    broken_last = Batch([Record(value=bytes(1000))] * 2000 + [Record(header_count=-1)], LZ4)
+    items, due = read(broken_last.encoded())
+    assert (type(items[-1]), due) == (UnreadableBatch, 2000)
+
+
+def test_empty_members_of_gzip_are_bounded() -> None:
+    empty = COMPRESS[GZIP](b"") * 1000
+    items, _ = read(Batch(codec=GZIP, compress=lambda data: empty + COMPRESS[GZIP](data)).encoded())
+    assert told(items) == [(UnreadableBatch, 0)]
+
+
 def test_a_first_batch_that_is_cut_off_is_told_and_a_later_one_is_left_for_the_next_fetch() -> None:
     assert told(read(WHOLE[:-3])[0]) == [(UnreadableBatch, 0)]
     assert told(read(b"abc")[0]) == [(UnreadableBatch, 0)]
@@ -245,6 +279,7 @@ def test_a_first_batch_that_is_cut_off_is_told_and_a_later_one_is_left_for_the_n
 def test_older_message_formats_are_read() -> None:
     items, _ = read(message(b"k", b"v", magic=1) + message(b"k", b"w", magic=0, offset=1))
     assert [(item.offset, item.value) for item in items] == [(0, b"v"), (1, b"w")]
+    assert items[1].timestamp == -1
 
 
 ANY_RECORD = st.builds(

@@ -18,13 +18,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def fail(path: Path, error: BaseException, place: tuple[str, int] = PLACE) -> Failure | None:
-    Failures(path).note("payments", 1, *place, error)  # as the next process does: read anew
+    Failures(path).note(
+        "payments", 1, place, {place[0]: place[1] + 2}, error
+    )  # as the next process does: read anew
     return Failures(path).of("payments", 1)
 
 
 def test_failures_at_one_place_add_up_and_elsewhere_begin_anew(path: Path) -> None:
     for count in range(1, FAILURES_AT_ONE_PLACE + 1):
-        assert fail(path, ValueError("x")) == Failure(*PLACE, count, "ValueError")
+        assert fail(path, ValueError("x")) == Failure(*PLACE, count, "ValueError", {PLACE[0]: 9})
     assert fail(path, ValueError(), ("payment-commands", 8)).count == 1
     assert Failures(path).of("payments", 2) is None
     Failures(path).clear("payments", 1)
@@ -59,3 +61,10 @@ def test_a_file_that_was_cut_off_is_begun_anew(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     assert Failures(path).of("payments", 1) is None
     assert fail(path, ValueError()).count == 1
+
+
+def test_a_failure_is_passed_once_all_that_was_in_flight_is_done(path: Path) -> None:
+    failure = fail(path, ValueError())
+    assert not failure.is_passed({PLACE[0]: 8})
+    assert not failure.is_passed({})
+    assert failure.is_passed({PLACE[0]: 9})

@@ -26,7 +26,9 @@ class Stops:
     def all(self) -> tuple[Stop, ...]:
         return (STOP,)
 
-    async def skip(self, topic: str, partition: int, offset: int, **act: Any) -> Stop:
+    async def skip(
+        self, topic: str, partition: int, offset: int, service: str | None, **act: Any
+    ) -> Stop:
         if (topic, partition, offset) != (TOPIC, 0, 7):
             raise NotStoppedError(f"{topic}/{partition} is not stopped at offset {offset}")
         self.acts.append(act)
