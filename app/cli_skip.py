@@ -1,16 +1,14 @@
 """`faust -A app skip`: let a stopped partition go on, from the command line."""
 
-import json
 from typing import Any
 
 import click
 import faust
 from faust.cli import argument, option
-from rich.console import Console
-from rich.markup import escape
 
 from app.cli import json_option, token_option, url_option
 from app.cli_http import Worker, failed
+from app.cli_output import console, plain, print_json
 from app.settings import Settings
 
 
@@ -47,21 +45,22 @@ def register(app: faust.App, settings: Settings) -> None:
         worker = Worker(settings, options["url"], options["token"])
         answer = await worker.post("/api/ops/stopped/skip", body)
         if options["as_json"]:
-            print(json.dumps(answer, indent=2))  # noqa: T201 -- a command's output
+            print_json(answer)
             return
         _print(answer)
 
 
 def _print(answer: dict[str, Any]) -> None:
-    console, stopped = Console(), answer["stopped"]
-    place = escape(f"{stopped['topic']}/{stopped['partition']}")
-    console.print(f"{place} is stopped at offset {stopped['offset']} since {stopped['since']}:")
-    console.print(f"  {escape(stopped['error'])}")
-    service = stopped.get("service")
-    console.print(
-        f"  for {escape(service)} alone" if service else "  for all services that read it"
+    out, stopped = console(), answer["stopped"]
+    out.print(
+        plain(
+            f"{stopped['topic']}/{stopped['partition']} is stopped at offset {stopped['offset']} "
+            f"since {stopped['since']}:"
+        )
     )
+    out.print(plain(f"  {stopped['error']}"))
+    out.print(plain(f"  for {stopped.get('service') or 'all services that read it'}"))
     would = "would go on" if answer["dryRun"] else "goes on"
-    console.print(f"It {would} at offset {answer['goesOnAt']}.")
+    out.print(f"It {would} at offset {answer['goesOnAt']}.")
     if answer["dryRun"]:
-        console.print("Nothing was changed: this was a dry run.", style="dim")
+        out.print("Nothing was changed: this was a dry run.", style="dim")

@@ -33,7 +33,7 @@ class Bad:
 def _command(**changes: object) -> bytes:
     envelope = {
         "orderId": KEY, "commandId": str(uuid.uuid4()), "commandType": "INITIATE_PAYMENT",
-        "issuedAt": "", "issuedBy": "system:orders",
+        "issuedAt": "2026-01-01T00:00:00.000Z", "issuedBy": "system:orders",
         "data": {"amount": 2500, "currency": "INR", "userId": "guest"},
     }  # fmt: skip
     return json.dumps({**envelope, **changes}).encode()
