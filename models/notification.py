@@ -96,6 +96,9 @@ OUTDATES: Final[dict[EventType, frozenset[EventType]]] = {
 }
 """Event -> of which earlier ones nobody needs to be told after it. Of money that moved, always."""
 
+NEVER_REPEATED: Final = frozenset({E.PAYMENT_REFUND_PARTIAL})
+"""Events each of which is another: of every part of a refund, which operators alone make, one is told."""
+
 FACTS: Final = frozenset(
     {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
 )
@@ -249,6 +252,8 @@ def _drop_outdated(turn: NotificationTurn, new: Notification) -> None:
 
 def _held_back(turn: NotificationTurn, new: Notification) -> Notification:
     """The message, to be sent later if the order has had one of its kind just now."""
+    if new.event_type in NEVER_REPEATED:
+        return new
     others = [each for each in turn.notifications.values() if each.channel is new.channel]
     same = [
         each.due_at
