@@ -36,8 +36,8 @@ from models.graphs import RefundStatus
 from models.messages import Message, encode, to_rfc3339
 from models.notification import (
     MOST_KEPT,
-    NOTIFICATION_GRAPH,
     NEVER_REPEATED,
+    NOTIFICATION_GRAPH,
     NOTIFIED,
     Channel,
     Notification,
