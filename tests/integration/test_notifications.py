@@ -357,7 +357,7 @@ async def test_all_of_them_are_listed_also_after_a_restart(day: Day) -> None:
     await asyncio.to_thread(day.platform.wait_ready)
     assert await day.pages() == before
     assert len({row["orderId"] for row in before}) >= 2
-    assert {row["status"] for row in before} == {"SENT"}
+    assert {row["status"] for row in before} <= {"SENT", "SUPERSEDED"}, "nothing is left to be sent"
     places = [(row["occurredAt"], row["notificationId"]) for row in before]
     assert places == sorted(set(places), reverse=True)
 
