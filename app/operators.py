@@ -12,18 +12,17 @@ from prometheus_client.registry import Collector
 
 from app.audit_pages import cursor_of, page_of
 from app.clock import BrokerClock
-from app.commands import CommandSender, record_headers
+from app.commands import CommandSender
 from app.dead_letters import DeadLetterReader
 from app.effects import EffectsService
 from app.kafka_reads import KafkaReads, by_name
 from app.kafka_security import KafkaSecurity
+from app.operator_audit import put_audit
 from app.redrive import Redriver
-from app.redrive_puts import SOURCE
 from app.settings import Settings
 from app.stopped_partitions import EngineStops
 from models import ids
-from models.events import NO_ORDER, OPERATORS, Event, EventType, OrdersSearched
-from models.messages import encode, to_rfc3339
+from models.events import EventType, OrdersSearched
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import Engines
 from web.ops_ports import (
@@ -170,20 +169,8 @@ class Operators(Collector):
     async def _note_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""
         cause = ids.derived("act", "search", uuid.uuid4())
-        event = Event(
-            event_id=ids.event_id(cause, OPERATORS, 1),
-            event_type=EventType.ORDERS_SEARCHED,
-            occurred_at=to_rfc3339(time.time_ns() // 1_000_000),
-            order_id=NO_ORDER,
-            payment_id=None,
-            sequence=1,
-            causation_id=cause,
-            correlation_id=cause,
-            producer=OPERATORS,
-            data=OrdersSearched(kinds=tuple(kinds), found=found, by=by),
-        )
-        headers = record_headers(event.event_id, event.event_type, SOURCE, event.occurred_at)
-        await self._sender.put(ORDER_AUDIT, NO_ORDER.encode(), encode(event), headers)
+        data = OrdersSearched(kinds=tuple(kinds), found=found, by=by)
+        await put_audit(self._sender, EventType.ORDERS_SEARCHED, cause, data)
 
     async def _audit(self, limit: int, before: str, asked: AuditAsked) -> AuditPage:
         """The latest acts and refusals, exactly in the order of Kafka's timestamps."""

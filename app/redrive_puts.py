@@ -9,9 +9,9 @@ from typing import Final, Protocol
 from app.commands import record_headers
 from app.dead_letter_topic import MARKER, marker
 from app.dead_letters import DeadLetterReader
+from app.operator_audit import SOURCE
 from app.redrive_rules import audit_event, release_topic, topic_of
 from models import ids
-from models.events import OPERATORS
 from models.messages import encode, to_rfc3339
 from models.topics import DEAD_LETTERS, ORDER_AUDIT
 from tables import DEAD_LETTER, REDRIVE, RELEASE, Position, Quarantine, StateTable
@@ -20,8 +20,6 @@ from web.problems import ProblemError
 
 DECIDED_WITHIN_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.02
-SOURCE: Final = f"/tiffin/{OPERATORS}"
-"""CloudEvents' ce_source of what is put into Kafka here."""
 
 Headers = list[tuple[str, bytes]]
 

@@ -1,20 +1,14 @@
 """What operators do about this worker's stopped partitions: audited first, then done."""
 
-import time
 from collections.abc import Sequence
-from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from app.commands import CommandSender, record_headers
-from models import ids
-from models.events import NO_ORDER, OPERATORS, Event, EventType, RecordSkipped
-from models.messages import encode, to_rfc3339
-from models.topics import ORDER_AUDIT
+from app.commands import CommandSender
+from app.operator_audit import put_audit
+from models.events import EventType, RecordSkipped
 from tables import Engines, Stop
 from web.ports import KafkaUnavailableError
-
-SOURCE: Final = f"/tiffin/{OPERATORS}"
 
 
 class EngineStops:
@@ -47,29 +41,7 @@ class EngineStops:
         stop = self._engines.find_stop(topic, partition, offset, service)
         if dry_run:
             return stop
-        event = _audit(stop, by=by, reason=reason, is_retry=is_retry)
-        headers = record_headers(event.event_id, event.event_type, SOURCE, event.occurred_at)
-        await self._sender.put(ORDER_AUDIT, NO_ORDER.encode(), encode(event), headers)
-        try:
-            await self._engines.skip(stop, is_retry=is_retry)
-        except (KafkaError, TimeoutError) as error:
-            raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
-        return stop
-
-
-def _audit(stop: Stop, *, by: str, reason: str, is_retry: bool) -> Event:
-    place = f"{stop.topic}/{stop.partition}/{stop.offset}"
-    return Event(
-        event_id=ids.event_id(f"{place}/{stop.since_ms}", OPERATORS, 1),
-        event_type=EventType.RECORD_SKIPPED,
-        occurred_at=to_rfc3339(time.time_ns() // 1_000_000),
-        order_id=NO_ORDER,
-        payment_id=None,
-        sequence=1,
-        causation_id=place,
-        correlation_id=place,
-        producer=OPERATORS,
-        data=RecordSkipped(
+        data = RecordSkipped(
             topic=stop.topic,
             partition=stop.partition,
             offset=stop.offset,
@@ -78,5 +50,11 @@ def _audit(stop: Stop, *, by: str, reason: str, is_retry: bool) -> Event:
             error=stop.error,
             reason=reason,
             by=by,
-        ),
-    )
+        )
+        cause = f"{stop.topic}/{stop.partition}/{stop.offset}/{stop.since_ms}"
+        await put_audit(self._sender, EventType.RECORD_SKIPPED, cause, data)
+        try:
+            await self._engines.skip(stop, is_retry=is_retry)
+        except (KafkaError, TimeoutError) as error:
+            raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
+        return stop
