@@ -201,7 +201,7 @@ class NotificationResult(Message):
     result: SendResult
     provider_id: Word | None = Field(default=None, max_length=200)
     code: Word | None = Field(default=None, pattern=r"^\w{1,60}$")
-    held_until: int | None = Field(default=None, ge=0)
+    held_until: Millis | None = None
 
 
 class RetryNotification(Message):

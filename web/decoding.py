@@ -125,7 +125,7 @@ def _check_count(raw: bytes, most_values: int) -> None:
     Parsing 20,000 empty lists takes long: so many new objects have the garbage collector look at all.
     """
     if sum(map(raw.count, (b",", b"[", b"{"))) >= most_values:
-        raise DecodingError(f"at most {most_values} values are accepted")
+        raise DecodingError(f"values: at most {most_values} are accepted")
 
 
 def check_depth(value: Any, deepest: int) -> None:
@@ -215,7 +215,7 @@ def moment(text: str) -> datetime:
 def packed_json(text: str, most_chars: int = MOST_PACKED_CHARS) -> Any:
     """Parse JSON in URL-safe base64, with or without its padding."""
     if len(text) > most_chars or not _BASE64.fullmatch(text):
-        raise DecodingError(f"at most {most_chars} characters of base64 are accepted")
+        raise DecodingError(f"base64 of at most {most_chars} characters is accepted")
     return plain_json(_unpacked(text.rstrip("=")))
 
 

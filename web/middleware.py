@@ -1,6 +1,7 @@
 """What every request goes through: trace and access log, foreign pages refused, errors as problems."""
 
 import logging
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,9 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 """Defaults: a page sets its own policy, a menu its own caching."""
+
+PATH_NAME: Final = re.compile("[!-~]{1,512}")
+"""What an id, a file or a link in a path is made of: everything else names nothing."""
 
 log = logging.getLogger("tiffin.web")
 access_log = logging.getLogger("tiffin.web.access")
@@ -72,6 +76,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         if request.method == "POST" and request.path.startswith("/api/"):
             check_origin(request, request.app[CONTEXT].deps)
+        if not all(map(PATH_NAME.fullmatch, request.match_info.values())):
+            raise ProblemError("NOT_FOUND")
         return await handler(request)
     except ProblemError as error:
         problem = error

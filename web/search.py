@@ -24,7 +24,7 @@ from web.context import CONTEXT, ORDERS, PAYMENTS, TIMELINE, Context
 from web.fanout import PARTITIONS, over_partitions
 from web.ops_shapes import Found, SearchBody, SearchView
 from web.order_views import PLACED
-from web.problems import ProblemError, UnavailableError
+from web.problems import ProblemError
 from web.tokens import Identity, Role
 from web.writes import json_response
 
@@ -137,7 +137,7 @@ async def _over_partitions(
     if kinds and found:
         operations = context.deps.operations
         if operations is None:
-            raise UnavailableError
+            raise ProblemError("NOT_FOUND")
         await operations.note_search(identity.issued_by, kinds, len(found[0].orders))
     return answer
 

@@ -27,7 +27,14 @@ def order(text: str) -> None:
 
 
 def orders(text: str) -> None:
-    row = {"orderId": text, "status": "PENDING", "amount": 1, "currency": "INR", "since": "s"}
+    row = {
+        "reference": "7K3M-9QXV",
+        "orderId": text,
+        "status": "PENDING",
+        "amount": 1,
+        "currency": "INR",
+        "since": "s",
+    }
     cli._show_orders({"orders": [{**row, "restaurantId": text}], "total": 1, "incomplete": []})
 
 

@@ -14,7 +14,7 @@ from tests.contract.http.conftest import CART, Api, MakeApi, until
 from tests.contract.http.test_money_told import QUIET, NoLetters
 from tests.contract.http.test_staff import RESTAURANT, cook, courier, kitchen, tap
 from web import auth, pages
-from web.pages import menu
+from web.pages import your_orders
 from web.tokens import DevelopmentStaff
 
 STREAMS = ("/kitchen/stream", "/courier/stream", "/ops/stream", "/boards/changes")
@@ -65,6 +65,7 @@ def addresses(order_id: str, routes: Any) -> list[str]:
         "dead_letter_id": "nonesuch",
         "step": "assign",
         "action": "refund",
+        "link": "x" * 48,
     }
     paths = [path for path, _ in routes if path not in STREAMS]
     return [re.sub(r"{(\w+)}", lambda found: names[found[1]], path) for path in paths]
@@ -114,7 +115,7 @@ async def test_a_page_that_fails_says_so_as_a_page(
     def broken(*_: object) -> None:
         raise RuntimeError(CART["contact"])
 
-    monkeypatch.setattr(menu, "priced_cart", broken)
+    monkeypatch.setattr(your_orders, "priced_cart", broken)
     caplog.set_level(logging.INFO, "tiffin")
     headers = {"Accept": accept} if accept else {"HX-Request": "true"}
     async with api.client.get("/", headers=headers) as answer:
