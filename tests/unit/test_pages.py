@@ -117,8 +117,8 @@ def test_the_step_where_the_order_is_is_the_current_one(
 ) -> None:
     reached = {"PENDING": AT, "CANCELLED": AT, "REFUNDED": AT}
     view = OrderView(
-        order_id="o", reference="7K3M-9QXV", payment_id="p", status=status, amount=Money.of(1, "INR"), updated_at=AT,
-        reached=reached, deadlines={}, versions={}, placed_at=AT,
+        order_id="o", reference="7K3M-9QXV", payment_id="p", status=status,
+        amount=Money.of(1, "INR"), updated_at=AT, reached=reached, deadlines={}, versions={}, placed_at=AT,
     )  # fmt: skip
     steps = progress_of(view).steps
     assert [step.label for step in steps if step.is_current] == [current]
