@@ -50,7 +50,7 @@ def test_an_order_is_found_by_any_id_and_shown_from_three_sides(visit: Visit) ->
     customer.pay(VISA)
     customer.wait_tracking()
     page = operator(visit, worker=1).page
-    page.get_by_label("Find an order by any id").fill(order_id)
+    page.get_by_label("Find orders by reference").fill(order_id)
     page.get_by_role("button", name="Find").click()
     expect(page.locator("#order-id")).to_have_text(order_id)
     ours = page.get_by_role("group", name="Our tables")
@@ -65,7 +65,7 @@ def test_an_order_is_found_by_any_id_and_shown_from_three_sides(visit: Visit) ->
     check_accessible(page)
     intent = re.search(r"pi_\w+", theirs.inner_text())
     assert intent
-    page.get_by_label("Find an order by any id").fill(intent[0])
+    page.get_by_label("Find orders by reference").fill(intent[0])
     page.get_by_role("button", name="Find").click()
     expect(page.locator("#order-id")).to_have_text(order_id)
 
