@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from sandbox.kafka import KafkaBroker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# No test is timed: on a busy machine an example may take what it takes.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
