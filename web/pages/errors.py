@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from models import ids
 from tables import NotOwnerError, NotReadyError
 from web import tracing
 from web.auth import check_origin
@@ -140,7 +141,11 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
     is_form = request.method == "POST"
     is_busy = status in {503, 504}
     # Whoever may open an order's page has its token, which is made when the order is placed.
-    is_on_its_way = problem.code == "ORDER_UNKNOWN" and request.path.startswith("/orders/")
+    is_on_its_way = (
+        problem.code == "ORDER_UNKNOWN"
+        and request.path.startswith("/orders/")
+        and ids.is_order_id(request.match_info.get("order_id", ""))
+    )
     pause_s = None
     if is_busy or (is_on_its_way and not is_form):
         pause_s = again.pause_s(0 if is_form else again.tries_of(request))
