@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import web
 from models.graphs import OrderStatus, RefundStatus
 from web.catalogue import load_catalogue
 from web.order_views import PLACED, OrderView
@@ -16,7 +18,7 @@ from web.pages.assets import FOLDER, Assets
 from web.pages.cart import COOKIE, Cart, cart_of, with_prices
 from web.pages.pictures import DISHES, picture
 from web.pages.progress import COURIER_AT, HEADLINES, REFUND_WORDS, progress_of
-from web.pages.render import WORDS, make_engine, money_text, policy
+from web.pages.render import WORDS, exact, make_engine, money_text, policy
 from web.pages.staff import _next
 from web.pages.swimlanes import MOST_DRAWN, picture_of
 from web.payment_views import Money
@@ -212,3 +214,11 @@ def test_a_timeline_is_drawn_with_a_lane_a_service_and_lines_from_causes() -> No
     many = picture_of([entry(n, "orders", n, None) for n in range(MOST_DRAWN + 5)])
     assert (len(many.dots), many.left_out) == (MOST_DRAWN, 5)
     assert picture_of([]).dots == ()
+
+
+def test_evidence_gives_each_time_with_its_date_and_zone() -> None:
+    template = (Path(web.__file__).parent / "templates" / "evidence.html").read_text()
+    assert "|time" not in template
+    assert "|clock" not in template
+    shown = exact("2026-11-26T10:05:07.000Z")
+    assert all(part in shown for part in ("2026", "Nov", "26", "05:07", "UTC")), shown
