@@ -132,6 +132,9 @@ class Coordinator:
             for lane in list(engine.lanes.values()):
                 yield engine, lane
 
+    def _engine_of(self, service: str) -> Engine:
+        return next(engine for engine in self._engines if engine.service.name == service)
+
     def shut(self) -> list[Lane]:
         """Lanes that do not take inputs yet, those that were stopped aside."""
         stopped = {(stop.service, stop.partition) for stop in self.stops}
@@ -199,8 +202,7 @@ class Coordinator:
     def count_ignored(self, name: str, count: int) -> None:
         """Count changelog records of a service that are no engine's."""
         if count:
-            engine = next(engine for engine in self._engines if engine.service.name == name)
-            engine.counters.ignored += count
+            self._engine_of(name).counters.ignored += count
             LOG.error(
                 "changelog records that no engine wrote were ignored",
                 extra={"service": name, "count": count},
@@ -242,7 +244,7 @@ class Coordinator:
 
     async def _reopen(self, stop: Stop, *, is_retry: bool) -> None:
         """Let one service's partition go on."""
-        engine = next(e for e in self._engines if e.service.name == stop.service)
+        engine = self._engine_of(stop.service)
         lane = engine.lanes[stop.partition]  # there are no stops without lanes: see `close`
         if stop.topic == engine.changelog and lane.database is not None:
             key = fence.offset_key(engine.table)
@@ -370,7 +372,7 @@ class Coordinator:
 
     async def on_table_recovered(self, name: str) -> None:
         """The table is at its changelog's end: build the indexes, then take inputs."""
-        engine = next(engine for engine in self._engines if engine.service.name == name)
+        engine = self._engine_of(name)
         for lane in list(engine.lanes.values()):
             try:
                 await self._open(engine, lane)
