@@ -43,5 +43,5 @@ def setup(app: web.Application, deps: WebDeps) -> None:
         add(route.path, route.handler)
     described.setup(app)
     pages.setup(app)
-    # Innermost, so that what it refuses is shown as a page, or as a problem, like all else.
-    app.middlewares.append(limiter.limited)
+    # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
+    app.middlewares.extend([limiter.limited, middleware.path_names])

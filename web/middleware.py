@@ -76,8 +76,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         if request.method == "POST" and request.path.startswith("/api/"):
             check_origin(request, request.app[CONTEXT].deps)
-        if not all(map(PATH_NAME.fullmatch, request.match_info.values())):
-            raise ProblemError("NOT_FOUND")
         return await handler(request)
     except ProblemError as error:
         problem = error
@@ -100,6 +98,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             raise  # aiohttp ends the connection, and nothing of ours has failed
         problem = unexpected(error)
     return problem.response(shown_path(request))
+
+
+@web.middleware
+async def path_names(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a path whose ids no application makes, before anything looks one up. Innermost."""
+    if not all(map(PATH_NAME.fullmatch, request.match_info.values())):
+        raise ProblemError("LINK_INVALID" if request.path.startswith(LINK_PATH) else "NOT_FOUND")
+    return await handler(request)
 
 
 def _has_left(request: web.Request) -> bool:
