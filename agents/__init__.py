@@ -3,8 +3,8 @@
 from agents.analytics import AnalyticsService
 from agents.deliveries import DeliveriesService
 from agents.notifications import NotificationsService
-from agents.orders import OrdersService
-from agents.payments import PaymentsService
+from agents.orders.service import OrdersService
+from agents.payments.service import PaymentsService
 from agents.timeline import TimelineService
 
 __all__ = [

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from agents.reading import Reading
+from agents.service import Reading
 from models import analytics, topics
-from models.analytics import Counted
+from models.analytics import CountedPayment
 from models.events import Event, PaymentInitiated
-from models.payment_state import evolve
+from models.payment import evolve
 from models.transition import Decision, Input, UnreadableError
 
 
@@ -21,16 +21,16 @@ class AnalyticsService(Reading):
     name = "analytics"
     inputs = topics.inputs_of("analytics")
 
-    def load(self, raw: Any) -> Counted | None:
+    def load(self, raw: Any) -> CountedPayment | None:
         """Make the record of its JSON."""
-        return None if raw is None else Counted.model_validate(raw)
+        return None if raw is None else CountedPayment.model_validate(raw)
 
-    def dump(self, state: Counted | None) -> Any:
+    def dump(self, state: CountedPayment | None) -> Any:
         """Give the record as JSON values."""
         return state and state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
     def decide(
-        self, state: Counted | None, record: Input, read: Callable[[str], bytes | None]
+        self, state: CountedPayment | None, record: Input, read: Callable[[str], bytes | None]
     ) -> Decision:
         """Count one event.
 
@@ -54,4 +54,4 @@ class AnalyticsService(Reading):
             if offset < record.offset:
                 analytics.add(sums, added)
                 rows[key] = analytics.dump_row(record.offset, sums)
-        return Decision(Counted(payment=after, restaurant_id=restaurant_id), rows=rows)
+        return Decision(CountedPayment(payment=after, restaurant_id=restaurant_id), rows=rows)

@@ -1,12 +1,267 @@
 """The notifications service: joins what customers are told of with what has been sent to them."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from agents.reading import Reading
-from models import notification, topics
-from models.notification import ENDED, NotificationRecord
-from models.transition import Decision, Input
+from agents.decision import DecisionBuilder
+from agents.service import Reading
+from models import ids, topics
+from models.commands import (
+    Command,
+    CommandType,
+    NotificationResult,
+    RetryNotification,
+    SendResult,
+)
+from models.events import (
+    Event,
+    EventType,
+    NotificationFailed,
+    NotificationHeld,
+    NotificationRetried,
+    NotificationSent,
+)
+from models.messages import to_rfc3339
+from models.notification import (
+    ALL_CHANNELS,
+    CHANNELS_BY_EVENT,
+    ENDED_STATUSES,
+    NOTIFICATION_GRAPH,
+    C,
+    Channel,
+    E,
+    Notification,
+    NotificationRecord,
+    NotificationStatus,
+    S,
+)
+from models.transition import Decision, Input, Outcome
+
+MAX_NOTIFICATIONS: Final = 200
+"""Of one order; a customer whose card is declined all day must not grow the record without end."""
+
+
+REPEATED, CONTACT_LIMIT, OUTDATED = "REPEATED", "CONTACT_LIMIT", "OUTDATED"
+"""Codes of what is held back, by which limit, and of what was superseded."""
+
+
+SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
+    E.PAYMENT_FAILED: frozenset({E.PAYMENT_FAILED}),
+    E.PAYMENT_COMPLETED: frozenset({E.PAYMENT_FAILED}),
+    E.ORDER_OUT_FOR_DELIVERY: frozenset({E.ORDER_CONFIRMED}),
+    E.ORDER_DELIVERED: frozenset({E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
+    E.ORDER_CANCELLED: frozenset({E.PAYMENT_FAILED, E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
+}
+"""Event -> of which earlier ones nobody needs to be told after it. Of money that moved, always."""
+
+
+NEVER_REPEATED: Final = frozenset({E.PAYMENT_REFUND_PARTIAL})
+"""Events each of which is another: of every part of a refund, which operators alone make, one is told."""
+
+
+FACTS: Final = frozenset(
+    {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
+)
+"""What a notification keeps of its event's data; contact data is in no event, nor here."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationPolicy:
+    """What is set up.
+
+    channels: others get no notifications. max_tries: so many failures are left to an operator.
+    repeat_after_ms: between two messages of a kind about one order; 0: none is held back.
+    """
+
+    channels: frozenset[Channel] = frozenset(ALL_CHANNELS)
+    max_tries: int = 8
+    repeat_after_ms: int = 0
+
+
+DEFAULT_POLICY: Final = NotificationPolicy()
+
+
+class NotificationDecisionBuilder(DecisionBuilder):
+    """One decision about an order's notifications."""
+
+    def __init__(
+        self, state: NotificationRecord, record: Input, policy: NotificationPolicy
+    ) -> None:
+        self.policy = policy
+        self.notifications = dict(state.notifications)
+        super().__init__(
+            "notifications",
+            record,
+            payment_id=ids.payment_id(record.key),
+            last_at_ms=state.occurred_at,
+            correlation_id=state.correlation_id,
+            audit_sequence=state.audit_sequence,
+        )
+
+    def next_state(self) -> NotificationRecord:
+        """The record as it is to be stored."""
+        return NotificationRecord(
+            notifications=self._kept(),
+            audit_sequence=self.audit_sequence,
+            occurred_at=self.at_ms,
+            correlation_id=self.correlation_id,
+        )
+
+    def _kept(self) -> dict[str, Notification]:
+        """All, or without the oldest that have ended; the engine recognises their events anyway."""
+        too_many = len(self.notifications) - MAX_NOTIFICATIONS
+        if too_many <= 0:
+            return self.notifications
+        ended = [key for key, each in self.notifications.items() if each.status in ENDED_STATUSES]
+        gone = frozenset(ended[:too_many])
+        return {key: each for key, each in self.notifications.items() if key not in gone}
+
+    def change(self, old: Notification, status: NotificationStatus, **changes: Any) -> Notification:
+        """Take an edge of the graph, or stay where it is with other facts."""
+        assert status is old.status or status in NOTIFICATION_GRAPH[old.status]
+        new = old.model_copy(update={"status": status, **changes})
+        self.notifications[old.notification_id] = new
+        return new
+
+
+def decide(
+    state: NotificationRecord | None, record: Input, policy: NotificationPolicy = DEFAULT_POLICY
+) -> Decision:
+    """Decide one input of the notifications service. Pure; never raises on what the world can send."""
+    turn = NotificationDecisionBuilder(state or NotificationRecord(), record, policy)
+    outcome: Outcome | None = None
+    message = record.message
+    if isinstance(message, Command):
+        outcome = _COMMANDS[message.command_type](turn, message)
+    else:
+        _request(turn, message)
+    return Decision(turn.next_state(), turn.outputs, outcome=outcome)
+
+
+def _request(turn: NotificationDecisionBuilder, event: Event) -> None:
+    """Make the event's notifications durable; they are sent from the table."""
+    for channel in CHANNELS_BY_EVENT.get(event.event_type, ()):
+        key = ids.notification_id(event.event_id, channel)
+        if channel not in turn.policy.channels or key in turn.notifications:
+            continue
+        data = event.data.model_dump(exclude_none=True)
+        new = Notification(
+            notification_id=key,
+            event_id=event.event_id,
+            event_type=event.event_type,
+            channel=channel,
+            facts={name: data[name] for name in sorted(FACTS & data.keys())},
+            occurred_at=event.occurred_at_ms,
+            requested_at=turn.at_ms,
+        )
+        _supersede_held(turn, new)
+        turn.notifications[key] = _hold_if_repeated(turn, new)
+
+
+def _supersede_held(turn: NotificationDecisionBuilder, new: Notification) -> None:
+    """What was held back, and nobody needs to be told any more, is not sent."""
+    outdated = SUPERSEDES.get(new.event_type, frozenset())
+    for old in list(turn.notifications.values()):
+        is_its = old.channel is new.channel and old.event_type in outdated
+        if is_its and old.status is S.HELD and old.occurred_at <= new.occurred_at:
+            turn.change(old, S.SUPERSEDED, code=OUTDATED)
+
+
+def _hold_if_repeated(turn: NotificationDecisionBuilder, new: Notification) -> Notification:
+    """The message, to be sent later if the order has had one of its kind just now."""
+    if new.event_type in NEVER_REPEATED:
+        return new
+    others = [each for each in turn.notifications.values() if each.channel is new.channel]
+    same = [
+        each.due_at
+        for each in others
+        if each.event_type is new.event_type and each.status is not S.SUPERSEDED
+    ]
+    until_ms = max(same, default=0) + turn.policy.repeat_after_ms
+    if not same or until_ms <= turn.at_ms:
+        return new
+    # Topics are read side by side: what outdates it may have come first.
+    is_outdated = any(
+        new.event_type in SUPERSEDES.get(each.event_type, ()) and each.occurred_at > new.occurred_at
+        for each in others
+    )
+    if is_outdated:
+        return new.model_copy(update={"status": S.SUPERSEDED, "code": OUTDATED})
+    held = {"status": S.HELD, "code": REPEATED, "held_until": until_ms}
+    held_back = new.model_copy(update=held)
+    _emit_held(turn, held_back)
+    return held_back
+
+
+def _emit_held(turn: NotificationDecisionBuilder, held: Notification) -> None:
+    until = to_rfc3339(held.due_at)
+    data = NotificationHeld(**_about(held), code=held.code or CONTACT_LIMIT, held_until=until)
+    turn.emit(E.NOTIFICATION_HELD, data)
+
+
+def _result(turn: NotificationDecisionBuilder, command: Command) -> None:
+    """Note how a try ended; one that was noted before, or that nobody waits for, changes nothing."""
+    data: NotificationResult = command.data
+    old = turn.notifications.get(data.notification_id)
+    if old is None or old.status is S.SENT:
+        return
+    if data.result is SendResult.SENT:
+        tries = max(old.tries, data.attempt)
+        new = turn.change(old, S.SENT, tries=tries, provider_id=data.provider_id, code=None)
+        sent = NotificationSent(**_about(new), tries=new.tries, provider_id=new.provider_id)
+        turn.emit(E.NOTIFICATION_SENT, sent)
+        return
+    if old.status not in {S.PENDING, S.HELD} or data.attempt != old.tries + 1:
+        return
+    if data.result is SendResult.HELD:
+        until_ms = max(data.held_until or 0, turn.at_ms)
+        _emit_held(turn, turn.change(old, S.HELD, code=data.code, held_until=until_ms))
+        return
+    status = S.PENDING
+    if data.result is SendResult.REFUSED:
+        status = S.FAILED
+    elif old.failures + 1 >= turn.policy.max_tries:
+        status = S.WAITING_FOR_OPERATOR
+    new = turn.change(old, status, tries=data.attempt, code=data.code)
+    if status is not S.PENDING:
+        failed = NotificationFailed(
+            **_about(new), tries=new.tries, status=status.value, code=data.code or "UNKNOWN"
+        )
+        turn.emit(E.NOTIFICATION_FAILED, failed)
+
+
+def _retry(turn: NotificationDecisionBuilder, command: Command) -> Outcome:
+    data: RetryNotification = command.data
+    old = turn.notifications.get(data.notification_id)
+    if old is None:
+        return turn.refuse(command, "NOTIFICATION_UNKNOWN", "This order has no such notification.")
+    if old.status in {S.SENT, S.PENDING}:
+        return turn.refuse(
+            command, f"NOTIFICATION_{old.status}", f"It is {old.status}; there is nothing to retry."
+        )
+    new = turn.change(
+        old, S.PENDING, requested_at=turn.at_ms, tries_before=old.tries, code=None, held_until=None
+    )
+    turn.emit(E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=command.issued_by))
+    return turn.accept()
+
+
+def _about(notification: Notification) -> dict[str, Any]:
+    return {
+        "notification_id": notification.notification_id,
+        "channel": notification.channel.value,
+        "about": notification.event_type,
+        "about_event_id": notification.event_id,
+    }
+
+
+_COMMANDS: Final[
+    dict[CommandType, Callable[[NotificationDecisionBuilder, Command], Outcome | None]]
+] = {
+    C.NOTIFICATION_RESULT: _result,
+    C.RETRY_NOTIFICATION: _retry,
+}
 
 
 class NotificationsService(Reading):
@@ -15,7 +270,7 @@ class NotificationsService(Reading):
     name = "notifications"
     inputs = topics.inputs_of("notifications")
 
-    def __init__(self, policy: notification.Policy = notification.POLICY) -> None:
+    def __init__(self, policy: NotificationPolicy = DEFAULT_POLICY) -> None:
         """policy: which channels are set up, and how often a message is tried."""
         self._policy = policy
 
@@ -29,10 +284,10 @@ class NotificationsService(Reading):
 
     def is_terminal(self, state: NotificationRecord) -> bool:
         """Whether nothing is left to be sent: such records are skipped when a partition is opened."""
-        return all(each.status in ENDED for each in state.notifications.values())
+        return all(each.status in ENDED_STATUSES for each in state.notifications.values())
 
     def decide(
         self, state: NotificationRecord | None, record: Input, read: Callable[[str], bytes | None]
     ) -> Decision:
         """Decide one input of an order's notifications."""
-        return notification.decide(state, record, self._policy)
+        return decide(state, record, self._policy)

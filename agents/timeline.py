@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from agents.reading import Reading
-from models import lookup, topics
+from agents.service import Reading
+from models import search_terms, topics
 from models.events import Event
 from models.transition import Decision, Input
 
@@ -41,5 +41,8 @@ class TimelineService(Reading):
             "detail": event.data.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         number = (state or 0) + 1
-        rows = {f"{record.key}/{number:06d}": orjson.dumps(row), **lookup.rows_of_event(event)}
+        rows = {
+            f"{record.key}/{number:06d}": orjson.dumps(row),
+            **search_terms.rows_of_event(event),
+        }
         return Decision(number, rows=rows)

@@ -1,6 +1,6 @@
 """The clock that all workers share: the broker's, as this worker reads it, and how far its own is off.
 
-Every topic has Kafka stamp its records itself (`LogAppendTime`, app/topic_sync.py), so decide goes by the
+Every topic has Kafka stamp its records itself (`LogAppendTime`, app/kafka/topics.py), so decide goes by the
 broker's time whoever produced a record. What fires by itself (deadlines, time-outs of effects, messages
 that are too old) must go by the same clock. It is read from the answer to a record that each worker puts
 into the topic `worker-clocks` now and then: the answer says when Kafka appended it, which was between
@@ -18,26 +18,26 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.commands import record_headers
+from app.kafka.sender import record_headers
 from models import ids
-from models.clock import WorkerClock
 from models.messages import encode, to_rfc3339
 from models.topics import WORKER_CLOCKS
-from web.ports import KafkaUnavailableError
+from models.worker_clock import WorkerClock
+from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
-DRIFT: Final = 1e-3
+MAX_CLOCK_DRIFT: Final = 1e-3
 """How much faster or slower than ours the broker's clock may run, in seconds a second: NTP slews by half
 of it at most."""
-READING_S: Final = 0.001
+TIMESTAMP_RESOLUTION_S: Final = 0.001
 """Kafka's times are whole milliseconds, cut off."""
-WAITED_FOR_S: Final = 1.0
-FIRST_READINGS_S: Final = 2.0
+MAX_WAIT_FOR_BROKER_S: Final = 1.0
+UNSYNCED_INTERVAL_S: Final = 2.0
 """Between two rounds while the clock is not known."""
-KIND: Final = "WORKER_CLOCK"
+EVENT_TYPE: Final = "WORKER_CLOCK"
 SOURCE: Final = "/tiffin/clock"
-NOT_YET: Final = "this worker's clock has not been compared with Kafka's yet"
+CLOCK_NOT_SYNCED: Final = "this worker's clock has not been compared with Kafka's yet"
 
 
 class Stamper(Protocol):
@@ -50,7 +50,7 @@ class Stamper(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClockReading:
     """Broker's time less the monotonic clock's, in seconds: between low and high, as of at_s."""
 
     low: float
@@ -67,11 +67,11 @@ class Reading:
         """How wrong it may be."""
         return (self.high - self.low) / 2
 
-    def narrowed(self, newer: "Reading") -> "Reading":
+    def narrowed(self, newer: "ClockReading") -> "ClockReading":
         """What both say; the newer one alone where they contradict each other: the clock was set."""
-        drift = DRIFT * (newer.at_s - self.at_s)
+        drift = MAX_CLOCK_DRIFT * (newer.at_s - self.at_s)
         low, high = max(self.low - drift, newer.low), min(self.high + drift, newer.high)
-        return Reading(low, high, newer.at_s) if low <= high else newer
+        return ClockReading(low, high, newer.at_s) if low <= high else newer
 
 
 class BrokerClock(Collector):
@@ -87,16 +87,16 @@ class BrokerClock(Collector):
         *,
         worker: str,
         partitions: int = 1,
-        most_off_s: float = 30.0,
+        max_offset_s: float = 30.0,
         every_s: float = 30.0,
         wall_s: Callable[[], float] = time.time,
         steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """worker: its address, for whoever reads the topic. most_off_s: more makes it not ready."""
+        """worker: its address, for whoever reads the topic. max_offset_s: more makes it not ready."""
         self._stamper, self._worker = stamper, worker
-        self._partitions, self._most_off_s, self._every_s = partitions, most_off_s, every_s
+        self._partitions, self._max_offset_s, self._every_s = partitions, max_offset_s, every_s
         self._wall_s, self._steady_s = wall_s, steady_s
-        self._readings: dict[int, Reading] = {}
+        self._readings: dict[int, ClockReading] = {}
         self._unread = ""
         self._was_told = ""
         self._first_round = asyncio.Event()
@@ -111,7 +111,7 @@ class BrokerClock(Collector):
         """The same in milliseconds."""
         return round(self.now_s() * 1000)
 
-    def passed_s(self) -> float:
+    def earliest_now_s(self) -> float:
         """A time that has passed at every broker for sure: what is due by it, Kafka stamps as due.
 
         A broker that is far behind the middle one is not waited for.
@@ -120,7 +120,7 @@ class BrokerClock(Collector):
         if reading is None:
             return self._wall_s()
         lowest = min(each.low for each in self._readings.values())
-        return self._steady_s() + max(lowest, reading.low - WAITED_FOR_S)
+        return self._steady_s() + max(lowest, reading.low - MAX_WAIT_FOR_BROKER_S)
 
     @property
     def offset_s(self) -> float | None:
@@ -131,11 +131,11 @@ class BrokerClock(Collector):
     def reasons(self) -> tuple[str, ...]:
         """Why this worker is not ready, as far as its clock goes."""
         if not self._first_round.is_set():
-            return (NOT_YET,)
+            return (CLOCK_NOT_SYNCED,)
         reading, offset_s = self._reading, self.offset_s
         if reading is None or offset_s is None:
             return ()
-        if abs(offset_s) - reading.error_s <= self._most_off_s:
+        if abs(offset_s) - reading.error_s <= self._max_offset_s:
             return ()
         way = "ahead of" if offset_s > 0 else "behind"
         return (f"this worker's clock is {abs(offset_s):.0f} s {way} Kafka's: set it (NTP)",)
@@ -147,7 +147,7 @@ class BrokerClock(Collector):
             return reasons[0]
         if self._reading is None or self._unread:
             return self._unread
-        if self._spread_s > self._most_off_s:
+        if self._spread_s > self._max_offset_s:
             return f"the brokers' clocks differ by {self._spread_s:.0f} s: set them (NTP)"
         return ""
 
@@ -192,7 +192,7 @@ class BrokerClock(Collector):
             except Exception:
                 log.exception("reading Kafka's clock met a bug")
             is_known = self._reading is not None
-            await asyncio.sleep(self._every_s if is_known else FIRST_READINGS_S)
+            await asyncio.sleep(self._every_s if is_known else UNSYNCED_INTERVAL_S)
 
     async def _read(self, partition: int) -> None:
         at = to_rfc3339(round(self._wall_s() * 1000))
@@ -201,7 +201,7 @@ class BrokerClock(Collector):
         asked_s = self._steady_s()
         try:
             stamp_ms = await self._stamper.stamp(
-                WORKER_CLOCKS, partition, value, record_headers(name, KIND, SOURCE, at)
+                WORKER_CLOCKS, partition, value, record_headers(name, EVENT_TYPE, SOURCE, at)
             )
         except KafkaUnavailableError:
             self._unread = f"Kafka's clock can't be read: {WORKER_CLOCKS} took no record"
@@ -213,12 +213,14 @@ class BrokerClock(Collector):
             return
         self._unread = ""
         stamp_s = stamp_ms / 1000
-        new = Reading(stamp_s - answered_s, stamp_s + READING_S - asked_s, answered_s)
+        new = ClockReading(
+            stamp_s - answered_s, stamp_s + TIMESTAMP_RESOLUTION_S - asked_s, answered_s
+        )
         known = self._readings.get(partition)
         self._readings[partition] = known.narrowed(new) if known else new
 
     @property
-    def _reading(self) -> Reading | None:
+    def _reading(self) -> ClockReading | None:
         """The middle one of all partitions'."""
         ordered = sorted(self._readings.values(), key=lambda reading: reading.middle)
         return ordered[(len(ordered) - 1) // 2] if ordered else None

@@ -1,4 +1,4 @@
-"""The whole wiring but that of web/: settings in, a Faust app with engines, effects and web out."""
+"""The whole wiring but that of web/: settings in, a Faust app with runtime, effects and web out."""
 
 import functools
 import gc
@@ -17,41 +17,42 @@ from agents import (
     PaymentsService,
     TimelineService,
 )
-from app import (
+from agents.notifications import NotificationPolicy
+from agents.orders.transitions import Deadlines
+from app.cli import (
     audit,
-    cli,
-    cli_completion,
-    cli_dead_letters,
-    cli_notifications,
-    cli_skip,
+    completion,
+    dead_letters,
+    main,
+    notifications,
+    skip,
 )
-from app.channels import MessageChannel
 from app.clock import BrokerClock
-from app.commands import CommandSender
-from app.contact_limit import ContactLimit
-from app.effects import EffectsService
-from app.kafka_security import KafkaSecurity
-from app.letters import Letters, order_link
+from app.kafka.security import KafkaSecurity
+from app.kafka.sender import CommandSender
 from app.logs import configure_logs
-from app.mail import Mailer
 from app.metrics import Metrics
-from app.money_watch import MoneyWatch
-from app.notifier import Notifier
+from app.notifications.channels import MessageChannel
+from app.notifications.contact_limit import ContactLimit
+from app.notifications.mail import Mailer
+from app.notifications.notifier import Notifier
+from app.notifications.rendering import MessageRenderer, order_link
+from app.notifications.sms import TwilioSms
 from app.operators import Operators
-from app.progress import Progress
-from app.reconciler import Reconciler
+from app.reconciliation.monitor import MoneyMonitor
 from app.settings import Settings, SettingsError, load_settings
-from app.sms import TwilioSms
-from app.stripe_gateway import StripeGateway
+from app.stripe.effects import EffectsService
+from app.stripe.gateway import StripeGateway
+from app.stripe.reconciler import Reconciler
 from app.timers import Timers
 from app.web_wiring import mount_web
-from models.notification import Channel, Policy
-from models.order_turn import Deadlines
+from models.notification import Channel
 from models.topics import DEAD_LETTERS
 from models.transition import Service
-from tables import Engines, make_app
+from tables import ServiceRuntime, make_app
+from tables.catch_up import CatchUp
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
-from web.tokens import OrderTokens
+from web.http.tokens import OrderTokens
 
 BODY_SLACK_BYTES: Final = 1024
 """Above the body limit, so that our own message is given and not aiohttp's."""
@@ -100,7 +101,7 @@ def create_app(settings: Settings) -> faust.App:
         OrdersService(deadlines),
         DeliveriesService(),
         NotificationsService(
-            Policy(
+            NotificationPolicy(
                 frozenset(channels),
                 settings.notification_tries,
                 int(settings.notification_repeat_after_s * 1000),
@@ -109,7 +110,7 @@ def create_app(settings: Settings) -> faust.App:
         AnalyticsService(),
         TimelineService(),
     ]
-    engines = Engines(
+    runtime = ServiceRuntime(
         app,
         services,
         dead_letter_topic=DEAD_LETTERS,
@@ -129,7 +130,7 @@ def create_app(settings: Settings) -> faust.App:
         sender,
         worker=settings.canonical_url,
         partitions=settings.partitions,
-        most_off_s=settings.clock_most_off_s,
+        max_offset_s=settings.clock_most_off_s,
     )
     effects = EffectsService(
         gateway,
@@ -147,39 +148,41 @@ def create_app(settings: Settings) -> faust.App:
         now_s=clock.now_s,
     )
     for listener in (effects, reconciler):
-        engines.tables["payments"].add_listener(listener)
+        runtime.tables["payments"].add_listener(listener)
     notifier = Notifier(
         channels,
-        Letters(
+        MessageRenderer(
             catalogue,
             order_link(
                 OrderTokens(settings.order_token_key.get_secret_value()),
                 settings.public_url or settings.canonical_url,
             ),
         ),
-        engines.tables["orders"],
+        runtime.tables["orders"],
         sender,
         concurrency=settings.notifier_concurrency,
-        pauses_s=(settings.notification_first_pause_s, settings.notification_longest_pause_s),
+        backoff_s=(settings.notification_first_pause_s, settings.notification_longest_pause_s),
         max_age_s=settings.notification_max_age_s,
         contacts=ContactLimit(settings.notifications_per_contact_hour),
         now_s=clock.now_s,
     )
-    engines.tables["notifications"].add_listener(notifier)
-    timers = Timers(sender, _once_clock_is_known(clock, engines), now_s=clock.passed_s)
-    engines.tables["orders"].add_listener(timers)
-    operators = Operators(settings, engines, sender, effects, clock)
-    money = MoneyWatch(settings, engines, gateway, sender, clock)
+    runtime.tables["notifications"].add_listener(notifier)
+    timers = Timers(
+        sender, _caught_up_once_clock_synced(clock, runtime), now_s=clock.earliest_now_s
+    )
+    runtime.tables["orders"].add_listener(timers)
+    operators = Operators(settings, runtime, sender, effects, clock)
+    money = MoneyMonitor(settings, runtime, gateway, sender, clock)
     mount_web(
         settings,
         catalogue,
-        engines,
+        runtime,
         gateway,
         sender,
         operators,
         money,
         metrics=Metrics(
-            engines, effects, reconciler, notifier, clock, money.metrics, operators, timers
+            runtime, effects, reconciler, notifier, clock, money.metrics, operators, timers
         ),
         clock=clock,
     )
@@ -190,17 +193,17 @@ def create_app(settings: Settings) -> faust.App:
         stops=(operators, money, effects, reconciler, timers, notifier, clock, sender),
         gateway=gateway,
     )
-    for commands in (cli, audit, cli_dead_letters, cli_notifications, cli_skip):
+    for commands in (main, audit, dead_letters, notifications, skip):
         commands.register(app, settings)
-    cli_completion.register(app)
+    completion.register(app)
     return app
 
 
-def _once_clock_is_known(
-    clock: BrokerClock, engines: Engines
+def _caught_up_once_clock_synced(
+    clock: BrokerClock, runtime: ServiceRuntime
 ) -> Callable[[tuple[str, ...], int], Awaitable[None]]:
     """What timers wait for: to know what time it is, and what lay in the partition's inputs."""
-    progress = Progress(engines)
+    progress = CatchUp(runtime)
 
     async def caught_up(services: tuple[str, ...], partition: int) -> None:
         await clock.known()
@@ -234,11 +237,11 @@ def _channels(settings: Settings) -> dict[Channel, MessageChannel]:
     return channels
 
 
-class _Starts(Protocol):
+class _Startable(Protocol):
     def start(self) -> None: ...
 
 
-class _Stops(Protocol):
+class _Stoppable(Protocol):
     async def stop(self) -> None: ...
 
 
@@ -246,8 +249,8 @@ def _add_background(
     app: faust.App,
     settings: Settings,
     *,
-    starts: Sequence[_Starts],
-    stops: Sequence[_Stops],
+    starts: Sequence[_Startable],
+    stops: Sequence[_Stoppable],
     gateway: StripeGateway,
 ) -> None:
     """starts, stops: in order; what others send through stops last."""

@@ -8,7 +8,7 @@ import orjson
 import structlog
 from mode.utils.logging import FileLogProxy
 
-QUIET: Final = (
+QUIET_LOGGERS: Final = (
     "faust",
     "mode",
     "aiokafka",
@@ -22,7 +22,7 @@ QUIET: Final = (
 )
 """Loggers at WARNING: their debug calls cost Faust a tenth (FAUST.md 15), and the SDK's hold bodies."""
 
-CONTEXT: Final = ("orderId", "eventId", "traceparent")
+CONTEXT_FIELDS: Final = ("orderId", "eventId", "traceparent")
 """What `structlog.contextvars.bind_contextvars` binds in this project; every line inside carries it."""
 
 SECRET_NAMES: Final = ("secret", "token", "authorization", "password", "cookie", "api_key")
@@ -64,7 +64,7 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
-    for name in QUIET:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 

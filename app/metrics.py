@@ -11,18 +11,18 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from app.clock import BrokerClock
-from app.effects import EffectsService
-from app.notifier import Notifier
-from app.reconciler import Reconciler
-from tables import Engines
+from app.notifications.notifier import Notifier
+from app.stripe.effects import EffectsService
+from app.stripe.reconciler import Reconciler
+from tables import ServiceRuntime
 
 
 class Metrics(Collector):
-    """A collector over engines, effects and reconciler; sizes in records, positions in offsets."""
+    """A collector over runtime, effects and reconciler; sizes in records, positions in offsets."""
 
     def __init__(
         self,
-        engines: Engines,
+        runtime: ServiceRuntime,
         effects: EffectsService,
         reconciler: Reconciler,
         notifier: Notifier,
@@ -30,7 +30,7 @@ class Metrics(Collector):
         *more: Collector,
     ) -> None:
         """more: parts that collect for themselves."""
-        self._engines, self._effects, self._reconciler = engines, effects, reconciler
+        self._runtime, self._effects, self._reconciler = runtime, effects, reconciler
         self._notifier, self._clock = notifier, clock
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -44,15 +44,15 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read every counter now."""
-        yield from self._of_engines()
+        yield from self._of_services()
         yield from self._of_effects()
         yield from self._of_notifications()
 
-    def _of_engines(self) -> Iterator[Metric]:
+    def _of_services(self) -> Iterator[Metric]:
         inputs = CounterMetricFamily(
             "tiffin_engine", "What the transition engines have done", labels=["service", "what"]
         )
-        for service, counters in self._engines.counters.items():
+        for service, counters in self._runtime.counters.items():
             for name, value in asdict(counters).items():
                 inputs.add_metric([service, name], value)
         yield inputs
@@ -71,12 +71,12 @@ class Metrics(Collector):
             "Inputs that Kafka has and whose state and outputs are not durable yet",
             labels=["service", "topic", "partition"],
         )
-        for at in self._engines.positions():
-            done.add_metric([at.service, at.topic, str(at.partition)], at.done)
+        for at in self._runtime.positions():
+            done.add_metric([at.service, at.topic, str(at.partition)], at.durable_offset)
             # As the last fetch told it; nothing is asked for a metric.
-            end = self._engines.app.consumer.highwater(TP(at.topic, at.partition))
+            end = self._runtime.app.consumer.highwater(TP(at.topic, at.partition))
             if end is not None:
-                due = at.done + 1
+                due = at.durable_offset + 1
                 lag.add_metric([at.service, at.topic, str(at.partition)], max(0, end - due))
             backlog.add_metric([at.service, str(at.partition)], at.waiting + at.in_flight)
         yield done
@@ -85,7 +85,7 @@ class Metrics(Collector):
         ready = GaugeMetricFamily(
             "tiffin_ready", "1 when this worker serves its partitions and its clock is right"
         )
-        ready.add_metric([], int(self._engines.ready() and not self._clock.reasons()))
+        ready.add_metric([], int(self._runtime.ready() and not self._clock.reasons()))
         yield ready
 
     def _of_effects(self) -> Iterator[Metric]:

@@ -10,39 +10,39 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.audit_pages import cursor_of, page_of
+from app.audit.publish import publish_audit_event
+from app.audit.query import audit_page, parse_audit_cursor
 from app.clock import BrokerClock
-from app.commands import CommandSender
-from app.dead_letters import DeadLetterReader
-from app.effects import EffectsService
-from app.kafka_reads import KafkaReads, by_name
-from app.kafka_security import KafkaSecurity
-from app.operator_audit import put_audit
-from app.redrive import Redriver
+from app.dead_letters.reader import DeadLetterReader
+from app.dead_letters.redrive import Redriver
+from app.kafka.reader import KafkaReader, decoded_headers
+from app.kafka.security import KafkaSecurity
+from app.kafka.sender import CommandSender
 from app.settings import Settings
-from app.stopped_partitions import EngineStops
+from app.stopped_partitions import StoppedPartitionActions
+from app.stripe.effects import EffectsService
 from models import ids
 from models.events import EventType, OrdersSearched
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
-from tables import Engines
-from web.ops_ports import (
-    AuditAsked,
+from tables import ServiceRuntime
+from web.http.operator_deps import (
+    AuditFilter,
     AuditPage,
-    Letter,
-    LetterState,
+    DeadLetter,
+    DeadLetterState,
     Offsets,
-    Operations,
-    WorkerFacts,
+    OperatorDeps,
+    WorkerStatus,
 )
-from web.waiting import WaitingIndex
+from web.indexes.waiting import WaitingIndex
 
 log = structlog.stdlib.get_logger(__name__)
 
-AUDITED: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
+AUDIT_TOPICS: Final = (ORDER_AUDIT, PAYMENT_EVENTS, ORDER_EVENTS)
 """Where operators' acts are: those on orders and refunds are events like any other."""
-WINDOW: Final = 500
+AUDIT_WINDOW_RECORDS: Final = 500
 """Records of a partition that one page of the audit looks at."""
-OFFSETS_KEPT_S: Final = 1.0
+OFFSETS_CACHE_S: Final = 1.0
 
 
 class Operators(Collector):
@@ -51,31 +51,31 @@ class Operators(Collector):
     def __init__(
         self,
         settings: Settings,
-        engines: Engines,
+        runtime: ServiceRuntime,
         sender: CommandSender,
         effects: EffectsService,
         clock: BrokerClock,
     ) -> None:
         self.waiting = WaitingIndex()
-        self._engines = engines
+        self._runtime = runtime
         self._effects = effects
         self._sender = sender
         self._clock = clock
         self._started_ms = time.time_ns() // 1_000_000  # before Kafka's clock is known
         security = KafkaSecurity.of(settings)
-        self._reads = KafkaReads(settings.kafka_bootstrap, settings.app_id, security)
-        self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_KEPT_S, {})
+        self._reads = KafkaReader(settings.kafka_bootstrap, settings.app_id, security)
+        self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
         self._reader = DeadLetterReader(
-            settings.kafka_bootstrap, self._reads, security=security, arrived=self._log_letter
+            settings.kafka_bootstrap, self._reads, security=security, arrived=self._log_dead_letter
         )
-        self.ports = Operations(
+        self.ports = OperatorDeps(
             dead_letters=self._reader,
-            stopped=EngineStops(engines, sender),
-            settling=Redriver(self._reader, engines.tables, sender, engines.positions),
-            positions=engines.positions,
+            stopped=StoppedPartitionActions(runtime, sender),
+            settling=Redriver(self._reader, runtime.tables, sender, runtime.positions),
+            positions=runtime.positions,
             offsets=self._input_offsets,
             audit=self._audit,
-            note_search=self._note_search,
+            audit_search=self._audit_search,
             worker=self._worker,
         )
 
@@ -85,7 +85,7 @@ class Operators(Collector):
         letters = GaugeMetricFamily(
             "tiffin_dead_letters", "Dead letters by state", labels=["state"]
         )
-        for state in LetterState:
+        for state in DeadLetterState:
             letters.add_metric([state], counts[state])
         yield letters
         now_ms = self._clock.now_ms()
@@ -110,7 +110,7 @@ class Operators(Collector):
             "Partitions that are read no further until an operator skips a record",
             labels=["topic", "partition", "service"],
         )
-        for stop in self._engines.stops():
+        for stop in self._runtime.stops():
             stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
         yield stopped
         broken = GaugeMetricFamily(
@@ -118,8 +118,8 @@ class Operators(Collector):
             "Stored records that were met and can't be read",
             labels=["service"],
         )
-        for name, table in self._engines.tables.items():
-            broken.add_metric([name], len(table.broken))
+        for name, table in self._runtime.tables.items():
+            broken.add_metric([name], len(table.unreadable_keys))
         yield broken
 
     def start(self) -> None:
@@ -130,12 +130,12 @@ class Operators(Collector):
         """End that."""
         await self._reader.stop()
 
-    def _log_letter(self, letter: Letter, headers: Any) -> None:
+    def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
         """Say it in the log of the worker that owns the partition: where it is from, never what it says."""
-        table = self._engines.tables.get(letter.service)
+        table = self._runtime.tables.get(letter.service)
         if table is None or letter.origin.partition not in table.open_partitions():
             return
-        named = by_name((name, part or b"") for name, part in headers)
+        named = decoded_headers((name, part or b"") for name, part in headers)
         tell, what = log.warning, "an input became a dead letter"
         if letter.number == 1:
             tell, what = log.error, "an order is quarantined: its inputs become dead letters"
@@ -151,33 +151,35 @@ class Operators(Collector):
     async def _input_offsets(self) -> Mapping[tuple[str, int], Offsets]:
         """Of every input; for a second the same, however many ask."""
         kept_s, offsets = self._offsets
-        if time.monotonic() - kept_s >= OFFSETS_KEPT_S:
-            tables = self._engines.tables.values()
+        if time.monotonic() - kept_s >= OFFSETS_CACHE_S:
+            tables = self._runtime.tables.values()
             topics = sorted({topic for table in tables for topic in table.service.inputs})
-            offsets = await self._reads.offsets(topics, self._engines.partitions)
+            offsets = await self._reads.offsets(topics, self._runtime.partitions)
             self._offsets = (time.monotonic(), offsets)
         return offsets
 
-    def _worker(self) -> WorkerFacts:
-        return WorkerFacts(
+    def _worker(self) -> WorkerStatus:
+        return WorkerStatus(
             started_ms=self._started_ms,
             effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors),
             clock_trouble=self._clock.trouble(),
         )
 
-    async def _note_search(self, by: str, kinds: Sequence[str], found: int) -> None:
+    async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""
         cause = ids.derived("act", "search", uuid.uuid4())
         data = OrdersSearched(kinds=tuple(kinds), found=found, by=by)
-        await put_audit(self._sender, EventType.ORDERS_SEARCHED, cause, data)
+        await publish_audit_event(self._sender, EventType.ORDERS_SEARCHED, cause, data)
 
-    async def _audit(self, limit: int, before: str, asked: AuditAsked) -> AuditPage:
+    async def _audit(self, limit: int, before: str, asked: AuditFilter) -> AuditPage:
         """The latest acts and refusals, exactly in the order of Kafka's timestamps."""
-        partitions = list(range(self._engines.partitions))
-        size = WINDOW
+        partitions = list(range(self._runtime.partitions))
+        size = AUDIT_WINDOW_RECORDS
         if asked.order is not None:  # they all lie in one partition, which may be looked at longer
             size *= len(partitions)
-            partitions = [next(iter(self._engines.tables.values())).partition_of(asked.order)]
-        windows = await self._reads.windows(AUDITED, partitions, cursor_of(before), size)
-        return page_of(windows, limit, asked)
+            partitions = [next(iter(self._runtime.tables.values())).partition_of(asked.order)]
+        windows = await self._reads.windows(
+            AUDIT_TOPICS, partitions, parse_audit_cursor(before), size
+        )
+        return audit_page(windows, limit, asked)

@@ -4,23 +4,23 @@ from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
-from app.commands import CommandSender
-from app.operator_audit import put_audit
+from app.audit.publish import publish_audit_event
+from app.kafka.sender import CommandSender
 from models.events import EventType, RecordSkipped
-from tables import Engines, Stop
-from web.ports import KafkaUnavailableError
+from tables import PartitionStop, ServiceRuntime
+from web.http.deps import KafkaUnavailableError
 
 
-class EngineStops:
-    """`web.ops_ports.StoppedPartitions`, of this worker's engines."""
+class StoppedPartitionActions:
+    """`web.http.operator_deps.StoppedPartitions`, of this worker's runtime."""
 
-    def __init__(self, engines: Engines, sender: CommandSender) -> None:
-        self._engines = engines
+    def __init__(self, runtime: ServiceRuntime, sender: CommandSender) -> None:
+        self._runtime = runtime
         self._sender = sender
 
-    def all(self) -> Sequence[Stop]:
+    def all(self) -> Sequence[PartitionStop]:
         """All of them."""
-        return self._engines.stops()
+        return self._runtime.stops()
 
     async def skip(
         self,
@@ -33,12 +33,12 @@ class EngineStops:
         reason: str,
         is_retry: bool,
         dry_run: bool,
-    ) -> Stop:
+    ) -> PartitionStop:
         """Go on behind what can't be read, or at it; gives what was stopped.
 
         Raises NotStoppedError, KafkaUnavailableError.
         """
-        stop = self._engines.find_stop(topic, partition, offset, service)
+        stop = self._runtime.find_stop(topic, partition, offset, service)
         if dry_run:
             return stop
         data = RecordSkipped(
@@ -52,9 +52,9 @@ class EngineStops:
             by=by,
         )
         cause = f"{stop.topic}/{stop.partition}/{stop.offset}/{stop.since_ms}"
-        await put_audit(self._sender, EventType.RECORD_SKIPPED, cause, data)
+        await publish_audit_event(self._sender, EventType.RECORD_SKIPPED, cause, data)
         try:
-            await self._engines.skip(stop, is_retry=is_retry)
+            await self._runtime.skip(stop, is_retry=is_retry)
         except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
         return stop

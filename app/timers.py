@@ -18,26 +18,26 @@ from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.effects import Sender
+from app.stripe.effects import Sender
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
 from models.messages import to_rfc3339
-from models.order_state import OrderRecord
+from models.order import OrderRecord
 from tables import StoredRecord
-from web.ports import KafkaUnavailableError
+from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
 ISSUER: Final = "system:timers"
-GATED_BY: Final = ("payments", "orders")
+GATING_SERVICES: Final = ("payments", "orders")
 """Services whose inputs may hold what makes a deadline void: a payment, the kitchen's answer."""
 KINDS: Final = ("PAYMENT", "KITCHEN")
-LATENESS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+LATENESS_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 """Upper bounds of the histogram's buckets; the last ones are of deadlines that passed while nobody ran."""
-LONGEST_SLEEP_S: Final = 1.0
+MAX_SLEEP_S: Final = 1.0
 """The clock may be read anew meanwhile."""
-SENDS_AT_ONCE: Final = 16
-MOST_PAUSES: Final = 32
+MAX_CONCURRENT_SENDS: Final = 16
+MAX_REPEAT_FACTOR: Final = 32
 
 
 @dataclass(slots=True)
@@ -77,32 +77,32 @@ class Timers(Collector):
         sender: Sender,
         caught_up: Callable[[tuple[str, ...], int], Awaitable[None]],
         *,
-        again_after_s: float = 10.0,
+        repeat_after_s: float = 10.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """caught_up: `Progress.caught_up`. again_after_s: doubled each time, up to a bound.
+        """caught_up: `CatchUp.caught_up`. repeat_after_s: doubled each time, up to a bound.
 
-        now_s: a time that has passed by the clock that stamps records (app/clock.py: `passed_s`).
+        now_s: a time that has passed by the clock that stamps records (app/clock.py: `earliest_now_s`).
         """
         self._fired, self._repeated = Counter[str](), Counter[str]()
         self._lateness_s = Histogram(
             "tiffin_timers_lateness_seconds",
             "From a deadline's time until orders were asked to check it, the first time",
             ["kind"],
-            buckets=LATENESS_S,
+            buckets=LATENESS_BUCKETS_S,
             registry=None,
         )
         for kind in KINDS:  # shown from the start, so that a rate has a beginning
             self._lateness_s.labels(kind)
         self._sender = sender
         self._caught_up = caught_up
-        self._again_after_s = again_after_s
+        self._repeat_after_s = repeat_after_s
         self._now_s = now_s
         self._partitions: dict[int, _Partition] = {}
         self._queue: list[tuple[float, int, _Deadline]] = []
         self._count = itertools.count()
-        self._earlier = asyncio.Event()
-        self._sends = asyncio.Semaphore(SENDS_AT_ONCE)
+        self._new_earliest = asyncio.Event()
+        self._sends = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -174,7 +174,7 @@ class Timers(Collector):
         pause_s = 0.1
         while True:
             try:
-                await self._caught_up(GATED_BY, partition)
+                await self._caught_up(GATING_SERVICES, partition)
                 break
             except Exception as error:  # noqa: BLE001 - Kafka's client raises many; all mean "not now"
                 log.info("how far to read is not known", partition=partition, error=repr(error))
@@ -187,18 +187,18 @@ class Timers(Collector):
 
     async def _run(self) -> None:
         while True:
-            self._earlier.clear()
+            self._new_earliest.clear()
             now_s = self._now_s()
             while self._queue and self._queue[0][0] <= now_s:
                 deadline = heapq.heappop(self._queue)[2]
                 if self._is_current(deadline):
                     self._spawn(self._ask(deadline), f"deadline of {deadline.order_id}")
-            sleep_s = LONGEST_SLEEP_S
+            sleep_s = MAX_SLEEP_S
             if self._queue:
                 sleep_s = min(sleep_s, max(0.0, self._queue[0][0] - self._now_s()))
             try:
                 async with asyncio.timeout(sleep_s):
-                    await self._earlier.wait()
+                    await self._new_earliest.wait()
             except TimeoutError:
                 continue
 
@@ -213,7 +213,7 @@ class Timers(Collector):
     def _put(self, deadline: _Deadline, at_s: float) -> None:
         heapq.heappush(self._queue, (at_s, next(self._count), deadline))
         if self._queue[0][2] is deadline:
-            self._earlier.set()
+            self._new_earliest.set()
 
     async def _ask(self, deadline: _Deadline) -> None:
         structlog.contextvars.clear_contextvars()  # of whoever happened to store the record
@@ -237,7 +237,7 @@ class Timers(Collector):
                     return
                 await self._sender.send(command)
         except KafkaUnavailableError:
-            self._put(deadline, self._now_s() + self._again_after_s / 10)
+            self._put(deadline, self._now_s() + self._repeat_after_s / 10)
             return
         if deadline.asked:
             self._repeated[deadline.kind] += 1
@@ -245,9 +245,9 @@ class Timers(Collector):
             self._fired[deadline.kind] += 1
             self._lateness_s.labels(deadline.kind).observe(self._now_s() - deadline.due_ms / 1000)
         log.info("a deadline has passed", deadline=deadline.kind, asked=deadline.asked)
-        pauses = min(2**deadline.asked, MOST_PAUSES)
+        pauses = min(2**deadline.asked, MAX_REPEAT_FACTOR)
         deadline.asked += 1
-        self._put(deadline, self._now_s() + self._again_after_s * pauses)
+        self._put(deadline, self._now_s() + self._repeat_after_s * pauses)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -10,31 +10,36 @@ from yarl import URL
 
 import web
 from app.clock import BrokerClock
-from app.commands import CommandSender
+from app.kafka.sender import CommandSender
 from app.metrics import Metrics
-from app.money_watch import MoneyWatch
 from app.operators import Operators
-from app.progress import Progress
+from app.reconciliation.monitor import MoneyMonitor
 from app.settings import STRIPE_API, Settings
-from app.stripe_gateway import StripeGateway
-from app.stripe_webhooks import verify_webhook, webhook_received
-from tables import Engines
+from app.stripe.gateway import StripeGateway
+from app.stripe.webhooks import reduce_webhook, verify_webhook
+from tables import ServiceRuntime
+from tables.catch_up import CatchUp
 from web.catalogue import Catalogue
-from web.limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
+from web.http.deps import Bounds, StripeOrigins, WebDeps
+from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
+from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
+from web.http.tokens import (
+    DevelopmentStaff,
+    JwksVerifier,
+    OrderTokens,
+    StaffVerifier,
+)
 from web.pages.render import warm
-from web.ports import Bounds, StripeOrigins, WebDeps
-from web.server import ConnectionLimits, WorkerRunner, connections_allowed
-from web.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 
 
 def mount_web(  # noqa: PLR0913 -- the worker's parts
     settings: Settings,
     catalogue: Catalogue,
-    engines: Engines,
+    runtime: ServiceRuntime,
     gateway: StripeGateway,
     sender: CommandSender,
     operators: Operators,
-    money: MoneyWatch,
+    money: MoneyMonitor,
     *,
     metrics: Metrics,
     clock: BrokerClock,
@@ -44,7 +49,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     staff = _staff(settings)
     deps = WebDeps(
         catalogue=catalogue,
-        tables=engines.tables,
+        tables=runtime.tables,
         sender=sender,
         client_secret=gateway.client_secret,
         verify_webhook=lambda payload, signature: verify_webhook(
@@ -55,8 +60,8 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
             settings.stripe_webhook_tolerance_s + (clock.offset_s or 0),
         ),
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
-        webhook_received=functools.partial(webhook_received, gateway),
-        ready=functools.partial(_reasons, engines, clock),
+        reduce_webhook=functools.partial(reduce_webhook, gateway),
+        ready=functools.partial(_not_ready_reasons, runtime, clock),
         order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
         publishable_key=settings.stripe_publishable_key,
         livemode=settings.livemode,
@@ -65,7 +70,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         if settings.dev_login and isinstance(staff, DevelopmentStaff)
         else None,
         now_ms=clock.now_ms,
-        caught_up=Progress(engines).caught_up,
+        caught_up=CatchUp(runtime).caught_up,
         courier_limit=settings.courier_limit,
         metrics=metrics.render,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
@@ -92,10 +97,10 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         secure_cookies=settings.secure_cookies,
         own_url=URL(settings.canonical_url),
         stripe_js=_stripe_js(settings),
-        stripe_intent=gateway.shown_intent,
+        stripe_intent=gateway.intent_as_json,
         is_sandbox=settings.sandbox,
     )
-    server = engines.app.web
+    server = runtime.app.web
     server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
     driver = cast(AiohttpWeb, server)
     web.setup(driver.web_app, deps)
@@ -115,8 +120,8 @@ def _stripe_js(settings: Settings) -> StripeOrigins:
     return StripeOrigins.stand_in(settings.stripe_js_url or settings.stripe_api_url)
 
 
-def _reasons(engines: Engines, clock: BrokerClock) -> Sequence[str]:
-    moving = () if engines.ready() else ("partitions are being assigned or recovered",)
+def _not_ready_reasons(runtime: ServiceRuntime, clock: BrokerClock) -> Sequence[str]:
+    moving = () if runtime.ready() else ("partitions are being assigned or recovered",)
     return (*moving, *clock.reasons())
 
 

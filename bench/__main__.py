@@ -106,7 +106,7 @@ class Run:
     folder: Path
 
     def rate(self, load: work.Load) -> float:
-        """Give input records a second. Raises TimeoutError, TooFewError, WrongWorkError."""
+        """Give input records a second. Raises TimeoutError, NotEnoughRecordsError, WrongOutputError."""
         is_whole = self.contestant.work == "counted"
         outputs = load.distinct if is_whole else load.records
         with self._running(work.INPUT):
@@ -148,7 +148,7 @@ class Run:
 def _show(results: Mapping[Contestant, Result], load: work.Load) -> None:
     console.print(
         f"\n{load.records:,} records of {load.size} bytes, {load.records - load.distinct:,} sent twice; "
-        f"{work.UNDER_WAY:,} orders under way at once, {work.RECORDS_OF_ONE} records each;\n"
+        f"{work.OPEN_ORDERS:,} orders under way at once, {work.RECORDS_PER_ORDER} records each;\n"
         f"{work.PARTITIONS} partitions; one process. Each order's records are numbered once, state in RocksDB "
         "with a changelog,\none event each; all events checked. "
         f"p50, p99: milliseconds until an event can be read, at {latency.PER_SECOND} records/s."

@@ -11,7 +11,7 @@ import uvloop
 
 from models import ids
 from models.transition import Decision, Header, Input, Output
-from tables import Engines, make_app
+from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SINK = os.environ["BENCH_SINK"]
 
 
-class Trivial:
+class CountingService:
     """Counts a key's records, emits one event each, with an id of its own."""
 
     name = "bench"
@@ -62,4 +62,4 @@ app = make_app(
     partitions=3,
     web_enabled=False,
 )
-engines = Engines(app, [Trivial()], dead_letter_topic="bench-dlq", partitions=3)
+runtime = ServiceRuntime(app, [CountingService()], dead_letter_topic="bench-dlq", partitions=3)

@@ -42,19 +42,19 @@ def measure(bootstrap: str, source: str, sink: str) -> Latency:
     try:
         # What is sent before the contestant runs would measure how long it takes to start.
         early = 0
-        deadline = time.monotonic() + work.PATIENCE_S
+        deadline = time.monotonic() + work.MAX_WAIT_S
         while not took:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{sink} has no event after {work.PATIENCE_S:g} s")
+                raise TimeoutError(f"{sink} has no event after {work.MAX_WAIT_S:g} s")
             _send(producer, source, early)
             early += 1
             time.sleep(STARTING_TICK_S)
-        for number in _paced():
+        for number in _paced_numbers():
             _send(producer, source, number)
             if len(took) >= early + WARM_UP + MEASURED:
                 break
         else:
-            raise TimeoutError(f"{sink} has {len(took)} events after {work.PATIENCE_S:g} s")
+            raise TimeoutError(f"{sink} has {len(took)} events after {work.MAX_WAIT_S:g} s")
     finally:
         done.set()
         reader.join()
@@ -64,16 +64,16 @@ def measure(bootstrap: str, source: str, sink: str) -> Latency:
 
 
 def _send(producer: Producer, source: str, number: int) -> None:
-    key = f"order-{number % work.UNDER_WAY}"
+    key = f"order-{number % work.OPEN_ORDERS}"
     value = work.message(key, uuid.uuid4(), repr(time.monotonic()))
     producer.produce(source, value, key=key)
     producer.poll(0)
 
 
-def _paced() -> Iterator[int]:
+def _paced_numbers() -> Iterator[int]:
     began = time.monotonic()
     number = 0
-    while (now := time.monotonic()) < began + work.PATIENCE_S:
+    while (now := time.monotonic()) < began + work.MAX_WAIT_S:
         if number < (now - began) * PER_SECOND:
             yield number
             number += 1

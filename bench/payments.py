@@ -6,7 +6,8 @@ import time
 from statistics import median
 from typing import Any, Final
 
-from models import ids, payment, topics
+from agents import payments
+from models import ids, topics
 from models.commands import (
     Command,
     CommandType,
@@ -19,8 +20,8 @@ from models.commands import (
     read_webhook,
 )
 from models.messages import Message, encode, to_rfc3339
-from models.payment_state import PaymentRecord
-from models.stripe_facts import IntentSeen
+from models.payment import PaymentRecord
+from models.stripe_facts import IntentFacts
 from models.transition import Header, Input
 
 ROUNDS: Final = 300
@@ -29,7 +30,7 @@ AT_MS: Final = 1_700_000_000_000
 
 def _inputs(order: str) -> list[tuple[str, bytes]]:
     pay = ids.payment_id(order)
-    intent = IntentSeen(
+    intent = IntentFacts(
         intent_id="pi_1",
         status="requires_payment_method",
         amount=2500,
@@ -77,7 +78,7 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
         else:
             command = read_command(topic, order.encode(), value)
             record = Input(topic, order, Header(command.command_id), command, AT_MS)
-        decision = payment.decide(state, record)
+        decision = payments.decide(state, record)
         raw = decision.state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         state = PaymentRecord.model_validate(raw)
         outputs += len(decision.outputs)

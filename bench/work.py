@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTITIONS: Final = 3
-UNDER_WAY: Final = 2_000
+OPEN_ORDERS: Final = 2_000
 """Orders, at any time."""
-RECORDS_OF_ONE: Final = 15
+RECORDS_PER_ORDER: Final = 15
 """Records that an order gets before the next one begins in its place."""
-SENT_TWICE: Final = 0.02
+DUPLICATE_SHARE: Final = 0.02
 """This part of the records, ..."""
-SENT_AGAIN_AFTER: Final = 200
+DUPLICATE_DISTANCE: Final = 200
 """... again after that many others."""
-TIMED: Final = (0.1, 0.9)
+TIMED_RANGE: Final = (0.1, 0.9)
 """From this part of the outputs to that one they are timed. Before, caches fill and the first fetches are
 small; and were the last ones timed too, what is under way at the first look would count as done since."""
-LOOK_EVERY_S: Final = 0.05
-PATIENCE_S: Final = 300.0
+POLL_INTERVAL_S: Final = 0.05
+MAX_WAIT_S: Final = 300.0
 PADDING: Final = 160
 
 
 INPUT: Final = "bench-input"
 
 
-class WrongWorkError(Exception):
+class WrongOutputError(Exception):
     """A contestant's outputs are not those that the work asks for."""
 
 
-class TooFewError(Exception):
+class NotEnoughRecordsError(Exception):
     """The work was done before it could be timed."""
 
 
@@ -86,21 +86,21 @@ def prepare(bootstrap: str, records: int) -> Load:
 def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
     numbers = random.Random(1)
     again: deque[tuple[int, str, bytes]] = deque()
-    left = [numbers.randint(1, RECORDS_OF_ONE) for _ in range(UNDER_WAY)]
-    orders, begun = list(range(UNDER_WAY)), UNDER_WAY
+    left = [numbers.randint(1, RECORDS_PER_ORDER) for _ in range(OPEN_ORDERS)]
+    orders, begun = list(range(OPEN_ORDERS)), OPEN_ORDERS
     for number in range(records):
         if again and again[0][0] <= number:
             _, key, value = again.popleft()
             yield key, value, False
             continue
-        at = numbers.randrange(UNDER_WAY)
+        at = numbers.randrange(OPEN_ORDERS)
         key = f"order-{orders[at]}"
         value = message(key, uuid.UUID(int=numbers.getrandbits(128)), "x" * PADDING)
-        if numbers.random() < SENT_TWICE:
-            again.append((number + SENT_AGAIN_AFTER, key, value))
+        if numbers.random() < DUPLICATE_SHARE:
+            again.append((number + DUPLICATE_DISTANCE, key, value))
         left[at] -= 1
         if not left[at]:
-            orders[at], left[at], begun = begun, RECORDS_OF_ONE, begun + 1
+            orders[at], left[at], begun = begun, RECORDS_PER_ORDER, begun + 1
         yield key, value, True
 
 
@@ -136,10 +136,10 @@ def count(consumer: Consumer, topic: str) -> int:
 def rate(bootstrap: str, sink: str, outputs: int) -> float:
     """Watch the outputs come; give outputs a second of those that are timed.
 
-    Raises TimeoutError, TooFewError.
+    Raises TimeoutError, NotEnoughRecordsError.
     """
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"watch-{sink}"})
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     looks: list[tuple[int, float]] = []
     try:
         while time.monotonic() < deadline:
@@ -147,21 +147,23 @@ def rate(bootstrap: str, sink: str, outputs: int) -> float:
                 seen, now = count(consumer, sink), time.monotonic()
             except KafkaException:  # a topic that is only just made has no leader yet
                 continue
-            if len(looks) < len(TIMED) and seen >= outputs * TIMED[len(looks)]:
+            if len(looks) < len(TIMED_RANGE) and seen >= outputs * TIMED_RANGE[len(looks)]:
                 looks.append((seen, now))
             if seen >= outputs:
-                if len(looks) < len(TIMED):
-                    raise TooFewError(f"{outputs:,} outputs came at one look: ask for more records")
+                if len(looks) < len(TIMED_RANGE):
+                    raise NotEnoughRecordsError(
+                        f"{outputs:,} outputs came at one look: ask for more records"
+                    )
                 (first, began), (last, ended) = looks
                 return (last - first) / (ended - began)
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)
     finally:
         consumer.close()
-    raise TimeoutError(f"{sink} holds fewer than {outputs} records after {PATIENCE_S:g} s")
+    raise TimeoutError(f"{sink} holds fewer than {outputs} records after {MAX_WAIT_S:g} s")
 
 
 def check(bootstrap: str, sink: str, outputs: int) -> None:
-    """Read the outputs: each key's numbers are 1, 2, 3 ... once each. Raises WrongWorkError."""
+    """Read the outputs: each key's numbers are 1, 2, 3 ... once each. Raises WrongOutputError."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -185,10 +187,10 @@ def check(bootstrap: str, sink: str, outputs: int) -> None:
                     continue
                 key, number = message.key() or b"", orjson.loads(message.value() or b"")["number"]
                 if number != last.get(key, 0) + 1:
-                    raise WrongWorkError(f"{sink}: {key!r} has {number} after {last.get(key, 0)}")
+                    raise WrongOutputError(f"{sink}: {key!r} has {number} after {last.get(key, 0)}")
                 last[key] = number
                 total += 1
     finally:
         consumer.close()
     if total != outputs:
-        raise WrongWorkError(f"{sink} has {total:,} events instead of {outputs:,}")
+        raise WrongOutputError(f"{sink} has {total:,} events instead of {outputs:,}")

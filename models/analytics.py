@@ -19,7 +19,7 @@ from ddsketch.store import DenseStore
 
 from models.events import Event, EventType, PaymentDispute, PaymentFailed
 from models.messages import Message
-from models.payment_state import Payment
+from models.payment import Payment
 
 E = EventType
 
@@ -78,7 +78,7 @@ COUNTED_AS: Final = {
 """Types that are counted as they are; disputes are told apart by what was known before."""
 WHEN_CLOSED: Final = {"won": Sum.DISPUTES_WON, "lost": Sum.DISPUTES_LOST}
 OTHER_REASON: Final = "other"
-MOST_REASONS: Final = 100
+MAX_DECLINE_REASONS: Final = 100
 """Of declines, told apart in one row: Stripe has fewer, and a row must stay small."""
 _REASON: Final = re.compile(r"\w{1,60}", re.ASCII)
 ACCURACY: Final = 0.01
@@ -87,7 +87,7 @@ ACCURACY: Final = 0.01
 _MAPPING: Final = LogarithmicMapping(ACCURACY)
 
 
-class Counted(Message):
+class CountedPayment(Message):
     """An order's record: its payment as far as it has been counted."""
 
     payment: Payment
@@ -175,8 +175,8 @@ def _time_to_pay(before: Payment | None, after: Payment) -> int | None:
 
 
 def add(sums: Sums, added: Sums) -> None:
-    """Add to a row's sums; reasons of declines beyond the first `MOST_REASONS` count as others."""
-    room = MOST_REASONS - len(grouped(sums, Sum.DECLINES))
+    """Add to a row's sums; reasons of declines beyond the first `MAX_DECLINE_REASONS` count as others."""
+    room = MAX_DECLINE_REASONS - len(grouped(sums, Sum.DECLINES))
     for name, count in added.items():
         is_new_reason = name.startswith(f"{Sum.DECLINES}/") and name not in sums
         if is_new_reason and room <= 0:

@@ -7,25 +7,25 @@ from pydantic import Field, model_validator
 
 from models import topics
 from models.messages import (
-    MOST_EVENTS,
+    MAX_COUNT,
     Count,
     Currency,
+    EpochMillis,
+    EpochSeconds,
     Id,
-    Keyed,
     Message,
-    Millis,
-    Minor,
-    Moment,
-    Positive,
-    Seconds,
-    Sequence,
+    MinorUnits,
+    OrderMessage,
+    PositiveMinorUnits,
+    SequenceNumber,
+    ShortText,
     Text,
+    Timestamp,
     Url,
-    Word,
     read_data,
     read_envelope,
 )
-from models.stripe_facts import DisputeSeen, IntentSeen, RefundSeen
+from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
 from models.transition import UnreadableError
 
 
@@ -58,44 +58,44 @@ C = CommandType
 
 
 class Item(Message):
-    dish_id: Word
-    name: Word
-    quantity: Annotated[int, Field(ge=1, le=MOST_EVENTS)]
-    unit_price: Minor
+    dish_id: ShortText
+    name: ShortText
+    quantity: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    unit_price: MinorUnits
 
 
 class Contact(Message):
-    name: Word
-    email: Word
-    phone: Word
+    name: ShortText
+    email: ShortText
+    phone: ShortText
 
 
 class Address(Message):
-    line1: Word
-    line2: Word = ""
-    city: Word
-    postal_code: Word
+    line1: ShortText
+    line2: ShortText = ""
+    city: ShortText
+    postal_code: ShortText
 
 
 class PlaceOrder(Message):
     """The one record that carries contact and address."""
 
-    restaurant_id: Word
-    restaurant_name: Word
+    restaurant_id: ShortText
+    restaurant_name: ShortText
     items: tuple[Item, ...] = Field(min_length=1, max_length=1000)
-    amount: Positive
+    amount: PositiveMinorUnits
     currency: Currency
-    user_id: Word
+    user_id: ShortText
     contact: Contact
     address: Address
 
 
 class CancelOrder(Message):
-    reason: Word = "CUSTOMER_REQUEST"
+    reason: ShortText = "CUSTOMER_REQUEST"
 
 
 class RejectOrder(Message):
-    reason: Word
+    reason: ShortText
 
 
 class Nothing(Message):
@@ -104,14 +104,14 @@ class Nothing(Message):
 
 class CheckDeadline(Message):
     deadline: Literal["PAYMENT", "KITCHEN"]
-    due_at: Millis
+    due_at: EpochMillis
 
 
 class InitiatePayment(Message):
-    amount: Positive
+    amount: PositiveMinorUnits
     currency: Currency
-    user_id: Word
-    restaurant_id: Word = ""
+    user_id: ShortText
+    restaurant_id: ShortText = ""
 
 
 class ConfirmPayment(Message):
@@ -121,14 +121,14 @@ class ConfirmPayment(Message):
 
 
 class CancelPayment(Message):
-    reason: Word = "CUSTOMER_REQUEST"
+    reason: ShortText = "CUSTOMER_REQUEST"
 
 
 class RefundPayment(Message):
     """amount: None refunds all that is left."""
 
-    amount: Positive | None = None
-    reason: Word = "OPERATOR_REQUEST"
+    amount: PositiveMinorUnits | None = None
+    reason: ShortText = "OPERATOR_REQUEST"
 
 
 class RetryRefund(Message):
@@ -156,11 +156,11 @@ class StripeResult(Message):
     """
 
     effect_id: Id
-    idempotency_key: Word
+    idempotency_key: ShortText
     result: ResultKind
-    intent: IntentSeen | None = None
-    refund: RefundSeen | None = None
-    code: Word | None = None
+    intent: IntentFacts | None = None
+    refund: RefundFacts | None = None
+    code: ShortText | None = None
     message: Text | None = None
 
 
@@ -168,12 +168,12 @@ class ObservePayment(Message):
     """What a look-up at Stripe showed; attempt is the payment's when the look-up began."""
 
     attempt: Count
-    intent: IntentSeen
-    refunds: tuple[RefundSeen, ...] = Field(default=(), max_length=1000)
+    intent: IntentFacts
+    refunds: tuple[RefundFacts, ...] = Field(default=(), max_length=1000)
 
 
 class AssignDelivery(Message):
-    courier_id: Word
+    courier_id: ShortText
 
 
 class SendResult(StrEnum):
@@ -197,11 +197,11 @@ class NotificationResult(Message):
     """
 
     notification_id: Id
-    attempt: Sequence
+    attempt: SequenceNumber
     result: SendResult
-    provider_id: Word | None = Field(default=None, max_length=200)
-    code: Word | None = Field(default=None, pattern=r"^\w{1,60}$")
-    held_until: Millis | None = None
+    provider_id: ShortText | None = Field(default=None, max_length=200)
+    code: ShortText | None = Field(default=None, pattern=r"^\w{1,60}$")
+    held_until: EpochMillis | None = None
 
 
 class RetryNotification(Message):
@@ -249,7 +249,7 @@ COMMAND_TOPICS: Final[dict[str, frozenset[CommandType]]] = {
 """Which commands each topic takes."""
 
 
-EMITTERS: Final[dict[str, frozenset[str]]] = {
+PRODUCERS_OF_COMMANDS: Final[dict[str, frozenset[str]]] = {
     topic: frozenset({"", "orders"} if topic == topics.PAYMENT_COMMANDS else {""})
     for topic in COMMAND_TOPICS
 }
@@ -261,7 +261,7 @@ def topic_of_command(command_type: CommandType) -> str:
     return next(topic for topic, types in COMMAND_TOPICS.items() if command_type in types)
 
 
-class Command(Keyed):
+class Command(OrderMessage):
     """The envelope of commands.
 
     issuedBy: the role and subject that asked ("customer:...", "operator:...", "system:orders").
@@ -272,25 +272,25 @@ class Command(Keyed):
     command_id: Id
     command_type: CommandType
     schema_version: Count = 1
-    issued_at: Moment
-    issued_by: Word
-    body_hash: Word = ""
-    causation_id: Word = ""
-    correlation_id: Word = ""
-    producer: Word = ""
+    issued_at: Timestamp
+    issued_by: ShortText
+    body_hash: ShortText = ""
+    causation_id: ShortText = ""
+    correlation_id: ShortText = ""
+    producer: ShortText = ""
     sequence: Count = 0
     data: Any
 
 
-class WebhookReceived(Keyed):
+class WebhookReceived(OrderMessage):
     """A verified Stripe event, reduced to its facts: no secret and no personal data is left in it."""
 
     stripe_event_id: Id
-    stripe_event_type: Word
-    created: Seconds
-    intent: IntentSeen | None = None
-    refund: RefundSeen | None = None
-    dispute: DisputeSeen | None = None
+    stripe_event_type: ShortText
+    created: EpochSeconds
+    intent: IntentFacts | None = None
+    refund: RefundFacts | None = None
+    dispute: DisputeFacts | None = None
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
@@ -302,7 +302,7 @@ class WebhookReceived(Keyed):
 def read_command(topic: str, key: bytes, value: bytes) -> Command:
     """Read a command of a topic with its typed data. Raises UnreadableError."""
     command = read_envelope(Command, key, value)
-    if command.producer not in EMITTERS[topic]:
+    if command.producer not in PRODUCERS_OF_COMMANDS[topic]:
         raise UnreadableError("producer: no service that emits commands to this topic")
     if bool(command.producer) is not bool(command.sequence):
         raise UnreadableError("sequence: counts the commands of a producer, and only those")

@@ -4,14 +4,10 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from models import ids
-from models.commands import AssignDelivery, CancelOrder, Command, CommandType
+from models.commands import CommandType
 from models.events import DeliveryMoved, Event, EventType
-from models.graphs import DELIVERY_GRAPH, DeliveryStatus, OrderStatus
+from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message
-from models.order_state import STATUS_AFTER as ORDER_STATUS_AFTER
-from models.transition import Decision, Input, Outcome
-from models.turn import SYSTEM, Turn
 
 S, E, C = DeliveryStatus, EventType, CommandType
 
@@ -22,18 +18,9 @@ STATUS_AFTER: Final = {
     E.DELIVERY_DELIVERED: S.DELIVERED,
     E.DELIVERY_CANCELLED: S.CANCELLED,
 }
-EVENT_OF: Final = {
-    C.ASSIGN_DELIVERY: E.DELIVERY_ASSIGNED,
-    C.PICK_UP_DELIVERY: E.DELIVERY_PICKED_UP,
-    C.COMPLETE_DELIVERY: E.DELIVERY_DELIVERED,
-    C.CANCEL_DELIVERY: E.DELIVERY_CANCELLED,
-}
-"""What each command leads to, where the graph allows it."""
-ENDED: Final = frozenset({S.DELIVERED, S.CANCELLED})
+ENDED_STATUSES: Final = frozenset({S.DELIVERED, S.CANCELLED})
 CARRIED: Final = frozenset({S.ASSIGNED, S.PICKED_UP})
 """What a courier has taken on and not ended: counted against the limit of one courier."""
-TRUSTED: Final = frozenset({"operator", SYSTEM})
-"""Roles that may move anybody's delivery; a courier may move its own."""
 
 
 class Delivery(Message):
@@ -67,7 +54,7 @@ class DeliveryRecord(Message):
         """Nothing can happen to this delivery any more."""
         if self.delivery is None:
             return self.order_cancelled
-        return self.delivery.status in ENDED
+        return self.delivery.status in ENDED_STATUSES
 
 
 def evolve(delivery: Delivery | None, event: Event) -> Delivery:
@@ -87,102 +74,3 @@ def evolve(delivery: Delivery | None, event: Event) -> Delivery:
         "courier_id": data.courier_id or delivery.courier_id, "cancel_reason": data.reason,
     }  # fmt: skip
     return delivery.model_copy(update=changes)
-
-
-class DeliveryTurn(Turn):
-    """One decision about a delivery."""
-
-    def __init__(self, state: DeliveryRecord, record: Input) -> None:
-        self.delivery, self.order_cancelled = state.delivery, state.order_cancelled
-        self.order_status = state.order_status
-        known = state.delivery
-        super().__init__(
-            "deliveries",
-            record,
-            payment_id=ids.payment_id(record.key),
-            last_at_ms=state.occurred_at,
-            correlation_id=state.correlation_id,
-            sequence=known.sequence if known else 0,
-            audit_sequence=state.audit_sequence,
-        )
-
-    def finished(self) -> DeliveryRecord:
-        """The record as it is to be stored."""
-        return DeliveryRecord(
-            delivery=self.delivery, order_status=self.order_status,
-            order_cancelled=self.order_cancelled, audit_sequence=self.audit_sequence,
-            occurred_at=self.at_ms, correlation_id=self.correlation_id,
-        )  # fmt: skip
-
-    def allows(self, event_type: EventType) -> bool:
-        """Whether the graph has this edge."""
-        here = self.delivery.status if self.delivery else None
-        return STATUS_AFTER[event_type] in DELIVERY_GRAPH[here]
-
-    def move(self, event_type: EventType, data: DeliveryMoved) -> None:
-        """Take one edge of the graph."""
-        assert self.allows(event_type)
-        self.delivery = evolve(self.delivery, self.emit(event_type, data))
-
-
-def decide(state: DeliveryRecord | None, record: Input) -> Decision:
-    """Decide one input of the deliveries service. Pure; never raises on what the world can send."""
-    turn = DeliveryTurn(state or DeliveryRecord(), record)
-    outcome: Outcome | None = None
-    if isinstance(record.message, Command):
-        outcome = _command(turn, record.message)
-    else:
-        _order_event(turn, record.message)
-    return Decision(turn.finished(), turn.outputs, outcome=outcome)
-
-
-def _command(turn: DeliveryTurn, command: Command) -> Outcome:
-    event_type, data = EVENT_OF[command.command_type], command.data
-    if not _may(turn, command):
-        return turn.refuse(command, "WRONG_COURIER", "This delivery is another courier's.")
-    if not turn.allows(event_type):
-        where = f"is {turn.delivery.status}" if turn.delivery else "does not exist"
-        return turn.refuse(
-            command,
-            "NOT_ALLOWED_NOW",
-            f"The delivery {where}; {command.command_type} is not possible.",
-        )
-    if event_type is E.DELIVERY_PICKED_UP and turn.order_status is not OrderStatus.READY_FOR_PICKUP:
-        # Commands and order-events are two topics: the kitchen's word may still be on its way.
-        return turn.refuse(
-            command,
-            "NOT_READY_FOR_PICKUP",
-            f"Deliveries knows the order as {turn.order_status}; it can be picked up once the kitchen "
-            "has marked it ready. If that was a moment ago, try again.",
-        )
-    moved = DeliveryMoved(
-        courier_id=data.courier_id if isinstance(data, AssignDelivery) else None,
-        reason=data.reason if isinstance(data, CancelOrder) else None,
-    )
-    turn.move(event_type, moved)
-    return turn.accept()
-
-
-def _may(turn: DeliveryTurn, command: Command) -> bool:
-    """A courier takes deliveries for itself and moves its own; nobody else but TRUSTED roles may."""
-    role, _, subject = command.issued_by.partition(":")
-    if role in TRUSTED:
-        return True
-    if role != "courier" or command.command_type is C.CANCEL_DELIVERY:
-        return False
-    if isinstance(command.data, AssignDelivery):
-        return bool(command.data.courier_id == subject)
-    courier_id = turn.delivery.courier_id if turn.delivery else None
-    # Before there is a courier the graph refuses, with a better reason.
-    return courier_id is None or courier_id == subject
-
-
-def _order_event(turn: DeliveryTurn, event: Event) -> None:
-    turn.order_status = ORDER_STATUS_AFTER[event.event_type]
-    if event.event_type is E.ORDER_CREATED:
-        if turn.delivery is None and not turn.order_cancelled:
-            turn.move(E.DELIVERY_CREATED, DeliveryMoved())
-    elif event.event_type is E.ORDER_CANCELLED:
-        turn.order_cancelled = True
-        if turn.delivery and turn.allows(E.DELIVERY_CANCELLED):
-            turn.move(E.DELIVERY_CANCELLED, DeliveryMoved(reason=f"{SYSTEM}:{event.data.reason}"))

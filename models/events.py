@@ -11,15 +11,15 @@ from models.messages import (
     Count,
     Currency,
     Id,
-    Keyed,
     Message,
-    Minor,
-    Moment,
+    MinorUnits,
     OrderKey,
-    Sequence,
+    OrderMessage,
+    SequenceNumber,
+    ShortText,
     Text,
+    Timestamp,
     Url,
-    Word,
     from_rfc3339,
     read_data,
     read_envelope,
@@ -78,11 +78,11 @@ E = EventType
 
 class PaymentInitiated(Message):
     order_id: OrderKey
-    user_id: Word
-    amount: Minor
+    user_id: ShortText
+    amount: MinorUnits
     currency: Currency
     stripe_intent_id: Id
-    restaurant_id: Word = ""
+    restaurant_id: ShortText = ""
 
 
 class PaymentProcessing(Message):
@@ -94,7 +94,7 @@ class PaymentProcessing(Message):
 class PaymentRequiresAction(Message):
     payment_id: Id
     attempt: Count
-    next_action: Word
+    next_action: ShortText
 
 
 class PaymentCompleted(Message):
@@ -102,19 +102,19 @@ class PaymentCompleted(Message):
 
     payment_id: Id
     order_id: OrderKey
-    amount: Minor
+    amount: MinorUnits
     currency: Currency
     stripe_charge_id: Id | None
     receipt_url: Url | None
     attempt: Count
-    cancel_requested: Word | None = None
+    cancel_requested: ShortText | None = None
 
 
 class PaymentFailed(Message):
     payment_id: Id
     order_id: OrderKey
     failure_reason: Text
-    failure_code: Word | None = None
+    failure_code: ShortText | None = None
     stripe_charge_id: Id | None = None
     attempt: Count
 
@@ -122,13 +122,13 @@ class PaymentFailed(Message):
 class PaymentCancelled(Message):
     payment_id: Id
     order_id: OrderKey
-    cancel_reason: Word
+    cancel_reason: ShortText
 
 
 class PaymentRefundInitiated(Message):
     order_id: OrderKey
     payment_id: Id
-    reason: Word
+    reason: ShortText
 
 
 class PaymentRefund(Message):
@@ -142,16 +142,16 @@ class PaymentRefund(Message):
     order_id: OrderKey
     refund_id: Id
     stripe_refund_id: Id | None
-    amount: Minor
+    amount: MinorUnits
     currency: Currency
     status: RefundStatus
-    reason: Word
-    by: Word
+    reason: ShortText
+    by: ShortText
     failure_reason: Text | None = None
-    requested_at: Moment | None = None
+    requested_at: Timestamp | None = None
     retry_of: Id | None = None
-    refunded_total: Minor
-    captured_total: Minor | None = None
+    refunded_total: MinorUnits
+    captured_total: MinorUnits | None = None
 
     @property
     def is_all_refunded(self) -> bool:
@@ -165,26 +165,26 @@ class PaymentDispute(Message):
     payment_id: Id
     order_id: OrderKey
     dispute_id: Id
-    amount: Minor
+    amount: MinorUnits
     currency: Currency
-    status: Word
-    reason: Word
+    status: ShortText
+    reason: ShortText
     is_charge_refundable: bool = False
-    evidence_due_by: Moment | None = None
+    evidence_due_by: Timestamp | None = None
 
 
 class OrderPaymentPending(Message):
-    user_id: Word
-    restaurant_id: Word
-    amount: Minor
+    user_id: ShortText
+    restaurant_id: ShortText
+    amount: MinorUnits
     currency: Currency
 
 
 class OrderCreated(Message):
     order_id: OrderKey
     status: Literal["PENDING"] = "PENDING"
-    restaurant_id: Word
-    amount: Minor
+    restaurant_id: ShortText
+    amount: MinorUnits
     currency: Currency
 
 
@@ -194,56 +194,56 @@ class OrderMoved(Message):
     by: whose command it was ("kitchen:...", "operator:..."); None where an event led to it.
     """
 
-    by: Word | None = None
+    by: ShortText | None = None
 
 
 class OrderCancelled(Message):
-    reason: Word
-    by: Word
+    reason: ShortText
+    by: ShortText
 
 
 class DeliveryMoved(Message):
-    courier_id: Word | None = None
+    courier_id: ShortText | None = None
     reason: Text | None = None
 
 
 class CommandRefused(Message):
     command_id: Id
-    command_type: Word
-    code: Word
+    command_type: ShortText
+    code: ShortText
     detail: Text
-    by: Word
+    by: ShortText
 
 
 class EffectRequested(Message):
     """by: who asked, for a refund and a cancel ("operator:...", "system:orders"); else None."""
 
     effect_id: Id
-    kind: Word
-    idempotency_key: Word
-    by: Word | None = None
+    kind: ShortText
+    idempotency_key: ShortText
+    by: ShortText | None = None
 
 
 class EffectFinished(Message):
     effect_id: Id
-    kind: Word
-    idempotency_key: Word
-    result: Word
-    code: Word | None = None
+    kind: ShortText
+    idempotency_key: ShortText
+    result: ShortText
+    code: ShortText | None = None
 
 
 class WebhookNoted(Message):
     stripe_event_id: Id
-    stripe_event_type: Word
-    effect: Word
+    stripe_event_type: ShortText
+    effect: ShortText
 
 
 class AnomalySeen(Message):
-    code: Word
+    code: ShortText
     detail: Text
 
 
-class NotificationAct(Message):
+class NotificationAudit(Message):
     """about, aboutEventId: the event that the customer is told of; never by which address."""
 
     notification_id: Id
@@ -252,39 +252,39 @@ class NotificationAct(Message):
     about_event_id: Id
 
 
-class NotificationSent(NotificationAct):
+class NotificationSent(NotificationAudit):
     tries: Count
-    provider_id: Word | None = None
+    provider_id: ShortText | None = None
 
 
-class NotificationFailed(NotificationAct):
+class NotificationFailed(NotificationAudit):
     tries: Count
-    status: Word
-    code: Word
+    status: ShortText
+    code: ShortText
 
 
-class NotificationHeld(NotificationAct):
+class NotificationHeld(NotificationAudit):
     """Not sent before heldUntil (RFC 3339); code: which limit it met."""
 
-    code: Word
-    held_until: Moment
+    code: ShortText
+    held_until: Timestamp
 
 
-class NotificationRetried(NotificationAct):
-    by: Word
+class NotificationRetried(NotificationAudit):
+    by: ShortText
 
 
 class DeadLetterSettled(Message):
     """What an operator did with a dead letter. offset: of the original in its topic and partition."""
 
-    dead_letter_id: Word
-    service: Word
-    topic: Word
+    dead_letter_id: ShortText
+    service: ShortText
+    topic: ShortText
     partition: Annotated[int, Field(ge=0, lt=2**31)]
     offset: Annotated[int, Field(ge=0, lt=2**63)]
-    error: Word
+    error: ShortText
     reason: Text
-    by: Word
+    by: ShortText
 
 
 class RecordSkipped(Message):
@@ -293,22 +293,22 @@ class RecordSkipped(Message):
     offset: where it was; next_offset: where it went on: the same where it was only tried again.
     """
 
-    topic: Word
+    topic: ShortText
     partition: Annotated[int, Field(ge=0, lt=2**31)]
     offset: Annotated[int, Field(ge=-1, lt=2**63)]
     next_offset: Annotated[int, Field(ge=-1, lt=2**63)]
     service: str = Field(max_length=100)
     error: Text
     reason: Text
-    by: Word
+    by: ShortText
 
 
 class OrdersSearched(Message):
     """An operator looked for orders by a person's data. kinds: "email", "phone", "name"; never which."""
 
-    kinds: Annotated[tuple[Word, ...], Field(max_length=10)]
+    kinds: Annotated[tuple[ShortText, ...], Field(max_length=10)]
     found: Count
-    by: Word
+    by: ShortText
 
 
 EVENT_DATA: Final[dict[EventType, type[Message]]] = {
@@ -397,7 +397,7 @@ def topics_of(event_type: EventType) -> tuple[str, ...]:
     }[family]
 
 
-class Event(Keyed):
+class Event(OrderMessage):
     """The envelope of events.
 
     occurredAt: RFC 3339, milliseconds, UTC; never before the order's last one of this producer.
@@ -408,12 +408,12 @@ class Event(Keyed):
     event_id: Id
     event_type: EventType
     schema_version: Count = 1
-    occurred_at: Moment
+    occurred_at: Timestamp
     payment_id: Id | None
-    sequence: Sequence
-    causation_id: Word
-    correlation_id: Word
-    producer: Word
+    sequence: SequenceNumber
+    causation_id: ShortText
+    correlation_id: ShortText
+    producer: ShortText
     data: Any
 
     @property
@@ -435,9 +435,9 @@ def _writers_of(event_type: EventType) -> frozenset[str]:
     return frozenset({{"PAYMENT": "payments", "ORDER": "orders", "DELIVERY": "deliveries"}[family]})
 
 
-WRITERS: Final = {event_type: _writers_of(event_type) for event_type in EventType}
+PRODUCERS_OF_TYPE: Final = {event_type: _writers_of(event_type) for event_type in EventType}
 """Type -> its producers. Another one's sequence would be counted as that of a producer of ours."""
-TAKEN: Final[dict[str, frozenset[EventType]]] = {
+EVENT_TYPES_OF_TOPIC: Final[dict[str, frozenset[EventType]]] = {
     topic: frozenset(kind for kind in EventType if topic in topics_of(kind))
     for topic in topics.TOPICS
 }
@@ -447,7 +447,7 @@ TAKEN: Final[dict[str, frozenset[EventType]]] = {
 def read_event_of(topic: str, key: bytes, value: bytes) -> Event:
     """Read an event that came in a topic; one that does not belong there is none. Raises UnreadableError."""
     event = read_event(key, value)
-    if event.event_type not in TAKEN[topic]:
+    if event.event_type not in EVENT_TYPES_OF_TOPIC[topic]:
         raise UnreadableError(f"eventType: {topic} does not take {event.event_type}")
     return event
 
@@ -455,8 +455,8 @@ def read_event_of(topic: str, key: bytes, value: bytes) -> Event:
 def read_event(key: bytes, value: bytes) -> Event:
     """Read an event with its typed data. Raises UnreadableError."""
     event = read_envelope(Event, key, value)
-    if event.producer not in WRITERS[event.event_type]:
-        writers = ", ".join(sorted(WRITERS[event.event_type]))
+    if event.producer not in PRODUCERS_OF_TYPE[event.event_type]:
+        writers = ", ".join(sorted(PRODUCERS_OF_TYPE[event.event_type]))
         raise UnreadableError(f"producer: {event.event_type} is written by {writers} alone")
     if event.schema_version != 1:
         raise UnreadableError(f"schemaVersion: {event.schema_version} is not known, 1 is")

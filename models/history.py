@@ -18,15 +18,20 @@ from models.delivery import Delivery
 from models.events import AUDIT_TYPES, EVENT_DATA, Event, EventType
 from models.graphs import RefundStatus
 from models.messages import from_rfc3339
-from models.order_state import Order
-from models.payment_state import EffectKind, PaymentRecord, PaymentWork, Refund
-from models.rebuild import PARTS
+from models.order import Order
+from models.payment import (
+    EffectKind,
+    PaymentRecord,
+    PaymentWork,
+    Refund,
+)
+from models.rebuild import EVENT_FOLDS
 
 Row = Mapping[str, Any]
 REFUND_EFFECT: Final = "refund:"
 
 
-DEEPEST: Final = 32
+MAX_DETAIL_DEPTH: Final = 32
 """Of a row's detail: no event of ours is nested so deep."""
 _TEXTS: Final = ("occurredAt", "service", "eventType", "eventId")
 
@@ -60,7 +65,7 @@ def read_row(raw: bytes) -> Row:
     if not isinstance(row.get("sequence"), int | NoneType):
         wrong.append("sequence")
     detail = row.setdefault("detail", {})
-    if not isinstance(detail, dict) or not is_shallow(detail, DEEPEST):
+    if not isinstance(detail, dict) or not is_shallow(detail, MAX_DETAIL_DEPTH):
         wrong.append("detail")
     if "occurredAt" not in wrong:
         try:
@@ -88,7 +93,7 @@ def is_shallow(value: Any, most: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class OrderAsOf:
     """The parts of an order at a moment; None: not begun. payment: with the refunds under way then."""
 
     order: Order | None
@@ -120,7 +125,7 @@ def event_of(order_id: str, row: Row) -> Event:
     )
 
 
-def as_of(order_id: str, raw: Iterable[bytes], at_ms: int, live: PaymentRecord | None) -> Past:
+def as_of(order_id: str, raw: Iterable[bytes], at_ms: int, live: PaymentRecord | None) -> OrderAsOf:
     """Fold all that had happened by then, that moment included.
 
     raw: the order's rows as they are stored. live: the payment as it is now, which knows the refunds that
@@ -140,11 +145,11 @@ def as_of(order_id: str, raw: Iterable[bytes], at_ms: int, live: PaymentRecord |
         refunds = _pending(rows, known, live)
         record = PaymentRecord(payment=payment, work=PaymentWork(refunds=refunds))
     order, delivery = (_fold(service, order_id, known) for service in ("orders", "deliveries"))
-    return Past(order, record, delivery)
+    return OrderAsOf(order, record, delivery)
 
 
 def _fold(service: str, order_id: str, rows: Iterable[Row]) -> Any:
-    part = PARTS[service]
+    part = EVENT_FOLDS[service]
     mine = [
         row for row in rows if row["service"] == service and row["eventType"] not in AUDIT_TYPES
     ]

@@ -15,13 +15,13 @@ from pydantic.alias_generators import to_camel
 
 from models.transition import UnreadableError
 
-MOST_MINOR: Final = 10**12
+MAX_MINOR_UNITS: Final = 10**12
 """Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
-MOST_EVENTS: Final = 999_999
+MAX_COUNT: Final = 999_999
 """Of one order; as many as the numbers of timeline rows can tell apart."""
 TIMES_END_MS: Final = 4_102_444_800_000
 """2100-01-01, in milliseconds since the epoch: a later time is a mistake."""
-CURRENCIES: Final = frozenset(list_currencies())
+ISO_CURRENCIES: Final = frozenset(list_currencies())
 """ISO 4217 codes, former ones too: a currency that we do not sell in may come from Stripe."""
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 FIRST_MS: Final = round(_FIRST.timestamp() * 1000)
@@ -48,16 +48,16 @@ def _checked_time(text: str) -> str:
 
 
 def _checked_currency(code: str) -> str:
-    if code not in CURRENCIES:
+    if code not in ISO_CURRENCIES:
         raise ValueError("no currency of ISO 4217")
     return code
 
 
-Minor = Annotated[
-    int, Field(ge=0, le=MOST_MINOR, strict=True, description="minor units of the currency")
+MinorUnits = Annotated[
+    int, Field(ge=0, le=MAX_MINOR_UNITS, strict=True, description="minor units of the currency")
 ]
-Positive = Annotated[
-    int, Field(gt=0, le=MOST_MINOR, strict=True, description="minor units of the currency")
+PositiveMinorUnits = Annotated[
+    int, Field(gt=0, le=MAX_MINOR_UNITS, strict=True, description="minor units of the currency")
 ]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), AfterValidator(_checked_currency)]
 Id = Annotated[
@@ -66,18 +66,20 @@ Id = Annotated[
 OrderKey = Annotated[
     str, Field(pattern="^[!-.0-~]{1,200}$", description="visible ASCII characters, no slash")
 ]
-Word = Annotated[
+ShortText = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, description="one line of text")
 ]
 Text = Annotated[str, Field(max_length=2000)]
 Url = Annotated[str, Field(pattern="^[!-~]*$", max_length=4000)]
-Count = Annotated[int, Field(ge=0, le=MOST_EVENTS)]
-Sequence = Annotated[int, Field(ge=1, le=MOST_EVENTS)]
-Millis = Annotated[int, Field(ge=0, lt=TIMES_END_MS, description="milliseconds since the epoch")]
-Seconds = Annotated[
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+SequenceNumber = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+EpochMillis = Annotated[
+    int, Field(ge=0, lt=TIMES_END_MS, description="milliseconds since the epoch")
+]
+EpochSeconds = Annotated[
     int, Field(ge=0, lt=TIMES_END_MS // 1000, description="seconds since the epoch")
 ]
-Moment = Annotated[
+Timestamp = Annotated[
     str,
     Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"),
     AfterValidator(_checked_time),
@@ -93,13 +95,13 @@ class Message(BaseModel):
     )
 
 
-class Keyed(Message):
+class OrderMessage(Message):
     """A message whose Kafka key is its order id."""
 
     order_id: OrderKey
 
 
-K = TypeVar("K", bound=Keyed)
+K = TypeVar("K", bound=OrderMessage)
 
 
 def to_rfc3339(at_ms: int) -> str:

@@ -58,7 +58,7 @@ def decimal_text(amount: int, currency: str) -> str:
     return f"{sign}{units}.{rest:0{digits}d}"
 
 
-def charge_step(currency: str) -> int:
+def charge_increment(currency: str) -> int:
     """Give what every amount that Stripe charges or refunds is a multiple of, in minor units."""
     if currency in THREE_DECIMAL:
         return 10
@@ -68,4 +68,4 @@ def charge_step(currency: str) -> int:
 def stripe_accepts(amount: int, currency: str) -> bool:
     """Say whether Stripe charges this amount."""
     is_in_bounds = minimum_charge(currency) <= amount <= MAXIMUM_CHARGE
-    return is_in_bounds and amount % charge_step(currency) == 0
+    return is_in_bounds and amount % charge_increment(currency) == 0

@@ -5,13 +5,13 @@ from enum import StrEnum
 from typing import Final
 
 from models.graphs import PAID_ORDER, UNPAID_ORDER, OrderStatus, PaymentStatus, RefundStatus
-from models.payment_state import EffectKind, PaymentRecord
+from models.payment import EffectKind, PaymentRecord
 
-MONEY_IS_IN: Final = frozenset({PaymentStatus.COMPLETED, PaymentStatus.REFUNDED})
+CAPTURED_STATUSES: Final = frozenset({PaymentStatus.COMPLETED, PaymentStatus.REFUNDED})
 NOT_GIVEN_BACK: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})
 
 
-class Broken(StrEnum):
+class MoneyViolation(StrEnum):
     """What does not hold. Something in flight may break one for a moment; it counts when it lasts."""
 
     CAPTURED_EXCEEDS_AUTHORISED = "CAPTURED_EXCEEDS_AUTHORISED"
@@ -29,16 +29,16 @@ class Broken(StrEnum):
     """A pending refund that is neither being asked for nor known to Stripe."""
 
 
-MEANINGS: Final = {
-    Broken.CAPTURED_EXCEEDS_AUTHORISED: "More was captured than the customer agreed to",
-    Broken.CAPTURED_FALLS_SHORT: "Less was captured than the order costs",
-    Broken.REFUNDED_EXCEEDS_CAPTURED: "More was refunded than captured",
-    Broken.GIVEN_BACK_TWICE: "Refunds and disputes together took more than was captured",
-    Broken.STATUS_AGAINST_MONEY: "The payment's status and its money contradict each other",
-    Broken.MONEY_WITHOUT_ORDER: "The payment is captured, but its order still waits for it",
-    Broken.ORDER_WITHOUT_MONEY: "The order goes on as if it were paid",
-    Broken.CANCELLED_KEEPS_MONEY: "The order is cancelled, and nobody is giving its money back",
-    Broken.REFUND_UNATTENDED: "A refund is pending, and nobody is asking Stripe for it",
+VIOLATION_DESCRIPTIONS: Final = {
+    MoneyViolation.CAPTURED_EXCEEDS_AUTHORISED: "More was captured than the customer agreed to",
+    MoneyViolation.CAPTURED_FALLS_SHORT: "Less was captured than the order costs",
+    MoneyViolation.REFUNDED_EXCEEDS_CAPTURED: "More was refunded than captured",
+    MoneyViolation.GIVEN_BACK_TWICE: "Refunds and disputes together took more than was captured",
+    MoneyViolation.STATUS_AGAINST_MONEY: "The payment's status and its money contradict each other",
+    MoneyViolation.MONEY_WITHOUT_ORDER: "The payment is captured, but its order still waits for it",
+    MoneyViolation.ORDER_WITHOUT_MONEY: "The order goes on as if it were paid",
+    MoneyViolation.CANCELLED_KEEPS_MONEY: "The order is cancelled, and nobody is giving its money back",
+    MoneyViolation.REFUND_UNATTENDED: "A refund is pending, and nobody is asking Stripe for it",
 }
 """For operators."""
 
@@ -106,23 +106,24 @@ def is_retryable(record: PaymentRecord, refund_id: str) -> bool:
     )
 
 
-def broken(money: OrderMoney, order: OrderStatus | None) -> list[Broken]:
+def broken(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolation]:
     """What does not hold of an order's money; order: None when its status is not known."""
     left = money.net - money.refund_pending
-    is_in = money.status in MONEY_IS_IN
+    is_in = money.status in CAPTURED_STATUSES
     checks = {
-        Broken.CAPTURED_EXCEEDS_AUTHORISED: money.captured > money.authorised,
-        Broken.CAPTURED_FALLS_SHORT: 0 < money.captured < money.authorised and money.net > 0,
-        Broken.REFUNDED_EXCEEDS_CAPTURED: money.refunded > money.captured,
-        Broken.GIVEN_BACK_TWICE: money.disputed > 0 and money.net < 0,
-        Broken.STATUS_AGAINST_MONEY: is_in is not bool(money.captured)
+        MoneyViolation.CAPTURED_EXCEEDS_AUTHORISED: money.captured > money.authorised,
+        MoneyViolation.CAPTURED_FALLS_SHORT: 0 < money.captured < money.authorised
+        and money.net > 0,
+        MoneyViolation.REFUNDED_EXCEEDS_CAPTURED: money.refunded > money.captured,
+        MoneyViolation.GIVEN_BACK_TWICE: money.disputed > 0 and money.net < 0,
+        MoneyViolation.STATUS_AGAINST_MONEY: is_in is not bool(money.captured)
         or (money.status is PaymentStatus.REFUNDED) is not (is_in and _is_all_refunded(money)),
-        Broken.MONEY_WITHOUT_ORDER: bool(money.captured) and order in UNPAID_ORDER,
-        Broken.ORDER_WITHOUT_MONEY: not money.captured and order in PAID_ORDER,
-        Broken.CANCELLED_KEEPS_MONEY: order in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
+        MoneyViolation.MONEY_WITHOUT_ORDER: bool(money.captured) and order in UNPAID_ORDER,
+        MoneyViolation.ORDER_WITHOUT_MONEY: not money.captured and order in PAID_ORDER,
+        MoneyViolation.CANCELLED_KEEPS_MONEY: order in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
         and left > 0
         and not (money.is_wanted or money.needs_operator),
-        Broken.REFUND_UNATTENDED: money.is_unattended,
+        MoneyViolation.REFUND_UNATTENDED: money.is_unattended,
     }
     return [code for code, is_broken in checks.items() if is_broken]
 

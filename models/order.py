@@ -1,217 +1,121 @@
-"""Decide of the orders service: commands of customers and kitchens, payment and delivery events."""
+"""An order's record: what its events say of it, and what is kept beside them (cart, contact, deadlines)."""
 
-from collections.abc import Callable
-from typing import Final
+from typing import Any
 
-from models.commands import (
-    CancelOrder,
-    CancelPayment,
-    CheckDeadline,
-    Command,
-    CommandType,
-    InitiatePayment,
-    PlaceOrder,
-    RejectOrder,
-)
-from models.events import (
-    Event,
-    EventType,
-    OrderCreated,
-    OrderPaymentPending,
-    PaymentCompleted,
-    PaymentRefund,
-)
-from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
-from models.order_state import OrderRecord, Placed
-from models.order_turn import DEADLINES, Deadlines, OrderTurn
-from models.transition import Decision, Input, Outcome
-from models.turn import SYSTEM
+from pydantic import Field
 
-O, E, C = OrderStatus, EventType, CommandType
-
-EXPIRED: Final = "PAYMENT_EXPIRED"
+from models.commands import Address, Contact, Item
+from models.events import Event, EventType, OrderCancelled, OrderPaymentPending
+from models.graphs import ORDER_TERMINAL, OrderStatus
+from models.messages import Message
 
 
-def decide(state: OrderRecord | None, record: Input, deadlines: Deadlines = DEADLINES) -> Decision:
-    """Decide one input of the orders service. Pure; never raises on what the world can send."""
-    turn = OrderTurn(state or OrderRecord(), record, deadlines)
-    outcome: Outcome | None = None
-    message = record.message
-    if isinstance(message, Command):
-        outcome = _COMMANDS[message.command_type](turn, message)
-    elif message.event_type in _EVENTS and message.producer != "orders":
-        _EVENTS[message.event_type](turn, message)
-    return Decision(turn.finished(), turn.outputs, outcome=outcome)
+class Order(Message):
+    """What the order's own events say, and no more: folding them gives exactly this.
+
+    amount: minor units. reached: status -> milliseconds since the epoch when it was last reached.
+    """
+
+    order_id: str
+    payment_id: str
+    user_id: str
+    restaurant_id: str
+    amount: int
+    currency: str
+    status: OrderStatus
+    sequence: int
+    occurred_at: int
+    reached: dict[OrderStatus, int]
+    cancel_reason: str | None = None
+    cancelled_by: str | None = None
 
 
-def _place(turn: OrderTurn, command: Command) -> Outcome:
-    data: PlaceOrder = command.data
-    if turn.placed:
-        return turn.refuse(command, "ORDER_EXISTS", "This order was placed before.")
-    turn.placed = Placed(**dict(data), placed_at=turn.at_ms)
-    turn.deadline("PAYMENT", turn.deadlines.payment_ms)
-    asked = InitiatePayment(
-        amount=data.amount, currency=data.currency, user_id=data.user_id,
-        restaurant_id=data.restaurant_id,
-    )  # fmt: skip
-    turn.send(C.INITIATE_PAYMENT, asked)
-    return turn.accept()
+class Placed(Message):
+    """What the customer sent: the only place where contact and address are kept."""
+
+    restaurant_id: str
+    restaurant_name: str
+    items: tuple[Item, ...]
+    amount: int
+    currency: str
+    user_id: str
+    contact: Contact
+    address: Address
+    placed_at: int
 
 
-def _cancel(turn: OrderTurn, command: Command) -> Outcome:
-    data: CancelOrder = command.data
-    if turn.order is None and turn.placed is None:
-        return turn.refuse(command, "ORDER_UNKNOWN", "There is no such order.")
-    if turn.order is None:
-        turn.change(cancel=(data.reason, command.issued_by))
-        turn.send(C.CANCEL_PAYMENT, CancelPayment(reason=data.reason))
-        return turn.accept()
-    if O.CANCELLED not in ORDER_GRAPH[turn.order.status] or turn.order.status is O.REFUNDED:
-        return turn.refuse(
-            command, f"ORDER_{turn.order.status}",
-            f"This order is {turn.order.status}; it can't be cancelled any more.",
-        )  # fmt: skip
-    turn.cancel(data.reason, command.issued_by)
-    return turn.accept()
+class OrderWork(Message):
+    """What is in no event.
+
+    cancel: reason and asker of a cancel that came before the payment existed.
+    expiring: the payment's deadline has passed and Stripe has been asked to cancel.
+    deadlines: kind ("PAYMENT", "KITCHEN") -> milliseconds since the epoch.
+    captured: Stripe has the money (and it is not all refunded).
+    refundInitiated: the order has asked for its refund.
+    """
+
+    cancel: tuple[str, str] | None = None
+    expiring: bool = False
+    captured: bool = False
+    refund_initiated: bool = False
+    deadlines: dict[str, int] = Field(default_factory=dict)
+    command_sequence: int = 0
+    audit_sequence: int = 0
+    sequence: int = 0
+    occurred_at: int = 0
+    correlation_id: str = ""
 
 
-def _kitchen_step(target: OrderStatus) -> Callable[[OrderTurn, Command], Outcome]:
-    def step(turn: OrderTurn, command: Command) -> Outcome:
-        if target not in ORDER_GRAPH[turn.status] if turn.status else True:
-            return _refuse_step(turn, command)
-        turn.advance(target, by=command.issued_by)
-        return turn.accept()
+class OrderRecord(Message):
+    """State of an order in the orders table. `sequence` of the work counts all of its events."""
 
-    return step
+    order: Order | None = None
+    placed: Placed | None = None
+    work: OrderWork = OrderWork()
 
-
-def _reject(turn: OrderTurn, command: Command) -> Outcome:
-    data: RejectOrder = command.data
-    if turn.status not in {O.PENDING, O.CONFIRMED, O.PREPARING}:
-        return _refuse_step(turn, command)
-    turn.cancel(f"RESTAURANT_REJECTED: {data.reason}"[:120], command.issued_by)
-    return turn.accept()
-
-
-def _refuse_step(turn: OrderTurn, command: Command) -> Outcome:
-    where = f"is {turn.status}" if turn.status else "has not been opened"
-    return turn.refuse(
-        command, "NOT_ALLOWED_NOW", f"The order {where}; {command.command_type} is not possible."
-    )
+    @property
+    def has_ended(self) -> bool:
+        """Delivered, refunded, or cancelled with no money of it here and nothing to be waited for."""
+        if self.order is None or self.work.deadlines:
+            return False
+        is_unpaid_cancel = self.order.status is OrderStatus.CANCELLED and not (
+            self.work.captured or self.work.refund_initiated
+        )
+        return self.order.status in ORDER_TERMINAL or is_unpaid_cancel
 
 
-def _check_deadline(turn: OrderTurn, command: Command) -> None:
-    """A deadline fires by the record's time, once, and only if it is still the one that was set."""
-    data: CheckDeadline = command.data
-    due = turn.work.deadlines.get(data.deadline)
-    if due is None or due != data.due_at or turn.at_ms < due:
-        return
-    turn.deadline(data.deadline, None)
-    if data.deadline == "KITCHEN" and turn.status is O.PENDING:
-        turn.cancel("RESTAURANT_TIMEOUT", f"{SYSTEM}:timers")
-    elif data.deadline == "PAYMENT" and (turn.order is None or turn.status in UNPAID_ORDER):
-        turn.change(expiring=True)  # only Stripe's `canceled` ends the order
-        turn.send(C.CANCEL_PAYMENT, CancelPayment(reason=EXPIRED))
-
-
-def _payment_initiated(turn: OrderTurn, event: Event) -> None:
-    if turn.order is None:
-        turn.await_payment(event.data)
-        if turn.work.cancel:
-            reason, by = turn.work.cancel
-            turn.change(cancel=None)
-            turn.cancel(reason, by)
-
-
-def _payment_processing(turn: OrderTurn, _: Event) -> None:
-    if turn.status is O.PAYMENT_FAILED:
-        order = turn.known_order
-        pending = OrderPaymentPending(
-            user_id=order.user_id, restaurant_id=order.restaurant_id, amount=order.amount,
-            currency=order.currency,
-        )  # fmt: skip
-        turn.move(E.ORDER_PAYMENT_PENDING, pending)
-
-
-def _payment_failed(turn: OrderTurn, _: Event) -> None:
-    if turn.status is O.PAYMENT_PENDING:
-        turn.move(E.ORDER_PAYMENT_FAILED)
-
-
-def _payment_cancelled(turn: OrderTurn, event: Event) -> None:
-    if turn.status in UNPAID_ORDER:
-        turn.cancel(event.data.cancel_reason, by=f"{SYSTEM}:payments")
-
-
-def _payment_completed(turn: OrderTurn, event: Event) -> None:
-    data: PaymentCompleted = event.data
-    turn.change(captured=True, expiring=False)
-    turn.deadline("PAYMENT", None)
-    if turn.order is None:
-        turn.await_payment(data)
-    if turn.status is O.PAYMENT_FAILED:
-        _payment_processing(turn, event)
-    if turn.status is O.PAYMENT_PENDING:
-        order = turn.known_order
-        created = OrderCreated(
-            order_id=turn.order_id, restaurant_id=order.restaurant_id, amount=data.amount,
-            currency=data.currency,
-        )  # fmt: skip
-        turn.move(E.ORDER_CREATED, created)
-        turn.deadline("KITCHEN", turn.deadlines.kitchen_ms)
-        if data.cancel_requested:
-            turn.cancel(data.cancel_requested, by="customer")
-    elif turn.status is O.CANCELLED:
-        turn.refund(turn.known_order.cancel_reason or "CANCELLED")
-
-
-def _payment_refunded(turn: OrderTurn, _: Event) -> None:
-    if turn.order is None:
-        return
-    turn.change(captured=False, refund_initiated=True)
-    if turn.status in PAID_ORDER - {O.DELIVERED}:
-        turn.cancel("REFUNDED", by=f"{SYSTEM}:payments")
-    if turn.status is O.CANCELLED:
-        turn.move(E.ORDER_REFUNDED)
-
-
-def _refund_failed(turn: OrderTurn, event: Event) -> None:
-    if isinstance(event.data, PaymentRefund) and event.data.is_all_refunded:
-        return  # other refunds gave all of it back
-    turn.change(captured=True)
-    if turn.status is O.REFUNDED:
-        turn.move(E.ORDER_REFUND_REVERSED)
-
-
-def _delivered_to(target: OrderStatus) -> Callable[[OrderTurn, Event], None]:
-    def follow(turn: OrderTurn, _: Event) -> None:
-        """The courier has it: what happened is the truth, steps that the kitchen forgot are emitted."""
-        if turn.status in PAID_ORDER and ORDER_PATH.index(
-            turn.known_order.status
-        ) < ORDER_PATH.index(target):
-            turn.advance(target)
-
-    return follow
-
-
-_COMMANDS: Final[dict[CommandType, Callable[[OrderTurn, Command], Outcome | None]]] = {
-    C.PLACE_ORDER: _place,
-    C.CANCEL_ORDER: _cancel,
-    C.ACCEPT_ORDER: _kitchen_step(O.CONFIRMED),
-    C.REJECT_ORDER: _reject,
-    C.START_PREPARING: _kitchen_step(O.PREPARING),
-    C.MARK_READY: _kitchen_step(O.READY_FOR_PICKUP),
-    C.CHECK_DEADLINE: _check_deadline,
+STATUS_AFTER: dict[EventType, OrderStatus] = {
+    EventType.ORDER_PAYMENT_PENDING: OrderStatus.PAYMENT_PENDING,
+    EventType.ORDER_PAYMENT_FAILED: OrderStatus.PAYMENT_FAILED,
+    EventType.ORDER_CREATED: OrderStatus.PENDING,
+    EventType.ORDER_CONFIRMED: OrderStatus.CONFIRMED,
+    EventType.ORDER_PREPARING: OrderStatus.PREPARING,
+    EventType.ORDER_READY_FOR_PICKUP: OrderStatus.READY_FOR_PICKUP,
+    EventType.ORDER_OUT_FOR_DELIVERY: OrderStatus.OUT_FOR_DELIVERY,
+    EventType.ORDER_DELIVERED: OrderStatus.DELIVERED,
+    EventType.ORDER_CANCELLED: OrderStatus.CANCELLED,
+    EventType.ORDER_REFUNDED: OrderStatus.REFUNDED,
+    EventType.ORDER_REFUND_REVERSED: OrderStatus.CANCELLED,
 }
+"""Every transition has an event type of its own; a reversed refund leads back to CANCELLED."""
 
-_EVENTS: Final[dict[EventType, Callable[[OrderTurn, Event], None]]] = {
-    E.PAYMENT_INITIATED: _payment_initiated,
-    E.PAYMENT_PROCESSING: _payment_processing,
-    E.PAYMENT_FAILED: _payment_failed,
-    E.PAYMENT_CANCELLED: _payment_cancelled,
-    E.PAYMENT_COMPLETED: _payment_completed,
-    E.PAYMENT_REFUNDED: _payment_refunded,
-    E.PAYMENT_REFUND_FAILED: _refund_failed,
-    E.DELIVERY_PICKED_UP: _delivered_to(O.OUT_FOR_DELIVERY),
-    E.DELIVERY_DELIVERED: _delivered_to(O.DELIVERED),
-}
+
+def evolve(order: Order | None, event: Event) -> Order:
+    """Fold one event of order-events into the order. Raises ValueError for a foreign first event."""
+    at, status = event.occurred_at_ms, STATUS_AFTER[event.event_type]
+    if order is None:
+        if not isinstance(event.data, OrderPaymentPending):
+            raise ValueError(f"an order begins with ORDER_PAYMENT_PENDING, not {event.event_type}")
+        data = event.data
+        return Order(
+            order_id=event.order_id, payment_id=event.payment_id or "", user_id=data.user_id,
+            restaurant_id=data.restaurant_id, amount=data.amount, currency=data.currency,
+            status=status, sequence=event.sequence, occurred_at=at, reached={status: at},
+        )  # fmt: skip
+    changes: dict[str, Any] = {
+        "status": status, "sequence": event.sequence, "occurred_at": at,
+        "reached": {**order.reached, status: at},
+    }  # fmt: skip
+    if isinstance(event.data, OrderCancelled):
+        changes |= {"cancel_reason": event.data.reason, "cancelled_by": event.data.by}
+    return order.model_copy(update=changes)

@@ -1,282 +1,301 @@
-"""Decide of the payments service: commands of customers, operators and orders, and what Stripe says."""
+"""A payment's record: what its events say of it, and the work that is under way for it."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, Literal
 
-from models import ids, payment_refunds
-from models.commands import (
-    CancelPayment,
-    Command,
-    CommandType,
-    ConfirmPayment,
-    InitiatePayment,
-    ObservePayment,
-    ResultKind,
-    StripeResult,
-    WebhookReceived,
-)
+from pydantic import Field
+
 from models.events import (
-    EffectFinished,
     Event,
     EventType,
-    PaymentRefundInitiated,
-    WebhookNoted,
+    PaymentCancelled,
+    PaymentCompleted,
+    PaymentDispute,
+    PaymentFailed,
+    PaymentInitiated,
+    PaymentProcessing,
+    PaymentRefund,
+    PaymentRequiresAction,
 )
-from models.graphs import PaymentStatus
-from models.payment_facts import NOT_SUBMITTED, Origin, see_dispute, see_intent, see_refund
-from models.payment_state import Effect, EffectKind, Held, Initiation, PaymentRecord
-from models.payment_turn import EXPIRED, PaymentTurn
-from models.transition import Decision, Input, Outcome
-
-MOST_HELD: Final = 20
-MOST_ATTEMPTS: Final = 20
-"""Of one payment: whoever tries out stolen cards gets no further than a customer who mistypes."""
-MOST_CANCEL_TRIES: Final = 20
-"""Each is made after a longer pause than the one before; then an operator must look."""
+from models.graphs import PaymentStatus, RefundStatus
+from models.messages import Message, from_rfc3339
+from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
 
 
-def decide(state: PaymentRecord | None, record: Input) -> Decision:
-    """Decide one input of the payments service. Pure; never raises on what the world can send."""
-    turn = PaymentTurn(state or PaymentRecord(), record)
-    outcome: Outcome | None = None
-    match record.message:
-        case Command() as command:
-            outcome = _COMMANDS[command.command_type](turn, command)
-        case WebhookReceived() as webhook:
-            _see_webhook(turn, webhook)
-        case Event(data=PaymentRefundInitiated() as data):
-            turn.refund_all(data.reason, ids.refund_id(record.header.id), by="orders")
-    _release_held(turn)
-    return Decision(turn.finished(), turn.outputs, outcome=outcome)
+class Refund(Message):
+    """One refund; amount in minor units; by: who asked ("orders", "operator:...", "stripe").
 
-
-def _initiate(turn: PaymentTurn, command: Command) -> None:
-    data: InitiatePayment = command.data
-    if turn.payment or turn.work.initiation:
-        return
-    turn.change(initiation=Initiation(**data.model_dump()))
-    turn.start_effect(
-        Effect(
-            effect_id=f"pi:{turn.order_id}",
-            kind=EffectKind.CREATE_INTENT,
-            requested_at=turn.at_ms,
-            body={
-                "amount": data.amount,
-                "currency": data.currency.lower(),
-                "automatic_payment_methods": {"enabled": True},
-                "metadata": {"orderId": turn.order_id, "paymentId": turn.payment_id},
-            },
-        )
-    )
-
-
-REFUSED_CONFIRM: Final = {
-    PaymentStatus.PROCESSING: ("PAYMENT_UNDER_WAY", "This payment is being processed; wait for its result."),
-    PaymentStatus.COMPLETED: ("ALREADY_PAID", "This order is paid."),
-    PaymentStatus.REFUNDED: ("ALREADY_REFUNDED", "This payment has been refunded."),
-    PaymentStatus.CANCELLED: ("PAYMENT_CANCELLED", "This payment was cancelled; place a new order."),
-}  # fmt: skip
-
-
-def _confirm(turn: PaymentTurn, command: Command) -> Outcome:
-    data: ConfirmPayment = command.data
-    payment = turn.payment
-    if payment is None:
-        return turn.refuse(command, "PAYMENT_NOT_READY", "Stripe has not opened this payment yet.")
-    if turn.work.cancel:
-        return turn.refuse(command, "CANCEL_UNDER_WAY", "This payment is being cancelled.")
-    is_at_the_bank = payment.next_action and not turn.confirm_in_flight
-    if payment.status in REFUSED_CONFIRM and not is_at_the_bank:
-        return turn.refuse(command, *REFUSED_CONFIRM[payment.status])
-    if payment.attempt >= MOST_ATTEMPTS:
-        return turn.refuse(command, "TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
-    if is_at_the_bank:
-        # The customer left the bank's page and tries another card; a late success of the first one still wins.
-        turn.fail("ACTION_ABANDONED", "authentication was not finished", None)
-    turn.begin_attempt()
-    turn.start_effect(_confirmation(turn, data))
-    return turn.accept()
-
-
-def _confirmation(turn: PaymentTurn, data: ConfirmPayment) -> Effect:
-    payment = turn.known_payment
-    body: dict[str, Any] = {"use_stripe_sdk": True, "expand": ["latest_charge"]}
-    if data.confirmation_token:
-        body["confirmation_token"] = data.confirmation_token
-    else:
-        body["payment_method"] = data.payment_method_id
-    if data.return_url:
-        body["return_url"] = data.return_url
-    return Effect(
-        effect_id=f"confirm:{payment.payment_id}:{payment.attempt}",
-        kind=EffectKind.CONFIRM,
-        intent_id=payment.stripe_intent_id,
-        attempt=payment.attempt,
-        requested_at=turn.at_ms,
-        body=body,
-    )
-
-
-def _cancel(turn: PaymentTurn, command: Command) -> Outcome:
-    data: CancelPayment = command.data
-    payment = turn.payment
-    if payment is None and turn.work.initiation is None:
-        return turn.refuse(command, "PAYMENT_UNKNOWN", "There is no payment to cancel.")
-    if payment and payment.status in {PaymentStatus.COMPLETED, PaymentStatus.REFUNDED}:
-        return turn.refuse(
-            command, "ALREADY_PAID", "This order is paid; cancel the order to be refunded."
-        )
-    if payment and payment.status is PaymentStatus.CANCELLED:
-        return turn.refuse(command, "ALREADY_CANCELLED", "This payment is cancelled.")
-    if turn.work.cancel in {None, EXPIRED}:  # a customer's wish outranks the deadline's
-        turn.change(cancel=data.reason)
-    turn.ask_to_cancel(command.issued_by)
-    return turn.accept()
-
-
-def _see_result(turn: PaymentTurn, command: Command) -> None:
-    data: StripeResult = command.data
-    effect = turn.work.effects.get(data.effect_id)
-    is_current = effect is not None and effect.idempotency_key == data.idempotency_key
-    if is_current and effect:
-        turn.emit(
-            EventType.EFFECT_FINISHED,
-            EffectFinished(
-                effect_id=effect.effect_id, kind=effect.kind, result=data.result, code=data.code,
-                idempotency_key=effect.idempotency_key,
-            ),
-        )  # fmt: skip
-        if data.result is ResultKind.TRY_AGAIN:
-            turn.start_effect(
-                effect.model_copy(update={"tries": effect.tries + 1, "requested_at": turn.at_ms})
-            )
-            return
-        turn.settle(effect.effect_id)
-    attempt = effect.attempt if effect and effect.kind is EffectKind.CONFIRM else 0
-    if data.intent:
-        see_intent(turn, data.intent, Origin.RESULT if is_current else Origin.STALE, attempt)
-    if data.refund:
-        see_refund(turn, data.refund)
-    if is_current and effect:
-        _give_up(turn, effect, data)
-
-
-def _give_up(turn: PaymentTurn, effect: Effect, data: StripeResult) -> None:
-    """End what waits for an effect that Stripe refused for good, or never got."""
-    code = data.code or data.result.value
-    is_charge_declined = data.result is ResultKind.DECLINED and effect.kind is EffectKind.CONFIRM
-    if data.result is ResultKind.DONE or is_charge_declined:
-        return
-    match effect.kind:
-        case EffectKind.CREATE_INTENT:
-            if turn.work.initiation and not turn.payment:
-                failed = turn.work.initiation.model_copy(update={"error": code})
-                turn.change(initiation=failed)
-        case EffectKind.CONFIRM:
-            payment = turn.known_payment
-            waits = payment.status is PaymentStatus.PROCESSING and not payment.next_action
-            if (
-                waits
-                and payment.attempt == effect.attempt
-                and data.result is not ResultKind.CONFLICT
-            ):
-                reason = (
-                    NOT_SUBMITTED if data.result is ResultKind.NOT_SUBMITTED else "INVALID_REQUEST"
-                )
-                turn.fail(reason, code, None)
-        case EffectKind.REFUND:
-            turn.fail_refund(effect.effect_id.removeprefix("refund:"), code)
-        case EffectKind.CANCEL:
-            _cancel_again(turn, effect, data, code)
-
-
-def _cancel_again(turn: PaymentTurn, effect: Effect, data: StripeResult, code: str) -> None:
-    """Stripe did not cancel because the money was moving; if that came to nothing meanwhile, ask again.
-
-    While the payment is PROCESSING its end decides: see PaymentTurn.fail and complete.
+    requestedAt, endedAt: milliseconds since the epoch. retryOf: the failed refund that it repeats.
     """
-    is_over = data.intent is not None and data.intent.status in {"succeeded", "canceled"}
-    waits = turn.known_payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}
-    if data.result is not ResultKind.CONFLICT or effect.tries >= MOST_CANCEL_TRIES:
-        turn.anomaly("CANCEL_REFUSED", f"Stripe refused to cancel: {code}")
-    elif waits and not is_over and turn.work.cancel:
-        turn.ask_to_cancel()
+
+    refund_id: str
+    amount: int
+    reason: str
+    by: str
+    status: RefundStatus
+    stripe_refund_id: str | None = None
+    failure_reason: str | None = None
+    requested_at: int | None = None
+    ended_at: int | None = None
+    retry_of: str | None = None
 
 
-def _observe(turn: PaymentTurn, command: Command) -> None:
-    data: ObservePayment = command.data
-    turn.change(in_doubt_since=None)
-    see_intent(turn, data.intent, Origin.LOOKUP, data.attempt)
-    for refund in data.refunds:
-        see_refund(turn, refund)
+class Dispute(Message):
+    """One dispute; status is Stripe's word.
+
+    openedAt, changedAt: milliseconds since the epoch, as we heard of it. evidenceDueBy: RFC 3339.
+    """
+
+    dispute_id: str
+    amount: int
+    status: str
+    reason: str
+    is_charge_refundable: bool = False
+    evidence_due_by: str | None = None
+    opened_at: int | None = None
+    changed_at: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """The bank has not decided yet."""
+        return self.status not in CLOSED_DISPUTES
+
+    @property
+    def taken(self) -> int:
+        """What the bank has taken and not given back, in minor units."""
+        return 0 if self.status in NO_FUNDS_WITHDRAWN else self.amount
 
 
-def _see_webhook(turn: PaymentTurn, webhook: WebhookReceived) -> None:
-    known = len(turn.events)
-    has_facts = webhook.intent or webhook.refund or webhook.dispute
-    too_early = turn.payment is None or (
-        not turn.payment.captured and (webhook.refund or webhook.dispute)
-    )
-    is_over = webhook.intent is not None and webhook.intent.status == "canceled"
-    if turn.payment is None and turn.work.initiation is None and is_over:
-        effect = "nothing new"  # no payment will ever begin with it
-    elif has_facts and too_early and not (webhook.intent and turn.work.initiation):
-        _hold(turn, webhook)
-        effect = "held"
-    else:
-        doubted = turn.work.in_doubt_since
-        _see_facts(turn, webhook)
-        effect = "applied" if len(turn.events) > known else "nothing new"
-        if turn.work.in_doubt_since != doubted:
-            effect = "Stripe is asked"
-    turn.emit(
-        EventType.WEBHOOK_RECEIVED,
-        WebhookNoted(
-            stripe_event_id=webhook.stripe_event_id,
-            stripe_event_type=webhook.stripe_event_type,
-            effect=effect,
-        ),
-    )
+CLOSED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+NO_FUNDS_WITHDRAWN: Final = frozenset(
+    {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+)
+"""An inquiry has not taken the money yet, and what was won came back."""
 
 
-def _hold(turn: PaymentTurn, webhook: WebhookReceived) -> None:
-    if len(turn.work.held) >= MOST_HELD:
-        turn.anomaly("TOO_MANY_HELD", "more facts than can be held came before their payment")
-        return
-    held = Held(
-        stripe_event_id=webhook.stripe_event_id, intent=webhook.intent, refund=webhook.refund,
-        dispute=webhook.dispute,
+class Payment(Message):
+    """What the payment's own events say, and no more: folding them gives exactly this.
+
+    Amounts are minor units; times are milliseconds since the epoch.
+    """
+
+    order_id: str
+    payment_id: str
+    user_id: str
+    status: PaymentStatus
+    amount: int
+    currency: str
+    stripe_intent_id: str
+    sequence: int
+    occurred_at: int
+    initiated_at: int
+    completed_at: int | None = None
+    attempt: int = 0
+    next_action: str | None = None
+    captured: int = 0
+    stripe_charge_id: str | None = None
+    receipt_url: str | None = None
+    failure_reason: str | None = None
+    failure_code: str | None = None
+    cancel_reason: str | None = None
+    refunds: dict[str, Refund] = Field(default_factory=dict)
+    disputes: dict[str, Dispute] = Field(default_factory=dict)
+
+    @property
+    def refunded(self) -> int:
+        """Sum of the refunds that succeeded."""
+        return sum(r.amount for r in self.refunds.values() if r.status is RefundStatus.SUCCEEDED)
+
+    @property
+    def disputed(self) -> int:
+        """Sum of the disputes that took money and have not given it back."""
+        return sum(dispute.taken for dispute in self.disputes.values())
+
+    @property
+    def is_refund_blocked(self) -> bool:
+        """An open dispute blocks refunds, unless Stripe says that it does not."""
+        return any(d.is_open and not d.is_charge_refundable for d in self.disputes.values())
+
+    @property
+    def net(self) -> int:
+        """Captured - refunded - disputed + reinstated, in minor units."""
+        return self.captured - self.refunded - self.disputed
+
+
+class EffectKind(StrEnum):
+    """Writes to Stripe."""
+
+    CREATE_INTENT = "CREATE_INTENT"
+    CONFIRM = "CONFIRM"
+    CANCEL = "CANCEL"
+    REFUND = "REFUND"
+
+
+class Effect(Message):
+    """A Stripe write that is durable before it is made.
+
+    effectId: stable over its tries. body: the request's parameters, as they will be sent, every time.
+    intentId: None for CREATE_INTENT. attempt: the payment's, for CONFIRM. requestedAt: milliseconds.
+    traceparent: of what asked for it; its result belongs to the same trace.
+    """
+
+    effect_id: str
+    kind: EffectKind
+    tries: int = 1
+    intent_id: str | None = None
+    attempt: int = 0
+    body: dict[str, Any]
+    requested_at: int
+    traceparent: str | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stripe's idempotency key: rises with a try, never changes within one."""
+        return f"{self.effect_id}:{self.tries}"
+
+
+class Initiation(Message):
+    """What orders asked for, until Stripe's payment intent exists."""
+
+    amount: int
+    currency: str
+    user_id: str
+    restaurant_id: str = ""
+    error: str | None = None
+
+
+class Held(Message):
+    """Facts that came before the payment they belong to."""
+
+    source: Literal["webhook"] = "webhook"
+    stripe_event_id: str
+    intent: IntentFacts | None = None
+    refund: RefundFacts | None = None
+    dispute: DisputeFacts | None = None
+
+
+class PaymentWork(Message):
+    """What is under way and in no event: pending effects and refunds, wishes, charges by attempt.
+
+    cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
+    charges: attempt -> charge id, where known. cards: last four digits of those that were tried.
+    cancelTries: effects made so far to cancel.
+    inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
+    milliseconds since the epoch.
+    waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
+    occurredAt: of the last decision, for the audit's time must not go back either.
+    """
+
+    initiation: Initiation | None = None
+    effects: dict[str, Effect] = Field(default_factory=dict)
+    refunds: dict[str, Refund] = Field(default_factory=dict)
+    charges: dict[int, str] = Field(default_factory=dict)
+    cards: tuple[str, ...] = ()
+    cancel: str | None = None
+    cancel_tries: int = 0
+    refund_wanted: str | None = None
+    held: tuple[Held, ...] = ()
+    in_doubt_since: int | None = None
+    waiting_since: dict[str, int] = Field(default_factory=dict)
+    audit_sequence: int = 0
+    occurred_at: int = 0
+    correlation_id: str = ""
+
+
+class PaymentRecord(Message):
+    """State of an order's payment in the payments table."""
+
+    payment: Payment | None = None
+    work: PaymentWork = PaymentWork()
+
+    @property
+    def refundable(self) -> int:
+        """Captured - succeeded - pending refunds - what disputes have taken, in minor units."""
+        if self.payment is None:
+            return 0
+        return max(0, self.payment.net - self.refund_pending)
+
+    @property
+    def refund_pending(self) -> int:
+        """Sum of the refunds that are under way, in minor units."""
+        return sum(refund.amount for refund in self.work.refunds.values())
+
+    def refunds(self) -> dict[str, Refund]:
+        """All refunds, pending ones too."""
+        known = self.payment.refunds if self.payment else {}
+        return {**known, **self.work.refunds}
+
+
+def evolve(payment: Payment | None, event: Event) -> Payment:
+    """Fold one event of the payments service into the payment. Raises ValueError for a foreign first event."""
+    at, data = event.occurred_at_ms, event.data
+    if payment is None:
+        if not isinstance(data, PaymentInitiated):
+            raise ValueError(f"a payment begins with PAYMENT_INITIATED, not {event.event_type}")
+        return Payment(
+            order_id=event.order_id, payment_id=event.payment_id or "", user_id=data.user_id,
+            status=PaymentStatus.PENDING, amount=data.amount, currency=data.currency,
+            stripe_intent_id=data.stripe_intent_id, sequence=event.sequence,
+            occurred_at=at, initiated_at=at,
+        )  # fmt: skip
+    changed = {"sequence": event.sequence, "occurred_at": at}
+    return payment.model_copy(update=changed | _changes(payment, event.event_type, data, at))
+
+
+def _changes(payment: Payment, event_type: EventType, data: Any, at: int) -> dict[str, Any]:
+    match data:
+        case PaymentProcessing():
+            return {
+                "status": PaymentStatus.PROCESSING, "attempt": data.attempt, "next_action": None,
+                "failure_reason": None, "failure_code": None,
+            }  # fmt: skip
+        case PaymentRequiresAction():
+            return {"next_action": data.next_action}
+        case PaymentCompleted():
+            return {
+                "status": PaymentStatus.COMPLETED, "captured": data.amount, "next_action": None,
+                "stripe_charge_id": data.stripe_charge_id, "receipt_url": data.receipt_url,
+                "completed_at": at, "cancel_reason": None,
+            }  # fmt: skip
+        case PaymentFailed():
+            return {
+                "status": PaymentStatus.FAILED, "next_action": None,
+                "failure_reason": data.failure_reason, "failure_code": data.failure_code,
+            }  # fmt: skip
+        case PaymentCancelled():
+            return {
+                "status": PaymentStatus.CANCELLED, "next_action": None,
+                "cancel_reason": data.cancel_reason,
+            }  # fmt: skip
+        case PaymentRefund():
+            return _refunded(payment, event_type, data, at)
+        case PaymentDispute():
+            return {"disputes": {**payment.disputes, data.dispute_id: _disputed(payment, data, at)}}
+    raise ValueError(f"not an event of a payment: {event_type}")
+
+
+def _disputed(payment: Payment, data: PaymentDispute, at: int) -> Dispute:
+    known = payment.disputes.get(data.dispute_id)
+    return Dispute(
+        dispute_id=data.dispute_id, amount=data.amount, status=data.status, reason=data.reason,
+        is_charge_refundable=data.is_charge_refundable, evidence_due_by=data.evidence_due_by,
+        opened_at=known.opened_at if known else at, changed_at=at,
     )  # fmt: skip
-    turn.change(held=(*turn.work.held, held))
 
 
-def _release_held(turn: PaymentTurn) -> None:
-    """Take in the facts that waited for the payment to begin, or for its money."""
-    while turn.payment and turn.work.held:
-        captured = turn.payment.captured
-        due = next((held for held in turn.work.held if held.intent or captured), None)
-        if due is None:
-            return
-        turn.change(held=tuple(held for held in turn.work.held if held is not due))
-        _see_facts(turn, due)
-
-
-def _see_facts(turn: PaymentTurn, facts: WebhookReceived | Held) -> None:
-    """Take in what a webhook says."""
-    if facts.intent:
-        see_intent(turn, facts.intent, Origin.WEBHOOK, 0)
-    if facts.refund:
-        see_refund(turn, facts.refund)
-    if facts.dispute:
-        see_dispute(turn, facts.dispute)
-
-
-_COMMANDS: Final[dict[CommandType, Callable[[PaymentTurn, Command], Outcome | None]]] = {
-    CommandType.INITIATE_PAYMENT: _initiate,
-    CommandType.CONFIRM_PAYMENT: _confirm,
-    CommandType.CANCEL_PAYMENT: _cancel,
-    CommandType.REFUND_PAYMENT: payment_refunds.refund,
-    CommandType.RETRY_REFUND: payment_refunds.retry_refund,
-    CommandType.STRIPE_RESULT: _see_result,
-    CommandType.OBSERVE_PAYMENT: _observe,
-}
+def _refunded(
+    payment: Payment, event_type: EventType, data: PaymentRefund, at: int
+) -> dict[str, Any]:
+    refund = Refund(
+        refund_id=data.refund_id, amount=data.amount, reason=data.reason, by=data.by,
+        status=data.status, stripe_refund_id=data.stripe_refund_id,
+        failure_reason=data.failure_reason, retry_of=data.retry_of, ended_at=at,
+        requested_at=from_rfc3339(data.requested_at) if data.requested_at else None,
+    )  # fmt: skip
+    changes: dict[str, Any] = {"refunds": {**payment.refunds, data.refund_id: refund}}
+    is_reversed = payment.status is PaymentStatus.REFUNDED and not data.is_all_refunded
+    if event_type is EventType.PAYMENT_REFUNDED:
+        changes["status"] = PaymentStatus.REFUNDED
+    elif event_type is EventType.PAYMENT_REFUND_FAILED and is_reversed:
+        changes["status"] = PaymentStatus.COMPLETED
+    return changes

@@ -12,17 +12,22 @@ from typing import Any, Final
 
 import orjson
 
-from models import delivery, order_state, payment_state, topics
+from models import (
+    delivery,
+    order,
+    payment,
+    topics,
+)
 from models.events import Event
 from models.messages import Message
 
 MARK_BYTES: Final = 8
-FARTHEST_JUMP: Final = 1_000
+MAX_SEQUENCE_JUMP: Final = 1_000
 """No order loses so many events on its way; a sequence beyond that was made up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class EventFold:
     """What of a service is proved.
 
     service: its table and the producer of its events. topic: where the events are that `evolve` folds; other
@@ -35,12 +40,14 @@ class Part:
     derived: Callable[[Any], Any]
 
 
-PARTS: Final[Mapping[str, Part]] = {
+EVENT_FOLDS: Final[Mapping[str, EventFold]] = {
     part.service: part
     for part in (
-        Part("payments", topics.PAYMENT_EVENTS, payment_state.evolve, lambda state: state.payment),
-        Part("orders", topics.ORDER_EVENTS, order_state.evolve, lambda state: state.order),
-        Part("deliveries", topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery),
+        EventFold("payments", topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
+        EventFold("orders", topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
+        EventFold(
+            "deliveries", topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery
+        ),
     )
 }
 """By service."""
@@ -56,7 +63,7 @@ class Digest:
 
 def derived_state(service: str, state: Any) -> Message | None:
     """What evolve derives, of the state in a service's record; None before the first event."""
-    found: Message | None = None if state is None else PARTS[service].derived(state)
+    found: Message | None = None if state is None else EVENT_FOLDS[service].derived(state)
     return found
 
 
@@ -79,13 +86,13 @@ class Fault(StrEnum):
     NO_EVENTS = "its events are missing"
     BEHIND = "its last events are missing"
     AHEAD = "the live state lacks its last events"
-    HOLE = "events in between are missing"
+    SEQUENCE_GAP = "events in between are missing"
     CONFLICT = "two different events have one sequence"
     UNFOLDABLE = "an event can't be folded"
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class StateDifference:
     """One order's one part; live, rebuilt: None where there is none. sequences: of the events at fault."""
 
     order_id: str
@@ -97,7 +104,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Fold:
+class RebuiltState:
     """One order's one part, as its events give it.
 
     state, sequence: after the last event folded. conflicts, unfoldable: sequences of such events.
@@ -109,10 +116,10 @@ class Fold:
     unfoldable: set[int] = field(default_factory=set)
     _marks: bytearray = field(default_factory=bytearray)
 
-    def add(self, part: Part, topic: str, event: Event, value: bytes) -> None:
+    def add(self, part: EventFold, topic: str, event: Event, value: bytes) -> None:
         """Take in the next event; one that was emitted again is the same bytes, and is skipped."""
         sequence = event.sequence
-        if sequence > self.sequence + FARTHEST_JUMP:
+        if sequence > self.sequence + MAX_SEQUENCE_JUMP:
             self.conflicts.add(sequence)
             return
         mark = blake2b(value, digest_size=MARK_BYTES).digest()
@@ -134,7 +141,7 @@ class Fold:
         except Exception:  # noqa: BLE001 -- whatever a forged event brings about, the proof goes on
             self.unfoldable.add(sequence)
 
-    def holes(self) -> tuple[int, ...]:
+    def missing_sequences(self) -> tuple[int, ...]:
         """Sequences up to the last one folded that no event has had."""
         return tuple(
             number
@@ -151,14 +158,14 @@ class Rebuild:
     it holds at least what was read, and an order that moves meanwhile is only ever folded further.
     """
 
-    folds: dict[tuple[str, str], Fold] = field(default_factory=dict)
+    folds: dict[tuple[str, str], RebuiltState] = field(default_factory=dict)
     live: dict[tuple[str, str], Digest] | None = None
     events: int = 0
     _unsettled: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, topic: str, event: Event, value: bytes) -> None:
         """Take in one record of a topic, in the topic's order."""
-        part = PARTS.get(event.producer)
+        part = EVENT_FOLDS.get(event.producer)
         if part is None:
             return
         key = (part.service, event.order_id)
@@ -167,13 +174,13 @@ class Rebuild:
             if live is None or event.sequence > live.sequence:
                 return  # it began, or moved on, since the live digests were taken
         self.events += 1
-        fold = self.folds.setdefault(key, Fold())
+        fold = self.folds.setdefault(key, RebuiltState())
         fold.add(part, topic, event, value)
         if key in self._unsettled and self._is_settled(key):
             self._unsettled.discard(key)
 
     def compare_with(
-        self, live: dict[tuple[str, str], Digest], services: Collection[str] = tuple(PARTS)
+        self, live: dict[tuple[str, str], Digest], services: Collection[str] = tuple(EVENT_FOLDS)
     ) -> None:
         """From now on fold up to these states only; (service, order id) -> digest.
 
@@ -190,9 +197,9 @@ class Rebuild:
 
     def _is_settled(self, key: tuple[str, str]) -> bool:
         fold, live = self.folds.get(key), (self.live or {})[key]
-        return fold is not None and fold.sequence >= live.sequence and not fold.holes()
+        return fold is not None and fold.sequence >= live.sequence and not fold.missing_sequences()
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[StateDifference]:
         """What is not as it should be, by service and order."""
         live = self.live or {}
         for key in sorted({*live, *self.folds}):
@@ -201,10 +208,10 @@ class Rebuild:
                 service, order_id = key
                 fold = self.folds.get(key)
                 rebuilt = digest(fold.state) if fold and fold.state is not None else None
-                yield Difference(order_id, service, found[0], live.get(key), rebuilt, found[1])
+                yield StateDifference(order_id, service, found[0], live.get(key), rebuilt, found[1])
 
 
-def _fault(live: Digest | None, fold: Fold | None) -> tuple[Fault, tuple[int, ...]] | None:
+def _fault(live: Digest | None, fold: RebuiltState | None) -> tuple[Fault, tuple[int, ...]] | None:
     if fold is None:
         return Fault.NO_EVENTS, ()
     if fold.conflicts:
@@ -215,6 +222,6 @@ def _fault(live: Digest | None, fold: Fold | None) -> tuple[Fault, tuple[int, ..
         return Fault.NOT_LIVE, ()
     if fold.sequence != live.sequence:
         return (Fault.BEHIND if fold.sequence < live.sequence else Fault.AHEAD), ()
-    if holes := fold.holes():
-        return Fault.HOLE, holes
+    if missing_sequences := fold.missing_sequences():
+        return Fault.SEQUENCE_GAP, missing_sequences
     return None if digest(fold.state) == live else (Fault.CONTENT, ())

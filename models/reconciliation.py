@@ -7,28 +7,28 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from models.messages import Message, Moment, to_rfc3339
-from models.money_moves import Account, Kind, Moved
+from models.messages import Message, Timestamp, to_rfc3339
+from models.money_movements import Account, MoneyMovement, MovementKind
 
 
-class Difference(Message):
+class MoneyDifference(Message):
     """An object about whose money the two sides do not agree, in minor units.
 
     stripe, tiffin: what it has moved by each side's word; None: that side does not know it in this
     currency. day: of `DayTotals` that it counts in. since: when it was seen first.
     """
 
-    kind: Kind
+    kind: MovementKind
     id: str
     order_id: str
     currency: str
     stripe: int | None
     tiffin: int | None
-    since: Moment
+    since: Timestamp
     day: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
 
 
-class Sides(Message):
+class StripeAndTiffin(Message):
     """A sum by each side's word, in minor units."""
 
     stripe: int = 0
@@ -43,9 +43,9 @@ class DayTotals(Message):
 
     day: str
     currency: str
-    charged: Sides = Sides()
-    refunded: Sides = Sides()
-    disputed: Sides = Sides()
+    charged: StripeAndTiffin = StripeAndTiffin()
+    refunded: StripeAndTiffin = StripeAndTiffin()
+    disputed: StripeAndTiffin = StripeAndTiffin()
     differing: int = 0
 
     @property
@@ -55,14 +55,18 @@ class DayTotals(Message):
         return not self.differing and all(each.stripe == each.tiffin for each in sums)
 
 
-_COLUMN: Final = {Kind.CHARGE: "charged", Kind.REFUND: "refunded", Kind.DISPUTE: "disputed"}
+_COLUMN: Final = {
+    MovementKind.CHARGE: "charged",
+    MovementKind.REFUND: "refunded",
+    MovementKind.DISPUTE: "disputed",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
     """One object in one currency, by each side's word."""
 
-    known: Moved
+    known: MoneyMovement
     currency: str
     day: str
     stripe: int | None
@@ -78,10 +82,10 @@ def compare(
     stripe: Account,
     tiffin: Account,
     *,
-    since: Mapping[tuple[Kind, str], str],
+    since: Mapping[tuple[MovementKind, str], str],
     now: str,
     until_ms: int,
-) -> tuple[list[Difference], list[DayTotals]]:
+) -> tuple[list[MoneyDifference], list[DayTotals]]:
     """Every object whose money differs, and the sums by day and currency, of the same objects.
 
     What differs in a sum is what the differences of its day and currency add up to. since: key ->
@@ -90,7 +94,7 @@ def compare(
     """
     pairs = list(_pairs(stripe, tiffin, until_ms))
     differences = [
-        Difference(
+        MoneyDifference(
             kind=pair.known.kind,
             id=pair.known.id,
             order_id=pair.known.order_id,
@@ -121,7 +125,7 @@ def _pairs(stripe: Account, tiffin: Account, until_ms: int) -> Iterator[_Pair]:
             yield from pairs
 
 
-def _amount(side: Moved | None, currency: str) -> int | None:
+def _amount(side: MoneyMovement | None, currency: str) -> int | None:
     return side.amount if side and side.currency == currency else None
 
 
@@ -140,7 +144,7 @@ def _totals(pairs: Iterable[_Pair]) -> list[DayTotals]:
         DayTotals(
             day=day,
             currency=currency,
-            **{name: Sides(**sums) for name, sums in columns.items()},
+            **{name: StripeAndTiffin(**sums) for name, sums in columns.items()},
             differing=differing[day, currency],
         )
         for (day, currency), columns in sorted(days.items(), reverse=True)
@@ -168,7 +172,7 @@ class Orphan(Message):
     result: str
 
 
-class Report(Message):
+class ReconciliationReport(Message):
     """What the latest runs found. Times are RFC 3339.
 
     cursor: all events of Stripe's that were created before are known to be in Kafka. listed: events
@@ -179,18 +183,18 @@ class Report(Message):
     in Kafka that were passed over because they can't be used.
     """
 
-    run_at: Moment
-    cursor: Moment
+    run_at: Timestamp
+    cursor: Timestamp
     listed: int = 0
     problems: tuple[str, ...] = ()
     missing: tuple[MissingEvent, ...] = ()
     missing_total: int = 0
     orphans: tuple[Orphan, ...] = ()
     orphans_total: int = 0
-    compared_at: Moment | None = None
-    compared_since: Moment | None = None
+    compared_at: Timestamp | None = None
+    compared_since: Timestamp | None = None
     totals: tuple[DayTotals, ...] = ()
-    differences: tuple[Difference, ...] = ()
-    settling: tuple[Difference, ...] = ()
+    differences: tuple[MoneyDifference, ...] = ()
+    settling: tuple[MoneyDifference, ...] = ()
     unchecked: int = 0
     unusable: int = 0

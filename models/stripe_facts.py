@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from models.messages import Currency, Id, Message, Minor, Seconds, Text, Url, Word
+from models.messages import Currency, EpochSeconds, Id, Message, MinorUnits, ShortText, Text, Url
 
 WEBHOOK_TYPES: Final = (
     "payment_intent.succeeded",
@@ -22,20 +22,20 @@ WEBHOOK_TYPES: Final = (
 """What the webhook endpoint subscribes to."""
 
 
-class Seen(Message):
+class StripeFacts(Message):
     """Base of the facts about a Stripe object."""
 
 
-class PaymentError(Seen):
+class PaymentError(StripeFacts):
     """last_payment_error of a payment intent; it outlives the attempt, so its charge must be compared."""
 
-    code: Word
-    decline_code: Word | None = None
+    code: ShortText
+    decline_code: ShortText | None = None
     message: Text = ""
     charge_id: Id | None = None
 
 
-class IntentSeen(Seen):
+class IntentFacts(StripeFacts):
     """A payment intent as Stripe showed it.
 
     status: Stripe's own word. amount, amountReceived: minor units. receiptUrl is known only where the
@@ -43,46 +43,46 @@ class IntentSeen(Seen):
     """
 
     intent_id: Id
-    status: Word
-    amount: Minor
-    amount_received: Minor
+    status: ShortText
+    amount: MinorUnits
+    amount_received: MinorUnits
     currency: Currency
     charge_id: Id | None = None
     receipt_url: Url | None = None
-    card_last4: Word | None = None
+    card_last4: ShortText | None = None
     error: PaymentError | None = None
-    next_action: Word | None = None
-    cancellation_reason: Word | None = None
+    next_action: ShortText | None = None
+    cancellation_reason: ShortText | None = None
 
 
-class RefundSeen(Seen):
+class RefundFacts(StripeFacts):
     """A refund as Stripe showed it; refundId is ours, None for a refund that somebody else made."""
 
     stripe_refund_id: Id
     refund_id: Id | None
     intent_id: Id | None
-    amount: Minor
+    amount: MinorUnits
     currency: Currency
-    status: Word
-    reason: Word | None = None
-    failure_reason: Word | None = None
+    status: ShortText
+    reason: ShortText | None = None
+    failure_reason: ShortText | None = None
 
 
-class DisputeSeen(Seen):
+class DisputeFacts(StripeFacts):
     """A dispute as Stripe showed it; evidenceDueBy: seconds since the epoch."""
 
     dispute_id: Id
     intent_id: Id | None
     charge_id: Id
-    amount: Minor
+    amount: MinorUnits
     currency: Currency
-    status: Word
-    reason: Word
+    status: ShortText
+    reason: ShortText
     is_charge_refundable: bool = False
-    evidence_due_by: Seconds | None = None
+    evidence_due_by: EpochSeconds | None = None
 
 
-Facts = Mapping[str, Any]
+StripeObject = Mapping[str, Any]
 
 
 _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
@@ -98,12 +98,12 @@ def _web_url(text: Any) -> str | None:
     return text if is_one and " " not in text else None
 
 
-def intent_seen(intent: Facts) -> IntentSeen:
+def parse_intent(intent: StripeObject) -> IntentFacts:
     """Reduce a PaymentIntent (a plain mapping; latest_charge expanded or not)."""
     charge = intent.get("latest_charge")
     expanded = charge if isinstance(charge, Mapping) else {}
     error = intent.get("last_payment_error") or {}
-    return IntentSeen(
+    return IntentFacts(
         intent_id=intent["id"],
         status=intent["status"],
         amount=intent["amount"],
@@ -112,13 +112,13 @@ def intent_seen(intent: Facts) -> IntentSeen:
         charge_id=expanded.get("id") or (charge if isinstance(charge, str) else None),
         receipt_url=_web_url(expanded.get("receipt_url")),
         card_last4=_last4(expanded),
-        error=error_seen(error) if error.get("code") or error.get("type") else None,
+        error=parse_payment_error(error) if error.get("code") or error.get("type") else None,
         next_action=one_line((intent.get("next_action") or {}).get("type")),
         cancellation_reason=one_line(intent.get("cancellation_reason")),
     )
 
 
-def _last4(charge: Facts) -> str | None:
+def _last4(charge: StripeObject) -> str | None:
     """Of a charge's card; four digits or nothing."""
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     last4 = card.get("last4")
@@ -126,7 +126,7 @@ def _last4(charge: Facts) -> str | None:
     return last4 if is_so else None
 
 
-def error_seen(error: Facts) -> PaymentError:
+def parse_payment_error(error: StripeObject) -> PaymentError:
     """Reduce a card error."""
     charge = error.get("charge")
     return PaymentError(
@@ -137,9 +137,9 @@ def error_seen(error: Facts) -> PaymentError:
     )
 
 
-def refund_seen(refund: Facts) -> RefundSeen:
+def parse_refund(refund: StripeObject) -> RefundFacts:
     """Reduce a Refund."""
-    return RefundSeen(
+    return RefundFacts(
         stripe_refund_id=refund["id"],
         refund_id=(refund.get("metadata") or {}).get("refundId"),
         intent_id=_id(refund.get("payment_intent")),
@@ -151,9 +151,9 @@ def refund_seen(refund: Facts) -> RefundSeen:
     )
 
 
-def dispute_seen(dispute: Facts) -> DisputeSeen:
+def parse_dispute(dispute: StripeObject) -> DisputeFacts:
     """Reduce a Dispute."""
-    return DisputeSeen(
+    return DisputeFacts(
         dispute_id=dispute["id"],
         intent_id=_id(dispute.get("payment_intent")),
         charge_id=_id(dispute["charge"]) or "",

@@ -16,8 +16,8 @@ from models.graphs import (
 )
 from models.money_checks import is_retryable
 from models.notification import NotificationRecord, NotificationStatus
-from models.order_state import OrderRecord
-from models.payment_state import Dispute, EffectKind, PaymentRecord
+from models.order import OrderRecord
+from models.payment import Dispute, EffectKind, PaymentRecord
 
 SECOND_MS: Final = 1000
 MINUTE_MS: Final = 60 * SECOND_MS
@@ -52,7 +52,7 @@ class Subject(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WaitRule:
     """One row of the table: a state, the events that end it, how long it may last, who ends it."""
 
     subject: Subject
@@ -66,7 +66,7 @@ class Row:
 class Waiting:
     """Something that waits. since_ms: since the epoch. what: the id of the refund, effect, ... if any."""
 
-    row: Row
+    row: WaitRule
     since_ms: int
     what: str = ""
 
@@ -83,55 +83,55 @@ _CANCELLED: Final = (E.ORDER_CANCELLED,)
 _PAID: Final = (E.PAYMENT_COMPLETED, E.PAYMENT_FAILED)
 _SETTLED: Final = (E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED)
 
-TABLE: Final = (
-    Row(S.ORDER, "PLACED", (E.ORDER_PAYMENT_PENDING,), MINUTE_MS, A.SYSTEM),
-    Row(S.ORDER, ORDER.PAYMENT_PENDING, (E.ORDER_CREATED, E.ORDER_PAYMENT_FAILED, E.ORDER_CANCELLED),
+WAIT_RULES: Final = (
+    WaitRule(S.ORDER, "PLACED", (E.ORDER_PAYMENT_PENDING,), MINUTE_MS, A.SYSTEM),
+    WaitRule(S.ORDER, ORDER.PAYMENT_PENDING, (E.ORDER_CREATED, E.ORDER_PAYMENT_FAILED, E.ORDER_CANCELLED),
         30 * MINUTE_MS, A.CUSTOMER),
-    Row(S.ORDER, ORDER.PAYMENT_FAILED, (E.ORDER_PAYMENT_PENDING, E.ORDER_CANCELLED),
+    WaitRule(S.ORDER, ORDER.PAYMENT_FAILED, (E.ORDER_PAYMENT_PENDING, E.ORDER_CANCELLED),
         30 * MINUTE_MS, A.CUSTOMER),
-    Row(S.ORDER, "EXPIRING", _CANCELLED, 5 * MINUTE_MS, A.STRIPE),
-    Row(S.ORDER, ORDER.PENDING, (E.ORDER_CONFIRMED, E.ORDER_CANCELLED), 10 * MINUTE_MS, A.KITCHEN),
-    Row(S.ORDER, ORDER.CONFIRMED, (E.ORDER_PREPARING,), 15 * MINUTE_MS, A.KITCHEN),
-    Row(S.ORDER, ORDER.PREPARING, (E.ORDER_READY_FOR_PICKUP,), 45 * MINUTE_MS, A.KITCHEN),
-    Row(S.ORDER, ORDER.READY_FOR_PICKUP, (E.ORDER_OUT_FOR_DELIVERY,), 20 * MINUTE_MS, A.COURIER),
-    Row(S.ORDER, ORDER.OUT_FOR_DELIVERY, (E.ORDER_DELIVERED,), HOUR_MS, A.COURIER),
-    Row(S.ORDER, ORDER.CANCELLED, (E.ORDER_REFUNDED,), DAY_MS, A.OPERATOR),
-    Row(S.PAYMENT, "OPENING", (E.PAYMENT_INITIATED,), MINUTE_MS, A.STRIPE),
-    Row(S.PAYMENT, "NOT_OPENED", (E.PAYMENT_INITIATED,), 0, A.OPERATOR),
-    Row(S.PAYMENT, PAYMENT.PENDING, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
+    WaitRule(S.ORDER, "EXPIRING", _CANCELLED, 5 * MINUTE_MS, A.STRIPE),
+    WaitRule(S.ORDER, ORDER.PENDING, (E.ORDER_CONFIRMED, E.ORDER_CANCELLED), 10 * MINUTE_MS, A.KITCHEN),
+    WaitRule(S.ORDER, ORDER.CONFIRMED, (E.ORDER_PREPARING,), 15 * MINUTE_MS, A.KITCHEN),
+    WaitRule(S.ORDER, ORDER.PREPARING, (E.ORDER_READY_FOR_PICKUP,), 45 * MINUTE_MS, A.KITCHEN),
+    WaitRule(S.ORDER, ORDER.READY_FOR_PICKUP, (E.ORDER_OUT_FOR_DELIVERY,), 20 * MINUTE_MS, A.COURIER),
+    WaitRule(S.ORDER, ORDER.OUT_FOR_DELIVERY, (E.ORDER_DELIVERED,), HOUR_MS, A.COURIER),
+    WaitRule(S.ORDER, ORDER.CANCELLED, (E.ORDER_REFUNDED,), DAY_MS, A.OPERATOR),
+    WaitRule(S.PAYMENT, "OPENING", (E.PAYMENT_INITIATED,), MINUTE_MS, A.STRIPE),
+    WaitRule(S.PAYMENT, "NOT_OPENED", (E.PAYMENT_INITIATED,), 0, A.OPERATOR),
+    WaitRule(S.PAYMENT, PAYMENT.PENDING, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
         30 * MINUTE_MS, A.CUSTOMER),
-    Row(S.PAYMENT, PAYMENT.PROCESSING, _PAID, 10 * MINUTE_MS, A.STRIPE),
-    Row(S.PAYMENT, "REQUIRES_ACTION", _PAID, 15 * MINUTE_MS, A.CUSTOMER),
-    Row(S.PAYMENT, PAYMENT.FAILED, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
+    WaitRule(S.PAYMENT, PAYMENT.PROCESSING, _PAID, 10 * MINUTE_MS, A.STRIPE),
+    WaitRule(S.PAYMENT, "REQUIRES_ACTION", _PAID, 15 * MINUTE_MS, A.CUSTOMER),
+    WaitRule(S.PAYMENT, PAYMENT.FAILED, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
         30 * MINUTE_MS, A.CUSTOMER),
-    Row(S.REFUND, RefundStatus.PENDING,
+    WaitRule(S.REFUND, RefundStatus.PENDING,
         (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL, E.PAYMENT_REFUND_FAILED), DAY_MS, A.STRIPE),
-    Row(S.REFUND, RefundStatus.FAILED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
-    Row(S.REFUND, RefundStatus.CANCELLED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
-    Row(S.REFUND, "BLOCKED", (E.PAYMENT_DISPUTE_CLOSED,), DAY_MS, A.OPERATOR),
-    Row(S.DISPUTE, "NEEDS_RESPONSE", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), DAY_MS,
+    WaitRule(S.REFUND, RefundStatus.FAILED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
+    WaitRule(S.REFUND, RefundStatus.CANCELLED, (E.PAYMENT_REFUNDED, E.PAYMENT_REFUND_PARTIAL), 0, A.OPERATOR),
+    WaitRule(S.REFUND, "BLOCKED", (E.PAYMENT_DISPUTE_CLOSED,), DAY_MS, A.OPERATOR),
+    WaitRule(S.DISPUTE, "NEEDS_RESPONSE", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), DAY_MS,
         A.OPERATOR),
-    Row(S.DISPUTE, "UNDER_REVIEW", (E.PAYMENT_DISPUTE_CLOSED,), 90 * DAY_MS, A.STRIPE),
-    Row(S.DELIVERY, DELIVERY.PENDING, (E.DELIVERY_ASSIGNED,), HOUR_MS, A.COURIER),
-    Row(S.DELIVERY, DELIVERY.ASSIGNED, (E.DELIVERY_PICKED_UP,), HOUR_MS, A.COURIER),
-    Row(S.DELIVERY, DELIVERY.PICKED_UP, (E.DELIVERY_DELIVERED,), HOUR_MS, A.COURIER),
-    Row(S.EFFECT, EffectKind.CREATE_INTENT, (E.EFFECT_FINISHED,), MINUTE_MS, A.STRIPE),
-    Row(S.EFFECT, EffectKind.CONFIRM, (E.EFFECT_FINISHED,), 2 * MINUTE_MS, A.STRIPE),
-    Row(S.EFFECT, EffectKind.CANCEL, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
-    Row(S.EFFECT, EffectKind.REFUND, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
-    Row(S.DEADLINE, "PAYMENT", _CANCELLED, MINUTE_MS, A.SYSTEM),
-    Row(S.DEADLINE, "KITCHEN", _CANCELLED, MINUTE_MS, A.SYSTEM),
-    Row(S.WEBHOOK, "HELD", (E.PAYMENT_INITIATED, E.PAYMENT_COMPLETED), 10 * MINUTE_MS, A.OPERATOR),
-    Row(S.NOTIFICATION, NotificationStatus.PENDING, (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED),
+    WaitRule(S.DISPUTE, "UNDER_REVIEW", (E.PAYMENT_DISPUTE_CLOSED,), 90 * DAY_MS, A.STRIPE),
+    WaitRule(S.DELIVERY, DELIVERY.PENDING, (E.DELIVERY_ASSIGNED,), HOUR_MS, A.COURIER),
+    WaitRule(S.DELIVERY, DELIVERY.ASSIGNED, (E.DELIVERY_PICKED_UP,), HOUR_MS, A.COURIER),
+    WaitRule(S.DELIVERY, DELIVERY.PICKED_UP, (E.DELIVERY_DELIVERED,), HOUR_MS, A.COURIER),
+    WaitRule(S.EFFECT, EffectKind.CREATE_INTENT, (E.EFFECT_FINISHED,), MINUTE_MS, A.STRIPE),
+    WaitRule(S.EFFECT, EffectKind.CONFIRM, (E.EFFECT_FINISHED,), 2 * MINUTE_MS, A.STRIPE),
+    WaitRule(S.EFFECT, EffectKind.CANCEL, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
+    WaitRule(S.EFFECT, EffectKind.REFUND, (E.EFFECT_FINISHED,), 5 * MINUTE_MS, A.STRIPE),
+    WaitRule(S.DEADLINE, "PAYMENT", _CANCELLED, MINUTE_MS, A.SYSTEM),
+    WaitRule(S.DEADLINE, "KITCHEN", _CANCELLED, MINUTE_MS, A.SYSTEM),
+    WaitRule(S.WEBHOOK, "HELD", (E.PAYMENT_INITIATED, E.PAYMENT_COMPLETED), 10 * MINUTE_MS, A.OPERATOR),
+    WaitRule(S.NOTIFICATION, NotificationStatus.PENDING, (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED),
         15 * MINUTE_MS, A.SYSTEM),
-    Row(S.NOTIFICATION, NotificationStatus.HELD,
+    WaitRule(S.NOTIFICATION, NotificationStatus.HELD,
         (E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED), 26 * HOUR_MS, A.SYSTEM),
-    Row(S.NOTIFICATION, NotificationStatus.WAITING_FOR_OPERATOR, (E.NOTIFICATION_RETRIED,), 0,
+    WaitRule(S.NOTIFICATION, NotificationStatus.WAITING_FOR_OPERATOR, (E.NOTIFICATION_RETRIED,), 0,
         A.OPERATOR),
-    Row(S.QUARANTINE, "QUARANTINED", _SETTLED, 0, A.OPERATOR),
+    WaitRule(S.QUARANTINE, "QUARANTINED", _SETTLED, 0, A.OPERATOR),
 )  # fmt: skip
 
-FINAL: Final = frozenset(
+FINAL_STATES: Final = frozenset(
     {
         (S.ORDER, ORDER.DELIVERED), (S.ORDER, ORDER.REFUNDED),
         (S.PAYMENT, PAYMENT.COMPLETED), (S.PAYMENT, PAYMENT.CANCELLED), (S.PAYMENT, PAYMENT.REFUNDED),
@@ -144,12 +144,12 @@ FINAL: Final = frozenset(
 """States in which nobody has to do anything. A cancelled order is one of them unless its money is here; a
 refund that failed is done with when it was retried, or when there is no money left to be given back."""
 
-ROWS: Final = {(row.subject, str(row.state)): row for row in TABLE}
+WAIT_RULE_BY_STATE: Final = {(row.subject, str(row.state)): row for row in WAIT_RULES}
 
 
 def quarantined(service: str, since_ms: int) -> Waiting:
     """An order whose inputs a service turns away."""
-    return Waiting(ROWS[S.QUARANTINE, "QUARANTINED"], since_ms, service)
+    return Waiting(WAIT_RULE_BY_STATE[S.QUARANTINE, "QUARANTINED"], since_ms, service)
 
 
 def waiting(state: Any) -> tuple[Waiting, ...]:
@@ -171,7 +171,7 @@ def waiting(state: Any) -> tuple[Waiting, ...]:
 
 
 def _row(subject: Subject, state: str, since_ms: int, what: str = "") -> Iterator[Waiting]:
-    row = ROWS.get((subject, str(state)))
+    row = WAIT_RULE_BY_STATE.get((subject, str(state)))
     if row is not None:
         yield Waiting(row, since_ms, what)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 DAY_MS: Final = 24 * 3600 * 1000
 FOREVER: Final = -1
-REPLICAS_TO_SPARE_ONE: Final = 3
+REPLICAS_REQUIRING_MIN_INSYNC: Final = 3
 """From so many replicas on, two must have a record before it counts as sent."""
 
 

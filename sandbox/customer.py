@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sandbox.browser import Browser, RefusedError, until
+from sandbox.api_client import ApiClient, RefusedError, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -14,13 +14,13 @@ VISA = "4242424242424242"
 DECLINED = "4000000000000002"
 CONTACT = {"name": "Asha Rao", "email": "asha@example.com", "phone": "+919800000000"}
 ADDRESS = {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"}
-NOT_YET = (409, 503, 504)
+RETRYABLE_STATUSES = (409, 503, 504)
 """Statuses after which the same request may succeed."""
 
 T = TypeVar("T")
 
 
-class Customer(Browser):
+class Customer(ApiClient):
     """One guest. Methods raise RefusedError for what the API refuses, TimeoutError past its patience."""
 
     def __init__(self, web: str, stripe: str) -> None:
@@ -42,7 +42,7 @@ class Customer(Browser):
         items = [{"dishId": dish["id"], "quantity": 1} for dish in menu["dishes"][:dishes]]
         return {"restaurantId": chosen, "items": items, "contact": CONTACT, "address": ADDRESS}
 
-    async def press_pay(
+    async def open_payment(
         self, basket: dict[str, Any] | None = None, key: str | None = None
     ) -> dict[str, Any]:
         """Open the payment, again with the same key for as long as the answer is "not yet"."""
@@ -122,4 +122,4 @@ class Customer(Browser):
 
     async def until(self, ask: Callable[[], Awaitable[T | None]], what: str) -> T:
         """Ask again and again; a 503 or a dropped connection is no answer, a refusal is one."""
-        return await until(ask, what, self.patience_s, NOT_YET)
+        return await until(ask, what, self.max_wait_s, RETRYABLE_STATUSES)

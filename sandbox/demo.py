@@ -20,11 +20,11 @@ from rich.table import Table
 from models.money import decimal_text
 from models.topics import TOPICS
 from sandbox.customer import Customer
+from sandbox.demo_flows import FLOWS, play
 from sandbox.kafka import BrokerError, JarError
 from sandbox.platform import Endpoints, Platform, PlatformError
 from sandbox.processes import ProcessError
 from sandbox.simulate import Simulation, until_stopped
-from sandbox.story import FLOWS, play
 
 console = Console(highlight=False, width=max(100, min(shutil.get_terminal_size().columns, 140)))
 SERVICES = {

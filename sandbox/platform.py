@@ -21,7 +21,7 @@ from app.settings import (
 )
 from models.wording import counted
 from sandbox.kafka import KafkaBroker, external_bootstrap
-from sandbox.processes import PATIENCE_S, Supervised, free_port, wait_until
+from sandbox.processes import MAX_WAIT_S, Supervised, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DIR = ROOT / ".sandbox"
 SANDBOX_TWILIO_SID = "ACtiffin"
-WRONG_SETTINGS = 2
+BAD_SETTINGS_EXIT = 2
 """Exit status of a worker whose settings or catalogue can't be used."""
 
 
@@ -95,7 +95,7 @@ class Platform:
         """settings: further TIFFIN_* variables of the workers. keep: last run's data goes on."""
         self.folder, self.keep, self.progress = folder, keep, progress
         self.settle_delay_s = settle_delay_s
-        self._more_settings = dict(settings or {})
+        self._extra_settings = dict(settings or {})
         named = external_bootstrap()
         self.broker = None if named else KafkaBroker(folder / "kafka", keep=keep)
         self._named_bootstrap = named or ""
@@ -145,7 +145,7 @@ class Platform:
             "TIFFIN_CLIENT_READS_PER_MIN": "0",
             "TIFFIN_CLIENT_REQUESTS_AT_ONCE": "0",
             "TIFFIN_NOTIFICATIONS_PER_CONTACT_HOUR": "0",
-            **self._more_settings,
+            **self._extra_settings,
         }
 
     def data_dir(self, worker: int) -> Path:
@@ -196,7 +196,7 @@ class Platform:
 
     def _start_mailbox(self) -> Supervised:
         argv = [
-            sys.executable, "-m", "sandbox.mailbox", "--port", str(self._mailbox_port),
+            sys.executable, "-m", "sandbox.mailbox.server", "--port", str(self._mailbox_port),
             "--smtp-port", str(self._smtp_port),
         ]  # fmt: skip
         return self._start_part("The mailbox", argv, "mailbox.log")
@@ -223,16 +223,16 @@ class Platform:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def wait_ready(self, timeout_s: float = PATIENCE_S) -> None:
+    def wait_ready(self, timeout_s: float = MAX_WAIT_S) -> None:
         """Wait until every worker owns its partitions and answers. Raises PlatformError."""
         for worker, url in zip(self.workers, self.endpoints.workers, strict=True):
             self._wait(worker, f"{url}/readyz", timeout_s)
 
-    def _wait(self, part: Supervised, url: str, timeout_s: float = PATIENCE_S) -> None:
+    def _wait(self, part: Supervised, url: str, timeout_s: float = MAX_WAIT_S) -> None:
         """Wait until it answers, or has ended in a way that no restart mends."""
 
         def has_failed() -> bool:
-            return bool(part.exits) and (not part.restart or part.exits[-1] == WRONG_SETTINGS)
+            return bool(part.exits) and (not part.restart or part.exits[-1] == BAD_SETTINGS_EXIT)
 
         try:
             wait_until(lambda: has_failed() or answers(url), part.name, timeout_s=timeout_s)
@@ -252,7 +252,7 @@ class Platform:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=MAX_WAIT_S,
             check=False,
         )
         if done.returncode:

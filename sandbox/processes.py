@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-LAUNCHER = Path(__file__).with_name("exec_with_parent.py")
-PATIENCE_S = 240.0
+LAUNCHER = Path(__file__).with_name("parent_death_signal.py")
+MAX_WAIT_S = 240.0
 """How long is waited, at most, for what must happen: a start, an event, an answer. It happens in seconds,
 but a machine with five times the work it can do is no fault of what is waited for."""
 BACKOFF_FIRST_S = 0.2
@@ -45,7 +45,7 @@ _ports_given: dict[int, TextIO] = {}
 
 # PR_SET_PDEATHSIG fires at the death of the *thread* that forked, so all forks happen in one thread
 # that lives as long as the process.
-_forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
+_fork_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
 
 class ProcessError(RuntimeError):
@@ -220,7 +220,7 @@ class Supervised:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *self.argv]
         with self.log_path.open("ab") as log:
-            self._process = _forker.submit(
+            self._process = _fork_thread.submit(
                 subprocess.Popen,
                 command,
                 env=self.env,

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "docs" / "screenshots"
 SIZES: Final = {360: 740, 1440: 900}
-TALLEST: Final = 1500
+MAX_HEIGHT_PX: Final = 1500
 """Longer pages are cut: a picture shows what a page is like."""
 COLOURS: Final = 160
 KITCHEN: Final = "annapurna-bengaluru"
-DECLINED, BY_3DS, VISA = "4000000000000002", "4000002500003155", "4242424242424242"
+DECLINED, NEEDS_3DS, VISA = "4000000000000002", "4000002500003155", "4242424242424242"
 DETAILS: Final = {
     "line1": "12 MG Road", "city": "Bengaluru", "postal_code": "560001", "name": "Asha Rao",
     "email": "asha@example.com", "phone": "+91 98000 00000",
 }  # fmt: skip
-UNSENT: Final = (
+MAILBOX_FAULTS: Final = (
     {"channel": "EMAIL", "kind": "refuse", "code": 550, "times": 2},
     {"channel": "SMS", "kind": "refuse", "code": 503, "times": 6},
 )
@@ -70,7 +70,7 @@ class Camera:
         """The page as it is, from its top, in few colours."""
         self.page.evaluate("scrollTo(0, 0)")
         self.page.wait_for_load_state("load")
-        tall = min(TALLEST, int(self.page.evaluate("document.documentElement.scrollHeight")))
+        tall = min(MAX_HEIGHT_PX, int(self.page.evaluate("document.documentElement.scrollHeight")))
         size = {"x": 0, "y": 0, "width": self.width, "height": max(tall, SIZES[self.width])}
         taken = self.page.screenshot(full_page=True, clip=size)  # type: ignore[arg-type]
         image = Image.open(io.BytesIO(taken)).convert("RGB")
@@ -114,7 +114,7 @@ def main(folder: Path) -> None:
         with Platform(Path(data), settings=settings, progress=click.echo) as platform:
             click.echo("Playing a day")
             asked = asyncio.run(_day(platform.endpoints))
-            _garble(platform.bootstrap)
+            _produce_unreadable_record(platform.bootstrap)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
                     executable_path=chromium, args=["--no-sandbox"]
@@ -132,12 +132,12 @@ async def _day(endpoints: Endpoints) -> str:
     """A day that is over, and a kitchen full of orders; gives the one that was paid at the second try."""
     await Simulation(endpoints, orders=30, rate_per_s=3, pace_s=0.3).run()
     async with aiohttp.ClientSession(endpoints.mailbox) as mailbox:
-        for fault in UNSENT:
+        for fault in MAILBOX_FAULTS:
             (await mailbox.post("/_control/faults", json=fault)).raise_for_status()
     orders = []
     for number in range(7):
         async with Customer(endpoints.workers[0], endpoints.stripe) as customer:
-            await customer.press_pay(await customer.basket(KITCHEN, dishes=1 + number % 3))
+            await customer.open_payment(await customer.basket(KITCHEN, dishes=1 + number % 3))
             if number == 0:
                 await customer.confirm(DECLINED)
             await customer.confirm(VISA)
@@ -152,7 +152,7 @@ async def _day(endpoints: Endpoints) -> str:
     return orders[0]
 
 
-def _garble(bootstrap: str) -> None:
+def _produce_unreadable_record(bootstrap: str) -> None:
     """What no service can read becomes a dead letter."""
     producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
     text = b'{"commandType": "CANCEL_ORDER", "orderId": 42, "data": {"reason": "left over"'
@@ -194,7 +194,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         camera.pay(DECLINED)
         page.locator("#pay-wrong:not([hidden])").wait_for()
         camera.shoot("payment-declined")
-        camera.pay(BY_3DS)
+        camera.pay(NEEDS_3DS)
         question = page.frame_locator("dialog iframe").get_by_role("button", name="Complete")
         question.wait_for()
         camera.shoot("payment-3d-secure")
@@ -204,7 +204,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         order_id = page.url.rsplit("/", 1)[1]
         camera.shoot("tracking-paid")
         with ThreadPoolExecutor(1) as another:  # this thread has playwright's event loop
-            another.submit(asyncio.run, _bring(endpoints, order_id)).result()
+            another.submit(asyncio.run, _deliver(endpoints, order_id)).result()
         page.get_by_role("heading", name="On its way to you").wait_for()
         page.wait_for_timeout(600)
         camera.shoot("tracking")
@@ -220,7 +220,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         camera.visit(f"/restaurants/{KITCHEN}", "menu")
 
 
-async def _bring(endpoints: Endpoints, order_id: str) -> None:
+async def _deliver(endpoints: Endpoints, order_id: str) -> None:
     """From the kitchen onto the road."""
     async with Staff(endpoints.workers[0], "kitchen", "screenshots", KITCHEN) as kitchen:
         for step in STEPS:

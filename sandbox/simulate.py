@@ -23,18 +23,18 @@ import click
 from rich.console import Console
 
 from models.wording import counted
-from sandbox.browser import RefusedError
+from sandbox.api_client import RefusedError
 from sandbox.customer import Customer
-from sandbox.customer_kinds import DONE, KINDS, Kind
+from sandbox.customer_scenarios import DONE, SCENARIOS, Scenario
 from sandbox.platform import DEFAULT_DIR, Endpoints
 from sandbox.staff import Staff
 
-MOST_TRIES: Final = 6
+MAX_TRIES: Final = 6
 REFUSALS: Final = (aiohttp.ClientError, RefusedError, TimeoutError)
 
 
 @dataclass(slots=True)
-class Told:
+class SimulatedOrder:
     """What one customer did; ends: the states in which its order may be at the end of the day."""
 
     kind: str
@@ -46,7 +46,7 @@ class Told:
 class Simulation:
     """A day of a platform. Pauses of kitchens and couriers are `pace_s` on average.
 
-    at_once: customers in the shop; the next one waits outside until one is done.
+    concurrency: customers in the shop; the next one waits outside until one is done.
     """
 
     endpoints: Endpoints
@@ -56,10 +56,10 @@ class Simulation:
     couriers: int = 6
     pace_s: float = 0.5
     reject_share: float = 0.03
-    at_once: int = 100
-    told: list[Told] = field(default_factory=list)
-    begun: int = 0
-    troubles: Counter[str] = field(default_factory=Counter)
+    concurrency: int = 100
+    simulated: list[SimulatedOrder] = field(default_factory=list)
+    started: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
         """Open the restaurants, let customers come at the rate; ends with the last of `orders`."""
@@ -80,31 +80,31 @@ class Simulation:
     async def _customers(self) -> None:
         restaurants, choose = await self._restaurants(), random.Random(self.seed)
         numbers = range(self.orders) if self.orders is not None else itertools.count()
-        room = asyncio.Semaphore(self.at_once)
+        capacity = asyncio.Semaphore(self.concurrency)
         async with asyncio.TaskGroup() as group:
             for number in numbers:
-                await room.acquire()
-                kind = choose.choices(KINDS, [each.share for each in KINDS])[0]
+                await capacity.acquire()
+                kind = choose.choices(SCENARIOS, [each.share for each in SCENARIOS])[0]
                 dishes, restaurant = choose.randint(1, 3), choose.choice(restaurants)
                 customer = group.create_task(self._customer(number, kind, restaurant, dishes))
-                customer.add_done_callback(lambda _: room.release())
+                customer.add_done_callback(lambda _: capacity.release())
                 await asyncio.sleep(choose.expovariate(self.rate_per_s))
 
-    async def _customer(self, number: int, kind: Kind, restaurant: str, dishes: int) -> None:
-        self.begun += 1
+    async def _customer(self, number: int, kind: Scenario, restaurant: str, dishes: int) -> None:
+        self.started += 1
         web = self.endpoints.workers[number % len(self.endpoints.workers)]
         async with Customer(web, self.endpoints.stripe) as customer:
-            told = Told(kind.name, "", kind.ends)
+            simulated = SimulatedOrder(kind.name, "", kind.ends)
 
             try:
                 await self._order(customer, number, restaurant, dishes)
-                told.order_id = customer.order_id
-                self.told.append(told)
+                simulated.order_id = customer.order_id
+                self.simulated.append(simulated)
                 await kind.play(customer)
             except REFUSALS as error:
-                self.troubles[f"{kind.name}: {error}"[:160]] += 1
-                if told.order_id:
-                    await self._give_up(told, customer)
+                self.failures[f"{kind.name}: {error}"[:160]] += 1
+                if simulated.order_id:
+                    await self._give_up(simulated, customer)
 
     async def _order(self, customer: Customer, number: int, restaurant: str, dishes: int) -> None:
         """Open the payment, if need be by way of another worker: it is one order, for its key is one."""
@@ -115,16 +115,16 @@ class Simulation:
 
         for tries in itertools.count(1):
             try:
-                await customer.press_pay(await customer.until(chosen, "the menu"), key)
+                await customer.open_payment(await customer.until(chosen, "the menu"), key)
                 return
             except TimeoutError:
-                if tries == MOST_TRIES:
+                if tries == MAX_TRIES:
                     raise
                 customer.web = webs[(number + tries) % len(webs)]
 
-    async def _give_up(self, told: Told, customer: Customer) -> None:
+    async def _give_up(self, simulated: SimulatedOrder, customer: Customer) -> None:
         """Whom the platform has annoyed cancels, as soon as that is heard."""
-        told.ends = (*DONE, "CANCELLED")
+        simulated.ends = (*DONE, "CANCELLED")
 
         async def cancelled() -> bool | None:
             try:
@@ -139,7 +139,7 @@ class Simulation:
     async def _all_ended(self) -> None:
         """Wait until every order is in a state in which it may end."""
         async with Staff(self.endpoints.workers[0], "operator", "simulation") as operator:
-            waiting = {told.order_id: told for told in self.told}
+            waiting = {simulated.order_id: simulated for simulated in self.simulated}
             while waiting:
                 for order_id in list(waiting):
                     with contextlib.suppress(*REFUSALS):
@@ -162,7 +162,7 @@ class Simulation:
                     elif steps:
                         await kitchen.kitchen(order["orderId"], steps[0])
 
-            await self._again_and_again(work, choose, f"kitchen {restaurant}")
+            await self._work_forever(work, choose, f"kitchen {restaurant}")
 
     async def _courier(self, number: int) -> None:
         choose = random.Random(f"{self.seed}courier{number}")
@@ -186,9 +186,9 @@ class Simulation:
                         choose.choice(waiting[: 2 * self.couriers])["orderId"], "assign"
                     )
 
-            await self._again_and_again(work, choose, "courier")
+            await self._work_forever(work, choose, "courier")
 
-    async def _again_and_again(
+    async def _work_forever(
         self, work: Callable[[], Awaitable[None]], choose: random.Random, who: str
     ) -> None:
         """Work with pauses; what is refused (somebody was quicker) is tried at the next look."""
@@ -197,7 +197,7 @@ class Simulation:
                 await work()
             except REFUSALS as error:
                 code = error.code if isinstance(error, RefusedError) else type(error).__name__
-                self.troubles[f"{who}: {code}"] += 1
+                self.failures[f"{who}: {code}"] += 1
             await asyncio.sleep(choose.uniform(0.5, 1.5) * self.pace_s)
 
 
@@ -232,11 +232,11 @@ async def until_stopped(day: Simulation, console: Console) -> None:
     said = 0
     while not task.done():
         await asyncio.wait([task], timeout=5)
-        if day.begun != said:
-            said = day.begun
+        if day.started != said:
+            said = day.started
             console.print(
                 f"[dim]… {counted(said, 'customer', 'customers')} so far, "
-                f"{counted(sum(day.troubles.values()), 'refusal', 'refusals')}[/]"
+                f"{counted(sum(day.failures.values()), 'refusal', 'refusals')}[/]"
             )
     with contextlib.suppress(asyncio.CancelledError):
         await task

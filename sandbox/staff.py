@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from sandbox.browser import Browser
+from sandbox.api_client import ApiClient
 
 
-class Staff(Browser):
+class Staff(ApiClient):
     """Logs in as what it is told to be. Methods raise RefusedError for what the API refuses."""
 
     def __init__(self, web: str, role: str, subject: str, restaurant_id: str | None = None) -> None:

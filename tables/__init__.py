@@ -1,6 +1,6 @@
 """Where state is kept: the transition engine, which joins streams with partitioned RocksDB tables.
 
-`Engines` runs services (models/transition.py: their contract) on Faust; `StateTable` reads what
+`ServiceRuntime` runs services (models/transition.py: their contract) on Faust; `StateTable` reads what
 they made durable. What a service may count on:
 
 - Every input record of its topics is decided exactly once per key, in each partition's order of
@@ -12,59 +12,59 @@ they made durable. What a service may count on:
   and the key's later ones become dead letters, in order, until it is released: redriven ones are
   decided meanwhile, so that nothing new overtakes them.
 - What can't be parsed becomes a dead letter and changes nothing. Where a batch can't be read at
-  all, or an input made the worker fail three times, that one partition stops (`Engines.stops`) until
+  all, or an input made the worker fail three times, that one partition stops (`ServiceRuntime.stops`) until
   an operator skips it; everything else goes on.
 - A worker that lost a partition can't write it after its successor.
 - Reading a `StateTable` never blocks; `wait` does, up to its time-out.
 """
 
 from tables.app import make_app
-from tables.engines import Engines, Position
-from tables.letters import (
-    DEAD_LETTER,
-    HEADERS_OMITTED,
-    KEY_OMITTED,
-    OMITTED,
-    QUARANTINE,
-    REDRIVE,
-    RELEASE,
-    SERVICE,
+from tables.dead_letters import (
+    DEAD_LETTER_ID_HEADER,
+    OMITTED_HEADERS_HEADER,
+    OMITTED_KEY_HEADER,
+    OMITTED_VALUE_HEADER,
+    QUARANTINE_HEADER,
+    REDRIVE_HEADER,
+    RELEASE_HEADER,
+    SERVICE_HEADER,
 )
+from tables.dry_run import DryRunInput, DryRunResult, DryRunVerdict
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
-from tables.record_batches import Consumed, UnreadableBatch, UnreadableRecord
-from tables.rehearsal import Played, Rehearsal, Verdict
-from tables.stops import NotStoppedError, Stop
+from tables.record_batches import ConsumedRecord, UnreadableBatch, UnreadableRecord
+from tables.service_runtime import InputPosition, ServiceRuntime
+from tables.stops import NotStoppedError, PartitionStop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 
 __all__ = [
-    "DEAD_LETTER",
-    "HEADERS_OMITTED",
-    "KEY_OMITTED",
-    "OMITTED",
-    "QUARANTINE",
-    "REDRIVE",
-    "RELEASE",
-    "SERVICE",
+    "DEAD_LETTER_ID_HEADER",
+    "OMITTED_HEADERS_HEADER",
+    "OMITTED_KEY_HEADER",
+    "OMITTED_VALUE_HEADER",
+    "QUARANTINE_HEADER",
+    "REDRIVE_HEADER",
+    "RELEASE_HEADER",
+    "SERVICE_HEADER",
     "BrokenRecordError",
-    "Consumed",
+    "ConsumedRecord",
     "Counters",
-    "Engines",
+    "DryRunInput",
+    "DryRunResult",
+    "DryRunVerdict",
+    "InputPosition",
     "Limits",
     "Listener",
     "NotOwnerError",
     "NotReadyError",
     "NotStoppedError",
-    "Played",
-    "Position",
+    "PartitionStop",
     "Quarantine",
-    "Rehearsal",
+    "ServiceRuntime",
     "StateTable",
-    "Stop",
     "StoredOutcome",
     "StoredRecord",
     "UnreadableBatch",
     "UnreadableRecord",
-    "Verdict",
     "make_app",
 ]

@@ -17,7 +17,7 @@ CHATTY_LOGGERS = ("aiokafka", "faust", "mode")
 
 
 COLLECTOR_THRESHOLDS = (100_000, 50, 100)
-"""What is under way in lanes lives just long enough to look old to Python's cyclic collector, which
+"""What is under way in tasks lives just long enough to look old to Python's cyclic collector, which
 by default would go through all of it again and again: a third of the throughput. Nothing of it is
 in cycles, so it is freed without the collector."""
 
@@ -29,7 +29,7 @@ key are in a group, the less each costs."""
 
 
 class WorkerApp(faust.App):
-    """A Faust app that makes its data folder with all above it, and suits the collector to lanes."""
+    """A Faust app that makes its data folder with all above it, and suits the collector to tasks."""
 
     async def on_first_start(self) -> None:
         """Before anything of the app runs."""

@@ -1,7 +1,7 @@
 """Records on their way to Kafka, as the batches that it gets.
 
 Leans on aiokafka 0.14: BatchBuilder._builder and _relative_offset, whose own `append` costs twice as
-much as the copying. See tests/unit/test_batches.py.
+much as the copying. See tests/unit/tables/test_batches.py.
 """
 
 from __future__ import annotations

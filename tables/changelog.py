@@ -6,17 +6,17 @@ import re
 
 import orjson
 
-from tables.fence import CLAIM
-from tables.origin import PROGRESS, Progress
-from tables.unread import ACCEPTED
+from tables.fence import FENCE_KEY
+from tables.identity import PROGRESS_KEY, TableProgress
+from tables.unread import ACCEPTED_KEY
 
-RECORD = re.compile(
+RECORD_PREFIX = re.compile(
     rb'\{("terminal":true,)?"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":'
 )
 """How everything begins that `Record.dump` wrote."""
 
 
-def is_engines(key: bytes | None, value: bytes | None) -> bool:
+def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
     """Whether a changelog record can be one that an engine wrote.
 
     Nothing is ever deleted. A service's rows are its own business; their keys have a slash.
@@ -24,21 +24,21 @@ def is_engines(key: bytes | None, value: bytes | None) -> bool:
     if not key or value is None or key.startswith(b"__faust"):
         return False
     if key[0] == 0:
-        return _is_reserved(key, value)
+        return _is_reserved_record(key, value)
     try:
         key.decode()
     except UnicodeDecodeError:
         return False
-    return b"/" in key or RECORD.match(value) is not None
+    return b"/" in key or RECORD_PREFIX.match(value) is not None
 
 
-def _is_reserved(key: bytes, value: bytes) -> bool:
+def _is_reserved_record(key: bytes, value: bytes) -> bool:
     try:
-        if key == PROGRESS:
-            return Progress.load(value) is not None
-        if key == ACCEPTED:
+        if key == PROGRESS_KEY:
+            return TableProgress.load(value) is not None
+        if key == ACCEPTED_KEY:
             accepted = orjson.loads(value)
             return isinstance(accepted, list) and all(type(offset) is int for offset in accepted)
     except (orjson.JSONDecodeError, TypeError, ValueError):
         return False
-    return key == CLAIM
+    return key == FENCE_KEY

@@ -16,11 +16,11 @@ from aiokafka.errors import CorruptRecordException
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXPANDED_BYTES = 32 * 1024 * 1024
+MAX_DECOMPRESSED_BYTES = 32 * 1024 * 1024
 """What one compressed batch may expand to; producers' batches are of 16 KB to some MB."""
-LEAST_ROOM = 64 * 1024
+MIN_BUFFER_BYTES = 64 * 1024
 GZIP = zlib.MAX_WBITS | 16
-MOST_GZIP_MEMBERS = 64
+MAX_GZIP_MEMBERS = 64
 GZIP_MAGIC = b"\x1f\x8b"
 XERIAL_MAGIC = b"\x82SNAPPY\0"
 XERIAL_HEADER_BYTES = 16
@@ -34,7 +34,7 @@ def decompress(codec: int, data: memoryview) -> bytes:
     """Records of a compressed batch. codec: by Kafka's number, 1 to 4.
 
     Raises CorruptRecordException, cramjam.DecompressionError, zlib.error or struct.error when they can't
-    be decompressed, or are more than EXPANDED_BYTES.
+    be decompressed, or are more than MAX_DECOMPRESSED_BYTES.
     """
     if codec not in DECODERS:
         raise CorruptRecordException(f"there is no compression {codec}")
@@ -44,12 +44,12 @@ def decompress(codec: int, data: memoryview) -> bytes:
 def _gunzip(data: memoryview) -> bytes:
     """One gzip member after the other, as Java reads them; garbage behind them is left alone."""
     rest, plain = bytes(data), bytearray()
-    for _ in range(MOST_GZIP_MEMBERS):
+    for _ in range(MAX_GZIP_MEMBERS):
         if plain and not rest.startswith(GZIP_MAGIC):
             break
         stream = zlib.decompressobj(GZIP)
-        plain += stream.decompress(rest, EXPANDED_BYTES + 1 - len(plain))
-        if len(plain) > EXPANDED_BYTES:
+        plain += stream.decompress(rest, MAX_DECOMPRESSED_BYTES + 1 - len(plain))
+        if len(plain) > MAX_DECOMPRESSED_BYTES:
             raise _too_large()
         if not stream.eof:
             raise CorruptRecordException("its gzip stream is cut off")
@@ -60,7 +60,7 @@ def _gunzip(data: memoryview) -> bytes:
 def _unsnappy(data: memoryview) -> bytes:
     """Raw snappy, or the blocks of it that Java's library writes, in one stream or several."""
     if data[: len(XERIAL_MAGIC)] != XERIAL_MAGIC:
-        return _unsnappy_block(data, EXPANDED_BYTES)
+        return _unsnappy_block(data, MAX_DECOMPRESSED_BYTES)
     at, plain = 0, bytearray()
     while at < len(data):
         if data[at : at + len(XERIAL_MAGIC)] == XERIAL_MAGIC:
@@ -70,7 +70,7 @@ def _unsnappy(data: memoryview) -> bytes:
         at += 4
         if not 0 < size <= len(data) - at:
             raise CorruptRecordException(f"a snappy block of {size} bytes")
-        plain += _unsnappy_block(data[at : at + size], EXPANDED_BYTES - len(plain))
+        plain += _unsnappy_block(data[at : at + size], MAX_DECOMPRESSED_BYTES - len(plain))
         at += size
     return bytes(plain)
 
@@ -108,19 +108,19 @@ def _unzstd(data: memoryview) -> bytes:
 
 def _bounded(decompress_into: Callable[[bytes, bytearray], int], data: memoryview) -> bytes:
     """Decompress into ever more room: a frame need not say how much it needs, or may lie."""
-    packed, size = bytes(data), max(LEAST_ROOM, 4 * len(data))
+    packed, size = bytes(data), max(MIN_BUFFER_BYTES, 4 * len(data))
     while True:
-        room = bytearray(min(size, EXPANDED_BYTES))
+        room = bytearray(min(size, MAX_DECOMPRESSED_BYTES))
         try:
             return bytes(memoryview(room)[: decompress_into(packed, room)])
         except cramjam.DecompressionError:
-            if len(room) == EXPANDED_BYTES:
+            if len(room) == MAX_DECOMPRESSED_BYTES:
                 raise
         size *= 8
 
 
 def _too_large() -> CorruptRecordException:
-    return CorruptRecordException(f"it expands to more than {EXPANDED_BYTES} bytes")
+    return CorruptRecordException(f"it expands to more than {MAX_DECOMPRESSED_BYTES} bytes")
 
 
 DECODERS: dict[int, Callable[[memoryview], bytes]] = {

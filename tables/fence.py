@@ -8,7 +8,7 @@ can't write after its successor.
 
 Leans on aiokafka's inside: `AIOKafkaProducer._txn_manager`, `AIOKafkaClient._request_timeout_ms`; on
 Faust's: `Producer._settings_default` and `_settings_auth`, RocksDB store's `_db_for_partition` and
-`offset_key`. See tests/unit/test_private_names.py.
+`offset_key`. See tests/unit/tables/test_faust_internals.py.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from faust.types import TP
 if TYPE_CHECKING:
     import faust
 
-CLAIM = b"\0claim"
-ANSWER_MS = 10_000
+FENCE_KEY = b"\0claim"
+BROKER_ANSWER_MS = 10_000
 """How long one broker is waited for before the one that leads now gets the batch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ProducerFence:
     """The right to write one changelog partition until somebody claims it anew."""
 
     producer: AIOKafkaProducer
@@ -61,8 +61,8 @@ def offset_key(table: faust.Table[Any, Any]) -> bytes:
     return key
 
 
-async def claim(table: faust.Table[Any, Any], partition: int, *, generation: int) -> Claim:
-    """Claim a changelog partition; from its return on no older claim can write there.
+async def claim(table: faust.Table[Any, Any], partition: int, *, generation: int) -> ProducerFence:
+    """ProducerFence a changelog partition; from its return on no older claim can write there.
 
     Waits for several answers of the broker: bound it. Raises KafkaError.
     """
@@ -81,13 +81,13 @@ async def claim(table: faust.Table[Any, Any], partition: int, *, generation: int
     producer = AIOKafkaProducer(**settings, enable_idempotence=True)
     producer._txn_manager.set_pid_and_epoch(producer_id, epoch)
     # A batch has the producer's whole time-out; a broker that hangs must not use it up.
-    producer.client._request_timeout_ms = ANSWER_MS
+    producer.client._request_timeout_ms = BROKER_ANSWER_MS
     await producer.start()
     value = orjson.dumps({"producerId": producer_id, "epoch": epoch, "generation": generation})
-    sent = await producer.send_and_wait(changelog, key=CLAIM, value=value, partition=partition)
+    sent = await producer.send_and_wait(changelog, key=FENCE_KEY, value=value, partition=partition)
     _skip_recovery(table, TP(changelog, partition), sent.offset, value)
     # An epoch starts at 0 again under a new, higher id after 32767 claims.
-    return Claim(producer, producer_id << 16 | epoch, sent.offset)
+    return ProducerFence(producer, producer_id << 16 | epoch, sent.offset)
 
 
 def _skip_recovery(table: faust.Table[Any, Any], tp: TP, offset: int, value: bytes) -> None:
@@ -95,6 +95,6 @@ def _skip_recovery(table: faust.Table[Any, Any], tp: TP, offset: int, value: byt
     have = table.data.persisted_offset(tp)
     if offset == (-1 if have is None else have) + 1:
         batch = rocksdict.WriteBatch(raw_mode=True)
-        batch.put(CLAIM, value)
+        batch.put(FENCE_KEY, value)
         batch.put(offset_key(table), str(offset).encode())
         database(table, tp.partition).write(batch)

@@ -1,27 +1,27 @@
-"""How much a lane takes on, and what it counts."""
+"""How much a task takes on, and what it counts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one service's lanes. Sizes in bytes, times in seconds unless the name says else.
+    """Bounds of one service's tasks. Sizes in bytes, times in seconds unless the name says else.
 
     The producer's max request size and the changelog's `max.message.bytes` (MESSAGE_BYTES, set by
-    `make_app` and `Engines`) hold a record of `record_bytes` plus its unsent outputs.
+    `make_app` and `ServiceRuntime`) hold a record of `record_bytes` plus its unsent outputs.
     """
 
-    group_inputs: int = 10_000
+    commit_batch_inputs: int = 10_000
     """Inputs that one group takes while the one before it becomes durable."""
-    group_s: float = 0.1
+    commit_batch_s: float = 0.1
     """Time spent on deciding a group's inputs, after which it takes no more: so long no reader sees them,
     and serialising them, which can't be interrupted, grows with it."""
     inbox_inputs: int = 8_000
-    """Inputs fetched and not yet applied at which a lane pauses its partitions."""
+    """Inputs fetched and not yet applied at which a task pauses its partitions."""
     inbox_bytes: int = 32 * 1024 * 1024
     """The same in bytes of their values: compressed, a fetch can hold much more than it weighs."""
     cached_records: int = 2_000
-    """Stored records that a lane keeps in memory, those that it read last."""
+    """Stored records that a task keeps in memory, those that it read last."""
     slice_s: float = 0.01
     """Time spent on inputs before other tasks of the worker get a turn."""
     record_bytes: int = 1_000_000
@@ -43,9 +43,9 @@ class Limits:
     """Outcomes of commands kept per key."""
     outcome_ttl_s: int = 24 * 3600
     """How long an outcome is kept, by the timestamps of the key's inputs."""
-    hole_repair_s: float = 1.0
+    gap_repair_s: float = 1.0
     """A missing offset is asked for again after this time."""
-    hole_exit_s: float = 10.0
+    gap_exit_s: float = 10.0
     """A missing offset that never comes ends the process after this time."""
     tail_repair_s: float = 3.0
     """Last records of a partition that do not come are asked for again after this time."""
@@ -61,7 +61,7 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class Counters:
-    """What one service's lanes on this worker have done since it started."""
+    """What one service's tasks on this worker have done since it started."""
 
     inputs: int = 0
     """Inputs whose state and outputs are durable, dropped and dead ones included."""
@@ -76,7 +76,7 @@ class Counters:
     quarantined: int = 0
     """Inputs turned away because their key is, or just was, quarantined."""
     reemitted: int = 0
-    """Outputs sent again because an earlier lane may not have sent them."""
+    """Outputs sent again because an earlier task may not have sent them."""
     groups: int = 0
     outputs: int = 0
     regrouped: int = 0

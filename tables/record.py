@@ -1,4 +1,4 @@
-"""What a table stores under a key: the record as a lane changes it, as readers see it, as bytes.
+"""What a table stores under a key: the record as a task changes it, as readers see it, as bytes.
 
 The bytes are JSON that a person can read, empty fields left out. The field `terminal` comes first,
 so that a scan can skip a finished order by its first bytes.
@@ -14,7 +14,7 @@ import orjson
 
 from models import ids
 from models.transition import Outcome
-from tables import unsent
+from tables import outbox
 
 if TYPE_CHECKING:
     from models.transition import Output, Service
@@ -70,14 +70,14 @@ class StoredRecord:
 
 
 class Record:
-    """A record in a lane's hands: changed in place, serialised once a group.
+    """A record in a task's hands: changed in place, serialised once a group.
 
     key: as text.
-    epoch: of the lane that wrote it last.
+    epoch: of the task that wrote it last.
     offsets: topic -> last offset applied. ids: topic -> tokens (see `models.ids.token`) of the last ids of
         senders without sequences, in one text: a list of so many would cost more than all the rest.
     unsent: what its inputs in this group led to, serialised: earlier groups' outputs are durable before
-        this one is written. unsent_bytes: its size. inherited: what was stored, until it is looked at.
+        this one is written. outbox_bytes: its size. inherited_outbox: what was stored, until it is looked at.
     taken: inputs that the group took of it; taken_bytes: of them and of what they led to.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
@@ -85,9 +85,10 @@ class Record:
     __slots__ = (
         "epoch",
         "ids",
-        "inherited",
+        "inherited_outbox",
         "key",
         "offsets",
+        "outbox_bytes",
         "outcomes",
         "quarantine",
         "sequences",
@@ -95,7 +96,6 @@ class Record:
         "taken",
         "taken_bytes",
         "unsent",
-        "unsent_bytes",
         "version",
     )
 
@@ -103,8 +103,8 @@ class Record:
         """Read stored bytes, or begin a key that has none."""
         self.key = key
         self.unsent: list[bytes] = []
-        self.unsent_bytes = self.taken = self.taken_bytes = 0
-        self.inherited: list[list[Any]] = []
+        self.outbox_bytes = self.taken = self.taken_bytes = 0
+        self.inherited_outbox: list[list[Any]] = []
         if raw is None:
             self.version, self.epoch, self.state = 0, -1, service.load(None)
             self.offsets: dict[str, int] = {}
@@ -121,7 +121,7 @@ class Record:
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
-        self.inherited = get("unsent") or []
+        self.inherited_outbox = get("unsent") or []
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
@@ -134,7 +134,7 @@ class Record:
             raise TypeError("a stored number is none")
         if not all(isinstance(given, dict) for given in (self.ids, self.outcomes)):
             raise TypeError("stored ids or outcomes are no object")
-        if not isinstance(self.inherited, list):
+        if not isinstance(self.inherited_outbox, list):
             raise TypeError("what is stored unsent is no list")
 
     def copy(self) -> Record:
@@ -147,35 +147,35 @@ class Record:
         twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
         return twin
 
-    def inherit(self, epoch: int, done: Mapping[str, int]) -> list[Output]:
-        """Take over what an earlier lane than that with this epoch may not have sent, and give it.
+    def take_over_outbox(self, epoch: int, done: Mapping[str, int]) -> list[Output]:
+        """Take over what an earlier task than that with this epoch may not have sent, and give it.
 
         `done` has, per topic, the last offset whose outputs are durable. All of it has to leave, in
         order, before anything new of the key.
         """
-        inherited, self.inherited = self.inherited, []
+        inherited_outbox, self.inherited_outbox = self.inherited_outbox, []
         if self.epoch == epoch:
             return []
-        left = [entry for entry in inherited if entry[1] > done.get(entry[0], -1)]
+        left = [entry for entry in inherited_outbox if entry[1] > done.get(entry[0], -1)]
         for entry in left:
             self.take(0, orjson.dumps(entry))
-        return [output for entry in left for output in unsent.load(entry)]
+        return [output for entry in left for output in outbox.load(entry)]
 
     def take(self, size: int, entry: bytes) -> None:
         """Count an input of `size` bytes, and remember what it led to until that is known to have left.
 
-        entry: of `unsent.dump`; b"" for nothing.
+        entry: of `outbox.dump`; b"" for nothing.
         """
         self.taken += 1
         self.taken_bytes += size + len(entry)
         if entry:
             self.unsent.append(entry)
-            self.unsent_bytes += len(entry)
+            self.outbox_bytes += len(entry)
 
-    def end_group(self) -> None:
+    def end_commit_batch(self) -> None:
         """The group that took all this is being written: the next begins with nothing."""
         self.unsent = []
-        self.unsent_bytes = self.taken = self.taken_bytes = 0
+        self.outbox_bytes = self.taken = self.taken_bytes = 0
 
     def dump(self, service: Service) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""

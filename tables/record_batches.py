@@ -4,9 +4,9 @@ aiokafka raises on a batch that it can't decode, loses the records that it had d
 asks for the same batch again for ever. `PartitionReader` and `FetchedBatches` take the place of its
 PartitionRecords and MemoryRecords in this process. They yield, in offset order and without gaps:
 
-- `Consumed`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
+- `ConsumedRecord`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
   escaped.
-- `OffsetGap`: offsets at which there is no record: a transaction's marker, or compacted ones.
+- `EmptyOffsets`: offsets at which there is no record: a transaction's marker, or compacted ones.
 - `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
 - `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
   somebody seeks beyond it.
@@ -36,26 +36,26 @@ BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
 timestamp, producer id and epoch, base sequence, number of records."""
 LENGTH_FIELD = struct.Struct(">qi")
-AFTER_LENGTH = LENGTH_FIELD.size
-MAGIC_AT = 16
-LEAST_LENGTH = 14
+LENGTH_FIELD_BYTES = LENGTH_FIELD.size
+MAGIC_POSITION = 16
+MIN_BATCH_LENGTH = 14
 """Of anything that Kafka ever stored, behind its length field."""
-LEAST_BYTES = {0: 26, 1: 34}
+MIN_LEGACY_MESSAGE_BYTES = {0: 26, 1: 34}
 """Of a message of the formats 0 and 1, without key and value."""
 CODEC_MASK = 0x07
 LOG_APPEND_TIME = 0x08
-EXPANDED_BYTES_A_FETCH = 16 * 1024 * 1024
+MAX_DECOMPRESSED_BYTES_PER_FETCH = 16 * 1024 * 1024
 """Once so much was decompressed, the rest of a fetch is left for the next."""
 MAX_ERROR_CHARS = 500
-MOST_HEADERS = 1000
-LARGE_BYTES = 1024 * 1024
+MAX_HEADERS = 1000
+LARGE_BATCH_BYTES = 1024 * 1024
 """Of a batch's records without compression; producers' batches are smaller."""
-MOST_RECORDS_IF_LARGE = 100_000
-MOST_OFFSETS_A_RECORD = 1000
+MAX_RECORDS_IN_LARGE_BATCH = 100_000
+MAX_OFFSETS_PER_RECORD = 1000
 """Of a batch that says that it covers more, whatever was compacted away, the end is taken as unknown."""
 
 
-class Consumed(NamedTuple):
+class ConsumedRecord(NamedTuple):
     """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
 
     Half of what a fetch costs Python is the making of these. timestamp: ms since 1970, -1 if none.
@@ -74,19 +74,19 @@ class Consumed(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-class OffsetGap(Consumed):
+class EmptyOffsets(ConsumedRecord):
     """Offsets `first` to `offset` (inclusive), at which there is no record."""
 
     first: int
 
 
-class UnreadableRecord(Consumed):
+class UnreadableRecord(ConsumedRecord):
     """A record whose inside is broken: `value` has its bytes as they are, `error` says what is."""
 
     error: str
 
 
-class UnreadableBatch(Consumed):
+class UnreadableBatch(ConsumedRecord):
     """A batch that can't be read, at `offset`; what follows begins at `next_offset`."""
 
     error: str
@@ -118,24 +118,24 @@ class FetchedBatches:
         length = self._length(left)
         if length is None:
             raise CorruptRecordException("the batch is cut off")
-        if length < LEAST_LENGTH:
+        if length < MIN_BATCH_LENGTH:
             raise CorruptRecordException(f"the batch has a length of {length}")
-        self._at = at + AFTER_LENGTH + length
+        self._at = at + LENGTH_FIELD_BYTES + length
         return self._raw[at : self._at]
 
     def next_base_offset(self) -> int | None:
         """The offset at which the next batch begins; None when the fetch does not have it."""
-        if self._at == 0 or len(self._raw) - self._at < AFTER_LENGTH:
+        if self._at == 0 or len(self._raw) - self._at < LENGTH_FIELD_BYTES:
             return None
         base: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[0]
         return base
 
     def _length(self, left: int) -> int | None:
         """What the length field says; None when the batch is cut off."""
-        if left < AFTER_LENGTH:
+        if left < LENGTH_FIELD_BYTES:
             return None
         length: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[1]
-        return length if length <= left - AFTER_LENGTH else None
+        return length if length <= left - LENGTH_FIELD_BYTES else None
 
 
 class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -143,15 +143,15 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
 
     next_fetch_offset: int
 
-    def _unpack_records(self) -> Iterator[Consumed]:
+    def _unpack_records(self) -> Iterator[ConsumedRecord]:
         batches = self._records
         expanded = 0
-        while batches.has_next() and expanded < EXPANDED_BYTES_A_FETCH:
+        while batches.has_next() and expanded < MAX_DECOMPRESSED_BYTES_PER_FETCH:
             raw = b""
             try:
                 raw = batches.next_batch()
                 batch = _decode(raw, self.next_fetch_offset, check_crc=self._check_crcs)
-                expanded += batch.expanded_bytes
+                expanded += batch.decompressed_bytes
                 yield from self._records_of(batch)
             except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
                 if _is_intact(raw) and 0 < _end_of(raw) <= self.next_fetch_offset:
@@ -159,7 +159,7 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
                 yield self._unreadable(raw, exc)
                 return
 
-    def _records_of(self, batch: _Batch) -> Iterator[Consumed]:
+    def _records_of(self, batch: _Batch) -> Iterator[ConsumedRecord]:
         """Yield a batch's records from where reading is, and the gaps between them.
 
         A batch as a producer sent it has a record at each of its offsets, whatever the records say
@@ -175,13 +175,13 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
                 at += 1
                 continue
             if at > due:
-                yield offset_gap(topic, partition, due, at - 1)
+                yield empty_offsets(topic, partition, due, at - 1)
             self.next_fetch_offset = due = at + 1
             headers = record.headers
             if (
                 record.offset != at
                 or type(record) is UnreadableRecord
-                or len(headers) > MOST_HEADERS
+                or len(headers) > MAX_HEADERS
             ):
                 yield _unreadable_record(topic, partition, at, record)
                 at += 1
@@ -189,7 +189,7 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
             at += 1
             key, value = record.key, record.value
             yield tuple.__new__(  # as NamedTuple's own constructor does, without its wrapper
-                Consumed,
+                ConsumedRecord,
                 (
                     topic,
                     partition,
@@ -206,12 +206,12 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
             )
         if due <= last:
             self.next_fetch_offset = last + 1
-            yield offset_gap(topic, partition, due, last)
+            yield empty_offsets(topic, partition, due, last)
 
     def _unreadable(self, raw: bytes, exc: Exception) -> UnreadableBatch:
         """The end of what can be read; the fetch position stays there."""
         at = self.next_fetch_offset
-        item: UnreadableBatch = _item(UnreadableBatch, self._tp.topic, self._tp.partition, at)
+        item: UnreadableBatch = _non_record(UnreadableBatch, self._tp.topic, self._tp.partition, at)
         item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
         # Where the next batch begins, if the fetch has it: a damaged header tells nothing reliable.
         end = self._records.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
@@ -222,13 +222,13 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
 class _Batch(NamedTuple):
     """A batch whose records can be iterated over. stated_count: how many its header says it has.
 
-    expanded_bytes: of a compressed one.
+    decompressed_bytes: of a compressed one.
     """
 
     base_offset: int
     last_offset: int
     stated_count: int
-    expanded_bytes: int
+    decompressed_bytes: int
     records: Iterable[Any]
 
 
@@ -249,8 +249,8 @@ def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
     count = BATCH_HEADER.unpack_from(raw)[12]
     if batch.is_control_batch or last < due or count == 0:
         return _Batch(base, last, 0, 0, ())
-    plain = _expand(raw)
-    if len(plain) > LARGE_BYTES:
+    plain = _decompressed(raw)
+    if len(plain) > LARGE_BATCH_BYTES:
         _check_large(plain, count)
     return _Batch(base, last, count, len(plain) if plain is not raw else 0, _records(plain))
 
@@ -282,7 +282,7 @@ def _records(raw: bytes) -> Iterator[Any]:
             yield record
             seen += 1
     except (CorruptRecordException, ValueError, IndexError):
-        if len(raw) > LARGE_BYTES:
+        if len(raw) > LARGE_BATCH_BYTES:
             raise  # reading on takes seconds a megabyte
         yield from islice(_tolerant_records(raw), seen, None)
 
@@ -292,7 +292,7 @@ def _check_large(raw: bytes, count: int) -> None:
 
     A header takes two bytes in a batch and a hundred in memory.
     """
-    if count > MOST_RECORDS_IF_LARGE:
+    if count > MAX_RECORDS_IN_LARGE_BATCH:
         raise CorruptRecordException(f"{count} records in {len(raw)} bytes")
     body, at = bytearray(raw), BATCH_HEADER.size
     for _ in range(count):
@@ -300,8 +300,8 @@ def _check_large(raw: bytes, count: int) -> None:
         at = start + length
         if length <= 0 or at > len(body):
             raise CorruptRecordException(f"a record of {length} bytes")
-        if _count_headers(body, start) > MOST_HEADERS:
-            raise CorruptRecordException(f"a record with more than {MOST_HEADERS} headers")
+        if _count_headers(body, start) > MAX_HEADERS:
+            raise CorruptRecordException(f"a record with more than {MAX_HEADERS} headers")
 
 
 def _count_headers(body: bytearray, at: int) -> int:
@@ -314,14 +314,14 @@ def _count_headers(body: bytearray, at: int) -> int:
     return count
 
 
-def _expand(raw: bytes) -> bytes:
+def _decompressed(raw: bytes) -> bytes:
     """The batch without compression. Raises when it can't be, or would be too large."""
     fields = list(BATCH_HEADER.unpack_from(raw))
     codec = fields[5] & CODEC_MASK
     if not codec:
         return raw
     records = decompress(codec, memoryview(raw)[BATCH_HEADER.size :])
-    fields[1] = BATCH_HEADER.size - AFTER_LENGTH + len(records)
+    fields[1] = BATCH_HEADER.size - LENGTH_FIELD_BYTES + len(records)
     fields[5] &= ~CODEC_MASK
     return BATCH_HEADER.pack(*fields) + records
 
@@ -359,7 +359,7 @@ def _tolerant_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
             if length <= 0 or at > len(body):
                 raise CorruptRecordException(f"record {number} can't be read: {error}") from None
         if error:
-            yield _broken("", -1, base + number, bytes(body[start:at]), error)
+            yield _unreadable_record_item("", -1, base + number, bytes(body[start:at]), error)
         else:
             yield record
 
@@ -397,15 +397,17 @@ def _read_bytes(body: bytearray, at: int) -> tuple[bytes | None, int]:
     return bytes(body[at : at + size]), at + size
 
 
-def _item(kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None) -> Any:
+def _non_record(
+    kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None
+) -> Any:
     """An item that is no proper record."""
     return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
 
 
-def _broken(
+def _unreadable_record_item(
     topic: str, partition: int, offset: int, raw: bytes | None, error: str
 ) -> UnreadableRecord:
-    broken: UnreadableRecord = _item(UnreadableRecord, topic, partition, offset, raw)
+    broken: UnreadableRecord = _non_record(UnreadableRecord, topic, partition, offset, raw)
     broken.error = error
     return broken
 
@@ -413,16 +415,16 @@ def _broken(
 def _unreadable_record(topic: str, partition: int, offset: int, record: Any) -> UnreadableRecord:
     """The item of a record that is broken, or whose own offset is not its place in the batch."""
     if type(record) is UnreadableRecord:
-        return _broken(topic, partition, offset, record.value, record.error)
+        return _unreadable_record_item(topic, partition, offset, record.value, record.error)
     error = f"it says that its offset is {record.offset}"
-    if len(record.headers) > MOST_HEADERS:
-        error = f"it has {len(record.headers)} headers, {MOST_HEADERS} are allowed"
-    return _broken(topic, partition, offset, record.value, error)
+    if len(record.headers) > MAX_HEADERS:
+        error = f"it has {len(record.headers)} headers, {MAX_HEADERS} are allowed"
+    return _unreadable_record_item(topic, partition, offset, record.value, error)
 
 
-def offset_gap(topic: str, partition: int, first: int, last: int) -> OffsetGap:
+def empty_offsets(topic: str, partition: int, first: int, last: int) -> EmptyOffsets:
     """The item for offsets without records, `first` to `last` inclusive."""
-    gap: OffsetGap = _item(OffsetGap, topic, partition, last)
+    gap: EmptyOffsets = _non_record(EmptyOffsets, topic, partition, last)
     gap.first = first
     return gap
 
@@ -437,19 +439,19 @@ def _magic_of(raw: bytes) -> int:
 
     aiokafka's decoder would read on behind it, which can end the process.
     """
-    magic = raw[MAGIC_AT] if len(raw) > MAGIC_AT else 2
-    if len(raw) < LEAST_BYTES.get(magic, BATCH_HEADER.size):
+    magic = raw[MAGIC_POSITION] if len(raw) > MAGIC_POSITION else 2
+    if len(raw) < MIN_LEGACY_MESSAGE_BYTES.get(magic, BATCH_HEADER.size):
         raise CorruptRecordException(f"a batch of {len(raw)} bytes")
     return magic
 
 
 def _end_of(raw: bytes) -> int:
     """The offset behind a batch by its header; 0 if that can't be."""
-    if len(raw) < BATCH_HEADER.size or raw[MAGIC_AT] < 2:
+    if len(raw) < BATCH_HEADER.size or raw[MAGIC_POSITION] < 2:
         return 0
     fields = BATCH_HEADER.unpack_from(raw)
     base, last_delta, count = fields[0], fields[6], fields[12]
-    return base + last_delta + 1 if 0 <= last_delta < MOST_OFFSETS_A_RECORD * max(count, 1) else 0
+    return base + last_delta + 1 if 0 <= last_delta < MAX_OFFSETS_PER_RECORD * max(count, 1) else 0
 
 
 def install() -> None:

@@ -1,8 +1,8 @@
-"""Where reading stopped, and how often a lane failed at one place: a worker must not fail for ever.
+"""Where reading stopped, and how often a task failed at one place: a worker must not fail for ever.
 
 A record that ends the process would end the next one too, and every worker's after it. So the third
 failure at one place leaves that one partition of that one service stopped, until an operator skips
-the record; everything else goes on. Failures are counted in a file of the worker's data folder.
+the record; everything else goes on. FailureLog are counted in a file of the worker's data folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import orjson
 from aiokafka import errors
 from confluent_kafka import KafkaException
 
-from tables.origin import ForeignTableError
+from tables.identity import WrongKafkaError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LOG = logging.getLogger("tiffin.engine")
 
-FAILURES_AT_ONE_PLACE = 3
+MAX_FAILURES_AT_ONE_OFFSET = 3
 MAX_ERROR_CHARS = 500
 CAUSED_BY_RECORDS = (
     errors.MessageSizeTooLargeError,
@@ -38,7 +38,7 @@ CAUSED_BY_RECORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class PartitionStop:
     """A partition that is read no further, for one service or, where that is "", for all its readers.
 
     offset: of the record or batch that can't be read or processed; next_offset: where reading would
@@ -60,7 +60,7 @@ class NotStoppedError(Exception):
 
 def make_stop(
     topic: str, partition: int, offset: int, *, next_offset: int, service: str, error: str
-) -> Stop:
+) -> PartitionStop:
     """Make a stop as of now, and log it."""
     LOG.error(
         "a partition is stopped; see `faust -A app skip --help`",
@@ -73,12 +73,14 @@ def make_stop(
         },
     )
     now_ms = int(time.time() * 1000)
-    return Stop(topic, partition, offset, next_offset, service, error[:MAX_ERROR_CHARS], now_ms)
+    return PartitionStop(
+        topic, partition, offset, next_offset, service, error[:MAX_ERROR_CHARS], now_ms
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How often a service's partition failed at an input, and with what; see `Failures`.
+    """How often a service's partition failed at an input, and with what; see `FailureLog`.
 
     last: topic -> last offset that was in flight: one of those up to it may be what fails.
     """
@@ -89,15 +91,15 @@ class Failure:
     error: str
     last: Mapping[str, int]
 
-    def is_passed(self, done: Mapping[str, int]) -> bool:
-        """Whether a lane that has done so much, topic -> offset, got beyond what failed."""
+    def is_behind(self, done: Mapping[str, int]) -> bool:
+        """Whether a task that has done so much, topic -> offset, got beyond what failed."""
         return all(done.get(topic, -1) >= offset for topic, offset in self.last.items())
 
 
-class Failures:
+class FailureLog:
     """Counts a worker's failures by service and partition, over restarts.
 
-    Only the last place is kept: a lane that got beyond it has not failed there for good.
+    Only the last place is kept: a task that got beyond it has not failed there for good.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +136,7 @@ class Failures:
         return self._read().get(f"{service}/{partition}")
 
     def clear(self, service: str, partition: int) -> None:
-        """Forget it: the lane got beyond that place."""
+        """Forget it: the task got beyond that place."""
         known = self._read()
         if known.pop(f"{service}/{partition}", None) is not None:
             self._write(known)
@@ -159,5 +161,5 @@ def _may_be_caused_by_record(error: BaseException) -> bool:
     """Not Kafka that is away or not ours, a fence or the disk, for which RocksDB raises a plain Exception."""
     if isinstance(error, CAUSED_BY_RECORDS):
         return True
-    others = errors.KafkaError | KafkaException | ForeignTableError | OSError | TimeoutError
+    others = errors.KafkaError | KafkaException | WrongKafkaError | OSError | TimeoutError
     return type(error) is not Exception and not isinstance(error, others)

@@ -6,7 +6,7 @@ Leans on Faust 0.15.3: Consumer.getmany, perform_seek, _getmany, _wait_next_reco
 verify_all_partitions_active, _buffered_partitions, _to_message, _new_consumer_thread, _thread
 (call_thread, thread_loop, _ensure_consumer, _create_worker_consumer); and on aiokafka 0.14:
 AIOKafkaConsumer._fetch_max_wait_ms, _client and _coordinator (_do_heartbeat, _maybe_leave_group,
-fetch_committed_offsets). See tests/unit/test_private_names.py.
+fetch_committed_offsets). See tests/unit/tables/test_faust_internals.py.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ class FetchConsumer(driver.Consumer):
                 self._read_offset[tp] = batch[0].offset
                 yield tp, _fetch_message(tp, batch, generation)
             if unread is not None and not self._is_interrupted(generation):
-                await self._leave_unread(tp, unread)
+                await self._handle_unreadable_batch(tp, unread)
 
-    async def _leave_unread(self, tp: TP, batch: UnreadableBatch) -> None:
+    async def _handle_unreadable_batch(self, tp: TP, batch: UnreadableBatch) -> None:
         if self.on_unreadable is None or not self.on_unreadable(batch):
             self.stopped = self.stopped.union([tp])
             return
@@ -123,7 +123,7 @@ class FetchConsumer(driver.Consumer):
         return await super()._getmany(wanted, timeout)
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets, then to where the lanes say that they are."""
+        """Seek to the committed offsets, then to where the tasks say that they are."""
         await super().perform_seek()
         await self.seek_to(self.positions() if self.positions else {})
 

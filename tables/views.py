@@ -1,6 +1,6 @@
 """The read side of a service's table on this worker: look-ups, waits, rows and index feeds.
 
-Everything here shows what the store step made durable, never what a lane has under way. All of it
+Everything here shows what the store step made durable, never what a task has under way. All of it
 runs on the worker's event loop; nothing keeps an iterator or a database across an await.
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.partitioner import murmur2
 
-from models.lookup import FIND
+from models.search_terms import SEARCH_ROW_PREFIX
+from tables.dry_run import dry_run_inputs
 from tables.record import TERMINAL, Record
-from tables.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from models.transition import Service
+    from tables.dry_run import DryRunInput, DryRunResult
     from tables.record import StoredRecord
-    from tables.rehearsal import Played, Rehearsal
 
 RESERVED = b"\0"
 FAUST_RESERVED = b"__faust"
-FOUND = FIND.encode()
-BEHIND_FOUND = FOUND[:-1] + bytes([FOUND[-1] + 1])
+LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
+AFTER_LOOKUP_ROWS = LOOKUP_PREFIX[:-1] + bytes([LOOKUP_PREFIX[-1] + 1])
 SLICE_KEYS = 500
-MOST_BROKEN = 1000
+MAX_BROKEN_KEYS = 1000
 LOG = logging.getLogger("tiffin.engine")
 
 
@@ -67,9 +67,9 @@ class Listener(Protocol):
 
 
 class StateTable:
-    """One service's records on this worker. Made by `Engines`.
+    """One service's records on this worker. Made by `ServiceRuntime`.
 
-    broken: keys of stored records that were met and can't be read, MOST_BROKEN at most.
+    unreadable_keys: keys of stored records that were met and can't be read, MAX_BROKEN_KEYS at most.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class StateTable:
         self.service = service
         self.partitions = partitions
         self.listeners: list[Listener] = []
-        self.broken: set[str] = set()
+        self.unreadable_keys: set[str] = set()
         self._owner_url = owner_url
         self._claimed: set[int] = set()
         self._open: dict[int, Rdict] = {}
@@ -130,8 +130,8 @@ class StateTable:
             return Record(name, raw, self.service).seen()
         except Exception as exc:  # noqa: BLE001 -- whatever was stored, its neighbours are shown
             name = key.decode(errors="backslashreplace")
-            if name not in self.broken and len(self.broken) < MOST_BROKEN:
-                self.broken.add(name)
+            if name not in self.unreadable_keys and len(self.unreadable_keys) < MAX_BROKEN_KEYS:
+                self.unreadable_keys.add(name)
                 extra = {"service": self.name, "key": name, "error": type(exc).__qualname__}
                 LOG.error("a stored record can't be read", extra=extra)  # noqa: TRY400 -- no values in logs
             return None
@@ -146,7 +146,7 @@ class StateTable:
             partition = self.partition_of(prefix.partition("/")[0])
         start = prefix.encode()
         found = []
-        for key, value in _items(self._database(partition), start):
+        for key, value in _records_and_rows(self._database(partition), start):
             if not key.startswith(start):
                 break
             if b"/" in key:
@@ -159,7 +159,9 @@ class StateTable:
         A slice at a time, so that the worker's other tasks get their turn in between. Those that can't be
         read are left out. Raises NotOwnerError, NotReadyError.
         """
-        items = _items(self._database(partition), after.encode() + b"\0" if after else b"\x01")
+        items = _records_and_rows(
+            self._database(partition), after.encode() + b"\0" if after else b"\x01"
+        )
         found = (self._load(key, raw) for key, raw in items if b"/" not in key)
         return list(islice((record for record in found if record is not None), limit))
 
@@ -175,7 +177,7 @@ class StateTable:
             for key, _ in takewhile(lambda item: item[0].startswith(start), found)
         ]
 
-    def rehearse(self, inputs: Sequence[Played], at_ms: int) -> list[Rehearsal]:
+    def dry_run_inputs(self, inputs: Sequence[DryRunInput], at_ms: int) -> list[DryRunResult]:
         """Tell what inputs of one key would lead to, one upon the other; changes nothing.
 
         Up to the first that would be a dead letter. at_ms: the time that Kafka would give them.
@@ -183,7 +185,7 @@ class StateTable:
         """
         partition = self.partition_of(inputs[0].key.decode())
         database = self._database(partition)
-        return rehearse(self.service, database.get, inputs, partition=partition, at_ms=at_ms)
+        return dry_run_inputs(self.service, database.get, inputs, partition=partition, at_ms=at_ms)
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
@@ -215,7 +217,7 @@ class StateTable:
         """Feed an index. Add it before the worker starts: it is told of nothing earlier."""
         self.listeners.append(listener)
 
-    # -- the lane's and the coordinator's side ------------------------------------------------
+    # -- the task's and the coordinator's side ------------------------------------------------
 
     def claim(self, partitions: Iterable[int]) -> None:
         """These partitions are ours and being recovered."""
@@ -231,13 +233,13 @@ class StateTable:
             db = database()
             if db is None:
                 return False
-            slice_ = list(islice(_items(db, start), SLICE_KEYS))
+            slice_ = list(islice(_records_and_rows(db, start), SLICE_KEYS))
             del db
             for key, raw in slice_:
                 if b"/" not in key and not raw.startswith(TERMINAL):
                     record = self._load(key, raw)
                     if record is not None:
-                        self._tell(partition, record.key, record)
+                        self._notify_listeners(partition, record.key, record)
             if len(slice_) < SLICE_KEYS:
                 break
             start = slice_[-1][0] + b"\0"
@@ -262,13 +264,13 @@ class StateTable:
     ) -> None:
         """The store step has made these durable: tell the indexes, wake who waits."""
         for record in records:
-            self._tell(partition, record.key, record)
+            self._notify_listeners(partition, record.key, record)
         if self._waiters:
             for key in keys:
                 if key in self._waiters:
                     self._wake(key)
 
-    def _tell(self, partition: int, key: str, record: StoredRecord) -> None:
+    def _notify_listeners(self, partition: int, key: str, record: StoredRecord) -> None:
         for listener in self.listeners:
             listener.updated(partition, key, record)
 
@@ -289,7 +291,7 @@ class StateTable:
         return database
 
 
-def _items(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Records and rows from `start` on, without reserved keys.
 
     The rows by which orders are found are many, and leapt over: `StateTable.keys` gives them.
@@ -298,8 +300,8 @@ def _items(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
     while from_key is not None:
         items, from_key = database.items(from_key=from_key), None
         for key, value in items:
-            if key.startswith(FOUND):
-                from_key = BEHIND_FOUND
+            if key.startswith(LOOKUP_PREFIX):
+                from_key = AFTER_LOOKUP_ROWS
                 break
             if not key.startswith((RESERVED, FAUST_RESERVED)):
                 yield key, value

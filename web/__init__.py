@@ -2,36 +2,45 @@
 
 from aiohttp import web
 
-from web import described, middleware, pages
-from web.changes import Changes, DeliveryChanges, OrderChanges
-from web.context import CONTEXT, DELIVERIES, NOTIFICATIONS, ORDERS, PAYMENTS, Context
-from web.forwarding import Forwarder
-from web.indexes import OrderIndex
-from web.limits import Limiter
-from web.notification_index import NotificationIndex
-from web.ports import WebDeps
+from web import pages
+from web.http import middleware
+from web.http.change_feed import ChangeFeed, DeliveryChangeListener, OrderChangeListener
+from web.http.context import (
+    CONTEXT,
+    DELIVERIES,
+    NOTIFICATIONS,
+    ORDERS,
+    PAYMENTS,
+    Context,
+)
+from web.http.deps import WebDeps
+from web.http.forwarding import Forwarder
+from web.http.rate_limits import ClientRateLimiter
+from web.indexes.notifications import NotificationIndex
+from web.indexes.orders import OrderIndex
+from web.indexes.waiting import WAITING_SERVICES
+from web.pages import api_documents
 from web.routes import ROUTES
-from web.waiting import WAITED
 
 
 def setup(app: web.Application, deps: WebDeps) -> None:
     """Mount everything on an application that has not started: Faust's own, or a plain one."""
     forwarder = Forwarder(deps)
-    changes = Changes(deps, forwarder, ORDERS)
-    limiter = Limiter(deps.client_limits, deps.order_tokens.worker_proof)
+    changes = ChangeFeed(deps, forwarder, ORDERS)
+    limiter = ClientRateLimiter(deps.client_limits, deps.order_tokens.worker_proof)
     context = Context(deps, forwarder, OrderIndex(deps.tables[ORDERS]), changes, limiter)
-    # Changes are told last: who looks then finds them in the indexes.
+    # ChangeFeed are told last: who looks then finds them in the indexes.
     deps.tables[ORDERS].add_listener(context.order_index)
-    deps.tables[ORDERS].add_listener(OrderChanges(changes))
+    deps.tables[ORDERS].add_listener(OrderChangeListener(changes))
     if DELIVERIES in deps.tables:
         deps.tables[DELIVERIES].add_listener(context.delivery_index)
-        deps.tables[DELIVERIES].add_listener(DeliveryChanges(changes))
+        deps.tables[DELIVERIES].add_listener(DeliveryChangeListener(changes))
     if NOTIFICATIONS in deps.tables:
         context.notification_index = NotificationIndex(deps.tables[NOTIFICATIONS])
         deps.tables[NOTIFICATIONS].add_listener(context.notification_index)
     deps.tables[PAYMENTS].add_listener(deps.money.payments)
     deps.tables[ORDERS].add_listener(deps.money.orders)
-    for name in WAITED & deps.tables.keys():
+    for name in WAITING_SERVICES & deps.tables.keys():
         deps.tables[name].add_listener(deps.waiting.of(name))
     app[CONTEXT] = context
     app.middlewares.extend([middleware.traced, middleware.problems])
@@ -41,7 +50,7 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     for route in ROUTES:
         add = app.router.add_get if route.method == "GET" else app.router.add_post
         add(route.path, route.handler)
-    described.setup(app)
+    api_documents.setup(app)
     pages.setup(app)
     # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
-    app.middlewares.extend([limiter.limited, middleware.path_names])
+    app.middlewares.extend([limiter.limited, middleware.reject_invalid_path_params])

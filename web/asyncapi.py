@@ -8,15 +8,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models import topics
-from models.clock import WorkerClock
 from models.commands import COMMAND_DATA, COMMAND_TOPICS, Command, CommandType, WebhookReceived
 from models.events import EVENT_DATA, Event, EventType, topics_of
-from models.reconciliation import Report
+from models.reconciliation import ReconciliationReport
 from models.topics import TOPICS, Topic
+from models.worker_clock import WorkerClock
 
 _REF: Final = "#/components/schemas/{model}"
-_TRACED: Final = ("traceparent", "ce_id", "ce_type", "ce_source", "ce_time")
-_OF_DEAD_LETTERS: Final = tuple(
+_TRACE_HEADERS: Final = ("traceparent", "ce_id", "ce_type", "ce_source", "ce_time")
+_DEAD_LETTER_HEADERS: Final = tuple(
     f"kafka_dlt-{name}"
     for name in (
         "original-topic", "original-partition", "original-offset", "original-timestamp",
@@ -93,7 +93,7 @@ def _operations() -> dict[str, Any]:
 def _components() -> dict[str, Any]:
     kinds: list[type[BaseModel]] = [
         *dict.fromkeys(EVENT_DATA.values()), *dict.fromkeys(COMMAND_DATA.values()),
-        Event, Command, WebhookReceived, Report, WorkerClock,
+        Event, Command, WebhookReceived, ReconciliationReport, WorkerClock,
     ]  # fmt: skip
     names, definitions = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=_REF
@@ -109,10 +109,10 @@ def _components() -> dict[str, Any]:
     }
     messages |= {
         WEBHOOK: _message(refs[WebhookReceived]),
-        REPORT: _message(refs[Report]),
+        REPORT: _message(refs[ReconciliationReport]),
         CLOCK: _message(refs[WorkerClock]),
         DEAD_LETTER: {
-            **_message({}, headers=(*_TRACED, *_OF_DEAD_LETTERS)),
+            **_message({}, headers=(*_TRACE_HEADERS, *_DEAD_LETTER_HEADERS)),
             "contentType": "application/octet-stream",
             "summary": "An input as it was, with where and why it died in its headers.",
         },
@@ -136,7 +136,7 @@ def _enveloped(
     }
 
 
-def _message(payload: Any, headers: tuple[str, ...] = _TRACED) -> dict[str, Any]:
+def _message(payload: Any, headers: tuple[str, ...] = _TRACE_HEADERS) -> dict[str, Any]:
     message: dict[str, Any] = {
         "payload": payload, "bindings": {"kafka": {"key": {"type": "string"}}}
     }  # fmt: skip
@@ -145,12 +145,12 @@ def _message(payload: Any, headers: tuple[str, ...] = _TRACED) -> dict[str, Any]
     return message
 
 
-def fields_of(kind: type[BaseModel]) -> tuple[str, ...]:
+def wire_names(kind: type[BaseModel]) -> tuple[str, ...]:
     """Names on the wire, for people."""
     return tuple(field.alias or name for name, field in kind.model_fields.items())
 
 
-def words_of(thing: Any) -> str:
+def first_paragraph(thing: Any) -> str:
     """The first paragraph of a docstring, on one line."""
     first = (thing.__doc__ or "").strip().split("\n\n")[0]
     return re.sub(r"\s+", " ", first)

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from web.auth import GUEST_COOKIE
-from web.consistency import HEADER as CONSISTENCY
-from web.problems import CODES, CONTENT_TYPE
+from web.api.schemas import Accepted
+from web.http.auth import GUEST_COOKIE
+from web.http.consistency import HEADER as CONSISTENCY
+from web.http.problems import CODES, CONTENT_TYPE
 from web.routes import CUSTOMER, ROUTES, Route
-from web.shapes import Accepted
 
 _REF: Final = "#/components/schemas/{model}"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")

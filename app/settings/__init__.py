@@ -15,8 +15,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.settings.access import SANDBOX_TOKEN_KEY, AccessSettings
+from app.settings.field_types import PREFIX, Seconds, named
 from app.settings.kafka import KafkaSettings
-from app.settings.kinds import PREFIX, Seconds, named
 from app.settings.notifications import NotificationSettings
 from app.settings.stripe import (
     SANDBOX_PUBLISHABLE_KEY,
@@ -96,18 +96,18 @@ class Settings(
     )
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         wrong = [
-            *self.wrong_kafka(),
-            *self.wrong_stripe(),
-            *self.wrong_notifications(),
-            *self._wrong_secrets(),
+            *self.kafka_problems(),
+            *self.stripe_problems(),
+            *self.notification_problems(),
+            *self._secret_problems(),
         ]
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
 
-    def _wrong_secrets(self) -> Iterable[str]:
+    def _secret_problems(self) -> Iterable[str]:
         """What costs or loses money, or lets anybody in, outside the sandbox."""
         if self.livemode and not self.secure_cookies:
             yield named("secure_cookies", "must be 1 with a live key: cookies hold orders' tokens")

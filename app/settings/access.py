@@ -4,7 +4,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from app.settings.kinds import Url
+from app.settings.field_types import Url
 
 SMALLEST_TOKEN_KEY: Final = 32
 # Known to everybody who reads this file, so nothing outside a sandbox starts with it.

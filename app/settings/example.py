@@ -34,14 +34,14 @@ HEAD: Final = """\
 # {by_compose}."""
 COMMAND: Final = ".venv/bin/python -m app.settings.example >.env.example"
 
-NEEDED: Final = "# --- Needed outside the sandbox (TIFFIN_SANDBOX=1, a laptop or a test)"
+REQUIRED_HEADING: Final = "# --- Needed outside the sandbox (TIFFIN_SANDBOX=1, a laptop or a test)"
 BOUNDS: Final = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def example() -> str:
     """The whole of .env.example. It loads no settings, so it needs none."""
     by_compose = ", ".join(_variable(name) for name in SET_BY_COMPOSE)
-    parts = [HEAD.format(command=COMMAND, by_compose=by_compose), NEEDED]
+    parts = [HEAD.format(command=COMMAND, by_compose=by_compose), REQUIRED_HEADING]
     fields = Settings.model_fields
     parts += [_entry(name, fields[name]) for name in PUBLISHED_SECRETS]
     for title, section in SECTIONS.items():

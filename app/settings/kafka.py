@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-from app.settings.kinds import PREFIX, Seconds, named
+from app.settings.field_types import PREFIX, Seconds, named
 
 
 class KafkaSettings(BaseModel):
@@ -64,7 +64,7 @@ class KafkaSettings(BaseModel):
         default=Path("data"), description="Where this worker keeps its tables; one folder a worker"
     )
 
-    def wrong_kafka(self) -> Iterable[str]:
+    def kafka_problems(self) -> Iterable[str]:
         """What does not fit together, a line each."""
         if self.heartbeat_interval_s * 3 > self.session_timeout_s:
             yield named("heartbeat_interval_s", "must be at most a third of the session time-out")

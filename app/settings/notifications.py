@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-from app.settings.kinds import PREFIX, Port, Seconds, Url, named
+from app.settings.field_types import (
+    PREFIX,
+    Port,
+    Seconds,
+    Url,
+    named,
+)
 
 
 class NotificationSettings(BaseModel):
@@ -68,7 +74,7 @@ class NotificationSettings(BaseModel):
         description="Messages that one mail address or number gets in an hour from one worker; 0: all",
     )
 
-    def wrong_notifications(self) -> Iterable[str]:
+    def notification_problems(self) -> Iterable[str]:
         """What does not fit together, a line each."""
         if self.smtp_host and not self.mail_from:
             yield named("mail_from", f"must be set where {PREFIX}SMTP_HOST is")

@@ -6,7 +6,12 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from app.settings.kinds import BY_COMMAS, Seconds, Url, named
+from app.settings.field_types import (
+    COMMA_SEPARATED,
+    Seconds,
+    Url,
+    named,
+)
 
 STRIPE_API: Final = "https://api.stripe.com"
 LIVE_KEYS: Final = ("sk_live_", "rk_live_")
@@ -35,7 +40,7 @@ class StripeSettings(BaseModel):
         default=None,
         description="Where browsers reach the stand-in (none: where workers do), or Stripe's own script",
     )
-    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BY_COMMAS] = Field(
+    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, COMMA_SEPARATED] = Field(
         default=(SecretStr(SANDBOX_WEBHOOK_SECRET),),
         min_length=1,
         description="whsec_..., separated by commas: two while one replaces the other",
@@ -110,7 +115,7 @@ class StripeSettings(BaseModel):
             raise ValueError(f"must begin with one of {', '.join(PUBLISHABLE_KEYS)}")
         return key
 
-    def wrong_stripe(self) -> Iterable[str]:
+    def stripe_problems(self) -> Iterable[str]:
         """What does not fit together, a line each."""
         if self.confirm_deadline_s <= self.stripe_write_timeout_s:
             yield named("confirm_deadline_s", "must be longer than one write to Stripe may take")

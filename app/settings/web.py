@@ -7,7 +7,12 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 from pydantic_settings import NoDecode
 
-from app.settings.kinds import BY_COMMAS, Port, Seconds, Url
+from app.settings.field_types import (
+    COMMA_SEPARATED,
+    Port,
+    Seconds,
+    Url,
+)
 
 PerMinute = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -29,7 +34,7 @@ class WebSettings(BaseModel):
         description="Base URL for customers, which links in mails begin with; none: pages take that of a "
         "request to this worker or to localhost, mails this worker's own",
     )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BY_COMMAS] = Field(
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, COMMA_SEPARATED] = Field(
         default=(),
         description="Origins of pages besides our own that may post with a cookie, by commas",
     )

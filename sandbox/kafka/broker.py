@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sandbox.kafka.jars import JARS_DIR, ensure_jars
-from sandbox.processes import PATIENCE_S, Supervised, free_port
+from sandbox.processes import MAX_WAIT_S, Supervised, free_port
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
@@ -120,7 +120,7 @@ class KafkaBroker:
         """Its process's id while it runs."""
         return self._process.pid if self._process else None
 
-    def start(self, timeout_s: float = PATIENCE_S) -> None:
+    def start(self, timeout_s: float = MAX_WAIT_S) -> None:
         """Download what is missing, format if need be, start, and return once it answers.
 
         Raises JarError, or BrokerError when it dies or does not answer in time (it is gone then).

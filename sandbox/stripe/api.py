@@ -21,7 +21,7 @@ from .idempotency import IdempotencyKeys
 from .params import Params, decode_form
 from .payment_methods import refuse_card_number
 from .routes import BROWSER_KEYS, Call, Route, check_expand, expand, find
-from .state import API_VERSION, Cause, Resource, State, new_id
+from .state import API_VERSION, EventCause, Resource, State, new_id
 from .webhooks import Webhooks
 
 CORS = {
@@ -148,7 +148,7 @@ class Api:
         answer: Resource = {}
         if kind != "error_500_before":
             paths = call.params.pop("expand", [])
-            with self.state.caused_by(Cause(exchange.id, exchange.idempotency_key)):
+            with self.state.caused_by(EventCause(exchange.id, exchange.idempotency_key)):
                 try:
                     answer = expand(self.state, route.handler(call), paths)
                 except StripeError as error:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from aiohttp import web
 
 from . import attempts
-from .currencies import HUNDREDS, THREE_DECIMAL, ZERO_DECIMAL
+from .currencies import CHARGED_IN_HUNDREDS, THREE_DECIMAL, ZERO_DECIMAL
 from .errors import StripeError
 from .state import Resource, State
 
@@ -22,7 +22,7 @@ STATIC = Path(__file__).parent / "static"
 def shown_amount(amount: int, currency: str) -> str:
     """Minor units as a person reads them: `25.00 USD`."""
     places = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
-    if currency in HUNDREDS:
+    if currency in CHARGED_IN_HUNDREDS:
         places = 2
     whole, rest = divmod(amount, 10**places)
     return f"{whole}{f'.{rest:0{places}}' if places else ''} {currency.upper()}"

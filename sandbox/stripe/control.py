@@ -24,11 +24,11 @@ from .errors import StripeError, invalid
 from .faults import KINDS, Fault
 from .ledger import ledger
 from .state import Resource, now
-from .webhooks import Rule
+from .webhooks import DeliveryRule
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ControlRequest:
     """One request of the control API; `body` is None when it takes none."""
 
     method: str
@@ -38,17 +38,17 @@ class Command:
     example: dict[str, Any] | None
 
 
-COMMANDS: list[Command] = []
+CONTROL_REQUESTS: list[ControlRequest] = []
 
 
-def command(
+def control_request(
     method: str, path: str, example: dict[str, Any] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Put a method of Control into the table; its `body` argument is the request's model."""
 
     def add(act: Callable[..., Any]) -> Callable[..., Any]:
         model = get_type_hints(act, globals()).get("body")
-        COMMANDS.append(Command(method, path, act, model, example))
+        CONTROL_REQUESTS.append(ControlRequest(method, path, act, model, example))
         return act
 
     return add
@@ -63,7 +63,7 @@ class Control:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Route, validate, act; nothing is awaited between the last two."""
-        for entry in COMMANDS:
+        for entry in CONTROL_REQUESTS:
             pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9_]+)", entry.path)
             match = re.fullmatch(pattern, request.path)
             if match is None or entry.method != request.method:
@@ -80,7 +80,7 @@ class Control:
                 return _json(400, error.body)
         return _json(404, {"error": {"message": "No such request; see GET /_control."}})
 
-    @command("GET", "/_control")
+    @control_request("GET", "/_control")
     def describe(self) -> Resource:
         """Lists these requests."""
         return {
@@ -91,32 +91,32 @@ class Control:
                     "fields": list(entry.body.model_fields) if entry.body else [],
                     "example": entry.example,
                 }
-                for entry in COMMANDS
+                for entry in CONTROL_REQUESTS
             ],
             "fault_kinds": KINDS,
         }
 
-    @command("GET", "/_control/ledger")
+    @control_request("GET", "/_control/ledger")
     def ledger(self) -> Resource:
         """All money: totals by currency, and charges and refunds of each PaymentIntent."""
         return ledger(self.state)
 
-    @command("GET", "/_control/requests")
+    @control_request("GET", "/_control/requests")
     def requests(self) -> list[Resource]:
         """The latest requests to the API: method, path, key, status, replayed, fault."""
         return list(self.api.log)
 
-    @command("GET", "/_control/cards")
+    @control_request("GET", "/_control/cards")
     def cards(self) -> Resource:
         """The pm_card_... names with their numbers, and the bank accounts' names."""
         return {"cards": PAYMENT_METHODS, "bank_accounts": list(BANK_ACCOUNTS)}
 
-    @command("GET", "/_control/faults")
+    @control_request("GET", "/_control/faults")
     def faults(self) -> list[Resource]:
         """The faults, how often each is still due, and how often it was hit."""
         return [fault.describe() for fault in self.api.faults.all()]
 
-    @command(
+    @control_request(
         "POST",
         "/_control/faults",
         {"kind": "timeout_after", "method": "POST", "path": "/confirm$", "times": 1},
@@ -125,61 +125,61 @@ class Control:
         """Adds a fault for the next `times` (null: all) requests that match."""
         return self.api.faults.add(Fault(**body.model_dump())).describe()
 
-    @command("POST", "/_control/faults/release", {"id": None})
+    @control_request("POST", "/_control/faults/release", {"id": None})
     def release_faults(self, body: bodies.ReleaseFaultBody) -> Resource:
         """Lets go what faults of kind hold keep: of one fault, or of all."""
         return {"released": self.api.faults.release(body.id)}
 
-    @command("DELETE", "/_control/faults")
+    @control_request("DELETE", "/_control/faults")
     def clear_faults(self) -> Resource:
         """Removes all faults and lets held requests go."""
         return {"cleared": self.api.faults.clear()}
 
-    @command(
+    @control_request(
         "POST",
         "/_control/webhooks/rules",
         {"kind": "lose", "events": r"^payment_intent\.succeeded$", "times": 1},
     )
     def add_rule(self, body: bodies.RuleBody) -> Resource:
         """Loses, delays, doubles, holds or reorders the next `times` deliveries that match."""
-        rule = Rule(**body.model_dump())
+        rule = DeliveryRule(**body.model_dump())
         self.api.webhooks.rules.append(rule)
         return {"id": rule.id}
 
-    @command("DELETE", "/_control/webhooks/rules")
+    @control_request("DELETE", "/_control/webhooks/rules")
     def clear_rules(self) -> Resource:
         """Removes all rules and sends what is held."""
         cleared = len(self.api.webhooks.rules)
         self.api.webhooks.rules.clear()
         return {"cleared": cleared, "released": self.api.webhooks.release()}
 
-    @command("POST", "/_control/webhooks/release", {"order": "reverse"})
+    @control_request("POST", "/_control/webhooks/release", {"order": "reverse"})
     def release_deliveries(self, body: bodies.ReleaseBody) -> Resource:
         """Sends held deliveries, each after the one before was answered."""
         return {"released": self.api.webhooks.release(body.order, body.events)}
 
-    @command("POST", "/_control/webhooks/redeliver", {"event": "evt_..."})
+    @control_request("POST", "/_control/webhooks/redeliver", {"event": "evt_..."})
     def redeliver(self, body: bodies.RedeliverBody) -> Resource:
         """Sends an event again, like the dashboard's Resend; lost ones too."""
         return {"sent": self.api.webhooks.redeliver(body.event)}
 
-    @command("GET", "/_control/webhooks/undelivered")
+    @control_request("GET", "/_control/webhooks/undelivered")
     def undelivered(self) -> list[Resource]:
         """Deliveries that no endpoint has taken: pending, lost, held, failed."""
         return [d.describe() for d in self.api.webhooks.deliveries if d.state != "delivered"]
 
-    @command("POST", "/_control/webhooks/roll_secret", {"webhook_endpoint": "we_..."})
+    @control_request("POST", "/_control/webhooks/roll_secret", {"webhook_endpoint": "we_..."})
     def roll_secret(self, body: bodies.RollSecretBody) -> Resource:
         """Adds a newer signing secret to an endpoint; deliveries are signed with all."""
         return {"secret": self.api.webhooks.roll_secret(body.webhook_endpoint, body.secret)}
 
-    @command("POST", "/_control/settings", {"settle_delay_s": None})
+    @control_request("POST", "/_control/settings", {"settle_delay_s": None})
     def set(self, body: bodies.SettingsBody) -> Resource:
         """Seconds after which bank debits and late refunds settle; null: only on request."""
         self.state.settle_delay_s = body.settle_delay_s
         return {"settle_delay_s": self.state.settle_delay_s}
 
-    @command("POST", "/_control/settle", {"payment_intent": "pi_...", "outcome": "succeed"})
+    @control_request("POST", "/_control/settle", {"payment_intent": "pi_...", "outcome": "succeed"})
     def settle(self, body: bodies.SettleBody) -> Resource:
         """Ends a processing payment or a refund; without an outcome, as its card or account does."""
         if body.payment_intent is not None and body.refund is None:
@@ -188,12 +188,14 @@ class Control:
             return refunds.settle(self.state, body.refund, body.outcome, body.reason)
         raise invalid("Name either a payment_intent or a refund.")
 
-    @command("POST", "/_control/dashboard_refund", {"payment_intent": "pi_...", "amount": 500})
+    @control_request(
+        "POST", "/_control/dashboard_refund", {"payment_intent": "pi_...", "amount": 500}
+    )
     def dashboard_refund(self, body: bodies.DashboardRefundBody) -> Resource:
         """Refunds as a person does in Stripe's dashboard: without metadata."""
         return refunds.create(self.state, body.model_dump(exclude_none=True))
 
-    @command(
+    @control_request(
         "POST",
         "/_control/disputes",
         {"payment_intent": "pi_...", "reason": "fraudulent", "inquiry": False},
@@ -208,12 +210,12 @@ class Control:
             self.state, charge, reason=body.reason, inquiry=body.inquiry, amount=body.amount
         )
 
-    @command("POST", "/_control/disputes/close", {"dispute": "du_...", "outcome": "won"})
+    @control_request("POST", "/_control/disputes/close", {"dispute": "du_...", "outcome": "won"})
     def close_dispute(self, body: bodies.CloseDisputeBody) -> Resource:
         """Decides a dispute, as the bank does."""
         return disputes.close_dispute(self.state, body.dispute, body.outcome)
 
-    @command("POST", "/_control/expire", {"idempotency_key": "*"})
+    @control_request("POST", "/_control/expire", {"idempotency_key": "*"})
     def expire(self, body: bodies.ExpireBody) -> Resource:
         """Lets time pass for an uncaptured payment, a token, or an idempotency key (* for all)."""
         if len(body.model_dump(exclude_none=True)) != 1:
@@ -227,7 +229,7 @@ class Control:
         key = None if body.idempotency_key == "*" else body.idempotency_key
         return {"expired": self.api.keys.expire(key)}
 
-    @command("POST", "/_control/confirmation_token", {"card": "4242424242424242"})
+    @control_request("POST", "/_control/confirmation_token", {"card": "4242424242424242"})
     def confirmation_token(self, body: bodies.TokenBody) -> Resource:
         """Mints a ConfirmationToken from a test card's number or a pm_... name, as the page would."""
         if body.card[:1].isdecimal():
@@ -239,7 +241,7 @@ class Control:
             params["return_url"] = body.return_url
         return payment_methods.create_token(self.state, params, from_browser=True)
 
-    @command("POST", "/_control/3ds/{payment_intent}", {"outcome": "succeed"})
+    @control_request("POST", "/_control/3ds/{payment_intent}", {"outcome": "succeed"})
     def challenge(self, payment_intent: str, body: bodies.ChallengeBody) -> Resource:
         """Completes or fails 3-D Secure, as the customer does; returns the PaymentIntent."""
         return attempts.authenticated(

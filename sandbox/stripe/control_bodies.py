@@ -57,7 +57,7 @@ class ReleaseFaultBody(Body):
 
 
 class RuleBody(Body):
-    """See `webhooks.Rule`."""
+    """See `webhooks.DeliveryRule`."""
 
     kind: Literal["lose", "delay", "duplicate", "hold", "reorder"]
     events: Regex = "."

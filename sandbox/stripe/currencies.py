@@ -15,11 +15,11 @@ def _codes(text: str) -> frozenset[str]:
 
 ZERO_DECIMAL = _codes("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf")
 THREE_DECIMAL = _codes("bhd jod kwd omr tnd")
-HUNDREDS = _codes("isk")
+CHARGED_IN_HUNDREDS = _codes("isk")
 SUPPORTED = (
     ZERO_DECIMAL
     | THREE_DECIMAL
-    | HUNDREDS
+    | CHARGED_IN_HUNDREDS
     | _codes(
         """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd
         cad cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd
@@ -73,7 +73,7 @@ def check_amount(amount: int, currency: str) -> int:
 
 def check_granularity(amount: int, currency: str) -> None:
     """A 400 for an amount finer than the networks can charge in this currency."""
-    step = 100 if currency in HUNDREDS else 10 if currency in THREE_DECIMAL else 1
+    step = 100 if currency in CHARGED_IN_HUNDREDS else 10 if currency in THREE_DECIMAL else 1
     if amount % step:
         raise invalid(
             f"Invalid amount: {amount}. Amounts in {currency} must be divisible by {step}.",

@@ -12,7 +12,7 @@ from .params import Params
 
 
 @dataclass(slots=True)
-class Answer:
+class StoredAnswer:
     """What the first request with a key got, or None while it runs."""
 
     path: str
@@ -26,9 +26,9 @@ class IdempotencyKeys:
     """The keys of one account. `begin`, then `finish` or (if nothing was executed) `release`."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, StoredAnswer] = {}
 
-    def begin(self, key: str, path: str, params: Params, request_id: str) -> Answer | None:
+    def begin(self, key: str, path: str, params: Params, request_id: str) -> StoredAnswer | None:
         """The stored answer to replay, or None: the caller is the first and holds the key.
 
         Raises 400 idempotency_error for another path or body, 409 while the first request runs.
@@ -38,7 +38,7 @@ class IdempotencyKeys:
         fingerprint = hashlib.sha256(orjson.dumps(params, option=orjson.OPT_SORT_KEYS)).digest()
         known = self._answers.get(key)
         if known is None:
-            self._answers[key] = Answer(path, fingerprint, request_id)
+            self._answers[key] = StoredAnswer(path, fingerprint, request_id)
             return None
         if known.path != path:
             raise StripeError(

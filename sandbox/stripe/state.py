@@ -45,7 +45,7 @@ def snapshot(resource: Resource) -> Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class EventCause:
     """The request that an event is due to; both None when Stripe acted by itself."""
 
     request_id: str | None = None
@@ -78,7 +78,7 @@ class State:
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     token_payment_methods: dict[str, str] = field(default_factory=dict)
     return_urls: dict[str, str | None] = field(default_factory=dict)
-    cause: Cause = Cause()
+    cause: EventCause = EventCause()
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
 
     def get(self, resource: str, id_: str, *, param: str = "id") -> Resource:
@@ -94,13 +94,13 @@ class State:
         return collection
 
     @contextlib.contextmanager
-    def caused_by(self, cause: Cause) -> Iterator[None]:
+    def caused_by(self, cause: EventCause) -> Iterator[None]:
         """Events emitted inside carry this request."""
         self.cause = cause
         try:
             yield
         finally:
-            self.cause = Cause()
+            self.cause = EventCause()
 
     def emit(self, type_: str, resource: Resource, previous: Resource | None = None) -> None:
         """Record an event about the object as it is now, and publish it."""

@@ -69,7 +69,7 @@ def signature(body: bytes, signing_secrets: list[str], timestamp: int) -> str:
 
 
 @dataclass(slots=True)
-class Delivery:
+class WebhookDelivery:
     """One event on its way to one endpoint."""
 
     event: Resource
@@ -90,7 +90,7 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class Rule:
+class DeliveryRule:
     """What happens to the next `times` deliveries (None: all) whose event matches.
 
     events: regex over the event's type. payment_intent: only events of this one. delay_s, copies
@@ -127,9 +127,9 @@ class Webhooks:
     def __init__(self, state: State, retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S) -> None:
         self.state = state
         self.retry_delays_s = retry_delays_s
-        self.rules: list[Rule] = []
-        self.held: list[Delivery] = []
-        self.deliveries: deque[Delivery] = deque(maxlen=20_000)
+        self.rules: list[DeliveryRule] = []
+        self.held: list[WebhookDelivery] = []
+        self.deliveries: deque[WebhookDelivery] = deque(maxlen=20_000)
         self._secrets: dict[str, list[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
@@ -207,11 +207,11 @@ class Webhooks:
         event["pending_webhooks"] = len(endpoints)
         body = orjson.dumps(event, option=orjson.OPT_INDENT_2)
         for endpoint_id in endpoints:
-            delivery = Delivery(event, endpoint_id, body)
+            delivery = WebhookDelivery(event, endpoint_id, body)
             self.deliveries.append(delivery)
             self._dispatch(delivery)
 
-    def _dispatch(self, delivery: Delivery) -> None:
+    def _dispatch(self, delivery: WebhookDelivery) -> None:
         rule = next((r for r in self.rules if r.matches(delivery.event)), None)
         if rule is None:
             self._spawn(self._deliver(delivery))
@@ -233,7 +233,7 @@ class Webhooks:
                 if len(self.held) >= rule.batch:
                     self.release("reverse")
 
-    def _hold(self, delivery: Delivery) -> None:
+    def _hold(self, delivery: WebhookDelivery) -> None:
         delivery.state = "held"
         self.held.append(delivery)
 
@@ -246,7 +246,7 @@ class Webhooks:
         self._spawn(self._in_turn(chosen))
         return len(chosen)
 
-    async def _in_turn(self, deliveries: list[Delivery]) -> None:
+    async def _in_turn(self, deliveries: list[WebhookDelivery]) -> None:
         for delivery in deliveries:
             if not await self._attempt(delivery):
                 self._spawn(self._deliver(delivery, delay_s=self.retry_delays_s[0]))
@@ -268,14 +268,14 @@ class Webhooks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, delivery: Delivery, delay_s: float = 0.0) -> None:
+    async def _deliver(self, delivery: WebhookDelivery, delay_s: float = 0.0) -> None:
         for pause_s in (delay_s, *self.retry_delays_s):
             await asyncio.sleep(pause_s)
             if await self._attempt(delivery):
                 return
         delivery.state = "failed"
 
-    async def _attempt(self, delivery: Delivery) -> bool:
+    async def _attempt(self, delivery: WebhookDelivery) -> bool:
         """True when there is nothing left to try."""
         endpoint = self.state.webhook_endpoints.get(delivery.endpoint)
         if endpoint is None or self._http is None:

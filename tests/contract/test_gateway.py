@@ -9,9 +9,8 @@ import orjson
 import pytest
 import stripe
 
-from app.rate_limit import Priority, RateLimiter
-from app.stripe_api import Listing
-from app.stripe_errors import (
+from app.stripe.api import Listing
+from app.stripe.errors import (
     DeclinedError,
     GatewayError,
     InvalidError,
@@ -20,10 +19,11 @@ from app.stripe_errors import (
     StateConflictError,
     UnknownOutcomeError,
 )
-from app.stripe_gateway import StripeGateway
-from app.stripe_webhooks import verify_webhook, webhook_received
+from app.stripe.gateway import StripeGateway
+from app.stripe.rate_limit import Priority, RateLimiter
+from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models import ids
-from models.stripe_facts import IntentSeen
+from models.stripe_facts import IntentFacts
 from sandbox.processes import free_port
 from sandbox.stripe import StripeSandbox
 from sandbox.stripe.faults import Fault
@@ -59,11 +59,11 @@ async def gateway(sandbox: StripeSandbox) -> AsyncIterator[StripeGateway]:
     await made.close()
 
 
-async def new_intent(gateway: StripeGateway, key: str = "pi:1:1") -> IntentSeen:
+async def new_intent(gateway: StripeGateway, key: str = "pi:1:1") -> IntentFacts:
     return await gateway.create_intent(CREATE, key)
 
 
-async def paid_intent(gateway: StripeGateway) -> IntentSeen:
+async def paid_intent(gateway: StripeGateway) -> IntentFacts:
     intent = await new_intent(gateway)
     return await gateway.confirm(intent.intent_id, CONFIRM, "confirm:1:1:1")
 
@@ -301,12 +301,14 @@ async def test_objects_are_found_by_id_and_told_apart_by_who_made_them(
     paid = await paid_intent(gateway)
     charge = await gateway.find(Listing.CHARGES, paid.charge_id or "")
     assert charge
-    assert gateway.is_marked(charge["metadata"])
-    assert gateway.order_in(charge["metadata"]) == ORDER
-    assert not gateway.is_marked({"orderId": ORDER})
-    assert gateway.order_in({"orderId": ORDER}) == ORDER, "made before there was the mark"
+    assert gateway.has_owner_metadata(charge["metadata"])
+    assert gateway.order_id_from_metadata(charge["metadata"]) == ORDER
+    assert not gateway.has_owner_metadata({"orderId": ORDER})
+    assert gateway.order_id_from_metadata({"orderId": ORDER}) == ORDER, (
+        "made before there was the mark"
+    )
     for foreign in (None, {}, {"orderId": "1017"}, {"orderId": ORDER, "app": "another"}):
-        assert gateway.order_in(foreign) is None
+        assert gateway.order_id_from_metadata(foreign) is None
     assert await gateway.find(Listing.REFUNDS, "re_unknown") is None
 
 
@@ -389,7 +391,7 @@ async def test_a_success_comes_with_its_receipt(
     sandbox: StripeSandbox, gateway: StripeGateway
 ) -> None:
     paid = await paid_intent(gateway)
-    received = await webhook_received(gateway, await event_of(sandbox, "payment_intent.succeeded"))
+    received = await reduce_webhook(gateway, await event_of(sandbox, "payment_intent.succeeded"))
     assert received
     assert (received.order_id, received.intent) == (ORDER, paid)
 
@@ -399,7 +401,7 @@ async def test_a_success_goes_without_its_receipt_when_stripe_is_away(
 ) -> None:
     paid = await paid_intent(gateway)
     sandbox.api.faults.add(Fault("error_500_before", method="GET", times=None))
-    received = await webhook_received(gateway, await event_of(sandbox, "payment_intent.succeeded"))
+    received = await reduce_webhook(gateway, await event_of(sandbox, "payment_intent.succeeded"))
     assert received
     assert received.intent == paid.model_copy(update={"receipt_url": None, "card_last4": None})
 
@@ -417,16 +419,16 @@ async def test_a_dispute_and_a_foreign_refund_find_their_order(sandbox: StripeSa
     await fresh(lambda g: g.confirm(intent.intent_id, card("pm_card_createDisputeInquiry"), "c"))
     await fresh(lambda g: g.refund({"payment_intent": intent.intent_id, "amount": 7_500}, "r"))
     dispute = await event_of(sandbox, "charge.dispute.created")
-    received = await fresh(lambda g: webhook_received(g, dispute))
+    received = await fresh(lambda g: reduce_webhook(g, dispute))
     assert (received.order_id, received.dispute.intent_id) == (ORDER, intent.intent_id)
     for kind in ("refund.created", "charge.refunded"):
         event = await event_of(sandbox, kind)
-        received = await fresh(partial(webhook_received, event=event))
+        received = await fresh(partial(reduce_webhook, event=event))
         assert (received.order_id, received.refund.amount) == (ORDER, 7_500)
         assert received.refund.refund_id is None
     sandbox.api.faults.add(Fault("error_500_before", method="GET", times=None))
     with pytest.raises(UnknownOutcomeError):
-        await fresh(lambda g: webhook_received(g, dispute))
+        await fresh(lambda g: reduce_webhook(g, dispute))
 
 
 async def test_what_is_not_ours_is_left_alone(
@@ -437,11 +439,9 @@ async def test_what_is_not_ours_is_left_alone(
         intent = await gateway.create_intent(body, f"pi:{metadata}")
         await gateway.cancel(intent.intent_id, {}, f"cancel:{metadata}")
         event = await event_of(sandbox, "payment_intent.canceled")
-        assert await webhook_received(gateway, event) is None
+        assert await reduce_webhook(gateway, event) is None
     await new_intent(gateway)
-    assert (
-        await webhook_received(gateway, await event_of(sandbox, "payment_intent.created")) is None
-    )
+    assert await reduce_webhook(gateway, await event_of(sandbox, "payment_intent.created")) is None
 
 
 async def test_no_read_outlives_its_bound(sandbox: StripeSandbox) -> None:

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from sandbox.platform import Platform
-from tests.e2e import outside
-from tests.e2e.outside import Topics
 from tests.e2e.shop import WITHIN_S, Shop
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import Topics
 
 SETTINGS = {
     "TIFFIN_STRIPE_WRITE_TIMEOUT_S": "3",
@@ -41,7 +41,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         topics = Topics(running.bootstrap)
         records = topics.read()
         topics.close()
-        outside.check([r for r in records if r.key and outside.PUT_BY_TEST not in r.headers])
+        kafka_invariants.check(
+            [r for r in records if r.key and kafka_invariants.PUT_BY_TEST not in r.headers]
+        )
 
 
 @pytest.fixture(scope="session")

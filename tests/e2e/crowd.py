@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.customer import DECLINED, VISA
-from tests.e2e import outside
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, UNPAID, Buyer, Ending, Shop
+from tests.support import kafka_invariants
 
 THREE_D_SECURE = "4000000000003220"
 INSUFFICIENT_FUNDS = "4000000000009995"
@@ -23,7 +23,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Fate:
+class CustomerPlan:
     """What a customer does after the order is placed, how that ends, and how often it is drawn."""
 
     play: Callable[[Buyer], Awaitable[None]]
@@ -68,20 +68,20 @@ async def _abandon_and_pay(buyer: Buyer) -> None:
     await _pay(buyer)
 
 
-FATES = (
-    Fate(_pay, PAID, 6),
-    Fate(_retry, PAID, 3),
-    Fate(_pay_and_cancel, REFUNDED, 3),
-    Fate(_authenticate, PAID, 2),
-    Fate(_abandon_and_pay, PAID, 2),
-    Fate(_cancel, CANCELLED, 2),
-    Fate(_be_declined, FAILED, 1),
-    Fate(_leave, UNPAID, 1),
+CUSTOMER_PLANS = (
+    CustomerPlan(_pay, PAID, 6),
+    CustomerPlan(_retry, PAID, 3),
+    CustomerPlan(_pay_and_cancel, REFUNDED, 3),
+    CustomerPlan(_authenticate, PAID, 2),
+    CustomerPlan(_abandon_and_pay, PAID, 2),
+    CustomerPlan(_cancel, CANCELLED, 2),
+    CustomerPlan(_be_declined, FAILED, 1),
+    CustomerPlan(_leave, UNPAID, 1),
 )
 
 
 async def _play(
-    shop: Shop, fate: Fate, faults: list[tuple[str, str]], doors: asyncio.Semaphore
+    shop: Shop, fate: CustomerPlan, faults: list[tuple[str, str]], doors: asyncio.Semaphore
 ) -> Buyer:
     """One customer, from the menu to the end that the fate has."""
     buyer = shop.buyer()
@@ -100,9 +100,9 @@ Killer = Callable[[asyncio.Event, list[int]], Coroutine[Any, Any, None]]
 """Kills until the event is set, and notes what."""
 
 
-async def all_end_right(shop: Shop, orders: int, rnd: random.Random, kill: Killer) -> None:
+async def run_crowd(shop: Shop, orders: int, rnd: random.Random, kill: Killer) -> None:
     """Have so many customers play their fates meanwhile; then look at each order, from outside."""
-    fates = rnd.choices(FATES, [fate.weight for fate in FATES], k=orders)
+    fates = rnd.choices(CUSTOMER_PLANS, [fate.weight for fate in CUSTOMER_PLANS], k=orders)
     faults = [
         [(rnd.choice(FAULTS), rnd.choice(["pi", "confirm"]))] if rnd.random() < 0.3 else []
         for _ in range(orders)
@@ -121,7 +121,9 @@ async def all_end_right(shop: Shop, orders: int, rnd: random.Random, kill: Kille
     for buyer, fate in zip(buyers, fates, strict=True):
         await shop.ends(buyer, fate.ending)
     records = await shop.records(*buyers)
-    outside.check(records)
-    completed = Counter(event["orderId"] for event in outside.events(records, "payment-completed"))
+    kafka_invariants.check(records)
+    completed = Counter(
+        event["orderId"] for event in kafka_invariants.events(records, "payment-completed")
+    )
     paid = {b.order_id for b, f in zip(buyers, fates, strict=True) if f.ending.charges}
     assert completed == dict.fromkeys(paid, 1)

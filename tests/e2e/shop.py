@@ -15,13 +15,13 @@ from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
 from sandbox.customer import VISA, Customer
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S
-from tests.e2e import outside
-from tests.e2e.outside import Record, Topics
-from web.tokens import OrderTokens
+from sandbox.processes import MAX_WAIT_S
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import Record, Topics
+from web.http.tokens import OrderTokens
 
-WITHIN_S = PATIENCE_S
-LOOK_EVERY_S = 0.1
+WITHIN_S = MAX_WAIT_S
+POLL_INTERVAL_S = 0.1
 KNOWN = {"COMPLETED", "FAILED", "REQUIRES_ACTION"}
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ async def until(ask: Callable[[], Awaitable[T | None]], what: str, within_s: flo
                 answer = await ask()
                 if answer is not None and answer is not False:
                     return answer
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
     except TimeoutError:
         raise TimeoutError(f"waited {within_s:g} s in vain for {what}") from None
 
@@ -175,7 +175,7 @@ class Buyer(Customer):
         async def basket() -> dict[str, Any]:
             return await self.basket(self._restaurant)
 
-        await self.press_pay(await self.until(basket, "the menu"), self.key)
+        await self.open_payment(await self.until(basket, "the menu"), self.key)
         assert self.order_id == self.expected_id
         return self
 
@@ -297,7 +297,7 @@ class Shop:
             view = await buyer.until(buyer.look, f"order {buyer.order_id}")
             records = await self.records(buyer)
             seen = (view["status"], view.get("payment", {}).get("status"))
-            seen += outside.statuses(records)
+            seen += kafka_invariants.statuses(records)
             return seen == wanted * 2
 
         try:
@@ -305,7 +305,7 @@ class Shop:
         except TimeoutError:
             raise AssertionError(f"{buyer.order_id} is {seen}, not {wanted}") from None
         records = await self.records(buyer)
-        outside.check(records)
+        kafka_invariants.check(records)
         await self._check_money(buyer, ending, records)
         return records
 
@@ -316,7 +316,7 @@ class Shop:
         made = (at_stripe["charges"]["succeeded"], at_stripe["refunds"]["succeeded"])
         assert made == (ending.charges, ending.refunds), at_stripe
         assert at_stripe["charges"]["pending"] == 0, at_stripe
-        known = outside.money(records)
+        known = kafka_invariants.money(records)
         assert known == (at_stripe["captured"], at_stripe["refunded"])
         payment = (await buyer.until(buyer.look, "order"))["payment"]
         assert known == (payment["captured"]["amount"], payment["refunded"]["amount"])

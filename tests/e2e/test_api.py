@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.customer import DECLINED, VISA
-from tests.e2e import outside
-from tests.e2e.outside import payment_events, types
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Answer, Buyer, Shop
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import payment_events, types
 
 CREATE = "/api/payments/create-intent"
 CONFIRM = "/api/payments/confirm"
@@ -55,7 +55,7 @@ async def test_the_key_of_a_create_intent(shop: Shop) -> None:
 
     fault = await shop.stripe.fault("hold", f"^pi:{buyer.expected_id}:")
     key = {"Idempotency_Key": buyer.key}
-    first = asyncio.create_task(buyer.press_pay(basket, buyer.key))
+    first = asyncio.create_task(buyer.open_payment(basket, buyer.key))
     await shop.stripe.met(fault)
     for worker in range(3):
         again = await post(shop, worker, CREATE, basket, **key)
@@ -195,7 +195,7 @@ async def test_bad_input_changes_nothing(shop: Shop) -> None:
     assert (await mine.pay(VISA))["status"] == "COMPLETED"
     await shop.ends(mine, PAID)
     after = await asyncio.to_thread(shop.topics.read)
-    new = [record for record in after[len(before) :] if record.topic in outside.INPUTS]
+    new = [record for record in after[len(before) :] if record.topic in kafka_invariants.INPUTS]
     assert not {record.key for record in new} - known, "an order that nobody could place"
     assert not [record for record in new if record.key == other.order_id]
     confirms = [r.body for r in new if r.topic == "payment-commands" and r.key == mine.order_id]

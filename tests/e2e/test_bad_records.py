@@ -12,10 +12,10 @@ from confluent_kafka import Producer
 
 from models import ids
 from sandbox.customer import VISA
-from tests.e2e import outside
-from tests.e2e.outside import Record
-from tests.e2e.registry import PARTITIONS, READERS
+from tests.e2e.expected_topics import PARTITIONS, READERS
 from tests.e2e.shop import PAID, Shop, until
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import Record
 
 ORIGIN = "kafka_dlt-original-"
 KEY = ids.derived("order", "of bad records")
@@ -77,7 +77,7 @@ async def put(shop: Shop, topic: str, bad: list[Bad]) -> dict[tuple[int, int], B
         for partition in range(PARTITIONS):
             producer.produce(
                 topic, record.value, record.key, partition=partition,
-                headers={outside.PUT_BY_TEST: b"1"}, on_delivery=noted(record),
+                headers={kafka_invariants.PUT_BY_TEST: b"1"}, on_delivery=noted(record),
             )  # fmt: skip
     assert await asyncio.to_thread(producer.flush, 60) == 0
     return put_at
@@ -88,9 +88,9 @@ async def dead_letters(shop: Shop, topic: str, wanted: int) -> list[Record]:
 
     def are_of(record: Record) -> bool:
         return (
-            record.topic == outside.DEAD_LETTERS
+            record.topic == kafka_invariants.DEAD_LETTERS
             and record.headers[f"{ORIGIN}topic"] == topic
-            and outside.PUT_BY_TEST in record.headers
+            and kafka_invariants.PUT_BY_TEST in record.headers
         )
 
     async def found() -> list[Record] | None:

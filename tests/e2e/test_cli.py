@@ -18,8 +18,14 @@ from confluent_kafka.admin import (
 
 from sandbox.customer import VISA
 from sandbox.platform import ROOT, Platform, PlatformError
-from sandbox.processes import PATIENCE_S
-from tests.e2e.registry import ONE_PARTITION, PARTITIONS, READERS, SERVICES, TOPICS
+from sandbox.processes import MAX_WAIT_S
+from tests.e2e.expected_topics import (
+    ONE_PARTITION,
+    PARTITIONS,
+    READERS,
+    SERVICES,
+    TOPICS,
+)
 from tests.e2e.shop import PAID, Shop
 
 SECRET = "a-very-secret-thing"
@@ -34,7 +40,7 @@ def run(platform: Platform, *arguments: str, **changed: str) -> subprocess.Compl
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=MAX_WAIT_S,
         check=False,
     )
 
@@ -68,7 +74,7 @@ def test_topics(platform: Platform) -> None:
         assert {row[-1] for row in rows} == {"kept"}
     known = (
         AdminClient({"bootstrap.servers": platform.bootstrap})
-        .list_topics(timeout=PATIENCE_S)
+        .list_topics(timeout=MAX_WAIT_S)
         .topics
     )
     counts = {name: len(t.partitions) for name, t in known.items() if not name.startswith("__")}

@@ -9,9 +9,9 @@ import signal
 import pytest
 
 from sandbox.customer import VISA
-from sandbox.processes import PATIENCE_S
-from tests.e2e.outside import payment_events, types
+from sandbox.processes import MAX_WAIT_S
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Buyer, Shop, until
+from tests.support.kafka_invariants import payment_events, types
 
 
 async def kill_owner(shop: Shop, buyer: Buyer) -> int:
@@ -20,7 +20,7 @@ async def kill_owner(shop: Shop, buyer: Buyer) -> int:
     worker = shop.platform.workers[number]
     ended = len(worker.exits)
     worker.kill()
-    await asyncio.to_thread(worker.wait_exits, ended + 1, timeout_s=PATIENCE_S)
+    await asyncio.to_thread(worker.wait_exits, ended + 1, timeout_s=MAX_WAIT_S)
     assert worker.exits[ended] == -signal.SIGKILL
     return number
 

@@ -15,11 +15,11 @@ import aiohttp
 import pytest
 
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from sandbox.simulate import Simulation
 from sandbox.staff import Staff
-from tests.e2e import outside
-from tests.e2e.outside import Record, Topics
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import Record, Topics
 
 SETTINGS = {
     "TIFFIN_STRIPE_WRITE_TIMEOUT_S": "3",
@@ -69,7 +69,7 @@ async def live(platform: Platform, orders: int, rate_per_s: float, within_s: flo
     await arm(platform)
     day = Simulation(
         platform.endpoints, seed=7, orders=orders, rate_per_s=rate_per_s,
-        couriers=20, pace_s=0.3, at_once=40,
+        couriers=20, pace_s=0.3, concurrency=40,
     )  # fmt: skip
     async with asyncio.timeout(within_s):
         await day.run()
@@ -80,7 +80,7 @@ async def reconciled(operator: Staff) -> dict[str, Any]:
     """The reconciliation's view, once nothing is broken, differs or is settling."""
     view: dict[str, Any] = {}
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while True:
                 view = await operator.get("/api/ops/reconciliation")
                 run = view.get("run") or {}
@@ -101,7 +101,7 @@ def read_topics(platform: Platform) -> list[Record]:
 
 async def check(platform: Platform, day: Simulation, orders: int) -> list[Record]:
     """Raise AssertionError for whatever is not right at the end of a day; gives all of its records."""
-    assert len(day.told) == orders
+    assert len(day.simulated) == orders
     async with Staff(platform.endpoints.workers[0], "operator", "day") as operator:
         view = await reconciled(operator)
         assert view["incomplete"] == []
@@ -123,13 +123,13 @@ async def check(platform: Platform, day: Simulation, orders: int) -> list[Record
     assert max(charges.values()) == 1, "an order is charged once, through whichever intent"
     await asyncio.to_thread(platform.run_cli, "audit", "rebuild")  # raises where anything differs
     records = await asyncio.to_thread(read_topics, platform)
-    outside.check(records)
+    kafka_invariants.check(records)
     return records
 
 
 async def test_a_day_with_faults_ends_with_all_money_right(tmp_path: Path) -> None:
     with Platform(tmp_path, settings=SETTINGS) as platform:
-        day = await live(platform, orders=40, rate_per_s=2, within_s=2 * PATIENCE_S)
+        day = await live(platform, orders=40, rate_per_s=2, within_s=2 * MAX_WAIT_S)
         await check(platform, day, 40)
 
 
@@ -140,11 +140,13 @@ async def tell(platform: Platform, day: Simulation, records: list[Record]) -> No
         faults[fault["kind"]] += fault["hits"]
     for delivery in await control(platform, "/webhooks/undelivered"):
         undelivered[delivery["state"]] += 1
-    ours = [r for r in records if r.topic in {*outside.FAMILIES, outside.AUDIT}]
+    ours = [r for r in records if r.topic in {*kafka_invariants.FAMILIES, kafka_invariants.AUDIT}]
     ids = Counter((r.topic, r.body["eventId"]) for r in ours)
-    webhooks = Counter(r.body["stripeEventId"] for r in records if r.topic == outside.WEBHOOKS)
-    print("kinds of customers", Counter(told.kind for told in day.told))  # noqa: T201 -- as said
-    print("refusals", day.troubles.most_common(20))  # noqa: T201
+    webhooks = Counter(
+        r.body["stripeEventId"] for r in records if r.topic == kafka_invariants.WEBHOOKS
+    )
+    print("kinds of customers", Counter(told.kind for told in day.simulated))  # noqa: T201 -- as said
+    print("refusals", day.failures.most_common(20))  # noqa: T201
     print("Stripe's faults", sum(faults.values()), dict(faults))  # noqa: T201
     print("webhooks never delivered", dict(undelivered))  # noqa: T201
     async with Staff(platform.endpoints.workers[0], "operator", "day") as operator:

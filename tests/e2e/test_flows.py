@@ -10,11 +10,16 @@ import aiohttp
 import pytest
 
 from sandbox.customer import ADDRESS, CONTACT, DECLINED, VISA
+from sandbox.demo_flows import FLOWS, Flow, play
 from sandbox.platform import Platform
-from sandbox.story import FLOWS, Flow, play
-from tests.e2e import outside
-from tests.e2e.outside import Record, Topics, payment_events, types
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop, until
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import (
+    Record,
+    Topics,
+    payment_events,
+    types,
+)
 
 ENDINGS = {"PENDING": PAID, "REFUNDED": REFUNDED}
 
@@ -25,7 +30,7 @@ async def test_flow(shop: Shop, flow: Flow) -> None:
         history, wrong = await play(flow, buyer)
         assert not wrong
         records = await shop.ends(buyer, ENDINGS[flow.order])
-        happened = {event["eventId"] for event in outside.events(records)}
+        happened = {event["eventId"] for event in kafka_invariants.events(records)}
 
         async def told() -> bool:
             return {row["eventId"] for row in await buyer.timeline()} >= happened
@@ -100,7 +105,7 @@ async def _play_all(platform: Platform, topics: Topics) -> list[Record]:
 
 async def _is_told(shop: Shop, buyer: Buyer) -> bool:
     """The last event by which the customer is notified has been followed by its two messages."""
-    audit = outside.events(await shop.records(buyer), outside.AUDIT)
+    audit = kafka_invariants.events(await shop.records(buyer), kafka_invariants.AUDIT)
     about = [e["data"]["about"] for e in audit if e["eventType"] == "NOTIFICATION_SENT"]
     return all(
         about.count(event) == 2
@@ -128,7 +133,7 @@ def history(platform: Platform, topics: Topics) -> list[Record]:
 
 @pytest.mark.parametrize("row", PUBLISHES, ids=lambda row: row.event)
 def test_who_publishes_what(history: list[Record], row: Publishes) -> None:
-    found = [e for e in outside.events(history, row.topic) if e["eventType"] == row.event]
+    found = [e for e in kafka_invariants.events(history, row.topic) if e["eventType"] == row.event]
     assert found, f"no {row.event} in {row.topic}"
     for event in found:
         assert event["producer"] == row.producer
@@ -136,15 +141,15 @@ def test_who_publishes_what(history: list[Record], row: Publishes) -> None:
         assert data.keys() >= row.payload
         assert all(data[name] not in {None, ""} for name in row.payload), data
     family = "order-events" if row.event.startswith("ORDER") else "payment-events"
-    again = [e for e in outside.events(history, family) if e["eventType"] == row.event]
+    again = [e for e in kafka_invariants.events(history, family) if e["eventType"] == row.event]
     assert again == found
 
 
 @pytest.mark.parametrize("row", CONSUMES, ids=lambda row: f"{row.producer}-{row.event}")
 def test_who_consumes_what(history: list[Record], row: Consumes) -> None:
-    causes = [e for e in outside.events(history) if e["eventType"] == row.event]
+    causes = [e for e in kafka_invariants.events(history) if e["eventType"] == row.event]
     assert causes
-    found = outside.events(history, *outside.FAMILIES, outside.AUDIT)
+    found = kafka_invariants.events(history, *kafka_invariants.FAMILIES, kafka_invariants.AUDIT)
     for cause in causes:
         led_to = [
             event
@@ -161,8 +166,8 @@ def test_who_consumes_what(history: list[Record], row: Consumes) -> None:
 @pytest.mark.parametrize("event", ["PAYMENT_COMPLETED", "PAYMENT_FAILED", "PAYMENT_REFUNDED"])
 def test_the_customer_is_told_by_email_and_sms(history: list[Record], event: str) -> None:
     """Notifications consume it; the audit says what was sent, and nothing of to whom."""
-    causes = [e for e in outside.events(history) if e["eventType"] == event]
-    audit = outside.events(history, outside.AUDIT)
+    causes = [e for e in kafka_invariants.events(history) if e["eventType"] == event]
+    audit = kafka_invariants.events(history, kafka_invariants.AUDIT)
     sent = [e["data"] for e in audit if e["eventType"] == "NOTIFICATION_SENT"]
     assert causes
     for cause in causes:
@@ -182,7 +187,7 @@ def test_one_trace_from_the_click_to_the_refund(history: list[Record]) -> None:
     for record in history:
         traces.setdefault(record.headers["ce_id"], record.headers["traceparent"])
     checked = 0
-    for event in outside.events(history):
+    for event in kafka_invariants.events(history):
         if event["causationId"] in traces:
             assert traces[event["eventId"]] == traces[event["causationId"]]
             checked += 1

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from sandbox.processes import PATIENCE_S
-from tests.e2e.crowd import all_end_right
+from sandbox.processes import MAX_WAIT_S
+from tests.e2e.crowd import run_crowd
 from tests.e2e.shop import Shop, until
 
 
@@ -35,6 +35,6 @@ async def test_every_order_ends_right_while_workers_die(shop: Shop, orders: int,
                 records = await asyncio.to_thread(shop.topics.read)
                 return is_over.is_set() or len(records) > before + 200
 
-            await until(has_worked, "the workers to have worked", within_s=PATIENCE_S)
+            await until(has_worked, "the workers to have worked", within_s=MAX_WAIT_S)
 
-    await all_end_right(shop, orders, rnd, kill)
+    await run_crowd(shop, orders, rnd, kill)

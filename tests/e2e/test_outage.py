@@ -13,8 +13,8 @@ import pytest
 from sandbox.customer import VISA
 from sandbox.platform import Platform
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.outside import Topics
 from tests.e2e.shop import PAID, UNPAID, WITHIN_S, Shop, until
+from tests.support.kafka_invariants import Topics
 
 EXIT_FOREIGN = 78
 THREE_D_SECURE = "4000000000003220"

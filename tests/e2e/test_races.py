@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from sandbox.customer import DECLINED, VISA
-from tests.e2e import outside
-from tests.e2e.outside import Record, payment_events, types
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, Buyer, Ending, Shop, until
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import Record, payment_events, types
 
 THREE_D_SECURE = "4000000000003220"
 PENDING_REFUND = "4000000000007726"
@@ -29,7 +29,7 @@ async def applied(shop: Shop, buyer: Buyer, event_type: str, times: int = 1) -> 
     """Wait until payments has decided so many Stripe events of a type about the order."""
 
     async def are_noted() -> bool:
-        audit = outside.events(await shop.records(buyer), outside.AUDIT)
+        audit = kafka_invariants.events(await shop.records(buyer), kafka_invariants.AUDIT)
         noted = [e["data"] for e in audit if e["eventType"] == "WEBHOOK_RECEIVED"]
         return sum(each["stripeEventType"] == event_type for each in noted) >= times
 
@@ -115,7 +115,7 @@ async def test_bank_debit_succeeds_long_after_the_cancel(shop: Shop) -> None:
     assert (await buyer.cancel_order())["status"] == "CANCELLED"
 
     async def refused() -> bool:
-        audit = outside.events(await shop.records(buyer), outside.AUDIT)
+        audit = kafka_invariants.events(await shop.records(buyer), kafka_invariants.AUDIT)
         ended = [e["data"] for e in audit if e["eventType"] == "EFFECT_FINISHED"]
         return any(each["kind"] == "CANCEL" and each["result"] == "CONFLICT" for each in ended)
 
@@ -173,7 +173,7 @@ async def test_3d_secure_succeeds(shop: Shop, is_lost: bool) -> None:
     await shop.stripe.three_d_secure(intent, "succeed")
     records = await shop.ends(buyer, PAID)
     assert told(records) == [*ONE_ATTEMPT[:2], "PAYMENT_REQUIRES_ACTION", ONE_ATTEMPT[2]]
-    assert is_lost != any(record.topic == outside.WEBHOOKS for record in records)
+    assert is_lost != any(record.topic == kafka_invariants.WEBHOOKS for record in records)
 
 
 async def test_3d_secure_fails_and_another_card_pays(shop: Shop) -> None:
@@ -236,4 +236,4 @@ async def test_all_webhooks_are_lost(shop: Shop) -> None:
     await shop.stripe.settle("succeed", refund=await until(refund, "a pending refund"))
     records = await shop.ends(buyer, REFUNDED)
     assert told(records) == PAID_AND_REFUNDED
-    assert not [record for record in records if record.topic == outside.WEBHOOKS]
+    assert not [record for record in records if record.topic == kafka_invariants.WEBHOOKS]

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from sandbox.customer import DECLINED, VISA
-from tests.e2e.outside import payment_events
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, UNPAID, Buyer, Shop
+from tests.support.kafka_invariants import payment_events
 
 KINDS = (
     "timeout_before", "timeout_after", "error_500_before", "error_500_after", "rate_limit",

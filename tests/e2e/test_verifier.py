@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import outside
-from tests.e2e.outside import Record
+from tests.support import kafka_invariants
+from tests.support.kafka_invariants import Record
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 STEPS = ("PAYMENT_INITIATED", "PAYMENT_PROCESSING", "PAYMENT_COMPLETED")
@@ -39,7 +39,7 @@ def paid() -> list[Record]:
     return [
         record(topic, offset, told)
         for offset, told in enumerate(events)
-        for topic in ("payment-events", outside.TOPIC_OF_TYPE[told["eventType"]])
+        for topic in ("payment-events", kafka_invariants.TOPIC_OF_TYPE[told["eventType"]])
     ]
 
 
@@ -108,12 +108,12 @@ BROKEN: dict[str, tuple[str, Callable[[], list[Record]]]] = {
 
 
 def test_what_is_right_passes() -> None:
-    outside.check(paid())
-    outside.check([*paid(), *paid()])  # all sent again after a crash
+    kafka_invariants.check(paid())
+    kafka_invariants.check([*paid(), *paid()])  # all sent again after a crash
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_wrong_is_seen(name: str) -> None:
     says, make = BROKEN[name]
     with pytest.raises(AssertionError, match=re.escape(says)):
-        outside.check(make())
+        kafka_invariants.check(make())

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tables import Engines, Limits, make_app
+from tables import Limits, ServiceRuntime, make_app
 from tests.faults.engine_services import services
 
 logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"))
@@ -24,7 +24,7 @@ app = make_app(
     web_enabled=False,
     canonical_url=os.environ.get("CANONICAL_URL", "http://127.0.0.1:1"),
 )
-engines = Engines(
+runtime = ServiceRuntime(
     app,
     services(RUN)[: int(os.environ.get("SERVICES", "2"))],
     dead_letter_topic=f"{RUN}-dlq",

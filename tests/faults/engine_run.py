@@ -16,7 +16,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from sandbox.processes import PATIENCE_S, Supervised, wait_until
+from sandbox.processes import MAX_WAIT_S, Supervised, wait_until
 from tests.faults.engine_services import Counter, services
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ class Run:
         return log.read_bytes().count(b"Worker ready") if log.exists() else 0
 
     def wait_ready(
-        self, number: int, *, again_after: int = 0, timeout_s: float = PATIENCE_S
+        self, number: int, *, again_after: int = 0, timeout_s: float = MAX_WAIT_S
     ) -> None:
         try:
             wait_until(
@@ -137,7 +137,7 @@ class Run:
 
     def wait_sent(self, part: float) -> None:
         """Wait until this part (0 to 1) of the load has been sent."""
-        wait_until(lambda: self._progress >= part, f"{part:.0%} to be sent", timeout_s=PATIENCE_S)
+        wait_until(lambda: self._progress >= part, f"{part:.0%} to be sent", timeout_s=MAX_WAIT_S)
 
     def _send(self, count: int, seconds: float, keys: int, seed: int) -> None:
         rnd = random.Random(seed)
@@ -193,7 +193,7 @@ class Run:
         finally:
             consumer.close()
 
-    def wait_done(self, timeout_s: float = PATIENCE_S) -> None:
+    def wait_done(self, timeout_s: float = MAX_WAIT_S) -> None:
         """Wait until everything sent is decided by every service, and committed."""
         if self._load is not None:
             self._load.join()

@@ -16,7 +16,7 @@ import rocksdict
 from confluent_kafka import Consumer, TopicPartition
 
 from models.transition import Header, Input
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from tests.faults.engine_run import PARTITIONS, Run
 from tests.faults.engine_services import Counter
 
@@ -50,13 +50,13 @@ def read_all(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> list[R
     left = {}
     for partition in range(partitions):
         low, high = consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=PATIENCE_S
+            TopicPartition(topic, partition), timeout=MAX_WAIT_S
         )
         if high > low:
             left[partition] = (low, high)
     consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in left.items()])
     records = []
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while left:
         assert time.monotonic() < deadline, f"{topic}: nothing more comes, {left} is left"
         for message in consumer.consume(5000, 0.2):

@@ -7,8 +7,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.kafka import KafkaCluster
-from sandbox.processes import PATIENCE_S, wait_until
-from tables.origin import ClusterReader
+from sandbox.processes import MAX_WAIT_S, wait_until
+from tables.identity import ClusterReader
 
 PARTITIONS = [("asked", number) for number in range(9)]
 
@@ -22,7 +22,7 @@ def test_bounds_are_learned_from_the_leaders_that_there_are(tmp_path: Path) -> N
         whole = dict.fromkeys(PARTITIONS, (0, 0))
         assert reader.bounds(PARTITIONS, 30) == whole
         for broker in cluster.brokers:
-            wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=PATIENCE_S)
+            wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=MAX_WAIT_S)
             broker.kill()
             assert reader.bounds(PARTITIONS, 30) == whole
             broker.start()

@@ -14,9 +14,9 @@ from sandbox.kafka import KafkaCluster
 from sandbox.kafka.broker import BOOTSTRAP_ENV
 from sandbox.platform import Platform
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.crowd import all_end_right
-from tests.e2e.outside import Topics
+from tests.e2e.crowd import run_crowd
 from tests.e2e.shop import WITHIN_S, Shop, until
+from tests.support.kafka_invariants import Topics
 
 
 @pytest.fixture
@@ -64,4 +64,4 @@ async def test_every_order_ends_right_while_brokers_die(
             done.append(killed)
             await asyncio.to_thread(cluster.brokers[killed].start)
 
-    await all_end_right(shop, orders, random.Random(3), kill)
+    await run_crowd(shop, orders, random.Random(3), kill)

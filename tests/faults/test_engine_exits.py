@@ -12,11 +12,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.kafka import KafkaBroker
-from sandbox.processes import PATIENCE_S, wait_until
+from sandbox.processes import MAX_WAIT_S, wait_until
 from tests.faults.engine_run import PARTITIONS, Run
 
 EXIT_FAULT = 70
-EXIT_FOREIGN = 78
+EXIT_WRONG_KAFKA = 78
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def delete(run: Run, topic: str) -> None:
     for future in admin.delete_topics([topic]).values():
         future.result(20)
     wait_until(
-        lambda: topic not in admin.list_topics(timeout=PATIENCE_S).topics,
+        lambda: topic not in admin.list_topics(timeout=MAX_WAIT_S).topics,
         "the deletion",
-        timeout_s=PATIENCE_S,
+        timeout_s=MAX_WAIT_S,
     )
 
 
@@ -62,7 +62,7 @@ def is_refused(run: Run, *words: str) -> None:
     log = run.workers[0].log_path
     before, exits = len(log.read_text()), len(run.workers[0].exits)
     run.worker(0)
-    ends(run, exits, EXIT_FOREIGN)
+    ends(run, exits, EXIT_WRONG_KAFKA)
     text = log.read_text()[before:]
     assert all(word in text for word in words), text[-3000:]
 
@@ -70,7 +70,7 @@ def is_refused(run: Run, *words: str) -> None:
 def ends(run: Run, exits: int, status: int) -> None:
     """Wait until the worker ends the next time, `exits` times having been; then it is left ended."""
     try:
-        run.workers[0].wait_exits(exits + 1, timeout_s=PATIENCE_S)
+        run.workers[0].wait_exits(exits + 1, timeout_s=MAX_WAIT_S)
     finally:
         run.workers[0].terminate()
     assert run.workers[0].exits[exits] == status, run.workers[0].log_tail()
@@ -117,10 +117,12 @@ def test_a_topic_made_again_under_a_running_worker_ends_it(run: Run, is_input: b
     exits = run.workers[0].exits
     # Should it look just while there is no such topic, it ends with 70 and starts again.
     try:
-        wait_until(lambda: EXIT_FOREIGN in exits, "the worker to end with 78", timeout_s=PATIENCE_S)
+        wait_until(
+            lambda: EXIT_WRONG_KAFKA in exits, "the worker to end with 78", timeout_s=MAX_WAIT_S
+        )
     finally:
         run.workers[0].terminate()
-    assert set(exits[: exits.index(EXIT_FOREIGN)]) <= {EXIT_FAULT}
+    assert set(exits[: exits.index(EXIT_WRONG_KAFKA)]) <= {EXIT_FAULT}
     assert f"topic {topic} was deleted and made again" in run.workers[0].log_path.read_text()
 
 
@@ -139,7 +141,7 @@ def test_an_input_topic_that_lost_its_last_records_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize("is_last", [False, True], ids=["a later one comes", "it is the last"])
 def test_a_record_that_never_comes_ends_the_worker(run: Run, is_last: bool) -> None:
     topic = run.outside_topics[0]
-    limits = {"hole_repair_s": 0.5, "hole_exit_s": 3, "tail_repair_s": 0.5, "tail_exit_s": 3}
+    limits = {"gap_repair_s": 0.5, "gap_exit_s": 3, "tail_repair_s": 0.5, "tail_exit_s": 3}
     run.worker(0, LIMITS=json.dumps(limits), STEPPED_OVER=json.dumps([topic, 0, 0]))
     run.wait_ready(0)
     producer = Producer({"bootstrap.servers": run.bootstrap})
@@ -149,5 +151,5 @@ def test_a_record_that_never_comes_ends_the_worker(run: Run, is_last: bool) -> N
     assert producer.flush(20) == 0
     ends(run, 0, EXIT_FAULT)
     log = run.workers[0].log_path.read_text()
-    assert "HoleError: offset 0 of" in log
+    assert "DeliveryGapError: offset 0 of" in log
     assert "hole" in log  # it was asked for again, in vain

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.kafka import KafkaBroker, KafkaCluster
-from sandbox.processes import PATIENCE_S, wait_until
+from sandbox.processes import MAX_WAIT_S, wait_until
 from tests.faults.engine_run import Run
 from tests.faults.engine_verify import verify
 
@@ -132,7 +132,7 @@ def test_brokers_of_a_cluster_are_killed(tmp_path: Path, length: tuple[int, floa
         start_workers(run, 2)
         inputs, seconds, count = length
         for number in attacks(run, (inputs, seconds, count)):
-            wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=PATIENCE_S)
+            wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=MAX_WAIT_S)
             victim = cluster.brokers[number % len(cluster.brokers)]
             victim.kill()
             victim.start()
@@ -150,7 +150,7 @@ def test_a_broker_of_a_cluster_hangs(tmp_path: Path, hanging: int) -> None:
         start_workers(run, 2)
         run.load(1_500, seconds=20)
         run.wait_sent(0.3)
-        wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=PATIENCE_S)
+        wait_until(cluster.is_in_sync, "all copies to be whole", timeout_s=MAX_WAIT_S)
         cluster.brokers[hanging].suspend()
         run.wait_sent(1)
         run.wait_done(timeout_s=300)
@@ -170,7 +170,7 @@ def test_kafka_wiped_under_kept_tables_is_refused(tmp_path: Path) -> None:
         exits = len(run.workers[0].exits)
         run.worker(0)
         try:
-            run.workers[0].wait_exits(exits + 1, timeout_s=PATIENCE_S)
+            run.workers[0].wait_exits(exits + 1, timeout_s=MAX_WAIT_S)
         finally:
             run.stop()
         assert run.workers[0].exits[exits] == 78
@@ -182,7 +182,7 @@ def test_a_service_added_later_begins_at_the_beginning(run: Run) -> None:
     run.wait_ready(0)
     run.load(1_000, seconds=1)
     run.wait_sent(1)
-    wait_until(lambda: run.lag(run.outside_topics) == 0, "counter to be done", timeout_s=PATIENCE_S)
+    wait_until(lambda: run.lag(run.outside_topics) == 0, "counter to be done", timeout_s=MAX_WAIT_S)
     first.terminate()
     del run.workers[0]
     run.worker(0)

@@ -16,8 +16,8 @@ from confluent_kafka.admin import (
 
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import wait_until
-from tables.engines import FAILURES_FILE
-from tables.stops import FAILURES_AT_ONE_PLACE, Failures
+from tables.service_runtime import FAILURES_FILE
+from tables.stops import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
 from tests.faults.engine_run import Run
 
 EXIT_FAULT = 70
@@ -76,11 +76,11 @@ def test_a_record_that_ends_the_worker_each_time_stops_its_partition_alone(
             timeout_s=120,
         )
         # The first time it is not known which of a group it was.
-        assert len(worker.exits) in {FAILURES_AT_ONE_PLACE, FAILURES_AT_ONE_PLACE + 1}
+        assert len(worker.exits) in {MAX_FAILURES_AT_ONE_OFFSET, MAX_FAILURES_AT_ONE_OFFSET + 1}
         assert set(worker.exits) == {EXIT_FAULT}
         # Once the cause is mended the partition is tried again, and nothing of it was lost.
         limit_messages(run, run.services[0].outputs, 1_000_000)
-        Failures(run.datadir(0) / FAILURES_FILE).clear(run.services[0].name, 0)
+        FailureLog(run.datadir(0) / FAILURES_FILE).clear(run.services[0].name, 0)
         assert worker.terminate() == 0
         run.worker(0)
         wait_until(

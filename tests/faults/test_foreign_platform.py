@@ -17,13 +17,13 @@ import pytest
 from aiokafka.partitioner import murmur2
 
 from models.topics import DEAD_LETTERS, RECONCILIATION, TOPICS
-from sandbox.browser import Browser
+from sandbox.api_client import ApiClient
 from sandbox.customer import VISA
 from sandbox.platform import Platform
 from sandbox.processes import wait_until
 from sandbox.staff import Staff
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.registry import PARTITIONS, READERS, SERVICES
+from tests.e2e.expected_topics import PARTITIONS, READERS, SERVICES
 from tests.e2e.shop import WITHIN_S, Buyer, Shop, until
 from tests.foreign.attack import Attack
 from tests.foreign.kinds import STOPPING
@@ -47,7 +47,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         pytest.MonkeyPatch.context() as patch,
         Platform(folder, settings=SETTINGS, settle_delay_s=-1) as running,
     ):
-        patch.setattr(Browser, "patience_s", WITHIN_S)
+        patch.setattr(ApiClient, "max_wait_s", WITHIN_S)
         for worker in running.workers:
             worker.exits.clear()  # of a start that a busy machine made it repeat
         yield running

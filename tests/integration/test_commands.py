@@ -13,7 +13,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.commands import CommandSender
+from app.kafka.sender import CommandSender
 from models import ids, topics
 from models.commands import (
     CancelPayment,
@@ -23,22 +23,22 @@ from models.commands import (
     read_command,
     read_webhook,
 )
-from models.stripe_facts import IntentSeen
+from models.stripe_facts import IntentFacts
 from sandbox.kafka import KafkaBroker
-from sandbox.processes import PATIENCE_S, free_port
-from web.ports import KafkaUnavailableError
+from sandbox.processes import MAX_WAIT_S, free_port
+from web.http.deps import KafkaUnavailableError
 
 PARTITIONS = 3
 
 
 def make_topics(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    known = admin.list_topics(timeout=PATIENCE_S).topics
+    known = admin.list_topics(timeout=MAX_WAIT_S).topics
     wanted = {topics.PAYMENT_COMMANDS, topics.WEBHOOKS} - set(known)
     if wanted:
         made = admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in wanted])
         for topic in made.values():
-            topic.result(timeout=PATIENCE_S)
+            topic.result(timeout=MAX_WAIT_S)
 
 
 def command(order_id: str) -> Command:
@@ -61,7 +61,7 @@ async def read_all(bootstrap: str, topic: str) -> list[Any]:
         consumer.assign(parts)
         ends = await consumer.end_offsets(parts)
         records: list[Any] = []
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while len(records) < sum(ends.values()):
                 records.append(await consumer.getone())
         return records
@@ -87,7 +87,7 @@ async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> N
         stripe_event_id=f"evt_{uuid.uuid4().hex}",
         stripe_event_type="payment_intent.canceled",
         created=1_790_000_000,
-        intent=IntentSeen(
+        intent=IntentFacts(
             intent_id="pi_1", status="canceled", amount=100, amount_received=0, currency="INR"
         ),
     )
@@ -125,7 +125,7 @@ async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> N
 async def test_kafka_away_is_told_in_time_and_forgotten_when_it_is_back(
     broker: KafkaBroker,
 ) -> None:
-    sender = CommandSender(broker.bootstrap, within_s=PATIENCE_S)
+    sender = CommandSender(broker.bootstrap, within_s=MAX_WAIT_S)
     order = ids.order_id("guest", "outage")
     before, during, after = command(order), command(order), command(order)
     try:
@@ -136,7 +136,7 @@ async def test_kafka_away_is_told_in_time_and_forgotten_when_it_is_back(
             with pytest.raises(KafkaUnavailableError):
                 await sender.send(during)
         await asyncio.to_thread(broker.start)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while True:
                 try:
                     await sender.send(after)

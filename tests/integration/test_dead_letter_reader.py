@@ -10,18 +10,18 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.dead_letters import DeadLetterReader
-from app.kafka_reads import KafkaReads
+from app.dead_letters.reader import DeadLetterReader
+from app.kafka.reader import KafkaReader
 from models.topics import DEAD_LETTERS
 from sandbox.kafka import KafkaBroker
-from tables import SERVICE
+from tables import SERVICE_HEADER
 from tests.integration.test_reconciliation import put_odd_header_name
-from web.ops_ports import Letter
+from web.http.operator_deps import DeadLetter
 
 WITHIN_S = 120.0
 ORIGIN = [
     ("kafka_dlt-original-topic", b"payment-commands"), ("kafka_dlt-original-partition", b"0"),
-    (SERVICE, b"payments"),
+    (SERVICE_HEADER, b"payments"),
 ]  # fmt: skip
 
 
@@ -46,17 +46,17 @@ async def caught_up(reader: DeadLetterReader) -> None:
 
 
 @pytest.fixture
-async def reader(kafka: KafkaBroker) -> AsyncIterator[tuple[DeadLetterReader, list[Letter]]]:
+async def reader(kafka: KafkaBroker) -> AsyncIterator[tuple[DeadLetterReader, list[DeadLetter]]]:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
     try:
         admin.create_topics([NewTopic(DEAD_LETTERS, 1, 1)])[DEAD_LETTERS].result(timeout=60)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
-    arrived: list[Letter] = []
+    arrived: list[DeadLetter] = []
     made = DeadLetterReader(
         kafka.bootstrap,
-        KafkaReads(kafka.bootstrap, "operators"),
+        KafkaReader(kafka.bootstrap, "operators"),
         arrived=lambda letter, _: arrived.append(letter),
     )
     made.start()
@@ -68,7 +68,7 @@ async def reader(kafka: KafkaBroker) -> AsyncIterator[tuple[DeadLetterReader, li
 
 
 async def test_foreign_records_among_dead_letters_hide_none_of_them(
-    reader: tuple[DeadLetterReader, list[Letter]],
+    reader: tuple[DeadLetterReader, list[DeadLetter]],
     kafka: KafkaBroker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,7 +93,7 @@ async def test_foreign_records_among_dead_letters_hide_none_of_them(
 
 
 async def test_a_transactions_marker_at_the_end_is_no_record_to_wait_for(
-    reader: tuple[DeadLetterReader, list[Letter]], kafka: KafkaBroker
+    reader: tuple[DeadLetterReader, list[DeadLetter]], kafka: KafkaBroker
 ) -> None:
     made, _ = reader
     sender = Producer(

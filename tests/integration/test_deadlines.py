@@ -24,19 +24,19 @@ from models.messages import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
 from sandbox.customer import Customer
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S, Supervised, wait_until
+from sandbox.processes import MAX_WAIT_S, Supervised, wait_until
 from tests.faults.engine_verify import read_all
 
 SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}
 NEEDS_3DS = "4000002760003184"
-WITHIN_S = PATIENCE_S
+WITHIN_S = MAX_WAIT_S
 
 
 AHEAD_S: Final = (3 * 3600, -40 * 60)
 """Of each worker's clock. So far ahead Kafka refuses records that bear their producer's time."""
 
 
-class WrongClocks(Platform):
+class ShiftedClockPlatform(Platform):
     """Its workers' clocks are off, so they serve what they own and are not ready."""
 
     def environment(self, worker: int = 0) -> dict[str, str]:
@@ -44,7 +44,7 @@ class WrongClocks(Platform):
 
     def _make_worker(self, number: int) -> Supervised:
         worker = super()._make_worker(number)
-        worker.argv[worker.argv.index("-A") + 1] = "tests.integration.shifted_app"
+        worker.argv[worker.argv.index("-A") + 1] = "tests.support.clock_shifted_app"
         return worker
 
     def wait_ready(self, timeout_s: float = 90.0) -> None:
@@ -73,9 +73,9 @@ REASONS: Final = (
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrongClocks]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShiftedClockPlatform]:
     folder = tmp_path_factory.mktemp("deadlines")
-    with WrongClocks(folder, workers=2, settings=SETTINGS) as running:
+    with ShiftedClockPlatform(folder, workers=2, settings=SETTINGS) as running:
         yield running
 
 
@@ -120,7 +120,7 @@ async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
 async def placed(platform: Platform, stack: contextlib.AsyncExitStack) -> Customer:
     made = Customer(platform.endpoints.workers[0], platform.endpoints.stripe)
     customer = await stack.enter_async_context(made)
-    await customer.press_pay()
+    await customer.open_payment()
     return customer
 
 
@@ -237,7 +237,7 @@ async def test_deadlines_of_the_kitchen_and_of_the_payment(
 
 
 async def test_a_wrong_clock_is_told_by_metrics_log_and_the_operators_first_screen(
-    platform: WrongClocks, stack: contextlib.AsyncExitStack
+    platform: ShiftedClockPlatform, stack: contextlib.AsyncExitStack
 ) -> None:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     for worker, ahead_s in enumerate(AHEAD_S):
@@ -264,7 +264,7 @@ async def test_a_wrong_clock_is_told_by_metrics_log_and_the_operators_first_scre
 
 @pytest.mark.parametrize("at_ms", [1, 4_102_444_800_000], ids=["1970", "2099"])
 async def test_a_time_that_a_producer_made_up_moves_no_clock(
-    platform: WrongClocks, stack: contextlib.AsyncExitStack, at_ms: int
+    platform: ShiftedClockPlatform, stack: contextlib.AsyncExitStack, at_ms: int
 ) -> None:
     """PLACE_ORDER again, of a new order, by a producer that writes its own time."""
     customer = await placed(platform, stack)
@@ -302,7 +302,7 @@ async def test_deadlines_that_passed_while_nobody_ran_fire_once(
     for customer in (without_money, without_answer):
         assert await cancels(platform, customer.order_id) == [], "too slow to be a test"
     await asyncio.to_thread(
-        wait_until, lambda: time.time() * 1000 > due_ms, "the deadlines", timeout_s=PATIENCE_S
+        wait_until, lambda: time.time() * 1000 > due_ms, "the deadlines", timeout_s=MAX_WAIT_S
     )
     for worker in platform.workers:
         worker.start()

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.effect_attempt import _is_of_this_attempt
-from app.effects import EffectsService
-from app.reconciler import Reconciler
-from app.stripe_errors import DeclinedError
-from app.stripe_gateway import StripeGateway
+from app.stripe.effect_attempt import _is_of_this_attempt
+from app.stripe.effects import EffectsService
+from app.stripe.errors import DeclinedError
+from app.stripe.gateway import StripeGateway
+from app.stripe.reconciler import Reconciler
 from models import ids
 from models.commands import (
     CancelPayment,
@@ -22,12 +22,17 @@ from models.commands import (
 from models.events import EventType
 from models.graphs import PaymentStatus, RefundStatus
 from models.messages import encode
-from models.payment_state import Effect, EffectKind, PaymentRecord, PaymentWork
-from models.stripe_facts import IntentSeen
+from models.payment import (
+    Effect,
+    EffectKind,
+    PaymentRecord,
+    PaymentWork,
+)
+from models.stripe_facts import IntentFacts
 from sandbox.stripe import StripeSandbox
 from sandbox.stripe.faults import Fault
 from tables import StoredRecord
-from tests.integration.payments_world import AMOUNT, World
+from tests.integration.effects_harness import AMOUNT, EffectsHarness
 
 P = PaymentStatus
 FAULTS = [
@@ -48,13 +53,13 @@ PATHS = {
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[EffectsHarness]:
     async with StripeSandbox(settle_delay_s=None) as stripe:
-        yield World(stripe)
+        yield EffectsHarness(stripe)
 
 
 @pytest.fixture
-async def gateway(world: World) -> AsyncIterator[StripeGateway]:
+async def gateway(world: EffectsHarness) -> AsyncIterator[StripeGateway]:
     made = StripeGateway(
         "sk_test_x", base_url=world.stripe.base_url, write_timeout_s=0.3, rate_per_s=1000
     )
@@ -63,32 +68,32 @@ async def gateway(world: World) -> AsyncIterator[StripeGateway]:
 
 
 @pytest.fixture
-async def effects(world: World, gateway: StripeGateway) -> AsyncIterator[EffectsService]:
+async def effects(world: EffectsHarness, gateway: StripeGateway) -> AsyncIterator[EffectsService]:
     service = world.effects(gateway)
     yield service
     await service.stop()
 
 
-async def confirm(world: World, method: str = "pm_card_visa") -> None:
+async def confirm(world: EffectsHarness, method: str = "pm_card_visa") -> None:
     data = ConfirmPayment(payment_method_id=method, return_url="http://localhost/")
     outcome = await world.order(CommandType.CONFIRM_PAYMENT, data)
     assert outcome
     assert outcome.accepted, outcome
 
 
-async def pay(world: World, method: str = "pm_card_visa") -> None:
+async def pay(world: EffectsHarness, method: str = "pm_card_visa") -> None:
     await world.open()
     await confirm(world, method)
     await world.until_status(P.COMPLETED)
 
 
-def charges(world: World) -> list[str]:
+def charges(world: EffectsHarness) -> list[str]:
     intent_id = world.known_payment.stripe_intent_id
     return [charge["status"] for charge in world.stripe.state.charges_of(intent_id)]
 
 
 @pytest.mark.usefixtures("effects")
-async def test_paid(world: World, gateway: StripeGateway) -> None:
+async def test_paid(world: EffectsHarness, gateway: StripeGateway) -> None:
     await pay(world)
     payment = world.known_payment
     assert (payment.captured, payment.attempt) == (AMOUNT, 1)
@@ -100,7 +105,7 @@ async def test_paid(world: World, gateway: StripeGateway) -> None:
 
 
 @pytest.mark.usefixtures("effects")
-async def test_declined_then_paid(world: World) -> None:
+async def test_declined_then_paid(world: EffectsHarness) -> None:
     await world.open()
     await confirm(world, "pm_card_chargeDeclinedInsufficientFunds")
     await world.until_status(P.FAILED)
@@ -116,7 +121,9 @@ async def test_declined_then_paid(world: World) -> None:
 @pytest.mark.usefixtures("effects")
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("step", PATHS)
-async def test_a_fault_at_any_step_moves_money_once(world: World, step: str, fault: str) -> None:
+async def test_a_fault_at_any_step_moves_money_once(
+    world: EffectsHarness, step: str, fault: str
+) -> None:
     world.stripe.api.faults.add(Fault(fault, method="POST", path=PATHS[step]))
     await world.open()
     if step == "cancel":
@@ -139,7 +146,7 @@ async def test_a_fault_at_any_step_moves_money_once(world: World, step: str, fau
 
 @pytest.mark.parametrize("is_released", [True, False])
 async def test_crash_between_stripe_and_our_record(
-    world: World, gateway: StripeGateway, *, is_released: bool
+    world: EffectsHarness, gateway: StripeGateway, *, is_released: bool
 ) -> None:
     first = world.effects(gateway)
     await world.open()
@@ -163,7 +170,9 @@ async def test_crash_between_stripe_and_our_record(
         await second.stop()
 
 
-async def test_crash_between_our_record_and_stripe(world: World, gateway: StripeGateway) -> None:
+async def test_crash_between_our_record_and_stripe(
+    world: EffectsHarness, gateway: StripeGateway
+) -> None:
     first = world.effects(gateway)
     await world.open()
     await world.crash(first)
@@ -179,7 +188,7 @@ async def test_crash_between_our_record_and_stripe(world: World, gateway: Stripe
 
 @pytest.mark.parametrize("step", ["create", "refund"])
 async def test_a_key_that_stripe_has_forgotten(
-    world: World, gateway: StripeGateway, step: str
+    world: EffectsHarness, gateway: StripeGateway, step: str
 ) -> None:
     first = world.effects(gateway)
     if step == "refund":
@@ -209,7 +218,9 @@ async def test_a_key_that_stripe_has_forgotten(
 
 
 @pytest.mark.usefixtures("effects")
-async def test_a_refund_asked_for_again_a_day_later_is_the_same_refund(world: World) -> None:
+async def test_a_refund_asked_for_again_a_day_later_is_the_same_refund(
+    world: EffectsHarness,
+) -> None:
     await pay(world)
     assert await world.order(CommandType.REFUND_PAYMENT, RefundPayment(amount=1000))
     await world.until(lambda: world.known_payment.refunded == 1000)
@@ -226,7 +237,7 @@ async def test_a_refund_asked_for_again_a_day_later_is_the_same_refund(world: Wo
 
 
 @pytest.mark.usefixtures("effects")
-async def test_no_charge_in_time_is_not_submitted(world: World) -> None:
+async def test_no_charge_in_time_is_not_submitted(world: EffectsHarness) -> None:
     await world.open()
     fault = world.stripe.api.faults.add(Fault("timeout_before", path="/confirm$", times=None))
     await confirm(world)
@@ -242,7 +253,7 @@ async def test_no_charge_in_time_is_not_submitted(world: World) -> None:
     assert charges(world) == ["succeeded"]
 
 
-async def test_an_old_confirm_is_never_sent(world: World, gateway: StripeGateway) -> None:
+async def test_an_old_confirm_is_never_sent(world: EffectsHarness, gateway: StripeGateway) -> None:
     first = world.effects(gateway)
     await world.open()
     await world.crash(first)
@@ -257,7 +268,7 @@ async def test_an_old_confirm_is_never_sent(world: World, gateway: StripeGateway
 
 
 @pytest.mark.usefixtures("effects")
-async def test_the_error_of_an_earlier_attempt_is_not_believed(world: World) -> None:
+async def test_the_error_of_an_earlier_attempt_is_not_believed(world: EffectsHarness) -> None:
     await world.open()
     await confirm(world, "pm_card_visa_chargeDeclined")
     await world.until_status(P.FAILED)
@@ -269,7 +280,7 @@ async def test_the_error_of_an_earlier_attempt_is_not_believed(world: World) -> 
 
 
 @pytest.mark.usefixtures("effects")
-async def test_the_bank_page_of_an_earlier_card_is_not_believed(world: World) -> None:
+async def test_the_bank_page_of_an_earlier_card_is_not_believed(world: EffectsHarness) -> None:
     await world.open()
     await confirm(world, "pm_card_threeDSecure2Required")
     await world.until(lambda: world.known_payment.next_action)
@@ -299,7 +310,7 @@ def test_whose_charge_is_it(
 
 
 @pytest.mark.usefixtures("effects")
-async def test_a_cancel_that_comes_too_late(world: World, gateway: StripeGateway) -> None:
+async def test_a_cancel_that_comes_too_late(world: EffectsHarness, gateway: StripeGateway) -> None:
     payment = await world.open()
     body = {"payment_method": "pm_card_visa", "return_url": "http://localhost/"}
     await gateway.confirm(payment.stripe_intent_id, body, "from the page")
@@ -309,7 +320,7 @@ async def test_a_cancel_that_comes_too_late(world: World, gateway: StripeGateway
 
 
 @pytest.mark.usefixtures("effects")
-async def test_a_confirm_that_stripe_never_accepts(world: World) -> None:
+async def test_a_confirm_that_stripe_never_accepts(world: EffectsHarness) -> None:
     await world.open()
     await confirm(world, "pm_nonsense")
     await world.until_status(P.FAILED)
@@ -318,7 +329,7 @@ async def test_a_confirm_that_stripe_never_accepts(world: World) -> None:
 
 
 @pytest.mark.usefixtures("effects")
-async def test_a_confirm_that_stripe_keeps_failing_ends(world: World) -> None:
+async def test_a_confirm_that_stripe_keeps_failing_ends(world: EffectsHarness) -> None:
     await world.open()
     world.stripe.api.faults.add(Fault("error_500_before", path="/confirm$", times=None))
     await confirm(world)
@@ -327,7 +338,7 @@ async def test_a_confirm_that_stripe_keeps_failing_ends(world: World) -> None:
     assert len(set(world.keys("/confirm"))) == 5
 
 
-async def test_results_wait_for_kafka(world: World, effects: EffectsService) -> None:
+async def test_results_wait_for_kafka(world: EffectsHarness, effects: EffectsService) -> None:
     payment = await world.open()
     world.stripe.api.faults.add(Fault("latency", path="/confirm$", seconds=0.05))
     await confirm(world)
@@ -340,7 +351,9 @@ async def test_results_wait_for_kafka(world: World, effects: EffectsService) -> 
     await world.poll(lambda: effects.pending == 0)
 
 
-async def test_a_closed_partition_is_left_alone(world: World, effects: EffectsService) -> None:
+async def test_a_closed_partition_is_left_alone(
+    world: EffectsHarness, effects: EffectsService
+) -> None:
     await world.open()
     held = world.stripe.api.faults.add(Fault("hold", path="/confirm$"))
     await confirm(world)
@@ -358,7 +371,7 @@ async def test_a_closed_partition_is_left_alone(world: World, effects: EffectsSe
 
 
 async def test_an_effect_that_is_not_wanted_any_more_is_given_up(
-    world: World, effects: EffectsService
+    world: EffectsHarness, effects: EffectsService
 ) -> None:
     payment = await world.open()
     fault = world.stripe.api.faults.add(Fault("drop_before", path="/confirm$", times=None))
@@ -374,7 +387,7 @@ async def test_an_effect_that_is_not_wanted_any_more_is_given_up(
     assert [key for key, _ in world.results()] == [f"pi:{payment.order_id}:1"]
 
 
-async def test_misconfigured_is_kept_and_counted(world: World) -> None:
+async def test_misconfigured_is_kept_and_counted(world: EffectsHarness) -> None:
     gateway = StripeGateway("sk_live_x", base_url=world.stripe.base_url)
     effects = world.effects(gateway)
     try:
@@ -389,11 +402,11 @@ async def test_misconfigured_is_kept_and_counted(world: World) -> None:
 
 
 async def test_a_decline_without_its_intent_is_looked_up(
-    world: World, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+    world: EffectsHarness, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = gateway.confirm
 
-    async def forgetful(*args: Any) -> IntentSeen:
+    async def forgetful(*args: Any) -> IntentFacts:
         try:
             return await honest(*args)
         except DeclinedError as error:
@@ -411,7 +424,7 @@ async def test_a_decline_without_its_intent_is_looked_up(
 
 
 async def test_new_orders_leave_room_for_those_that_pay(
-    world: World, gateway: StripeGateway
+    world: EffectsHarness, gateway: StripeGateway
 ) -> None:
     effects = world.effects(gateway, concurrency=2)
     try:
@@ -441,7 +454,7 @@ async def test_new_orders_leave_room_for_those_that_pay(
 
 
 @pytest.fixture
-async def reconciler(world: World, gateway: StripeGateway) -> AsyncIterator[Reconciler]:
+async def reconciler(world: EffectsHarness, gateway: StripeGateway) -> AsyncIterator[Reconciler]:
     made = Reconciler(gateway, world, after_s=0.05, interval_s=0.05)
     world.listeners.append(made)
     made.start()
@@ -452,7 +465,7 @@ async def reconciler(world: World, gateway: StripeGateway) -> AsyncIterator[Reco
 @pytest.mark.usefixtures("effects")
 @pytest.mark.parametrize(("outcome", "status"), [("succeed", P.COMPLETED), ("fail", P.FAILED)])
 async def test_a_bank_debit_whose_webhook_never_comes(
-    world: World, reconciler: Reconciler, outcome: str, status: P
+    world: EffectsHarness, reconciler: Reconciler, outcome: str, status: P
 ) -> None:
     payment = await world.open()
     await confirm(world, "pm_usBankAccount_success")
@@ -468,7 +481,7 @@ async def test_a_bank_debit_whose_webhook_never_comes(
     ("outcome", "status"), [("succeed", RefundStatus.SUCCEEDED), ("fail", RefundStatus.FAILED)]
 )
 async def test_a_refund_whose_webhook_never_comes(
-    world: World, reconciler: Reconciler, outcome: str, status: RefundStatus
+    world: EffectsHarness, reconciler: Reconciler, outcome: str, status: RefundStatus
 ) -> None:
     await pay(world, "pm_card_pendingRefund")
     await world.order(CommandType.REFUND_PAYMENT, RefundPayment(amount=1_000))
@@ -482,7 +495,7 @@ async def test_a_refund_whose_webhook_never_comes(
 
 @pytest.mark.usefixtures("effects")
 async def test_nothing_is_asked_while_a_confirm_is_in_flight(
-    world: World, reconciler: Reconciler
+    world: EffectsHarness, reconciler: Reconciler
 ) -> None:
     await world.open()
     held = world.stripe.api.faults.add(Fault("timeout_before", path="/confirm$", times=3))
@@ -497,7 +510,7 @@ async def test_nothing_is_asked_while_a_confirm_is_in_flight(
 
 @pytest.mark.usefixtures("effects")
 async def test_a_failed_3d_secure_is_asked_about_at_once(
-    world: World, gateway: StripeGateway
+    world: EffectsHarness, gateway: StripeGateway
 ) -> None:
     """Its webhook names no charge; nobody waits for the pause that is made without news."""
     patient = Reconciler(gateway, world, after_s=3600, interval_s=3600)
@@ -520,9 +533,9 @@ async def test_a_failed_3d_secure_is_asked_about_at_once(
 
 @pytest.mark.usefixtures("effects")
 async def test_a_question_in_doubt_that_stripe_does_not_answer_is_put_again_soon(
-    world: World, gateway: StripeGateway
+    world: EffectsHarness, gateway: StripeGateway
 ) -> None:
-    patient = Reconciler(gateway, world, after_s=3600, interval_s=3600, soon_s=0.05)
+    patient = Reconciler(gateway, world, after_s=3600, interval_s=3600, in_doubt_interval_s=0.05)
     world.listeners.append(patient)
     patient.start()
     try:
@@ -541,7 +554,7 @@ async def test_a_question_in_doubt_that_stripe_does_not_answer_is_put_again_soon
 
 @pytest.mark.usefixtures("effects")
 async def test_the_reconciler_leaves_a_closed_partition(
-    world: World, reconciler: Reconciler
+    world: EffectsHarness, reconciler: Reconciler
 ) -> None:
     await world.open()
     await confirm(world, "pm_card_threeDSecure2Required")
@@ -553,7 +566,9 @@ async def test_the_reconciler_leaves_a_closed_partition(
 
 
 @pytest.mark.usefixtures("effects")
-async def test_the_reconciler_outlives_stripe(world: World, reconciler: Reconciler) -> None:
+async def test_the_reconciler_outlives_stripe(
+    world: EffectsHarness, reconciler: Reconciler
+) -> None:
     await world.open()
     await confirm(world, "pm_card_threeDSecure2Required")
     fault = Fault("error_500_before", method="GET", times=None)

@@ -13,8 +13,15 @@ import pytest
 
 from models.transition import Decision, Input
 from sandbox.kafka import KafkaBroker
-from tables import SERVICE, NotOwnerError, StoredRecord
-from tests.integration.engine_world import TIMEOUT_S, Till, World, reached, running, until
+from tables import SERVICE_HEADER, NotOwnerError, StoredRecord
+from tests.integration.engine_harness import (
+    TIMEOUT_S,
+    EngineHarness,
+    SummingService,
+    reached,
+    running,
+    until,
+)
 
 
 class Index:
@@ -33,28 +40,28 @@ class Index:
 
 
 @pytest.fixture
-def world(kafka: KafkaBroker, tmp_path: Path) -> World:
-    return World(kafka, tmp_path)
+def world(kafka: KafkaBroker, tmp_path: Path) -> EngineHarness:
+    return EngineHarness(kafka, tmp_path)
 
 
-def test_agents_and_tables_are_exactly_those_of_the_services(world: World) -> None:
-    engines = world.engines()
+def test_agents_and_tables_are_exactly_those_of_the_services(world: EngineHarness) -> None:
+    runtime = world.runtime()
     name = world.name
-    assert set(engines.app.agents) == {
+    assert set(runtime.app.agents) == {
         f"first.{name}-commands",
         f"first.{name}-shared",
         f"second.{name}-events",
         f"second.{name}-shared",
     }
-    assert set(engines.app.tables) == {"first", "second"} == set(engines.tables)
+    assert set(runtime.app.tables) == {"first", "second"} == set(runtime.tables)
 
 
-async def test_two_services_each_decide_what_they_read(world: World) -> None:
-    async with running(world.engines()) as engines:
+async def test_two_services_each_decide_what_they_read(world: EngineHarness) -> None:
+    async with running(world.runtime()) as runtime:
         for number in range(20):
             world.send("commands", f"k{number % 5}", {"id": f"c{number}", "add": 1})
             world.send("shared", f"k{number % 5}", {"id": f"s{number}", "add": 10})
-        first, second = engines.tables["first"], engines.tables["second"]
+        first, second = runtime.tables["first"], runtime.tables["second"]
         for key in (f"k{n}" for n in range(5)):
             record = await first.wait(key, reached(8), TIMEOUT_S)
             assert record is not None
@@ -71,7 +78,7 @@ async def test_two_services_each_decide_what_they_read(world: World) -> None:
         await until(
             lambda: world.committed("shared") == ends | dict.fromkeys(range(3), 0) | ends, "commits"
         )
-        counters = engines.counters["first"]
+        counters = runtime.counters["first"]
         await until(lambda: counters.inputs == 40, "the first service's inputs to be done")
         assert (counters.decided, counters.duplicates, counters.unreadable) == (40, 0, 0)
     events = world.read("events")
@@ -79,10 +86,10 @@ async def test_two_services_each_decide_what_they_read(world: World) -> None:
     assert all(m.headers() == [("traceparent", b"00-trace")] for m in events)
 
 
-async def test_outcomes_and_positions_are_kept_with_the_record(world: World) -> None:
-    async with running(world.engines()) as engines:
+async def test_outcomes_and_positions_are_kept_with_the_record(world: EngineHarness) -> None:
+    async with running(world.runtime()) as runtime:
         world.send("commands", "k", {"id": "c1", "add": 5})
-        table = engines.tables["first"]
+        table = runtime.tables["first"]
         record = await table.wait("k", lambda r: r is not None and "c1" in r.outcomes, TIMEOUT_S)
         assert record is not None
         assert record.outcomes["c1"].outcome.positions == {world.topic("events"): 1}
@@ -91,42 +98,44 @@ async def test_outcomes_and_positions_are_kept_with_the_record(world: World) -> 
         assert table.get("unknown") is None
         with pytest.raises(TimeoutError):
             await table.wait("k", reached(99), 0.05)
-        positions = {(p.service, p.topic) for p in engines.positions()}
+        positions = {(p.service, p.topic) for p in runtime.positions()}
         assert ("second", world.topic("events")) in positions
 
 
-async def test_repeated_ids_and_sequences_are_dropped(world: World) -> None:
-    async with running(world.engines()) as engines:
+async def test_repeated_ids_and_sequences_are_dropped(world: EngineHarness) -> None:
+    async with running(world.runtime()) as runtime:
         for id_ in ("a", "b", "a", "b", "c"):
             world.send("commands", "k", {"id": id_, "add": 1})
         for sequence in (1, 2, 1, 2, 3):
             message = {"id": f"x{sequence}", "producer": "up", "sequence": sequence, "add": 100}
             world.send("shared", "k", message)
-        await until(lambda: engines.counters["first"].inputs == 10, "all inputs")
-        record = engines.tables["first"].get("k")
+        await until(lambda: runtime.counters["first"].inputs == 10, "all inputs")
+        record = runtime.tables["first"].get("k")
         assert record is not None
         assert record.state["sum"] == 303
-        assert engines.counters["first"].duplicates == 4
+        assert runtime.counters["first"].duplicates == 4
 
 
-async def test_unreadable_inputs_become_dead_letters_and_the_stream_goes_on(world: World) -> None:
-    async with running(world.engines()) as engines:
+async def test_unreadable_inputs_become_dead_letters_and_the_stream_goes_on(
+    world: EngineHarness,
+) -> None:
+    async with running(world.runtime()) as runtime:
         world.send("commands", "k", b"no json")
         world.send("commands", None, {"id": "no key"})
         world.send("commands", b"\xff\xfe", {"id": "no text"})
         world.send("commands", "k", None)
         world.send("commands", "k", {"id": "good", "add": 7})
-        record = await engines.tables["first"].wait("k", reached(1), TIMEOUT_S)
+        record = await runtime.tables["first"].wait("k", reached(1), TIMEOUT_S)
         assert record is not None
         assert record.state["sum"] == 7
-        await until(lambda: engines.counters["first"].inputs == 5, "all inputs to be done")
+        await until(lambda: runtime.counters["first"].inputs == 5, "all inputs to be done")
     letters = world.read("dlq", 1)
     origin = {
         (h["kafka_dlt-original-partition"], h["kafka_dlt-original-offset"]): (m.key(), m.value())
         for m in letters
         for h in [dict(m.headers())]
         if h["kafka_dlt-original-topic"] == world.topic("commands").encode()
-        and h[SERVICE] == b"first"
+        and h[SERVICE_HEADER] == b"first"
     }
     sent = {
         (b"%d" % m.partition(), b"%d" % m.offset()): (m.key(), m.value())
@@ -136,9 +145,9 @@ async def test_unreadable_inputs_become_dead_letters_and_the_stream_goes_on(worl
     assert origin.items() <= sent.items()
 
 
-async def test_a_decide_that_raises_stops_one_key_only(world: World) -> None:
-    async with running(world.engines()) as engines:
-        table = engines.tables["first"]
+async def test_a_decide_that_raises_stops_one_key_only(world: EngineHarness) -> None:
+    async with running(world.runtime()) as runtime:
+        table = runtime.tables["first"]
         world.send("commands", "bad", {"id": "1", "add": 1})
         world.send("commands", "bad", {"id": "2", "poison": True})
         world.send("commands", "bad", {"id": "3", "add": 1})
@@ -158,28 +167,28 @@ async def test_a_decide_that_raises_stops_one_key_only(world: World) -> None:
         )
         assert record is not None
         assert record.state["sum"] == 1
-        await until(lambda: engines.counters["first"].inputs == 13, "all inputs to be done")
+        await until(lambda: runtime.counters["first"].inputs == 13, "all inputs to be done")
     assert [orjson.loads(m.value())["id"] for m in world.read("dlq", 1)] == ["2", "3"]
 
 
 async def test_an_index_is_fed_after_a_restart_and_dropped_with_its_partitions(
-    world: World,
+    world: EngineHarness,
 ) -> None:
-    async with running(world.engines()) as engines:
+    async with running(world.runtime()) as runtime:
         for number in range(12):
             message = {"id": f"{number}", "add": 1, "close": number % 2 == 0}
             world.send("commands", f"k{number}", message)
         for number in range(12):
-            await engines.tables["first"].wait(f"k{number}", reached(1), TIMEOUT_S)
-    index, again = Index(), world.engines()
+            await runtime.tables["first"].wait(f"k{number}", reached(1), TIMEOUT_S)
+    index, again = Index(), world.runtime()
     again.tables["first"].add_listener(index)
-    async with running(again) as engines:
+    async with running(again) as runtime:
         # Ready means fed: all but the terminal ones, nothing waited for.
         assert set(index.records) == {f"k{n}" for n in range(1, 12, 2)}
         world.send("commands", "k1", {"id": "more", "add": 5, "close": True})
         await until(lambda: index.records["k1"].state["closed"], "the index to hear of it")
         assert index.records["k1"].state["sum"] == 6
-        record = engines.tables["first"].get("k0")
+        record = runtime.tables["first"].get("k0")
         assert record is not None
         assert record.state["closed"]
     assert sorted(index.closed_partitions) == [0, 1, 2]
@@ -187,13 +196,13 @@ async def test_an_index_is_fed_after_a_restart_and_dropped_with_its_partitions(
         again.tables["first"].get("k0")
 
 
-async def test_a_wiped_data_folder_recovers_rows_records_and_progress(world: World) -> None:
-    async with running(world.engines()) as engines:
+async def test_a_wiped_data_folder_recovers_rows_records_and_progress(world: EngineHarness) -> None:
+    async with running(world.runtime()) as runtime:
         world.send("commands", "k", {"id": "1", "add": 3})
-        await engines.tables["second"].wait("k", reached(1), TIMEOUT_S)
+        await runtime.tables["second"].wait("k", reached(1), TIMEOUT_S)
     (world.folder / "this-worker").rename(world.folder / "lost")
-    async with running(world.engines()) as engines:
-        table = engines.tables["first"]
+    async with running(world.runtime()) as runtime:
+        table = runtime.tables["first"]
         record = table.get("k")
         assert record is not None
         assert record.state["sum"] == 3
@@ -202,13 +211,13 @@ async def test_a_wiped_data_folder_recovers_rows_records_and_progress(world: Wor
         record = await table.wait("k", reached(2), TIMEOUT_S)
         assert record is not None
         assert record.state["sum"] == 7
-        await until(lambda: engines.counters["first"].inputs == 1, "only the new input")
-        assert engines.counters["first"].redelivered == 0
+        await until(lambda: runtime.counters["first"].inputs == 1, "only the new input")
+        assert runtime.counters["first"].redelivered == 0
     assert len(world.read("events")) == 2
 
 
-async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: World) -> None:
-    class Slow(Till):
+async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: EngineHarness) -> None:
+    class Slow(SummingService):
         def decide(
             self, state: Any, record: Input, read: Callable[[str], bytes | None]
         ) -> Decision:
@@ -217,21 +226,21 @@ async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: World) 
             return super().decide(state, record, read)
 
     slow = Slow("first", world.services[0].inputs, world.services[0].outputs)
-    limits = {"inbox_inputs": 50, "group_inputs": 20}
+    limits = {"inbox_inputs": 50, "commit_batch_inputs": 20}
     for number in range(1_000):
         message = orjson.dumps({"id": f"{number}", "add": 1, "slow": True})
         world.producer.produce(world.topic("commands"), message, key="hot")
     assert world.producer.flush(20) == 0
     paused: list[bool] = []
-    async with running(world.engines([slow, world.services[1]], **limits)) as engines:
-        table = engines.tables["first"]
+    async with running(world.runtime([slow, world.services[1]], **limits)) as runtime:
+        table = runtime.tables["first"]
         other = next(
             f"o{n}" for n in range(99) if table.partition_of(f"o{n}") != table.partition_of("hot")
         )
         world.send("commands", other, {"id": "other", "add": 1})
 
         def done() -> bool:
-            paused.extend(p.paused for p in engines.positions())
+            paused.extend(p.paused for p in runtime.positions())
             record = table.get("hot")
             return record is not None and record.state["sequence"] == 1_000
 
@@ -240,9 +249,11 @@ async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: World) 
     assert any(paused)
 
 
-async def test_a_large_record_is_stored_and_one_beyond_the_limit_quarantined(world: World) -> None:
-    async with running(world.engines()) as engines:
-        table = engines.tables["first"]
+async def test_a_large_record_is_stored_and_one_beyond_the_limit_quarantined(
+    world: EngineHarness,
+) -> None:
+    async with running(world.runtime()) as runtime:
+        table = runtime.tables["first"]
         world.send("commands", "k", {"id": "1", "note": "n" * 600_000})  # more than a batch holds
         await table.wait("k", reached(1), TIMEOUT_S)
         world.send("commands", "k", {"id": "2", "note": "n" * 600_000})
@@ -253,7 +264,7 @@ async def test_a_large_record_is_stored_and_one_beyond_the_limit_quarantined(wor
         assert record.quarantine is not None
         assert record.quarantine.reason == "tables.apply.TooLargeError"
         assert len(record.state["notes"]) == 600_000
-    async with running(world.engines()) as engines:
-        record = engines.tables["first"].get("k")
+    async with running(world.runtime()) as runtime:
+        record = runtime.tables["first"].get("k")
         assert record is not None
         assert len(record.state["notes"]) == 600_000

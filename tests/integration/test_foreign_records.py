@@ -10,10 +10,15 @@ from confluent_kafka import Producer
 
 from sandbox.kafka import KafkaBroker
 from tables import NotReadyError, NotStoppedError
-from tables.compression import EXPANDED_BYTES
+from tables.compression import MAX_DECOMPRESSED_BYTES
 from tests.foreign.raw_producer import RawProducer
 from tests.foreign.record_batches import CODECS, Batch, Record, swelling
-from tests.integration.engine_world import World, reached, running, until
+from tests.integration.engine_harness import (
+    EngineHarness,
+    reached,
+    running,
+    until,
+)
 
 KEY = "order_1"
 
@@ -23,18 +28,20 @@ def order(number: int) -> Record:
 
 
 @pytest.fixture
-def world(kafka: KafkaBroker, tmp_path: Path) -> World:
-    return World(kafka, tmp_path)
+def world(kafka: KafkaBroker, tmp_path: Path) -> EngineHarness:
+    return EngineHarness(kafka, tmp_path)
 
 
-def raw(world: World, topic: str, partition: int) -> RawProducer:
+def raw(world: EngineHarness, topic: str, partition: int) -> RawProducer:
     return RawProducer(world.bootstrap, topic, partition)
 
 
-async def test_records_of_every_codec_and_odd_ones_are_decided_or_named(world: World) -> None:
-    engines = world.engines()
-    async with running(engines):
-        table = engines.tables["first"]
+async def test_records_of_every_codec_and_odd_ones_are_decided_or_named(
+    world: EngineHarness,
+) -> None:
+    runtime = world.runtime()
+    async with running(runtime):
+        table = runtime.tables["first"]
         partition = table.partition_of(KEY)
         with raw(world, world.topic("commands"), partition) as foreign:
             for sent, codec in enumerate(CODECS.values(), 1):
@@ -52,8 +59,8 @@ async def test_records_of_every_codec_and_odd_ones_are_decided_or_named(world: W
             assert foreign.send(lying.encoded()).is_accepted
             assert foreign.send(Batch([order(6)]).encoded()).is_accepted
         await table.wait(KEY, reached(6), 60)
-        assert engines.stops() == []
-        assert engines.counters["first"].unreadable == len(odd) + 1
+        assert runtime.stops() == []
+        assert runtime.counters["first"].unreadable == len(odd) + 1
     letters = world.read("dlq", 1)
     assert len(letters) == len(odd) + 1
     messages = [dict(letter.headers())["kafka_dlt-exception-message"] for letter in letters]
@@ -61,10 +68,10 @@ async def test_records_of_every_codec_and_odd_ones_are_decided_or_named(world: W
     assert max(sum(len(v) for _, v in letter.headers()) for letter in letters) < 20_000
 
 
-async def test_transactions_leave_gaps_that_are_not_waited_for(world: World) -> None:
-    engines = world.engines()
-    async with running(engines):
-        table = engines.tables["first"]
+async def test_transactions_leave_gaps_that_are_not_waited_for(world: EngineHarness) -> None:
+    runtime = world.runtime()
+    async with running(runtime):
+        table = runtime.tables["first"]
         for number, commits in enumerate((True, False, True), 1):
             producer = Producer(
                 {
@@ -86,32 +93,32 @@ async def test_transactions_leave_gaps_that_are_not_waited_for(world: World) -> 
         await table.wait(KEY, reached(4), 60)
         partition = table.partition_of(KEY)
         await until(lambda: world.committed("commands").get(partition) == 7, "all to be committed")
-        assert engines.counters["first"].gaps == 3  # a marker each
-        assert engines.counters["first"].holes == 0
+        assert runtime.counters["first"].gaps == 3  # a marker each
+        assert runtime.counters["first"].holes == 0
 
 
 async def test_a_batch_that_cannot_be_read_stops_its_partition_alone_until_it_is_skipped(
-    world: World,
+    world: EngineHarness,
 ) -> None:
-    engines = world.engines()
-    async with running(engines):
-        table = engines.tables["first"]
+    runtime = world.runtime()
+    async with running(runtime):
+        table = runtime.tables["first"]
         partition = table.partition_of(KEY)
         topic = world.topic("commands")
         with raw(world, topic, partition) as foreign:
             assert foreign.send(Batch([order(1)]).encoded()).is_accepted
-            assert foreign.send(swelling(EXPANDED_BYTES * 2).encoded()).is_accepted
+            assert foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded()).is_accepted
             assert foreign.send(Batch([order(2)]).encoded()).is_accepted
         await table.wait(KEY, reached(1), 60)
-        await until(lambda: engines.stops() != [], "the partition to stop")
-        (stop,) = engines.stops()
+        await until(lambda: runtime.stops() != [], "the partition to stop")
+        (stop,) = runtime.stops()
         assert (stop.topic, stop.partition, stop.offset, stop.next_offset) == (
             topic,
             partition,
             1,
             2,
         )
-        assert engines.ready()
+        assert runtime.ready()
         # Another topic of the same partition, and another partition of the same topic, go on.
         world.send("shared", KEY, {"id": "shared", "add": 1})
         await table.wait(KEY, reached(2), 60)
@@ -119,36 +126,38 @@ async def test_a_batch_that_cannot_be_read_stops_its_partition_alone_until_it_is
         world.send("commands", other, {"id": "other", "add": 1})
         await table.wait(other, reached(1), 60)
         with pytest.raises(NotStoppedError):
-            engines.find_stop(topic, partition, 0)
-        await engines.skip(engines.find_stop(topic, partition, 1))
+            runtime.find_stop(topic, partition, 0)
+        await runtime.skip(runtime.find_stop(topic, partition, 1))
         await table.wait(KEY, reached(3), 60)
-        assert engines.stops() == []
+        assert runtime.stops() == []
         await until(lambda: world.committed("commands").get(partition) == 3, "all to be committed")
 
 
 async def test_a_stopped_partition_stops_there_again_after_a_restart_and_what_was_skipped_stays_so(
-    world: World,
+    world: EngineHarness,
 ) -> None:
-    engines = world.engines()
-    async with running(engines):
-        partition = engines.tables["first"].partition_of(KEY)
+    runtime = world.runtime()
+    async with running(runtime):
+        partition = runtime.tables["first"].partition_of(KEY)
         with raw(world, world.topic("commands"), partition) as foreign:
-            assert foreign.send(swelling(EXPANDED_BYTES * 2).encoded()).is_accepted
-        await until(lambda: engines.stops() != [], "the partition to stop")
-    again = world.engines()
+            assert foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded()).is_accepted
+        await until(lambda: runtime.stops() != [], "the partition to stop")
+    again = world.runtime()
     async with running(again):
         await until(lambda: again.stops() != [], "the partition to stop again")
         await again.skip(again.stops()[0])
         await until(lambda: world.committed("commands").get(partition) == 1, "the skip to be kept")
-    last = world.engines(worker="another-worker")
+    last = world.runtime(worker="another-worker")
     async with running(last):
         world.send("commands", KEY, {"id": "after", "add": 1})
         await last.tables["first"].wait(KEY, reached(1), 60)
         assert last.stops() == []
 
 
-async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(world: World) -> None:
-    first = world.engines()
+async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(
+    world: EngineHarness,
+) -> None:
+    first = world.runtime()
     async with running(first):
         world.send("commands", KEY, {"id": "c1", "add": 7})
         await first.tables["first"].wait(KEY, reached(1), 60)
@@ -167,7 +176,7 @@ async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(world
     producer.begin_transaction()
     producer.produce(changelog, b"{}", key=KEY, partition=partition)
     producer.commit_transaction(30)
-    second = world.engines(worker="another-worker")
+    second = world.runtime(worker="another-worker")
     async with running(second):
         record = second.tables["first"].get(KEY)
         assert record.state["sum"] == 7
@@ -177,18 +186,18 @@ async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(world
 
 
 async def test_a_changelog_batch_that_cannot_be_read_keeps_that_table_shut_alone(
-    world: World,
+    world: EngineHarness,
 ) -> None:
-    first = world.engines()
+    first = world.runtime()
     async with running(first):
         world.send("commands", KEY, {"id": "c1", "add": 7})
         await first.tables["first"].wait(KEY, reached(1), 60)
         partition = first.tables["first"].partition_of(KEY)
     changelog = f"{world.name}-first-changelog"
     with raw(world, changelog, partition) as foreign:
-        answer = foreign.send(swelling(EXPANDED_BYTES * 2).encoded())
+        answer = foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded())
         assert answer.is_accepted
-    second = world.engines(worker="another-worker")
+    second = world.runtime(worker="another-worker")
     async with running(second):
         (stop,) = second.stops()
         assert (stop.topic, stop.partition, stop.service) == (changelog, partition, "first")
@@ -205,7 +214,7 @@ async def test_a_changelog_batch_that_cannot_be_read_keeps_that_table_shut_alone
         assert second.tables["first"].get(KEY).state["sum"] == 7
         world.send("commands", KEY, {"id": "c2", "add": 1})
         await second.tables["first"].wait(KEY, reached(2), 60)
-    third = world.engines(worker="third-worker")
+    third = world.runtime(worker="third-worker")
     async with running(third):
         assert third.stops() == []
         assert third.tables["first"].get(KEY).state["sum"] == 8

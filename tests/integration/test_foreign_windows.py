@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.topic_window import TopicWindow
+from app.kafka.topic_window import TopicReader
 from sandbox.kafka import KafkaBroker
 from tests.foreign import senders
 from tests.foreign.kinds import ODD, ODD_BATCHES
@@ -29,7 +29,7 @@ def topic(kafka: KafkaBroker) -> str:
 async def read(kafka: KafkaBroker, topic: str) -> tuple[list[Any], dict[int, int]]:
     """The values of all records that say that they are honest, and where reading goes on."""
     found: list[Any] = []
-    ends = await TopicWindow(kafka.bootstrap, topic).onwards({}, lambda m: found.append(m.value()))
+    ends = await TopicReader(kafka.bootstrap, topic).onwards({}, lambda m: found.append(m.value()))
     return [value for value in found if value == b"honest"], ends
 
 

@@ -8,19 +8,19 @@ from html import unescape
 
 import pytest
 
-from app.letters import Letter, Letters
-from app.mail import Mailer
+from app.notifications.mail import Mailer
+from app.notifications.rendering import CustomerMessage, MessageRenderer
 from models.commands import Contact
 from models.events import EventType
 from models.notification import Channel, Notification
-from models.order_state import Placed
-from sandbox.mailbox import EMAIL, Mailbox
-from sandbox.processes import PATIENCE_S
-from tests.unit.world import PLACE
+from models.order import Placed
+from sandbox.mailbox.server import EMAIL, Mailbox
+from sandbox.processes import MAX_WAIT_S
+from tests.support.payment_flow import PLACE
 from web.catalogue import load_catalogue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LETTER = Letter(
+LETTER = CustomerMessage(
     notification_id="notif_1", order_id="order_1", subject="Your order", text="As ordered.",
     html="<p>As ordered.</p>", short_text="s", occurred_at=NOW, requested_at=NOW,
     contact=Contact(name="Asha Rao", email="asha@example.com", phone="1"),
@@ -44,9 +44,9 @@ async def test_a_name_adds_no_header_and_no_text(name: str) -> None:
     async with Mailbox() as mailbox:
         mailer = Mailer(
             "127.0.0.1", mailbox.smtp_port, security="none", user=None, password=None,
-            sender="Tiffin <orders@tiffin.example>", timeout_s=PATIENCE_S,
+            sender="Tiffin <orders@tiffin.example>", timeout_s=MAX_WAIT_S,
         )  # fmt: skip
-        await mailer.send(letter, may_have_left=False)
+        await mailer.send(letter, maybe_sent=False)
         (mail,) = mailbox.of_order("order_1", EMAIL)
     assert (mail.to, mail.subject) == ("asha@example.com", "Your order")
     assert mail.text.strip() == "As ordered."
@@ -73,7 +73,7 @@ def test_a_name_that_advertises_is_not_told(name: str, greeted: str) -> None:
         notification_id="notif_1", event_type=EventType.ORDER_CONFIRMED, channel=Channel.EMAIL,
         occurred_at=0, requested_at=0, event_id="e", facts={},
     )  # fmt: skip
-    written = Letters(load_catalogue(), lambda *_: "https://eat.example/o/x").write(
+    written = MessageRenderer(load_catalogue(), lambda *_: "https://eat.example/o/x").write(
         "order_1", notification, placed
     )
     assert f"Hello {greeted}," in written.text

@@ -15,18 +15,18 @@ import aiohttp
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from app.commands import CommandSender
+from app.kafka.sender import CommandSender
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
 from models.commands import Command, CommandType, Nothing
 from models.messages import Message
 from models.topics import DEAD_LETTERS, ORDER_COMMANDS, TOPICS
-from sandbox.browser import RefusedError
+from sandbox.api_client import RefusedError
 from sandbox.customer import DECLINED, Customer
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from sandbox.staff import Staff
-from web.tokens import DevelopmentStaff, Role
+from web.http.tokens import DevelopmentStaff, Role
 
 TRIES = 3
 SETTINGS = {
@@ -76,7 +76,7 @@ class Day:
             "phone": f"+91 97531 {number:05d}",
         }  # fmt: skip
         basket["address"] = {**basket["address"], "line1": f"{number} {STREET}"}
-        await made.press_pay(basket)
+        await made.open_payment(basket)
         self.contacts[made.order_id] = basket["contact"]
         return made
 
@@ -143,7 +143,7 @@ class Day:
         """Ask until the answer is a true one."""
         seen = None
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(MAX_WAIT_S):
                 while not (seen := await ask()):  # noqa: ASYNC110 - over HTTP nobody sets an event
                     await asyncio.sleep(0.05)
         except TimeoutError:
@@ -166,7 +166,7 @@ class Day:
 
 @pytest.fixture
 async def day(platform: Platform) -> AsyncIterator[Day]:
-    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+    timeout = aiohttp.ClientTimeout(total=MAX_WAIT_S)
     async with AsyncExitStack() as stack, aiohttp.ClientSession(timeout=timeout) as http:
         made = Day(platform, stack, http)
         yield made
@@ -291,7 +291,7 @@ async def test_a_worker_killed_while_the_server_answers_repeats_the_same_message
     worker = day.platform.workers[0]
     deaths = len(worker.exits)
     worker.kill()
-    await asyncio.to_thread(worker.wait_exits, deaths + 1, timeout_s=PATIENCE_S)
+    await asyncio.to_thread(worker.wait_exits, deaths + 1, timeout_s=MAX_WAIT_S)
     await day.until_statuses(order_id, ("PAYMENT_COMPLETED", "SENT"))
     messages = await day.messages(order_id)
     mails = [m for m in messages if m["channel"] == "EMAIL"]
@@ -353,7 +353,7 @@ async def test_all_of_them_are_listed_also_after_a_restart(day: Day) -> None:
     worker = day.platform.workers[0]
     deaths = len(worker.exits)
     worker.kill()
-    await asyncio.to_thread(worker.wait_exits, deaths + 1, timeout_s=PATIENCE_S)
+    await asyncio.to_thread(worker.wait_exits, deaths + 1, timeout_s=MAX_WAIT_S)
     await asyncio.to_thread(day.platform.wait_ready)
     assert await day.pages() == before
     assert len({row["orderId"] for row in before}) >= 2
@@ -382,16 +382,16 @@ def _all_records(bootstrap: str) -> Iterator[tuple[str, bytes]]:
     """Topic, and value with headers, of every record of the registry's topics."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "look-through"})
     try:
-        known = consumer.list_topics(timeout=PATIENCE_S).topics
+        known = consumer.list_topics(timeout=MAX_WAIT_S).topics
         places = [
             TopicPartition(topic, partition, 0)
             for topic in TOPICS
             for partition in known[topic].partitions
         ]
-        left = sum(consumer.get_watermark_offsets(place, timeout=PATIENCE_S)[1] for place in places)
+        left = sum(consumer.get_watermark_offsets(place, timeout=MAX_WAIT_S)[1] for place in places)
         consumer.assign(places)
         while left:
-            (record,) = consumer.consume(1, timeout=PATIENCE_S)
+            (record,) = consumer.consume(1, timeout=MAX_WAIT_S)
             assert record.error() is None, record.error()
             left -= 1
             headers = b" ".join(header or b"" for _, header in record.headers() or ())

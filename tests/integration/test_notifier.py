@@ -13,12 +13,13 @@ import orjson
 import pytest
 
 from agents import NotificationsService
-from app.channels import MessageChannel
-from app.contact_limit import ContactLimit
-from app.letters import Letters, order_link
-from app.mail import Mailer, sender_address
-from app.notifier import Notifier
-from app.sms import TwilioSms
+from agents.notifications import NotificationPolicy
+from app.notifications.channels import MessageChannel
+from app.notifications.contact_limit import ContactLimit
+from app.notifications.mail import Mailer, sender_address
+from app.notifications.notifier import Notifier
+from app.notifications.rendering import MessageRenderer, order_link
+from app.notifications.sms import TwilioSms
 from models import ids, topics
 from models.commands import (
     Address,
@@ -31,16 +32,16 @@ from models.commands import (
 )
 from models.events import Event, EventType, OrderMoved, PaymentFailed, read_event
 from models.messages import encode, to_rfc3339
-from models.notification import Channel, Notification, NotificationStatus, Policy
-from models.order_state import OrderRecord, Placed
+from models.notification import Channel, Notification, NotificationStatus
+from models.order import OrderRecord, Placed
 from models.transition import Input
-from sandbox.mailbox import Kept, Mailbox
-from sandbox.mailbox_faults import Fault
-from sandbox.processes import PATIENCE_S, free_port
+from sandbox.mailbox.faults import MailboxFault
+from sandbox.mailbox.server import Mailbox, StoredMessage
+from sandbox.processes import MAX_WAIT_S, free_port
 from tables import NotReadyError, StoredRecord
 from web.catalogue import load_catalogue
-from web.ports import KafkaUnavailableError
-from web.tokens import OrderTokens
+from web.http.deps import KafkaUnavailableError
+from web.http.tokens import OrderTokens
 
 E, S = EventType, NotificationStatus
 ORDER = ids.order_id("guest", "notifier")
@@ -56,7 +57,7 @@ TRIES = 3
 
 
 @dataclass
-class World:
+class NotifierHarness:
     """One order's notifications. It takes the place of Kafka, the engine and the orders table."""
 
     mailbox: Mailbox
@@ -65,7 +66,7 @@ class World:
     kafka_fails: int = 0
     loses_results: bool = False
     service: NotificationsService = field(
-        default_factory=lambda: NotificationsService(Policy(most_tries=TRIES))
+        default_factory=lambda: NotificationsService(NotificationPolicy(max_tries=TRIES))
     )
     state: Any = None
     version: int = 0
@@ -115,10 +116,10 @@ class World:
 
     def start(self, **options: Any) -> Notifier:
         """A worker that begins now."""
-        options.setdefault("pauses_s", (0.01, 0.05))
+        options.setdefault("backoff_s", (0.01, 0.05))
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
-            channels, options.pop("letters", None) or Letters(load_catalogue(), LINK), self, self,
+            channels, options.pop("letters", None) or MessageRenderer(load_catalogue(), LINK), self, self,
             now_s=self.now_s, **options,
         )  # fmt: skip
         self.notifiers.append(notifier)
@@ -166,13 +167,13 @@ class World:
 
     def fault(self, channel: Channel, kind: str, times: int = 1, **more: Any) -> None:
         self.mailbox.faults.append(
-            Fault.model_validate({"channel": channel, "kind": kind, "times": times, **more})
+            MailboxFault.model_validate({"channel": channel, "kind": kind, "times": times, **more})
         )
 
     def of(self, channel: Channel) -> Notification:
         return next(n for n in self.state.notifications.values() if n.channel is channel)
 
-    def kept(self, channel: Channel) -> list[Kept]:
+    def kept(self, channel: Channel) -> list[StoredMessage]:
         return self.mailbox.of_order(ORDER, channel)
 
     def results(self, channel: Channel) -> list[tuple[str, str | None]]:
@@ -184,7 +185,7 @@ class World:
         ]
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while not condition():  # noqa: ASYNC110 - sockets set no event
                 await asyncio.sleep(0.005)
 
@@ -195,15 +196,15 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[NotifierHarness]:
     async with Mailbox() as mailbox:
-        world = World(mailbox)
+        world = NotifierHarness(mailbox)
         yield world
         for notifier in world.notifiers:
             await notifier.stop()
 
 
-async def test_each_event_is_told_once_by_each_channel(world: World) -> None:
+async def test_each_event_is_told_once_by_each_channel(world: NotifierHarness) -> None:
     notifier = world.start()
     world.event(E.ORDER_CONFIRMED)
     world.event(E.ORDER_DELIVERED, 2)
@@ -225,7 +226,9 @@ async def test_each_event_is_told_once_by_each_channel(world: World) -> None:
     assert (notifier.pending, notifier.waiting) == (0, 0)
 
 
-async def test_what_is_deferred_is_tried_again_then_left_to_an_operator(world: World) -> None:
+async def test_what_is_deferred_is_tried_again_then_left_to_an_operator(
+    world: NotifierHarness,
+) -> None:
     notifier = world.start()
     world.fault(Channel.EMAIL, "refuse", times=TRIES)
     world.fault(Channel.SMS, "refuse", times=TRIES, code=503)
@@ -243,7 +246,9 @@ async def test_what_is_deferred_is_tried_again_then_left_to_an_operator(world: W
     assert notifier.waiting == 0
 
 
-async def test_a_refusal_for_good_is_not_repeated_until_an_operator_says_so(world: World) -> None:
+async def test_a_refusal_for_good_is_not_repeated_until_an_operator_says_so(
+    world: NotifierHarness,
+) -> None:
     world.start()
     world.fault(Channel.EMAIL, "refuse", code=550)
     world.fault(Channel.SMS, "refuse", code=400)
@@ -255,7 +260,9 @@ async def test_a_refusal_for_good_is_not_repeated_until_an_operator_says_so(worl
     await world.until_status(S.SENT, Channel.EMAIL)
 
 
-async def test_a_mail_without_an_answer_is_repeated_with_the_same_message_id(world: World) -> None:
+async def test_a_mail_without_an_answer_is_repeated_with_the_same_message_id(
+    world: NotifierHarness,
+) -> None:
     world.start()
     world.fault(Channel.EMAIL, "drop", times=2)
     world.event()
@@ -268,7 +275,7 @@ async def test_a_mail_without_an_answer_is_repeated_with_the_same_message_id(wor
 
 
 async def test_a_short_message_without_an_answer_is_looked_for_and_not_repeated(
-    world: World,
+    world: NotifierHarness,
 ) -> None:
     world.start()
     world.fault(Channel.SMS, "drop")
@@ -279,7 +286,7 @@ async def test_a_short_message_without_an_answer_is_looked_for_and_not_repeated(
     assert world.of(Channel.SMS).provider_id == message.message_id
 
 
-async def test_servers_that_are_slow_or_away(world: World) -> None:
+async def test_servers_that_are_slow_or_away(world: NotifierHarness) -> None:
     world.start(channels=world.channels(timeout_s=0.3))
     world.fault(Channel.EMAIL, "delay", seconds=60)
     world.fault(Channel.SMS, "delay", seconds=60)
@@ -291,7 +298,7 @@ async def test_servers_that_are_slow_or_away(world: World) -> None:
     assert len(world.kept(Channel.SMS)) == 1
 
 
-async def test_a_mail_server_that_is_away(world: World) -> None:
+async def test_a_mail_server_that_is_away(world: NotifierHarness) -> None:
     world.start(channels=world.channels(smtp_port=free_port()))
     world.event()
     await world.until_status(S.WAITING_FOR_OPERATOR, Channel.EMAIL)
@@ -299,7 +306,7 @@ async def test_a_mail_server_that_is_away(world: World) -> None:
     assert world.results(Channel.EMAIL) == [("DEFERRED", "SMTP_UNREACHABLE")] * TRIES
 
 
-async def test_a_crash_before_the_result_is_recorded(world: World) -> None:
+async def test_a_crash_before_the_result_is_recorded(world: NotifierHarness) -> None:
     world.loses_results = True
     first = world.start()
     world.event()
@@ -316,7 +323,7 @@ async def test_a_crash_before_the_result_is_recorded(world: World) -> None:
 
 
 async def test_what_was_sent_is_not_taken_for_another_message_of_the_same_words(
-    world: World,
+    world: NotifierHarness,
 ) -> None:
     world.loses_results = True
     first = world.start()
@@ -332,7 +339,7 @@ async def test_what_was_sent_is_not_taken_for_another_message_of_the_same_words(
 
 
 async def test_with_kafka_away_the_result_is_reported_later_and_nothing_is_sent_again(
-    world: World,
+    world: NotifierHarness,
 ) -> None:
     world.kafka_fails = 6
     world.start()
@@ -342,7 +349,7 @@ async def test_with_kafka_away_the_result_is_reported_later_and_nothing_is_sent_
     assert [len(world.kept(channel)) for channel in Channel] == [1, 1]
 
 
-async def test_contact_that_is_not_there_or_not_usable(world: World) -> None:
+async def test_contact_that_is_not_there_or_not_usable(world: NotifierHarness) -> None:
     world.placed = None
     world.start()
     world.event()
@@ -357,7 +364,7 @@ async def test_contact_that_is_not_there_or_not_usable(world: World) -> None:
     assert world.results(Channel.SMS)[1] == ("REFUSED", "NUMBER_WITHOUT_COUNTRY")
 
 
-async def test_the_orders_partition_is_waited_for(world: World) -> None:
+async def test_the_orders_partition_is_waited_for(world: NotifierHarness) -> None:
     world.orders_open = False
     notifier = world.start()
     world.event()
@@ -368,7 +375,7 @@ async def test_the_orders_partition_is_waited_for(world: World) -> None:
     assert world.results(Channel.EMAIL) == [("SENT", None)]
 
 
-async def test_what_happened_long_ago_is_not_told_any_more(world: World) -> None:
+async def test_what_happened_long_ago_is_not_told_any_more(world: NotifierHarness) -> None:
     world.event()
     world.now_ahead_s = 3600
     world.start(max_age_s=1800)
@@ -379,9 +386,9 @@ async def test_what_happened_long_ago_is_not_told_any_more(world: World) -> None
 
 
 async def test_a_bug_is_deferred_and_its_log_line_names_nobody(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: NotifierHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Letters):
+    class Broken(MessageRenderer):
         def write(self, order_id: str, notification: Notification, placed: Placed) -> Any:
             if notification.channel is Channel.EMAIL:
                 raise ZeroDivisionError(placed.contact.email)
@@ -397,10 +404,10 @@ async def test_a_bug_is_deferred_and_its_log_line_names_nobody(
     assert not [line for line in ours if "asha" in line or "98000" in line]
 
 
-async def test_a_partition_that_leaves_stops_its_tries(world: World) -> None:
-    notifier = world.start(channels=world.channels(timeout_s=3 * PATIENCE_S))
-    world.fault(Channel.EMAIL, "delay", seconds=3 * PATIENCE_S)
-    world.fault(Channel.SMS, "delay", seconds=3 * PATIENCE_S)
+async def test_a_partition_that_leaves_stops_its_tries(world: NotifierHarness) -> None:
+    notifier = world.start(channels=world.channels(timeout_s=3 * MAX_WAIT_S))
+    world.fault(Channel.EMAIL, "delay", seconds=3 * MAX_WAIT_S)
+    world.fault(Channel.SMS, "delay", seconds=3 * MAX_WAIT_S)
     world.event()
     await world.until(lambda: len(world.mailbox.messages) == 2)
     notifier.closed(0)
@@ -415,7 +422,7 @@ def test_a_sender_that_is_no_address_is_refused_at_the_start(text: str) -> None:
         sender_address(text)
 
 
-async def test_no_more_are_sent_at_one_time_than_are_allowed(world: World) -> None:
+async def test_no_more_are_sent_at_one_time_than_are_allowed(world: NotifierHarness) -> None:
     notifier = world.start(concurrency=1)
     most = 0
 
@@ -423,10 +430,10 @@ async def test_no_more_are_sent_at_one_time_than_are_allowed(world: World) -> No
         def __init__(self, inner: MessageChannel) -> None:
             self.inner = inner
 
-        async def send(self, letter: Any, *, may_have_left: bool) -> str | None:
+        async def send(self, letter: Any, *, maybe_sent: bool) -> str | None:
             nonlocal most
             most = max(most, notifier.counters.in_flight)
-            return await self.inner.send(letter, may_have_left=may_have_left)
+            return await self.inner.send(letter, maybe_sent=maybe_sent)
 
         async def close(self) -> None:
             await self.inner.close()
@@ -441,7 +448,7 @@ async def test_no_more_are_sent_at_one_time_than_are_allowed(world: World) -> No
 
 
 async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_written(
-    world: World,
+    world: NotifierHarness,
 ) -> None:
     contact = Contact(name="आशा, “Rao” <x y>", email="asha@example.com", phone="+919800000000")
     world.placed = PLACED.model_copy(update={"contact": contact, "restaurant_name": "日の出"})
@@ -459,9 +466,11 @@ async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_writte
 
 
 async def test_twenty_declines_are_told_once_and_the_last_one_when_the_pause_is_over(
-    world: World,
+    world: NotifierHarness,
 ) -> None:
-    world.service = NotificationsService(Policy(most_tries=TRIES, repeat_after_ms=3_600_000))
+    world.service = NotificationsService(
+        NotificationPolicy(max_tries=TRIES, repeat_after_ms=3_600_000)
+    )
     notifier = world.start()
     for number in range(1, 21):
         world.event(E.PAYMENT_FAILED, number)
@@ -476,7 +485,9 @@ async def test_twenty_declines_are_told_once_and_the_last_one_when_the_pause_is_
     assert {each.code for each in held} == {"REPEATED"}
 
 
-async def test_an_address_gets_a_few_messages_an_hour_and_the_rest_later(world: World) -> None:
+async def test_an_address_gets_a_few_messages_an_hour_and_the_rest_later(
+    world: NotifierHarness,
+) -> None:
     steady_s = 0.0
     contacts = ContactLimit(2, steady_s=lambda: steady_s)
     notifier = world.start(contacts=contacts)
@@ -506,7 +517,7 @@ async def test_an_address_gets_a_few_messages_an_hour_and_the_rest_later(world: 
 
 
 async def test_a_second_try_takes_no_second_place_and_a_refusal_gives_its_place_back(
-    world: World,
+    world: NotifierHarness,
 ) -> None:
     contacts = ContactLimit(1)
     world.start(contacts=contacts)
@@ -520,8 +531,10 @@ async def test_a_second_try_takes_no_second_place_and_a_refusal_gives_its_place_
     await world.until(lambda: world.state.notifications[sent].status is S.SENT)
 
 
-async def test_what_is_held_goes_at_once_when_an_operator_says_so(world: World) -> None:
-    world.service = NotificationsService(Policy(most_tries=TRIES, repeat_after_ms=3_600_000))
+async def test_what_is_held_goes_at_once_when_an_operator_says_so(world: NotifierHarness) -> None:
+    world.service = NotificationsService(
+        NotificationPolicy(max_tries=TRIES, repeat_after_ms=3_600_000)
+    )
     notifier = world.start()
     for number in (1, 2):
         world.event(number=number)
@@ -533,7 +546,7 @@ async def test_what_is_held_goes_at_once_when_an_operator_says_so(world: World) 
 
 
 def test_what_is_remembered_of_contacts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.contact_limit.MOST_CONTACTS", 10)
+    monkeypatch.setattr("app.notifications.contact_limit.MAX_CONTACTS", 10)
     contacts = ContactLimit(1)
     for number in range(30):
         each = CONTACT.model_copy(update={"email": f"a{number}@example.com"})

@@ -17,18 +17,18 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.dead_letter_topic import MARKER
+from app.dead_letters.log import MARKER
 from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
 from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
 from models.messages import Message, encode, to_rfc3339
 from sandbox.customer import Customer
 from sandbox.platform import ROOT, Platform
-from sandbox.processes import PATIENCE_S, Supervised
-from tests.e2e.outside import Topics
-from web.tokens import DevelopmentStaff, Role
+from sandbox.processes import MAX_WAIT_S, Supervised
+from tests.support.kafka_invariants import Topics
+from web.http.tokens import DevelopmentStaff, Role
 
-WITHIN_S = PATIENCE_S
+WITHIN_S = MAX_WAIT_S
 LETTERS = "/api/ops/dead-letters"
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOTHING = Nothing()
@@ -36,7 +36,7 @@ KITCHEN = (CommandType.ACCEPT_ORDER, CommandType.START_PREPARING, CommandType.MA
 
 
 class BreakablePlatform(Platform):
-    """Workers of tests/integration/breakable_app.py."""
+    """Workers of tests/support/breakable_app.py."""
 
     @property
     def breakage(self) -> Path:
@@ -46,7 +46,7 @@ class BreakablePlatform(Platform):
         return {**super().environment(worker), "BREAKAGE": str(self.breakage)}
 
     def _make_worker(self, number: int) -> Supervised:
-        app = "tests.integration.breakable_app"
+        app = "tests.support.breakable_app"
         return Supervised(
             f"worker {number + 1}",
             [sys.executable, "-m", "faust", "-A", app, "worker", "--loglevel", "warn"],
@@ -149,7 +149,7 @@ async def paid(operator: Operator) -> str:
     """An order that waits for its kitchen, and nothing else is under way for it."""
     endpoints = operator.platform.endpoints
     async with Customer(endpoints.workers[0], endpoints.stripe) as guest:
-        await guest.press_pay()
+        await guest.open_payment()
         await guest.confirm()
     order_id = guest.order_id
 

@@ -15,12 +15,12 @@ from confluent_kafka import Producer
 
 from models import topics
 from sandbox.customer import Customer
+from sandbox.demo_flows import FLOWS, Flow
 from sandbox.platform import ROOT, Platform
-from sandbox.processes import PATIENCE_S, free_port
-from sandbox.story import FLOWS, Flow
+from sandbox.processes import MAX_WAIT_S, free_port
 from tests.faults.engine_verify import Read, read_all
 
-BOUND_S = PATIENCE_S
+BOUND_S = MAX_WAIT_S
 CHANGELOG = "tiffin-payments-changelog"
 
 

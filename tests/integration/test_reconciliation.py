@@ -16,27 +16,38 @@ from aiokafka.record import default_records
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app import topic_window
-from app.kafka_reads import KafkaReads
-from app.missing_webhooks import SLICE_MS, MissingWebhooks
-from app.money_accounts import MOST_LOOK_UPS, KafkaAccount, StripeAccount, both
-from app.reconciliation import Reconciliation
-from app.stripe_gateway import StripeGateway
-from app.stripe_webhooks import webhook_received
-from app.topic_window import TopicWindow
+from app.kafka import topic_window
+from app.kafka.reader import KafkaReader
+from app.kafka.topic_window import TopicReader
+from app.reconciliation.accounts import (
+    MAX_LOOK_UPS,
+    KafkaAccount,
+    StripeAccount,
+    both,
+)
+from app.reconciliation.missing_webhooks import SLICE_MS, MissingWebhooks
+from app.reconciliation.runner import Reconciliation
+from app.stripe.gateway import StripeGateway
+from app.stripe.webhooks import reduce_webhook
 from models import ids
 from models.commands import WebhookReceived
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, PaymentRefund
 from models.graphs import RefundStatus
 from models.messages import Message, encode, to_rfc3339
-from models.money_moves import Account, Kind
-from models.reconciliation import DayTotals, Difference, MissingEvent, Report, compare
-from models.stripe_facts import IntentSeen
+from models.money_movements import Account, MovementKind
+from models.reconciliation import (
+    DayTotals,
+    MissingEvent,
+    MoneyDifference,
+    ReconciliationReport,
+    compare,
+)
+from models.stripe_facts import IntentFacts
 from sandbox.kafka import KafkaBroker
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
-from web.ops_ports import Origin
-from web.ports import KafkaUnavailableError
+from web.http.deps import KafkaUnavailableError
+from web.http.operator_deps import RecordLocation
 
 PARTITIONS = 3
 AMOUNT = 250_000
@@ -51,9 +62,9 @@ class Topic:
         self.name = f"window-{uuid.uuid4()}"
         admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(
-            timeout=PATIENCE_S
+            timeout=MAX_WAIT_S
         )
-        self.window = TopicWindow(broker.bootstrap, self.name)
+        self.window = TopicReader(broker.bootstrap, self.name)
         self._producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0})
 
     def put(self, value: bytes, at_ms: int = NOW_MS, key: str = "k", **headers: str) -> None:
@@ -117,7 +128,7 @@ async def test_the_last_record_of_a_topic_and_of_an_empty_one(kafka: KafkaBroker
 
 async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
     with pytest.raises(KafkaUnavailableError):
-        await TopicWindow(kafka.bootstrap, "there-is-no-such-topic").newest(1)
+        await TopicReader(kafka.bootstrap, "there-is-no-such-topic").newest(1)
 
 
 async def test_a_window_waits_while_a_partition_has_no_leader(
@@ -204,16 +215,18 @@ async def test_a_window_ends_where_a_transactions_marker_is_the_last(kafka: Kafk
     topic.put(b"after")
     await topic.window.onwards(reached, values(found))
     assert found == [b"before", b"kept", b"after"]
-    reads = KafkaReads(kafka.bootstrap, "operators")
+    reads = KafkaReader(kafka.bootstrap, "operators")
     (window,) = await reads.windows([topic.name], [0], {}, 500)
     assert [record.value() for record in window.records] == [b"before", b"kept", b"after"]
-    gone = await reads.records([Origin(topic.name, 0, 2), Origin(topic.name, 0, 0)])
+    gone = await reads.records([RecordLocation(topic.name, 0, 2), RecordLocation(topic.name, 0, 0)])
     assert [message.value() for message in gone.values()] == [b"before"]
 
 
 async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaBroker) -> None:
     topic = Topic(kafka, partitions=1)
-    ours = Report(run_at=to_rfc3339(NOW_MS), cursor=to_rfc3339(NOW_MS - 60_000), listed=7)
+    ours = ReconciliationReport(
+        run_at=to_rfc3339(NOW_MS), cursor=to_rfc3339(NOW_MS - 60_000), listed=7
+    )
     topic.put(encode(ours))
     in_99 = ours.model_copy(update={"cursor": "2099-01-01T00:00:00.000Z"})
     foreign = encode(ours).replace(to_rfc3339(NOW_MS - 60_000).encode(), b"not a time")
@@ -229,7 +242,7 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaB
 # -- both accounts of the money
 
 
-def both_compared(theirs: Account, ours: Account) -> tuple[list[Difference], list[DayTotals]]:
+def both_compared(theirs: Account, ours: Account) -> tuple[list[MoneyDifference], list[DayTotals]]:
     now = to_rfc3339(NOW_MS)
     return compare(theirs, ours, since={}, now=now, until_ms=NOW_MS + 10**8)
 
@@ -242,7 +255,7 @@ class Books:
         self.stripe = StripeAccount(gateway)
         self._number = first
 
-    async def pay(self, metadata: dict[str, str] | None = None) -> tuple[str, IntentSeen]:
+    async def pay(self, metadata: dict[str, str] | None = None) -> tuple[str, IntentFacts]:
         """A paid payment intent; of a new order, unless its metadata say else."""
         self._number += 1
         order_id = ids.order_id("books", str(self._number))
@@ -354,11 +367,11 @@ async def test_what_stripe_made_before_the_window_is_looked_up(books: Books) -> 
 
 
 async def test_too_many_to_look_up_are_counted_not_accused(books: Books) -> None:
-    for n in range(MOST_LOOK_UPS + 3):
+    for n in range(MAX_LOOK_UPS + 3):
         books.tell_paid(ids.order_id("books", f"x{n}"), f"ch_{n}")
     account = KafkaAccount(books.topic.window, NOW_MS - 60_000)
     theirs, ours, unchecked = await both(books.stripe, account)
-    assert (len(theirs), len(ours), unchecked) == (0, MOST_LOOK_UPS, 3)
+    assert (len(theirs), len(ours), unchecked) == (0, MAX_LOOK_UPS, 3)
 
 
 async def test_an_account_is_folded_on_and_forgets(books: Books) -> None:
@@ -373,7 +386,7 @@ async def test_an_account_is_folded_on_and_forgets(books: Books) -> None:
     books.tell_paid(order_id, "ch_1")
     books.topic.put(b"no event", ce_type=E.PAYMENT_COMPLETED)
     await account.read()
-    assert set(account.moved) == {(Kind.CHARGE, "ch_1")}
+    assert set(account.moved) == {(MovementKind.CHARGE, "ch_1")}
     account.forget(NOW_MS + 2 * 3600 * 1000)
     assert (account.moved, account.intents) == ({}, {})
 
@@ -390,7 +403,7 @@ class Search:
         self.told: list[MissingEvent] = []
         self.ends: list[int] = []
         self.listed = 0
-        self._received = partial(webhook_received, gateway)
+        self._received = partial(reduce_webhook, gateway)
         self.missing = MissingWebhooks(gateway, self, self._reduce, topic.window)
 
     async def _reduce(self, event: Any) -> WebhookReceived | None:

@@ -25,9 +25,9 @@ from models.events import EVENT_DATA, Event, EventType
 from models.messages import encode, from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S, wait_until
+from sandbox.processes import MAX_WAIT_S, wait_until
 from tests.faults.engine_verify import read_all
-from web.tokens import DevelopmentStaff, Role
+from web.http.tokens import DevelopmentStaff, Role
 
 E = EventType
 START_MS = from_rfc3339("2025-03-01T22:30:00.000Z")
@@ -140,7 +140,7 @@ class Load:
 
 def ask(platform: Platform, worker: int = 0, **query: str) -> httpx.Response:
     token = DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True).issue(Role.OPERATOR, "test")
-    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
+    with httpx.Client(trust_env=False, timeout=MAX_WAIT_S) as client:
         return client.get(
             f"{platform.endpoints.workers[worker]}/api/reports/payments",
             params=RANGE | query,
@@ -223,12 +223,12 @@ def test_report_equals_the_topic_whoever_is_killed(platform: Platform) -> None:
     load = Load(platform.bootstrap, seconds=12)
     load.thread.start()
     for part, victim in ((0.2, 0), (0.5, 1), (0.8, 0)):
-        wait_until(partial(load.has_sent, part), f"{part:.0%} to be sent", timeout_s=PATIENCE_S)
+        wait_until(partial(load.has_sent, part), f"{part:.0%} to be sent", timeout_s=MAX_WAIT_S)
         platform.workers[victim].kill()
     load.thread.join()
     load.mark()
     wait_until(
-        lambda: counted_marks(platform) == PARTITIONS, "all to be counted", timeout_s=PATIENCE_S
+        lambda: counted_marks(platform) == PARTITIONS, "all to be counted", timeout_s=MAX_WAIT_S
     )
 
     sums = truth(platform)
@@ -293,7 +293,7 @@ def test_no_record_is_in_the_changelog_before_its_rows(platform: Platform) -> No
     wait_until(
         lambda: counted_marks(platform) == before + PARTITIONS,
         "all to be counted",
-        timeout_s=PATIENCE_S,
+        timeout_s=MAX_WAIT_S,
     )
     held: dict[int, int] = defaultdict(lambda: -1)
     records = 0

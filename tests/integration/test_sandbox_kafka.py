@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.kafka import BrokerError, JarError, KafkaBroker
 from sandbox.kafka.jars import LOCK_FILE, LockedJar, ensure_jars
-from sandbox.processes import PATIENCE_S, Supervised, free_port, wait_until
+from sandbox.processes import MAX_WAIT_S, Supervised, free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 START = [sys.executable, "-m", "sandbox.kafka", "start"]
@@ -27,16 +27,16 @@ START = [sys.executable, "-m", "sandbox.kafka", "start"]
 
 def make_topic(bootstrap: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(topic, num_partitions=3)])[topic].result(timeout=PATIENCE_S)
+    admin.create_topics([NewTopic(topic, num_partitions=3)])[topic].result(timeout=MAX_WAIT_S)
 
 
 def topics(bootstrap: str) -> set[str]:
-    return set(AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=PATIENCE_S).topics)
+    return set(AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=MAX_WAIT_S).topics)
 
 
 def cluster_id(bootstrap: str) -> str:
     return str(
-        AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=PATIENCE_S).cluster_id
+        AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=MAX_WAIT_S).cluster_id
     )
 
 
@@ -67,7 +67,7 @@ def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
         {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False}
     )
     consumer.assign([TopicPartition(topic, 0, 0)])
-    messages = consumer.consume(count, timeout=PATIENCE_S)
+    messages = consumer.consume(count, timeout=MAX_WAIT_S)
     consumer.commit(offsets=[TopicPartition(topic, 0, len(messages))], asynchronous=False)
     consumer.close()
     return [message.value() for message in messages]
@@ -142,7 +142,7 @@ def test_the_command_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
         cwd=ROOT,
     )
     with command:
-        wait_until(lambda: "Ctrl-C ends it" in command.log_tail(), "Kafka", timeout_s=PATIENCE_S)
+        wait_until(lambda: "Ctrl-C ends it" in command.log_tail(), "Kafka", timeout_s=MAX_WAIT_S)
         assert f"127.0.0.1:{port}" in command.log_tail()
         assert topics(f"127.0.0.1:{port}") is not None
         assert command.terminate() == 0
@@ -228,4 +228,4 @@ def test_a_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) != 0
 
-    wait_until(refused, "the broker's end", timeout_s=PATIENCE_S)
+    wait_until(refused, "the broker's end", timeout_s=MAX_WAIT_S)

@@ -36,12 +36,12 @@ from app.settings import SANDBOX_TOKEN_KEY
 from sandbox.customer import VISA, Customer
 from sandbox.kafka import KafkaBroker
 from sandbox.platform import ROOT, Platform
-from sandbox.processes import PATIENCE_S, free_port
-from web.tokens import DevelopmentStaff, Role
+from sandbox.processes import MAX_WAIT_S, free_port
+from web.http.tokens import DevelopmentStaff, Role
 
 WRONG_PASSWORD = "not-the-password"
 USER, PASSWORD, MECHANISM = "tiffin", "as-secret-as-can-be", "SCRAM-SHA-512"
-WITHIN_S = PATIENCE_S
+WITHIN_S = MAX_WAIT_S
 
 O, R = AclOperation, ResourceType  # noqa: E741 -- as in models/graphs.py
 LITERAL, PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
@@ -104,10 +104,10 @@ class SecuredBroker(KafkaBroker):
         ]
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_acls(bindings).values():
-            future.result(PATIENCE_S)
+            future.result(MAX_WAIT_S)
         how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         user = UserScramCredentialUpsertion(USER, how, PASSWORD.encode())
-        admin.alter_user_scram_credentials([user])[USER].result(PATIENCE_S)
+        admin.alter_user_scram_credentials([user])[USER].result(MAX_WAIT_S)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ async def test_an_order_is_paid_and_everything_that_reads_kafka_reads_it(
 ) -> None:
     ends = platform.endpoints
     async with Customer(ends.workers[0], ends.stripe) as somebody:
-        await somebody.press_pay()
+        await somebody.open_payment()
         await somebody.confirm(VISA)
         await somebody.wait_status("PENDING")
     token = DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True).issue(Role.OPERATOR, "olga")
@@ -171,7 +171,7 @@ def make_topics(platform: Platform, **settings: str) -> subprocess.CompletedProc
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=MAX_WAIT_S,
         check=False,
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2
 
-from sandbox.browser import RefusedError
+from sandbox.api_client import RefusedError
 from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.staff import Staff
@@ -37,7 +37,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield running
 
 
-class Day:
+class StaffClients:
     """People at boards of different workers, and customers who have paid."""
 
     def __init__(self, platform: Platform, stack: contextlib.AsyncExitStack) -> None:
@@ -55,7 +55,7 @@ class Day:
         """One who has paid at the kitchen's restaurant."""
         web = next(self.workers)
         made = await self.stack.enter_async_context(Customer(web, self.platform.endpoints.stripe))
-        await made.press_pay(await made.basket(KITCHEN))
+        await made.open_payment(await made.basket(KITCHEN))
         answer = await made.confirm()
         assert answer["status"] == "COMPLETED", answer
         await made.wait_status("PENDING")
@@ -68,9 +68,9 @@ class Day:
 
 
 @pytest.fixture
-async def day(platform: Platform) -> AsyncIterator[Day]:
+async def clients(platform: Platform) -> AsyncIterator[StaffClients]:
     async with contextlib.AsyncExitStack() as stack:
-        yield Day(platform, stack)
+        yield StaffClients(platform, stack)
 
 
 async def refused(call: Any) -> str:
@@ -93,11 +93,14 @@ def partition_of(key: str) -> int:
     return (murmur2(key.encode()) & 0x7FFFFFFF) % PARTITIONS
 
 
-async def test_an_order_goes_through_kitchen_and_courier_to_the_door(day: Day) -> None:
-    customer = await day.customer()
+async def test_an_order_goes_through_kitchen_and_courier_to_the_door(clients: StaffClients) -> None:
+    customer = await clients.customer()
     order_id = customer.order_id
-    kitchen, other = await day.staff("kitchen", KITCHEN), await day.staff("kitchen", OTHER_KITCHEN)
-    courier, rival = await day.staff("courier"), await day.staff("courier")
+    kitchen, other = (
+        await clients.staff("kitchen", KITCHEN),
+        await clients.staff("kitchen", OTHER_KITCHEN),
+    )
+    courier, rival = await clients.staff("courier"), await clients.staff("courier")
 
     board = await kitchen.get("/api/kitchen/orders")
     assert board["incomplete"] == []
@@ -146,9 +149,11 @@ async def test_an_order_goes_through_kitchen_and_courier_to_the_door(day: Day) -
     assert await refused(kitchen.kitchen(order_id, "reject")) == "NOT_ALLOWED_NOW"
 
 
-async def test_a_rejected_order_is_refunded_and_its_delivery_cancelled(day: Day) -> None:
-    customer = await day.customer()
-    kitchen = await day.staff("kitchen", KITCHEN)
+async def test_a_rejected_order_is_refunded_and_its_delivery_cancelled(
+    clients: StaffClients,
+) -> None:
+    customer = await clients.customer()
+    kitchen = await clients.staff("kitchen", KITCHEN)
     await kitchen.kitchen(customer.order_id, "reject", {"reason": "OUT_OF_STOCK"})
     order = await customer.wait_status("REFUNDED")
     assert order["cancelReason"] == "RESTAURANT_REJECTED: OUT_OF_STOCK"
@@ -156,18 +161,18 @@ async def test_a_rejected_order_is_refunded_and_its_delivery_cancelled(day: Day)
     await customer.wait_until(
         lambda seen: seen["delivery"]["status"] == "CANCELLED", "the delivery's end"
     )
-    courier = await day.staff("courier")
+    courier = await clients.staff("courier")
     listed = await courier.get("/api/deliveries?limit=500")
     assert customer.order_id not in [row["orderId"] for row in listed["deliveries"]]
 
 
-async def test_a_courier_who_assigns_two_at_once_gets_one(day: Day) -> None:
+async def test_a_courier_who_assigns_two_at_once_gets_one(clients: StaffClients) -> None:
     for _ in range(3):
-        one, two = await day.customer(), await day.customer()
+        one, two = await clients.customer(), await clients.customer()
         name = f"courier-{next(numbers)}"
         boards = [
-            await day.staff("courier", subject=name, web=web)
-            for web in day.platform.endpoints.workers[:2]
+            await clients.staff("courier", subject=name, web=web)
+            for web in clients.platform.endpoints.workers[:2]
         ]
         answers = await asyncio.gather(
             boards[0].deliver(one.order_id, "assign"),
@@ -182,17 +187,19 @@ async def test_a_courier_who_assigns_two_at_once_gets_one(day: Day) -> None:
         room = await boards[0].get(f"/api/deliveries/{left}/assign")
         assert room == {"orders": [first["orderId"]], "limit": 1, "incomplete": []}
 
-        kitchen = await day.staff("kitchen", KITCHEN)
-        await day.cook(kitchen, first["orderId"])
+        kitchen = await clients.staff("kitchen", KITCHEN)
+        await clients.cook(kitchen, first["orderId"])
         await boards[1].deliver(first["orderId"], "pick-up")
         assert await refused(boards[1].deliver(left, "assign")) == "COURIER_BUSY"
         await boards[1].deliver(first["orderId"], "deliver")
         assert (await boards[0].deliver(left, "assign"))["status"] == "ASSIGNED"
 
 
-async def test_operators_list_orders_by_state_and_so_does_the_command_line(day: Day) -> None:
-    pending, rejected = await day.customer(), await day.customer()
-    kitchen, operator = await day.staff("kitchen", KITCHEN), await day.staff("operator")
+async def test_operators_list_orders_by_state_and_so_does_the_command_line(
+    clients: StaffClients,
+) -> None:
+    pending, rejected = await clients.customer(), await clients.customer()
+    kitchen, operator = await clients.staff("kitchen", KITCHEN), await clients.staff("operator")
     await kitchen.kitchen(rejected.order_id, "reject")
     await rejected.wait_status("REFUNDED")
 
@@ -208,18 +215,20 @@ async def test_operators_list_orders_by_state_and_so_does_the_command_line(day: 
     assert rejected.order_id in await listed("REFUNDED")
     assert rejected.order_id not in await listed("CANCELLED")
     printed = await asyncio.to_thread(
-        day.platform.run_cli, "orders", "--state", "PENDING", "--limit", "1000", "--json"
+        clients.platform.run_cli, "orders", "--state", "PENDING", "--limit", "1000", "--json"
     )
     assert pending.order_id in [row["orderId"] for row in json.loads(printed)["orders"]]
 
 
-async def test_lists_name_the_partitions_of_a_worker_that_stands_still(day: Day) -> None:
-    customers = [await day.customer()]
+async def test_lists_name_the_partitions_of_a_worker_that_stands_still(
+    clients: StaffClients,
+) -> None:
+    customers = [await clients.customer()]
     while len({partition_of(customer.order_id) for customer in customers}) < PARTITIONS:
-        customers.append(await day.customer())
-    first = day.platform.endpoints.workers[0]
-    kitchen = await day.staff("kitchen", KITCHEN, web=first)
-    operator = await day.staff("operator", web=first)
+        customers.append(await clients.customer())
+    first = clients.platform.endpoints.workers[0]
+    kitchen = await clients.staff("kitchen", KITCHEN, web=first)
+    operator = await clients.staff("operator", web=first)
     whole = await kitchen.get("/api/kitchen/orders")
     assert whole["incomplete"] == []
     workers = (await operator.get("/api/ops/overview"))["workers"]
@@ -227,7 +236,9 @@ async def test_lists_name_the_partitions_of_a_worker_that_stands_still(day: Day)
     # One that owns some and not all, and is not the one that is asked.
     stopped = next(
         process
-        for url, process in zip(day.platform.endpoints.workers, day.platform.workers, strict=True)
+        for url, process in zip(
+            clients.platform.endpoints.workers, clients.platform.workers, strict=True
+        )
         if url != first and 0 < len(owned[url]) < PARTITIONS
     )
     stopped.suspend()
@@ -244,11 +255,11 @@ async def test_lists_name_the_partitions_of_a_worker_that_stands_still(day: Day)
         # Who can't be counted gets nothing more.
         names = (f"courier-{next(numbers)}" for _ in itertools.count())
         name = next(name for name in names if partition_of(f"courier:{name}") not in missing)
-        courier = await day.staff("courier", subject=name, web=first)
+        courier = await clients.staff("courier", subject=name, web=first)
         reached = next(c.order_id for c in customers if partition_of(c.order_id) not in missing)
         assert await refused(courier.deliver(reached, "assign")) == "COURIER_UNCHECKED"
     finally:
         stopped.resume()
-    await asyncio.to_thread(day.platform.wait_ready)
+    await asyncio.to_thread(clients.platform.wait_ready)
     assert (await kitchen.get("/api/kitchen/orders"))["incomplete"] == []
     assert (await courier.deliver(reached, "assign"))["status"] == "ASSIGNED"

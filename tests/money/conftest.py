@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sandbox.platform import Platform
-from tests.money.till import Till
+from tests.money.clients import Clients
 
 SETTINGS = {
     "TIFFIN_RECONCILIATION_INTERVAL_S": "1",
@@ -30,10 +30,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture
-async def till(platform: Platform) -> AsyncIterator[Till]:
+async def clients(platform: Platform) -> AsyncIterator[Clients]:
     """A test's own customers; faults and rules are gone when it ends."""
     async with AsyncExitStack() as stack:
-        till = await Till(platform, stack).open()
-        yield till
-        await till.control("/faults", method="DELETE")
-        await till.control("/webhooks/rules", method="DELETE")
+        clients = await Clients(platform, stack).open()
+        yield clients
+        await clients.control("/faults", method="DELETE")
+        await clients.control("/webhooks/rules", method="DELETE")

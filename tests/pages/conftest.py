@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from sandbox.platform import ROOT, Platform
-from sandbox.processes import PATIENCE_S, Supervised
-from tests.pages.browsing import Visitor
+from sandbox.processes import MAX_WAIT_S, Supervised
+from tests.pages.visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ SETTINGS = {
     "TIFFIN_NOTIFICATION_FIRST_PAUSE_S": "0.1",
 }
 
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=MAX_WAIT_S * 1000)
 
 
 class BreakablePlatform(Platform):
@@ -39,7 +39,7 @@ class BreakablePlatform(Platform):
     def _make_worker(self, number: int) -> Supervised:
         worker = super()._make_worker(number)
         app = worker.argv.index("-A") + 1
-        worker.argv[app] = "tests.integration.breakable_app"
+        worker.argv[app] = "tests.support.breakable_app"
         return worker
 
     def break_at(self, breakage: dict[str, list[str]]) -> None:

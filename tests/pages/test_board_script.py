@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.contract.http.test_staff import courier, kitchen, tap
-from tests.pages.browsing import check_accessible
-from tests.pages.small_site import SmallSite
-from web.tokens import Role
+from tests.contract.http.test_staff_steps import courier, kitchen, tap
+from tests.pages.in_memory_site import InMemorySite
+from tests.pages.visitor import check_accessible
+from web.http.tokens import Role
 
 FAKE = """() => {
   class Fake extends EventTarget {
@@ -28,12 +28,12 @@ FAKE = """() => {
 
 
 @pytest.fixture
-def site(browser: Browser) -> Iterator[SmallSite]:
-    with SmallSite(browser, courier_limit=9) as running:
+def site(browser: Browser) -> Iterator[InMemorySite]:
+    with InMemorySite(browser, courier_limit=9) as running:
         yield running
 
 
-def board(site: SmallSite, role: Role, width: int = 1440) -> Page:
+def board(site: InMemorySite, role: Role, width: int = 1440) -> Page:
     page = site.visit(role, viewport={"width": width, "height": 700})
     page.add_init_script(f"({FAKE})()")
     page.goto(f"/{role}")
@@ -54,7 +54,7 @@ def look(page: Page) -> None:
     )
 
 
-def test_a_stream_that_says_nothing_is_not_live(site: SmallSite) -> None:
+def test_a_stream_that_says_nothing_is_not_live(site: InMemorySite) -> None:
     page = site.visit(Role.KITCHEN)
     page.add_init_script(f"({FAKE})()")
     page.clock.install()
@@ -76,20 +76,20 @@ def test_a_stream_that_says_nothing_is_not_live(site: SmallSite) -> None:
 
 
 @pytest.mark.parametrize("role", [Role.KITCHEN, Role.COURIER])
-def test_waiting_times_stay_waiting_times(site: SmallSite, role: Role) -> None:
+def test_waiting_times_stay_waiting_times(site: InMemorySite, role: Role) -> None:
     site.run(site.api.paid())
     page = board(site, role)
     times = page.locator("[data-since]")
-    expect(times).to_have_text([WAITED])
+    expect(times).to_have_text([WAITING_SERVICES])
     page.evaluate(NOTE_TIMES)
     site.run(site.api.paid())
     look(page)
-    expect(times).to_have_text([WAITED, WAITED])
+    expect(times).to_have_text([WAITING_SERVICES, WAITING_SERVICES])
     assert page.evaluate("texts.length") >= 2
-    assert [text for text in page.evaluate("texts") if not WAITED.search(text)] == []
+    assert [text for text in page.evaluate("texts") if not WAITING_SERVICES.search(text)] == []
 
 
-WAITED = re.compile(r"^\d+ (s|min)$|ago$")
+WAITING_SERVICES = re.compile(r"^\d+ (s|min)$|ago$")
 NOTE_TIMES = """() => {
   window.texts = [];
   document.addEventListener("htmx:afterSettle", () => {
@@ -99,7 +99,7 @@ NOTE_TIMES = """() => {
 """Notes after each swap, before the clock ticks, what the times say."""
 
 
-def test_what_is_the_same_is_not_put_in_again(site: SmallSite) -> None:
+def test_what_is_the_same_is_not_put_in_again(site: InMemorySite) -> None:
     site.run(site.api.paid())
     page = board(site, Role.COURIER)
     page.evaluate(
@@ -110,7 +110,7 @@ def test_what_is_the_same_is_not_put_in_again(site: SmallSite) -> None:
     assert page.evaluate("swaps") == 0
 
 
-def test_news_wait_for_a_hand(site: SmallSite) -> None:
+def test_news_wait_for_a_hand(site: InMemorySite) -> None:
     orders = [site.run(site.api.paid())["orderId"] for _ in range(2)]
     page = board(site, Role.COURIER)
     first, second = (page.locator(f"[data-ticket={order_id}]") for order_id in orders)
@@ -127,13 +127,13 @@ def test_news_wait_for_a_hand(site: SmallSite) -> None:
     check_accessible(page)
 
 
-def take(site: SmallSite, order_id: str) -> None:
+def take(site: InMemorySite, order_id: str) -> None:
     """Another courier takes a delivery."""
     path = f"/api/deliveries/{order_id}/assign"
     assert site.run(tap(site.api, path, courier(site.api, "another")))[0] == 200
 
 
-def test_a_tap_does_not_hit_what_moved_under_it(site: SmallSite) -> None:
+def test_a_tap_does_not_hit_what_moved_under_it(site: InMemorySite) -> None:
     orders = [site.run(site.api.paid())["orderId"] for _ in range(2)]
     page = board(site, Role.COURIER, width=360)
     first, second = (page.locator(f"[data-ticket={order_id}]") for order_id in orders)
@@ -156,7 +156,7 @@ TAP_AFTER_SWAP = """([x, y]) => document.addEventListener("htmx:afterSettle", ()
 """A tap that was on its way when the list moved."""
 
 
-def test_what_is_looked_at_stays_where_it_is(site: SmallSite) -> None:
+def test_what_is_looked_at_stays_where_it_is(site: InMemorySite) -> None:
     orders = [site.run(site.api.paid())["orderId"] for _ in range(9)]
     page = board(site, Role.KITCHEN, width=360)
     seen = page.locator(f"[data-ticket={orders[6]}]")

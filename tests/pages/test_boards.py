@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.pages.browsing import Visitor, check_accessible, check_fits
+from tests.pages.visitor import Visitor, check_accessible, check_fits
 
 Visit = Callable[..., Visitor]
 

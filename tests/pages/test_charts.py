@@ -8,12 +8,17 @@ import pytest
 from playwright.sync_api import Browser
 
 from models.analytics import By
-from tests.contract.http.test_page_shapes import answering, of_model
-from tests.pages.browsing import check_fits
-from tests.pages.small_site import SmallSite
-from web.payment_views import Money
-from web.report_shapes import Bucket, Declined, Payments, Report
-from web.tokens import Role
+from tests.contract.http.test_page_optional_fields import answering, of_model
+from tests.pages.in_memory_site import InMemorySite
+from tests.pages.visitor import check_fits
+from web.api.payment_views import Money
+from web.http.tokens import Role
+from web.ops.payment_report import (
+    Bucket,
+    DeclinedAttempts,
+    PaymentReport,
+    Payments,
+)
 
 NOTE = """() => {
   window.drawn = [];
@@ -30,25 +35,25 @@ NOTE = """() => {
 
 
 @pytest.fixture(scope="module")
-def site(browser: Browser) -> Iterator[SmallSite]:
-    with SmallSite(browser) as running:
+def site(browser: Browser) -> Iterator[InMemorySite]:
+    with InMemorySite(browser) as running:
         yield running
 
 
-def report(currency: str, amounts: list[int]) -> Report:
+def report(currency: str, amounts: list[int]) -> PaymentReport:
     """So many hours of one currency."""
     buckets = []
     for hour, amount in enumerate(amounts):
         money = {name: Money.of(amount, currency) for name in ("captured", "revenue")}
         bucket = of_model(Bucket, full=True).model_copy(
             update={**money, "currency": currency, "start": f"2026-11-23T{hour:02}:00:00.000Z",
-                    "attempts": 1200 + hour, "declined": Declined(count=1, reasons={})}
+                    "attempts": 1200 + hour, "declined": DeclinedAttempts(count=1, reasons={})}
         )  # fmt: skip
         buckets.append(bucket)
     total = of_model(Payments, full=True).model_copy(
         update={"currency": currency, "revenue": Money.of(sum(amounts), currency)}
     )
-    return Report.model_construct(
+    return PaymentReport.model_construct(
         begin="2026-11-23T00:00:00.000Z", to="2026-11-24T00:00:00.000Z", by=By.HOUR, time_zone="UTC",
         buckets=tuple(buckets), totals=(total,), restaurants=(), quarantined=(), quarantined_total=0,
         incomplete=(),
@@ -68,10 +73,10 @@ def report(currency: str, amounts: list[int]) -> Report:
     ],
 )
 def test_charts_write_as_the_browser_does(
-    site: SmallSite, monkeypatch: pytest.MonkeyPatch, locale: str, currency: str,
+    site: InMemorySite, monkeypatch: pytest.MonkeyPatch, locale: str, currency: str,
     amounts: list[int], wanted: str | None, width: int,
 ) -> None:  # fmt: skip
-    answering(monkeypatch, "web.reports.report_payments", report(currency, amounts))
+    answering(monkeypatch, "web.ops.reports.report_payments", report(currency, amounts))
     page = site.visit(
         Role.OPERATOR,
         viewport={"width": width, "height": 800},
@@ -99,9 +104,9 @@ def test_charts_write_as_the_browser_does(
 
 
 def test_a_day_is_the_reports_own_wherever_it_is_read(
-    site: SmallSite, monkeypatch: pytest.MonkeyPatch
+    site: InMemorySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, "web.reports.report_payments", report("INR", [100, 200]))
+    answering(monkeypatch, "web.ops.reports.report_payments", report("INR", [100, 200]))
     page = site.visit(Role.OPERATOR, locale="en-GB", timezone_id="America/Los_Angeles")
     page.add_init_script(f"({NOTE})()")
     page.goto("/ops/payments")

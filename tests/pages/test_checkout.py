@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browsing import (
+from tests.pages.visitor import (
     BY_3DS,
     DECLINED,
     DETAILS,
     KITCHEN,
     VISA,
-    StandIn,
+    StripeControl,
     Visitor,
     check_accessible,
     check_fits,
@@ -32,8 +32,8 @@ FIRST_PAGE_BYTES = 100 * 1024
 
 
 @pytest.fixture
-def stripe(platform: Platform) -> StandIn:
-    return StandIn(platform)
+def stripe(platform: Platform) -> StripeControl:
+    return StripeControl(platform)
 
 
 def bank(visitor: Visitor) -> FrameLocator | Frame:
@@ -132,7 +132,7 @@ def test_wrong_details_are_named_beside_their_fields(visit: Visit) -> None:
     check_accessible(page)
 
 
-def test_declined_and_retried(visit: Visit, stripe: StandIn) -> None:
+def test_declined_and_retried(visit: Visit, stripe: StripeControl) -> None:
     visitor = visit()
     visitor.fill_cart()
     order_id = visitor.place()
@@ -149,7 +149,7 @@ def test_declined_and_retried(visit: Visit, stripe: StandIn) -> None:
     assert len(stripe.charges(order_id)) == 1
 
 
-def test_3d_secure_passed(visit: Visit, stripe: StandIn) -> None:
+def test_3d_secure_passed(visit: Visit, stripe: StripeControl) -> None:
     visitor = visit()
     visitor.fill_cart()
     order_id = visitor.place()
@@ -183,7 +183,9 @@ def test_a_reload_amid_3d_secure_asks_the_bank_again(visit: Visit) -> None:
     visitor.wait_tracking()
 
 
-def test_one_press_one_charge_through_reload_and_second_tab(visit: Visit, stripe: StandIn) -> None:
+def test_one_press_one_charge_through_reload_and_second_tab(
+    visit: Visit, stripe: StripeControl
+) -> None:
     visitor = visit(errors_allowed=True)  # a request that a reload breaks off is told
     visitor.fill_cart()
     order_id = visitor.place()
@@ -205,7 +207,7 @@ def test_one_press_one_charge_through_reload_and_second_tab(visit: Visit, stripe
     assert len(stripe.charges(order_id)) == 1
 
 
-def test_a_lost_answer_of_stripe_is_no_second_charge(visit: Visit, stripe: StandIn) -> None:
+def test_a_lost_answer_of_stripe_is_no_second_charge(visit: Visit, stripe: StripeControl) -> None:
     visitor = visit()
     visitor.fill_cart()
     order_id = visitor.place()

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.pages.browsing import DETAILS, KITCHEN, Visitor, check_accessible
+from tests.pages.visitor import (
+    DETAILS,
+    KITCHEN,
+    Visitor,
+    check_accessible,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Request

@@ -11,7 +11,12 @@ from playwright.sync_api import Page, expect
 
 from models import ids
 from sandbox.stripe.state import SHORT_SETTLE_DELAY_S
-from tests.pages.browsing import StandIn, Visitor, check_accessible, check_fits
+from tests.pages.visitor import (
+    StripeControl,
+    Visitor,
+    check_accessible,
+    check_fits,
+)
 
 if TYPE_CHECKING:
     from tests.pages.conftest import BreakablePlatform
@@ -21,8 +26,8 @@ PENDING_REFUND, DISPUTED = "4000000000007726", "4000000000000259"
 
 
 @pytest.fixture
-def stripe(platform: BreakablePlatform) -> Iterator[StandIn]:
-    made = StandIn(platform)
+def stripe(platform: BreakablePlatform) -> Iterator[StripeControl]:
+    made = StripeControl(platform)
     made.settle_after(None)
     yield made
     made.settle_after(SHORT_SETTLE_DELAY_S)
@@ -53,7 +58,7 @@ def show_until(page: Page, path: str, words: str | re.Pattern[str]) -> None:
 
 @pytest.mark.parametrize("width", [360, 1440])
 def test_a_failed_refund_is_retried_from_its_list(
-    visit: Visit, stripe: StandIn, width: int
+    visit: Visit, stripe: StripeControl, width: int
 ) -> None:
     customer = paid_by(visit, PENDING_REFUND)
     order_id = customer.order_id

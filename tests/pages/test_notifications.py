@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from models import ids
-from sandbox.processes import PATIENCE_S
-from tests.pages.browsing import Visitor, check_accessible, check_fits
+from sandbox.processes import MAX_WAIT_S
+from tests.pages.visitor import Visitor, check_accessible, check_fits
 
 if TYPE_CHECKING:
     from sandbox.platform import Platform
@@ -31,7 +31,7 @@ class Mailbox:
         request = urllib.request.Request(
             self.url, json.dumps(body).encode() if body else None, method=method
         )
-        urllib.request.urlopen(request, timeout=PATIENCE_S).close()
+        urllib.request.urlopen(request, timeout=MAX_WAIT_S).close()
 
     def refuse(self, channel: str, code: int) -> None:
         """All messages, those of other orders too."""

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browsing import DECLINED, VISA, Visitor, check_accessible, check_fits
+from tests.pages.visitor import (
+    DECLINED,
+    VISA,
+    Visitor,
+    check_accessible,
+    check_fits,
+)
 
 if TYPE_CHECKING:
     from tests.pages.conftest import BreakablePlatform

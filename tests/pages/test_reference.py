@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browsing import Visitor, check_accessible, check_fits
+from tests.pages.visitor import Visitor, check_accessible, check_fits
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -10,25 +10,27 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.contract.http.conftest import CART
-from tests.contract.http.test_money_told import QUIET
-from tests.contract.http.test_page_shapes import PAGES, answering, of_model
-from tests.contract.http.test_staff import RESTAURANT, cook
-from tests.pages.browsing import DETAILS, check_fits
-from tests.pages.small_site import SmallSite
-from web.tokens import DevelopmentStaff, Role
+from tests.contract.http.test_page_optional_fields import PAGES, answering, of_model
+from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
+from tests.contract.http.test_staff_steps import RESTAURANT, cook
+from tests.pages.in_memory_site import InMemorySite
+from tests.pages.visitor import DETAILS, check_fits
+from web.http.tokens import DevelopmentStaff, Role
 
 WITHOUT = {"java_script_enabled": False}
 PHONE = {"viewport": {"width": 360, "height": 740}}
 
 
 @pytest.fixture(scope="module")
-def site(browser: Browser) -> Iterator[SmallSite]:
+def site(browser: Browser) -> Iterator[InMemorySite]:
     login = DevelopmentStaff("d" * 32, sandbox=True)
-    with SmallSite(browser, operations=QUIET, development_login=login, is_sandbox=True) as running:
+    with InMemorySite(
+        browser, operations=QUIET_OPERATIONS, development_login=login, is_sandbox=True
+    ) as running:
         yield running
 
 
-def order_of(site: SmallSite, *, paid: bool) -> dict[str, Any]:
+def order_of(site: InMemorySite, *, paid: bool) -> dict[str, Any]:
     """An order with long words in it."""
     cart = copy.deepcopy(CART)
     cart["contact"]["name"] = "Maximiliana-Theodora Featherstonehaugh-Cholmondeley"
@@ -43,7 +45,7 @@ def order_of(site: SmallSite, *, paid: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("javascript", [False, True])
 @pytest.mark.parametrize("full", [False, True], ids=["barest", "fullest"])
 def test_staffs_pages_fit_a_phone(
-    site: SmallSite, monkeypatch: pytest.MonkeyPatch, full: bool, javascript: bool
+    site: InMemorySite, monkeypatch: pytest.MonkeyPatch, full: bool, javascript: bool
 ) -> None:
     pages = {
         role: site.visit(role, **PHONE, java_script_enabled=javascript)
@@ -57,7 +59,7 @@ def test_staffs_pages_fit_a_phone(
 
 
 @pytest.mark.parametrize("javascript", [False, True])
-def test_customers_pages_fit_a_phone(site: SmallSite, javascript: bool) -> None:
+def test_customers_pages_fit_a_phone(site: InMemorySite, javascript: bool) -> None:
     page = site.visit(Role.OPERATOR, **PHONE, java_script_enabled=javascript)
     wide = []
     for path in ("/", f"/restaurants/{RESTAURANT}", "/checkout", "/login", "/docs"):
@@ -88,7 +90,9 @@ STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter((each) =>
   .slice(0, 4).map((each) => each.outerHTML.slice(0, 60)).join(" | ")"""
 
 
-def test_without_javascript_an_order_is_placed_cancelled_cooked_and_found(site: SmallSite) -> None:
+def test_without_javascript_an_order_is_placed_cancelled_cooked_and_found(
+    site: InMemorySite,
+) -> None:
     page = site.visit(**PHONE, **WITHOUT)
     page.goto(f"/restaurants/{RESTAURANT}")
     page.get_by_role("button", name="Add Masala dosa").click()
@@ -126,7 +130,7 @@ def test_without_javascript_an_order_is_placed_cancelled_cooked_and_found(site: 
     expect(page.locator("h1")).to_have_text("Cancelled and refunded")
 
 
-def test_without_javascript_a_courier_brings_it(site: SmallSite) -> None:
+def test_without_javascript_a_courier_brings_it(site: InMemorySite) -> None:
     order_id = order_of(site, paid=True)["orderId"]
     page = site.visit(Role.COURIER, **PHONE, **WITHOUT)
     page.goto("/courier")

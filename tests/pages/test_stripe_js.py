@@ -14,16 +14,16 @@ import stripe
 from playwright.sync_api import expect
 
 from sandbox.platform import Platform
-from sandbox.processes import PATIENCE_S
-from tests.pages.browsing import (
+from sandbox.processes import MAX_WAIT_S
+from tests.pages.visitor import (
     BY_3DS,
     DECLINED,
     VISA,
-    StandIn,
+    StripeControl,
     Visitor,
     check_accessible,
 )
-from web.ports import StripeOrigins
+from web.http.deps import StripeOrigins
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Request, Route
@@ -82,7 +82,7 @@ def serve_stripe(visitor: Visitor, stand_in: str) -> None:
             stand_in + path, asked.post_data_buffer, headers, method=asked.method
         )
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            with urllib.request.urlopen(request, timeout=MAX_WAIT_S) as answer:
                 status, body, kind = answer.status, answer.read(), answer.headers["Content-Type"]
         except urllib.error.HTTPError as error:
             status, body, kind = error.code, error.read(), error.headers["Content-Type"]
@@ -150,7 +150,7 @@ def test_declined_then_paid(customer: Visitor, shop: Platform) -> None:
     enter(customer, VISA)
     press_pay(customer)
     customer.wait_tracking()
-    assert len(StandIn(shop).charges(order_id)) == 1
+    assert len(StripeControl(shop).charges(order_id)) == 1
     # The card went to Stripe alone.
     assert len(sent) == 2
     assert all(card not in body for body in sent for card in (DECLINED, VISA))

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browsing import KITCHEN, Visitor, check_accessible, check_fits, headline
+from tests.pages.visitor import (
+    KITCHEN,
+    Visitor,
+    check_accessible,
+    check_fits,
+    headline,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Request

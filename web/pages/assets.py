@@ -15,14 +15,14 @@ from typing import Final
 
 from aiohttp import web
 
-from web.problems import ProblemError
+from web.http.problems import ProblemError
 
 FOLDER: Final = Path(__file__).parent.parent / "static"
 PACKED: Final = frozenset({".css", ".js", ".svg", ".txt", ".webmanifest", ".md"})
 """Worth compressing; fonts are already."""
 VENDORED: Final = "vendor/"
 """Files of others carry their version in their names."""
-FOR_EVER: Final = "public, max-age=31536000, immutable"
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
 TYPES: Final = {
     ".woff2": "font/woff2",
     ".js": "text/javascript",
@@ -70,7 +70,7 @@ class Asset:
         if self.is_packable:
             response.headers["Vary"] = "Accept-Encoding"
         is_exact = is_exact or request.query.get("v") == self.version
-        response.headers["Cache-Control"] = FOR_EVER if is_exact else "public, no-cache"
+        response.headers["Cache-Control"] = IMMUTABLE if is_exact else "public, no-cache"
         response.etag = self.version
         return response
 

@@ -7,20 +7,24 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from models import ids
+from models import ids, tracing
 from tables import NotOwnerError, NotReadyError
-from web import tracing
-from web.auth import check_origin
-from web.context import CONTEXT
-from web.middleware import unexpected
-from web.pages import again
+from web.http.auth import check_origin
+from web.http.context import CONTEXT
+from web.http.middleware import unexpected
+from web.http.problems import (
+    CODES,
+    ProblemError,
+    UnavailableError,
+    of_http_exception,
+)
+from web.pages import retry
 from web.pages.forms import wants_fragment
 from web.pages.render import render
-from web.problems import CODES, ProblemError, UnavailableError, of_http_exception
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-MACHINES: Final = (
+MACHINE_PATHS: Final = (
     "/api/",
     "/webhooks/",
     "/livez",
@@ -31,10 +35,14 @@ MACHINES: Final = (
 )
 """Paths of programs, which get problems as JSON."""
 
-STAFF: Final = {"/kitchen": "The kitchen's board", "/courier": "Deliveries", "/ops": "Overview"}
+STAFF_HOMES: Final = {
+    "/kitchen": "The kitchen's board",
+    "/courier": "Deliveries",
+    "/ops": "Overview",
+}
 """Where nobody comes without having signed in -> how the way back is called."""
 
-WORDS: Final = {
+PROBLEM_TEXTS: Final = {
     "NOT_FOUND": ("We can't find that page", "It may have moved, or the address has a typo."),
     "ORDER_UNKNOWN": (
         "We can't find that order",
@@ -102,7 +110,7 @@ log = logging.getLogger("tiffin.web.pages")
 
 
 @web.middleware
-async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def problems_as_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Show what a page's handler raises as a page; programs' paths and programs pass through."""
     if _is_for_programs(request):
         return await handler(request)
@@ -124,7 +132,7 @@ async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = ProblemError(error.code if error.code in CODES else UnavailableError.code)
     except Exception as error:  # noqa: BLE001 - people get a page, whatever happens
         problem = unexpected(error)
-    if problem.status == 401 and request.path.startswith(tuple(STAFF)):
+    if problem.status == 401 and request.path.startswith(tuple(STAFF_HOMES)):
         # Nothing that was sent is lost by it: what needs a token is refused before it is done.
         raise web.HTTPSeeOther(f"/login?{urlencode({'next': request.path})}")
     return _page(request, problem)
@@ -133,7 +141,7 @@ async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse
 def _is_for_programs(request: web.Request) -> bool:
     """Whether problems go out as JSON. The API has one page: evidence, which prints."""
     is_page = request.path.endswith("/evidence") and request.query.get("format") != "json"
-    return request.path.startswith(MACHINES) and not is_page
+    return request.path.startswith(MACHINE_PATHS) and not is_page
 
 
 def _page(request: web.Request, problem: ProblemError) -> web.Response:
@@ -148,35 +156,35 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
     )
     pause_s = None
     if is_busy or (is_on_its_way and not is_form):
-        pause_s = again.pause_s(0 if is_form else again.tries_of(request))
+        pause_s = retry.pause_s(0 if is_form else retry.tries_of(request))
     if pause_s is not None:
         pause_s = max(pause_s, problem.retry_after_s or 0)
-    headline, more = _words(problem, is_form=is_form, is_trying=pause_s is not None)
+    headline, more = _texts(problem, is_form=is_form, is_trying=pause_s is not None)
     if status >= 500:
         log.warning("page failed", extra={"code": problem.code})
     is_get, may_sign_in = request.method == "GET", status in {401, 403}
-    home = "/" if may_sign_in else next(filter(request.path.startswith, STAFF), "/")
+    home = "/" if may_sign_in else next(filter(request.path.startswith, STAFF_HOMES), "/")
     response = render(
         request, "error.html", status=status, headline=headline, more=more, code=problem.code,
-        pause_s=pause_s, leads_to=again.shown_at(request.path) if is_form and status >= 500 else "",
-        may_sign_in=may_sign_in, home=home, home_words=STAFF.get(home, "All restaurants"),
+        pause_s=pause_s, leads_to=retry.result_page(request.path) if is_form and status >= 500 else "",
+        may_sign_in=may_sign_in, home=home, home_words=STAFF_HOMES.get(home, "All restaurants"),
         again=request.path_qs if is_get and status >= 500 else "",
         reference=tracing.reference() if status >= 500 else "",
     )  # fmt: skip
     response.headers.update(problem.headers)
     if pause_s is not None and not is_form:
-        again.count_try(request, response, pause_s)
+        retry.count_try(request, response, pause_s)
     if is_busy or problem.retry_after_s:
         response.headers["Retry-After"] = str(problem.retry_after_s or pause_s or 60)
     return response
 
 
-def _words(problem: ProblemError, *, is_form: bool, is_trying: bool) -> tuple[str, str]:
+def _texts(problem: ProblemError, *, is_form: bool, is_trying: bool) -> tuple[str, str]:
     """Headline, and what to do; what is said of trying again is what the page does."""
     if problem.code == "ORDER_UNKNOWN" and is_trying:
         return NOT_HERE_YET
-    if problem.code in WORDS:
-        return WORDS[problem.code]
+    if problem.code in PROBLEM_TEXTS:
+        return PROBLEM_TEXTS[problem.code]
     if problem.status in {503, 504}:
         return BUSY_AFTER_FORM if is_form else BUSY if is_trying else BUSY_FOR_LONG
     if problem.status >= 500:

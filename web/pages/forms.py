@@ -5,10 +5,10 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from web.bodies import FORM, parse_form, read_body
-from web.context import CONTEXT
-from web.fanout import PARTITIONS
-from web.problems import ProblemError
+from web.http.bodies import FORM_CONTENT_TYPE, parse_form, read_body
+from web.http.context import CONTEXT
+from web.http.problems import ProblemError
+from web.http.scatter_gather import PARTITIONS
 
 HTMX: Final = "HX-Request"
 
@@ -16,7 +16,7 @@ HTMX: Final = "HX-Request"
 async def read_form(request: web.Request) -> dict[str, str]:
     """The fields of a form. Raises ProblemError (400, 413, 415)."""
     raw = await read_body(request, request.app[CONTEXT].deps.body_limit_bytes)
-    if raw and request.content_type != FORM:
+    if raw and request.content_type != FORM_CONTENT_TYPE:
         raise ProblemError("CONTENT_TYPE_REFUSED", "A form of our own pages is accepted here.")
     return parse_form(raw)
 

@@ -7,16 +7,16 @@ from aiohttp import web
 
 from models.events import EVENT_DATA, topics_of
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
-from models.stuck import TABLE
+from models.stuck import WAIT_RULES
 from models.topics import TOPICS
 from models.wording import counted
-from web.asyncapi import fields_of, messages_of, words_of
-from web.context import CONTEXT, ORDERS
-from web.pages.render import NOBODY_LINKS, policy, render
-from web.problems import CODES
+from web.asyncapi import first_paragraph, messages_of, wire_names
+from web.http.context import CONTEXT, ORDERS
+from web.http.problems import CODES
+from web.pages.render import ROBOTS_TAG, policy, render
 from web.routes import ROUTES
 
-HEADERS: Final = {"Content-Security-Policy": policy(), "X-Robots-Tag": NOBODY_LINKS}
+HEADERS: Final = {"Content-Security-Policy": policy(), "X-Robots-Tag": ROBOTS_TAG}
 """Of every answer with the page."""
 DAY_MS: Final = 24 * 3600 * 1000
 GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
@@ -31,12 +31,15 @@ def page(request: web.Request) -> web.Response:
     return render(
         request,
         "docs.html",
-        routes=[(route, words_of(route.handler)) for route in ROUTES],
+        routes=[(route, first_paragraph(route.handler)) for route in ROUTES],
         graphs={name: _edges(graph) for name, graph in GRAPHS.items()},
-        topics=[(topic, topic.partitions or partitions, kept(topic)) for topic in TOPICS.values()],
+        topics=[
+            (topic, topic.partitions or partitions, retention_text(topic))
+            for topic in TOPICS.values()
+        ],
         messages_of=messages_of,
-        events=[(kind, fields_of(data), topics_of(kind)) for kind, data in EVENT_DATA.items()],
-        waits=TABLE,
+        events=[(kind, wire_names(data), topics_of(kind)) for kind, data in EVENT_DATA.items()],
+        waits=WAIT_RULES,
         allowed=allowed,
         codes=CODES,
     )
@@ -47,7 +50,7 @@ def _edges(graph: Mapping[Any, frozenset[Any]]) -> list[tuple[str, list[str]]]:
     return [(str(state or "(none)"), sorted(map(str, after))) for state, after in graph.items()]
 
 
-def kept(topic: Any) -> str:
+def retention_text(topic: Any) -> str:
     """How long Kafka keeps a topic's records, in words."""
     return (
         "for ever"

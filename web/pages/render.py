@@ -14,21 +14,21 @@ from babel.numbers import format_currency
 
 from models import ids, money
 from models.wording import counted
-from web.context import CONTEXT
+from web.http.context import CONTEXT
+from web.http.deps import StripeOrigins
 from web.pages.assets import Assets
-from web.ports import StripeOrigins
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 ASSETS: Final = web.AppKey("assets", Assets)
 TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
-NOBODY_LINKS: Final = "noindex"
+ROBOTS_TAG: Final = "noindex"
 LOCALES: Final = {"INR": "en_IN", "GBP": "en_GB", "EUR": "en_IE"}
 """How amounts of a currency are grouped and marked, shown and read."""
 DEFAULT_LOCALE: Final = "en_US"
 """For the others."""
 
-WORDS: Final[Mapping[str, str]] = {
+ORDER_STATUS_TEXTS: Final[Mapping[str, str]] = {
     "PLACED": "Opening the payment",
     "PAYMENT_PENDING": "Waiting for payment",
     "PAYMENT_FAILED": "Payment failed",
@@ -44,7 +44,7 @@ WORDS: Final[Mapping[str, str]] = {
 """States of an order, for people."""
 
 
-def make_engine(assets: Assets) -> jinja2.Environment:
+def make_environment(assets: Assets) -> jinja2.Environment:
     """Templates that escape what they show and name what they miss."""
     engine = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -54,7 +54,10 @@ def make_engine(assets: Assets) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     engine.globals.update(
-        asset=assets.url, integrity=assets.integrity, status_words=WORDS, counted=counted
+        asset=assets.url,
+        integrity=assets.integrity,
+        status_words=ORDER_STATUS_TEXTS,
+        counted=counted,
     )
     engine.filters.update(
         money=money_text,
@@ -145,7 +148,7 @@ def render(
     response.headers["Content-Security-Policy"] = policy(stripe)
     if stripe is not None:  # some ways to pay open a window of the bank's, and wait for its word
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
-    response.headers["X-Robots-Tag"] = NOBODY_LINKS
+    response.headers["X-Robots-Tag"] = ROBOTS_TAG
     response.enable_compression()
     return response
 

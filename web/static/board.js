@@ -24,11 +24,11 @@ const SOUND = "tiffin:sound";
 const button = document.querySelector("[data-sound]");
 const isOn = () => button?.getAttribute("aria-pressed") === "true";
 let audio;
-let dropEars;
-let hasEars = !navigator.locks;
+let releaseSound;
+let ownsSound = !navigator.locks;
 
 function beep(times) {
-  if (!isOn() || !hasEars) return;
+  if (!isOn() || !ownsSound) return;
   audio ??= new AudioContext();
   for (let n = 0; n < times; n += 1) {
     const tone = audio.createOscillator();
@@ -45,17 +45,17 @@ function beep(times) {
 
 async function setSound(on) {
   button.setAttribute("aria-pressed", String(on));
-  dropEars?.abort();
-  dropEars = undefined;
+  releaseSound?.abort();
+  releaseSound = undefined;
   if (on && navigator.locks) {
-    dropEars = new AbortController();
-    const { signal } = dropEars;
+    releaseSound = new AbortController();
+    const { signal } = releaseSound;
     await new Promise((taken) => {
       navigator.locks.request("tiffin-ears", { signal }, () => {
-        hasEars = true;
+        ownsSound = true;
         taken();
         return new Promise((dropped) => {
-          signal.addEventListener("abort", () => { hasEars = false; dropped(); });
+          signal.addEventListener("abort", () => { ownsSound = false; dropped(); });
         });
       }).catch(() => {});
       setTimeout(taken, 200); // another tab has them; this one's turn comes when that one is closed
@@ -66,7 +66,7 @@ async function setSound(on) {
 }
 
 function tellSound() {
-  const isMuted = isOn() && hasEars && audio?.state !== "running";
+  const isMuted = isOn() && ownsSound && audio?.state !== "running";
   button.textContent = !isOn() ? "Sound is off" : isMuted ? "Tap once for sound" : "Sound is on";
 }
 
@@ -180,7 +180,7 @@ document.addEventListener("htmx:afterSwap", () => {
   if (said && now && said.textContent !== now) said.textContent = now;
 });
 
-const stream = keepLive({ look, mustListen: () => isOn() && hasEars });
+const stream = keepLive({ look, mustListen: () => isOn() && ownsSound });
 setInterval(() => {
   const isMoving = board()?.hasAttribute("data-incomplete");
   const after = isMoving ? MOVING_LOOK_MS : SLOW_LOOK_MS;

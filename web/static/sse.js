@@ -7,7 +7,7 @@
  * htmx's extension sees an EventSource that never closes by itself. */
 
 const SLOTS = 4;
-const SILENT_MS = 11000; // two heartbeats (BEAT_S in web/streams.py) and a little
+const SILENT_MS = 11000; // two heartbeats (HEARTBEAT_S in web/http/sse.py) and a little
 const SLOT_MS = 5000;
 const LONGEST_MS = 15000;
 

@@ -14,15 +14,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from app.stripe_gateway import StripeGateway
-from app.stripe_webhooks import verify_webhook, webhook_received
-from sandbox.processes import PATIENCE_S
-from tests.contract.http.memory import World
+from app.stripe.gateway import StripeGateway
+from app.stripe.webhooks import reduce_webhook, verify_webhook
+from sandbox.processes import MAX_WAIT_S
+from tests.support.in_memory_backend import InMemoryBackend
 from web import setup
 from web.catalogue import load_catalogue
-from web.ports import Bounds, WebDeps
-from web.server import ConnectionLimits, WorkerRunner
-from web.tokens import DevelopmentStaff, OrderTokens, Role
+from web.http.deps import Bounds, WebDeps
+from web.http.server import ConnectionLimits, WorkerRunner
+from web.http.tokens import DevelopmentStaff, OrderTokens, Role
 
 SECRETS = ("whsec_old_one", "whsec_new_one")
 CART = {
@@ -40,7 +40,7 @@ def new_key() -> str:
     return str(uuid.uuid4())
 
 
-async def until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
+async def until(condition: Callable[[], Any], within_s: float = MAX_WAIT_S) -> None:
     """Let the other tasks run until it holds."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
@@ -51,7 +51,7 @@ async def until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> N
 class Api:
     """A worker's API. It keeps no cookies: each request shows what it sends."""
 
-    world: World
+    world: InMemoryBackend
     deps: WebDeps
     client: TestClient[web.Request, web.Application]
     staff: DevelopmentStaff
@@ -135,10 +135,12 @@ MakeApi = Callable[..., Awaitable[Api]]
 
 
 async def started(
-    world: World | None = None, connections: ConnectionLimits | None = None, **changes: Any
+    world: InMemoryBackend | None = None,
+    connections: ConnectionLimits | None = None,
+    **changes: Any,
 ) -> Api:
     """A worker that serves; changed dependencies as arguments. Close its client."""
-    world = world or World()
+    world = world or InMemoryBackend()
     staff = DevelopmentStaff("d" * 32, sandbox=True)
     deps = WebDeps(
         catalogue=load_catalogue(),
@@ -146,7 +148,7 @@ async def started(
         sender=world,
         client_secret=world.client_secret,
         verify_webhook=partial(verify_webhook, secrets=SECRETS),
-        webhook_received=partial(webhook_received, NO_STRIPE),
+        reduce_webhook=partial(reduce_webhook, NO_STRIPE),
         ready=list,
         order_tokens=OrderTokens("o" * 32),
         publishable_key="pk_test_x",
@@ -170,7 +172,9 @@ async def make_api() -> AsyncIterator[MakeApi]:
     running = []
 
     async def make(
-        world: World | None = None, connections: ConnectionLimits | None = None, **changes: Any
+        world: InMemoryBackend | None = None,
+        connections: ConnectionLimits | None = None,
+        **changes: Any,
     ) -> Api:
         running.append(await started(world, connections, **changes))
         return running[-1]

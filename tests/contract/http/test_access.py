@@ -15,8 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from models import ids
 from tests.contract.http.conftest import CART, Api, MakeApi
-from web.problems import UnavailableError
-from web.tokens import BadTokenError, DevelopmentStaff, JwksVerifier, OrderTokens, Role
+from web.http.problems import UnavailableError
+from web.http.tokens import (
+    BadTokenError,
+    DevelopmentStaff,
+    JwksVerifier,
+    OrderTokens,
+    Role,
+)
 
 VIEWS = ["/api/orders/{}", "/api/orders/{}/timeline", "/api/orders/{}/stream", "/api/payments/{}"]
 

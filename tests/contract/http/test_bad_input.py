@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.contract.http.conftest import CART, Api, MakeApi
-from web.problems import CODES, type_of
+from web.http.problems import CODES, problem_type
 
 CREATE = "/api/payments/create-intent"
 
@@ -67,7 +67,7 @@ async def test_wrong_cart_is_refused_by_field(api: Api, body: Any, field: str) -
     status, problem, response = await api.post(CREATE, body)
     assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
     assert response.content_type == "application/problem+json"
-    assert problem["type"] == type_of("VALIDATION_FAILED")
+    assert problem["type"] == problem_type("VALIDATION_FAILED")
     assert problem["instance"] == CREATE
     messages = {error["field"]: error["message"] for error in problem["errors"]}
     assert messages[field]

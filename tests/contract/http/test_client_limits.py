@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from tests.contract.http.conftest import CART, Api, MakeApi, new_key, until
-from web import bodies
-from web.limits import WORKER, ClientLimits, Kind, Limiter
-from web.problems import ProblemError
+from web.http import bodies
+from web.http.problems import ProblemError
+from web.http.rate_limits import (
+    WORKER_HEADER,
+    ClientLimits,
+    ClientRateLimiter,
+    RequestKind,
+)
 
 CREATE = "/api/payments/create-intent"
 
@@ -81,7 +86,7 @@ async def test_bodies_that_do_not_come_are_few(make_api: MakeApi, path: str) -> 
             return answer.status
 
     sent = [asyncio.create_task(send()) for _ in range(8)]
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(MAX_WAIT_S):
         while sum(task.done() for task in sent) < 5:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.01)
     assert {task.result() for task in sent if task.done()} == {429}
@@ -99,13 +104,13 @@ async def test_open_requests_of_one_client(make_api: MakeApi) -> None:
     assert (await api.get("/api/restaurants"))[1]["code"] == "TOO_MANY_REQUESTS"
     for stream in streams:
         stream.close()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(MAX_WAIT_S):
         while (await api.get("/api/restaurants"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def test_a_body_that_does_not_come(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "BODY_WITHIN_S", 0.05)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.05)
     begun = asyncio.Event()
 
     async def drip() -> Any:
@@ -115,7 +120,7 @@ async def test_a_body_that_does_not_come(api: Api, monkeypatch: pytest.MonkeyPat
 
     headers = {"Content-Type": "application/json", "Idempotency-Key": new_key()}
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(MAX_WAIT_S),
         api.client.post(CREATE, data=drip(), headers=headers) as answer,
     ):
         assert answer.status == 408
@@ -132,26 +137,26 @@ async def test_a_forwarded_request_was_counted_before(make_api: MakeApi) -> None
         table.is_ours, table.owner = False, url
     answers = [await front.post(CREATE, CART) for _ in range(5)]
     assert [status for status, _, _ in answers] == [201] * 4 + [429]
-    forged = {WORKER: "forged", "Tiffin-Hop": "1", "X-Forwarded-For": "10.0.0.1"}
+    forged = {WORKER_HEADER: "forged", "Tiffin-Hop": "1", "X-Forwarded-For": "10.0.0.1"}
     statuses = [(await owner.post(CREATE, CART, headers=forged))[0] for _ in range(2)]
     assert statuses == [201, 429], "nobody but a worker can say so"
 
 
 def test_tokens_come_back_with_time_and_are_each_clients_own() -> None:
     clock = Clock()
-    limiter = Limiter(ClientLimits(reads_per_min=60), "proof", now_s=clock)
+    limiter = ClientRateLimiter(ClientLimits(reads_per_min=60), "proof", now_s=clock)
     for _ in range(60):
-        limiter.take("a", Kind.READ)
+        limiter.take("a", RequestKind.READ)
     with pytest.raises(ProblemError) as refused:
-        limiter.take("a", Kind.READ)
+        limiter.take("a", RequestKind.READ)
     assert refused.value.retry_after_s == 1
-    limiter.take("b", Kind.READ)
-    limiter.take("a", Kind.WRITE)
+    limiter.take("b", RequestKind.READ)
+    limiter.take("a", RequestKind.WRITE)
     clock.now_s += 2
-    limiter.take("a", Kind.READ)
-    limiter.take("a", Kind.READ)
+    limiter.take("a", RequestKind.READ)
+    limiter.take("a", RequestKind.READ)
     with pytest.raises(ProblemError):
-        limiter.take("a", Kind.READ)
+        limiter.take("a", RequestKind.READ)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,7 @@ def test_tokens_come_back_with_time_and_are_each_clients_own() -> None:
     ],
 )
 def test_who_a_client_is(peer: str, proxies: int, forwarded: str, client: str) -> None:
-    limiter = Limiter(replace(ClientLimits(), trusted_proxies=proxies), "proof")
+    limiter = ClientRateLimiter(replace(ClientLimits(), trusted_proxies=proxies), "proof")
     request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": forwarded})
     assert limiter.client_of(request.clone(remote=peer)) == client
 

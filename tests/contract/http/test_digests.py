@@ -10,8 +10,8 @@ import pytest
 from models import rebuild
 from tables import NotOwnerError, StoredRecord
 from tests.contract.http.conftest import CART, Api, MakeApi
-from tests.contract.http.memory import World
-from web import digests
+from tests.support.in_memory_backend import InMemoryBackend
+from web.ops import digests
 
 PATH = "/api/ops/digests"
 
@@ -28,7 +28,7 @@ async def test_every_state_is_told_in_slices(api: Api, monkeypatch: pytest.Monke
     monkeypatch.setattr(digests, "SLICE_RECORDS", 2)
     orders = [(await api.paid())["orderId"] for _ in range(5)]
     head, *told, end = await lines(api)
-    services = [service for service in rebuild.PARTS if service in api.world.tables]
+    services = [service for service in rebuild.EVENT_FOLDS if service in api.world.tables]
     assert head == {"partition": 0, "services": services}
     assert end == {"end": True, "digests": len(told)}
     states = {(service, order_id): rest for service, order_id, *rest in told}
@@ -79,7 +79,7 @@ async def test_only_operators_see_them(api: Api) -> None:
 async def test_another_workers_partition_is_asked_there(make_api: MakeApi) -> None:
     owner = await make_api()
     await owner.paid()
-    world = World()
+    world = InMemoryBackend()
     for table in world.tables.values():
         table.is_ours, table.owner = False, owner.client.make_url("/")
     assert await lines(await make_api(world)) == await lines(owner)

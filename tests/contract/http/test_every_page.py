@@ -11,11 +11,18 @@ import pytest
 
 from models import ids
 from tests.contract.http.conftest import CART, Api, MakeApi, until
-from tests.contract.http.test_money_told import QUIET, NoLetters
-from tests.contract.http.test_staff import RESTAURANT, cook, courier, kitchen, tap
-from web import auth, pages
-from web.pages import your_orders
-from web.tokens import DevelopmentStaff
+from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS, NoLetters
+from tests.contract.http.test_staff_steps import (
+    RESTAURANT,
+    cook,
+    courier,
+    kitchen,
+    tap,
+)
+from web import pages
+from web.http import auth
+from web.http.tokens import DevelopmentStaff
+from web.pages.shop import home
 
 STREAMS = ("/kitchen/stream", "/courier/stream", "/ops/stream", "/boards/changes")
 """No pages: they are read by pages and by workers."""
@@ -89,7 +96,7 @@ async def wrong_with(api: Api, method: str, path: str, token: str, **more: Any) 
 @pytest.mark.parametrize("state", STATES)
 async def test_every_page_is_a_page_for_every_role(make_api: MakeApi, state: str) -> None:
     login = DevelopmentStaff("d" * 32, sandbox=True)
-    operations = replace(QUIET, dead_letters=Letters())
+    operations = replace(QUIET_OPERATIONS, dead_letters=Letters())
     api = await make_api(operations=operations, development_login=login)
     order_id, customer = await order_in(api, state)
     kitchens = [kitchen(api), kitchen(api, "hinode-kyoto")]
@@ -115,7 +122,7 @@ async def test_a_page_that_fails_says_so_as_a_page(
     def broken(*_: object) -> None:
         raise RuntimeError(CART["contact"])
 
-    monkeypatch.setattr(your_orders, "priced_cart", broken)
+    monkeypatch.setattr(home, "priced_cart", broken)
     caplog.set_level(logging.INFO, "tiffin")
     headers = {"Accept": accept} if accept else {"HX-Request": "true"}
     async with api.client.get("/", headers=headers) as answer:
@@ -138,7 +145,7 @@ async def test_a_programs_request_that_fails_is_a_problem(
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("web.orders.joined", broken)
+    monkeypatch.setattr("web.api.orders.joined", broken)
     order = await api.order()
     status, problem = await api.get(f"/api/orders/{order['orderId']}", order["orderToken"])
     assert (status, problem["code"]) == (500, "INTERNAL")

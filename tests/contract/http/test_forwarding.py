@@ -13,15 +13,15 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from tests.contract.http.conftest import CART, QUICK, Api, MakeApi, new_key, until
-from tests.contract.http.memory import World
+from tests.support.in_memory_backend import InMemoryBackend
 
 CREATE = "/api/payments/create-intent"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def stranger(owner: URL | None) -> World:
+def stranger(owner: URL | None) -> InMemoryBackend:
     """The world as a worker sees it that owns nothing."""
-    world = World()
+    world = InMemoryBackend()
     for table in world.tables.values():
         table.is_ours, table.owner = False, owner
     return world

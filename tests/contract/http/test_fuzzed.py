@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from web.openapi import description
 from web.routes import ROUTES
 
@@ -35,7 +35,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-WITHIN_S = PATIENCE_S
+WITHIN_S = MAX_WAIT_S
 STREAMS = {"GET /api/orders/{order_id}/stream", "GET /api/ops/digests"}
 """They have no end that a client of JSON could wait for; test_flow and test_digests read them."""
 TAKE_SOMETHING = {

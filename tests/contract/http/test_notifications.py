@@ -11,15 +11,16 @@ import pytest
 from yarl import URL
 
 from agents import NotificationsService
+from agents.notifications import NotificationPolicy
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.messages import encode, from_rfc3339
-from models.notification import NOTIFIED, Channel, NotificationStatus, Policy
+from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.topics import NOTIFICATION_COMMANDS
 from tests.contract.http.conftest import Api, MakeApi, new_key
-from tests.contract.http.memory import MemoryTable, World
-from web.fanout import PARTITIONS
-from web.pages import ops_notifications
-from web.tokens import Role
+from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable
+from web.http.scatter_gather import PARTITIONS
+from web.http.tokens import Role
+from web.pages.ops import notifications
 
 LIST = "/api/ops/notifications"
 UNKNOWN = "order_01h2xcejqtf2nbrexx3vqjhp41"
@@ -28,8 +29,8 @@ UNKNOWN = "order_01h2xcejqtf2nbrexx3vqjhp41"
 @pytest.fixture
 async def api(make_api: MakeApi) -> Api:
     """With the notifications service, and nobody who sends what it holds."""
-    world = World()
-    world.tables["notifications"] = MemoryTable(NotificationsService(), "notifications")
+    world = InMemoryBackend()
+    world.tables["notifications"] = InMemoryTable(NotificationsService(), "notifications")
     return await make_api(world)
 
 
@@ -158,9 +159,9 @@ async def test_all_orders_the_latest_first_and_whatever_became_of_them(api: Api)
 async def test_what_is_held_back_is_shown_with_its_reason_and_can_be_sent(
     make_api: MakeApi,
 ) -> None:
-    world = World()
-    service = NotificationsService(Policy(repeat_after_ms=3_600_000))
-    world.tables["notifications"] = MemoryTable(service, "notifications")
+    world = InMemoryBackend()
+    service = NotificationsService(NotificationPolicy(repeat_after_ms=3_600_000))
+    world.tables["notifications"] = InMemoryTable(service, "notifications")
     api = await make_api(world)
     order = await api.order()
     for _ in range(3):
@@ -249,7 +250,7 @@ async def test_filters_that_are_refused_are_named(api: Api, query: str, fields: 
 
 
 @dataclass
-class Partitioned(MemoryTable):
+class Partitioned(InMemoryTable):
     """Three partitions; `mine` are this worker's, `owners` the others'."""
 
     partitions: int = 3
@@ -264,7 +265,7 @@ class Partitioned(MemoryTable):
 
 
 async def worker(make_api: MakeApi, **table: Any) -> Api:
-    world = World()
+    world = InMemoryBackend()
     service = NotificationsService()
     world.tables["notifications"] = Partitioned(service, "notifications", **table)
     return await make_api(world)
@@ -289,8 +290,8 @@ async def test_every_worker_is_asked_for_its_own_and_who_is_missing_is_named(
 async def test_what_was_sent_before_this_worker_had_the_partition_is_read_once(
     make_api: MakeApi,
 ) -> None:
-    world = World()
-    table = world.tables["notifications"] = MemoryTable(NotificationsService(), "notifications")
+    world = InMemoryBackend()
+    table = world.tables["notifications"] = InMemoryTable(NotificationsService(), "notifications")
     earlier = await make_api(world)
     order_id = (await earlier.paid())["orderId"]
     for name in [n["notificationId"] for n in await listed(earlier, order_id)]:
@@ -357,7 +358,7 @@ async def test_the_page_leads_to_older_ones(api: Api) -> None:
 
 
 def test_every_kind_and_state_has_its_words() -> None:
-    assert ops_notifications.KINDS.keys() == NOTIFIED.keys()
-    for words in (ops_notifications.STATES, ops_notifications.TONES, ops_notifications.HINTS):
+    assert notifications.KINDS.keys() == CHANNELS_BY_EVENT.keys()
+    for words in (notifications.STATES, notifications.TONES, notifications.HINTS):
         assert words.keys() == set(NotificationStatus)
-    assert ops_notifications.CHANNELS.keys() == set(Channel)
+    assert notifications.CHANNELS.keys() == set(Channel)

@@ -15,16 +15,16 @@ import pytest
 import structlog
 from jsonschema import Draft202012Validator
 
-import models
+import agents
+from models.declines import GENERIC, WORDS, decline_text
 from models.topics import ORDER_EVENTS, PAYMENT_EVENTS
 from tests.contract.http.conftest import CART, QUICK, Api, MakeApi, new_key
-from web.consistency import Token
-from web.declines import GENERIC, WORDS, explained
-from web.middleware import SECURITY_HEADERS
-from web.problems import CODES, refused
+from web.api.timeline import timeline_view
+from web.http.consistency import Token
+from web.http.middleware import SECURITY_HEADERS
+from web.http.problems import CODES, refused
+from web.http.tokens import Role
 from web.routes import ROUTES
-from web.timeline import timeline_view
-from web.tokens import Role
 
 
 async def test_read_waits_for_the_write_in_every_part_of_the_view(api: Api) -> None:
@@ -241,7 +241,7 @@ async def test_description_names_every_route_and_its_schemas_hold_the_answers(ap
 def refusals() -> set[str]:
     """Codes in calls of refuse(command, code, ...), and in tables of (code, sentence)."""
     codes = set()
-    for path in Path(models.__file__).parent.glob("*.py"):
+    for path in Path(agents.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
@@ -263,8 +263,8 @@ def test_every_refusal_of_decide_has_its_status() -> None:
 
 
 def test_words_for_declines_tell_a_thief_nothing() -> None:
-    assert explained("insufficient_funds") == WORDS["insufficient_funds"]
-    assert explained(None) is None
+    assert decline_text("insufficient_funds") == WORDS["insufficient_funds"]
+    assert decline_text(None) is None
     for reason in (
         "lost_card",
         "stolen_card",
@@ -273,4 +273,4 @@ def test_words_for_declines_tell_a_thief_nothing() -> None:
         "generic_decline",
         "new",
     ):
-        assert explained(reason) == GENERIC
+        assert decline_text(reason) == GENERIC

@@ -16,11 +16,11 @@ from models import ids
 from models.analytics import By, Sum, dump_row, row_key
 from tables import NotOwnerError, NotReadyError
 from tests.contract.http.conftest import Api, MakeApi
-from tests.contract.http.memory import MemoryTable, World
-from tests.contract.http.test_money_told import QUIET
-from web.fanout import PARTITIONS
-from web.ops_ports import Letter, LetterState, Origin
-from web.tokens import Role
+from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
+from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable
+from web.http.operator_deps import DeadLetter, DeadLetterState, RecordLocation
+from web.http.scatter_gather import PARTITIONS
+from web.http.tokens import Role
 
 PATH = "/api/reports/payments"
 DAY = "20250301"
@@ -28,7 +28,7 @@ RANGE = "from=2025-03-01&to=2025-03-02&by=day"
 
 
 @dataclass
-class Partitioned(MemoryTable):
+class Partitioned(InMemoryTable):
     """Three partitions; `mine` are this worker's, `owners` the others'; opening: of mine, not yet."""
 
     partitions: int = 3
@@ -50,9 +50,9 @@ class Partitioned(MemoryTable):
         return super().rows(prefix, partition)
 
 
-def world_of(**table: Any) -> World:
+def world_of(**table: Any) -> InMemoryBackend:
     """One payment of 10.00 in each partition."""
-    world = World()
+    world = InMemoryBackend()
     analytics = Partitioned(AnalyticsService(), "analytics", **table)
     sums = Counter({Sum.INITIATED: 1, Sum.CONVERTED: 1, Sum.CAPTURED: 1000})
     analytics.stored_rows[row_key(By.DAY, DAY, "USD", "petra-amman")] = dump_row(0, sums)
@@ -154,13 +154,13 @@ async def test_only_operators_see_it(make_api: MakeApi) -> None:
         assert status == expected
 
 
-def letter(service: str, order_id: str, died_ms: int, **more: Any) -> Letter:
+def letter(service: str, order_id: str, dead_lettered_ms: int, **more: Any) -> DeadLetter:
     """A dead letter of a quarantined order."""
-    given: dict[str, Any] = {"since_ms": died_ms, "number": 1, **more}
-    return Letter(
+    given: dict[str, Any] = {"since_ms": dead_lettered_ms, "number": 1, **more}
+    return DeadLetter(
         name=f"dl_{service}_{order_id}", first_offset=1, offset=1, key=order_id.encode(),
-        service=service, origins=[Origin("payment-events", 0, 1)], error="E", message="m",
-        died_ms=died_ms, **given,
+        service=service, origins=[RecordLocation("payment-events", 0, 1)], error="E", message="m",
+        dead_lettered_ms=dead_lettered_ms, **given,
     )  # fmt: skip
 
 
@@ -168,10 +168,10 @@ def letter(service: str, order_id: str, died_ms: int, **more: Any) -> Letter:
 class Letters:
     """Dead letters that are there."""
 
-    found: list[Letter]
+    found: list[DeadLetter]
     left_out: int = 0
 
-    def all(self) -> list[Letter]:
+    def all(self) -> list[DeadLetter]:
         return self.found
 
 
@@ -180,13 +180,13 @@ async def test_quarantined_orders_are_named_whose_counts_may_be_missing(make_api
     letters: Any = Letters(
         [
             letter("analytics", ids_[0], 2000),
-            letter("analytics", ids_[0], 2000, state=LetterState.OPEN),
-            letter("analytics", ids_[1], 1000, state=LetterState.REDRIVEN),
+            letter("analytics", ids_[0], 2000, state=DeadLetterState.OPEN),
+            letter("analytics", ids_[1], 1000, state=DeadLetterState.REDRIVEN),
             letter("analytics", ids_[2], 1000, number=0),  # it died alone: its order goes on
             letter("timeline", ids_[3], 1000),  # counts nothing
         ]
     )
-    api = await make_api(world_of(), operations=replace(QUIET, dead_letters=letters))
+    api = await make_api(world_of(), operations=replace(QUIET_OPERATIONS, dead_letters=letters))
     order_id = (await api.order())["orderId"]
     api.world.quarantine("payments", order_id)
     stored = api.world.tables["payments"].records[order_id]

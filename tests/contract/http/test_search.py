@@ -11,18 +11,18 @@ from yarl import URL
 
 from models import ids
 from tests.contract.http.conftest import CART, MakeApi
-from tests.contract.http.memory import World
-from tests.contract.http.test_money_told import QUIET
-from tests.unit.world import Stripe
-from web.problems import KafkaUnavailableError
-from web.search import MOST_FOUND
-from web.tokens import Role
+from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
+from tests.support.in_memory_backend import InMemoryBackend
+from tests.support.payment_flow import Stripe
+from web.http.problems import KafkaUnavailableError
+from web.http.tokens import Role
+from web.ops.search import MAX_FOUND
 
 CONTACT = {"name": "Asha Kumari Rao", "email": "Asha.Rao@Example.com", "phone": "+91 98765 43210"}
 OTHER = {"name": "Ben Rao", "email": "ben@example.com", "phone": "+44 7700 900123"}
 
 
-class Desk:
+class SearchDesk:
     """An operator's desk; noted: what the audit was told."""
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(make_api: MakeApi) -> Desk:
-    desk = Desk()
-    desk.api = await make_api(operations=replace(QUIET, note_search=desk.note))
+async def desk(make_api: MakeApi) -> SearchDesk:
+    desk = SearchDesk()
+    desk.api = await make_api(operations=replace(QUIET_OPERATIONS, audit_search=desk.note))
     return desk
 
 
@@ -75,7 +75,9 @@ async def desk(make_api: MakeApi) -> Desk:
         ("INR 2500.00", "amount"),
     ],
 )
-async def test_an_order_is_found_by_what_a_caller_says(desk: Desk, text: str, by: str) -> None:
+async def test_an_order_is_found_by_what_a_caller_says(
+    desk: SearchDesk, text: str, by: str
+) -> None:
     mine = await desk.place(CONTACT)
     await desk.place(OTHER, quantity=1)
     await desk.api.confirm(mine)
@@ -88,7 +90,7 @@ async def test_an_order_is_found_by_what_a_caller_says(desk: Desk, text: str, by
 
 
 async def test_an_order_is_found_by_a_cards_last_four_digits(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: SearchDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     charged = Stripe.settle
 
@@ -114,7 +116,7 @@ async def test_an_order_is_found_by_a_cards_last_four_digits(
     assert "4242" not in str(list(desk.api.world.tables["timeline"].stored_rows.values()))
 
 
-async def test_by_reference_and_by_every_id(desk: Desk) -> None:
+async def test_by_reference_and_by_every_id(desk: SearchDesk) -> None:
     order, other = await desk.place(CONTACT), await desk.place(OTHER)
     await desk.api.confirm(order)
     refund = {"amount": 1000, "reason": "LATE"}
@@ -142,12 +144,12 @@ async def test_by_reference_and_by_every_id(desk: Desk) -> None:
     assert not desk.noted, "no person's data was looked for"
 
 
-async def test_an_id_whose_digits_look_like_a_cards_is_no_card(desk: Desk) -> None:
+async def test_an_id_whose_digits_look_like_a_cards_is_no_card(desk: SearchDesk) -> None:
     for text in ("d145ac56-5743-5d16-8702-0924588c656e", "re_4242424242424242"):
         assert await desk.find(text) == []
 
 
-async def test_orders_with_the_same_reference_are_all_listed(desk: Desk) -> None:
+async def test_orders_with_the_same_reference_are_all_listed(desk: SearchDesk) -> None:
     order = await desk.place(CONTACT)
     order_id = order["orderId"]
     twin = order_id[:20] + ("0" if order_id[20] != "0" else "1") + order_id[21:]
@@ -158,19 +160,19 @@ async def test_orders_with_the_same_reference_are_all_listed(desk: Desk) -> None
     assert {key for key, _ in found} == {order_id, twin}
 
 
-async def test_the_latest_are_listed_first_and_the_list_is_bounded(desk: Desk) -> None:
-    placed = [(await desk.place(OTHER))["orderId"] for _ in range(MOST_FOUND + 2)]
+async def test_the_latest_are_listed_first_and_the_list_is_bounded(desk: SearchDesk) -> None:
+    placed = [(await desk.place(OTHER))["orderId"] for _ in range(MAX_FOUND + 2)]
     status, answer, _ = await desk.api.post(
         "/api/ops/search", {"q": "ben"}, token=desk.api.operator
     )
     assert (status, answer["isCut"]) == (200, True)
-    assert len(answer["orders"]) == MOST_FOUND
+    assert len(answer["orders"]) == MAX_FOUND
     times = [row["placedAt"] for row in answer["orders"]]
     assert times == sorted(times, reverse=True)
     assert {row["orderId"] for row in answer["orders"]} <= set(placed)
 
 
-async def test_a_persons_data_in_an_address_is_refused_or_taken_for_an_id(desk: Desk) -> None:
+async def test_a_persons_data_in_an_address_is_refused_or_taken_for_an_id(desk: SearchDesk) -> None:
     await desk.place(CONTACT)
     for text in ("asha.rao%40example.com", "%2B91%2098765%2043210", "Asha%20Rao"):
         status, answer = await desk.api.get(f"/api/ops/search?q={text}", desk.api.operator)
@@ -185,12 +187,12 @@ async def test_what_was_looked_for_is_in_no_log_and_not_sent_on(
     make_api: MakeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    theirs, ours = Desk(), Desk()
-    theirs.api = await make_api(operations=replace(QUIET, note_search=theirs.note))
-    world = World()
+    theirs, ours = SearchDesk(), SearchDesk()
+    theirs.api = await make_api(operations=replace(QUIET_OPERATIONS, audit_search=theirs.note))
+    world = InMemoryBackend()
     for table in world.tables.values():
         table.is_ours, table.owner = False, URL(theirs.api.client.make_url("/"))
-    ours.api = await make_api(world, operations=replace(QUIET, note_search=ours.note))
+    ours.api = await make_api(world, operations=replace(QUIET_OPERATIONS, audit_search=ours.note))
     order = await theirs.place(CONTACT)
     caplog.clear()
     for text in (CONTACT["email"], CONTACT["phone"], "Kumari", order["reference"]):
@@ -203,7 +205,7 @@ async def test_what_was_looked_for_is_in_no_log_and_not_sent_on(
         assert text not in told
 
 
-async def test_nothing_is_told_that_can_not_be_recorded(desk: Desk) -> None:
+async def test_nothing_is_told_that_can_not_be_recorded(desk: SearchDesk) -> None:
     order = await desk.place(CONTACT)
     desk.kafka_is_up = False
     status, answer, _ = await desk.api.post(
@@ -213,7 +215,7 @@ async def test_nothing_is_told_that_can_not_be_recorded(desk: Desk) -> None:
     assert await desk.find(order["reference"]), "what is no person's needs no record"
 
 
-async def test_who_may_search_and_what_is_refused(desk: Desk) -> None:
+async def test_who_may_search_and_what_is_refused(desk: SearchDesk) -> None:
     await desk.place(CONTACT)
     courier = desk.api.staff.issue(Role.COURIER, "carla")
     body = {"q": CONTACT["email"]}
@@ -237,7 +239,7 @@ async def test_who_may_search_and_what_is_refused(desk: Desk) -> None:
     assert not desk.noted
 
 
-async def test_the_page_sends_what_is_looked_for_in_a_form(desk: Desk) -> None:
+async def test_the_page_sends_what_is_looked_for_in_a_form(desk: SearchDesk) -> None:
     order = await desk.place(CONTACT)
     other = await desk.place(OTHER)
     headers = {"Authorization": f"Bearer {desk.api.operator}", "Accept": "text/html"}

@@ -13,7 +13,7 @@ import stripe
 from models import ids
 from models.commands import WebhookReceived
 from tests.contract.http.conftest import SECRETS, Api, MakeApi
-from web.problems import StripeUnavailableError
+from web.http.problems import StripeUnavailableError
 
 PATH = "/webhooks/stripe"
 
@@ -124,7 +124,7 @@ async def test_stripe_away_when_it_must_be_asked_is_503(make_api: MakeApi) -> No
     async def ask(_: Mapping[str, Any]) -> WebhookReceived | None:
         raise StripeUnavailableError
 
-    api = await make_api(webhook_received=ask)
+    api = await make_api(reduce_webhook=ask)
     status, problem = await post(api, event(None))
     assert (status, problem["code"]) == (503, "STRIPE_UNAVAILABLE")
 

@@ -9,28 +9,33 @@ import pytest
 import stripe
 from aiohttp import web
 
-from sandbox.processes import PATIENCE_S
+from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox
-from tests.contract.stripe_sandbox.shop import OLD_SECRET, SECRET, Endpoint, Shop
+from tests.contract.stripe_sandbox.stripe_client import (
+    OLD_SECRET,
+    SECRET,
+    Endpoint,
+    StripeShop,
+)
 
 
 @pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
+async def shop() -> AsyncIterator[StripeShop]:
     """Settles only on request, and retries webhooks quickly."""
     async with (
         StripeSandbox(settle_delay_s=None, retry_delays_s=(0.01,) * 50) as sandbox,
         aiohttp.ClientSession() as http,
     ):
-        sdk_http = stripe.HTTPXClient(timeout=PATIENCE_S)
+        sdk_http = stripe.HTTPXClient(timeout=MAX_WAIT_S)
         client = stripe.StripeClient(
             "sk_test_tiffin", base_addresses={"api": sandbox.base_url}, http_client=sdk_http
         )
-        yield Shop(sandbox, client, http)
+        yield StripeShop(sandbox, client, http)
         await sdk_http.close_async()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
-async def endpoint(shop: Shop) -> AsyncIterator[Endpoint]:
+async def endpoint(shop: StripeShop) -> AsyncIterator[Endpoint]:
     """An endpoint that gets all events of the stand-in, signed with two secrets."""
     endpoint = Endpoint()
     app = web.Application()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.processes import PATIENCE_S
-from tests.contract.stripe_sandbox.shop import Shop
+from sandbox.processes import MAX_WAIT_S
+from tests.contract.stripe_sandbox.stripe_client import StripeShop
 
 CARD = {
     "payment_method_data[type]": "card",
@@ -24,7 +24,7 @@ CARD = {
 
 
 async def browse(
-    shop: Shop, method: str, path: str, params: dict[str, str], key: str = "pk_test_tiffin"
+    shop: StripeShop, method: str, path: str, params: dict[str, str], key: str = "pk_test_tiffin"
 ) -> tuple[int, Any]:
     """A request as stripe.js makes it."""
     where: Any = {"params": params} if method == "GET" else {"data": params}
@@ -38,7 +38,7 @@ async def browse(
         return answer.status, await answer.json()
 
 
-async def test_a_token_from_the_page_is_confirmed_by_the_server(shop: Shop) -> None:
+async def test_a_token_from_the_page_is_confirmed_by_the_server(shop: StripeShop) -> None:
     status, token = await browse(shop, "POST", "/v1/confirmation_tokens", CARD)
     assert (status, token["payment_method_preview"]["card"]["last4"]) == (200, "4242")
     assert "4242424242424242" not in str(token)
@@ -56,14 +56,14 @@ async def test_a_token_from_the_page_is_confirmed_by_the_server(shop: Shop) -> N
         ("cvc", "12", "invalid_cvc"),
     ],
 )
-async def test_bad_card_data(shop: Shop, field: str, value: str, code: str) -> None:
+async def test_bad_card_data(shop: StripeShop, field: str, value: str, code: str) -> None:
     params = {**CARD, f"payment_method_data[card][{field}]": value}
     status, answer = await browse(shop, "POST", "/v1/confirmation_tokens", params)
     assert (status, answer["error"]["type"], answer["error"]["code"]) == (402, "card_error", code)
     assert answer["error"]["param"] == field
 
 
-async def test_the_page_confirms_with_the_client_secret_alone(shop: Shop) -> None:
+async def test_the_page_confirms_with_the_client_secret_alone(shop: StripeShop) -> None:
     intent = await shop.create()
     secret = str(intent.client_secret)
     path = f"/v1/payment_intents/{intent.id}"
@@ -90,7 +90,7 @@ async def test_the_page_confirms_with_the_client_secret_alone(shop: Shop) -> Non
         ("POST", "/v1/payment_intents/{id}"),
     ],
 )
-async def test_what_a_publishable_key_may_not_do(shop: Shop, method: str, path: str) -> None:
+async def test_what_a_publishable_key_may_not_do(shop: StripeShop, method: str, path: str) -> None:
     intent = await shop.create()
     secret = {"client_secret": str(intent.client_secret)}
     status, answer = await browse(shop, method, path.replace("{id}", intent.id), secret)
@@ -98,7 +98,7 @@ async def test_what_a_publishable_key_may_not_do(shop: Shop, method: str, path: 
     assert "publishable" in answer["error"]["message"]
 
 
-async def test_preflight(shop: Shop) -> None:
+async def test_preflight(shop: StripeShop) -> None:
     async with shop.http.options(
         f"{shop.sandbox.base_url}/v1/confirmation_tokens",
         headers={"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"},
@@ -107,12 +107,12 @@ async def test_preflight(shop: Shop) -> None:
         assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
 
 
-async def test_the_control_api_is_not_open_to_pages(shop: Shop) -> None:
+async def test_the_control_api_is_not_open_to_pages(shop: StripeShop) -> None:
     async with shop.http.options(f"{shop.sandbox.base_url}/_control/faults") as answer:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-async def test_the_script_has_stripes_functions_and_no_inline_style(shop: Shop) -> None:
+async def test_the_script_has_stripes_functions_and_no_inline_style(shop: StripeShop) -> None:
     async with shop.http.get(f"{shop.sandbox.base_url}/v3/stripe.js") as answer:
         assert answer.content_type == "text/javascript"
         script = await answer.text()
@@ -143,10 +143,10 @@ async def test_the_command_line_serves_until_it_is_stopped() -> None:
     )
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), MAX_WAIT_S)).decode()
         assert re.match(r"Stripe stand-in: http://127\.0\.0\.1:\d+ ", line)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+        assert await asyncio.wait_for(process.wait(), MAX_WAIT_S) == 0
     finally:
         if process.returncode is None:
             process.kill()

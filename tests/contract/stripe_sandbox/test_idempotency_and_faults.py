@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.contract.stripe_sandbox.shop import Shop, refused, until
+from tests.contract.stripe_sandbox.stripe_client import StripeShop, refused, until
 
 
-def impatient(shop: Shop, retries: int = 0, timeout_s: float = 0.3) -> stripe.StripeClient:
+def impatient(shop: StripeShop, retries: int = 0, timeout_s: float = 0.3) -> stripe.StripeClient:
     """A client that gives up soon."""
     return stripe.StripeClient(
         "sk_test_tiffin",
@@ -25,7 +25,7 @@ def replayed(answer: Any) -> bool:
     return "idempotent-replayed" in {name.lower() for name in answer.last_response.headers}
 
 
-async def test_the_same_key_and_body_replay_the_first_answer(shop: Shop) -> None:
+async def test_the_same_key_and_body_replay_the_first_answer(shop: StripeShop) -> None:
     first = await shop.create(key="pi:order_1:1")
     again = await shop.create(key="pi:order_1:1")
     assert (again.id, replayed(first), replayed(again)) == (first.id, False, True)
@@ -37,7 +37,7 @@ async def test_the_same_key_and_body_replay_the_first_answer(shop: Shop) -> None
     assert len((await shop.client.v1.payment_intents.list_async()).data) == 1
 
 
-async def test_another_body_or_path_is_an_error(shop: Shop) -> None:
+async def test_another_body_or_path_is_an_error(shop: StripeShop) -> None:
     intent = await shop.create(key="k")
     for call in (
         shop.create(key="k", amount=2600),
@@ -49,7 +49,7 @@ async def test_another_body_or_path_is_an_error(shop: Shop) -> None:
     assert (await shop.retrieve(intent.id)).status == "requires_payment_method"
 
 
-async def test_a_key_in_use_is_a_conflict(shop: Shop) -> None:
+async def test_a_key_in_use_is_a_conflict(shop: StripeShop) -> None:
     intent = await shop.create()
     await shop.fault("hold", method="POST", path="/confirm$")
     first = asyncio.create_task(shop.confirm(intent.id, "pm_card_visa", key="confirm:1"))
@@ -65,7 +65,7 @@ async def test_a_key_in_use_is_a_conflict(shop: Shop) -> None:
     assert replayed(await shop.confirm(intent.id, "pm_card_visa", key="confirm:1"))
 
 
-async def test_a_decline_and_a_state_error_are_stored(shop: Shop) -> None:
+async def test_a_decline_and_a_state_error_are_stored(shop: StripeShop) -> None:
     intent = await shop.create()
     for _ in range(2):
         error = await refused(shop.confirm(intent.id, "pm_card_visa_chargeDeclined", key="c:1"))
@@ -80,13 +80,13 @@ async def test_a_decline_and_a_state_error_are_stored(shop: Shop) -> None:
     assert (await refund(body, {"idempotency_key": "r:2"})).status == "succeeded"
 
 
-async def test_what_fails_validation_is_not_stored(shop: Shop) -> None:
+async def test_what_fails_validation_is_not_stored(shop: StripeShop) -> None:
     await refused(shop.create(key="k", amount=1))
     await refused(shop.create(key="k", surprise=1))
     assert (await shop.create(key="k")).status == "requires_payment_method"
 
 
-async def test_keys_expire(shop: Shop) -> None:
+async def test_keys_expire(shop: StripeShop) -> None:
     first = await shop.create(key="k")
     assert await shop.control("POST", "/expire", {"idempotency_key": "k"}) == {"expired": 1}
     second = await shop.create(key="k")
@@ -95,7 +95,7 @@ async def test_keys_expire(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("kind", "captured"), [("error_500_before", 0), ("error_500_after", 2500)])
-async def test_a_500_is_stored_for_its_key(shop: Shop, kind: str, captured: int) -> None:
+async def test_a_500_is_stored_for_its_key(shop: StripeShop, kind: str, captured: int) -> None:
     intent = await shop.create()
     await shop.fault(kind, path="/confirm$", idempotency_key="^c:1$")
     for _ in range(2):
@@ -112,7 +112,7 @@ async def test_a_500_is_stored_for_its_key(shop: Shop, kind: str, captured: int)
 
 
 @pytest.mark.parametrize("kind", ["timeout_before", "timeout_after", "drop_before", "drop_after"])
-async def test_no_answer_then_the_same_key_again(shop: Shop, kind: str) -> None:
+async def test_no_answer_then_the_same_key_again(shop: StripeShop, kind: str) -> None:
     intent = await shop.create()
     client = impatient(shop)
     await shop.fault(kind, method="POST", path="/confirm$")
@@ -129,7 +129,7 @@ async def test_no_answer_then_the_same_key_again(shop: Shop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["timeout_after", "drop_after", "drop_before"])
-async def test_the_sdks_own_retries_charge_once(shop: Shop, kind: str) -> None:
+async def test_the_sdks_own_retries_charge_once(shop: StripeShop, kind: str) -> None:
     await shop.fault(kind, method="POST", path="/v1/payment_intents$")
     params: Any = {
         "amount": 2500,
@@ -144,7 +144,7 @@ async def test_the_sdks_own_retries_charge_once(shop: Shop, kind: str) -> None:
     assert totals["by_currency"]["usd"]["captured"] == 2500
 
 
-async def test_an_effect_that_comes_after_the_client_gave_up(shop: Shop) -> None:
+async def test_an_effect_that_comes_after_the_client_gave_up(shop: StripeShop) -> None:
     intent = await shop.create()
     await shop.fault("hold", path="/confirm$")
     params: Any = {"payment_method": "pm_card_visa"}
@@ -157,7 +157,7 @@ async def test_an_effect_that_comes_after_the_client_gave_up(shop: Shop) -> None
     assert replayed(await shop.confirm(intent.id, "pm_card_visa", key="c:1"))
 
 
-async def test_a_late_confirm_finds_a_cancelled_payment(shop: Shop) -> None:
+async def test_a_late_confirm_finds_a_cancelled_payment(shop: StripeShop) -> None:
     intent = await shop.create()
     await shop.fault("hold", path="/confirm$")
     late = asyncio.create_task(shop.confirm(intent.id, "pm_card_visa"))
@@ -169,7 +169,7 @@ async def test_a_late_confirm_finds_a_cancelled_payment(shop: Shop) -> None:
     assert (await shop.ledger(intent.id))["captured"] == 0
 
 
-async def test_latency_and_the_number_of_times(shop: Shop) -> None:
+async def test_latency_and_the_number_of_times(shop: StripeShop) -> None:
     await shop.fault("latency", method="GET", path="/v1/payment_intents", seconds=0.01, times=2)
     for _ in range(3):
         await shop.client.v1.payment_intents.list_async()
@@ -178,7 +178,7 @@ async def test_latency_and_the_number_of_times(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("code", ["rate_limit", "lock_timeout"])
-async def test_429_has_no_effect_and_is_not_stored(shop: Shop, code: str) -> None:
+async def test_429_has_no_effect_and_is_not_stored(shop: StripeShop, code: str) -> None:
     await shop.fault("rate_limit", path="/v1/payment_intents$", code=code)
     error = await refused(shop.create(key="k"))
     assert isinstance(error, stripe.RateLimitError)
@@ -186,7 +186,7 @@ async def test_429_has_no_effect_and_is_not_stored(shop: Shop, code: str) -> Non
     assert not replayed(await shop.create(key="k"))
 
 
-async def test_faults_match_only_what_they_name(shop: Shop) -> None:
+async def test_faults_match_only_what_they_name(shop: StripeShop) -> None:
     await shop.fault("rate_limit", method="GET", path="/v1/refunds", times=None)
     await shop.fault("rate_limit", idempotency_key="^never$", times=None)
     intent = await shop.create(key="k")
@@ -197,7 +197,7 @@ async def test_faults_match_only_what_they_name(shop: Shop) -> None:
     assert (await shop.client.v1.refunds.list_async()).data == []
 
 
-async def test_the_control_api_refuses_what_it_does_not_know(shop: Shop) -> None:
+async def test_the_control_api_refuses_what_it_does_not_know(shop: StripeShop) -> None:
     for body in (
         {"kind": "meteor"},
         {"kind": "latency", "path": "("},
@@ -213,7 +213,7 @@ async def test_the_control_api_refuses_what_it_does_not_know(shop: Shop) -> None
     await shop.control("GET", "/nothing", status=404)
 
 
-async def test_the_control_api_describes_itself(shop: Shop) -> None:
+async def test_the_control_api_describes_itself(shop: StripeShop) -> None:
     described = await shop.control("GET", "")
     requests = {entry["request"] for entry in described["requests"]}
     assert {"POST /_control/faults", "GET /_control/ledger"} <= requests
@@ -222,7 +222,7 @@ async def test_the_control_api_describes_itself(shop: Shop) -> None:
     assert all(set(e["example"]) <= set(e["fields"]) for e in posts)
 
 
-async def test_the_log_of_requests_tells_what_happened(shop: Shop) -> None:
+async def test_the_log_of_requests_tells_what_happened(shop: StripeShop) -> None:
     await shop.create(key="k")
     await shop.create(key="k")
     await shop.fault("error_500_after", path="/v1/payment_intents$")

@@ -12,7 +12,7 @@ import stripe
 
 from sandbox.stripe.objects import CONDITIONAL_KEYS
 from sandbox.stripe.state import API_VERSION
-from tests.contract.stripe_sandbox.shop import Shop, refused
+from tests.contract.stripe_sandbox.stripe_client import StripeShop, refused
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "stripe_fixtures.json").read_text())[
     "resources"
@@ -45,7 +45,7 @@ async def test_it_speaks_the_version_of_the_sdk() -> None:
     assert stripe.api_version == API_VERSION
 
 
-async def test_keys_of_every_resource(shop: Shop) -> None:
+async def test_keys_of_every_resource(shop: StripeShop) -> None:
     v1 = shop.client.v1
     intent = await shop.pay("pm_card_createDisputeInquiry")
     charge = await v1.charges.retrieve_async(str(intent.latest_charge))
@@ -79,7 +79,7 @@ async def test_keys_of_every_resource(shop: Shop) -> None:
     assert set(evidence) == set(FIXTURES["dispute"]["evidence"])
 
 
-async def test_conditional_keys_come_and_go(shop: Shop) -> None:
+async def test_conditional_keys_come_and_go(shop: StripeShop) -> None:
     v1 = shop.client.v1
     intent = await shop.pay("pm_card_pendingRefund")
     refund = await v1.refunds.create_async({"payment_intent": intent.id})
@@ -102,7 +102,7 @@ async def test_conditional_keys_come_and_go(shop: Shop) -> None:
     assert "card" not in method
 
 
-async def test_statuses_codes_and_event_types_are_the_sdks(shop: Shop) -> None:
+async def test_statuses_codes_and_event_types_are_the_sdks(shop: StripeShop) -> None:
     v1 = shop.client.v1
     seen: set[str] = set()
     for method in ("pm_card_visa", "pm_card_threeDSecure2Required", "pm_usBankAccount_success"):
@@ -159,7 +159,7 @@ CALLS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_unknown_parameters_are_refused_and_accepted_ones_are_stripes(
-    shop: Shop, name: str
+    shop: StripeShop, name: str
 ) -> None:
     error = await refused(CALLS[name](shop.client.v1, {"surprise": "1"}))
     assert (error.http_status, error.code, error.param) == (400, "parameter_unknown", "surprise")
@@ -198,7 +198,7 @@ async def test_unknown_parameters_are_refused_and_accepted_ones_are_stripes(
     ],
 )
 async def test_bad_parameters(
-    shop: Shop, params: dict[str, Any], code: str | None, param: str | None
+    shop: StripeShop, params: dict[str, Any], code: str | None, param: str | None
 ) -> None:
     error = await refused(shop.create(**params))
     assert isinstance(error, stripe.InvalidRequestError)
@@ -206,12 +206,12 @@ async def test_bad_parameters(
     assert (await shop.client.v1.payment_intents.list_async()).data == []
 
 
-async def test_amounts_at_their_limits_are_taken(shop: Shop) -> None:
+async def test_amounts_at_their_limits_are_taken(shop: StripeShop) -> None:
     for amount, currency in ((50, "usd"), (50, "jpy"), (1230, "kwd"), (1200, "isk"), (1, "clp")):
         assert (await shop.create(amount=amount, currency=currency.upper())).currency == currency
 
 
-async def test_metadata_is_copied_to_the_charge_and_merged_on_update(shop: Shop) -> None:
+async def test_metadata_is_copied_to_the_charge_and_merged_on_update(shop: StripeShop) -> None:
     intent = await shop.pay(metadata={"orderId": "order_7", "cart": "3"})
     charge = await shop.client.v1.charges.retrieve_async(str(intent.latest_charge))
     assert raw(charge)["metadata"] == {"orderId": "order_7", "cart": "3"}
@@ -223,7 +223,7 @@ async def test_metadata_is_copied_to_the_charge_and_merged_on_update(shop: Shop)
     assert raw(again)["metadata"] == {"orderId": "order_7", "cart": "3"}
 
 
-async def test_expand(shop: Shop) -> None:
+async def test_expand(shop: StripeShop) -> None:
     paid = await shop.pay(expand=["latest_charge.balance_transaction"])
     charge: Any = paid.latest_charge
     assert (charge.status, charge.balance_transaction.net) == ("succeeded", 2500)
@@ -239,7 +239,7 @@ async def test_expand(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk_live_51abc", "rk_live_51abc", "pk_live_51abc", "nonsense"])
-async def test_keys_that_are_not_for_tests_are_refused(shop: Shop, key: str) -> None:
+async def test_keys_that_are_not_for_tests_are_refused(shop: StripeShop, key: str) -> None:
     client = stripe.StripeClient(
         key,
         base_addresses={"api": shop.sandbox.base_url},
@@ -251,7 +251,7 @@ async def test_keys_that_are_not_for_tests_are_refused(shop: Shop, key: str) -> 
     assert "51abc" not in str(error)
 
 
-async def test_a_card_number_from_a_server_is_refused(shop: Shop) -> None:
+async def test_a_card_number_from_a_server_is_refused(shop: StripeShop) -> None:
     card = {"number": "4242424242424242", "exp_month": "12", "exp_year": "2040", "cvc": "123"}
     calls: list[Any] = [
         shop.client.v1.payment_methods.create_async({"type": "card", "card": card}),
@@ -261,7 +261,7 @@ async def test_a_card_number_from_a_server_is_refused(shop: Shop) -> None:
         assert "generally unsafe" in str(await refused(call))
 
 
-async def test_what_does_not_exist(shop: Shop) -> None:
+async def test_what_does_not_exist(shop: StripeShop) -> None:
     missing = await refused(shop.retrieve("pi_nobody"))
     assert (missing.http_status, missing.code) == (404, "resource_missing")
     unknown = await refused(shop.client.v1.customers.list_async())

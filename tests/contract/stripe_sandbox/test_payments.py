@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.contract.stripe_sandbox.shop import Endpoint, Shop, refused, until
+from tests.contract.stripe_sandbox.stripe_client import (
+    Endpoint,
+    StripeShop,
+    refused,
+    until,
+)
 
 CANNOT = "payment_intent_unexpected_state"
 
@@ -17,7 +22,7 @@ CANNOT = "payment_intent_unexpected_state"
     "card",
     ["4242424242424242", "5555555555554444", "378282246310005", "4000003560000008"],
 )
-async def test_a_card_that_pays(shop: Shop, card: str) -> None:
+async def test_a_card_that_pays(shop: StripeShop, card: str) -> None:
     token = await shop.control("POST", "/confirmation_token", {"card": card})
     intent = await shop.create(confirm=True, confirmation_token=token["id"])
     assert (intent.status, intent.amount_received) == ("succeeded", 2500)
@@ -49,7 +54,7 @@ async def test_a_card_that_pays(shop: Shop, card: str) -> None:
     ],
 )
 async def test_a_card_that_declines_and_then_another_that_pays(
-    shop: Shop, card: str, code: str, decline_code: str
+    shop: StripeShop, card: str, code: str, decline_code: str
 ) -> None:
     intent = await shop.create()
     token = await shop.control("POST", "/confirmation_token", {"card": card})
@@ -74,7 +79,7 @@ async def test_a_card_that_declines_and_then_another_that_pays(
 
 
 @pytest.mark.parametrize("card", ["4000002500003155", "4000000000003220", "4000002760003184"])
-async def test_3d_secure_completed(shop: Shop, card: str) -> None:
+async def test_3d_secure_completed(shop: StripeShop, card: str) -> None:
     token = await shop.control("POST", "/confirmation_token", {"card": card})
     intent: Any = await shop.create(confirm=True, confirmation_token=token["id"])
     assert (intent.status, intent.latest_charge) == ("requires_action", None)
@@ -90,7 +95,7 @@ async def test_3d_secure_completed(shop: Shop, card: str) -> None:
     await shop.control("POST", f"/3ds/{intent.id}", {"outcome": "succeed"}, status=400)
 
 
-async def test_3d_secure_failed_leaves_no_charge(shop: Shop) -> None:
+async def test_3d_secure_failed_leaves_no_charge(shop: StripeShop) -> None:
     intent = await shop.pay("pm_card_threeDSecure2Required")
     await shop.control("POST", f"/3ds/{intent.id}", {"outcome": "fail"})
     failed: Any = await shop.retrieve(intent.id)
@@ -100,7 +105,7 @@ async def test_3d_secure_failed_leaves_no_charge(shop: Shop) -> None:
     assert (await shop.confirm(intent.id, "pm_card_visa")).status == "succeeded"
 
 
-async def test_3d_secure_completed_and_then_declined(shop: Shop) -> None:
+async def test_3d_secure_completed_and_then_declined(shop: StripeShop) -> None:
     method = "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds"
     intent = await shop.pay(method)
     await shop.control("POST", f"/3ds/{intent.id}", {"outcome": "succeed"})
@@ -111,7 +116,7 @@ async def test_3d_secure_completed_and_then_declined(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("button", "status"), [("succeed", "succeeded"), ("fail", "failed")])
 async def test_the_3d_secure_page_returns_the_customer(
-    shop: Shop, button: str, status: str
+    shop: StripeShop, button: str, status: str
 ) -> None:
     intent: Any = await shop.pay(
         "pm_card_threeDSecure2Required", return_url="https://shop.example/done?order=7"
@@ -130,7 +135,7 @@ async def test_the_3d_secure_page_returns_the_customer(
     assert location.endswith(f"redirect_status={status}")
 
 
-async def test_a_return_url_is_needed_where_a_redirect_could_come(shop: Shop) -> None:
+async def test_a_return_url_is_needed_where_a_redirect_could_come(shop: StripeShop) -> None:
     intent = await shop.create(automatic_payment_methods={"enabled": True})
     error = await refused(shop.confirm(intent.id, "pm_card_visa"))
     assert error.param == "return_url"
@@ -149,7 +154,7 @@ async def test_a_return_url_is_needed_where_a_redirect_could_come(shop: Shop) ->
     ],
 )
 async def test_a_bank_debit_settles_on_request(
-    shop: Shop, account: str, outcome: str | None, status: str, code: str | None
+    shop: StripeShop, account: str, outcome: str | None, status: str, code: str | None
 ) -> None:
     intent = await shop.pay(f"pm_usBankAccount_{account}")
     assert intent.status == "processing"
@@ -164,7 +169,7 @@ async def test_a_bank_debit_settles_on_request(
 
 
 async def test_a_bank_debit_settles_by_itself_after_the_delay(
-    shop: Shop, endpoint: Endpoint
+    shop: StripeShop, endpoint: Endpoint
 ) -> None:
     await shop.control("POST", "/settings", {"settle_delay_s": 0.01})
     intent = await shop.pay("pm_usBankAccount_success")
@@ -172,7 +177,7 @@ async def test_a_bank_debit_settles_by_itself_after_the_delay(
     assert (await shop.retrieve(intent.id)).status == "succeeded"
 
 
-async def test_a_confirmation_token_is_used_once(shop: Shop) -> None:
+async def test_a_confirmation_token_is_used_once(shop: StripeShop) -> None:
     token = await shop.control("POST", "/confirmation_token", {"card": "pm_card_visa"})
     paid = await shop.create(confirm=True, confirmation_token=token["id"])
     used = await shop.client.v1.confirmation_tokens.retrieve_async(token["id"])
@@ -190,7 +195,7 @@ async def test_a_confirmation_token_is_used_once(shop: Shop) -> None:
     assert bad["error"]["code"] == "incorrect_number"
 
 
-async def test_capture_takes_all_or_a_part_or_expires(shop: Shop) -> None:
+async def test_capture_takes_all_or_a_part_or_expires(shop: StripeShop) -> None:
     v1 = shop.client.v1.payment_intents
     whole, part, none = [await shop.pay(capture_method="manual") for _ in range(3)]
     assert (whole.status, whole.amount_capturable) == ("requires_capture", 2500)
@@ -207,7 +212,7 @@ async def test_capture_takes_all_or_a_part_or_expires(shop: Shop) -> None:
     assert totals["by_currency"]["usd"]["captured"] == 3200
 
 
-async def test_what_can_be_cancelled(shop: Shop) -> None:
+async def test_what_can_be_cancelled(shop: StripeShop) -> None:
     cancel = shop.client.v1.payment_intents.cancel_async
     cancellable = [
         await shop.create(),
@@ -231,7 +236,7 @@ async def test_what_can_be_cancelled(shop: Shop) -> None:
     assert wrong.param == "cancellation_reason"
 
 
-async def test_update(shop: Shop) -> None:
+async def test_update(shop: StripeShop) -> None:
     update = shop.client.v1.payment_intents.update_async
     intent = await shop.create()
     assert (await update(intent.id, {"amount": 3000, "description": "lunch"})).amount == 3000
@@ -242,7 +247,7 @@ async def test_update(shop: Shop) -> None:
     assert (await update(intent.id, {"description": ""})).description is None
 
 
-async def test_concurrent_confirms_charge_once(shop: Shop) -> None:
+async def test_concurrent_confirms_charge_once(shop: StripeShop) -> None:
     intent = await shop.create()
     answers = await asyncio.gather(
         *(shop.confirm(intent.id, "pm_card_visa") for _ in range(10)), return_exceptions=True
@@ -252,7 +257,7 @@ async def test_concurrent_confirms_charge_once(shop: Shop) -> None:
     assert (await shop.ledger(intent.id))["charges"]["succeeded"] == 1
 
 
-async def test_a_confirm_racing_a_cancel_ends_as_one_of_them(shop: Shop) -> None:
+async def test_a_confirm_racing_a_cancel_ends_as_one_of_them(shop: StripeShop) -> None:
     for _ in range(5):
         intent = await shop.create()
         answers = await asyncio.gather(
@@ -267,7 +272,7 @@ async def test_a_confirm_racing_a_cancel_ends_as_one_of_them(shop: Shop) -> None
         assert (await shop.ledger(intent.id))["captured"] == (2500 if paid else 0)
 
 
-async def test_lists_are_pages_newest_first(shop: Shop) -> None:
+async def test_lists_are_pages_newest_first(shop: StripeShop) -> None:
     v1 = shop.client.v1.payment_intents
     made = [(await shop.create()).id for _ in range(5)][::-1]
     first = await v1.list_async({"limit": 2})

@@ -7,15 +7,15 @@ from typing import Any
 
 import stripe
 
-from tests.contract.stripe_sandbox.shop import Shop, refused
+from tests.contract.stripe_sandbox.stripe_client import StripeShop, refused
 
 
-async def charge_of(shop: Shop, intent: str) -> stripe.Charge:
+async def charge_of(shop: StripeShop, intent: str) -> stripe.Charge:
     paid = await shop.retrieve(intent)
     return await shop.client.v1.charges.retrieve_async(str(paid.latest_charge))
 
 
-async def test_partial_refunds_up_to_the_captured_amount(shop: Shop) -> None:
+async def test_partial_refunds_up_to_the_captured_amount(shop: StripeShop) -> None:
     v1 = shop.client.v1.refunds
     intent = await shop.pay()
     first = await v1.create_async(
@@ -48,7 +48,7 @@ async def test_partial_refunds_up_to_the_captured_amount(shop: Shop) -> None:
     assert (await shop.event_types())[-2:] == ["refund.created", "charge.refunded"]
 
 
-async def test_concurrent_refunds_never_exceed_the_charge(shop: Shop) -> None:
+async def test_concurrent_refunds_never_exceed_the_charge(shop: StripeShop) -> None:
     intent = await shop.pay()
     await asyncio.gather(
         *(
@@ -61,7 +61,7 @@ async def test_concurrent_refunds_never_exceed_the_charge(shop: Shop) -> None:
     assert (entry["refunds"]["succeeded"], entry["refunded"]) == (2, 1800)
 
 
-async def test_refunds_that_cannot_be(shop: Shop) -> None:
+async def test_refunds_that_cannot_be(shop: StripeShop) -> None:
     create = shop.client.v1.refunds.create_async
     unpaid = await shop.create()
     assert "successful charge" in str(await refused(create({"payment_intent": unpaid.id})))
@@ -78,7 +78,7 @@ async def test_refunds_that_cannot_be(shop: Shop) -> None:
     assert (await shop.client.v1.refunds.list_async()).data == []
 
 
-async def test_a_pending_refund_succeeds_later(shop: Shop) -> None:
+async def test_a_pending_refund_succeeds_later(shop: StripeShop) -> None:
     intent = await shop.pay("pm_card_pendingRefund")
     refund = await shop.client.v1.refunds.create_async({"payment_intent": intent.id})
     assert refund.status == "pending"
@@ -90,7 +90,7 @@ async def test_a_pending_refund_succeeds_later(shop: Shop) -> None:
     assert (await shop.ledger(intent.id))["net"] == 0
 
 
-async def test_a_refund_that_succeeded_fails_later(shop: Shop) -> None:
+async def test_a_refund_that_succeeded_fails_later(shop: StripeShop) -> None:
     intent = await shop.pay("pm_card_refundFail")
     refund = await shop.client.v1.refunds.create_async({"payment_intent": intent.id})
     assert refund.status == "succeeded"
@@ -111,14 +111,14 @@ async def test_a_refund_that_succeeded_fails_later(shop: Shop) -> None:
     assert sorted(booked) == [-2500, -2500, 2500, 2500]
 
 
-async def test_any_refund_can_be_made_to_fail_late(shop: Shop) -> None:
+async def test_any_refund_can_be_made_to_fail_late(shop: StripeShop) -> None:
     intent = await shop.pay()
     refund = await shop.client.v1.refunds.create_async({"payment_intent": intent.id})
     await shop.control("POST", "/settle", {"refund": refund.id, "outcome": "fail"})
     assert (await shop.ledger(intent.id))["net"] == 2500
 
 
-async def test_a_dashboard_refund_has_no_metadata_and_no_request(shop: Shop) -> None:
+async def test_a_dashboard_refund_has_no_metadata_and_no_request(shop: StripeShop) -> None:
     intent = await shop.pay()
     await shop.control("POST", "/dashboard_refund", {"payment_intent": intent.id, "amount": 500})
     refund = (await shop.client.v1.refunds.list_async({"payment_intent": intent.id})).data[0]
@@ -129,7 +129,7 @@ async def test_a_dashboard_refund_has_no_metadata_and_no_request(shop: Shop) -> 
     assert events.data[0].request.id is None
 
 
-async def test_a_disputed_charge_blocks_refunds_until_the_dispute_is_won(shop: Shop) -> None:
+async def test_a_disputed_charge_blocks_refunds_until_the_dispute_is_won(shop: StripeShop) -> None:
     v1 = shop.client.v1
     intent = await shop.pay("pm_card_createDispute")
     dispute = (await v1.disputes.list_async({"payment_intent": intent.id})).data[0]
@@ -159,7 +159,7 @@ async def test_a_disputed_charge_blocks_refunds_until_the_dispute_is_won(shop: S
     ]
 
 
-async def test_an_inquiry_leaves_the_charge_refundable(shop: Shop) -> None:
+async def test_an_inquiry_leaves_the_charge_refundable(shop: StripeShop) -> None:
     intent = await shop.pay("pm_card_createDisputeInquiry")
     dispute = (
         await shop.client.v1.disputes.list_async({"charge": str(intent.latest_charge)})
@@ -172,7 +172,7 @@ async def test_an_inquiry_leaves_the_charge_refundable(shop: Shop) -> None:
     await shop.control("POST", "/disputes/close", close, status=400)
 
 
-async def test_disputes_opened_by_hand_and_lost(shop: Shop) -> None:
+async def test_disputes_opened_by_hand_and_lost(shop: StripeShop) -> None:
     intent = await shop.pay()
     opened = await shop.control(
         "POST", "/disputes", {"payment_intent": intent.id, "reason": "product_not_received"}

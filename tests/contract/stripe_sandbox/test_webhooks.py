@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.contract.stripe_sandbox.shop import OLD_SECRET, SECRET, Endpoint, Shop, refused, until
+from tests.contract.stripe_sandbox.stripe_client import (
+    OLD_SECRET,
+    SECRET,
+    Endpoint,
+    StripeShop,
+    refused,
+    until,
+)
 
 CREATED_AND_PAID = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
 
 
-async def test_deliveries_are_signed_with_every_secret(shop: Shop, endpoint: Endpoint) -> None:
+async def test_deliveries_are_signed_with_every_secret(
+    shop: StripeShop, endpoint: Endpoint
+) -> None:
     intent = await shop.pay()
     await until(lambda: len(endpoint.deliveries) == 3)
     for body, header in endpoint.deliveries:
@@ -32,7 +41,9 @@ async def test_deliveries_are_signed_with_every_secret(shop: Shop, endpoint: End
     assert {s.get("payment_intent", s["id"]) for s in subjects} == {intent.id}
 
 
-async def test_a_rolled_secret_signs_beside_the_old_one(shop: Shop, endpoint: Endpoint) -> None:
+async def test_a_rolled_secret_signs_beside_the_old_one(
+    shop: StripeShop, endpoint: Endpoint
+) -> None:
     (hook,) = (await shop.client.v1.webhook_endpoints.list_async()).data
     rolled = await shop.control("POST", "/webhooks/roll_secret", {"webhook_endpoint": hook.id})
     await shop.create()
@@ -41,7 +52,7 @@ async def test_a_rolled_secret_signs_beside_the_old_one(shop: Shop, endpoint: En
         assert shop.client.construct_event(*endpoint.deliveries[0], secret).type
 
 
-async def test_a_refused_delivery_is_tried_again(shop: Shop, endpoint: Endpoint) -> None:
+async def test_a_refused_delivery_is_tried_again(shop: StripeShop, endpoint: Endpoint) -> None:
     endpoint.refusals = 3
     await shop.create()
     await until(lambda: len(endpoint.deliveries) == 4)
@@ -52,7 +63,7 @@ async def test_a_refused_delivery_is_tried_again(shop: Shop, endpoint: Endpoint)
     assert (await events({"delivery_success": False})).data == []
 
 
-async def test_an_endpoint_that_is_away_gets_it_later(shop: Shop, endpoint: Endpoint) -> None:
+async def test_an_endpoint_that_is_away_gets_it_later(shop: StripeShop, endpoint: Endpoint) -> None:
     (hook,) = (await shop.client.v1.webhook_endpoints.list_async()).data
     update = shop.client.v1.webhook_endpoints.update_async
     await update(hook.id, {"url": "http://127.0.0.1:9/nobody"})
@@ -62,7 +73,7 @@ async def test_an_endpoint_that_is_away_gets_it_later(shop: Shop, endpoint: Endp
     await until(lambda: endpoint.types() == ["payment_intent.created"])
 
 
-async def test_lost_webhooks_are_found_in_the_events(shop: Shop, endpoint: Endpoint) -> None:
+async def test_lost_webhooks_are_found_in_the_events(shop: StripeShop, endpoint: Endpoint) -> None:
     await shop.control(
         "POST", "/webhooks/rules", {"kind": "lose", "events": r"^payment_intent\.succeeded$"}
     )
@@ -79,7 +90,7 @@ async def test_lost_webhooks_are_found_in_the_events(shop: Shop, endpoint: Endpo
     await until(lambda: "payment_intent.succeeded" in endpoint.types())
 
 
-async def test_twice(shop: Shop, endpoint: Endpoint) -> None:
+async def test_twice(shop: StripeShop, endpoint: Endpoint) -> None:
     rule = {"kind": "duplicate", "events": r"^charge\.succeeded$", "copies": 3}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.pay()
@@ -87,7 +98,7 @@ async def test_twice(shop: Shop, endpoint: Endpoint) -> None:
     assert endpoint.types().count("charge.succeeded") == 3
 
 
-async def test_held_and_released_in_reverse(shop: Shop, endpoint: Endpoint) -> None:
+async def test_held_and_released_in_reverse(shop: StripeShop, endpoint: Endpoint) -> None:
     await shop.control("POST", "/webhooks/rules", {"kind": "hold", "times": None})
     await shop.pay()
     assert endpoint.deliveries == []
@@ -102,7 +113,7 @@ async def test_held_and_released_in_reverse(shop: Shop, endpoint: Endpoint) -> N
     await until(lambda: len(endpoint.deliveries) == 3)
 
 
-async def test_out_of_order(shop: Shop, endpoint: Endpoint) -> None:
+async def test_out_of_order(shop: StripeShop, endpoint: Endpoint) -> None:
     rule = {"kind": "reorder", "batch": 3, "times": 3}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.pay()
@@ -110,7 +121,7 @@ async def test_out_of_order(shop: Shop, endpoint: Endpoint) -> None:
     assert endpoint.types() == CREATED_AND_PAID[::-1]
 
 
-async def test_delayed(shop: Shop, endpoint: Endpoint) -> None:
+async def test_delayed(shop: StripeShop, endpoint: Endpoint) -> None:
     rule = {"kind": "delay", "events": "created", "delay_s": 0.1}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.pay()
@@ -118,7 +129,7 @@ async def test_delayed(shop: Shop, endpoint: Endpoint) -> None:
     assert sorted(endpoint.types()) == sorted(CREATED_AND_PAID)
 
 
-async def test_a_rule_for_one_payment_only(shop: Shop, endpoint: Endpoint) -> None:
+async def test_a_rule_for_one_payment_only(shop: StripeShop, endpoint: Endpoint) -> None:
     lost, kept = await shop.create(), await shop.create()
     await until(lambda: len(endpoint.deliveries) == 2)
     rule = {"kind": "lose", "payment_intent": lost.id, "times": None}
@@ -130,7 +141,7 @@ async def test_a_rule_for_one_payment_only(shop: Shop, endpoint: Endpoint) -> No
     assert {s.get("payment_intent", s["id"]) for s in subjects} == {kept.id}
 
 
-async def test_an_event_names_the_request_and_key_that_caused_it(shop: Shop) -> None:
+async def test_an_event_names_the_request_and_key_that_caused_it(shop: StripeShop) -> None:
     await shop.create(key="pi:order_1:1")
     event = (await shop.client.v1.events.list_async()).data[0]
     assert event.request is not None
@@ -138,7 +149,7 @@ async def test_an_event_names_the_request_and_key_that_caused_it(shop: Shop) -> 
     assert str(event.request.id).startswith("req_")
 
 
-async def test_events_by_type_time_and_page(shop: Shop) -> None:
+async def test_events_by_type_time_and_page(shop: StripeShop) -> None:
     events = shop.client.v1.events.list_async
     for _ in range(4):
         await shop.pay()
@@ -159,7 +170,7 @@ async def test_events_by_type_time_and_page(shop: Shop) -> None:
     assert (await refused(events(both))).code == "parameters_exclusive"
 
 
-async def test_endpoints_of_the_api(shop: Shop, endpoint: Endpoint) -> None:
+async def test_endpoints_of_the_api(shop: StripeShop, endpoint: Endpoint) -> None:
     v1 = shop.client.v1.webhook_endpoints
     wanted: Any = {"url": endpoint.url, "enabled_events": ["charge.failed"], "description": "late"}
     made = await v1.create_async(wanted)

@@ -1,0 +1,170 @@
+"""One decision in the making: numbers, dates and serialises what a service emits for one input."""
+
+import re
+from typing import Final
+
+from models import ids
+from models.commands import Command, CommandType, WebhookReceived, topic_of_command
+from models.events import (
+    AUDIT_TYPES,
+    CommandRefused,
+    Event,
+    EventType,
+    event_output,
+    topics_of,
+)
+from models.messages import Message, encode, from_rfc3339, to_rfc3339
+from models.transition import Input, Outcome, Output
+
+SYSTEM: Final = "system"
+TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+MAX_AUDIT_RECORDS: Final = 500
+"""Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
+asks again and again would make a timeline that no worker can show."""
+
+MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * 24 * 3600 * 1000
+"""Between what a record says of itself and its timestamp: a dead letter may be redriven that late."""
+
+
+class DecisionBuilder:
+    """Collects the outputs of one input, in order.
+
+    sequence, audit_sequence, command_sequence: the last numbers used so far; read them back afterwards.
+    at_ms: when all of it occurred: the input's time, but never before the record's last.
+    """
+
+    def __init__(
+        self,
+        producer: str,
+        record: Input,
+        *,
+        payment_id: str,
+        last_at_ms: int,
+        correlation_id: str,
+        sequence: int = 0,
+        audit_sequence: int = 0,
+        command_sequence: int = 0,
+    ) -> None:
+        self.producer, self.input, self.payment_id = producer, record, payment_id
+        self.order_id = record.key
+        self.at_ms = max(time_of(record), last_at_ms)
+        self.correlation_id = correlation_id or _correlation(record)
+        self.sequence, self.audit_sequence = sequence, audit_sequence
+        self.command_sequence = command_sequence
+        self.outputs: list[Output] = []
+        self.events: list[str] = []
+        self.positions: dict[str, int] = {}
+        self._index = 0
+        self._traceparent = _traceparent_of(record)
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that the input belongs to, and so all that follows from it."""
+        return self._traceparent.decode() if self._traceparent else None
+
+    def emit(self, event_type: EventType, data: Message) -> Event:
+        """Add an event, or a record of the audit, with the next number of its count."""
+        is_audit = event_type in AUDIT_TYPES
+        if is_audit:
+            self.audit_sequence += 1
+        else:
+            self.sequence += 1
+        event = Event(
+            event_id=self._next_id(),
+            event_type=event_type,
+            occurred_at=to_rfc3339(self.at_ms),
+            order_id=self.order_id,
+            payment_id=self.payment_id,
+            sequence=self.audit_sequence if is_audit else self.sequence,
+            causation_id=self.input.header.id,
+            correlation_id=self.correlation_id,
+            producer=self.producer,
+            data=data,
+        )
+        value = encode(event)
+        for topic in topics_of(event_type):
+            self.outputs.append(event_output(topic, event, value, self._traceparent))
+            self.positions[topic] = event.sequence
+        if not is_audit:
+            self.events.append(event.event_id)
+        return event
+
+    def send(self, command_type: CommandType, data: Message) -> None:
+        """Add a command to another service, with the next number of this service's commands."""
+        self.command_sequence += 1
+        topic = topic_of_command(command_type)
+        command = Command(
+            command_id=self._next_id(),
+            command_type=command_type,
+            issued_at=to_rfc3339(self.at_ms),
+            issued_by=f"{SYSTEM}:{self.producer}",
+            order_id=self.order_id,
+            causation_id=self.input.header.id,
+            correlation_id=self.correlation_id,
+            producer=self.producer,
+            sequence=self.command_sequence,
+            data=data,
+        )
+        headers = [
+            ("ce_id", command.command_id.encode()),
+            ("ce_type", command.command_type.encode()),
+            ("ce_source", f"/tiffin/{self.producer}".encode()),
+            ("ce_time", command.issued_at.encode()),
+        ]
+        if self._traceparent:
+            headers.append(("traceparent", self._traceparent))
+        self.outputs.append(Output(topic, self.order_id, encode(command), tuple(headers)))
+        self.positions[topic] = command.sequence
+
+    def accept(self) -> Outcome:
+        """Give the outcome of a command that was carried out."""
+        return Outcome(accepted=True, events=tuple(self.events), positions=dict(self.positions))
+
+    def refuse(self, command: Command, code: str, detail: str) -> Outcome:
+        """Record a refusal in the audit and give it as the outcome."""
+        is_customers = command.issued_by.startswith("customer:")
+        if is_customers and self.audit_sequence >= MAX_AUDIT_RECORDS:
+            return Outcome(accepted=False, code=code, detail=detail)
+        refused = CommandRefused(
+            command_id=command.command_id,
+            command_type=command.command_type,
+            code=code,
+            detail=detail,
+            by=command.issued_by,
+        )
+        self.emit(EventType.COMMAND_REFUSED, refused)
+        return Outcome(accepted=False, code=code, detail=detail, positions=dict(self.positions))
+
+    def _next_id(self) -> str:
+        self._index += 1
+        return ids.event_id(self.input.header.id, self.producer, self._index)
+
+
+def _traceparent_of(record: Input) -> bytes | None:
+    """The input's trace context, if it is one: whatever else the header holds goes no further.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    header = dict(record.headers).get("traceparent")
+    return header if header and TRACEPARENT.fullmatch(header) else None
+
+
+def time_of(record: Input) -> int:
+    """When an input came, in milliseconds since the epoch: Kafka's timestamp, where that is a time.
+
+    Whoever writes a record may give it any timestamp: -1, 1970, 2099. One that is years away from what
+    the record says of itself, which was checked when it was read, does not count.
+    """
+    match record.message:
+        case Command(issued_at=at) | Event(occurred_at=at):
+            said_ms = from_rfc3339(at)
+        case WebhookReceived(created=created_s):
+            said_ms = created_s * 1000
+        case _:
+            return record.timestamp_ms
+    is_a_time = abs(record.timestamp_ms - said_ms) <= MAX_TIMESTAMP_DEVIATION_MS
+    return record.timestamp_ms if is_a_time else said_ms
+
+
+def _correlation(record: Input) -> str:
+    return getattr(record.message, "correlation_id", "") or record.header.id

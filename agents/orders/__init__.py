@@ -1,0 +1,219 @@
+"""Decide of the orders service: commands of customers and kitchens, payment and delivery events."""
+
+from collections.abc import Callable
+from typing import Final
+
+from agents.decision import SYSTEM
+from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
+from models.commands import (
+    CancelOrder,
+    CancelPayment,
+    CheckDeadline,
+    Command,
+    CommandType,
+    InitiatePayment,
+    PlaceOrder,
+    RejectOrder,
+)
+from models.events import (
+    Event,
+    EventType,
+    OrderCreated,
+    OrderPaymentPending,
+    PaymentCompleted,
+    PaymentRefund,
+)
+from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
+from models.order import OrderRecord, Placed
+from models.transition import Decision, Input, Outcome
+
+O, E, C = OrderStatus, EventType, CommandType
+
+PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
+
+
+def decide(
+    state: OrderRecord | None, record: Input, deadlines: Deadlines = DEFAULT_DEADLINES
+) -> Decision:
+    """Decide one input of the orders service. Pure; never raises on what the world can send."""
+    builder = OrderDecisionBuilder(state or OrderRecord(), record, deadlines)
+    outcome: Outcome | None = None
+    message = record.message
+    if isinstance(message, Command):
+        outcome = _COMMANDS[message.command_type](builder, message)
+    elif message.event_type in _EVENTS and message.producer != "orders":
+        _EVENTS[message.event_type](builder, message)
+    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
+
+
+def _place(builder: OrderDecisionBuilder, command: Command) -> Outcome:
+    data: PlaceOrder = command.data
+    if builder.placed:
+        return builder.refuse(command, "ORDER_EXISTS", "This order was placed before.")
+    builder.placed = Placed(**dict(data), placed_at=builder.at_ms)
+    builder.deadline("PAYMENT", builder.deadlines.payment_ms)
+    asked = InitiatePayment(
+        amount=data.amount, currency=data.currency, user_id=data.user_id,
+        restaurant_id=data.restaurant_id,
+    )  # fmt: skip
+    builder.send(C.INITIATE_PAYMENT, asked)
+    return builder.accept()
+
+
+def _cancel(builder: OrderDecisionBuilder, command: Command) -> Outcome:
+    data: CancelOrder = command.data
+    if builder.order is None and builder.placed is None:
+        return builder.refuse(command, "ORDER_UNKNOWN", "There is no such order.")
+    if builder.order is None:
+        builder.change(cancel=(data.reason, command.issued_by))
+        builder.send(C.CANCEL_PAYMENT, CancelPayment(reason=data.reason))
+        return builder.accept()
+    if O.CANCELLED not in ORDER_GRAPH[builder.order.status] or builder.order.status is O.REFUNDED:
+        return builder.refuse(
+            command, f"ORDER_{builder.order.status}",
+            f"This order is {builder.order.status}; it can't be cancelled any more.",
+        )  # fmt: skip
+    builder.cancel(data.reason, command.issued_by)
+    return builder.accept()
+
+
+def _kitchen_step(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Command], Outcome]:
+    def step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
+        if target not in ORDER_GRAPH[builder.status] if builder.status else True:
+            return _refuse_step(builder, command)
+        builder.advance(target, by=command.issued_by)
+        return builder.accept()
+
+    return step
+
+
+def _reject(builder: OrderDecisionBuilder, command: Command) -> Outcome:
+    data: RejectOrder = command.data
+    if builder.status not in {O.PENDING, O.CONFIRMED, O.PREPARING}:
+        return _refuse_step(builder, command)
+    builder.cancel(f"RESTAURANT_REJECTED: {data.reason}"[:120], command.issued_by)
+    return builder.accept()
+
+
+def _refuse_step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
+    where = f"is {builder.status}" if builder.status else "has not been opened"
+    return builder.refuse(
+        command, "NOT_ALLOWED_NOW", f"The order {where}; {command.command_type} is not possible."
+    )
+
+
+def _check_deadline(builder: OrderDecisionBuilder, command: Command) -> None:
+    """A deadline fires by the record's time, once, and only if it is still the one that was set."""
+    data: CheckDeadline = command.data
+    due = builder.work.deadlines.get(data.deadline)
+    if due is None or due != data.due_at or builder.at_ms < due:
+        return
+    builder.deadline(data.deadline, None)
+    if data.deadline == "KITCHEN" and builder.status is O.PENDING:
+        builder.cancel("RESTAURANT_TIMEOUT", f"{SYSTEM}:timers")
+    elif data.deadline == "PAYMENT" and (builder.order is None or builder.status in UNPAID_ORDER):
+        builder.change(expiring=True)  # only Stripe's `canceled` ends the order
+        builder.send(C.CANCEL_PAYMENT, CancelPayment(reason=PAYMENT_EXPIRED))
+
+
+def _payment_initiated(builder: OrderDecisionBuilder, event: Event) -> None:
+    if builder.order is None:
+        builder.await_payment(event.data)
+        if builder.work.cancel:
+            reason, by = builder.work.cancel
+            builder.change(cancel=None)
+            builder.cancel(reason, by)
+
+
+def _payment_processing(builder: OrderDecisionBuilder, _: Event) -> None:
+    if builder.status is O.PAYMENT_FAILED:
+        order = builder.known_order
+        pending = OrderPaymentPending(
+            user_id=order.user_id, restaurant_id=order.restaurant_id, amount=order.amount,
+            currency=order.currency,
+        )  # fmt: skip
+        builder.move(E.ORDER_PAYMENT_PENDING, pending)
+
+
+def _payment_failed(builder: OrderDecisionBuilder, _: Event) -> None:
+    if builder.status is O.PAYMENT_PENDING:
+        builder.move(E.ORDER_PAYMENT_FAILED)
+
+
+def _payment_cancelled(builder: OrderDecisionBuilder, event: Event) -> None:
+    if builder.status in UNPAID_ORDER:
+        builder.cancel(event.data.cancel_reason, by=f"{SYSTEM}:payments")
+
+
+def _payment_completed(builder: OrderDecisionBuilder, event: Event) -> None:
+    data: PaymentCompleted = event.data
+    builder.change(captured=True, expiring=False)
+    builder.deadline("PAYMENT", None)
+    if builder.order is None:
+        builder.await_payment(data)
+    if builder.status is O.PAYMENT_FAILED:
+        _payment_processing(builder, event)
+    if builder.status is O.PAYMENT_PENDING:
+        order = builder.known_order
+        created = OrderCreated(
+            order_id=builder.order_id, restaurant_id=order.restaurant_id, amount=data.amount,
+            currency=data.currency,
+        )  # fmt: skip
+        builder.move(E.ORDER_CREATED, created)
+        builder.deadline("KITCHEN", builder.deadlines.kitchen_ms)
+        if data.cancel_requested:
+            builder.cancel(data.cancel_requested, by="customer")
+    elif builder.status is O.CANCELLED:
+        builder.refund(builder.known_order.cancel_reason or "CANCELLED")
+
+
+def _payment_refunded(builder: OrderDecisionBuilder, _: Event) -> None:
+    if builder.order is None:
+        return
+    builder.change(captured=False, refund_initiated=True)
+    if builder.status in PAID_ORDER - {O.DELIVERED}:
+        builder.cancel("REFUNDED", by=f"{SYSTEM}:payments")
+    if builder.status is O.CANCELLED:
+        builder.move(E.ORDER_REFUNDED)
+
+
+def _refund_failed(builder: OrderDecisionBuilder, event: Event) -> None:
+    if isinstance(event.data, PaymentRefund) and event.data.is_all_refunded:
+        return  # other refunds gave all of it back
+    builder.change(captured=True)
+    if builder.status is O.REFUNDED:
+        builder.move(E.ORDER_REFUND_REVERSED)
+
+
+def _delivered_to(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Event], None]:
+    def follow(builder: OrderDecisionBuilder, _: Event) -> None:
+        """The courier has it: what happened is the truth, steps that the kitchen forgot are emitted."""
+        if builder.status in PAID_ORDER and ORDER_PATH.index(
+            builder.known_order.status
+        ) < ORDER_PATH.index(target):
+            builder.advance(target)
+
+    return follow
+
+
+_COMMANDS: Final[dict[CommandType, Callable[[OrderDecisionBuilder, Command], Outcome | None]]] = {
+    C.PLACE_ORDER: _place,
+    C.CANCEL_ORDER: _cancel,
+    C.ACCEPT_ORDER: _kitchen_step(O.CONFIRMED),
+    C.REJECT_ORDER: _reject,
+    C.START_PREPARING: _kitchen_step(O.PREPARING),
+    C.MARK_READY: _kitchen_step(O.READY_FOR_PICKUP),
+    C.CHECK_DEADLINE: _check_deadline,
+}
+
+_EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Event], None]]] = {
+    E.PAYMENT_INITIATED: _payment_initiated,
+    E.PAYMENT_PROCESSING: _payment_processing,
+    E.PAYMENT_FAILED: _payment_failed,
+    E.PAYMENT_CANCELLED: _payment_cancelled,
+    E.PAYMENT_COMPLETED: _payment_completed,
+    E.PAYMENT_REFUNDED: _payment_refunded,
+    E.PAYMENT_REFUND_FAILED: _refund_failed,
+    E.DELIVERY_PICKED_UP: _delivered_to(O.OUT_FOR_DELIVERY),
+    E.DELIVERY_DELIVERED: _delivered_to(O.DELIVERED),
+}

@@ -1,0 +1,305 @@
+"""Decide of the payments service: commands of customers, operators and orders, and what Stripe says."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from agents.payments import refunds
+from agents.payments.stripe_facts import (
+    NOT_SUBMITTED,
+    FactSource,
+    apply_dispute,
+    apply_intent,
+    apply_refund,
+)
+from agents.payments.transitions import PAYMENT_EXPIRED, PaymentDecisionBuilder
+from models import ids
+from models.commands import (
+    CancelPayment,
+    Command,
+    CommandType,
+    ConfirmPayment,
+    InitiatePayment,
+    ObservePayment,
+    ResultKind,
+    StripeResult,
+    WebhookReceived,
+)
+from models.events import (
+    EffectFinished,
+    Event,
+    EventType,
+    PaymentRefundInitiated,
+    WebhookNoted,
+)
+from models.graphs import PaymentStatus
+from models.payment import (
+    Effect,
+    EffectKind,
+    Held,
+    Initiation,
+    PaymentRecord,
+)
+from models.transition import Decision, Input, Outcome
+
+MAX_HELD_WEBHOOKS: Final = 20
+MAX_PAYMENT_ATTEMPTS: Final = 20
+"""Of one payment: whoever tries out stolen cards gets no further than a customer who mistypes."""
+MAX_CANCEL_TRIES: Final = 20
+"""Each is made after a longer pause than the one before; then an operator must look."""
+
+
+def decide(state: PaymentRecord | None, record: Input) -> Decision:
+    """Decide one input of the payments service. Pure; never raises on what the world can send."""
+    builder = PaymentDecisionBuilder(state or PaymentRecord(), record)
+    outcome: Outcome | None = None
+    match record.message:
+        case Command() as command:
+            outcome = _COMMANDS[command.command_type](builder, command)
+        case WebhookReceived() as webhook:
+            _apply_webhook(builder, webhook)
+        case Event(data=PaymentRefundInitiated() as data):
+            builder.refund_all(data.reason, ids.refund_id(record.header.id), by="orders")
+    _release_held(builder)
+    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
+
+
+def _initiate(builder: PaymentDecisionBuilder, command: Command) -> None:
+    data: InitiatePayment = command.data
+    if builder.payment or builder.work.initiation:
+        return
+    builder.change(initiation=Initiation(**data.model_dump()))
+    builder.start_effect(
+        Effect(
+            effect_id=f"pi:{builder.order_id}",
+            kind=EffectKind.CREATE_INTENT,
+            requested_at=builder.at_ms,
+            body={
+                "amount": data.amount,
+                "currency": data.currency.lower(),
+                "automatic_payment_methods": {"enabled": True},
+                "metadata": {"orderId": builder.order_id, "paymentId": builder.payment_id},
+            },
+        )
+    )
+
+
+CONFIRM_REFUSALS: Final = {
+    PaymentStatus.PROCESSING: ("PAYMENT_UNDER_WAY", "This payment is being processed; wait for its result."),
+    PaymentStatus.COMPLETED: ("ALREADY_PAID", "This order is paid."),
+    PaymentStatus.REFUNDED: ("ALREADY_REFUNDED", "This payment has been refunded."),
+    PaymentStatus.CANCELLED: ("PAYMENT_CANCELLED", "This payment was cancelled; place a new order."),
+}  # fmt: skip
+
+
+def _confirm(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
+    data: ConfirmPayment = command.data
+    payment = builder.payment
+    if payment is None:
+        return builder.refuse(
+            command, "PAYMENT_NOT_READY", "Stripe has not opened this payment yet."
+        )
+    if builder.work.cancel:
+        return builder.refuse(command, "CANCEL_UNDER_WAY", "This payment is being cancelled.")
+    is_at_the_bank = payment.next_action and not builder.confirm_in_flight
+    if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
+        return builder.refuse(command, *CONFIRM_REFUSALS[payment.status])
+    if payment.attempt >= MAX_PAYMENT_ATTEMPTS:
+        return builder.refuse(command, "TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
+    if is_at_the_bank:
+        # The customer left the bank's page and tries another card; a late success of the first one still wins.
+        builder.fail("ACTION_ABANDONED", "authentication was not finished", None)
+    builder.begin_attempt()
+    builder.start_effect(_confirmation(builder, data))
+    return builder.accept()
+
+
+def _confirmation(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Effect:
+    payment = builder.known_payment
+    body: dict[str, Any] = {"use_stripe_sdk": True, "expand": ["latest_charge"]}
+    if data.confirmation_token:
+        body["confirmation_token"] = data.confirmation_token
+    else:
+        body["payment_method"] = data.payment_method_id
+    if data.return_url:
+        body["return_url"] = data.return_url
+    return Effect(
+        effect_id=f"confirm:{payment.payment_id}:{payment.attempt}",
+        kind=EffectKind.CONFIRM,
+        intent_id=payment.stripe_intent_id,
+        attempt=payment.attempt,
+        requested_at=builder.at_ms,
+        body=body,
+    )
+
+
+def _cancel(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
+    data: CancelPayment = command.data
+    payment = builder.payment
+    if payment is None and builder.work.initiation is None:
+        return builder.refuse(command, "PAYMENT_UNKNOWN", "There is no payment to cancel.")
+    if payment and payment.status in {PaymentStatus.COMPLETED, PaymentStatus.REFUNDED}:
+        return builder.refuse(
+            command, "ALREADY_PAID", "This order is paid; cancel the order to be refunded."
+        )
+    if payment and payment.status is PaymentStatus.CANCELLED:
+        return builder.refuse(command, "ALREADY_CANCELLED", "This payment is cancelled.")
+    if builder.work.cancel in {None, PAYMENT_EXPIRED}:  # a customer's wish outranks the deadline's
+        builder.change(cancel=data.reason)
+    builder.request_cancel(command.issued_by)
+    return builder.accept()
+
+
+def _apply_effect_result(builder: PaymentDecisionBuilder, command: Command) -> None:
+    data: StripeResult = command.data
+    effect = builder.work.effects.get(data.effect_id)
+    is_current = effect is not None and effect.idempotency_key == data.idempotency_key
+    if is_current and effect:
+        builder.emit(
+            EventType.EFFECT_FINISHED,
+            EffectFinished(
+                effect_id=effect.effect_id, kind=effect.kind, result=data.result, code=data.code,
+                idempotency_key=effect.idempotency_key,
+            ),
+        )  # fmt: skip
+        if data.result is ResultKind.TRY_AGAIN:
+            builder.start_effect(
+                effect.model_copy(update={"tries": effect.tries + 1, "requested_at": builder.at_ms})
+            )
+            return
+        builder.finish_effect(effect.effect_id)
+    attempt = effect.attempt if effect and effect.kind is EffectKind.CONFIRM else 0
+    if data.intent:
+        apply_intent(
+            builder, data.intent, FactSource.RESULT if is_current else FactSource.STALE, attempt
+        )
+    if data.refund:
+        apply_refund(builder, data.refund)
+    if is_current and effect:
+        _apply_failed_effect(builder, effect, data)
+
+
+def _apply_failed_effect(
+    builder: PaymentDecisionBuilder, effect: Effect, data: StripeResult
+) -> None:
+    """End what waits for an effect that Stripe refused for good, or never got."""
+    code = data.code or data.result.value
+    is_charge_declined = data.result is ResultKind.DECLINED and effect.kind is EffectKind.CONFIRM
+    if data.result is ResultKind.DONE or is_charge_declined:
+        return
+    match effect.kind:
+        case EffectKind.CREATE_INTENT:
+            if builder.work.initiation and not builder.payment:
+                failed = builder.work.initiation.model_copy(update={"error": code})
+                builder.change(initiation=failed)
+        case EffectKind.CONFIRM:
+            payment = builder.known_payment
+            waits = payment.status is PaymentStatus.PROCESSING and not payment.next_action
+            if (
+                waits
+                and payment.attempt == effect.attempt
+                and data.result is not ResultKind.CONFLICT
+            ):
+                reason = (
+                    NOT_SUBMITTED if data.result is ResultKind.NOT_SUBMITTED else "INVALID_REQUEST"
+                )
+                builder.fail(reason, code, None)
+        case EffectKind.REFUND:
+            builder.fail_refund(effect.effect_id.removeprefix("refund:"), code)
+        case EffectKind.CANCEL:
+            _cancel_again(builder, effect, data, code)
+
+
+def _cancel_again(
+    builder: PaymentDecisionBuilder, effect: Effect, data: StripeResult, code: str
+) -> None:
+    """Stripe did not cancel because the money was moving; if that came to nothing meanwhile, ask again.
+
+    While the payment is PROCESSING its end decides: see PaymentDecisionBuilder.fail and complete.
+    """
+    is_over = data.intent is not None and data.intent.status in {"succeeded", "canceled"}
+    waits = builder.known_payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}
+    if data.result is not ResultKind.CONFLICT or effect.tries >= MAX_CANCEL_TRIES:
+        builder.report_anomaly("CANCEL_REFUSED", f"Stripe refused to cancel: {code}")
+    elif waits and not is_over and builder.work.cancel:
+        builder.request_cancel()
+
+
+def _apply_lookup(builder: PaymentDecisionBuilder, command: Command) -> None:
+    data: ObservePayment = command.data
+    builder.change(in_doubt_since=None)
+    apply_intent(builder, data.intent, FactSource.LOOKUP, data.attempt)
+    for refund in data.refunds:
+        apply_refund(builder, refund)
+
+
+def _apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
+    known = len(builder.events)
+    has_facts = webhook.intent or webhook.refund or webhook.dispute
+    too_early = builder.payment is None or (
+        not builder.payment.captured and (webhook.refund or webhook.dispute)
+    )
+    is_over = webhook.intent is not None and webhook.intent.status == "canceled"
+    if builder.payment is None and builder.work.initiation is None and is_over:
+        effect = "nothing new"  # no payment will ever begin with it
+    elif has_facts and too_early and not (webhook.intent and builder.work.initiation):
+        _hold(builder, webhook)
+        effect = "held"
+    else:
+        doubted = builder.work.in_doubt_since
+        _apply_facts(builder, webhook)
+        effect = "applied" if len(builder.events) > known else "nothing new"
+        if builder.work.in_doubt_since != doubted:
+            effect = "Stripe is asked"
+    builder.emit(
+        EventType.WEBHOOK_RECEIVED,
+        WebhookNoted(
+            stripe_event_id=webhook.stripe_event_id,
+            stripe_event_type=webhook.stripe_event_type,
+            effect=effect,
+        ),
+    )
+
+
+def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
+    if len(builder.work.held) >= MAX_HELD_WEBHOOKS:
+        builder.report_anomaly(
+            "TOO_MANY_HELD", "more facts than can be held came before their payment"
+        )
+        return
+    held = Held(
+        stripe_event_id=webhook.stripe_event_id, intent=webhook.intent, refund=webhook.refund,
+        dispute=webhook.dispute,
+    )  # fmt: skip
+    builder.change(held=(*builder.work.held, held))
+
+
+def _release_held(builder: PaymentDecisionBuilder) -> None:
+    """Take in the facts that waited for the payment to begin, or for its money."""
+    while builder.payment and builder.work.held:
+        captured = builder.payment.captured
+        due = next((held for held in builder.work.held if held.intent or captured), None)
+        if due is None:
+            return
+        builder.change(held=tuple(held for held in builder.work.held if held is not due))
+        _apply_facts(builder, due)
+
+
+def _apply_facts(builder: PaymentDecisionBuilder, facts: WebhookReceived | Held) -> None:
+    """Take in what a webhook says."""
+    if facts.intent:
+        apply_intent(builder, facts.intent, FactSource.WEBHOOK, 0)
+    if facts.refund:
+        apply_refund(builder, facts.refund)
+    if facts.dispute:
+        apply_dispute(builder, facts.dispute)
+
+
+_COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Command], Outcome | None]]] = {
+    CommandType.INITIATE_PAYMENT: _initiate,
+    CommandType.CONFIRM_PAYMENT: _confirm,
+    CommandType.CANCEL_PAYMENT: _cancel,
+    CommandType.REFUND_PAYMENT: refunds.refund,
+    CommandType.RETRY_REFUND: refunds.retry_refund,
+    CommandType.STRIPE_RESULT: _apply_effect_result,
+    CommandType.OBSERVE_PAYMENT: _apply_lookup,
+}

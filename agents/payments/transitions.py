@@ -1,0 +1,336 @@
+"""The moves of a payment: each emits its events and folds them, so no state changes without its event."""
+
+from typing import Any, Final
+
+from agents.decision import DecisionBuilder
+from models import ids
+from models.events import (
+    AnomalySeen,
+    EffectRequested,
+    EventType,
+    PaymentCancelled,
+    PaymentCompleted,
+    PaymentFailed,
+    PaymentInitiated,
+    PaymentProcessing,
+    PaymentRefund,
+)
+from models.graphs import PaymentStatus, RefundStatus
+from models.messages import Message, to_rfc3339
+from models.payment import (
+    Effect,
+    EffectKind,
+    Payment,
+    PaymentRecord,
+    PaymentWork,
+    Refund,
+    evolve,
+)
+from models.stripe_facts import IntentFacts
+from models.transition import Input
+
+S = PaymentStatus
+STRIPE_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
+PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
+DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
+"""Stripe refuses a refund because of a dispute, of which we may not have heard yet."""
+
+
+class PaymentDecisionBuilder(DecisionBuilder):
+    """One decision about a payment."""
+
+    def __init__(self, state: PaymentRecord, record: Input) -> None:
+        self.payment: Payment | None = state.payment
+        self.work: PaymentWork = state.work
+        super().__init__(
+            "payments",
+            record,
+            payment_id=ids.payment_id(record.key),
+            last_at_ms=state.work.occurred_at,
+            correlation_id=state.work.correlation_id,
+            sequence=self.payment.sequence if self.payment else 0,
+            audit_sequence=state.work.audit_sequence,
+        )
+
+    @property
+    def known_payment(self) -> Payment:
+        """The payment, where it must exist."""
+        assert self.payment is not None
+        return self.payment
+
+    @property
+    def state(self) -> PaymentRecord:
+        """The record as it stands in the middle of the decision."""
+        return PaymentRecord.model_construct(payment=self.payment, work=self.work)
+
+    def next_state(self) -> PaymentRecord:
+        """The record as it is to be stored."""
+        work = self.work
+        waits = {
+            "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted
+        }  # fmt: skip
+        is_open = self.payment is not None and self.payment.status is S.PROCESSING
+        since = {name: work.waiting_since.get(name, self.at_ms) for name in waits if waits[name]}
+        self.change(
+            audit_sequence=self.audit_sequence,
+            correlation_id=self.correlation_id,
+            occurred_at=self.at_ms,
+            in_doubt_since=work.in_doubt_since if is_open else None,
+            waiting_since=since,
+        )
+        return self.state
+
+    def change(self, **changes: Any) -> None:
+        """Change what is under way."""
+        self.work = self.work.model_copy(update=changes)
+
+    def apply(self, event_type: EventType, data: Message) -> None:
+        """Emit an event of the payment and fold it."""
+        self.payment = evolve(self.payment, self.emit(event_type, data))
+
+    def report_anomaly(self, code: str, detail: str) -> None:
+        """Put something that should not happen into the audit."""
+        self.emit(EventType.ANOMALY_SEEN, AnomalySeen(code=code, detail=detail))
+
+    def start_effect(self, effect: Effect, by: str | None = None) -> None:
+        """Make a Stripe write pending; the effects service makes it once this record is durable."""
+        effect = effect.model_copy(update={"traceparent": self.traceparent})
+        self.change(effects={**self.work.effects, effect.effect_id: effect})
+        requested = EffectRequested(
+            effect_id=effect.effect_id,
+            kind=effect.kind,
+            idempotency_key=effect.idempotency_key,
+            by=by,
+        )
+        self.emit(EventType.EFFECT_REQUESTED, requested)
+
+    def finish_effect(self, effect_id: str) -> None:
+        """End a pending effect."""
+        self.change(effects={k: e for k, e in self.work.effects.items() if k != effect_id})
+
+    @property
+    def confirm_in_flight(self) -> bool:
+        """A confirm of the current attempt is pending: its own answer decides, not an older webhook."""
+        attempt = self.payment.attempt if self.payment else 0
+        return any(
+            effect.kind is EffectKind.CONFIRM and effect.attempt == attempt
+            for effect in self.work.effects.values()
+        )
+
+    def open_intent(self, seen: IntentFacts) -> bool:
+        """Begin the payment with Stripe's intent, if that is what was asked for."""
+        asked = self.work.initiation
+        if asked is None or (seen.amount, seen.currency) != (asked.amount, asked.currency):
+            self.report_anomaly(
+                "WRONG_INTENT", f"{seen.intent_id} is not the payment intent that was asked for"
+            )
+            return False
+        initiated = PaymentInitiated(
+            order_id=self.order_id,
+            user_id=asked.user_id,
+            amount=asked.amount,
+            currency=asked.currency,
+            stripe_intent_id=seen.intent_id,
+            restaurant_id=asked.restaurant_id,
+        )
+        self.apply(EventType.PAYMENT_INITIATED, initiated)
+        self.change(initiation=None)
+        if self.work.cancel and seen.status not in {"succeeded", "canceled"}:
+            self.request_cancel()
+        return True
+
+    def begin_attempt(self) -> None:
+        """PENDING | FAILED | CANCELLED -> PROCESSING, as the next attempt."""
+        payment = self.known_payment
+        processing = PaymentProcessing(
+            payment_id=payment.payment_id,
+            stripe_intent_id=payment.stripe_intent_id,
+            attempt=payment.attempt + 1,
+        )
+        self.apply(EventType.PAYMENT_PROCESSING, processing)
+
+    def complete(self, seen: IntentFacts) -> None:
+        """Whatever the state: the money is there; the missing steps are emitted in order."""
+        if self.known_payment.status is not S.PROCESSING:
+            self.begin_attempt()
+        payment, late_cancel = self.known_payment, self.work.cancel
+        completed = PaymentCompleted(
+            payment_id=payment.payment_id,
+            order_id=self.order_id,
+            amount=seen.amount_received,
+            currency=payment.currency,
+            stripe_charge_id=seen.charge_id,
+            receipt_url=seen.receipt_url,
+            attempt=payment.attempt,
+            cancel_requested=None if late_cancel == PAYMENT_EXPIRED else late_cancel,
+        )
+        self.apply(EventType.PAYMENT_COMPLETED, completed)
+        self.record_charge_id(seen.charge_id)
+        self.change(cancel=None)
+        self.start_deferred_refund()
+
+    def fail(self, reason: str, code: str, charge_id: str | None) -> None:
+        """PROCESSING -> FAILED; a cancel that waited for this moment is asked for again."""
+        payment = self.known_payment
+        failed = PaymentFailed(
+            payment_id=payment.payment_id,
+            order_id=self.order_id,
+            failure_reason=reason,
+            failure_code=code,
+            stripe_charge_id=charge_id,
+            attempt=payment.attempt,
+        )
+        self.apply(EventType.PAYMENT_FAILED, failed)
+        self.record_charge_id(charge_id)
+        if self.work.cancel:
+            self.request_cancel()
+
+    def record_charge_id(self, charge_id: str | None) -> None:
+        """Record the charge of the current attempt."""
+        attempt = self.known_payment.attempt
+        if charge_id and charge_id not in self.work.charges.values():
+            self.change(charges={**self.work.charges, attempt: charge_id})
+
+    def cancelled(self, seen: IntentFacts) -> None:
+        """Stripe says that the intent is cancelled."""
+        payment = self.known_payment
+        reason = self.work.cancel or seen.cancellation_reason or "CANCELLED_AT_STRIPE"
+        cancelled = PaymentCancelled(
+            payment_id=payment.payment_id, order_id=self.order_id, cancel_reason=reason
+        )
+        self.apply(EventType.PAYMENT_CANCELLED, cancelled)
+        self.change(cancel=None)
+
+    def request_cancel(self, by: str | None = None) -> None:
+        """Ask Stripe to cancel, unless it is being asked or there is nothing to cancel yet."""
+        payment = self.payment
+        effect_id = f"cancel:{self.payment_id}"
+        if payment is None or effect_id in self.work.effects:
+            return
+        tries = self.work.cancel_tries + 1
+        self.change(cancel_tries=tries)
+        self.start_effect(
+            Effect(
+                effect_id=effect_id,
+                kind=EffectKind.CANCEL,
+                tries=tries,
+                intent_id=payment.stripe_intent_id,
+                requested_at=self.at_ms,
+                body={"cancellation_reason": "requested_by_customer"},
+            ),
+            by,
+        )
+
+    def refund_all(self, reason: str, refund_id: str, by: str) -> None:
+        """Refund all that is left; while there is no money yet or a dispute is open, remember the wish."""
+        payment = self.payment
+        if payment is None or not payment.captured or payment.is_refund_blocked:
+            self.change(refund_wanted=reason)
+        elif self.state.refundable > 0:
+            self.start_refund(refund_id, self.state.refundable, reason, by)
+
+    def start_deferred_refund(self) -> None:
+        """Carry out a refund that had to wait."""
+        wanted = self.work.refund_wanted
+        if wanted:
+            self.change(refund_wanted=None)
+            self.refund_all(wanted, ids.refund_id(self.input.header.id), by="orders")
+
+    def start_refund(
+        self, refund_id: str, amount: int, reason: str, by: str, *, retry_of: str | None = None
+    ) -> None:
+        """Open a refund and make its Stripe write pending; amount in minor units."""
+        payment = self.known_payment
+        refund = Refund(
+            refund_id=refund_id, amount=amount, reason=reason, by=by, status=RefundStatus.PENDING,
+            requested_at=self.at_ms, retry_of=retry_of,
+        )  # fmt: skip
+        self.change(refunds={**self.work.refunds, refund_id: refund})
+        body = {
+            "payment_intent": payment.stripe_intent_id,
+            "amount": amount,
+            "reason": reason if reason in STRIPE_REASONS else "requested_by_customer",
+            "metadata": {
+                "refundId": refund_id, "orderId": self.order_id, "paymentId": self.payment_id
+            },
+        }  # fmt: skip
+        self.start_effect(
+            Effect(
+                effect_id=f"refund:{refund_id}",
+                kind=EffectKind.REFUND,
+                intent_id=payment.stripe_intent_id,
+                requested_at=self.at_ms,
+                body=body,
+            ),
+            by,
+        )
+
+    def fail_refund(self, refund_id: str, code: str) -> None:
+        """End a pending refund that Stripe refused."""
+        refund = self.work.refunds.get(refund_id)
+        if refund is None:
+            return
+        self.end_refund(
+            refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
+        )
+        if code in DISPUTED_CODES and refund.by == "orders":
+            self._defer_refund_again(refund.reason)
+
+    def _defer_refund_again(self, reason: str) -> None:
+        """The dispute was faster than a cancelled order's refund, which follows when it is won.
+
+        It may have been closed before this refusal was heard of: each dispute explains one of them,
+        and what is refused beyond that is the operator's.
+        """
+        payment = self.known_payment
+        refused = sum(r.failure_reason in DISPUTED_CODES for r in payment.refunds.values())
+        if payment.disputes and refused > len(payment.disputes):
+            return
+        self.change(refund_wanted=reason)
+        if payment.disputes and not payment.is_refund_blocked:
+            self.start_deferred_refund()
+
+    def end_refund(self, refund: Refund) -> None:
+        """Emit what became of a refund and take it from the pending ones."""
+        payment = self.known_payment
+        before = payment.refunded
+        pending = {k: r for k, r in self.work.refunds.items() if k != refund.refund_id}
+        self.change(refunds=pending)
+        if refund.status is RefundStatus.SUCCEEDED:
+            total = before + refund.amount
+            is_full = total >= payment.captured
+            kind = EventType.PAYMENT_REFUNDED if is_full else EventType.PAYMENT_REFUND_PARTIAL
+        else:
+            earlier = payment.refunds.get(refund.refund_id)
+            was_counted = earlier is not None and earlier.status is RefundStatus.SUCCEEDED
+            total = before - (refund.amount if was_counted else 0)
+            kind = EventType.PAYMENT_REFUND_FAILED
+        self.apply(
+            kind,
+            PaymentRefund(
+                payment_id=payment.payment_id,
+                order_id=self.order_id,
+                currency=payment.currency,
+                refunded_total=total,
+                captured_total=payment.captured,
+                requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
+                **refund.model_dump(exclude={"requested_at", "ended_at"}),
+            ),
+        )
+        self._retry_refund_with_remainder()
+
+    def _retry_refund_with_remainder(self) -> None:
+        """Another refund was faster than a cancelled order's, which Stripe refused as too large.
+
+        Ends, for what repeats it is smaller, and is repeated only when still less is left.
+        """
+        refunds, left = self.state.refunds(), self.state.refundable
+        retried = {refund.retry_of for refund in refunds.values()}
+        for failed in refunds.values():
+            is_open = failed.status is RefundStatus.FAILED and failed.refund_id not in retried
+            if is_open and failed.by == "orders" and 0 < left < failed.amount:
+                refund_id = ids.refund_id(f"{self.input.header.id}/{failed.refund_id}")
+                self.start_refund(
+                    refund_id, left, failed.reason, by="orders", retry_of=failed.refund_id
+                )
+                return

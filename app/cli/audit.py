@@ -1,0 +1,100 @@
+"""`faust -A app audit rebuild`: whether the live tables hold what the topics kept for ever say."""
+
+import sys
+from dataclasses import asdict
+from typing import Any, Final
+
+import click
+import faust
+from faust.cli import argument, option
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.cli.http import failed, token_for
+from app.cli.output import (
+    console,
+    plain,
+    print_json,
+    table,
+)
+from app.cli.rebuild import AuditError, RebuildCheck, RebuildResult
+from app.kafka.security import KafkaSecurity
+from app.settings import Settings
+from models.rebuild import Digest
+from models.wording import counted
+
+EXIT_DIFFERENT: Final = 1
+EXIT_UNPROVED: Final = 2
+"""Exit status when nothing is proved, neither way."""
+MAX_SHOWN: Final = 100
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("what", type=click.Choice(["rebuild"])),
+        option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+        option("--url", default=None, help="Base URL of a worker; any one will do."),
+        option(
+            "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
+        ),
+    )
+    async def audit(
+        self: Any, what: str, as_json: bool, url: str | None, token: str | None
+    ) -> None:
+        """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
+        base = (url or settings.canonical_url).rstrip("/")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        try:
+            with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
+                security = KafkaSecurity.of(settings)
+                proof = RebuildCheck(settings.kafka_bootstrap, base, progress, security)
+                found = await proof.run(token_for(settings, token, None))
+        except AuditError as error:
+            raise failed(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
+        _print_json(found) if as_json else _print(found)
+        if found.differences:
+            sys.exit(EXIT_DIFFERENT)
+
+
+def _print(found: RebuildResult) -> None:
+    out = console(160)
+    if found.differences:
+        rows = []
+        for each in found.differences[:MAX_SHOWN]:
+            sequences = f" ({', '.join(map(str, each.sequences))})" if each.sequences else ""
+            lines = [each.fault + sequences, *found.details.get((each.service, each.order_id), ())]
+            shown = _shown(each.live), _shown(each.rebuilt)
+            rows.append((each.order_id, each.service, "\n".join(lines), *shown))
+        out.print(table(("order", "part", "what", "live", "rebuilt"), rows))
+        more = len(found.differences) - MAX_SHOWN
+        if more > 0:
+            out.print(f"and {more} more (--json shows all)")
+    for line in found.unreadable[:MAX_SHOWN]:
+        out.print(plain(f"no event of ours: {line}"), style="yellow", soft_wrap=True)
+    equal = found.states - len(found.differences)
+    out.print(
+        f"{counted(found.events, 'event', 'events')} folded; {equal} of "
+        f"{counted(found.states, 'state', 'states')} as in the live tables, "
+        f"{counted(len(found.differences), 'differs', 'differ')}.",
+        style="red" if found.differences else "green",
+    )
+
+
+def _shown(digest: Digest | None) -> str:
+    return f"version {digest.sequence} {digest.sha256[:12]}" if digest else "none"
+
+
+def _print_json(found: RebuildResult) -> None:
+    differences = [
+        {
+            **asdict(each),
+            "details": found.details.get((each.service, each.order_id), []),
+        }
+        for each in found.differences
+    ]
+    shown = {
+        "events": found.events, "states": found.states, "differences": differences,
+        "unreadable": found.unreadable,
+    }  # fmt: skip
+    print_json(shown)

@@ -1,0 +1,114 @@
+"""`faust -A app dead-letters list | show | redrive | discard`: dead letters from the command line."""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+import faust
+from faust.cli import argument, option
+
+from app.cli.http import WorkerClient, failed
+from app.cli.main import json_option, token_option, url_option
+from app.cli.output import (
+    console,
+    plain,
+    print_json,
+    table,
+)
+from app.settings import Settings
+
+TIMEOUT_S: Final = 120.0
+"""Long: all of an order's are redriven one after the other."""
+ACTIONS: Final = ("list", "show", "redrive", "discard")
+PATH: Final = "/api/ops/dead-letters"
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("action", type=click.Choice(ACTIONS), default="list"),
+        argument("name", required=False),
+        option("--reason", default="", help="Why; needed to discard."),
+        option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+        option("--only", is_flag=True, help="redrive: this one alone, not all of its order's."),
+        option("--redrive-rest", is_flag=True, help="discard: redrive its order's others then."),
+        option("--state", default="OPEN", help="list: OPEN, REDRIVEN, DISCARDED or ALL."),
+        option("--order", default=None, help="list: of one order."),
+        option("--limit", default=50, help="list: at most so many, the latest first."),
+        option("--personal", is_flag=True, help="show: contact and address too."),
+        json_option,
+        url_option,
+        token_option,
+    )
+    async def dead_letters(self: Any, action: str, name: str | None, **options: Any) -> None:
+        """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
+        if action != "list" and not name:
+            raise failed(f"Which one? `faust -A app dead-letters {action} NAME`")
+        if action == "discard" and not options["reason"]:
+            raise failed("Say why: --reason '...'")
+        answer = await _answer(settings, action, name or "", options)
+        if options["as_json"] or action == "show":
+            print_json(answer)
+        elif action == "list":
+            _print_list(answer)
+        else:
+            _print_act(answer)
+        if answer.get("refused") or answer.get("stopped"):
+            raise SystemExit(1)
+
+
+async def _answer(settings: Settings, action: str, name: str, options: dict[str, Any]) -> Any:
+    worker = WorkerClient(settings, options["url"], options["token"], timeout_s=TIMEOUT_S)
+    if action == "list":
+        query = {"state": options["state"], "limit": str(options["limit"])}
+        if options["order"]:
+            query["order"] = options["order"]
+        return await worker.get(PATH, query)
+    if action == "show":
+        query = {"personal": "true"} if options["personal"] else {}
+        return await worker.get(f"{PATH}/{quote(name, safe=':')}", query)
+    body = {"reason": options["reason"], "dryRun": options["dry_run"]}
+    if action == "redrive":
+        body["allOfOrder"] = not options["only"]
+    else:
+        body["redriveRest"] = options["redrive_rest"]
+    return await worker.post(f"{PATH}/{quote(name, safe=':')}/{action}", body)
+
+
+def _print_list(answer: dict[str, Any]) -> None:
+    rows = [
+        (
+            each["deadLetterId"], each["state"], each.get("key", ""),
+            f"{each['error']}: {each['message']}", each["diedAt"], each["deaths"],
+        )
+        for each in answer["deadLetters"]
+    ]  # fmt: skip
+    out = console(180)
+    out.print(table(("name", "state", "order", "why", "died", "times"), rows))
+    out.print(f"{len(answer['deadLetters'])} of {answer['total']}", style="dim")
+    if answer["leftOut"]:
+        out.print(f"{answer['leftOut']} more show up as others are settled.", style="red")
+
+
+def _print_act(answer: dict[str, Any]) -> None:
+    rows = []
+    for step in answer["steps"]:
+        accepted = step.get("accepted")
+        outcome = "" if accepted is None else "accepted" if accepted else f"refused {step['code']}"
+        why = ": ".join(filter(None, (step.get("error"), step.get("message"))))
+        rows.append(
+            (
+                step["deadLetterId"], step.get("verdict", "DISCARDED"),
+                ", ".join(step["events"]), outcome, why,
+            )
+        )  # fmt: skip
+    out = console(180)
+    out.print(table(("name", "becomes", "events", "outcome", "why"), rows))
+    if answer["dryRun"]:
+        out.print("Nothing was changed: this was a rehearsal.", style="dim")
+    if answer["quarantined"]:
+        verb = "would stay" if answer["dryRun"] else "stays"
+        out.print(f"The order {verb} quarantined.", style="yellow")
+    if answer.get("stopped"):
+        out.print(plain(answer["stopped"]), style="red")

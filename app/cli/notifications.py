@@ -1,0 +1,82 @@
+"""`faust -A app notifications list | retry`: messages to customers from the command line."""
+
+import uuid
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+import faust
+from faust.cli import argument, option
+
+from app.cli.http import WorkerClient, failed
+from app.cli.main import json_option, token_option, url_option
+from app.cli.output import (
+    console,
+    plain,
+    print_json,
+    table,
+)
+from app.settings import Settings
+
+ACTIONS: Final = ("list", "retry")
+PATH: Final = "/api/ops/notifications"
+FILTERS: Final = ("state", "channel", "kind", "order", "before")
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("action", type=click.Choice(ACTIONS), default="list"),
+        argument("name", required=False),
+        option("--state", default=None, help="PENDING, SENT, HELD, WAITING_FOR_OPERATOR, ..."),
+        option("--channel", default=None, help="EMAIL or SMS."),
+        option("--kind", default=None, help="The event that it tells of: PAYMENT_REFUNDED, say."),
+        option("--order", default=None, help="list: of one order. retry: its order, always."),
+        option("--before", default=None, help="list: what the page before ended with."),
+        option("--limit", default=50, help="list: at most so many, the latest first."),
+        json_option, url_option, token_option,
+    )  # fmt: skip
+    async def notifications(self: Any, action: str, name: str | None, **options: Any) -> None:
+        """List what customers were told; or try the one of this NAME once more."""
+        worker, order_id = (
+            WorkerClient(settings, options["url"], options["token"]),
+            options["order"],
+        )
+        if action == "list":
+            query = {each: options[each] for each in FILTERS if options[each]}
+            query["limit"] = str(options["limit"])
+            answer = await worker.get(PATH, query)
+        elif name and order_id:
+            answer = await worker.post(
+                f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry",
+                {},
+                str(uuid.uuid4()),
+            )
+        else:
+            raise failed("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
+        if options["as_json"]:
+            print_json(answer)
+        elif action == "list":
+            _print_list(answer)
+        else:
+            console().print(plain(f"{name} is {answer['notification']['status']}."))
+
+
+def _print_list(answer: dict[str, Any]) -> None:
+    rows = []
+    for each in answer["notifications"]:
+        why = f"{each['code']}: {each['reason']}" if "code" in each else ""
+        rows.append(
+            (
+                each["notificationId"], each["orderId"], each["occurredAt"], each["eventType"],
+                each["channel"], each["status"], each["tries"], why,
+            )
+        )  # fmt: skip
+    out = console(220)
+    out.print(table(("name", "order", "when", "about", "by", "state", "tries", "why"), rows))
+    out.print(f"{len(answer['notifications'])} of {answer['total']}", style="dim")
+    if "next" in answer:
+        out.print(f"Older ones: --before {answer['next']}", style="dim")
+    if answer["incomplete"]:
+        out.print(f"Incomplete: partitions {answer['incomplete']} did not answer.", style="red")

@@ -1,0 +1,269 @@
+"""The rebuild proof: reads the topics kept for ever, folds them anew, asks the workers for their digests."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from aiokafka.errors import KafkaError
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from rich.progress import Progress
+
+from app.kafka.reader import bounds
+from app.kafka.records import FetchedRecord, OffsetReader
+from app.kafka.security import NO_SECURITY, KafkaSecurity
+from models import rebuild
+from models.events import read_event_of
+from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild, StateDifference
+from models.transition import UnreadableError
+
+KAFKA_TIMEOUT_S: Final = 15.0
+BATCH_RECORDS: Final = 1000
+POLL_S: Final = 0.5
+WORKER_AWAY_S: Final = 60.0
+"""How long a partition may be between two owners."""
+LATE_EVENTS_S: Final = 30.0
+"""How long events of a stored state may be on their way to their topic: a crash and a restart."""
+MAX_DETAILED: Final = 100
+
+States = dict[tuple[str, str], Digest]
+
+
+class AuditError(Exception):
+    """The proof can't be carried out; the message says why."""
+
+
+class PartitionMovedError(Exception):
+    """The digests broke off: the partition went to another worker."""
+
+
+@dataclass(slots=True)
+class RebuildResult:
+    """What came out. details: service and order -> lines that say what differs."""
+
+    events: int = 0
+    states: int = 0
+    differences: list[StateDifference] = field(default_factory=list)
+    details: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+
+class EventReader:
+    """Reads one partition at a time of all parts' topics, from their beginning. Methods block."""
+
+    def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
+        self.topics = sorted({part.topic for part in EVENT_FOLDS.values()})
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "tiffin-audit",  # asked for by librdkafka; nothing is committed
+                "enable.auto.commit": False,
+                "log_level": 0,
+                **security.librdkafka(),
+            }
+        )
+        self._reader = OffsetReader(bootstrap, security)
+        self._partition = 0
+
+    def partitions(self) -> int:
+        """How many there are. Raises AuditError."""
+        try:
+            known = self._consumer.list_topics(timeout=KAFKA_TIMEOUT_S).topics
+        except KafkaException:
+            raise AuditError("Kafka does not answer") from None
+        missing = [topic for topic in self.topics if topic not in known]
+        if missing:
+            raise AuditError(f"there is no topic {', '.join(missing)}")
+        return max(len(known[topic].partitions) for topic in self.topics)
+
+    def open(self, partition: int) -> None:
+        """Go to the beginning of a partition. Raises AuditError when its first records are gone."""
+        self._partition, starts = partition, {}
+        for topic in self.topics:
+            low, _ = self._watermarks(topic)
+            if low > 0:
+                raise AuditError(
+                    f"{topic}/{partition} begins at offset {low}: earlier events were deleted, and "
+                    "states can't be folded without them"
+                )
+            starts[topic, partition] = low
+        try:
+            self._reader.assign(starts)
+        except KafkaError:
+            raise AuditError("Kafka does not answer") from None
+
+    def _watermarks(self, topic: str) -> tuple[int, int]:
+        try:
+            place = TopicPartition(topic, self._partition)
+            return bounds(self._consumer, place, KAFKA_TIMEOUT_S)
+        except KafkaException:
+            raise AuditError("Kafka does not answer") from None
+
+    def ends(self) -> dict[str, int]:
+        """Where each topic ends now: the offset of its next record."""
+        return {topic: self._watermarks(topic)[1] for topic in self.topics}
+
+    def left(self, ends: dict[str, int]) -> int:
+        """Offsets before these ends that have not been read."""
+        next_offset = self._reader.next_offset
+        return sum(max(0, end - next_offset((t, self._partition))) for t, end in ends.items())
+
+    def read(self) -> list[FetchedRecord]:
+        """The next records, none when there are none within `POLL_S`. Raises AuditError."""
+        try:
+            return self._reader.read(BATCH_RECORDS, POLL_S)
+        except KafkaError as error:
+            raise AuditError(f"Kafka: {error}") from None
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._consumer.close()
+        self._reader.close()
+
+
+class RebuildCheck:
+    """One run over all partitions."""
+
+    def __init__(
+        self, bootstrap: str, base: str, progress: Progress, security: KafkaSecurity = NO_SECURITY
+    ) -> None:
+        self._reader = EventReader(bootstrap, security)
+        self._base, self._progress = base, progress
+        self._found = RebuildResult()
+
+    async def run(self, token: str) -> RebuildResult:
+        """Fold and compare everything. Raises AuditError."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=KAFKA_TIMEOUT_S)
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+                await self._check_worker(session)
+                for partition in range(await asyncio.to_thread(self._reader.partitions)):
+                    await self._prove(session, partition)
+        finally:
+            await asyncio.to_thread(self._reader.close)
+        return self._found
+
+    async def _check_worker(self, session: aiohttp.ClientSession) -> None:
+        try:
+            async with session.get(f"{self._base}/livez") as response:
+                response.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AuditError(
+                f"no worker answers at {self._base} ({type(error).__name__}); name one with --url"
+            ) from None
+
+    async def _prove(self, session: aiohttp.ClientSession, partition: int) -> None:
+        """Fold what is there, learn the live digests, fold on until these are reached, compare."""
+        rebuilt = Rebuild()
+        await asyncio.to_thread(self._reader.open, partition)
+        ends = await asyncio.to_thread(self._reader.ends)
+        task = self._progress.add_task(f"Partition {partition}", total=self._reader.left(ends))
+        while self._reader.left(ends):
+            await self._fold(rebuilt, task)
+        live, services = await self._live(session, partition)
+        rebuilt.compare_with(live, services)
+        ends = await asyncio.to_thread(self._reader.ends)
+        give_up_s = time.monotonic() + LATE_EVENTS_S
+        while rebuilt.unsettled and (self._reader.left(ends) or time.monotonic() < give_up_s):
+            await self._fold(rebuilt, task)
+        self._progress.update(task, total=self._progress.tasks[task].completed)
+        await self._compare(session, rebuilt)
+
+    async def _fold(self, rebuilt: Rebuild, task: Any) -> None:
+        messages = await asyncio.to_thread(self._reader.read)
+        for message in messages:
+            value = message.value()
+            if value is None and message.error is None:
+                continue  # the release of a quarantined order: no event
+            try:
+                if message.error is not None:
+                    raise UnreadableError(message.error)
+                event = read_event_of(message.topic(), message.key() or b"", value or b"")
+            except UnreadableError as error:
+                where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
+                self._found.unreadable.append(f"{where}: {error}")
+                continue
+            rebuilt.add(message.topic(), event, value or b"")
+        self._progress.advance(task, len(messages))
+
+    async def _compare(self, session: aiohttp.ClientSession, rebuilt: Rebuild) -> None:
+        found = self._found
+        found.events += rebuilt.events
+        found.states += len({*rebuilt.folds, *(rebuilt.live or {})})
+        for difference in rebuilt.differences():
+            found.differences.append(difference)
+            key = (difference.service, difference.order_id)
+            if difference.fault is Fault.CONTENT and len(found.details) < MAX_DETAILED:
+                found.details[key] = await self._detail(session, difference, rebuilt)
+
+    async def _live(
+        self, session: aiohttp.ClientSession, partition: int
+    ) -> tuple[States, list[str]]:
+        """A partition's digests and the services that have some; asked again while it moves."""
+        give_up_s = time.monotonic() + WORKER_AWAY_S
+        while True:
+            try:
+                return await self._read_digests(session, partition)
+            except (aiohttp.ClientError, TimeoutError, OSError, PartitionMovedError) as error:
+                if time.monotonic() > give_up_s:
+                    raise AuditError(
+                        f"no worker gives partition {partition} ({type(error).__name__})"
+                    ) from None
+            await asyncio.sleep(1)
+
+    async def _read_digests(
+        self, session: aiohttp.ClientSession, partition: int
+    ) -> tuple[States, list[str]]:
+        url = f"{self._base}/api/ops/digests?partition={partition}"
+        live: States = {}
+        services: list[str] = []
+        async with session.get(url) as response:
+            if response.status in {400, 401, 403, 404}:
+                answer = await response.json(content_type=None)
+                raise AuditError(f"{answer.get('title')}: {answer.get('detail', '')}")
+            response.raise_for_status()
+            async for raw in response.content:
+                line = orjson.loads(raw)
+                if isinstance(line, list):
+                    service, order_id, sequence, sha256 = line
+                    live[service, order_id] = Digest(sequence, sha256)
+                elif "services" in line:
+                    services = line["services"]
+                elif line.get("end"):
+                    return live, services
+        raise PartitionMovedError
+
+    async def _detail(
+        self, session: aiohttp.ClientSession, difference: StateDifference, rebuilt: Rebuild
+    ) -> list[str]:
+        """The fields that differ, if the live state is still the one compared."""
+        try:
+            url = f"{self._base}/api/ops/digests/{difference.order_id}"
+            async with session.get(url) as response:
+                response.raise_for_status()
+                states = (await response.json())["states"]
+        except (aiohttp.ClientError, TimeoutError, KeyError):
+            return []
+        fold = rebuilt.folds[difference.service, difference.order_id]
+        theirs = next((s for s in states if s["service"] == difference.service), None)
+        if theirs is None or theirs["sequence"] != fold.sequence:
+            return ["it has moved on since"]
+        ours, live = dict(_flat(rebuild.as_json(fold.state))), dict(_flat(theirs["state"]))
+        return [
+            f"{name}: live {json.dumps(live.get(name))}, rebuilt {json.dumps(ours.get(name))}"
+            for name in sorted({*ours, *live})
+            if ours.get(name) != live.get(name)
+        ]
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{name}.{key}" if name else key)

@@ -1,0 +1,66 @@
+"""`faust -A app skip`: let a stopped partition go on, from the command line."""
+
+from typing import Any
+
+import click
+import faust
+from faust.cli import argument, option
+
+from app.cli.http import WorkerClient, failed
+from app.cli.main import json_option, token_option, url_option
+from app.cli.output import console, plain, print_json
+from app.settings import Settings
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Add the command to the app's command line."""
+
+    @app.command(
+        argument("topic"),
+        argument("partition", type=click.IntRange(min=0)),
+        argument("offset", type=click.IntRange(min=-1)),
+        option("--reason", default="", help="Why; kept in the audit."),
+        option(
+            "--service", default=None, help="For which service, where it is stopped for several."
+        ),
+        option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+        option("--retry", is_flag=True, help="Go on at it instead, after the cause was mended."),
+        json_option,
+        url_option,
+        token_option,
+    )
+    async def skip(self: Any, topic: str, partition: int, offset: int, **options: Any) -> None:
+        """Go on behind OFFSET, at which TOPIC/PARTITION is stopped: what is there is lost."""
+        if not options["reason"] and not options["dry_run"]:
+            raise failed("Say why: --reason '...'; or see what would happen first: --dry-run")
+        body = {
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "service": options["service"],
+            "reason": options["reason"] or "dry run",
+            "retry": options["retry"],
+            "dryRun": options["dry_run"],
+        }
+        worker = WorkerClient(settings, options["url"], options["token"])
+        answer = await worker.post("/api/ops/stopped/skip", body)
+        if options["as_json"]:
+            print_json(answer)
+            return
+        _print(answer)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    out, stopped = console(), answer["stopped"]
+    out.print(
+        plain(
+            f"{stopped['topic']}/{stopped['partition']} is stopped at offset {stopped['offset']} "
+            f"since {stopped['since']}:"
+        )
+    )
+    out.print(plain(f"  {stopped['error']}"))
+    out.print(plain(f"  for {stopped.get('service') or 'all services that read it'}"))
+    would = "would go on" if answer["dryRun"] else "goes on"
+    out.print(f"It {would} at offset {answer['goesOnAt']}.")
+    if answer["dryRun"]:
+        out.print("Nothing was changed: this was a dry run.", style="dim")

@@ -1,0 +1,1 @@
+"""The dead-letter log, and redriving what is in it."""

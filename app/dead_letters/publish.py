@@ -1,0 +1,149 @@
+"""What redriving puts into Kafka, and then waits for: records anew, releases, markers, the audit."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from app.audit.publish import OPERATORS_SOURCE
+from app.dead_letters.log import MARKER, marker
+from app.dead_letters.reader import DeadLetterReader
+from app.dead_letters.redrive_rules import audit_event, original_topic, release_topic
+from app.kafka.sender import record_headers
+from models import ids
+from models.messages import encode, to_rfc3339
+from models.topics import DEAD_LETTERS, ORDER_AUDIT
+from tables import (
+    DEAD_LETTER_ID_HEADER,
+    REDRIVE_HEADER,
+    RELEASE_HEADER,
+    InputPosition,
+    Quarantine,
+    StateTable,
+)
+from web.http.operator_deps import (
+    DeadLetter,
+    DeadLetterState,
+    OriginalRecord,
+    Resolution,
+)
+from web.http.problems import ProblemError
+
+DECISION_TIMEOUT_S: Final = 15.0
+POLL_INTERVAL_S: Final = 0.02
+
+Headers = list[tuple[str, bytes]]
+
+
+class Producer(Protocol):
+    """What is needed of the command sender."""
+
+    async def put(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> tuple[int, int]:
+        """Return once Kafka has it, with partition and offset. Raises KafkaUnavailableError."""
+
+
+class RedrivePublisher:
+    """An operator's acts, as records.
+
+    Methods raise KafkaUnavailableError; those that wait for a service raise ProblemError (REDRIVE_LATE)
+    past the bound, and NotOwnerError or NotReadyError when the partition has left this worker.
+    """
+
+    def __init__(
+        self,
+        letters: DeadLetterReader,
+        producer: Producer,
+        positions: Callable[[], Sequence[InputPosition]],
+    ) -> None:
+        """positions: of this worker's runtime."""
+        self._letters = letters
+        self._producer = producer
+        self._positions = positions
+
+    async def again(self, table: StateTable, letter: DeadLetter, original: OriginalRecord) -> bool:
+        """Put a dead letter where it came from; once it is decided, say whether it lives."""
+        headers = [
+            *original.headers,
+            (REDRIVE_HEADER, letter.service.encode()),
+            (DEAD_LETTER_ID_HEADER, letter.name.encode()),
+        ]
+        lives, topic = len(letter.origins), original_topic(letter)
+        put = await self._producer.put(topic, letter.key, original.value, headers)
+        await self._decided(table, letter, topic, *put)
+        await self._letters.caught_up()
+        return len(letter.origins) <= lives
+
+    async def release(self, table: StateTable, letter: DeadLetter, quarantine: Quarantine) -> None:
+        """Lift the quarantine of the letter's order; returns once the service has heard of it."""
+        topic = release_topic(table.service.inputs)
+        headers = [
+            *_headers(f"{letter.name}/{quarantine.stamp}", "QUARANTINE_RELEASED"),
+            (REDRIVE_HEADER, letter.service.encode()),
+            (RELEASE_HEADER, quarantine.stamp.encode()),
+        ]
+        put = await self._producer.put(topic, letter.key, None, headers)
+        await self._decided(table, letter, topic, *put)
+
+    async def wait_until_listed(self, letter: DeadLetter, quarantine: Quarantine) -> None:
+        """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
+        async with _bounded():
+            while (
+                self._letters.letters.highest(
+                    letter.service, letter.key or b"", quarantine.since_ms
+                )
+                < quarantine.dead_lettered
+            ):
+                await asyncio.sleep(POLL_INTERVAL_S)
+                await self._letters.caught_up()
+
+    async def mark(self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> None:
+        """Say in the dead letters' topic what became of one, and hear it ourselves."""
+        settled = Resolution(by, reason, time.time_ns() // 1_000_000)
+        value = marker(letter, state, settled)
+        headers = _headers(f"{letter.name}/{settled.at_ms}", f"DEAD_LETTER_{state}")
+        headers.append((MARKER, state.encode()))
+        await self._producer.put(DEAD_LETTERS, letter.key, value, headers)
+        await self._letters.caught_up()
+
+    async def audit(self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> None:
+        """Tell the order's audit what an operator did with a dead letter."""
+        event = audit_event(letter, state, by, reason, time.time_ns() // 1_000_000)
+        await self._producer.put(
+            ORDER_AUDIT,
+            event.order_id.encode(),
+            encode(event),
+            record_headers(event.event_id, event.event_type, OPERATORS_SOURCE, event.occurred_at),
+        )
+
+    async def _decided(
+        self, table: StateTable, letter: DeadLetter, topic: str, partition: int, offset: int
+    ) -> None:
+        """Wait until the service has decided a record, and what came of it is in Kafka."""
+        async with _bounded():
+            while True:
+                table.get(letter.order_key or "")  # raises when the partition has left this worker
+                for at in self._positions():
+                    here = (at.service, at.topic, at.partition)
+                    if here == (letter.service, topic, partition) and at.durable_offset >= offset:
+                        return
+                await asyncio.sleep(POLL_INTERVAL_S)
+
+
+def _headers(name: str, kind: str) -> Headers:
+    """Of a record that no event stands for."""
+    now = to_rfc3339(time.time_ns() // 1_000_000)
+    return record_headers(ids.derived("act", name), kind, OPERATORS_SOURCE, now)
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(DECISION_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise ProblemError(
+            "REDRIVE_LATE", "It is in Kafka, but not decided yet. Look again in a moment."
+        ) from None

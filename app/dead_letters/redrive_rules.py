@@ -1,0 +1,86 @@
+"""The pure half of redriving: what a rehearsal means for an operator, and what the audit tells of an act."""
+
+from collections.abc import Sequence
+
+from models import ids
+from models.events import NO_ORDER, OPERATORS, DeadLetterSettled, Event, EventType
+from models.messages import to_rfc3339
+from models.topics import ORDER_AUDIT
+from tables import DryRunResult, DryRunVerdict
+from web.http.operator_deps import DeadLetter, DeadLetterState, RedriveStep
+from web.http.problems import ProblemError
+
+
+def audit_event(
+    letter: DeadLetter, state: DeadLetterState, by: str, reason: str, at_ms: int
+) -> Event:
+    """The audit's record of an act; its id is made of the dead letter, its life and the act."""
+    key = letter.order_key
+    order_id = key if key is not None and ids.is_order_id(key) else NO_ORDER
+    event_type, life = EventType[f"DEAD_LETTER_{state}"], len(letter.origins)
+    return Event(
+        event_id=ids.event_id(f"{letter.name}/{life}/{state}", OPERATORS, 1),
+        event_type=event_type,
+        occurred_at=to_rfc3339(at_ms),
+        order_id=order_id,
+        payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id),
+        sequence=1,
+        causation_id=letter.name,
+        correlation_id=letter.name,
+        producer=OPERATORS,
+        data=DeadLetterSettled(
+            dead_letter_id=letter.name,
+            service=letter.service,
+            topic=letter.origin.topic,
+            partition=letter.origin.partition,
+            offset=letter.origin.offset,
+            error=letter.error,
+            reason=reason,
+            by=by,
+        ),
+    )
+
+
+def redrive_refusal(step: RedriveStep) -> ProblemError | None:
+    """Why a dead letter must not be redriven."""
+    name = step.letter.name
+    if step.verdict is DryRunVerdict.DEAD:
+        why = ": ".join(filter(None, (step.error, step.message)))
+        return ProblemError(
+            "DEAD_AGAIN", f"{name} would die again ({why}). Discard it, or mend the service first."
+        )
+    # In a quarantine nothing can have overtaken it: then it was redriven before a crash.
+    if step.verdict is DryRunVerdict.DUPLICATE and not step.letter.number:
+        return ProblemError(
+            "REDRIVE_HAS_NO_EFFECT",
+            f"{name}, or a later record of its sender, has been applied. Discard it.",
+        )
+    return None
+
+
+def redrive_step(letter: DeadLetter, told: DryRunResult) -> RedriveStep:
+    """A rehearsal as operators see it."""
+    types = [dict(output.headers).get("ce_type", b"").decode() for output in told.outputs]
+    events = tuple(dict.fromkeys(name for name in types if name))
+    outcome = told.outcome
+    return RedriveStep(
+        letter,
+        told.verdict,
+        events,
+        outcome.accepted if outcome else None,
+        outcome.code if outcome else "",
+        told.error,
+        told.message,
+    )
+
+
+def original_topic(letter: DeadLetter) -> str:
+    """Where it came from, and goes again."""
+    return letter.origins[0].topic
+
+
+def release_topic(inputs: Sequence[str]) -> str:
+    """Where a release is the least in anybody's way: it has no value, and events are read by many."""
+    commands = [topic for topic in inputs if topic.endswith("-commands")]
+    audit = [topic for topic in inputs if topic == ORDER_AUDIT]
+    return [*commands, *audit, *inputs][0]

@@ -1,0 +1,1 @@
+"""Sending to Kafka, and reading it outside of the consumer group."""

@@ -1,0 +1,126 @@
+"""Reads records outside of the workers' group, whoever wrote them, by the engine's own decoder.
+
+librdkafka gets no further at some batches that Kafka takes: two streams of gzip in one batch, a
+compressed record whose length is wrong. Here each partition goes on behind whatever can't be read.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from app.kafka.security import NO_SECURITY, KafkaSecurity
+from tables import ConsumedRecord, UnreadableBatch, UnreadableRecord
+
+FETCH_WAIT_MS: Final = 100
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class FetchedRecord:
+    """One record, with confluent_kafka's methods. error: why it, or the batch at it, can't be read."""
+
+    __slots__ = ("_consumed", "error")
+
+    def __init__(self, consumed: Any, error: str | None) -> None:
+        self._consumed = consumed
+        self.error = error
+
+    def topic(self) -> str:
+        """Its topic."""
+        return str(self._consumed.topic)
+
+    def partition(self) -> int:
+        """Its partition."""
+        return int(self._consumed.partition)
+
+    def offset(self) -> int:
+        """Its offset."""
+        return int(self._consumed.offset)
+
+    def timestamp(self) -> tuple[int, int]:
+        """Its type, and milliseconds since the epoch."""
+        return self._consumed.timestamp_type, self._consumed.timestamp
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        return self._consumed.key  # type: ignore[no-any-return]
+
+    def value(self) -> bytes | None:
+        """Its value; of one that can't be read, all its bytes."""
+        return self._consumed.value  # type: ignore[no-any-return]
+
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """Its headers; names that are no text are escaped."""
+        return list(self._consumed.headers)
+
+
+class OffsetReader:
+    """Reads partitions from given offsets on. Methods block: call them in a thread, one at a time."""
+
+    def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
+        """Connects at the first `assign`."""
+        self._settings: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "group_id": None,
+            "enable_auto_commit": False,
+            # Where a start has been deleted meanwhile, reading begins at what is left.
+            "auto_offset_reset": "earliest",
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
+            **security.aiokafka(),
+        }
+        self._loop = asyncio.new_event_loop()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[Place, int] = {}
+
+    def assign(self, starts: Mapping[Place, int]) -> None:
+        """Read these partitions from these offsets on, and no others. Raises KafkaError."""
+        self._loop.run_until_complete(self._assign(starts))
+
+    def read(self, most: int, timeout_s: float) -> list[FetchedRecord]:
+        """What comes next, each partition in order; [] when nothing does in time. Raises KafkaError."""
+        return self._loop.run_until_complete(self._read(most, timeout_s))
+
+    def next_offset(self, place: Place) -> int:
+        """Where reading goes on in a partition: behind records, markers and what can't be read."""
+        return self._next[place]
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            self._loop.run_until_complete(self._consumer.stop())
+        self._loop.close()
+
+    async def _assign(self, starts: Mapping[Place, int]) -> None:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(**self._settings)
+            await consumer.start()
+            self._consumer = consumer
+        self._next = dict(starts)
+        self._consumer.assign([TopicPartition(*place) for place in starts])
+        for place, offset in starts.items():
+            self._consumer.seek(TopicPartition(*place), offset)
+
+    async def _read(self, most: int, timeout_s: float) -> list[FetchedRecord]:
+        assert self._consumer is not None
+        found = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=most)
+        return [
+            record
+            for tp, items in found.items()
+            for item in items
+            if (record := self._take(tp, item)) is not None
+        ]
+
+    def _take(self, tp: TopicPartition, item: Any) -> FetchedRecord | None:
+        """A record, or what can't be read; None for offsets without a record."""
+        kind = type(item)
+        if kind is UnreadableBatch:
+            self._next[tp.topic, tp.partition] = item.next_offset
+            self._consumer.seek(tp, item.next_offset)  # type: ignore[union-attr]
+            return FetchedRecord(item, item.error)
+        self._next[tp.topic, tp.partition] = item.offset + 1
+        if kind is UnreadableRecord:
+            return FetchedRecord(item, item.error)
+        return FetchedRecord(item, None) if kind is ConsumedRecord else None

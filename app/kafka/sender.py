@@ -1,0 +1,202 @@
+"""The command sender: puts commands and webhooks into Kafka and returns only when Kafka has them."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
+
+from app.kafka.security import NO_SECURITY, KafkaSecurity
+from models import tracing
+from models.commands import Command, WebhookReceived, topic_of_command
+from models.messages import encode, to_rfc3339
+from models.topics import WEBHOOKS
+from web.http.deps import KafkaUnavailableError
+
+log = structlog.stdlib.get_logger(__name__)
+
+SEND_TIMEOUT_S: Final = 5.0
+STOP_TIMEOUT_S: Final = 5.0
+MAX_REQUEST_BYTES: Final = 1_048_576
+LOG_APPEND_TIME: Final = 1
+"""Timestamp type of a record that Kafka stamped itself."""
+
+Headers = list[tuple[str, bytes]]
+
+
+class CommandSender:
+    """An idempotent producer of its own, all replicas acknowledging.
+
+    A record is keyed by its order id and goes where Kafka's murmur2 puts that key, as every other
+    record of the order. When a send raises KafkaUnavailableError the record may still get there
+    later: all records carry an id by which a second one is dropped.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        security: KafkaSecurity = NO_SECURITY,
+        within_s: float = SEND_TIMEOUT_S,
+    ) -> None:
+        """within_s: the bound of one send, connecting included. Connects at the first send."""
+        self._bootstrap = bootstrap
+        self._security = security.aiokafka()
+        self._within_s = within_s
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Connect now. Raises KafkaUnavailableError; later sends try again."""
+        try:
+            async with asyncio.timeout(self._within_s):
+                await self._connected()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise KafkaUnavailableError(f"Kafka can't be reached: {_named(error)}") from error
+
+    async def stop(self) -> None:
+        """Wait a little for what is under way, then disconnect. Sends fail afterwards."""
+        self._stopped = True
+        self._retire()
+        if self._retiring:
+            await asyncio.gather(*self._retiring)
+
+    async def send(self, command: Command) -> None:
+        """Put a command into the topic that takes it. Raises KafkaUnavailableError."""
+        # "system:effects" becomes "/tiffin/effects"; whoever has a token speaks through web.
+        role, _, subject = command.issued_by.partition(":")
+        source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
+        await self.put(
+            topic_of_command(command.command_type),
+            command.order_id.encode(),
+            encode(command),
+            record_headers(command.command_id, command.command_type, source, command.issued_at),
+        )
+
+    async def send_webhook(self, webhook: WebhookReceived) -> None:
+        """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""
+        created = to_rfc3339(webhook.created * 1000)
+        await self.put(
+            WEBHOOKS,
+            webhook.order_id.encode(),
+            encode(webhook),
+            record_headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
+        )
+
+    async def stamp(self, topic: str, partition: int, value: bytes, headers: Headers) -> int | None:
+        """Put a record into a partition; give the time at which Kafka appended it.
+
+        In milliseconds since the epoch; None where the topic takes its producers' word for it. Raises
+        KafkaUnavailableError.
+        """
+        put = await self._put(topic, None, value, headers, partition)
+        return put.timestamp if put.timestamp_type == LOG_APPEND_TIME else None
+
+    async def put(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> tuple[int, int]:
+        """Put any record where its key belongs; give its partition and offset.
+
+        Raises KafkaUnavailableError.
+        """
+        put = await self._put(topic, key, value, headers)
+        return put.partition, put.offset
+
+    async def _put(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None = None,
+    ) -> RecordMetadata:
+        producer = None
+        try:
+            async with asyncio.timeout(self._within_s):
+                producer = await self._connected()
+                put: RecordMetadata = await producer.send_and_wait(
+                    topic, value, key=key, headers=headers, partition=partition
+                )
+                return put
+        except MessageSizeTooLargeError:
+            raise
+        except TimeoutError as error:
+            # The producer keeps trying; a new one would only lose its place in the sequence.
+            raise KafkaUnavailableError(
+                f"Kafka did not acknowledge within {self._within_s:g} s"
+            ) from error
+        except (KafkaError, OSError) as error:
+            # An idempotent producer that lost one record can't number the next ones.
+            self._retire(producer)
+            raise KafkaUnavailableError(f"Kafka refused a record: {_named(error)}") from error
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._stopped:
+                raise KafkaUnavailableError("the command sender has stopped")
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_request_size=MAX_REQUEST_BYTES,
+                    **self._security,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    self._discard(producer)  # aside: the bound of the send holds for this too
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _retire(self, producer: AIOKafkaProducer | None = None) -> None:
+        """Let the next send make a new producer; only once for each that failed."""
+        old = self._producer
+        if old is None or (producer is not None and producer is not old):
+            return
+        self._producer = None
+        self._discard(old)
+
+    def _discard(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(_stop(producer), name="stop a Kafka producer")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+
+def record_headers(id: str, type: str, source: str, time: str) -> Headers:
+    """What every record bears: the trace of what is being done, or a new one; CloudEvents' headers.
+
+    time: RFC 3339.
+    """
+    bound = structlog.contextvars.get_contextvars().get(tracing.HEADER)
+    traceparent = bound or tracing.continued(None)
+    return [
+        (tracing.HEADER, traceparent.encode()),
+        ("ce_id", id.encode()),
+        ("ce_type", type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.encode()),
+    ]
+
+
+def _named(error: BaseException) -> str:
+    """The error's class, and no record."""
+    return type(error).__name__
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Flush within a bound: with Kafka away aiokafka would wait for ever."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()
+    except (TimeoutError, KafkaError, OSError) as error:
+        log.warning("a Kafka producer did not stop in good order", error=_named(error))
+        with contextlib.suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(1):
+                await producer.client.close()

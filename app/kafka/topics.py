@@ -1,0 +1,178 @@
+"""Makes Kafka's topics as the registry says; changes nothing that would break order or lose records."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from app.kafka.security import KafkaSecurity
+from app.settings import Settings
+from models.topics import FOREVER, REPLICAS_REQUIRING_MIN_INSYNC, TOPICS, Topic
+from models.wording import counted
+
+TIMEOUT_S: Final = 15.0
+STAMPED_BY_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
+
+
+class TopicsError(Exception):
+    """Kafka's topics are not what the registry says, and can't be made so; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """What `sync` did for one topic: made it, kept it, or changed some of its configuration."""
+
+    topic: Topic
+    partitions: int
+    done: str
+
+
+def partition_count(topic: Topic, settings: Settings) -> int:
+    """Give how many partitions a topic must have."""
+    return topic.partitions or settings.partitions
+
+
+def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
+    """Give a topic's configuration at the broker.
+
+    Of three replicas two must have a record before it counts as sent: else the broker that took it
+    alone could lose it. With fewer replicas that is left to the broker. Records bear the time at which
+    Kafka took them (models/transition.py: decide knows no other clock), whoever produced them.
+    """
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_ms),
+        **STAMPED_BY_BROKER,
+    }
+    if replication_factor >= REPLICAS_REQUIRING_MIN_INSYNC:
+        config["min.insync.replicas"] = "2"
+    return config
+
+
+def sync(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
+    """Make missing topics, correct the configuration of those that are there; idempotent.
+
+    Of changelogs that the workers have made, it is corrected that Kafka stamps their records: it would
+    refuse those of a worker whose clock is an hour ahead (`message.timestamp.after.max.ms`).
+
+    Raises TopicsError when Kafka is away, when a topic has another partition count (an order's records
+    would move to other partitions), and with `check_only` when anything is missing or differs.
+    """
+    admin = AdminClient(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "socket.timeout.ms": 5000,
+            "log_level": 0,
+            **KafkaSecurity.of(settings).librdkafka(),
+        }
+    )
+    try:
+        known = admin.list_topics(timeout=TIMEOUT_S).topics
+        _refuse_other_counts(known, settings)
+        missing = [topic for topic in TOPICS.values() if topic.name not in known]
+        replicas = settings.replication_factor
+        wanted = {t.name: topic_config(t, replicas) for t in TOPICS.values() if t.name in known}
+        changelogs = [name for name in known if _is_changelog(name, settings)]
+        changes = _differing(admin, wanted | dict.fromkeys(changelogs, STAMPED_BY_BROKER))
+        if check_only and (missing or changes):
+            names = ", ".join([*(topic.name for topic in missing), *changes])
+            raise TopicsError(
+                f"missing or different: {names}. `faust -A app topics` puts it right."
+            )
+        _make(admin, missing, settings)
+        _correct(admin, changes)
+    except KafkaException as error:
+        raise TopicsError(
+            f"Kafka at {settings.kafka_bootstrap} did not do it: {error.args[0].str()}. "
+            "Is it running, and are TIFFIN_KAFKA_BOOTSTRAP and what else begins with TIFFIN_KAFKA right?"
+        ) from None
+    made = {topic.name for topic in missing}
+    return [
+        TopicChange(
+            topic,
+            partition_count(topic, settings),
+            "made" if name in made else f"changed: {changes[name]}" if name in changes else "kept",
+        )
+        for name, topic in (TOPICS | _corrected_changelogs(changes)).items()
+    ]
+
+
+def _corrected_changelogs(changes: dict[str, dict[str, str]]) -> dict[str, Topic]:
+    return {
+        name: Topic(name, FOREVER, ("tables",), ("tables",), about="a table's changelog")
+        for name in changes
+        if name not in TOPICS
+    }
+
+
+def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
+    wrong = [
+        f"{name} has {counted(len(known[name].partitions), 'partition', 'partitions')}, "
+        f"not {partition_count(topic, settings)}"
+        for name, topic in TOPICS.items()
+        if name in known and len(known[name].partitions) != partition_count(topic, settings)
+    ]
+    if wrong:
+        raise TopicsError(
+            "; ".join(wrong) + ". An order's records would move between partitions: set "
+            "TIFFIN_PARTITIONS to what the topics have, or copy them into new ones."
+        )
+
+
+def _is_changelog(name: str, settings: Settings) -> bool:
+    return name.startswith(f"{settings.app_id}-") and name.endswith("-changelog")
+
+
+def _differing(admin: AdminClient, wanted: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Topic name -> what of its wanted configuration is otherwise at the broker."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
+    answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
+    have = {resource.name: future.result() for resource, future in answers.items()}
+    return {
+        name: wrong
+        for name, config in wanted.items()
+        if (wrong := {k: v for k, v in config.items() if have[name][k].value != v})
+    }
+
+
+def _make(admin: AdminClient, topics: list[Topic], settings: Settings) -> None:
+    new = [
+        NewTopic(
+            topic.name,
+            partition_count(topic, settings),
+            settings.replication_factor,
+            config=topic_config(topic, settings.replication_factor),
+        )
+        for topic in topics
+    ]
+    for future in (admin.create_topics(new, request_timeout=TIMEOUT_S) if new else {}).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another run made it meanwhile
+                raise
+
+
+def _correct(admin: AdminClient, changes: dict[str, dict[str, str]]) -> None:
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in wrong.items()
+            ],
+        )
+        for name, wrong in changes.items()
+    ]
+    if resources:
+        for future in admin.incremental_alter_configs(resources).values():
+            future.result()

@@ -1,0 +1,1 @@
+"""Sends mail and SMS, and renders them."""

@@ -1,0 +1,46 @@
+"""What the notifier needs of a channel, and how a channel says that a message was not taken."""
+
+from typing import Protocol
+
+from app.notifications.rendering import CustomerMessage
+
+
+class SendError(Exception):
+    """The message was not taken, as far as is known.
+
+    code: letters, digits and underscores; it goes into topics and logs, so no address is in it.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class RefusedError(SendError):
+    """No repetition can help: there is no such address, or it wants nothing of us."""
+
+
+class DeferredError(SendError):
+    """Another try may help. The message may have been taken all the same, where the answer is missing."""
+
+
+class HeldError(SendError):
+    """It was not sent, and may be after `wait_s` seconds."""
+
+    def __init__(self, code: str, wait_s: float) -> None:
+        super().__init__(code)
+        self.wait_s = wait_s
+
+
+class MessageChannel(Protocol):
+    """Sends letters one way: by mail, or as short messages."""
+
+    async def send(self, letter: CustomerMessage, *, maybe_sent: bool) -> str | None:
+        """Give the provider's id of the message, where it has one, once the provider has it.
+
+        maybe_sent: an earlier try, perhaps another worker's, may have sent it.
+        Raises RefusedError and DeferredError; takes at most the channel's time-out.
+        """
+
+    async def close(self) -> None:
+        """Close what it holds open."""

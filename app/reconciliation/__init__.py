@@ -1,0 +1,1 @@
+"""Compares the accounts of Stripe and Kafka."""

@@ -1,0 +1,183 @@
+"""Both accounts of the money since a time: Kafka's, from payment-events, and Stripe's, from its lists."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.kafka.reader import headers_of
+from app.kafka.topic_window import Offsets, TopicReader
+from app.stripe.api import Listing
+from app.stripe.errors import StateConflictError
+from app.stripe.gateway import StripeGateway
+from models import ids
+from models.events import EventType, PaymentInitiated, read_event_of
+from models.messages import to_rfc3339
+from models.money_movements import (
+    MONEY_EVENTS,
+    Account,
+    MoneyMovement,
+    MovementKind,
+    add_movements,
+    movement_of_event,
+    movement_of_stripe_object,
+)
+from models.reconciliation import Orphan
+from models.topics import PAYMENT_EVENTS
+from models.transition import UnreadableError
+
+LISTING_OF: Final = {
+    MovementKind.CHARGE: Listing.CHARGES,
+    MovementKind.REFUND: Listing.REFUNDS,
+    MovementKind.DISPUTE: Listing.DISPUTES,
+}
+READ_EVENT_TYPES: Final = frozenset(
+    kind.encode() for kind in MONEY_EVENTS | {EventType.PAYMENT_INITIATED}
+)
+PAYABLE_STATUSES: Final = frozenset(
+    {"requires_payment_method", "requires_confirmation", "requires_action"}
+)
+CANCELLED: Final = "CANCELLED"
+MAX_LOOK_UPS: Final = 50
+KAFKA_MARGIN_MS: Final = 3600 * 1000
+"""Kafka hears of an object after Stripe has made it, but its clock may be behind."""
+
+
+@dataclass(slots=True)
+class KafkaAccount:
+    """What payment-events say, folded on with each `read`. moved: by object; intents: those of orders.
+
+    unusable: records that could not be used; the services have made dead letters of them.
+    """
+
+    window: TopicReader
+    since_ms: int
+    moved: dict[tuple[MovementKind, str], MoneyMovement] = field(default_factory=dict)
+    intents: dict[str, int] = field(default_factory=dict)
+    unusable: int = 0
+    _offsets: Offsets | None = None
+
+    async def read(self) -> None:
+        """Take in what is new. Raises KafkaUnavailableError."""
+        if self._offsets is None:
+            begin_ms = self.since_ms - KAFKA_MARGIN_MS
+            self._offsets = await self.window.since(begin_ms, self._take)
+        else:
+            self._offsets = await self.window.onwards(self._offsets, self._take)
+        self.unusable += self.window.skipped
+
+    def forget(self, before_ms: int) -> None:
+        """Drop what is too old to be compared."""
+        self.since_ms, limit_ms = before_ms, before_ms - KAFKA_MARGIN_MS
+        self.moved = {key: moved for key, moved in self.moved.items() if moved.at_ms >= limit_ms}
+        self.intents = {id: at_ms for id, at_ms in self.intents.items() if at_ms >= limit_ms}
+
+    def _take(self, message: Any) -> None:
+        if dict(headers_of(message)).get("ce_type") not in READ_EVENT_TYPES:
+            return
+        try:
+            event = read_event_of(PAYMENT_EVENTS, message.key() or b"", message.value() or b"")
+        except UnreadableError as error:
+            raise ValueError(str(error)) from None
+        if isinstance(event.data, PaymentInitiated):
+            self.intents[event.data.stripe_intent_id] = event.occurred_at_ms
+        elif (moved := movement_of_event(event)) is not None:
+            add_movements(self.moved, [moved])
+
+
+class StripeAccount:
+    """What Stripe's lists say of what this application made. Methods raise GatewayError."""
+
+    def __init__(self, gateway: StripeGateway) -> None:
+        self._gateway = gateway
+
+    async def moved(self, since_ms: int) -> dict[tuple[MovementKind, str], MoneyMovement]:
+        """Charges, refunds and disputes made since a time (milliseconds since the epoch)."""
+        found: dict[tuple[MovementKind, str], MoneyMovement] = {}
+        for kind, listing in LISTING_OF.items():
+            wanted = {"created": {"gte": since_ms // 1000}}
+            async for page in self._gateway.pages(listing, wanted):
+                for thing in page:
+                    moved = await self._ours(kind, thing)
+                    if moved is not None:
+                        found[moved.key] = moved
+        return found
+
+    async def look_up(self, moved: MoneyMovement) -> MoneyMovement | None:
+        """What Stripe says of an object that its lists did not show; None: it has none of that id."""
+        thing = await self._gateway.find(LISTING_OF[moved.kind], moved.id)
+        return movement_of_stripe_object(moved.kind, thing, moved.order_id) if thing else None
+
+    async def orphans(
+        self, since_ms: int, until_ms: int, known: Mapping[str, int]
+    ) -> list[dict[str, Any]]:
+        """Payment intents of this application that can be paid, and that no order has."""
+        wanted = {"created": {"gte": since_ms // 1000, "lte": until_ms // 1000}}
+        return [
+            intent
+            async for page in self._gateway.pages(Listing.INTENTS, wanted)
+            for intent in page
+            if intent["status"] in PAYABLE_STATUSES and intent["id"] not in known
+            if self._is_surely_ours(intent)
+        ]
+
+    async def cancel_orphan(self, intent: Mapping[str, Any]) -> Orphan:
+        """Cancel one; the same however often. It stays as it is when it is being paid."""
+        body, result = {"cancellation_reason": "abandoned"}, CANCELLED
+        try:
+            await self._gateway.cancel(intent["id"], body, f"orphan:{intent['id']}:1")
+        except StateConflictError as error:
+            result = error.code
+        return Orphan(
+            stripe_intent_id=intent["id"],
+            order_id=intent["metadata"]["orderId"],
+            created=to_rfc3339(intent["created"] * 1000),
+            amount=intent["amount"],
+            currency=intent["currency"].upper(),
+            result=result,
+        )
+
+    def _is_surely_ours(self, intent: Mapping[str, Any]) -> bool:
+        """An account may serve others too: only what bears our mark and our ids is touched."""
+        metadata = intent.get("metadata") or {}
+        order_id = self._gateway.order_id_from_metadata(metadata)
+        return (
+            order_id is not None
+            and self._gateway.has_owner_metadata(metadata)
+            and metadata.get("paymentId") == ids.payment_id(order_id)
+        )
+
+    async def _ours(self, kind: MovementKind, thing: Mapping[str, Any]) -> MoneyMovement | None:
+        metadata = thing.get("metadata") or {}
+        order_id = self._gateway.order_id_from_metadata(metadata)
+        intent_id = thing.get("payment_intent")
+        if "orderId" not in metadata and isinstance(intent_id, str):
+            # Disputes have no metadata, refunds made in the dashboard none of ours.
+            order_id = await self._gateway.order_of(intent_id)
+        return movement_of_stripe_object(kind, thing, order_id) if order_id else None
+
+
+async def both(stripe: StripeAccount, kafka: KafkaAccount) -> tuple[Account, Account, int]:
+    """Stripe's account and Kafka's since the same time, and how many objects could not be looked up.
+
+    What only Kafka knows is looked up one by one: Stripe may have made it before that time.
+    """
+    await kafka.read()
+    theirs = await stripe.moved(kafka.since_ms)
+    ours = {
+        key: moved
+        for key, moved in kafka.moved.items()
+        if key in theirs or moved.at_ms >= kafka.since_ms
+    }
+    look_ups = [moved for key, moved in ours.items() if key not in theirs and moved.amount]
+    for moved in look_ups[:MAX_LOOK_UPS]:
+        found = await stripe.look_up(moved)
+        if found is None:
+            continue
+        if found.at_ms < kafka.since_ms and found.amount == moved.amount:
+            del ours[moved.key]  # it belongs to the days before
+        else:
+            theirs[found.key] = found
+    unchecked = look_ups[MAX_LOOK_UPS:]
+    for moved in unchecked:
+        del ours[moved.key]
+    return theirs, ours, len(unchecked)

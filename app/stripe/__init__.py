@@ -1,0 +1,1 @@
+"""Stripe: API, webhooks, effects, and the reconciler of payments under way."""

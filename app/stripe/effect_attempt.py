@@ -1,0 +1,229 @@
+"""One pending Stripe write: sent, looked up while its fate is unknown, and told apart how it ended.
+
+What decides is always Stripe's word. A write whose answer did not come is looked up; where that
+shows nothing, it is sent again with the same key and body, which Stripe executes once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.stripe.errors import (
+    DeclinedError,
+    InvalidError,
+    StateConflictError,
+    UnknownOutcomeError,
+)
+from app.stripe.gateway import StripeGateway
+from models import ids
+from models.commands import ResultKind, StripeResult
+from models.payment import Effect, EffectKind
+from models.stripe_facts import IntentFacts, one_line
+
+IDEMPOTENCY_KEY_TTL_S: Final = 24 * 3600
+"""Stripe keeps the answers of idempotency keys at least this long."""
+CREATE_LOOKBACK_S: Final = 3600
+"""How far before its latest try an intent may have been created."""
+MAX_CONFIRM_TRIES: Final = 5
+"""Nobody waits longer at a checkout: then a confirm that Stripe fails to take is NOT_SUBMITTED."""
+
+CONFIRMED_INTENT_STATUSES: Final = frozenset({"succeeded", "processing", "requires_capture"})
+
+
+@dataclass(slots=True)
+class EffectAttempt:
+    """A pending effect, and what this process knows of its fate.
+
+    charges: payment's attempt -> charge id, where known. is_unknown: it may have been made.
+    stored_errors: how often Stripe answered 500, which it keeps for the key. is_final: so the key
+    will never bring anything else.
+    seen: the payment intent as it was last looked up.
+    """
+
+    order_id: str
+    effect: Effect
+    charges: Mapping[int, str]
+    is_unknown: bool
+    stored_errors: int = 0
+    is_final: bool = False
+    seen: IntentFacts | None = None
+
+
+class EffectAttemptRunner:
+    """Performs attempts, one step at a time."""
+
+    def __init__(
+        self, gateway: StripeGateway, confirm_deadline_s: float, now_s: Callable[[], float]
+    ) -> None:
+        """confirm_deadline_s: counted from when the effect was requested; no confirm is sent later."""
+        self._gateway = gateway
+        self._confirm_deadline_s = confirm_deadline_s
+        self._now_s = now_s
+
+    async def run(self, attempt: EffectAttempt) -> StripeResult | None:
+        """Give the result, or None when it is not known yet: run it again after a pause.
+
+        Raises StripeUnavailableError when Stripe could not be asked; run it again after a pause.
+        """
+        if attempt.is_unknown or self._is_late(attempt.effect):
+            result = await self._look_up(attempt) or self._conclude(attempt)
+            if result:
+                return result
+        try:
+            return await self._send(attempt)
+        except UnknownOutcomeError as error:
+            attempt.is_unknown = True
+            attempt.stored_errors += error.is_stored
+            attempt.is_final = error.is_replayed or attempt.stored_errors > 1
+        return await self._look_up(attempt) or self._conclude(attempt)
+
+    async def _send(self, attempt: EffectAttempt) -> StripeResult:
+        effect = attempt.effect
+        try:
+            return await self._write(effect)
+        except DeclinedError as error:
+            if effect.kind is not EffectKind.CONFIRM:
+                return await self._refused(attempt, InvalidError(error.code, error.message))
+            # Without the intent the charge is not known, and payments could not tell whose it is.
+            intent = error.intent or await self._retrieve(attempt)
+            return _result(
+                effect, ResultKind.DECLINED, intent=intent, code=error.code, message=error.message
+            )
+        except (StateConflictError, InvalidError) as error:
+            return await self._refused(attempt, error)
+
+    async def _write(self, effect: Effect) -> StripeResult:
+        key, body = effect.idempotency_key, effect.body
+        match effect.kind:
+            case EffectKind.CREATE_INTENT:
+                intent = await self._gateway.create_intent(body, key)
+            case EffectKind.CONFIRM:
+                intent = await self._gateway.confirm(effect.intent_id or "", body, key)
+            case EffectKind.CANCEL:
+                intent = await self._gateway.cancel(effect.intent_id or "", body, key)
+            case EffectKind.REFUND:
+                refund = await self._gateway.refund(body, key)
+                return _result(effect, ResultKind.DONE, refund=refund)
+        return _result(effect, ResultKind.DONE, intent=intent)
+
+    async def _refused(
+        self, attempt: EffectAttempt, error: StateConflictError | InvalidError
+    ) -> StripeResult:
+        """A refusal is believed only if an earlier try did not do the very thing."""
+        effect = attempt.effect
+        if isinstance(error, InvalidError):
+            done = await self._look_up(attempt, is_thorough=True)
+            return done or _result(
+                effect, ResultKind.INVALID, code=error.code, message=error.message
+            )
+        if effect.kind is EffectKind.CONFIRM:
+            await self._retrieve(attempt)
+        elif done := await self._look_up(attempt, is_thorough=True):
+            return done
+        return _result(
+            effect,
+            ResultKind.CONFLICT,
+            intent=attempt.seen,
+            code=error.code,
+            message=error.message,
+        )
+
+    def _conclude(self, attempt: EffectAttempt) -> StripeResult | None:
+        """What follows when a look-up shows nothing: it is too late, the key is spent, or not yet."""
+        effect = attempt.effect
+        if self._is_late(effect):
+            return _result(effect, ResultKind.NOT_SUBMITTED, code="no_charge_in_time")
+        if not attempt.is_final:
+            return None
+        if effect.kind is EffectKind.CONFIRM and effect.tries >= MAX_CONFIRM_TRIES:
+            return _result(effect, ResultKind.NOT_SUBMITTED, code="stripe_error")
+        return _result(effect, ResultKind.TRY_AGAIN, code="stripe_error")
+
+    async def _look_up(
+        self, attempt: EffectAttempt, *, is_thorough: bool = False
+    ) -> StripeResult | None:
+        """Ask Stripe what became of it; None when nothing tells, or shows, that it was made."""
+        match attempt.effect.kind:
+            case EffectKind.CREATE_INTENT:
+                return await self._look_up_create(attempt, is_thorough=is_thorough)
+            case EffectKind.CONFIRM:
+                return await self._look_up_confirm(attempt)
+            case EffectKind.CANCEL:
+                return await self._look_up_cancel(attempt)
+            case EffectKind.REFUND:
+                return await self._look_up_refund(attempt)
+
+    async def _look_up_create(
+        self, attempt: EffectAttempt, *, is_thorough: bool
+    ) -> StripeResult | None:
+        effect = attempt.effect
+        requested_s, now_s = effect.requested_at / 1000, self._now_s()
+        is_key_alive = now_s - requested_s < IDEMPOTENCY_KEY_TTL_S
+        if is_key_alive and not attempt.is_final and not is_thorough:
+            return None  # sending it again with its key tells more than a list
+        intent = await self._gateway.find_intent(
+            ids.payment_id(attempt.order_id),
+            created_after_s=requested_s - CREATE_LOOKBACK_S,
+            created_before_s=now_s,
+        )
+        return _result(effect, ResultKind.DONE, intent=intent) if intent else None
+
+    async def _look_up_confirm(self, attempt: EffectAttempt) -> StripeResult | None:
+        effect, seen = attempt.effect, await self._retrieve(attempt)
+        # From the second attempt on, what waits for the customer's bank may be an earlier card.
+        is_at_the_bank = seen.status == "requires_action" and effect.attempt == 1
+        if seen.status in CONFIRMED_INTENT_STATUSES or is_at_the_bank:
+            return _result(effect, ResultKind.DONE, intent=seen)
+        if seen.status == "canceled":
+            return _result(effect, ResultKind.CONFLICT, intent=seen, code="canceled")
+        # The error of an earlier attempt stays on the intent: only its charge tells them apart.
+        error = seen.error
+        if error and _is_of_this_attempt(error.charge_id, effect.attempt, attempt.charges):
+            return _result(
+                effect, ResultKind.DECLINED, intent=seen, code=error.code, message=error.message
+            )
+        return None
+
+    async def _look_up_cancel(self, attempt: EffectAttempt) -> StripeResult | None:
+        effect, seen = attempt.effect, await self._retrieve(attempt)
+        if seen.status == "canceled":
+            return _result(effect, ResultKind.DONE, intent=seen)
+        if seen.status == "succeeded":
+            return _result(effect, ResultKind.CONFLICT, intent=seen, code="succeeded")
+        return None
+
+    async def _look_up_refund(self, attempt: EffectAttempt) -> StripeResult | None:
+        effect = attempt.effect
+        wanted = effect.body["metadata"]["refundId"]
+        refunds = await self._gateway.list_refunds(effect.intent_id or "")
+        mine = next((refund for refund in refunds if refund.refund_id == wanted), None)
+        return _result(effect, ResultKind.DONE, refund=mine) if mine else None
+
+    async def _retrieve(self, attempt: EffectAttempt) -> IntentFacts:
+        attempt.seen = await self._gateway.retrieve_intent(attempt.effect.intent_id or "")
+        return attempt.seen
+
+    def _is_late(self, effect: Effect) -> bool:
+        """A confirm that old is not wanted any more: its customer has been told, or has gone."""
+        age_s = self._now_s() - effect.requested_at / 1000
+        return effect.kind is EffectKind.CONFIRM and age_s > self._confirm_deadline_s
+
+
+def _is_of_this_attempt(charge_id: str | None, attempt: int, charges: Mapping[int, str]) -> bool:
+    """Sure only if every earlier attempt is known to have had another charge."""
+    if charge_id is None:
+        return False
+    earlier = [charges.get(number) for number in range(1, attempt)]
+    return charge_id not in earlier and None not in earlier
+
+
+def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:
+    told: dict[str, Any] = {
+        name: one_line(facts[name]) for name in ("code", "message") if name in facts
+    }
+    return StripeResult(
+        effect_id=effect.effect_id,
+        idempotency_key=effect.idempotency_key,
+        result=kind,
+        **facts | told,
+    )

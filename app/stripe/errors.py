@@ -1,0 +1,173 @@
+"""The gateway's errors: what an answer of Stripe's, or the lack of one, means for the request."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+import stripe
+
+from models.stripe_facts import IntentFacts, parse_intent
+from web.http.deps import StripeUnavailableError
+
+DECLINE_CODES: Final = frozenset(
+    {
+        "payment_intent_authentication_failure",
+        "payment_intent_payment_attempt_failed",
+        "payment_intent_payment_attempt_expired",
+        "payment_method_customer_decline",
+        "payment_method_provider_decline",
+        "payment_method_provider_timeout",
+    }
+)
+"""Invalid requests by type, but the customer's payment failed."""
+
+CONFLICT_CODES: Final = frozenset(
+    {
+        "payment_intent_unexpected_state",
+        "charge_already_captured",
+        "charge_already_refunded",
+        "charge_disputed",
+        "charge_expired_for_capture",
+        "charge_not_refundable",
+        "intent_invalid_state",
+        "payment_intent_action_required",
+        "refund_disputed_payment",
+    }
+)
+"""The object has moved on: the request was right, and too late."""
+
+MISCONFIGURED_CODES: Final = frozenset(
+    {
+        "account_invalid",
+        "api_key_expired",
+        "livemode_mismatch",
+        "platform_api_key_expired",
+        "platform_account_required",
+        "secret_key_required",
+        "testmode_charges_only",
+    }
+)
+"""Nothing about this request is wrong, everything about our account or keys is."""
+
+NOT_SENT_CAUSES: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError)
+"""Causes of a connection error before the first byte (RuntimeError: the client is closed)."""
+
+
+class GatewayError(Exception):
+    """A request to Stripe did not succeed. code: Stripe's; message: Stripe's words for people."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.message = message
+
+
+class DeclinedError(GatewayError):
+    """The customer's payment failed. intent: with its last_payment_error, where Stripe sent it."""
+
+    def __init__(self, code: str, message: str, intent: IntentFacts | None) -> None:
+        super().__init__(code, message)
+        self.intent = intent
+
+
+class StateConflictError(GatewayError):
+    """The object is in a state that forbids the request; look at it."""
+
+
+class InvalidError(GatewayError):
+    """Stripe will never accept this request."""
+
+
+class RetryableError(GatewayError, StripeUnavailableError):
+    """Nothing was executed: it never left, was refused by the rate, or its key is in use."""
+
+    def __init__(
+        self, code: str, *, throttled: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(code)
+        self.throttled = throttled
+        self.retry_after_s = retry_after_s
+
+
+class UnknownOutcomeError(GatewayError, StripeUnavailableError):
+    """It may have been executed: a time-out, a lost connection, a 5xx.
+
+    is_stored: Stripe itself answered 500, which it keeps for the idempotency key.
+    is_replayed: and this was such a kept answer already.
+    """
+
+    def __init__(self, code: str, *, is_stored: bool = False, is_replayed: bool = False) -> None:
+        super().__init__(code)
+        self.is_stored = is_stored
+        self.is_replayed = is_replayed
+
+
+class MisconfiguredError(GatewayError, StripeUnavailableError):
+    """Our key, account or base address is wrong: nothing works until somebody repairs it."""
+
+
+def classify(error: stripe.StripeError) -> GatewayError:
+    """Say what an error of the SDK means. Carries over no body and no message that could hold one."""
+    details = _details(error)
+    code = str(details.get("code") or details.get("type") or type(error).__name__)
+    message = str(details.get("message") or "")
+    match error:
+        case stripe.APIConnectionError():
+            cause = type(error.__cause__).__name__
+            was_sent = not isinstance(error.__cause__, NOT_SENT_CAUSES)
+            return UnknownOutcomeError(cause) if was_sent else RetryableError(cause)
+        case stripe.RateLimitError():
+            # A lock time-out is about one object, not about our rate.
+            throttled = code != "lock_timeout"
+            return RetryableError(code, throttled=throttled, retry_after_s=_retry_after_s(error))
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return MisconfiguredError(code)
+        case stripe.CardError():
+            return DeclinedError(code, message, _intent(details))
+        case stripe.IdempotencyError():
+            return InvalidError("idempotency_error", message)
+        case stripe.InvalidRequestError():
+            return _classify_invalid(code, message, details)
+    return _classify_status(error, code, is_stripes=bool(details))
+
+
+def _classify_invalid(code: str, message: str, details: Mapping[str, Any]) -> GatewayError:
+    if code in DECLINE_CODES or details.get("type") == "card_error":
+        return DeclinedError(code, message, _intent(details))
+    if code in CONFLICT_CODES:
+        return StateConflictError(code, message)
+    if code in MISCONFIGURED_CODES:
+        return MisconfiguredError(code)
+    return InvalidError(code, message)
+
+
+def _classify_status(error: stripe.StripeError, code: str, *, is_stripes: bool) -> GatewayError:
+    status = error.http_status or 0
+    if status == 409:
+        return RetryableError(code)  # idempotency_key_in_use: the first request still runs
+    if 400 <= status < 500:
+        return MisconfiguredError(f"HTTP {status}")  # no answer of Stripe's has this form
+    replayed = _header(error, "idempotent-replayed") == "true"
+    # A proxy's 502 is nothing that Stripe keeps.
+    is_stored = replayed or (is_stripes and status == 500)
+    return UnknownOutcomeError(f"HTTP {status}", is_stored=is_stored, is_replayed=replayed)
+
+
+def _details(error: stripe.StripeError) -> Mapping[str, Any]:
+    body = error.json_body
+    details = body.get("error") if isinstance(body, Mapping) else None
+    return details if isinstance(details, Mapping) else {}
+
+
+def _intent(details: Mapping[str, Any]) -> IntentFacts | None:
+    intent = details.get("payment_intent")
+    return parse_intent(intent) if isinstance(intent, Mapping) else None
+
+
+def _header(error: stripe.StripeError, name: str) -> str:
+    return str((error.headers or {}).get(name, ""))
+
+
+def _retry_after_s(error: stripe.StripeError) -> float | None:
+    seconds = _header(error, "retry-after")
+    return float(seconds) if seconds.isdecimal() else None

@@ -1,0 +1,209 @@
+"""The reconciler: asks Stripe about payments and refunds that have been under way for too long."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.stripe.effects import Sender
+from app.stripe.errors import InvalidError
+from app.stripe.gateway import StripeGateway
+from app.stripe.rate_limit import Priority
+from models import ids
+from models.commands import Command, CommandType, ObservePayment
+from models.graphs import PaymentStatus
+from models.messages import to_rfc3339
+from models.payment import EffectKind, PaymentRecord
+from tables import StoredRecord
+from web.http.deps import UnavailableError
+
+log = structlog.stdlib.get_logger(__name__)
+
+ISSUER: Final = "system:reconciler"
+MAX_INTERVAL_FACTOR: Final = 10
+"""Each answer that settles nothing doubles the interval, up to so many of the first."""
+MAX_CONCURRENT_LOOKUPS: Final = 4
+IN_DOUBT_INTERVAL_S: Final = 2.0
+
+
+@dataclass(slots=True)
+class _WatchedPayment:
+    """A payment under way. due_s: on the event loop's clock."""
+
+    partition: int
+    order_id: str
+    intent_id: str
+    attempt: int
+    correlation_id: str
+    is_processing: bool
+    in_doubt_since: int | None
+    pending_refunds: frozenset[str]
+    due_s: float = 0.0
+    asked: int = 0
+
+    def is_same(self, other: "_WatchedPayment") -> bool:
+        """Nothing has moved between the two."""
+        return (
+            self.attempt, self.is_processing, self.in_doubt_since, self.pending_refunds
+        ) == (
+            other.attempt, other.is_processing, other.in_doubt_since, other.pending_refunds
+        )  # fmt: skip
+
+
+class Reconciler:
+    """A listener of payments' table, and a task that asks about what it found there.
+
+    Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
+    asks), those with facts held for money that we have not heard of, and refunds that Stripe has,
+    but has not finished. Only of owned partitions. A payment in doubt, of which a webhook told what
+    only a look-up can place, is asked about at once: a customer waits for it.
+    """
+
+    def __init__(
+        self,
+        gateway: StripeGateway,
+        sender: Sender,
+        *,
+        after_s: float = 20.0,
+        interval_s: float = 30.0,
+        in_doubt_interval_s: float = IN_DOUBT_INTERVAL_S,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """after_s: without news for so long, ask; interval_s: then again, more and more rarely.
+
+        in_doubt_interval_s: in the place of interval_s for a payment in doubt.
+        """
+        self.observed = 0
+        self.errors = 0
+        self._gateway = gateway
+        self._sender = sender
+        self._after_s = after_s
+        self._interval_s = interval_s
+        self._in_doubt_interval_s = min(in_doubt_interval_s, interval_s)
+        self._in_doubt_added = asyncio.Event()
+        self._now_s = now_s
+        self._watches: dict[str, _WatchedPayment] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def watched(self) -> int:
+        """Payments under way."""
+        return len(self._watches)
+
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        """Watch a payment that is under way; news of it puts the question off."""
+        watch = _watch(partition, key, record.state)
+        known = self._watches.get(key)
+        if watch is None:
+            self._watches.pop(key, None)
+        elif known is None or not known.is_same(watch):
+            after_s = 0 if watch.in_doubt_since else self._after_s
+            watch.due_s = asyncio.get_running_loop().time() + after_s
+            self._watches[key] = watch
+            if watch.in_doubt_since:
+                self._in_doubt_added.set()
+
+    def closed(self, partition: int) -> None:
+        """Leave a partition to its next owner."""
+        gone = [key for key, watch in self._watches.items() if watch.partition == partition]
+        for key in gone:
+            del self._watches[key]
+
+    def start(self) -> None:
+        """Begin asking, in a task of its own."""
+        self._task = asyncio.create_task(self._run(), name="reconciler")
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, self._interval_s / 4)):
+                    await self._in_doubt_added.wait()
+            self._in_doubt_added.clear()
+            due = [watch for watch in self._watches.values() if watch.due_s <= loop.time()]
+            # A few at a time and the longest waiting first, for a backlog would use up the rate.
+            due.sort(key=lambda watch: (watch.in_doubt_since is None, watch.due_s))
+            await asyncio.gather(*map(self._ask, due[:MAX_CONCURRENT_LOOKUPS]))
+
+    async def _ask(self, watch: _WatchedPayment) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(orderId=watch.order_id)
+        intervals = min(2**watch.asked, MAX_INTERVAL_FACTOR)
+        # Workers that started together must not ask together.
+        pause_s = self._in_doubt_interval_s if watch.in_doubt_since else self._interval_s
+        pause_s *= intervals * random.uniform(0.75, 1.25)  # noqa: S311
+        watch.asked += 1
+        watch.due_s = asyncio.get_running_loop().time() + pause_s
+        try:
+            await self._observe(watch)
+        except (UnavailableError, InvalidError) as error:
+            self.errors += 1
+            log.warning("a payment could not be observed", reason=type(error).__name__)
+        except Exception:
+            self.errors += 1
+            log.exception("the reconciler met a bug")
+
+    async def _observe(self, watch: _WatchedPayment) -> None:
+        priority = Priority.LOOK_UP if watch.in_doubt_since else Priority.POLL
+        intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
+        refunds = (
+            await self._gateway.list_refunds(watch.intent_id, priority)
+            if watch.pending_refunds
+            else []
+        )
+        if self._watches.get(watch.order_id) is not watch:
+            return  # news came meanwhile, or the partition went: this answer may be old
+        now_ms = round(self._now_s() * 1000)
+        observed = ObservePayment(attempt=watch.attempt, intent=intent, refunds=tuple(refunds))
+        command = Command(
+            order_id=watch.order_id,
+            command_id=ids.command_id("observe", watch.order_id, watch.attempt, now_ms),
+            command_type=CommandType.OBSERVE_PAYMENT,
+            issued_at=to_rfc3339(now_ms),
+            issued_by=ISSUER,
+            correlation_id=watch.correlation_id,
+            data=observed,
+        )
+        await self._sender.send(command)
+        self.observed += 1
+
+
+def _watch(partition: int, order_id: str, state: PaymentRecord) -> _WatchedPayment | None:
+    """What there is to ask about a payment; None when nothing is under way that Stripe knows of."""
+    payment, work = state.payment, state.work
+    if payment is None:
+        return None
+    is_being_confirmed = any(
+        effect.kind is EffectKind.CONFIRM and effect.attempt == payment.attempt
+        for effect in work.effects.values()
+    )
+    # Stripe spoke of a refund or dispute of money that we have not heard of: it has not told all.
+    is_processing = bool(work.held) or (
+        payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
+    )
+    pending = frozenset(
+        refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
+    )
+    if not is_processing and not pending:
+        return None
+    return _WatchedPayment(
+        partition=partition,
+        order_id=order_id,
+        intent_id=payment.stripe_intent_id,
+        attempt=payment.attempt,
+        correlation_id=work.correlation_id,
+        is_processing=is_processing,
+        in_doubt_since=work.in_doubt_since,
+        pending_refunds=pending,
+    )

@@ -1,0 +1,137 @@
+"""Webhooks: the signature is Stripe's own check; a verified event is reduced to its order's facts."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import stripe
+import structlog
+
+from app.stripe.errors import GatewayError
+from app.stripe.gateway import StripeGateway
+from models.commands import WebhookReceived
+from models.stripe_facts import (
+    WEBHOOK_TYPES,
+    IntentFacts,
+    RefundFacts,
+    parse_dispute,
+    parse_intent,
+    parse_refund,
+)
+from web.http.decoding import MAX_EVENT_DEPTH, DecodingError, plain_json
+
+log = structlog.stdlib.get_logger(__name__)
+
+TOLERANCE_S: Final = 300
+ENRICHMENT_TIMEOUT_S: Final = 2.0
+
+Facts = Mapping[str, Any]
+
+
+def verify_webhook(
+    payload: bytes, signature: str, secrets: Sequence[str], tolerance_s: float = TOLERANCE_S
+) -> dict[str, Any]:
+    """Check the Stripe-Signature header over the raw body and give the event.
+
+    Any one of the secrets will do. Raises stripe.SignatureVerificationError for a wrong, missing
+    or old signature, DecodingError for a signed body that is no event.
+    """
+    refused = _refusal("no webhook secret is set", signature)
+    for secret in secrets:
+        try:
+            stripe.WebhookSignature.verify_header(payload, signature, secret, tolerance_s)
+        except stripe.SignatureVerificationError as error:
+            refused = error
+        except UnicodeDecodeError:
+            raise _refusal("the body is no UTF-8", signature) from None
+        else:
+            return _event(payload)
+    raise refused
+
+
+def _refusal(reason: str, signature: str) -> stripe.SignatureVerificationError:
+    return stripe.SignatureVerificationError(reason, signature)  # type: ignore[no-untyped-call]
+
+
+def _event(payload: bytes) -> dict[str, Any]:
+    event = plain_json(payload, deepest=MAX_EVENT_DEPTH, most_values=None)
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise DecodingError("the body is no Stripe event")
+    return event
+
+
+async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
+    """Reduce a verified event to what payments needs to know of it.
+
+    None for a type that is not subscribed to, and for an object of no order of ours. Asks Stripe
+    where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
+    when the order can't be found without it (Stripe delivers the event again then).
+    """
+    kind = event["type"]
+    if kind not in WEBHOOK_TYPES:
+        return None
+    thing: Facts = event["data"]["object"]
+    order_id = await _order_of(gateway, thing)
+    if order_id is None:
+        log.warning("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
+        return None
+    intent, refund, dispute = None, None, None
+    match kind.split("."):
+        case ["payment_intent", _]:
+            intent = await _with_receipt(gateway, parse_intent(thing))
+        case ["refund", _]:
+            refund = parse_refund(thing)
+        case ["charge", "dispute", _]:
+            dispute = parse_dispute(thing)
+        case ["charge", "refunded"]:
+            refund = await _newest_refund(gateway, thing)
+    return WebhookReceived(
+        order_id=order_id,
+        stripe_event_id=event["id"],
+        stripe_event_type=kind,
+        created=event["created"],
+        intent=intent,
+        refund=refund,
+        dispute=dispute,
+    )
+
+
+async def _order_of(gateway: StripeGateway, thing: Facts) -> str | None:
+    """Disputes have no metadata, refunds made in the dashboard none of ours: their intent has."""
+    metadata = thing.get("metadata") or {}
+    intent = thing.get("payment_intent")
+    intent_id = intent.get("id") if isinstance(intent, Mapping) else intent
+    if "orderId" not in metadata and intent_id:
+        return await gateway.order_of(intent_id)
+    return gateway.order_id_from_metadata(metadata)
+
+
+async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFacts:
+    """Webhooks never expand the charge: fetch the receipt, but rather do without than be late."""
+    if seen.status != "succeeded" or seen.receipt_url:
+        return seen
+    try:
+        async with asyncio.timeout(ENRICHMENT_TIMEOUT_S):
+            latest = await gateway.retrieve_intent(seen.intent_id)
+    except (GatewayError, TimeoutError) as error:
+        log.info("a webhook goes without its receipt", reason=type(error).__name__)
+        return seen
+    if latest.charge_id != seen.charge_id:
+        return seen
+    return seen.model_copy(
+        update={"receipt_url": latest.receipt_url, "card_last4": latest.card_last4}
+    )
+
+
+async def _newest_refund(gateway: StripeGateway, charge: Facts) -> RefundFacts | None:
+    """charge.refunded only says that there is a refund; refund.created says the same with facts."""
+    intent_id = charge.get("payment_intent")
+    if not isinstance(intent_id, str):
+        return None
+    try:
+        async with asyncio.timeout(ENRICHMENT_TIMEOUT_S):
+            refunds = await gateway.list_refunds(intent_id)
+    except (GatewayError, TimeoutError) as error:
+        log.info("a webhook goes without its refund", reason=type(error).__name__)
+        return None
+    return next(iter(refunds), None)

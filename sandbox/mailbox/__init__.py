@@ -1,0 +1,1 @@
+"""A mailbox: an SMTP and SMS server that shows what it got."""

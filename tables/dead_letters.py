@@ -1,0 +1,139 @@
+"""Dead letters: what becomes of an input that a service can't act on, and which keys it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from models.transition import UnreadableError
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+REDRIVE_HEADER = "tiffin-redrive"
+"""Header of a redriven dead letter: the name of the service that is to act on it, quarantine or not;
+the others drop the record. Its key stays quarantined until it is released, so that nothing new
+overtakes the dead letters still to come."""
+RELEASE_HEADER = "tiffin-release"
+"""Header of a redriven record without a value: `Quarantine.stamp` of the quarantine to lift. An input
+that was turned away meanwhile has changed it; then nothing is lifted."""
+QUARANTINE_HEADER = "tiffin-quarantine"
+"""Header of a dead letter whose key is quarantined: `Quarantine.stamp` with this one counted."""
+DEAD_LETTER_ID_HEADER = "tiffin-dead-letter"
+"""Header of a redriven dead letter: its name, which it keeps should it become a dead letter again."""
+SERVICE_HEADER = "tiffin-service"
+"""Header of a dead letter: which service could not act on it."""
+OMITTED_VALUE_HEADER = "tiffin-value-omitted"
+"""Header of a dead letter without its value: how many bytes are left at the origin."""
+OMITTED_HEADERS_HEADER = "tiffin-headers-omitted"
+"""Header of a dead letter without some of its headers: how many are left at the origin."""
+OMITTED_KEY_HEADER = "tiffin-key-omitted"
+"""Header of a dead letter without its key: how many bytes are left at the origin."""
+DEAD_LETTER_PREFIX = "kafka_dlt-"
+"""Of the headers that tell where a dead letter comes from and why it died."""
+MAX_MESSAGE_CHARS = 500
+MAX_KEY_BYTES = 512
+"""No id of ours comes near it, and no table takes a longer key."""
+MAX_HEADERS_BYTES = 8 * 1024
+"""Of the record's own headers, names included; those that don't fit stay at the origin."""
+HEADER_OVERHEAD_BYTES = 16
+
+
+class DeadLetterRecord(NamedTuple):
+    """A dead letter as it will be sent; key and value may be missing as in the original."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def dead_letter(
+    topic: str,
+    consumed: Any,
+    *,
+    origin: str,
+    service: str,
+    reason: str,
+    message: str,
+    max_value_bytes: int,
+    quarantine: str = "",
+) -> DeadLetterRecord:
+    """Make the dead letter of a ConsumerRecord: as it was, with headers of where and why it died.
+
+    topic: the dead-letter topic; origin: the topic it came from; reason: an exception's name;
+    quarantine: the stamp of its key's quarantine, if there is one.
+    """
+    headers, omitted = _headers_to_keep(consumed.headers)
+    told = {
+        "original-topic": origin,
+        "original-partition": consumed.partition,
+        "original-offset": consumed.offset,
+        "original-timestamp": consumed.timestamp,
+        "exception-fqcn": reason,
+        "exception-message": message[:MAX_MESSAGE_CHARS],
+    }
+    headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in told.items()]
+    headers.append((SERVICE_HEADER, service.encode()))
+    if quarantine:
+        headers.append((QUARANTINE_HEADER, quarantine.encode()))
+    if omitted:
+        headers.append((OMITTED_HEADERS_HEADER, str(omitted).encode()))
+    key, value = consumed.key, consumed.value
+    if key is not None and len(key) > MAX_KEY_BYTES:
+        headers.append((OMITTED_KEY_HEADER, str(len(key)).encode()))
+        key = None
+    if value is not None and len(value) > max_value_bytes:
+        headers.append((OMITTED_VALUE_HEADER, str(len(value)).encode()))
+        value = b""
+    return DeadLetterRecord(topic, key, value, tuple(headers))
+
+
+def _headers_to_keep(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:
+    """A record's own headers that its dead letter takes along, and how many there is no room for."""
+    ours = {
+        REDRIVE_HEADER,
+        RELEASE_HEADER,
+        QUARANTINE_HEADER,
+        SERVICE_HEADER,
+        OMITTED_VALUE_HEADER,
+        OMITTED_HEADERS_HEADER,
+        OMITTED_KEY_HEADER,
+    }
+    carried: list[tuple[str, bytes]] = []
+    room, omitted = MAX_HEADERS_BYTES, 0
+    for name, header in headers:
+        if name.startswith(DEAD_LETTER_PREFIX) or name in ours:
+            continue
+        size = len(name.encode()) + len(header or b"") + HEADER_OVERHEAD_BYTES
+        if size > room:
+            omitted += 1
+            continue
+        room -= size
+        carried.append((name, header or b""))
+    return carried, omitted
+
+
+def header_of(headers: Headers, wanted: str) -> str | None:
+    """A header's text; None when there is none of that name."""
+    for name, value in headers:
+        if name == wanted:
+            return (value or b"").decode(errors="replace")
+    return None
+
+
+def checked_key(key: bytes | None) -> tuple[str, bytes]:
+    """The key as text, and as it is. Raises UnreadableError for one that no record may have.
+
+    Slashes mark rows, and what begins like the engine's own or Faust's own keys is theirs.
+    """
+    if not key:
+        raise UnreadableError("no key")
+    if len(key) > MAX_KEY_BYTES:
+        raise UnreadableError(f"the key has {len(key)} bytes, {MAX_KEY_BYTES} are allowed")
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        raise UnreadableError("the key is not UTF-8") from None
+    if "/" in name or name[0] == "\0" or name.startswith("__faust"):
+        raise UnreadableError("the key has a slash or a reserved beginning")
+    return name, key

@@ -1,0 +1,144 @@
+"""What inputs would lead to, told by the engine's own code on the stored state; nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.transition import Outcome, Output, UnreadableError
+from tables.dead_letters import DEAD_LETTER_PREFIX, DeadLetterRecord
+from tables.limits import Counters, Limits
+from tables.processor import Processor
+from tables.record import load_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from models.transition import Service
+
+OutputList = list[Output | DeadLetterRecord]
+
+FIRST_DRY_RUN_OFFSET = 2**62
+"""Offsets of rehearsed inputs begin here: behind all that Kafka gives."""
+DEAD_LETTERS = "dead-letters"
+
+
+class DryRunVerdict(StrEnum):
+    """What becomes of an input. DUPLICATE: dropped, for it or a later one of its sender was applied."""
+
+    DECIDED = "DECIDED"
+    DUPLICATE = "DUPLICATE"
+    DEAD = "DEAD"
+
+
+class DryRunInput(NamedTuple):
+    """An input to dry_run_inputs; as a redriven dead letter it bears the header REDRIVE_HEADER."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunResult:
+    """What would become of an input.
+
+    outputs, outcome: of one that would be decided. error, message: of one that would be dead; the
+    message may hold parts of the value.
+    """
+
+    verdict: DryRunVerdict
+    outputs: tuple[Output, ...] = ()
+    outcome: Outcome | None = None
+    error: str = ""
+    message: str = ""
+
+
+class _DryRunRecord(NamedTuple):
+    """As much of aiokafka's ConsumerRecord as is looked at."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
+    offset: int
+    partition: int
+    topic: str
+    timestamp_type: int = 1  # as Kafka would stamp it
+
+
+def dry_run_inputs(
+    service: Service,
+    read_stored: Callable[[bytes], bytes | None],
+    inputs: Sequence[DryRunInput],
+    *,
+    partition: int,
+    at_ms: int,
+) -> list[DryRunResult]:
+    """Apply inputs of one key, one upon the other, in memory; ends with the first that is dead.
+
+    at_ms: the time that Kafka would give them.
+    """
+    counters = Counters()
+    processor: Processor[OutputList] = Processor(
+        service,
+        read_stored,
+        list,
+        epoch=-2,
+        done=dict.fromkeys(service.inputs, FIRST_DRY_RUN_OFFSET - 1),  # what is stored has left
+        limits=Limits(),
+        counters=counters,
+        dead_letter_topic=DEAD_LETTERS,
+        measures_each_input=True,
+    )
+    found: list[DryRunResult] = []
+    for number, given in enumerate(inputs):
+        consumed = _DryRunRecord(
+            given.key,
+            given.value,
+            given.headers,
+            at_ms,
+            FIRST_DRY_RUN_OFFSET + number,
+            partition,
+            given.topic,
+        )
+        found.append(_process_one(processor, counters, consumed))
+        if found[-1].verdict is DryRunVerdict.DEAD:
+            break
+    return found
+
+
+def _process_one(
+    processor: Processor[OutputList], counters: Counters, consumed: _DryRunRecord
+) -> DryRunResult:
+    known = _outcomes(processor, consumed.key)
+    outputs = processor.commit_batch.outputs
+    earlier, decided = len(outputs), counters.decided
+    died = counters.unreadable + counters.quarantined
+    processor.process(consumed.topic, (consumed,))
+    new = outputs[earlier:]
+    if counters.unreadable + counters.quarantined > died:
+        headers = dict(new[-1].headers)
+        return DryRunResult(
+            DryRunVerdict.DEAD,
+            error=headers[f"{DEAD_LETTER_PREFIX}exception-fqcn"].decode(),
+            message=headers[f"{DEAD_LETTER_PREFIX}exception-message"].decode(),
+        )
+    if counters.decided == decided:
+        return DryRunResult(DryRunVerdict.DUPLICATE)
+    outcomes = _outcomes(processor, consumed.key)
+    added = [raw for command_id, raw in outcomes.items() if command_id not in known]
+    return DryRunResult(
+        DryRunVerdict.DECIDED,
+        outputs=tuple(output for output in new if isinstance(output, Output)),
+        outcome=load_outcome(added[-1]).outcome if added else None,
+    )
+
+
+def _outcomes(processor: Processor[OutputList], key: bytes) -> Mapping[str, list[Any]]:
+    try:
+        return dict(processor.record(key).outcomes)
+    except UnreadableError:
+        return {}

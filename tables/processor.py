@@ -1,0 +1,469 @@
+"""The in-memory half of a task: inputs are decided one by one, their effects gathered in groups.
+
+Nothing here awaits, sends or writes. A `CommitBatch` is what goes through the task's pipeline as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from models import ids
+from models.transition import Input, Output, UnreadableError
+from tables import outbox
+from tables.dead_letters import (
+    REDRIVE_HEADER,
+    RELEASE_HEADER,
+    DeadLetterRecord,
+    checked_key,
+    dead_letter,
+    header_of,
+)
+from tables.record import Quarantine, Record
+from tables.record_batches import EmptyOffsets, UnreadableRecord
+from tables.times import arrival_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from models.transition import Decision, Header, Outcome, Service
+    from tables.limits import Counters, Limits
+
+
+class Outputs(Protocol):
+    """What takes a commit_batch's outputs: `Batches`, or a list when nothing is to be sent."""
+
+    def append(self, output: Output | DeadLetterRecord, /) -> None:
+        """Add one behind the others."""
+
+
+SinkT = TypeVar("SinkT", bound=Outputs)
+
+
+STORED_MODULE = "tables.apply"
+"""Dead letters and quarantines name the exception that led to them, with the module where it stood
+first. What is stored keeps that name, wherever the class stands."""
+
+
+class TooLargeError(Exception):
+    """A decision made a record, an output or a row that is larger than the limits allow."""
+
+    __module__ = STORED_MODULE
+
+
+class UnloadableError(UnreadableError):
+    """A stored state that its service can't load: the key's inputs become dead letters."""
+
+    __module__ = STORED_MODULE
+
+
+class BadRowError(Exception):
+    """A decision named a row without a slash, which could be taken for a record."""
+
+    __module__ = STORED_MODULE
+
+
+class CommitBatch(Generic[SinkT]):
+    """Consecutive inputs and all their effects: durable together, step by step.
+
+    inputs: ConsumerRecords, until it is closed; first: topic and offset of the first of them; count: of
+    them; offsets: topic -> last offset;
+    records, rows: by key, as they are after the last input; progress: the task's own offsets, when
+    they are to be written too.
+    """
+
+    __slots__ = ("count", "first", "inputs", "offsets", "outputs", "progress", "records", "rows")
+
+    def __init__(self, outputs: SinkT) -> None:
+        self.count = 0
+        self.inputs: list[Any] = []
+        self.first: tuple[str, int] | None = None
+        self.offsets: dict[str, int] = {}
+        self.records: dict[bytes, Record] = {}
+        self.rows: dict[bytes, bytes] = {}
+        self.outputs = outputs
+        self.progress: dict[str, int] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came and nothing has to be sent again."""
+        return not self.count and not self.records
+
+
+class Processor(Generic[SinkT]):
+    """Decides the inputs of one partition for one service; the only one that changes its records.
+
+    Inputs are gathered in `commit_batch` while the commit_batch before, `under_way`, becomes durable; a commit_batch is
+    closed only once that one is settled. `new_outputs` makes what takes a commit_batch's outputs; `done` (the
+    task's) gives, per topic, the last offset whose outputs are durable. readers: topic -> names of the
+    services that read it, where that is known. measures_each_input: sizes are checked
+    at each input, not once a commit_batch.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what the task lends it, most of it given by name
+        self,
+        service: Service,
+        read_stored: Callable[[bytes], bytes | None],
+        new_outputs: Callable[[], SinkT],
+        *,
+        epoch: int,
+        done: dict[str, int],
+        limits: Limits,
+        counters: Counters,
+        dead_letter_topic: str,
+        readers: Mapping[str, Collection[str]] = MappingProxyType({}),
+        measures_each_input: bool = False,
+    ) -> None:
+        self.service = service
+        self._readers = readers
+        self.commit_batch = CommitBatch(new_outputs())
+        self.under_way: CommitBatch[SinkT] | None = None
+        self._records: dict[bytes, Record] = {}
+        self._read_stored = read_stored
+        self._new_outputs = new_outputs
+        self._epoch = epoch
+        self._done = done
+        self._limits = limits
+        self._counters = counters
+        self._dead_letter_topic = dead_letter_topic
+        self._measures_each_input = measures_each_input
+
+    @property
+    def in_flight(self) -> int:
+        """Inputs applied whose outputs are not known durable."""
+        return self.commit_batch.count + (self.under_way.count if self.under_way else 0)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing at all is on its way, inputs or outputs that are sent again."""
+        return self.under_way is None and self.commit_batch.is_empty
+
+    def first_in_flight(self) -> tuple[str, int] | None:
+        """Topic and offset of the first input whose outputs are not known durable."""
+        return (self.under_way.first if self.under_way else None) or self.commit_batch.first
+
+    def last_in_flight(self) -> dict[str, int]:
+        """Topic -> last offset of the inputs whose outputs are not known durable."""
+        before = self.under_way.offsets if self.under_way else {}
+        return {**before, **self.commit_batch.offsets}
+
+    def process(self, topic: str, inputs: Sequence[Any]) -> int:
+        """Take inputs, ConsumerRecords of one topic, into the commit_batch; gives how many.
+
+        Fewer than there are: the next one's key has so many outputs that it waits for the next commit_batch.
+        Raises only what means that the store can't be read.
+        """
+        taken = 0
+        for consumed in inputs:
+            try:
+                if not self._take(topic, consumed):
+                    break
+            except UnreadableError as exc:
+                self._handle_unreadable(topic, consumed, exc)
+            taken += 1
+        if taken:
+            commit_batch = self.commit_batch
+            commit_batch.first = commit_batch.first or (topic, inputs[0].offset)
+            commit_batch.inputs += inputs[:taken]
+            commit_batch.count += taken
+            commit_batch.offsets[topic] = inputs[taken - 1].offset
+        return taken
+
+    def record(self, key: bytes | None) -> Record:
+        """A key's record as the inputs so far left it. Raises UnreadableError."""
+        record = self._records.get(key)  # type: ignore[arg-type]
+        if record is not None:
+            return record
+        name, key = checked_key(key)
+        stored = self._read_stored(key)
+        try:
+            return Record(name, stored, self.service)
+        except Exception as exc:
+            raise UnloadableError(_qualified_name(exc)) from exc
+
+    def _take(self, topic: str, consumed: Any) -> bool:
+        """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
+        record = self._records.get(consumed.key) or self.record(consumed.key)
+        if record.inherited_outbox:
+            self._resend_outbox(consumed.key, record)
+        offset = consumed.offset
+        if offset <= record.offsets.get(topic, -1):
+            self._counters.redelivered += 1
+            return True
+        headers = consumed.headers
+        redriven = header_of(headers, REDRIVE_HEADER) if headers else None
+        if redriven is not None and self._is_handled_by_header(topic, record, consumed, redriven):
+            return True
+        if consumed.value is None:
+            raise UnreadableError("no value")
+        try:
+            header, message = self.service.parse(topic, consumed.key, consumed.value, headers)
+        except UnreadableError:
+            raise
+        except Exception as exc:  # a parser's bug must not stop the stream either
+            raise UnreadableError(_qualified_name(exc)) from exc
+        token = "" if header.producer else ids.token(header.id)
+        if self._is_duplicate(topic, record, header, token):
+            self._drop_duplicate(topic, record, consumed, token)
+            return True
+        if record.taken and self._is_over_key_limits(record):
+            return False
+        if record.quarantine is not None and redriven is None:
+            self._dead_letter_quarantined(topic, record, consumed, record.quarantine)
+        else:
+            at_ms = arrival_ms(consumed)
+            if at_ms != consumed.timestamp:
+                self._counters.odd_times += 1
+            given = Input(topic, record.key, header, message, at_ms, headers, offset)
+            self._decide(record, consumed, given, token)
+        return True
+
+    def _resend_outbox(self, key: bytes, record: Record) -> None:
+        """At a key's first touch in this task: what an earlier one may not have sent leaves."""
+        for output in record.take_over_outbox(self._epoch, self._done):
+            self.commit_batch.outputs.append(output)
+            self._counters.reemitted += 1
+            self._changed(key, record)
+
+    def _is_over_key_limits(self, record: Record) -> bool:
+        """Whether this commit_batch took so much of the key that its record would only grow."""
+        limits = self._limits
+        crowded = record.taken >= limits.key_inputs or record.taken_bytes >= limits.key_bytes
+        return crowded and not self._measures_each_input
+
+    def _is_duplicate(self, topic: str, record: Record, header: Header, token: str) -> bool:
+        if token:
+            return token in record.ids.get(topic, "") or header.id in record.outcomes
+        source = f"{topic}/{header.producer}"
+        return header.sequence <= record.sequences.get(source, -1)
+
+    def _drop_duplicate(self, topic: str, record: Record, consumed: Any, token: str) -> None:
+        self._counters.duplicates += 1
+        if token:
+            # Written although nothing else changes: else this offset could be decided after its id has
+            # left the window. Sequences have no window.
+            record.offsets[topic] = consumed.offset
+            self._changed(consumed.key, record)
+
+    def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
+        before = record.copy() if self._measures_each_input else None
+        topic, header = given.topic, given.header
+        try:
+            decision = self.service.decide(record.state, given, self.read)
+            state, outputs, rows, outcome = decision
+            entry = outbox.dump(topic, given.offset, outputs) if outputs else b""
+            if rows or len(entry) > self._limits.output_bytes:
+                self._check(decision, entry)
+            if outcome is not None:
+                self._keep_outcome(record, given, outcome)
+            if token:
+                record.keep_id(topic, token, self._limits.ids_per_topic)
+            else:
+                record.sequences[f"{topic}/{header.producer}"] = header.sequence
+            record.state = state
+            record.offsets[topic] = given.offset
+            record.version += 1
+            record.take(len(consumed.value), entry)
+            if before is not None:
+                self._measure(record)
+        except UnreadableError:
+            raise  # the service says that it is none of this key's: nothing has been changed yet
+        except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
+            self._quarantine(before or record, consumed, given, exc)
+            return
+        for output in outputs:
+            self.commit_batch.outputs.append(output)
+        if rows:
+            self.commit_batch.rows.update((row.encode(), value) for row, value in rows.items())
+        self._counters.decided += 1
+        self._changed(consumed.key, record)
+
+    def _quarantine(self, record: Record, consumed: Any, given: Input, exc: Exception) -> None:
+        reason = Quarantine(_qualified_name(exc), given.timestamp_ms, given.header.id, 0)
+        if record.quarantine is not None:  # redriven in vain
+            reason = replace(record.quarantine, reason=reason.reason)
+        self._dead_letter_quarantined(given.topic, record, consumed, reason, str(exc))
+
+    def _keep_outcome(self, record: Record, given: Input, outcome: Outcome) -> None:
+        record.keep_outcome(
+            given.header.id,
+            outcome,
+            given.header.body_hash,
+            given.timestamp_ms,
+            ttl_ms=self._limits.outcome_ttl_s * 1000,
+            cap=self._limits.outcomes,
+        )
+
+    def _measure(self, record: Record) -> None:
+        size = len(record.dump(self.service)) - record.outbox_bytes
+        if size > self._limits.record_bytes:
+            raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
+
+    def _check(self, decision: Decision, entry: bytes) -> None:
+        """Raise when an output or a row is none that may be, or the outputs are too much to store."""
+        limit = self._limits.output_bytes
+        for output in decision.outputs:
+            headers = sum(len(name) + len(value) for name, value in output.headers)
+            if len(output.value) + headers > limit:
+                raise TooLargeError(f"an output of more than {limit} bytes")
+        if len(entry) > self._limits.entry_bytes:
+            raise TooLargeError(f"outputs of more than {self._limits.entry_bytes} bytes as stored")
+        for row, value in decision.rows.items():
+            if "/" not in row:
+                raise BadRowError
+            if len(value) > limit:
+                raise TooLargeError(f"a row of more than {limit} bytes")
+
+    def _is_handled_by_header(
+        self, topic: str, record: Record, consumed: Any, redriven: str
+    ) -> bool:
+        """Whether a redriven record is another service's, or releases the key and is no input.
+
+        Raises UnreadableError for one that no service would take.
+        """
+        if redriven != self.service.name:
+            if redriven not in self._readers.get(topic, (redriven,)):
+                raise UnreadableError(f"redriven for {redriven[:64]!r}, which reads no {topic}")
+            return True
+        if consumed.value is not None or header_of(consumed.headers, RELEASE_HEADER) is None:
+            return False
+        self._release(topic, record, consumed)
+        return True
+
+    def _release(self, topic: str, record: Record, consumed: Any) -> None:
+        """Lift the quarantine without deciding anything, if it is still the one that was meant."""
+        stamp = header_of(consumed.headers, RELEASE_HEADER)
+        if record.quarantine is not None and record.quarantine.stamp == stamp:
+            record.quarantine = None
+            record.offsets[topic] = consumed.offset
+            record.version += 1
+            self._changed(consumed.key, record)
+
+    def _handle_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
+        """Pass over offsets that have no record; make a dead letter of a record that can't be read."""
+        kind = type(consumed)
+        if kind is EmptyOffsets:
+            self._counters.gaps += consumed.offset - consumed.first + 1
+            return
+        if kind is UnreadableRecord:
+            exc = UnreadableError(f"the record itself is broken: {consumed.error}")
+        self._dead_letter_unreadable(topic, consumed, exc)
+
+    def _changed(self, key: bytes, record: Record) -> None:
+        self._records[key] = self.commit_batch.records[key] = record
+
+    def _dead_letter_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
+        """Make a dead letter of an input that touches no record."""
+        self._counters.unreadable += 1
+        self.commit_batch.outputs.append(
+            self._dead_letter(topic, consumed, _qualified_name(exc), str(exc))
+        )
+
+    def _dead_letter_quarantined(
+        self,
+        topic: str,
+        record: Record,
+        consumed: Any,
+        quarantine: Quarantine,
+        message: str = "the key is quarantined",
+    ) -> None:
+        """Make a dead letter of an input of a quarantined key; the record remembers and counts it."""
+        self._counters.quarantined += 1
+        quarantine = replace(quarantine, dead_lettered=quarantine.dead_lettered + 1)
+        letter = self._dead_letter(
+            topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
+        )
+        output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
+        record.take(len(consumed.value or b""), outbox.dump(topic, consumed.offset, (output,)))
+        record.quarantine = quarantine
+        record.offsets[topic] = consumed.offset
+        record.version += 1
+        self.commit_batch.outputs.append(output)
+        self._changed(consumed.key, record)
+
+    def _dead_letter(
+        self, topic: str, consumed: Any, reason: str, message: str, *, quarantine: str = ""
+    ) -> DeadLetterRecord:
+        return dead_letter(
+            self._dead_letter_topic,
+            consumed,
+            origin=topic,
+            service=self.service.name,
+            reason=reason,
+            message=message,
+            max_value_bytes=self._limits.dead_letter_bytes,
+            quarantine=quarantine,
+        )
+
+    def read(self, row: str) -> bytes | None:
+        """A row as the inputs so far left it; what `decide` is given."""
+        key = row.encode()
+        for commit_batch in (self.commit_batch, self.under_way):
+            if commit_batch is not None and key in commit_batch.rows:
+                return commit_batch.rows[key]
+        return self._read_stored(key)
+
+    def close_commit_batch(self) -> tuple[CommitBatch[SinkT], list[tuple[bytes, bytes]]]:
+        """End the commit_batch and begin the next; gives it with its records serialised.
+
+        The commit_batch before must be settled. When a record has become too large or can't be serialised,
+        the commit_batch is undone and decided again one input at a time, so that the input that did it is
+        found and its key quarantined.
+        """
+        commit_batch = self.commit_batch
+        try:
+            values, fits = self._dump(commit_batch)
+        except Exception:  # noqa: BLE001 -- a service's dump: the second pass finds whose
+            fits = False
+        if not fits:
+            commit_batch = self._reprocess_one_by_one(commit_batch)
+            values, _ = self._dump(commit_batch)
+        commit_batch.inputs = []
+        self.commit_batch, self.under_way = CommitBatch(self._new_outputs()), commit_batch
+        return commit_batch, list(zip(commit_batch.records, values, strict=True))
+
+    def _dump(self, commit_batch: CommitBatch[SinkT]) -> tuple[list[bytes], bool]:
+        """Give the commit_batch's records, serialised, and whether none is too large."""
+        values, fits = [], True
+        for record in commit_batch.records.values():
+            record.epoch = self._epoch
+            value = record.dump(self.service)
+            values.append(value)
+            fits = fits and len(value) - record.outbox_bytes <= self._limits.record_bytes
+            record.end_commit_batch()
+        return values, fits
+
+    def _reprocess_one_by_one(self, undone: CommitBatch[SinkT]) -> CommitBatch[SinkT]:
+        """Decide a commit_batch's inputs anew, upon what the store has: all groups before."""
+        self._counters.regrouped += 1
+        for key in undone.records:
+            del self._records[key]
+        self.commit_batch = CommitBatch(self._new_outputs())
+        self._measures_each_input = True
+        try:
+            for consumed in undone.inputs:
+                self.process(consumed.topic, (consumed,))
+        finally:
+            self._measures_each_input = False
+        for key in undone.records.keys() - self.commit_batch.records.keys():
+            self._resend_outbox(
+                key, self.record(key)
+            )  # its first input waits for the next commit_batch
+        return self.commit_batch
+
+    def stored(self) -> None:
+        """The commit_batch under way is in the store: forget the records that were known longest."""
+        records, needed = self._records, self.commit_batch.records
+        excess = max(0, len(records) - self._limits.cached_records)
+        for key in [key for key in islice(records, excess) if key not in needed]:
+            del records[key]
+
+    def settled(self) -> None:
+        """The outputs of the commit_batch under way are durable, and `done` says so."""
+        self.under_way = None
+
+
+def _qualified_name(exc: Exception) -> str:
+    return f"{type(exc).__module__}.{type(exc).__qualname__}"

@@ -1,0 +1,215 @@
+"""The real services over tables in memory: what web/ sees of Kafka, the engine and Stripe, at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from yarl import URL
+
+from agents.deliveries import DeliveriesService
+from agents.orders.service import OrdersService
+from agents.payments.service import PaymentsService
+from agents.timeline import TimelineService
+from models.commands import Command, CommandType, StripeResult, WebhookReceived, topic_of_command
+from models.messages import encode
+from models.payment import Effect, EffectKind
+from models.stripe_facts import parse_intent, parse_refund
+from models.topics import WEBHOOKS
+from models.transition import Input, Output, Service
+from tables import Listener, NotOwnerError, Quarantine, StoredOutcome, StoredRecord
+from tests.support.payment_flow import Stripe
+from web.http.problems import KafkaUnavailableError
+
+CARDS = {"pm_card_visa": "ok", "pm_card_chargeDeclined": "decline", "pm_card_threeDSecure": "3ds"}
+
+
+@dataclass
+class InMemoryTable:
+    """What `tables.StateTable` shows, without Kafka or RocksDB."""
+
+    service: Service
+    name: str = ""
+    is_ours: bool = True
+    owner: URL | None = None
+    records: dict[str, StoredRecord] = field(default_factory=dict)
+    stored_rows: dict[str, bytes] = field(default_factory=dict)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    partitions: int = 1
+    listeners: list[Listener] = field(default_factory=list)
+
+    def add_listener(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+
+    def partition_of(self, _: str) -> int:
+        return 0
+
+    def keys(self, partition: int, prefix: str, limit: int = 500) -> list[str]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        stored = sorted([*self.stored_rows, *self.records])
+        return [key for key in stored if key.startswith(prefix)][:limit]
+
+    def owner_of_partition(self, _: int) -> URL | None:
+        return self.owner
+
+    def owned_partitions(self) -> tuple[int, ...]:
+        return self.open_partitions()
+
+    def open_partitions(self) -> tuple[int, ...]:
+        return (0,) if self.is_ours else ()
+
+    def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        return [record for key, record in sorted(self.records.items()) if key > after][:limit]
+
+    def owner_of(self, _: str) -> URL | None:
+        return self.owner
+
+    def owns(self, _: str) -> bool:
+        return self.is_ours
+
+    def get(self, key: str) -> StoredRecord | None:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        return self.records.get(key)
+
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        return sorted((k, v) for k, v in self.stored_rows.items() if k.startswith(prefix))
+
+    async def wait(
+        self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
+    ) -> StoredRecord | None:
+        async with asyncio.timeout(timeout_s), self.changed:
+            while not predicate(self.get(key)):
+                await self.changed.wait()
+            return self.get(key)
+
+
+class InMemoryBackend:
+    """A sender whose commands are decided at once, and a Stripe that answers when it may.
+
+    stripe_answers: cleared, effects stay pending. kafka_is_up: cleared, sends raise. commands,
+    webhooks: what was sent. loses_commands: taken by Kafka, not decided yet.
+    """
+
+    def __init__(self) -> None:
+        self.tables = {
+            s.name: InMemoryTable(s, s.name)
+            for s in (OrdersService(), PaymentsService(), DeliveriesService(), TimelineService())
+        }
+        self.stripes: defaultdict[str, Stripe] = defaultdict(Stripe)
+        self.stripe_answers = asyncio.Event()
+        self.stripe_answers.set()
+        self.kafka_is_up = True
+        self.loses_commands = False
+        self.refuses_to_open = False
+        self.commands: list[Command] = []
+        self.webhooks: list[WebhookReceived] = []
+        self.now_ms = 1_700_000_000_000
+        self.seen: set[tuple[str, str, str]] = set()
+        self.performed: set[str] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def send(self, command: Command) -> None:
+        if not self.kafka_is_up:
+            raise KafkaUnavailableError
+        self.commands.append(command)
+        if not self.loses_commands:
+            await self.feed(
+                topic_of_command(command.command_type), command.order_id, encode(command)
+            )
+
+    async def send_webhook(self, received: WebhookReceived) -> None:
+        if not self.kafka_is_up:
+            raise KafkaUnavailableError
+        self.webhooks.append(received)
+        await self.feed(WEBHOOKS, received.order_id, encode(received))
+
+    async def client_secret(self, intent_id: str) -> str:
+        return f"{intent_id}_secret_of_stripe"
+
+    async def feed(self, topic: str, key: str, value: bytes) -> None:
+        """One record, and all that follows from it."""
+        queue = deque([Output(topic, key, value)])
+        while queue:
+            record = queue.popleft()
+            for table in self.tables.values():
+                if record.topic in table.service.inputs:
+                    queue.extend(self._decide(table, record))
+        for table in self.tables.values():
+            async with table.changed:
+                table.changed.notify_all()
+        self._start_effects(key)
+
+    def _decide(self, table: InMemoryTable, record: Output) -> list[Output]:
+        service, key = table.service, record.key
+        header, message = service.parse(record.topic, key.encode(), record.value, ())
+        old = table.records.get(key)
+        sequences = dict(old.sequences) if old else {}
+        place = f"{record.topic}/{header.producer}"
+        if header.producer:
+            if header.sequence <= sequences.get(place, 0):
+                return []
+            sequences[place] = header.sequence
+        elif (table.name, record.topic, header.id) in self.seen:
+            return []
+        self.seen.add((table.name, record.topic, header.id))
+        self.now_ms += 5
+        given = Input(record.topic, key, header, message, self.now_ms, record.headers)
+        state = old.state if old else service.load(None)
+        decision = service.decide(state, given, table.stored_rows.get)
+        outcomes = dict(old.outcomes) if old else {}
+        if decision.outcome:
+            outcomes[header.id] = StoredOutcome(decision.outcome, header.body_hash, self.now_ms)
+        table.stored_rows.update(decision.rows)
+        raw = orjson.dumps(service.dump(decision.state))
+        table.records[key] = StoredRecord(
+            key=key, version=(old.version if old else 0) + 1, state=service.load(orjson.loads(raw)),
+            sequences=sequences, outcomes=outcomes, quarantine=old.quarantine if old else None,
+        )  # fmt: skip
+        for listener in table.listeners:
+            listener.updated(0, key, table.records[key])
+        return list(decision.outputs)
+
+    def _start_effects(self, key: str) -> None:
+        record = self.tables["payments"].records.get(key)
+        for effect in record.state.work.effects.values() if record else ():
+            if effect.idempotency_key not in self.performed:
+                self.performed.add(effect.idempotency_key)
+                task = asyncio.create_task(self.perform(key, effect))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+
+    async def perform(self, key: str, effect: Effect) -> None:
+        await self.stripe_answers.wait()
+        answer: dict[str, Any] = {"result": "INVALID", "code": "amount_too_small"}
+        if not (self.refuses_to_open and effect.kind is EffectKind.CREATE_INTENT):
+            card = CARDS.get(effect.body.get("payment_method", ""), "ok")
+            answer = self.stripes[key].call(effect, card)
+        intent, refund = answer.get("intent"), answer.get("refund")
+        result = StripeResult(
+            effect_id=effect.effect_id, idempotency_key=effect.idempotency_key,
+            result=answer["result"], code=answer.get("code"),
+            intent=parse_intent(intent) if intent else None,
+            refund=parse_refund(refund) if refund else None,
+        )  # fmt: skip
+        command = Command(
+            order_id=key, command_id=f"result:{effect.idempotency_key}", data=result,
+            command_type=CommandType.STRIPE_RESULT, issued_at="2026-01-01T00:00:00.000Z",
+            issued_by="system:effects",
+        )  # fmt: skip
+        await self.feed(topic_of_command(command.command_type), key, encode(command))
+
+    def quarantine(self, service: str, key: str) -> None:
+        table = self.tables[service]
+        old = table.records[key]
+        table.records[key] = StoredRecord(
+            key=key, version=old.version, state=old.state, sequences=old.sequences,
+            outcomes=old.outcomes, quarantine=Quarantine("ValueError", 0, "x", 1),
+        )  # fmt: skip

@@ -1,0 +1,306 @@
+"""Interleavings that lose money or leave a payment behind, each played by hand over the pure core."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import cast
+
+import pytest
+
+from agents.decision import MAX_AUDIT_RECORDS
+from agents.payments import MAX_PAYMENT_ATTEMPTS
+from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
+from app.stripe.errors import DeclinedError
+from app.stripe.gateway import StripeGateway
+from app.stripe.reconciler import Reconciler
+from models.commands import (
+    CancelOrder,
+    CancelPayment,
+    Command,
+    CommandType,
+    ConfirmPayment,
+    RefundPayment,
+    ResultKind,
+)
+from models.graphs import OrderStatus, PaymentStatus, RefundStatus
+from models.money_checks import MoneyViolation, broken, money_of
+from models.payment import Effect, EffectKind
+from models.stripe_facts import IntentFacts, parse_intent
+from models.stuck import Subject, waiting
+from models.topics import PAYMENT_COMMANDS, WEBHOOKS
+from tables import StoredRecord
+from tests.support.payment_flow import AMOUNT, PLACE, PaymentFlowHarness
+
+
+@pytest.fixture
+def opened() -> PaymentFlowHarness:
+    world = PaymentFlowHarness()
+    world.command(CommandType.PLACE_ORDER, PLACE)
+    world.settle_all()
+    assert status_of(world) is PaymentStatus.PENDING
+    return world
+
+
+@pytest.fixture
+def paid(opened: PaymentFlowHarness) -> PaymentFlowHarness:
+    opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
+    opened.settle_all()
+    assert status_of(opened) is PaymentStatus.COMPLETED
+    return opened
+
+
+def status_of(world: PaymentFlowHarness) -> PaymentStatus:
+    assert world.state
+    assert world.state.payment
+    return world.state.payment.status
+
+
+def decide_commands(world: PaymentFlowHarness) -> None:
+    while world.queues[PAYMENT_COMMANDS]:
+        world.deliver(PAYMENT_COMMANDS)
+
+
+def webhooks_come(world: PaymentFlowHarness) -> None:
+    world.collect_webhooks()
+    world.queues[WEBHOOKS] += world.webhooks
+    world.webhooks = []
+    while world.queues[WEBHOOKS]:
+        world.deliver(WEBHOOKS)
+
+
+def effect_of(world: PaymentFlowHarness, kind: EffectKind) -> Effect:
+    return next(effect for effect in world.effects if effect.kind is kind)
+
+
+@pytest.mark.parametrize("by_order", [False, True])
+def test_a_cancel_that_conflicts_with_a_charge_that_then_fails(
+    opened: PaymentFlowHarness, by_order: bool
+) -> None:
+    """Stripe refuses to cancel while the bank thinks; the bank's no is heard of before the refusal."""
+    opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
+    decide_commands(opened)
+    opened.perform(effect_of(opened, EffectKind.CONFIRM), "bank")
+    decide_commands(opened)
+    assert status_of(opened) is PaymentStatus.PROCESSING
+    if by_order:
+        opened.command(CommandType.CANCEL_ORDER, CancelOrder())
+        while not opened.effects:
+            opened.deliver(next(topic for topic, queue in opened.queues.items() if queue))
+    else:
+        opened.command(CommandType.CANCEL_PAYMENT, CancelPayment())
+        decide_commands(opened)
+    cancel = effect_of(opened, EffectKind.CANCEL)
+    answer = opened.stripe.call(cancel, "ok")
+    assert answer["result"] == ResultKind.CONFLICT
+    opened.stripe.settle(succeed=False)
+    webhooks_come(opened)
+    assert status_of(opened) is PaymentStatus.FAILED
+    opened.report(cancel, ResultKind.CONFLICT, answer)
+    opened.settle_all()
+    assert opened.stripe.intent["status"] == "canceled"
+    assert status_of(opened) is PaymentStatus.CANCELLED
+
+
+def test_a_refund_asked_for_again_after_its_outcome_is_forgotten(paid: PaymentFlowHarness) -> None:
+    """The same command, whose id has left the window and whose outcome is older than 24 hours."""
+    command_id = paid.command(
+        CommandType.REFUND_PAYMENT, RefundPayment(amount=600), by="operator:o"
+    )
+    again = paid.queues[PAYMENT_COMMANDS][-1]
+    paid.settle_all()
+    assert paid.state.payment.refunded == 600
+    paid.payments.seen.discard((PAYMENT_COMMANDS, command_id))
+    paid.stripe.answers.clear()  # Stripe forgets its keys as well
+    paid.queues[PAYMENT_COMMANDS].append(again)
+    paid.settle_all()
+    assert paid.stripe.refunded == 600
+    assert paid.state.payment.refunded == 600
+    assert paid.state.refund_pending == 0
+    assert paid.payments.outcomes[command_id].accepted
+
+
+def test_a_refund_id_is_never_another_refund(paid: PaymentFlowHarness) -> None:
+    command_id = paid.command(
+        CommandType.REFUND_PAYMENT, RefundPayment(amount=600), by="operator:o"
+    )
+    paid.settle_all()
+    paid.payments.seen.discard((PAYMENT_COMMANDS, command_id))
+    paid.number = itertools.count(int(command_id.removeprefix("cmd_")))
+    paid.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=700), by="operator:o")
+    decide_commands(paid)
+    assert paid.payments.outcomes[command_id].code == "IDEMPOTENCY_KEY_REUSED"
+    assert paid.state.refund_pending == 0
+
+
+def test_a_second_refund_is_heard_of_before_the_first_ones_late_failure(
+    paid: PaymentFlowHarness,
+) -> None:
+    """The bank returns a refund, somebody makes it anew at Stripe; the webhooks come the other way."""
+    first = paid.stripe.refund(AMOUNT, None, "ok")
+    paid.settle_all()
+    assert status_of(paid) is PaymentStatus.REFUNDED
+    paid.stripe.end_refund(first, succeed=False)
+    second = paid.stripe.refund(AMOUNT, None, "ok")
+    assert second
+    paid.collect_webhooks()
+    failed, made = paid.webhooks
+    paid.queues[WEBHOOKS] += [made, failed]
+    paid.webhooks = []
+    while paid.queues[WEBHOOKS]:
+        paid.deliver(WEBHOOKS)
+    # Whatever asks Stripe (the reconciler) sees both.
+    assert paid.state.work.refunds or paid.state.payment.refunded == AMOUNT
+    paid.look_up()
+    paid.settle_all()
+    assert paid.state.payment.refunded == AMOUNT == paid.stripe.refunded
+    assert status_of(paid) is PaymentStatus.REFUNDED
+    assert not paid.state.work.refunds
+    assert paid.orders.state.order.status is OrderStatus.REFUNDED
+
+
+@pytest.mark.parametrize("received", [1, AMOUNT - 1])
+def test_less_than_was_asked_for_is_captured(opened: PaymentFlowHarness, received: int) -> None:
+    """Somebody changed the payment intent by hand at Stripe."""
+    intent = opened.stripe.intent
+    intent.update(amount=received)
+    opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
+    opened.settle_all()
+    assert opened.state.payment.captured == received
+    money = money_of(opened.state)
+    assert money
+    assert MoneyViolation.CAPTURED_FALLS_SHORT in broken(money, OrderStatus.PENDING)
+
+
+def test_another_currency_is_captured(opened: PaymentFlowHarness) -> None:
+    opened.stripe.intent.update(currency="jpy")
+    opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
+    opened.settle_all()
+    assert opened.state.payment.captured == 0
+    assert opened.state.payment.currency == "INR"
+
+
+def test_a_refund_that_stripe_declines_is_over(paid: PaymentFlowHarness) -> None:
+    paid.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=600), by="operator:o")
+    decide_commands(paid)
+    paid.report(paid.effects[0], ResultKind.DECLINED, {"code": "card_declined"})
+    paid.settle_all()
+    assert [r.status for r in paid.state.payment.refunds.values()] == [RefundStatus.FAILED]
+    assert paid.state.refund_pending == 0
+
+
+def test_what_is_held_of_a_payment_without_money_is_shown(opened: PaymentFlowHarness) -> None:
+    """A dispute of a payment whose success was never heard of."""
+    opened.stripe._charge("ok")
+    opened.collect_webhooks()
+    opened.webhooks.clear()
+    opened.stripe.dispute()
+    webhooks_come(opened)
+    assert opened.state.work.held
+    assert Subject.WEBHOOK in {each.row.subject for each in waiting(opened.state)}
+
+
+def test_a_cancel_that_never_succeeds_is_given_up(opened: PaymentFlowHarness) -> None:
+    opened.command(CommandType.CANCEL_PAYMENT, CancelPayment())
+    decide_commands(opened)
+    for made in range(1, 21):
+        (cancel,) = opened.effects
+        assert cancel.tries == made
+        opened.report(cancel, ResultKind.CONFLICT, {"code": "odd", "intent": opened.stripe.intent})
+        decide_commands(opened)
+    assert not opened.effects
+    assert status_of(opened) is PaymentStatus.PENDING
+
+
+@pytest.mark.parametrize("kind", [EffectKind.CREATE_INTENT, EffectKind.REFUND, EffectKind.CANCEL])
+async def test_a_decline_of_anything_but_a_charge_is_a_refusal(kind: EffectKind) -> None:
+    """No answer of Stripe's stand-in is one; what Stripe may answer some day must not hang."""
+
+    class Declines:
+        async def _decline(self, *_: object) -> None:
+            raise DeclinedError("card_declined", "no", None)
+
+        create_intent = cancel = refund = _decline
+
+        async def find_intent(self, *_: object, **__: object) -> None:
+            return None
+
+        async def list_refunds(self, *_: object) -> list[object]:
+            return []
+
+        async def retrieve_intent(self, _: str) -> IntentFacts:
+            return parse_intent(
+                {"id": "pi_1", "status": "processing", "amount": 1, "currency": "inr"}
+            )
+
+    effect = Effect(
+        effect_id="e", kind=kind, intent_id="pi_1", requested_at=0,
+        body={"metadata": {"refundId": "refund_1"}},
+    )  # fmt: skip
+    runner = EffectAttemptRunner(cast("StripeGateway", Declines()), 90, lambda: 1.0)
+    result = await runner.run(EffectAttempt("order_1", effect, {}, is_unknown=False))
+    assert result
+    assert result.result is ResultKind.INVALID
+
+
+def test_held_facts_make_the_reconciler_ask(opened: PaymentFlowHarness) -> None:
+    class Sender:
+        async def send(self, command: Command) -> None:
+            raise AssertionError(command)
+
+    opened.stripe._charge("ok")
+    opened.collect_webhooks()
+    opened.webhooks.clear()
+    opened.stripe.dispute()
+    webhooks_come(opened)
+    stored = StoredRecord("o", 1, opened.state, {}, {}, None)
+
+    async def watched() -> int:
+        reconciler = Reconciler(cast("StripeGateway", None), Sender())
+        reconciler.updated(0, "o", stored)
+        return reconciler.watched
+
+    assert asyncio.run(watched()) == 1
+    opened.look_up()
+    opened.settle_all()
+    assert opened.state.payment.captured == AMOUNT
+    assert opened.state.payment.disputed == AMOUNT
+    assert not opened.state.work.held
+
+
+@pytest.mark.parametrize("card", ["decline", "3ds"])
+def test_stolen_cards_are_not_tried_out_without_end(opened: PaymentFlowHarness, card: str) -> None:
+    codes = []
+    for _ in range(MAX_PAYMENT_ATTEMPTS + 2):
+        command_id = opened.command(
+            CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm")
+        )
+        decide_commands(opened)
+        for effect in opened.effects:
+            opened.perform(effect, card)
+        decide_commands(opened)
+        codes.append(opened.payments.outcomes[command_id].code)
+    assert codes == [""] * MAX_PAYMENT_ATTEMPTS + ["TOO_MANY_ATTEMPTS"] * 2
+    if card == "3ds":
+        opened.stripe.authenticate(succeed=True)
+        opened.settle_all()
+        assert status_of(opened) is PaymentStatus.COMPLETED, "the last one may still be finished"
+
+
+def test_a_customer_who_asks_without_end_makes_no_endless_timeline(
+    paid: PaymentFlowHarness,
+) -> None:
+    def asks(by: str) -> tuple[str, int]:
+        command_id = paid.command(
+            CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"), by=by
+        )
+        decide_commands(paid)
+        assert paid.state
+        return paid.payments.outcomes[command_id].code, paid.state.work.audit_sequence
+
+    for _ in range(MAX_AUDIT_RECORDS + 20):
+        assert asks("customer:guest")[0] == "ALREADY_PAID"
+    assert asks("customer:guest") == ("ALREADY_PAID", MAX_AUDIT_RECORDS)
+    assert asks("operator:o") == ("ALREADY_PAID", MAX_AUDIT_RECORDS + 1), (
+        "what staff does is always told"
+    )

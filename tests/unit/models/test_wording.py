@@ -1,0 +1,49 @@
+"""Counts in words: one order, two orders, in every text that people read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from models.wording import counted
+
+ROOT = Path(__file__).parents[3]
+SOURCES = [
+    path
+    for folder in ("app", "web", "models", "sandbox")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".html", ".js"} and "vendor" not in path.parts
+]
+COUNT = re.compile(
+    r"(?P<count>\{\{[^{}]*\}\}|(?<![{$])\{(?![A-Z_]+\})[^{}\"]*\}|\$\{[^{}]*\})"  # not a constant
+    r"(?:</span>)?(?:<span[^>]*>)? ?(?P<word>(?<=[ >])[a-z]{3,}s)\b"
+)
+NO_PLURALS = {
+    "does", "was", "has", "begins", "belongs", "exceeds", "ends", "takes", "runs", "says", "less",
+    "times",
+}  # fmt: skip
+"""Words with an s that follow names; and how often something died, told from twice on."""
+KNOWN = {
+    "{ms} ms", "{digits} decimals", "{MAX_BUCKETS[by]} buckets", "{limit_bytes} bytes", "{width} pixels",
+    "{len(jars)} jars", "{found.size} bytes", "{jar.size} bytes", "{path} exists", "{verb} this",
+    "{most_chars} characters",
+    "{len(list(folder.glob('*.png')))} pictures",
+}  # fmt: skip
+"""Numbers that are never one, and what is no number."""
+
+
+def test_counted() -> None:
+    assert [counted(n, "order", "orders") for n in (0, 1, 2)] == ["0 orders", "1 order", "2 orders"]
+    assert counted(1, "rule is", "rules are") == "1 rule is"
+    assert counted(12345, "order", "orders") == "12345 orders"
+
+
+def test_no_text_puts_a_plural_behind_a_number() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in SOURCES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for match in COUNT.finditer(line)
+        if match["word"] not in NO_PLURALS and match[0] not in KNOWN
+    ]
+    assert not found, found

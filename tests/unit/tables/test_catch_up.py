@@ -1,0 +1,47 @@
+"""What is behind a stop is not waited for; all that lies before it is, and nobody else's stop counts."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from tables import InputPosition, PartitionStop
+from tables.catch_up import CatchUp
+
+TOPIC = "payment-events"
+
+
+class Kafka:
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 100)
+
+
+def stop(offset: int, service: str = "", partition: int = 0) -> PartitionStop:
+    return PartitionStop(TOPIC, partition, offset, offset + 1, service, "x", 0)
+
+
+@pytest.mark.parametrize(
+    ("durable_offset", "stops", "is_caught_up"),
+    [
+        (99, [], True), (98, [], False), (49, [stop(60, "timeline")], False),
+        (49, [stop(60)], False), (59, [stop(60)], True), (59, [stop(60, partition=1)], False),
+    ],
+)  # fmt: skip
+async def test_caught_up(
+    durable_offset: int, stops: list[PartitionStop], is_caught_up: bool
+) -> None:
+    at = InputPosition(
+        service="orders", topic=TOPIC, partition=0, next_offset=durable_offset + 1, durable_offset=durable_offset, committed=None,
+        waiting=0, in_flight=0, paused=False,
+    )  # fmt: skip
+    runtime: Any = SimpleNamespace(
+        positions=lambda: [at], stops=lambda: stops, app=SimpleNamespace(consumer=Kafka())
+    )
+    waiting = asyncio.create_task(CatchUp(runtime).caught_up(["orders"], 0))
+    done_now, _ = await asyncio.wait([waiting], timeout=30 if is_caught_up else 0.3)
+    assert bool(done_now) is is_caught_up
+    waiting.cancel()

@@ -1,0 +1,63 @@
+"""What a worker is told of Kafka while brokers come and go."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tables.identity import ClusterReader
+
+PARTITION = ("topic", 0)
+AGAIN = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)
+ERRORS = {*AGAIN, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+
+
+class Brokers:
+    """Answers list_offsets with one of `answers` after the other: an offset, or an error's code."""
+
+    def __init__(self, *answers: int) -> None:
+        self._answers = list(answers)
+
+    def list_topics(self, *, timeout: float) -> None:
+        assert timeout > 0
+
+    def list_offsets(self, requests: dict[Any, Any], *, request_timeout: float) -> dict[Any, Any]:
+        assert request_timeout > 0
+        futures = {}
+        for partition in requests:
+            future: Future[Any] = Future()
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            if answer in ERRORS:
+                future.set_exception(KafkaException(KafkaError(answer)))
+            else:
+                future.set_result(SimpleNamespace(offset=answer))
+            futures[partition] = future
+        return futures
+
+
+def reader(*answers: int) -> ClusterReader:
+    made = ClusterReader({"bootstrap.servers": "127.0.0.1:1"})
+    brokers: Any = Brokers(*answers)
+    made._client = brokers
+    return made
+
+
+@pytest.mark.parametrize("none", [-1002, -1, *AGAIN])
+def test_bounds_are_asked_for_again_while_there_is_no_leader(none: int) -> None:
+    """With three brokers of which one is killed Kafka was seen to give an end of -1002."""
+    assert reader(none, none, 3, 70).bounds([PARTITION], 20) == {PARTITION: (3, 70)}
+    assert reader(3, none, none, 70).bounds([PARTITION], 20) == {PARTITION: (3, 70)}
+
+
+def test_bounds_that_never_come_are_no_bounds() -> None:
+    with pytest.raises(TimeoutError, match="topic/0 has no leader"):
+        reader(-1002).bounds([PARTITION], 0.2)
+
+
+def test_what_is_not_allowed_is_not_asked_for_again() -> None:
+    with pytest.raises(KafkaException, match="authorization"):
+        reader(KafkaError.TOPIC_AUTHORIZATION_FAILED).bounds([PARTITION], 20)

@@ -1,0 +1,56 @@
+"""Reading a partition by how keys begin, and past the many rows by which orders are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from rocksdict import Options, Rdict
+
+from agents.orders.service import OrdersService
+from models import ids, search_terms
+from models.search_terms import TermKind
+from tables.views import StateTable
+
+ORDERS = [ids.order_id("guest", str(number)) for number in range(40)]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[StateTable]:
+    """One partition: records, rows of theirs, and rows that find them, before and behind them."""
+    database = Rdict(str(tmp_path / "db"), Options(raw_mode=True))
+    record = orjson.dumps({"version": 1, "epoch": 1, "state": {}, "offsets": {}})
+    for order_id in [*ORDERS, "a-key", "find", "zebra"]:
+        database[order_id.encode()] = record
+        for key, value in search_terms.rows(
+            [(TermKind.NAME, "asha"), (TermKind.ID, order_id)], order_id
+        ).items():
+            database[key.encode()] = value
+    database[f"{ORDERS[0]}/000001".encode()] = b"{}"
+    database[b"minute/1"] = b"{}"
+    table = StateTable(OrdersService(), 1, lambda _: None)
+    table.open(0, database)
+    yield table
+    database.close()
+
+
+def test_scans_and_rows_leap_over_what_finds_orders(table: StateTable) -> None:
+    found: list[str] = []
+    while slice_ := table.scan(0, found[-1] if found else "", 7):
+        found += [record.key for record in slice_]
+    assert found == sorted([*ORDERS, "a-key", "find", "zebra"])
+    assert [key for key, _ in table.rows(f"{ORDERS[0]}/")] == [f"{ORDERS[0]}/000001"]
+    assert [key for key, _ in table.rows("minute/", 0)] == ["minute/1"]
+
+
+def test_keys_are_found_by_how_they_begin(table: StateTable) -> None:
+    first = ORDERS[0]
+    assert table.keys(0, first[:14]) == [first, f"{first}/000001"]
+    assert table.keys(0, first[:14], 1) == [first]
+    (row,) = table.keys(0, search_terms.prefix(TermKind.ID, first))
+    assert search_terms.order_of_row(row) == first
+    assert len(table.keys(0, search_terms.prefix(TermKind.NAME, "asha"), 21)) == 21
+    assert table.keys(0, search_terms.prefix(TermKind.NAME, "ben")) == []
+    assert table.keys(0, "zz") == []

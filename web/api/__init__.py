@@ -1,0 +1,1 @@
+"""The JSON API of orders, payments, kitchens, couriers and Stripe's webhook."""

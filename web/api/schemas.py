@@ -1,0 +1,195 @@
+"""The bodies that writes take and the answers that they give; descriptions say what is accepted."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from models import money
+from models.messages import Message
+from web.api.payment_views import Money, Refund
+from web.http.bodies import Body
+
+MAX_CART_LINES = 50
+MAX_QUANTITY = 99
+
+CancelReason = Literal[
+    "CUSTOMER_REQUEST", "CHANGED_MIND", "ORDERED_BY_MISTAKE", "TOO_SLOW", "OPERATOR_REQUEST"
+]
+"""Reasons go into events, so nobody writes one freely."""
+
+SingleLineText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
+RequiredText = Annotated[SingleLineText, StringConstraints(min_length=1)]
+OrderId = Annotated[
+    str,
+    Field(
+        pattern=r"^order_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="an id that create-intent gave"
+    ),
+]
+
+
+class CartLine(Body):
+    """One dish of a cart."""
+
+    dish_id: str = Field(max_length=60, description="the id of a dish of the restaurant's menu")
+    quantity: int = Field(
+        strict=True,
+        ge=1,
+        le=MAX_QUANTITY,
+        description=f"a whole number from 1 to {MAX_QUANTITY}",
+    )
+
+
+class ContactBody(Body):
+    """Whom to reach about the order."""
+
+    name: RequiredText = Field(description="1 to 200 characters")
+    email: str = Field(
+        max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$",
+        description="an email address, such as asha@example.com",
+    )  # fmt: skip
+    phone: str = Field(
+        pattern=r"^\+?[0-9](?:[ ().\-]{0,2}[0-9]){4,14}$",
+        description="5 to 15 digits, with + and the country in front where possible",
+    )
+
+
+class AddressBody(Body):
+    """Where to deliver."""
+
+    line1: RequiredText = Field(description="1 to 200 characters")
+    line2: SingleLineText = Field(default="", description="up to 200 characters")
+    city: RequiredText = Field(description="1 to 200 characters")
+    postal_code: RequiredText = Field(max_length=20, description="1 to 20 characters")
+
+
+class CreateIntent(Body):
+    """A cart; prices and the currency come from the server's catalogue."""
+
+    restaurant_id: str = Field(
+        max_length=60, description="the id of a restaurant that GET /api/restaurants lists"
+    )
+    items: tuple[CartLine, ...] = Field(
+        min_length=1,
+        max_length=MAX_CART_LINES,
+        description=f"1 to {MAX_CART_LINES} lines, one a dish",
+    )
+    contact: ContactBody
+    address: AddressBody
+
+
+class Intent(Message):
+    """What the page needs to pay. reference: for people. The client secret is Stripe's and stored nowhere."""
+
+    order_id: str
+    reference: str
+    payment_id: str
+    client_secret: str
+    publishable_key: str
+    amount: Money
+    order_token: str
+    consistency_token: str
+
+
+class Confirm(Body):
+    """A confirmation token or a payment method that the browser had from Stripe; never a card."""
+
+    order_id: OrderId
+    confirmation_token: str | None = Field(
+        default=None,
+        pattern=r"^ctoken_[A-Za-z0-9_]{1,200}$",
+        description="ctoken_..., from Stripe.js",
+    )
+    payment_method_id: str | None = Field(
+        default=None, pattern=r"^pm_[A-Za-z0-9_]{1,200}$", description="pm_..., from Stripe.js"
+    )
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if (self.confirmation_token is None) == (self.payment_method_id is None):
+            raise ValueError("accepted: either confirmationToken or paymentMethodId")
+        return self
+
+
+class Confirmation(Message):
+    """How a confirm ended: COMPLETED, FAILED, PROCESSING or REQUIRES_ACTION.
+
+    CANCELLED and REFUNDED are what a repetition may find later. clientSecret: only for REQUIRES_ACTION,
+    to be handed to Stripe.js.
+    """
+
+    order_id: str
+    payment_id: str
+    status: str
+    attempt: int
+    amount: Money
+    failure_reason: str | None = None
+    failure_code: str | None = None
+    next_action: str | None = None
+    client_secret: str | None = None
+    receipt_url: str | None = None
+    consistency_token: str
+
+
+class CancelPaymentBody(Body):
+    """Which payment to cancel, and why."""
+
+    order_id: OrderId
+    reason: CancelReason = "CUSTOMER_REQUEST"
+
+
+class PaymentCancelAnswer(Message):
+    """status: CANCELLED, or COMPLETED when the money was faster (its refund follows)."""
+
+    order_id: str
+    payment_id: str
+    status: str
+    consistency_token: str
+
+
+class RefundBody(Body):
+    """amount: minor units; left out, all that is left is refunded."""
+
+    amount: int | None = Field(
+        default=None, strict=True, ge=1, le=money.MAXIMUM_CHARGE,
+        description="a whole number of minor units, or nothing for all that is left",
+    )  # fmt: skip
+    reason: Literal[
+        "OPERATOR_REQUEST", "ITEM_MISSING", "QUALITY", "LATE", "duplicate", "fraudulent",
+        "requested_by_customer",
+    ] = "OPERATOR_REQUEST"  # fmt: skip
+
+
+class RefundAnswer(Message):
+    """A refund as it stands."""
+
+    order_id: str
+    refund: Refund
+    consistency_token: str
+
+
+class CancelOrderBody(Body):
+    """Why the order is cancelled."""
+
+    reason: CancelReason = "CUSTOMER_REQUEST"
+
+
+class OrderCancelAnswer(Message):
+    """status: CANCELLED, or PLACED while Stripe opens the payment (the cancel then follows).
+
+    refund: whether money is on its way back.
+    """
+
+    order_id: str
+    status: str
+    refund: bool
+    consistency_token: str
+
+
+class Accepted(Message):
+    """It is durable and under way: look at the order, or send the same request with the same key."""
+
+    order_id: str
+    status: Literal["ACCEPTED"] = "ACCEPTED"
+    detail: str = "It is under way. Look at the order, or send the same with the same key."
+    payment_id: str | None = None
+    order_token: str | None = None

@@ -1,0 +1,102 @@
+"""Stripe's webhook: verified over the raw bytes, reduced, in Kafka, and only then answered with 200.
+
+Not forwarded: the record is keyed by its order, so Kafka brings it to the owner.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import stripe
+from aiohttp import web
+
+from models.messages import Message
+from web.http.bodies import read_body
+from web.http.commands import json_response
+from web.http.context import CONTEXT
+from web.http.decoding import MAX_WEBHOOK_BYTES, DecodingError, check_signature_header
+from web.http.problems import ProblemError
+from web.http.rate_limits import RequestKind
+
+LATEST_S: Final = 2**40
+"""Of an event's time; far beyond any that is meant."""
+LONGEST_ID: Final = 255
+
+log = logging.getLogger("tiffin.web.webhooks")
+
+
+class Received(Message):
+    """recorded: false for events that nobody asked for, and of no order of ours."""
+
+    received: bool = True
+    recorded: bool
+
+
+async def stripe_webhook(request: web.Request) -> web.StreamResponse:
+    """Take in one event."""
+    context = request.app[CONTEXT]
+    deps, signature = context.deps, _signature(request, context.deps.webhook_tolerance_s)
+    # Who has sent what was not signed waits: checking a signature costs as much as its body is long.
+    context.limiter.check(request, RequestKind.BAD_WEBHOOK)
+    payload = await read_body(request, MAX_WEBHOOK_BYTES)
+    try:
+        event = _event(deps.verify_webhook(payload, signature))
+    except DecodingError:
+        raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
+    except stripe.SignatureVerificationError:
+        context.limiter.count(request, RequestKind.BAD_WEBHOOK)
+        raise _wrong_signature("accepted: of this endpoint's secret") from None
+    if event["livemode"] is not deps.livemode:
+        mode = "live" if deps.livemode else "test"
+        raise ProblemError("LIVEMODE_MISMATCH", f"accepted: events of {mode} mode")
+    try:
+        facts = await deps.reduce_webhook(event)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        # Of a version, or of a kind, that is not ours to read; Stripe shows the refusal and tries again.
+        log.warning(
+            "a signed webhook can't be read",
+            extra={"stripeEventId": event["id"], "error": type(error).__name__},
+        )
+        raise ProblemError("EVENT_INVALID", "data.object: is not of this type's form") from None
+    if facts is None:
+        log.info(
+            "webhook without an order or a use",
+            extra={"stripeEventId": event["id"], "stripeEventType": event["type"]},
+        )
+    else:
+        await deps.sender.send_webhook(facts)
+    return json_response(Received(recorded=facts is not None))
+
+
+def _signature(request: web.Request, tolerance_s: float) -> str:
+    """The header, if any body could fit it. Raises ProblemError (400)."""
+    signature = request.headers.get("Stripe-Signature")
+    if not signature:
+        raise ProblemError(
+            "SIGNATURE_MISSING", errors=[("Stripe-Signature", "is required; Stripe makes it")]
+        )
+    try:
+        check_signature_header(signature, now_s=time.time(), tolerance_s=tolerance_s)
+    except DecodingError as error:
+        raise _wrong_signature(f"accepted: {error}") from None
+    return signature
+
+
+def _wrong_signature(accepted: str) -> ProblemError:
+    return ProblemError("SIGNATURE_INVALID", errors=[("Stripe-Signature", accepted)])
+
+
+def _event(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    typed = {"id": str, "type": str, "livemode": bool, "created": int, "data": Mapping}
+    for name, kind in typed.items():
+        if not isinstance(event.get(name), kind):
+            raise ProblemError("EVENT_INVALID", errors=[(name, "is missing or of another type")])
+    if not 0 <= event["created"] <= LATEST_S or isinstance(event["created"], bool):
+        raise ProblemError("EVENT_INVALID", errors=[("created", "accepted: seconds since 1970")])
+    if not all(0 < len(event[name]) <= LONGEST_ID for name in ("id", "type")):
+        accepted = f"accepted: 1 to {LONGEST_ID} characters"
+        raise ProblemError("EVENT_INVALID", errors=[("id", accepted), ("type", accepted)])
+    if not isinstance(event["data"].get("object"), Mapping):
+        raise ProblemError("EVENT_INVALID", errors=[("data.object", "is missing or no object")])
+    return event

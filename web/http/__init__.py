@@ -1,0 +1,1 @@
+"""HTTP transport: access, bodies, limits, forwarding, problems; knows no resource."""

@@ -1,0 +1,218 @@
+"""A POST as a command: sent once for an Idempotency-Key, answered from the outcome that is stored.
+
+It runs at the worker that owns the order. The outcome, with the hash of the body, stays in the order's
+record for 24 hours, so a repetition is recognised wherever the partition is by then.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+import structlog
+from aiohttp import web
+from pydantic import BaseModel
+
+from models import ids
+from models.commands import Command, CommandType
+from models.messages import Message, to_rfc3339
+from models.transition import Outcome
+from tables import NotOwnerError, NotReadyError, StoredRecord
+from web.api.schemas import Accepted
+from web.http import consistency
+from web.http.bodies import Body, body_hash
+from web.http.context import ORDERS, Context
+from web.http.problems import ProblemError, refused
+from web.http.tokens import Identity
+
+POLL_AFTER_S: Final = 2
+"""When to ask again after a 202."""
+
+REBALANCING_CODES: Final = frozenset({"OWNER_UNKNOWN", "OWNER_UNREACHABLE", "NOT_READY"})
+"""Codes of what passes when another worker has taken over the order's partition."""
+
+ORDER_ID: Final = "orderId"
+"""In structlog's context variables, so that every log line of the request names its order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRequest:
+    """One write that a request asks for.
+
+    service: whose table holds the outcome. action, key: with the order they make the command's id.
+    """
+
+    order_id: str
+    service: str
+    command_type: CommandType
+    data: Message
+    action: str
+    key: str
+    body: Body
+    identity: Identity
+
+    @property
+    def command_id(self) -> str:
+        """The same for the same order, action and key."""
+        return ids.command_id(self.order_id, self.action, self.key)
+
+    def command(self) -> Command:
+        """The command to send."""
+        return Command(
+            order_id=self.order_id,
+            command_id=self.command_id,
+            command_type=self.command_type,
+            issued_at=to_rfc3339(time.time_ns() // 1_000_000),
+            issued_by=self.identity.issued_by,
+            body_hash=body_hash(self.body),
+            data=self.data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """A write whose outcome is stored; record: of its service, as it stood then."""
+
+    outcome: Outcome
+    record: StoredRecord
+
+
+class OutcomePendingError(Exception):
+    """The bound passed first; what was asked for is in Kafka and will be done. Answered with 202."""
+
+
+@contextmanager
+def one_request_per_key(context: Context, write: CommandRequest) -> Iterator[None]:
+    """Let one request of a key in at a time. Raises ProblemError (409) for the others."""
+    if write.command_id in context.under_way:
+        raise ProblemError("IDEMPOTENCY_KEY_IN_USE", "Repeat it a little later.", retry_after_s=1)
+    context.under_way.add(write.command_id)
+    try:
+        yield
+    finally:
+        context.under_way.discard(write.command_id)
+
+
+async def settle(context: Context, write: CommandRequest) -> CommandResult:
+    """Send the command, unless its outcome is known, and wait for the outcome.
+
+    Raises ProblemError (422, 503, and what the code of a refusal means), OutcomePendingError,
+    KafkaUnavailableError, NotOwnerError and NotReadyError.
+    """
+    table = context.tables[write.service]
+    record = table.get(write.order_id)
+    if not _is_decided(record, write.command_id):
+        await context.deps.sender.send(write.command())
+        record = await wait(
+            context,
+            write.service,
+            write.order_id,
+            lambda record: _is_decided(record, write.command_id),
+            context.deps.bounds.command_s,
+        )
+    stored = record.outcomes.get(write.command_id) if record else None
+    if record is None or stored is None:
+        raise ProblemError(
+            "ORDER_QUARANTINED", "It will go on when it is released.", retry_after_s=60
+        )
+    if stored.body_hash != body_hash(write.body):
+        raise ProblemError("IDEMPOTENCY_KEY_REUSED", "Take a new key for another request.")
+    if not stored.outcome.accepted:
+        raise refused(stored.outcome.code, stored.outcome.detail)
+    return CommandResult(stored.outcome, record)
+
+
+def is_rebalancing(error: ProblemError | NotOwnerError | NotReadyError) -> bool:
+    """Whether nobody answers for the order right now."""
+    return not isinstance(error, ProblemError) or error.code in REBALANCING_CODES
+
+
+async def send_without_waiting(context: Context, write: CommandRequest) -> None:
+    """Put a write into Kafka while nobody answers for its order: whoever owns it next decides it.
+
+    It is the command that the owner itself would send, so it counts once even if it was sent before.
+    Who asks must be known by then. Raises KafkaUnavailableError.
+    """
+    await context.deps.sender.send(write.command())
+
+
+def _is_decided(record: StoredRecord | None, command_id: str) -> bool:
+    """The outcome is there, or never will be."""
+    return record is not None and (command_id in record.outcomes or record.quarantine is not None)
+
+
+async def wait(
+    context: Context,
+    service: str,
+    order_id: str,
+    predicate: Callable[[StoredRecord | None], bool],
+    timeout_s: float,
+) -> StoredRecord | None:
+    """Wait for an order's record of a service. Raises OutcomePendingError, NotOwnerError, NotReadyError."""
+    try:
+        return await context.tables[service].wait(order_id, predicate, timeout_s)
+    except TimeoutError:
+        raise OutcomePendingError from None
+
+
+def json_response(answer: BaseModel, status: int = 200, **headers: str) -> web.Response:
+    """An answer; fields that are not there are left out."""
+    shown = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return web.Response(
+        status=status, body=orjson.dumps(shown), content_type="application/json", headers=headers
+    )
+
+
+def with_consistency_token(response: web.Response, token: consistency.Token) -> web.Response:
+    """Let the answer of a write carry its consistency token."""
+    response.headers[consistency.HEADER] = token.text()
+    return response
+
+
+def accepted_response(
+    order_id: str, *, payment_id: str | None = None, order_token: str | None = None
+) -> web.Response:
+    """202: it is durable and under way; where to look, and the same key may be sent again."""
+    return json_response(
+        Accepted(order_id=order_id, payment_id=payment_id, order_token=order_token),
+        202,
+        **{"Location": f"/api/orders/{order_id}", "Retry-After": str(POLL_AFTER_S)},
+    )
+
+
+async def answered(
+    context: Context,
+    write: CommandRequest,
+    answer: Callable[[CommandResult, str], BaseModel],
+    *,
+    status: int = 200,
+    one_at_a_time: bool = True,
+) -> web.Response:
+    """Do a write and answer it, with its consistency token; 202 past the bound.
+
+    answer: what to say of it, given the token's text. one_at_a_time: of the requests with its key.
+    Raises as `settle` does, but OutcomePendingError.
+    """
+    try:
+        with one_request_per_key(context, write) if one_at_a_time else nullcontext():
+            settled = await settle(context, write)
+    except OutcomePendingError:
+        return accepted_response(write.order_id)
+    token = consistency.token_of(write.order_id, write.service, settled.record, settled.outcome)
+    return with_consistency_token(json_response(answer(settled, token.text()), status), token)
+
+
+def check_order_is_known(context: Context, order_id: str) -> None:
+    """Refuse a write to an order that is not there (yet). Raises ProblemError (404)."""
+    if context.record(ORDERS, order_id) is None:
+        raise ProblemError("ORDER_UNKNOWN", "If it was placed a moment ago, try again.")
+
+
+async def forwarded_to_owner(
+    context: Context, request: web.Request, order_id: str
+) -> web.StreamResponse | None:
+    """The owner's answer, if the order is another worker's."""
+    structlog.contextvars.bind_contextvars(**{ORDER_ID: order_id})
+    return await context.forwarder.forwarded(request, order_id, context.tables[ORDERS])

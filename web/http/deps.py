@@ -1,0 +1,194 @@
+"""What web/ needs of the rest of the application; app/ fills these in, so web/ imports nothing of it."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from yarl import URL
+
+from models.commands import Command, WebhookReceived
+from models.reconciliation import ReconciliationReport
+from tables import Listener, StoredRecord
+from web.catalogue import Catalogue
+from web.http.operator_deps import OperatorDeps
+from web.http.problems import KafkaUnavailableError, StripeUnavailableError, UnavailableError
+from web.http.rate_limits import ClientLimits
+from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
+from web.indexes.money import MoneyIndex
+from web.indexes.waiting import WaitingIndex
+
+__all__ = [
+    "Bounds", "KafkaUnavailableError", "Sender", "StripeOrigins", "StripeUnavailableError", "Table",
+    "UnavailableError", "WebDeps",
+]  # fmt: skip
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+
+class Sender(Protocol):
+    """Puts records into Kafka; returns only when Kafka has them. Raises KafkaUnavailableError."""
+
+    async def send(self, command: Command) -> None:
+        """Send a command to the topic that takes it."""
+
+    async def send_webhook(self, received: WebhookReceived) -> None:
+        """Send the facts of a verified Stripe event."""
+
+
+class Table(Protocol):
+    """The read side of one service's table, `tables.StateTable`.
+
+    get, rows, scan, keys and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
+    """
+
+    name: str
+    partitions: int
+
+    def add_listener(self, listener: Listener) -> None:
+        """Feed an index; before the worker starts."""
+
+    def partition_of(self, key: str) -> int:
+        """Partition of a key."""
+
+    def owner_of_partition(self, partition: int) -> URL | None:
+        """Canonical URL of the worker that owns the partition; None while that is not known."""
+
+    def owned_partitions(self) -> tuple[int, ...]:
+        """Partitions that are this worker's, those included that it can't answer for now."""
+
+    def open_partitions(self) -> tuple[int, ...]:
+        """Partitions that this worker answers for now."""
+
+    def owner_of(self, key: str) -> URL | None:
+        """Canonical URL of the worker that owns the key; None while that is not known."""
+
+    def owns(self, key: str) -> bool:
+        """Whether this worker can answer for the key now."""
+
+    def get(self, key: str) -> StoredRecord | None:
+        """The key's record."""
+
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        """All rows whose key begins with the prefix, in key order.
+
+        They lie in `partition`, or in that of the key before the prefix's first slash.
+        """
+
+    def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
+        """A partition's next records in key order, those behind the key `after`."""
+
+    def keys(self, partition: int, prefix: str, limit: int = 500) -> list[str]:
+        """The first keys of a partition's records and rows that begin with the prefix."""
+
+    async def wait(
+        self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
+    ) -> StoredRecord | None:
+        """Wait until the record satisfies the predicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a request may take, in seconds.
+
+    command_s: until a command's outcome is stored, and Stripe has opened a payment.
+    confirm_s: until a confirm has its result. consistency_s: until a read holds a write.
+    forward_connect_s, forward_idle_s: to reach the owner, and between two chunks of its answer.
+    gather_s: until every worker has answered for its partitions.
+    """
+
+    command_s: float = 10.0
+    confirm_s: float = 25.0
+    consistency_s: float = 5.0
+    forward_connect_s: float = 2.0
+    forward_idle_s: float = 60.0
+    gather_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StripeOrigins:
+    """Where a page that takes a card loads Stripe.js from, and what its policy lets Stripe.js reach.
+
+    Stripe.js is of the same release as the API that the SDK speaks; it must come from Stripe itself.
+    """
+
+    script_url: str = "https://js.stripe.com/endive/stripe.js"
+    script: Sequence[str] = ("https://js.stripe.com", "https://*.js.stripe.com")
+    connect: Sequence[str] = ("https://api.stripe.com",)
+    frame: Sequence[str] = (
+        "https://js.stripe.com", "https://*.js.stripe.com", "https://hooks.stripe.com"
+    )  # fmt: skip
+
+    @classmethod
+    def stand_in(cls, base_url: str) -> Self:
+        """Of the sandbox's stand-in."""
+        own = (str(URL(base_url).origin()),)
+        return cls(f"{base_url.rstrip('/')}/v3/stripe.js", own, own, own)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebDeps:
+    """Everything that web/ is given.
+
+    tables: by service name; orders, payments and timeline must be there, deliveries may be.
+    client_secret: payment intent id -> client secret. Raises UnavailableError.
+    verify_webhook: payload and Stripe-Signature -> the event. Raises
+        stripe.SignatureVerificationError, or ValueError when the payload is no JSON.
+    reduce_webhook: reduces a verified event; None for a type that nobody asked for or an order
+        that can't be found. Raises UnavailableError when Stripe must be asked and can't.
+    ready: reasons why this worker is not ready; empty when it is.
+    webhook_tolerance_s: how old a webhook's signature may be.
+    metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
+    client_limits: how much one client may ask for.
+    staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
+    allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
+    public_url: where customers reach the application; None takes it from the request.
+    secure_cookies: cookies are sent over HTTPS alone.
+    own_url: this worker's canonical URL, so that it never forwards to itself.
+    stripe_js: where pages have Stripe.js from.
+    stripe_intent: payment intent id -> Stripe's object as JSON values, without its secret; None where
+        pages don't show it. Raises UnavailableError.
+    is_sandbox: pages say so, and offer the development login.
+    development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
+    caught_up: services, partition -> returns once they have decided all that their inputs held at
+        the call; however long that takes.
+    courier_limit: deliveries that one courier may have at a time.
+    operations: what operators see and do; None where there are no such routes.
+    waiting: what orders wait for; listens to the tables.
+    money: what lists of refunds and disputes and the checks of money are made of.
+    now_ms: Kafka's clock, by which records are stamped; milliseconds since the epoch.
+    reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
+    """
+
+    catalogue: Catalogue
+    tables: Mapping[str, Table]
+    sender: Sender
+    client_secret: Callable[[str], Awaitable[str]]
+    verify_webhook: Callable[[bytes, str], Mapping[str, Any]]
+    reduce_webhook: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]
+    ready: Callable[[], Sequence[str]]
+    order_tokens: OrderTokens
+    publishable_key: str
+    livemode: bool
+    webhook_tolerance_s: float = 300
+    staff: StaffVerifier | None = None
+    metrics: Callable[[], bytes] | None = None
+    metrics_token: str | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    client_limits: ClientLimits = field(default_factory=ClientLimits)
+    body_limit_bytes: int = BODY_LIMIT_BYTES
+    allowed_origins: Sequence[str] = ()
+    public_url: str | None = None
+    secure_cookies: bool = False
+    own_url: URL | None = None
+    stripe_js: StripeOrigins = field(default_factory=StripeOrigins)
+    stripe_intent: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None
+    is_sandbox: bool = False
+    development_login: DevelopmentStaff | None = None
+    caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
+    courier_limit: int = 1
+    operations: OperatorDeps | None = None
+    waiting: WaitingIndex = field(default_factory=WaitingIndex)
+    money: MoneyIndex = field(default_factory=MoneyIndex)
+    reconciliation: Callable[[], ReconciliationReport | None] = lambda: None
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000

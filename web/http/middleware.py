@@ -1,0 +1,150 @@
+"""What every request goes through: trace and access log, foreign pages refused, errors as problems."""
+
+import logging
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from models import tracing
+from tables import BrokenRecordError, NotOwnerError, NotReadyError
+from web.http.auth import check_origin
+from web.http.commands import ORDER_ID
+from web.http.context import CONTEXT
+from web.http.problems import (
+    CODES,
+    ProblemError,
+    UnavailableError,
+    of_http_exception,
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LINK_PATH: Final = "/o/"
+"""Where letters link to; what follows opens an order, and is a secret."""
+DEBUG_LOGGED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+"""Defaults: a page sets its own policy, a menu its own caching."""
+
+PATH_SEGMENT: Final = re.compile("[!-~]{1,512}")
+"""What an id, a file or a link in a path is made of: everything else names nothing."""
+
+log = logging.getLogger("tiffin.web")
+access_log = logging.getLogger("tiffin.web.access")
+
+
+def _shown(path: str) -> str:
+    """The path as the log has it: without what a letter's link is worth."""
+    return f"{LINK_PATH}***" if path.startswith(LINK_PATH) else path
+
+
+@web.middleware
+async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its span; log it without its query, which may hold a token."""
+    traceparent = tracing.continued(request.headers.get(tracing.HEADER))
+    started = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(traceparent=traceparent):
+        response = await handler(request)
+        if not response.prepared:
+            response.headers[tracing.HEADER] = traceparent
+        access_log.log(
+            logging.DEBUG if request.path in DEBUG_LOGGED_PATHS else logging.INFO,
+            "request",
+            extra={
+                "method": request.method,
+                "path": _shown(shown_path(request)),
+                "status": response.status,
+                "durationMs": round((time.perf_counter() - started) * 1000, 1),
+            },
+        )
+        # The connection's next request has an order of its own.
+        structlog.contextvars.unbind_contextvars(ORDER_ID)
+    return response
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into RFC 9457's form; details of our own errors stay in the log."""
+    try:
+        if request.method == "POST" and request.path.startswith("/api/"):
+            check_origin(request, request.app[CONTEXT].deps)
+        return await handler(request)
+    except ProblemError as error:
+        problem = error
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        problem = of_http_exception(error)
+    except UnavailableError as error:
+        log.warning("unavailable", extra={"code": error.code, "reason": type(error).__name__})
+        code = error.code if error.code in CODES else UnavailableError.code
+        problem = ProblemError(code, "Nothing is lost: send the same again, with the same key.")
+    except NotOwnerError:
+        problem = ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
+    except NotReadyError:
+        problem = ProblemError("NOT_READY", "The order's partition is being opened; try again.")
+    except BrokenRecordError:
+        problem = ProblemError("RECORD_BROKEN")
+    except Exception as error:  # the last line of defence; it answers 500 and logs
+        if isinstance(error, ConnectionError) and _has_left(request):
+            raise  # aiohttp ends the connection, and nothing of ours has failed
+        problem = unexpected(error)
+    return problem.response(shown_path(request))
+
+
+@web.middleware
+async def reject_invalid_path_params(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a path whose ids no application makes, before anything looks one up. Innermost."""
+    if not all(map(PATH_SEGMENT.fullmatch, request.match_info.values())):
+        raise ProblemError("LINK_INVALID" if request.path.startswith(LINK_PATH) else "NOT_FOUND")
+    return await handler(request)
+
+
+def _has_left(request: web.Request) -> bool:
+    """Whether the connection of who asked is gone."""
+    return request.transport is None or request.transport.is_closing()
+
+
+def shown_path(request: web.Request) -> str:
+    """The path without its query, as text whatever its bytes are."""
+    return request.path.encode(errors="replace").decode()
+
+
+def unexpected(error: Exception) -> ProblemError:
+    """Log what nobody foresaw; gives the problem that is answered.
+
+    Where it happened, not what it says: messages may hold what the customer sent.
+    """
+    log.error(
+        "request failed",
+        extra={
+            "error": type(error).__name__,
+            "stack": "".join(traceback.format_tb(error.__traceback__)),
+        },
+    )
+    return ProblemError("INTERNAL")
+
+
+async def secured(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the security headers, as a signal, so that streams and foreign routes have them too."""
+    if request.path.startswith(LINK_PATH):
+        response.headers["Referrer-Policy"] = "no-referrer"
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    context = request.config_dict.get(CONTEXT)
+    if context is not None and context.deps.secure_cookies:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    response.headers["Server"] = "tiffin"

@@ -1,0 +1,321 @@
+"""Who is asking: order tokens that we sign, and tokens of staff from the platform's identity provider.
+
+An order token is good for one order; a customer has it from the answer of create-intent and as an
+HttpOnly cookie, one a order. A link in a letter is worth such a token; it is short, for it goes into
+short messages.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import jwt
+
+from models import ids
+from web.http.decoding import DecodingError, check_token
+from web.http.problems import UnavailableError
+
+ISSUER: Final = "tiffin"
+ORDER_TOKEN_DAYS: Final = 30
+LINK_DAYS: Final = 30
+"""After what a letter tells of; whatever happens later has a letter, and so a link, of its own."""
+NOTIFICATION_LINK_SUBJECT: Final = "letter"
+"""Subject of the token of somebody who followed a letter's link."""
+_SIGNATURE_BYTES: Final = 12
+"""Of a link; behind them 4 of its end (seconds since the epoch), 16 of the order, 4 of the letter."""
+_LINK: Final = re.compile(r"[A-Za-z0-9_-]{48}")
+ADMISSION_ISSUER: Final = "tiffin-worker"
+ADMISSION_S: Final = 30
+MIN_KEY_BYTES: Final = 32
+"""RFC 7518 3.2: as many bytes as the hash has."""
+LEEWAY_S: Final = 30
+MAX_SUBJECT_CHARS: Final = 255
+"""OpenID Connect's bound. A subject stands in events and in the audit."""
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:|\-]{0,127}")
+
+
+class Role(StrEnum):
+    """What somebody is to an order."""
+
+    CUSTOMER = "customer"
+    KITCHEN = "kitchen"
+    COURIER = "courier"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking.
+
+    order_id: the one order that a customer's token is good for. restaurant_id: a kitchen's.
+    """
+
+    role: Role
+    subject: str
+    order_id: str | None = None
+    restaurant_id: str | None = None
+
+    @property
+    def issued_by(self) -> str:
+        """As commands and the audit name them."""
+        return f"{self.role}:{self.subject}"
+
+
+class BadTokenError(Exception):
+    """A token that is expired, forged, or lacks a claim; the text is fit for the one who sent it."""
+
+
+class OrderTokens:
+    """Signs and reads order tokens."""
+
+    def __init__(self, key: str) -> None:
+        """Raises ValueError when the key is too short to sign with."""
+        if len(key.encode()) < MIN_KEY_BYTES:
+            raise ValueError(f"a signing key has at least {MIN_KEY_BYTES} bytes")
+        self._key = key
+        self.worker_proof: Final = hmac.new(key.encode(), b"worker", hashlib.sha256).hexdigest()
+        """What workers show each other in requests that they pass on, and nobody else."""
+        self._link_key = hmac.digest(key.encode(), b"order link", "sha256")
+
+    def issue(self, customer: str, order_id: str, until_s: int | None = None) -> str:
+        """A token for one order, good for 30 days, or until that time (seconds since the epoch)."""
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER, "sub": customer, "oid": order_id, "role": Role.CUSTOMER.value,
+            "iat": now, "exp": until_s or now + ORDER_TOKEN_DAYS * 24 * 3600,
+        }  # fmt: skip
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def read(self, token: str) -> Identity:
+        """Raises BadTokenError."""
+        claims = _decoded(token, self._key, ["HS256"], issuer=ISSUER, required=("oid",))
+        if claims.get("role") != Role.CUSTOMER or not isinstance(claims["oid"], str):
+            raise BadTokenError("not an order token")
+        return Identity(Role.CUSTOMER, claims["sub"], order_id=claims["oid"])
+
+    def link(self, order_id: str, letter_id: str, since_s: int) -> str:
+        """What opens one order to whoever has it, for `LINK_DAYS` since that time; 48 characters.
+
+        The same for the same letter, and another for each other one. Raises ValueError for what is no
+        order's id.
+        """
+        mark = bytearray(hashlib.blake2b(letter_id.encode(), digest_size=4).digest())
+        # So that the last character is a letter or a digit: programs that make links of addresses leave
+        # a dash at their end out.
+        mark[-1] %= 62
+        end = (since_s + LINK_DAYS * 24 * 3600).to_bytes(4)
+        signed = end + ids.order_bytes(order_id) + mark
+        return base64.urlsafe_b64encode(self._link_signature(signed) + signed).decode()
+
+    def order_of_link(self, link: str) -> tuple[str, int]:
+        """The order that a link opens, and until when (seconds since the epoch). Raises BadTokenError."""
+        if not _LINK.fullmatch(link):
+            raise BadTokenError("not a link")
+        packed = base64.urlsafe_b64decode(link)
+        signature, signed = packed[:_SIGNATURE_BYTES], packed[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._link_signature(signed)):
+            raise BadTokenError("not valid")
+        until_s, order = int.from_bytes(signed[:4]), signed[4:20]
+        if time.time() > until_s:
+            raise BadTokenError("expired")
+        return ids.order_of_bytes(order), until_s
+
+    def _link_signature(self, signed: bytes) -> bytes:
+        return hmac.digest(self._link_key, signed, "sha256")[:_SIGNATURE_BYTES]
+
+    def issue_admission(self, courier_id: str, order_id: str) -> str:
+        """Say to another worker that a courier has room for an order; good for half a minute."""
+        claims = {
+            "iss": ADMISSION_ISSUER, "sub": courier_id, "oid": order_id,
+            "exp": int(time.time()) + ADMISSION_S,
+        }  # fmt: skip
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def is_admitted(self, token: str, courier_id: str, order_id: str) -> bool:
+        """Whether a worker of ours said so."""
+        try:
+            claims = _decoded(
+                token, self._key, ["HS256"], issuer=ADMISSION_ISSUER, required=("oid",)
+            )
+        except BadTokenError:
+            return False
+        return (claims["sub"], claims["oid"]) == (courier_id, order_id)
+
+
+class StaffVerifier(Protocol):
+    """Reads the platform's tokens: of operators, kitchens and couriers, and of customers with an account."""
+
+    async def verify(self, token: str) -> Identity:
+        """Who of the staff. Raises BadTokenError; UnavailableError when the keys can't be fetched."""
+
+    async def customer(self, token: str) -> str | None:
+        """The userId of a customer's account; None for staff. Raises as `verify` does."""
+
+
+class JwksVerifier:
+    """Reads tokens that the platform's identity provider signed; its keys come from a JWKS address."""
+
+    ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
+    """Asymmetric alone: a public key must never serve as the secret of an HMAC."""
+
+    def __init__(
+        self, jwks_url: str, *, issuer: str, audience: str, timeout_s: float = 5.0
+    ) -> None:
+        """timeout_s: how long the provider may take; after a failure it is left alone as long."""
+        self._keys = jwt.PyJWKClient(jwks_url, timeout=timeout_s)
+        self._issuer, self._audience = issuer, audience
+        self._timeout_s = timeout_s
+        self._fetch_lock = asyncio.Lock()
+        self._retry_at_s = 0.0
+
+    async def verify(self, token: str) -> Identity:
+        """Raises BadTokenError, and UnavailableError when the provider can't be reached."""
+        return _staff(await self._claims(token))
+
+    async def customer(self, token: str) -> str | None:
+        """A token without a role is a customer's. Raises as `verify` does."""
+        claims = await self._claims(token)
+        if claims.get("role", Role.CUSTOMER) != Role.CUSTOMER:
+            return None
+        return user_id(self._issuer, str(claims["sub"]))
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        _check_form(token)
+        key = self._known_key(token) or await self._fetched_key(token)
+        return _decoded(
+            token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
+        )
+
+    def _known_key(self, token: str) -> jwt.PyJWK | None:
+        """So that a forged key id, for which the provider is asked, keeps nobody else waiting."""
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except jwt.PyJWTError:
+            raise BadTokenError("not valid") from None
+        cache = self._keys.jwk_set_cache
+        known = cache.get() if cache and kid else None
+        keys = known.keys if known else ()
+        fits = (key for key in keys if key.key_id == kid and key.public_key_use in {"sig", None})
+        return next(fits, None)
+
+    async def _fetched_key(self, token: str) -> jwt.PyJWK:
+        """Fetches over the network now and then, and blocks a thread while it does.
+
+        One thread at most: anybody may send tokens, and the provider may hang.
+        """
+        async with self._fetch_lock:
+            if time.monotonic() < self._retry_at_s:
+                raise UnavailableError("the identity provider's keys could not be fetched")
+            try:
+                return await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+            except jwt.PyJWKClientConnectionError:
+                self._retry_at_s = time.monotonic() + self._timeout_s
+                raise UnavailableError("the identity provider's keys can't be fetched") from None
+            except jwt.PyJWTError:
+                raise BadTokenError("not signed by a key of the identity provider") from None
+
+
+class DevelopmentStaff:
+    """Issues and reads staff tokens with a key of its own: the sandbox's login."""
+
+    ISSUER: Final = "tiffin-development"
+
+    def __init__(self, key: str, *, sandbox: bool) -> None:
+        """Raises ValueError outside the sandbox, or when the key is too short."""
+        if not sandbox:
+            raise ValueError("the development login works in the sandbox alone")
+        if len(key.encode()) < MIN_KEY_BYTES:
+            raise ValueError(f"a signing key has at least {MIN_KEY_BYTES} bytes")
+        self._key = key
+
+    def issue(self, role: Role, subject: str, restaurant_id: str | None = None) -> str:
+        """A token for a day."""
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": self.ISSUER, "sub": subject, "role": role.value, "iat": now, "exp": now + 24 * 3600
+        }  # fmt: skip
+        if restaurant_id:
+            claims["restaurantId"] = restaurant_id
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    async def customer(self, token: str) -> str | None:
+        """The sandbox has no accounts."""
+
+    async def verify(self, token: str) -> Identity:
+        """Raises BadTokenError."""
+        return _staff(_decoded(token, self._key, ["HS256"], issuer=self.ISSUER))
+
+
+def user_id(issuer: str, subject: str) -> str:
+    """An account's id as it goes into events, for ever: the subject, unless that may name a person.
+
+    An address or a free text is no id; such a one is replaced by one that is derived from it, as is
+    one that looks like a guest's.
+    """
+    if _PLAIN_ID.fullmatch(subject) and not subject.startswith("guest_"):
+        return subject
+    return ids.derived("user", issuer, subject)
+
+
+def is_order_token(token: str) -> bool:
+    """Say who claims to have issued it, which tells the reader to ask; nothing is verified by that."""
+    try:
+        return check_token(token).get("iss") == ISSUER
+    except DecodingError:
+        return False
+
+
+def _check_form(token: str) -> None:
+    try:
+        check_token(token)
+    except DecodingError:
+        raise BadTokenError("not valid") from None
+
+
+def _decoded(
+    token: str,
+    key: Any,
+    algorithms: list[str],
+    *,
+    issuer: str,
+    audience: str | None = None,
+    required: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    _check_form(token)
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            issuer=issuer,
+            audience=audience,
+            leeway=LEEWAY_S,
+            # When it was issued limits nothing, and the worker that issued it may have a clock that is ahead.
+            options={"require": ["exp", "sub", "iss", *required], "verify_iat": False},
+        )
+    except jwt.ExpiredSignatureError:
+        raise BadTokenError("expired") from None
+    except (jwt.PyJWTError, TypeError, ValueError, OverflowError):
+        # Not of the key's kind, or a time beyond all: the library raises what it has.
+        raise BadTokenError("not valid") from None
+    return claims
+
+
+def _staff(claims: dict[str, Any]) -> Identity:
+    role, restaurant_id = claims.get("role"), claims.get("restaurantId")
+    subject = str(claims["sub"])
+    if not 0 < len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():
+        raise BadTokenError(f"sub: must have 1 to {MAX_SUBJECT_CHARS} visible characters")
+    if not isinstance(role, str) or role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
+        raise BadTokenError("role: must be kitchen, courier or operator")
+    if role != Role.KITCHEN:
+        return Identity(Role(role), subject)
+    if not isinstance(restaurant_id, str) or not restaurant_id.strip():
+        raise BadTokenError("restaurantId: a kitchen's token must have it")
+    return Identity(Role.KITCHEN, subject, restaurant_id=restaurant_id)

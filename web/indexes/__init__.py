@@ -1,0 +1,1 @@
+"""Indexes in memory over the tables, which lists are read from."""

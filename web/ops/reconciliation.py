@@ -1,0 +1,280 @@
+"""What reconciliation found and what the live checks of money say, over all workers, for operators."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from aiohttp import web
+
+from models.messages import Message, to_rfc3339
+from models.money_checks import VIOLATION_DESCRIPTIONS
+from models.money_movements import MovementKind
+from models.reconciliation import (
+    DayTotals,
+    MissingEvent,
+    MoneyDifference,
+    Orphan,
+    ReconciliationReport,
+)
+from tables import NotOwnerError
+from web.api.payment_views import Money
+from web.http import auth
+from web.http.commands import json_response
+from web.http.context import CONTEXT, PAYMENTS, Context
+from web.http.scatter_gather import scatter_gather
+from web.http.tokens import Role
+from web.indexes.money import AMOUNTS
+
+RECONCILIATION_PARTITION: Final = 0
+"""The partition whose owner runs it."""
+MAX_LISTED: Final = 200
+
+
+class ReconciliationVerdict(StrEnum):
+    """DIFFERS: money differs, or a live check does not hold. SETTLING: what differs is young.
+
+    UNFINISHED: the last run could not do all, or a worker did not answer. UNKNOWN: there was no
+    comparison yet. AGREES: nothing is broken and nothing differs.
+    """
+
+    DIFFERS = "DIFFERS"
+    SETTLING = "SETTLING"
+    UNFINISHED = "UNFINISHED"
+    UNKNOWN = "UNKNOWN"
+    AGREES = "AGREES"
+
+
+class DifferenceView(Message):
+    """An object about whose money the two sides do not agree; a side that does not know it is left out."""
+
+    kind: MovementKind
+    id: str
+    order_id: str
+    stripe: Money | None = None
+    tiffin: Money | None = None
+    day: str
+    since: str
+
+
+class SidesView(Message):
+    """A sum by each side's word; difference: Stripe's less ours."""
+
+    stripe: Money
+    tiffin: Money
+    difference: Money
+
+
+class DayView(Message):
+    """What moved on a day (UTC) in one currency. differing: objects of it that do not agree."""
+
+    day: str
+    currency: str
+    charged: SidesView
+    refunded: SidesView
+    disputed: SidesView
+    differing: int
+
+
+class RunView(Message):
+    """What the latest runs found; see models.reconciliation.ReconciliationReport. Orphans: payment intents of no order."""
+
+    run_at: str
+    cursor: str
+    listed: int
+    problems: tuple[str, ...]
+    missing: tuple[MissingEvent, ...]
+    missing_total: int
+    orphans: tuple[Orphan, ...]
+    orphans_total: int
+    compared_at: str | None = None
+    compared_since: str | None = None
+    totals: tuple[DayView, ...]
+    differences: tuple[DifferenceView, ...]
+    settling: tuple[DifferenceView, ...]
+    unchecked: int
+    unusable: int
+
+
+class CurrencyView(Message):
+    """All payments that Tiffin's tables hold in one currency. net: captured - refunded - disputed."""
+
+    currency: str
+    payments: int
+    authorised: Money
+    captured: Money
+    refunded: Money
+    refund_pending: Money
+    disputed: Money
+    net: Money
+
+
+class BrokenView(Message):
+    """What does not hold of an order's money, longer than anything is in flight."""
+
+    code: str
+    meaning: str
+    order_id: str
+    since: str
+
+
+class InvariantsView(Message):
+    """The live checks, as of a time. waitsForOperator: orders whose refund failed and can be retried."""
+
+    as_of: str
+    is_whole: bool
+    broken: tuple[BrokenView, ...]
+    broken_total: int
+    waits_for_operator: int
+    totals: tuple[CurrencyView, ...]
+
+
+class ReconciliationView(Message):
+    """verdict: all of it in one word. isClean: whether that is AGREES.
+
+    differing: objects that differ, listed or still settling, of all days shown. run: left out until
+    the runner has finished its first run here. incomplete: partitions that did not answer.
+    """
+
+    verdict: ReconciliationVerdict
+    is_clean: bool
+    differing: int
+    run: RunView | None = None
+    invariants: InvariantsView
+    incomplete: tuple[int, ...]
+
+
+async def show_reconciliation(request: web.Request) -> web.StreamResponse:
+    """The latest run against Stripe, and the live checks of all workers."""
+    context = request.app[CONTEXT]
+    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
+
+    async def share(partition: int) -> Any:
+        return _share(context, partition)
+
+    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
+        return json_response(_view(shares, missing))
+
+    return await scatter_gather(request, PAYMENTS, share, merged)
+
+
+def _share(context: Context, partition: int) -> dict[str, Any]:
+    if partition not in context.tables[PAYMENTS].open_partitions():
+        raise NotOwnerError(PAYMENTS)
+    money, found = context.deps.money, list(context.deps.money.broken(partition))
+    report = context.deps.reconciliation() if partition == RECONCILIATION_PARTITION else None
+    return {
+        "totals": money.totals(partition),
+        "broken": found[:MAX_LISTED],
+        "brokenTotal": len(found),
+        "waits": money.waits_for_operator(partition),
+        "report": report and report.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _view(shares: Mapping[int, Any], missing: tuple[int, ...]) -> ReconciliationView:
+    raw = shares.get(RECONCILIATION_PARTITION, {}).get("report")
+    report = ReconciliationReport.model_validate(raw) if raw else None
+    invariants = _invariants(shares, missing)
+    verdict = verdict_of(report, is_broken=bool(invariants.broken_total), is_whole=not missing)
+    return ReconciliationView(
+        verdict=verdict,
+        is_clean=verdict is ReconciliationVerdict.AGREES,
+        differing=len(report.differences) + len(report.settling) if report else 0,
+        run=_run(report) if report else None,
+        invariants=invariants,
+        incomplete=missing,
+    )
+
+
+def verdict_of(
+    report: ReconciliationReport | None, *, is_broken: bool, is_whole: bool
+) -> ReconciliationVerdict:
+    """What a headline may say, so that no table below contradicts it."""
+    is_uneven = report is not None and any(not day.is_even for day in report.totals)
+    if is_broken or (report and report.differences):
+        return ReconciliationVerdict.DIFFERS
+    if report and (report.settling or is_uneven):
+        return ReconciliationVerdict.SETTLING
+    if not is_whole or (report and (report.problems or report.unchecked)):
+        return ReconciliationVerdict.UNFINISHED
+    if report is None or report.compared_at is None:
+        return ReconciliationVerdict.UNKNOWN
+    return ReconciliationVerdict.AGREES
+
+
+def _invariants(shares: Mapping[int, Any], missing: tuple[int, ...]) -> InvariantsView:
+    totals: dict[str, Counter[str]] = {}
+    for each in shares.values():
+        for currency, sums in each["totals"].items():
+            totals.setdefault(currency, Counter()).update(sums)
+    broken = [
+        BrokenView(
+            code=code,
+            meaning=VIOLATION_DESCRIPTIONS[code],
+            order_id=order_id,
+            since=to_rfc3339(since_ms),
+        )
+        for each in shares.values()
+        for order_id, code, since_ms in each["broken"]
+    ]
+    broken.sort(key=lambda row: (row.since, row.order_id))
+    return InvariantsView(
+        as_of=to_rfc3339(time.time_ns() // 1_000_000),
+        is_whole=not missing,
+        broken=tuple(broken[:MAX_LISTED]),
+        broken_total=sum(each["brokenTotal"] for each in shares.values()),
+        waits_for_operator=sum(each["waits"] for each in shares.values()),
+        totals=tuple(
+            CurrencyView(
+                currency=currency,
+                payments=sums["payments"],
+                **{name: Money.of(sums[name], currency) for name in AMOUNTS},
+            )
+            for currency, sums in sorted(totals.items())
+        ),
+    )
+
+
+def _run(report: ReconciliationReport) -> RunView:
+    shown = dict(report) | {
+        "totals": tuple(map(_day, report.totals)),
+        "differences": tuple(map(_difference, report.differences)),
+        "settling": tuple(map(_difference, report.settling)),
+    }
+    return RunView(**shown)
+
+
+def _day(day: DayTotals) -> DayView:
+    def sides(name: str) -> SidesView:
+        of = getattr(day, name)
+        return SidesView(
+            stripe=Money.of(of.stripe, day.currency),
+            tiffin=Money.of(of.tiffin, day.currency),
+            difference=Money.of(of.stripe - of.tiffin, day.currency),
+        )
+
+    return DayView(
+        day=day.day,
+        currency=day.currency,
+        charged=sides("charged"),
+        refunded=sides("refunded"),
+        disputed=sides("disputed"),
+        differing=day.differing,
+    )
+
+
+def _difference(found: MoneyDifference) -> DifferenceView:
+    def money(amount: int | None) -> Money | None:
+        return None if amount is None else Money.of(amount, found.currency)
+
+    return DifferenceView(
+        kind=found.kind,
+        id=found.id,
+        order_id=found.order_id,
+        stripe=money(found.stripe),
+        tiffin=money(found.tiffin),
+        day=found.day,
+        since=found.since,
+    )

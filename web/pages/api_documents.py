@@ -1,0 +1,90 @@
+"""The documents that describe Tiffin, to programs and to people: each made once, and not on the event loop.
+
+They are public, and making one takes longer than most requests: 100 to 200 ms.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from web import asyncapi, openapi
+from web.http.context import CONTEXT, ORDERS
+from web.pages import reference
+from web.pages.assets import Asset
+
+JSON: Final = "application/json"
+
+
+class Documents:
+    """Those of one application, by path."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Asset] = {}
+        self._lock = asyncio.Lock()
+
+    async def of(self, path: str, make: Callable[[], Asset]) -> Asset:
+        """The document; the first who asks has it made, the others wait."""
+        if path not in self._made:
+            async with self._lock:
+                if path not in self._made:
+                    self._made[path] = await asyncio.to_thread(_packed, make)
+        return self._made[path]
+
+
+DOCUMENTS: Final = web.AppKey("documents", Documents)
+
+
+def setup(app: web.Application) -> None:
+    """Mount the documents."""
+    app[DOCUMENTS] = Documents()
+    app.router.add_get("/openapi.json", show_openapi)
+    app.router.add_get("/asyncapi.json", show_asyncapi)
+    app.router.add_get("/docs", show_reference)
+
+
+async def show_openapi(request: web.Request) -> web.Response:
+    """OpenAPI of the HTTP API."""
+    return (await request.app[DOCUMENTS].of("openapi", _openapi)).response(request)
+
+
+async def show_asyncapi(request: web.Request) -> web.Response:
+    """AsyncAPI of Kafka's topics."""
+    partitions = request.app[CONTEXT].tables[ORDERS].partitions
+    made = await request.app[DOCUMENTS].of("asyncapi", lambda: _asyncapi(partitions))
+    return made.response(request)
+
+
+async def show_reference(request: web.Request) -> web.Response:
+    """The same for people, on one page."""
+    made = await request.app[DOCUMENTS].of("docs", lambda: _reference(request))
+    response = made.response(request)
+    response.headers.update(reference.HEADERS)
+    return response
+
+
+@functools.cache
+def _openapi() -> Asset:
+    return Asset(orjson.dumps(openapi.description()), JSON, is_packable=True)
+
+
+@functools.cache
+def _asyncapi(partitions: int) -> Asset:
+    return Asset(orjson.dumps(asyncapi.description(partitions)), JSON, is_packable=True)
+
+
+def _reference(request: web.Request) -> Asset:
+    page = reference.page(request)
+    assert isinstance(page.body, bytes), "a page is rendered whole"
+    return Asset(page.body, page.headers["Content-Type"], is_packable=True)
+
+
+def _packed(make: Callable[[], Asset]) -> Asset:
+    """Hash and compress it here too, not when it is first sent."""
+    asset = make()
+    assert asset.packed
+    assert asset.version
+    return asset

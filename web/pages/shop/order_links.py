@@ -1,0 +1,39 @@
+"""Letters' links: each opens one order in the browser that follows it, at the order's clean address."""
+
+import time
+
+from aiohttp import web
+
+from web.http import auth
+from web.http.context import CONTEXT
+from web.http.problems import ProblemError
+from web.http.tokens import NOTIFICATION_LINK_SUBJECT, BadTokenError
+
+
+async def open_order(request: web.Request) -> web.StreamResponse:
+    """To the order's page."""
+    return _opened(request, "")
+
+
+async def open_payment(request: web.Request) -> web.StreamResponse:
+    """To where the order is paid; one that needs no payment shows its page there."""
+    return _opened(request, "/pay")
+
+
+def _opened(request: web.Request, page: str) -> web.Response:
+    """Let the browser in for as long as the link is good. Raises ProblemError (404).
+
+    No table is asked, so the link works while partitions move; a browser that can open the order
+    already keeps what it has, which is good for longer.
+    """
+    deps = request.app[CONTEXT].deps
+    try:
+        order_id, until_s = deps.order_tokens.order_of_link(request.match_info["link"])
+    except BadTokenError:
+        raise ProblemError("LINK_INVALID") from None
+    response = web.Response(status=303, headers={"Location": f"/orders/{order_id}{page}"})
+    if not auth.has_order_cookie(request, deps, order_id):
+        token = deps.order_tokens.issue(NOTIFICATION_LINK_SUBJECT, order_id, until_s)
+        remaining_s = max(1, until_s - int(time.time()))
+        auth.set_order_cookie(request, response, deps, order_id, token, remaining_s)
+    return response

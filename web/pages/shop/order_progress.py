@@ -1,0 +1,209 @@
+"""What an order's view means to its customer: headline, steps with times, courier, cancel, refund."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from models.graphs import ORDER_PATH, OrderStatus, PaymentStatus, RefundStatus
+from web.api.order_views import PLACED, OrderView
+from web.api.payment_views import PaymentView
+
+O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
+
+HEADLINES: Final[Mapping[str, tuple[str, str]]] = {
+    PLACED: ("We have your order", "We are opening the payment."),
+    O.PAYMENT_PENDING: ("Your order waits for payment", "The kitchen hears of it once it is paid."),
+    O.PAYMENT_FAILED: ("The payment did not go through", "Nothing was charged. Try another card."),
+    O.PENDING: ("Paid, and sent to the kitchen", "We tell you as soon as they accept."),
+    O.CONFIRMED: ("The kitchen has accepted", "They start on it in a moment."),
+    O.PREPARING: ("It is being cooked", "Fresh, for you."),
+    O.READY_FOR_PICKUP: ("Packed and ready", "A courier picks it up."),
+    O.OUT_FOR_DELIVERY: ("On its way to you", "Have an ear for the door."),
+    O.DELIVERED: ("Delivered", "Enjoy your meal."),
+    O.CANCELLED: ("This order is cancelled", ""),
+    O.REFUNDED: (
+        "Cancelled and refunded",
+        "Your bank shows the money within 5 to 10 business days.",
+    ),
+}
+"""Status -> headline, one more sentence."""
+
+STEPS: Final = (
+    (O.PENDING, "Paid"),
+    (O.CONFIRMED, "Accepted by the kitchen"),
+    (O.PREPARING, "Being cooked"),
+    (O.READY_FOR_PICKUP, "Ready for the courier"),
+    (O.OUT_FOR_DELIVERY, "On its way"),
+    (O.DELIVERED, "Delivered"),
+)
+
+CANCEL_REASONS: Final = {
+    "CUSTOMER_REQUEST": "I don't need it any more",
+    "CHANGED_MIND": "I want something else",
+    "ORDERED_BY_MISTAKE": "I ordered by mistake",
+    "TOO_SLOW": "It takes too long",
+}
+"""What customers choose from."""
+
+WHY_CANCELLED: Final = {
+    **dict.fromkeys(CANCEL_REASONS, "You cancelled it."),
+    "RESTAURANT_REJECTED": "The restaurant could not take it.",
+    "RESTAURANT_TIMEOUT": "The restaurant did not answer in time. We are sorry.",
+    "PAYMENT_EXPIRED": "It was not paid in time.",
+    "OPERATOR_REQUEST": "Our support team cancelled it.",
+    "REFUNDED": "It was refunded in full.",
+}
+WHY_REJECTED: Final = {
+    "TOO_BUSY": "They have more orders than hands.",
+    "OUT_OF_STOCK": "Something for it has run out.",
+    "CLOSED": "They have closed.",
+}
+REFUND_DURATION_TEXT: Final = (
+    "Refunds reach your card within 5 to 10 business days, as your bank goes."
+)
+
+REFUND_WORDS: Final = {
+    RefundStatus.PENDING: "On its way to your bank",
+    RefundStatus.SUCCEEDED: "Sent to your bank",
+    RefundStatus.FAILED: "Your bank did not take it; our support team looks after it",
+    RefundStatus.CANCELLED: "Stopped",
+}
+
+COURIER_STAGE: Final = {
+    O.PENDING: 0, O.CONFIRMED: 0, O.PREPARING: 0, O.READY_FOR_PICKUP: 1, O.OUT_FOR_DELIVERY: 2,
+    O.DELIVERED: 3,
+}  # fmt: skip
+"""How far the food is: 0 in the kitchen, 1 at the counter, 2 on the road, 3 at the door."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressStep:
+    """state: done, active (under way), upcoming or stopped. at: RFC 3339. is_current: the order is here."""
+
+    label: str
+    state: str
+    at: str | None = None
+    note: str = ""
+    is_current: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderProgress:
+    """All that the tracking page says beside the order itself."""
+
+    headline: str
+    more: str
+    tone: str
+    steps: tuple[ProgressStep, ...]
+    courier_at: int | None
+    courier: str
+    can_cancel: bool
+    can_pay: bool
+    refunds: tuple[tuple[Any, str], ...]
+
+
+def progress_of(view: OrderView) -> OrderProgress:
+    """What to tell the customer about the order as it stands."""
+    headline, more = HEADLINES[view.status]
+    if view.status == O.CANCELLED:
+        more = _why(view)
+    elif _is_checked(view):
+        headline = "We are checking with the bank"
+        more = "You will not be charged twice. This page shows the answer as soon as it is there."
+    is_over = view.status in {O.DELIVERED, O.CANCELLED, O.REFUNDED}
+    return OrderProgress(
+        headline=headline,
+        more=more,
+        tone=_tone(view.status),
+        steps=tuple(_with_current(_steps(view))),
+        courier_at=COURIER_STAGE.get(O(view.status)) if view.status in set(O) else None,
+        courier=_courier(view),
+        can_cancel=not is_over and not view.held_for_operator,
+        can_pay=view.status in {O.PAYMENT_PENDING, O.PAYMENT_FAILED},
+        refunds=tuple(
+            (refund, REFUND_WORDS[RefundStatus(refund.status)])
+            for refund in (view.payment.refunds if view.payment else ())
+        ),
+    )
+
+
+def _is_checked(view: OrderView) -> bool:
+    payment = view.payment
+    return (
+        view.status == O.PAYMENT_PENDING
+        and payment is not None
+        and payment.status == PaymentStatus.PROCESSING
+        and payment.next_action is None
+    )
+
+
+def _tone(status: str) -> str:
+    if status == O.DELIVERED:
+        return "good"
+    if status in {O.PAYMENT_FAILED, O.CANCELLED}:
+        return "bad"
+    return "plain" if status in {PLACED, O.PAYMENT_PENDING, O.REFUNDED} else "busy"
+
+
+def _steps(view: OrderView) -> list[ProgressStep]:
+    steps = [ProgressStep("Order placed", "done", view.placed_at)]
+    if view.status in {O.CANCELLED, O.REFUNDED}:
+        steps += [
+            ProgressStep(label, "done", view.reached[s]) for s, label in STEPS if s in view.reached
+        ]
+        return steps + _ending(view)
+    if view.status in ORDER_PATH:
+        here = ORDER_PATH.index(O(view.status))
+        for number, (status, label) in enumerate(STEPS):
+            is_active = number == here and status is not O.DELIVERED
+            state = "active" if is_active else "done" if number <= here else "upcoming"
+            steps.append(
+                ProgressStep(label, state, view.reached.get(status) if number <= here else None)
+            )
+        return steps
+    note = (view.payment.failure_reason or "") if view.payment else ""
+    if view.status == O.PAYMENT_FAILED:
+        steps.append(ProgressStep("Payment failed", "stopped", view.reached.get(view.status), note))
+    else:
+        steps.append(ProgressStep("Waiting for payment", "active"))
+    return steps + [ProgressStep(label, "upcoming") for _, label in STEPS[1:]]
+
+
+def _ending(view: OrderView) -> list[ProgressStep]:
+    steps = [ProgressStep("Cancelled", "stopped", view.reached.get(O.CANCELLED), _why(view))]
+    if view.status == O.REFUNDED:
+        steps.append(ProgressStep("Refunded", "done", view.reached.get(O.REFUNDED)))
+    elif view.payment and view.payment.captured.amount:
+        steps.append(ProgressStep("Refund under way", "active"))
+    return steps
+
+
+def _with_current(steps: list[ProgressStep]) -> list[ProgressStep]:
+    """Mark the last step that is not to come."""
+    here = max(number for number, step in enumerate(steps) if step.state != "upcoming")
+    steps[here] = replace(steps[here], is_current=True)
+    return steps
+
+
+def _why(view: OrderView) -> str:
+    reason, _, more = (view.cancel_reason or "").partition(": ")
+    return " ".join(filter(None, (WHY_CANCELLED.get(reason, ""), WHY_REJECTED.get(more, ""))))
+
+
+def _courier(view: OrderView) -> str:
+    """Where the courier is, in words."""
+    status = (view.delivery or {}).get("status")
+    if view.status == O.OUT_FOR_DELIVERY:
+        return "Your courier has the food and is riding to you."
+    if view.status == O.DELIVERED:
+        return "Your courier has handed it over."
+    if status == "ASSIGNED":
+        if view.status == O.READY_FOR_PICKUP:
+            return "Your courier is at the restaurant to pick it up."
+        return "A courier is assigned and waits for the kitchen."
+    return "A courier takes it as soon as it is ready."
+
+
+def gives_refund(payment: PaymentView | None) -> bool:
+    """Whether a cancel now gives money back."""
+    return payment is not None and payment.refundable.amount > 0

@@ -1,0 +1,1 @@
+"""Pages of kitchens and couriers, and the login."""

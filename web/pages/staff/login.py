@@ -1,0 +1,87 @@
+"""Staff sign in and out: with a token of the platform's identity provider, or freely in the sandbox."""
+
+from typing import Final
+
+from aiohttp import web
+
+from web.http import auth
+from web.http.context import CONTEXT, Context
+from web.http.problems import ProblemError
+from web.http.tokens import BadTokenError, Identity, Role
+from web.pages.forms import read_form
+from web.pages.render import render
+
+HOMES: Final = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
+SHIFT_S: Final = 12 * 3600
+NAMES: Final = {Role.KITCHEN: "kitchen", Role.COURIER: "courier", Role.OPERATOR: "operator"}
+
+
+async def show_login(request: web.Request) -> web.StreamResponse:
+    """The form; `?next=` says where to go on."""
+    return _form(request, _next(request.query.get("next", "")))
+
+
+async def login(request: web.Request) -> web.StreamResponse:
+    """Sign in, and go where the role works or where the page before wanted to."""
+    context = request.app[CONTEXT]
+    form = await read_form(request)
+    target = _next(form.get("next", ""))
+    try:
+        token = form.get("token") or _development_token(context, form)
+        identity = await _verified(context, token)
+    except BadTokenError as error:
+        return _form(request, target, wrong=f"That did not work: the token is {error}.")
+    home = HOMES[identity.role]
+    fits = target.startswith(home)
+    response = web.Response(status=303, headers={"Location": target if fits else home})
+    auth.set_staff_cookie(response, context.deps, token, SHIFT_S)
+    return response
+
+
+async def logout(request: web.Request) -> web.StreamResponse:
+    """Sign out."""
+    await read_form(request)
+    response = web.Response(status=303, headers={"Location": "/login"})
+    auth.delete_staff_cookie(response)
+    return response
+
+
+async def _verified(context: Context, token: str) -> Identity:
+    if context.deps.staff is None:
+        raise BadTokenError("of no use: no identity provider is set")
+    return await context.deps.staff.verify(token)
+
+
+def _development_token(context: Context, form: dict[str, str]) -> str:
+    development = context.deps.development_login
+    if development is None:
+        raise BadTokenError("missing")
+    role = next((role for role in HOMES if role == form.get("role")), None)
+    name = form.get("name") or "demo"
+    if role is None or not name.replace("-", "").replace(".", "").isalnum() or len(name) > 60:
+        raise BadTokenError("not to be had for that role and name; use letters and digits")
+    restaurant_id = form.get("restaurant") if role is Role.KITCHEN else None
+    if role is Role.KITCHEN and restaurant_id not in context.deps.catalogue.restaurants:
+        raise ProblemError("RESTAURANT_UNKNOWN")
+    return development.issue(role, name, restaurant_id)
+
+
+def _form(request: web.Request, target: str, wrong: str = "") -> web.Response:
+    deps = request.app[CONTEXT].deps
+    wanted = next((role for role, home in HOMES.items() if target.startswith(home)), Role.OPERATOR)
+    return render(
+        request, "login.html", target=target, wrong=wrong, wanted=wanted, roles=NAMES,
+        restaurants=tuple(deps.catalogue.restaurants.values()),
+        is_development=deps.development_login is not None,
+    )  # fmt: skip
+
+
+def _next(target: str) -> str:
+    """A path of ours; never another site's."""
+    is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
+    return target if is_ours and target.isprintable() else ""
+
+
+def signed_in(request: web.Request) -> str:
+    """For links: whether the browser has a staff cookie; what it is worth, each page asks itself."""
+    return request.cookies.get(auth.STAFF_COOKIE, "")
