@@ -13,8 +13,9 @@ from yarl import URL
 from agents import NotificationsService
 from agents.notifications import NotificationPolicy
 from models.commands import Command, CommandType, NotificationResult, SendResult
-from models.messages import encode, from_rfc3339
+from models.messages import encode
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
+from models.times import from_rfc3339
 from models.topics import NOTIFICATION_COMMANDS
 from tests.contract.http.conftest import Api, MakeApi, new_key
 from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable

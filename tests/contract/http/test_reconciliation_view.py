@@ -12,17 +12,13 @@ from typing import Any
 import pytest
 
 from models.graphs import OrderStatus, PaymentStatus
-from models.messages import from_rfc3339
 from models.money_movements import MoneyMovement, MovementKind
+from models.operations import AuditPage, Offsets, WorkerStatus
 from models.reconciliation import DayTotals, ReconciliationReport, StripeAndTiffin, compare
+from models.times import from_rfc3339
 from tests.contract.http.conftest import Api, MakeApi
 from tests.unit.web.indexes.test_money import order, record
-from web.http.operator_deps import (
-    AuditPage,
-    Offsets,
-    OperatorDeps,
-    WorkerStatus,
-)
+from web.http.operator_deps import OperatorDeps
 from web.indexes.money import MoneyIndex
 
 AT = "2026-11-23T12:00:00.000Z"

@@ -14,11 +14,11 @@ from yarl import URL
 from agents.analytics import AnalyticsService
 from models import ids
 from models.analytics import By, Sum, dump_row, row_key
+from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation
 from tables import NotOwnerError, NotReadyError
 from tests.contract.http.conftest import Api, MakeApi
 from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
 from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable
-from web.http.operator_deps import DeadLetter, DeadLetterState, RecordLocation
 from web.http.scatter_gather import PARTITIONS
 from web.http.tokens import Role
 

@@ -12,8 +12,8 @@ import stripe
 
 from models import ids
 from models.commands import WebhookReceived
+from models.errors import StripeUnavailableError
 from tests.contract.http.conftest import SECRETS, Api, MakeApi
-from web.http.problems import StripeUnavailableError
 
 PATH = "/webhooks/stripe"
 
