@@ -39,6 +39,7 @@ from sandbox.mailbox.faults import MailboxFault
 from sandbox.mailbox.server import Mailbox, StoredMessage
 from sandbox.processes import MAX_WAIT_S, free_port
 from tables import NotReadyError, StoredRecord
+from tests.support.ids import without_ids
 from web.catalogue import load_catalogue
 from web.http.deps import KafkaUnavailableError
 from web.http.tokens import OrderTokens
