@@ -25,7 +25,7 @@ from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
 from models.operations import Offsets
-from tables.identity import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
+from tables.cluster import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
 
 REQUEST_TIMEOUT_S: Final = 5.0
 MAX_READ_GAP: Final = 50
