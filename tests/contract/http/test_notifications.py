@@ -15,6 +15,7 @@ from models.messages import encode, from_rfc3339
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.topics import NOTIFICATION_COMMANDS
 from tests.support.http_api import Api, MakeApi, new_key
+from tests.support.ids import without_ids
 from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable, PartitionedTable
 from web.http.scatter_gather import PARTITIONS
 from web.http.tokens import Role
@@ -61,7 +62,7 @@ async def test_the_list_names_events_channels_and_states_and_nobody(api: Api) ->
     ]  # fmt: skip
     assert not any(n["canRetry"] for n in shown)
     assert "asha" not in str(shown).lower()
-    assert "98765" not in str(shown)
+    assert "98765" not in without_ids(str(shown))
 
 
 async def test_a_retry_sets_it_going_again_once_for_each_key(api: Api) -> None:
@@ -311,7 +312,7 @@ async def test_the_page_tells_in_words_what_failed_and_offers_another_try(api: A
     assert f"/ops/orders/{order_id}/retry-notification?which={first}" in text
     assert f"which={second}" not in text, "it has not failed"
     assert "asha" not in text.lower()
-    assert "98765" not in text
+    assert "98765" not in without_ids(text)
     assert f"which={first}" not in await page(api, "state=PENDING")
     assert f"which={first}" in await page(api, f"state=FAILED&channel=&kind=&order={order_id}")
 
