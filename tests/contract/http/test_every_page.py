@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 
 from models import ids
-from tests.contract.http.conftest import CART, Api, MakeApi, until
-from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS, NoLetters
-from tests.contract.http.test_staff_steps import (
-    RESTAURANT,
-    cook,
-    courier,
-    kitchen,
-    tap,
-)
+from tests.support.http_api import CART, HTML, Api, MakeApi, until
+from tests.support.operations import QUIET_OPERATIONS, Letters
+from tests.support.staff_requests import RESTAURANT, cook, courier, kitchen, tap
 from web import pages
 from web.http import auth
 from web.http.tokens import DevelopmentStaff
@@ -26,16 +20,7 @@ from web.pages.shop import home
 
 STREAMS = ("/kitchen/stream", "/courier/stream", "/ops/stream", "/boards/changes")
 """No pages: they are read by pages and by workers."""
-HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 STATES = ("unknown", "open", "declined", "paid", "taken", "ready", "brought", "refunded", "held")
-
-
-class Letters(NoLetters):
-    async def caught_up(self) -> None:
-        pass
-
-    def get(self, _: str) -> None:
-        return None
 
 
 async def order_in(api: Api, state: str) -> tuple[str, str]:
