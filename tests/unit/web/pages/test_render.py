@@ -151,7 +151,9 @@ def test_every_dish_has_a_picture_and_pictures_hold_shapes_alone() -> None:
             continue
         for element in ET.fromstring(asset.content).iter():
             assert element.tag.rpartition("}")[2] in shapes.split(), name
-            assert not [key for key in element.attrib if key == "style" or key.startswith("on")], name
+            assert not [key for key in element.attrib if key == "style" or key.startswith("on")], (
+                name
+            )
             assert "href" not in " ".join(element.attrib), name
 
 
