@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from models import ids
 from models.errors import UnavailableError
-from tests.contract.http.conftest import CART, Api, MakeApi
+from tests.support.http_api import CART, Api, MakeApi
 from web.http.tokens import (
     BadTokenError,
     DevelopmentStaff,

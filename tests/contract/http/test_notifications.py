@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from yarl import URL
 
 from agents import NotificationsService
 from agents.notifications import NotificationPolicy
@@ -17,9 +15,9 @@ from models.messages import encode
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.times import from_rfc3339
 from models.topics import NOTIFICATION_COMMANDS
-from tests.contract.http.conftest import Api, MakeApi, new_key
+from tests.support.http_api import Api, MakeApi, new_key
 from tests.support.ids import without_ids
-from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable
+from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable, PartitionedTable
 from web.http.scatter_gather import PARTITIONS
 from web.http.tokens import Role
 from web.pages.ops import notifications
@@ -251,25 +249,10 @@ async def test_filters_that_are_refused_are_named(api: Api, query: str, fields: 
     assert [error["field"] for error in problem["errors"]] == fields
 
 
-@dataclass
-class Partitioned(InMemoryTable):
-    """Three partitions; `mine` are this worker's, `owners` the others'."""
-
-    partitions: int = 3
-    mine: tuple[int, ...] = (0, 1, 2)
-    owners: dict[int, URL] = field(default_factory=dict)
-
-    def open_partitions(self) -> tuple[int, ...]:
-        return self.mine
-
-    def owner_of_partition(self, partition: int) -> URL | None:
-        return self.owners.get(partition)
-
-
 async def worker(make_api: MakeApi, **table: Any) -> Api:
     world = InMemoryBackend()
     service = NotificationsService()
-    world.tables["notifications"] = Partitioned(service, "notifications", **table)
+    world.tables["notifications"] = PartitionedTable(service, "notifications", **table)
     return await make_api(world)
 
 

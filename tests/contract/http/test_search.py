@@ -11,10 +11,10 @@ from yarl import URL
 
 from models import ids
 from models.errors import KafkaUnavailableError
-from tests.contract.http.conftest import CART, MakeApi
-from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
+from tests.support.http_api import CART, MakeApi
 from tests.support.ids import without_ids
 from tests.support.in_memory_backend import InMemoryBackend
+from tests.support.operations import QUIET_OPERATIONS
 from tests.support.payment_flow import Stripe
 from web.http.tokens import Role
 from web.ops.search import MAX_FOUND
