@@ -9,16 +9,10 @@ from typing import Final, Protocol
 import faust
 import uvloop
 
-from agents import (
-    AnalyticsService,
-    DeliveriesService,
-    NotificationsService,
-    OrdersService,
-    PaymentsService,
-    TimelineService,
-)
+import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.service import topic_uses
 from app.cli import (
     audit,
     completion,
@@ -48,7 +42,6 @@ from app.timers import Timers
 from app.web_wiring import mount_web
 from models.notification import Channel
 from models.topics import DEAD_LETTERS
-from models.transition import Service
 from tables import ServiceRuntime, make_app
 from tables.catch_up import CatchUp
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
@@ -96,20 +89,12 @@ def create_app(settings: Settings) -> faust.App:
     )
     catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
     channels = _channels(settings)
-    services: list[Service] = [
-        PaymentsService(),
-        OrdersService(deadlines),
-        DeliveriesService(),
-        NotificationsService(
-            NotificationPolicy(
-                frozenset(channels),
-                settings.notification_tries,
-                int(settings.notification_repeat_after_s * 1000),
-            )
-        ),
-        AnalyticsService(),
-        TimelineService(),
-    ]
+    policy = NotificationPolicy(
+        frozenset(channels),
+        settings.notification_tries,
+        int(settings.notification_repeat_after_s * 1000),
+    )
+    services = agents.services(deadlines, policy)
     runtime = ServiceRuntime(
         app,
         services,
@@ -181,6 +166,7 @@ def create_app(settings: Settings) -> faust.App:
         sender,
         operators,
         money,
+        topic_uses(services),
         metrics=Metrics(
             runtime, effects, reconciler, notifier, clock, money.metrics, operators, timers
         ),

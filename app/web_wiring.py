@@ -17,6 +17,7 @@ from app.reconciliation.monitor import MoneyMonitor
 from app.settings import STRIPE_API, Settings
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
+from models.topics import TopicUse
 from tables import ServiceRuntime
 from tables.catch_up import CatchUp
 from web.catalogue import Catalogue
@@ -40,6 +41,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     sender: CommandSender,
     operators: Operators,
     money: MoneyMonitor,
+    topics: tuple[TopicUse, ...],
     *,
     metrics: Metrics,
     clock: BrokerClock,
@@ -50,6 +52,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     deps = WebDeps(
         catalogue=catalogue,
         tables=runtime.tables,
+        topics=topics,
         sender=sender,
         client_secret=gateway.client_secret,
         verify_webhook=lambda payload, signature: verify_webhook(

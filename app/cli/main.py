@@ -11,6 +11,8 @@ import faust
 from faust.cli import argument, option
 from rich.text import Text
 
+from agents import services
+from agents.service import topic_uses
 from app.cli.http import WorkerClient, failed
 from app.cli.output import (
     console,
@@ -23,7 +25,7 @@ from app.settings import Settings
 from models.graphs import OrderStatus
 from models.ids import reference
 from models.money import decimal_text
-from models.times import DAY_MS
+from models.topics import TopicUse
 from models.wording import counted
 
 FILTERS: Final = ("state", "restaurant", "since", "until", "before")
@@ -91,19 +93,18 @@ def register(app: faust.App, settings: Settings) -> None:
         except topic_sync.TopicsError as error:
             raise failed(str(error)) from None
         columns = ("topic", "partitions", "kept", "written by", "read by", "")
-        console(140).print(table(columns, map(_topic_row, reports)))
+        uses = {use.topic: use for use in topic_uses(services())}
+        rows = [_topic_row(report, uses.get(report.topic)) for report in reports]
+        console(140).print(table(columns, rows))
 
 
-def _topic_row(report: topic_sync.TopicChange) -> tuple[str, ...]:
+def _topic_row(report: topic_sync.TopicChange, use: TopicUse | None) -> tuple[str, ...]:
+    """use: None for a table's changelog, which the tables write and read."""
     topic = report.topic
-    kept = (
-        "for ever"
-        if topic.retention_ms < 0
-        else counted(topic.retention_ms // DAY_MS, "day", "days")
-    )
+    written_by, read_by = (use.written_by, use.read_by) if use else (topic.clients, topic.clients)
     return (
-        topic.name, str(report.partitions), kept, ", ".join(topic.written_by),
-        ", ".join(topic.read_by), report.done,
+        topic.name, str(report.partitions), topic.retention, ", ".join(written_by),
+        ", ".join(read_by), report.done,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from aiokafka.structs import RecordMetadata
 
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models import tracing
-from models.commands import Command, WebhookReceived, topic_of_command
+from models.commands import COMMANDS, Command, WebhookReceived
 from models.errors import KafkaUnavailableError
 from models.messages import cloudevent_headers, encode
 from models.times import to_rfc3339
@@ -73,7 +73,7 @@ class CommandSender:
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
         await self.put(
-            topic_of_command(command.command_type),
+            COMMANDS[command.command_type].topic,
             command.order_id.encode(),
             encode(command),
             record_headers(command.command_id, command.command_type, source, command.issued_at),

@@ -10,6 +10,8 @@ from yarl import URL
 from models.commands import Command, WebhookReceived
 from models.errors import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from models.reconciliation import ReconciliationReport
+from models.topics import TopicUse
+from models.transition import Service
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.http.operator_deps import OperatorDeps
@@ -43,6 +45,7 @@ class Table(Protocol):
     """
 
     name: str
+    service: Service
     partitions: int
 
     def add_listener(self, listener: Listener) -> None:
@@ -150,6 +153,7 @@ class WebDeps:
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
     development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
+    topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
     courier_limit: deliveries that one courier may have at a time.
@@ -162,6 +166,7 @@ class WebDeps:
 
     catalogue: Catalogue
     tables: Mapping[str, Table]
+    topics: tuple[TopicUse, ...]
     sender: Sender
     client_secret: Callable[[str], Awaitable[str]]
     verify_webhook: Callable[[bytes, str], Mapping[str, Any]]
