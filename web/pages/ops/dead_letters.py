@@ -4,10 +4,10 @@ from typing import Any
 
 from aiohttp import web
 
+from models.dead_letter import DeadLetterState
 from web.http.auth import authorize_staff
 from web.http.bodies import VALUE
 from web.http.context import CONTEXT
-from web.http.operator_deps import DeadLetterState
 from web.http.problems import ProblemError
 from web.http.tokens import Role
 from web.ops import dead_letters

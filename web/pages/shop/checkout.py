@@ -13,6 +13,7 @@ from aiohttp import web
 
 from models import ids
 from models.commands import CancelPayment, CommandType
+from models.errors import UnavailableError
 from models.graphs import OrderStatus
 from tables import NotOwnerError, NotReadyError
 from web.api import orders, payments
@@ -31,7 +32,7 @@ from web.http.commands import (
     wait,
 )
 from web.http.context import CONTEXT, ORDERS, PAYMENTS, Context
-from web.http.problems import RETRY_AFTER_S, ProblemError, UnavailableError
+from web.http.problems import RETRY_AFTER_S, ProblemError
 from web.http.tokens import Identity, Role
 from web.pages.errors import PROBLEM_TEXTS
 from web.pages.forms import read_form

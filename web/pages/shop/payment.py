@@ -6,11 +6,13 @@ from aiohttp import web
 
 from models import ids
 from models.commands import CancelPayment, CommandType
+from models.errors import StripeUnavailableError
 from models.graphs import PaymentStatus
+from models.order import PLACED
 from models.payment import PaymentRecord
 from tables import NotOwnerError, NotReadyError, StoredRecord
 from web.api import orders, payments
-from web.api.order_views import PLACED, OrderView
+from web.api.order_views import OrderView
 from web.api.schemas import CancelPaymentBody
 from web.http import auth
 from web.http.commands import (
@@ -23,7 +25,7 @@ from web.http.commands import (
 )
 from web.http.context import CONTEXT, ORDERS, PAYMENTS, Context
 from web.http.params import order_id_of
-from web.http.problems import ProblemError, StripeUnavailableError
+from web.http.problems import ProblemError
 from web.http.tokens import Role
 from web.pages.forms import read_form
 from web.pages.render import render
