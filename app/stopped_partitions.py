@@ -6,9 +6,9 @@ from aiokafka.errors import KafkaError
 
 from app.audit.publish import publish_audit_event
 from app.kafka.sender import CommandSender
+from models.errors import KafkaUnavailableError
 from models.events import EventType, RecordSkipped
 from tables import PartitionStop, ServiceRuntime
-from web.http.deps import KafkaUnavailableError
 
 
 class StoppedPartitionActions:

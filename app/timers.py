@@ -21,10 +21,10 @@ from prometheus_client.registry import Collector
 from app.stripe.effects import Sender
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
-from models.messages import to_rfc3339
+from models.errors import KafkaUnavailableError
 from models.order import OrderRecord
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

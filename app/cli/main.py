@@ -23,6 +23,7 @@ from app.settings import Settings
 from models.graphs import OrderStatus
 from models.ids import reference
 from models.money import decimal_text
+from models.times import DAY_MS
 from models.wording import counted
 
 FILTERS: Final = ("state", "restaurant", "since", "until", "before")
@@ -98,7 +99,7 @@ def _topic_row(report: topic_sync.TopicChange) -> tuple[str, ...]:
     kept = (
         "for ever"
         if topic.retention_ms < 0
-        else counted(topic.retention_ms // 86_400_000, "day", "days")
+        else counted(topic.retention_ms // DAY_MS, "day", "days")
     )
     return (
         topic.name, str(report.partitions), kept, ", ".join(topic.written_by),

@@ -11,6 +11,8 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from app.dead_letters.log import DLT_HEADER_PREFIX, MAX_DEAD_LETTERS, DeadLetterLog
 from app.kafka.reader import KafkaReader, headers_of
 from app.kafka.security import NO_SECURITY, KafkaSecurity
+from models.dead_letter import DeadLetter, OriginalRecord, RecordLocation
+from models.errors import KafkaUnavailableError
 from models.topics import DEAD_LETTERS
 from tables import (
     DEAD_LETTER_ID_HEADER,
@@ -24,8 +26,6 @@ from tables import (
     ConsumedRecord,
     UnreadableBatch,
 )
-from web.http.deps import KafkaUnavailableError
-from web.http.operator_deps import DeadLetter, OriginalRecord, RecordLocation
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -12,9 +12,10 @@ from aiokafka.structs import RecordMetadata
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models import tracing
 from models.commands import Command, WebhookReceived, topic_of_command
-from models.messages import encode, to_rfc3339
+from models.errors import KafkaUnavailableError
+from models.messages import cloudevent_headers, encode
+from models.times import to_rfc3339
 from models.topics import WEBHOOKS
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -174,14 +175,11 @@ def record_headers(id: str, type: str, source: str, time: str) -> Headers:
 
     time: RFC 3339.
     """
-    bound = structlog.contextvars.get_contextvars().get(tracing.HEADER)
+    bound = structlog.contextvars.get_contextvars().get(tracing.TRACEPARENT)
     traceparent = bound or tracing.continued(None)
     return [
-        (tracing.HEADER, traceparent.encode()),
-        ("ce_id", id.encode()),
-        ("ce_type", type.encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", time.encode()),
+        (tracing.TRACEPARENT, traceparent.encode()),
+        *cloudevent_headers(id, type, source, time),
     ]
 
 

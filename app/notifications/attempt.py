@@ -21,11 +21,11 @@ from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
 from models import ids
 from models.commands import Command, CommandType, NotificationResult, SendResult
-from models.messages import to_rfc3339
+from models.errors import KafkaUnavailableError
 from models.notification import Channel, Notification
 from models.order import OrderRecord, Placed
+from models.times import to_rfc3339
 from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -20,10 +20,10 @@ from app.stripe.errors import MisconfiguredError
 from app.stripe.gateway import StripeGateway
 from models import ids, tracing
 from models.commands import Command, CommandType, StripeResult
-from models.messages import to_rfc3339
+from models.errors import KafkaUnavailableError, StripeUnavailableError
 from models.payment import EffectKind, PaymentRecord
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import KafkaUnavailableError, StripeUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -153,7 +153,7 @@ class EffectsService:
         structlog.contextvars.clear_contextvars()  # of whoever happened to store the record
         structlog.contextvars.bind_contextvars(
             orderId=job.attempt.order_id,
-            **{tracing.HEADER: tracing.continued(effect.traceparent)},
+            **{tracing.TRACEPARENT: tracing.continued(effect.traceparent)},
         )
         if self._clock_known is not None:
             await self._clock_known()

@@ -16,11 +16,11 @@ from app.stripe.gateway import StripeGateway
 from app.stripe.rate_limit import Priority
 from models import ids
 from models.commands import Command, CommandType, ObservePayment
+from models.errors import UnavailableError
 from models.graphs import PaymentStatus
-from models.messages import to_rfc3339
 from models.payment import EffectKind, PaymentRecord
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import UnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -14,7 +14,6 @@ from app.stripe.gateway import StripeGateway
 from models import ids
 from models.commands import WebhookReceived
 from models.events import EVENT_DATA, Event, EventType
-from models.messages import from_rfc3339, to_rfc3339
 from models.money_movements import (
     Account,
     MoneyMovement,
@@ -25,6 +24,7 @@ from models.money_movements import (
 )
 from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
 from models.reconciliation import DayTotals, MoneyDifference, ReconciliationReport, compare
+from models.times import from_rfc3339, to_rfc3339
 
 E = EventType
 ORDER = ids.order_id("guest", "reconciliation")
