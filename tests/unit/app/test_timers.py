@@ -14,13 +14,14 @@ from models.commands import Command, CommandType
 from models.order import OrderRecord, OrderWork
 from sandbox.processes import MAX_WAIT_S
 from tables import StoredRecord
+from tests.support.senders import NoSender
 from web.http.deps import KafkaUnavailableError
 
 ORDER = ids.order_id("guest", "timers")
 DUE_MS = 1_000_000
 
 
-class TimersHarness:
+class TimersHarness(NoSender):
     """A clock that stands, a sender that notes, partitions that are read up when they are told."""
 
     def __init__(self) -> None:
