@@ -46,6 +46,7 @@ from models.stripe_facts import IntentFacts
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
+from tests.support.senders import NoSender
 from web.http.deps import KafkaUnavailableError
 from web.http.operator_deps import RecordLocation
 
