@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from app.kafka.records import FetchedRecord, OffsetReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from tables.identity import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
+from tables.cluster import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
 from web.http.deps import KafkaUnavailableError
 from web.http.operator_deps import Offsets, RecordLocation
 

@@ -40,6 +40,7 @@ from sandbox.mailbox.faults import MailboxFault
 from sandbox.mailbox.server import Mailbox, StoredMessage
 from sandbox.processes import MAX_WAIT_S, free_port
 from tables import NotReadyError, StoredRecord
+from tests.support.ids import without_ids
 from tests.support.senders import NoSender
 from web.catalogue import load_catalogue
 from web.http.deps import KafkaUnavailableError
@@ -504,7 +505,7 @@ async def test_an_address_gets_a_few_messages_an_hour_and_the_rest_later(
     assert [event.event_type for event in world.audit].count(E.NOTIFICATION_HELD) == 4
     text = str([encode(command) for command in world.commands]) + str(world.audit)
     assert "asha" not in text
-    assert "98000" not in text
+    assert "98000" not in without_ids(text)
     # The mailbox is the same with other letters and a tag; another's is another.
     same = CONTACT.model_copy(update={"email": "ASHA+x@Example.com", "phone": "+91 (98000) 00000"})
     other = CONTACT.model_copy(update={"email": "rao@example.com", "phone": "+91 98000 00001"})

@@ -21,7 +21,7 @@ from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
 from models.topics import WEBHOOKS
 from models.transition import Input, Output, Service
-from tables import Listener, NotOwnerError, Quarantine, StoredOutcome, StoredRecord
+from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
 from tests.support.payment_flow import Stripe
 from tests.support.senders import NoSender
 from web.http.problems import KafkaUnavailableError
@@ -90,6 +90,29 @@ class InMemoryTable:
             while not predicate(self.get(key)):
                 await self.changed.wait()
             return self.get(key)
+
+
+@dataclass
+class PartitionedTable(InMemoryTable):
+    """Three partitions; `mine` are this worker's, `owners` the others'; opening: of mine, not yet."""
+
+    partitions: int = 3
+    mine: tuple[int, ...] = (0, 1, 2)
+    opening: tuple[int, ...] = ()
+    owners: dict[int, URL] = field(default_factory=dict)
+
+    def open_partitions(self) -> tuple[int, ...]:
+        return self.mine
+
+    def owner_of_partition(self, partition: int) -> URL | None:
+        return self.owners.get(partition)
+
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        if partition is not None and partition not in self.mine:
+            raise NotOwnerError(self.name)
+        if partition in self.opening:
+            raise NotReadyError(self.name)
+        return super().rows(prefix, partition)
 
 
 class InMemoryBackend(NoSender):

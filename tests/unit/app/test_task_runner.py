@@ -1,4 +1,4 @@
-"""Durable tasks: begun when they are stored, tried again, dropped when they are gone, reported once Kafka is up."""
+"""Durable tasks: begun when they are stored, tried again, dropped when they are gone, reported to Kafka."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Sender(NoSender):
 
 class Runner(RowTasks[Item, Done]):
     def __init__(self, sender: Sender, ready: asyncio.Event | None = None) -> None:
-        super().__init__(sender, Backoff(0.0, 0.0), lambda: 1.0, ready.wait if ready else None)  # type: ignore[arg-type]
+        super().__init__(sender, Backoff(0.0, 0.0), lambda: 1.0, ready.wait if ready else None)
         self.begun: list[Done] = []
 
     def _wanted(self, state: list[Item]) -> Mapping[str, Item]:

@@ -157,11 +157,13 @@ def test_audit_tells_each_life_and_act_apart() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        (QUARANTINE_HEADER, "²:1".encode()), (QUARANTINE_HEADER, b"1:" + b"9" * 5000), (QUARANTINE_HEADER, b"-1:x"),
+        (QUARANTINE_HEADER, "²:1".encode()), (QUARANTINE_HEADER, b"1:" + b"9" * 5000),
+        (QUARANTINE_HEADER, b"-1:x"),
         ("kafka_dlt-original-offset", b"9" * 5000), ("kafka_dlt-original-offset", "٣".encode()),
         ("kafka_dlt-original-offset", b"9223372036854775808"),
         ("kafka_dlt-original-partition", b"-1"), ("kafka_dlt-original-topic", b"../x y"),
-        (OMITTED_VALUE_HEADER, "²".encode()), (DEAD_LETTER_ID_HEADER, b'a/../"><script>'), (DEAD_LETTER_ID_HEADER, b"n" * 5000),
+        (OMITTED_VALUE_HEADER, "²".encode()), (DEAD_LETTER_ID_HEADER, b'a/../"><script>'),
+        (DEAD_LETTER_ID_HEADER, b"n" * 5000),
         (SERVICE_HEADER, b"\xff/ \x1b[2J"), ("kafka_dlt-exception-message", b"\x1b[2J\n" + b"m" * 5000),
         ("kafka_dlt-exception-fqcn", b"e" * 5000),
     ],
