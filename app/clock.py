@@ -21,11 +21,12 @@ from prometheus_client.registry import Collector
 from app.kafka.headers import record_headers
 from app.task_runner import Background
 from models import ids
-from models.messages import encode, to_rfc3339
+from models.errors import KafkaUnavailableError
+from models.messages import encode
 from models.sender import CommandSender
+from models.times import to_rfc3339
 from models.topics import WORKER_CLOCKS
 from models.worker_clock import WorkerClock
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

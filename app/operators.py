@@ -21,18 +21,13 @@ from app.settings import Settings
 from app.stopped_partitions import StoppedPartitionActions
 from app.stripe.effects import EffectsService
 from models import ids
+from models.dead_letter import DeadLetter
 from models.events import EventType, OrdersSearched
+from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.sender import CommandSender
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import ServiceRuntime
-from web.http.operator_deps import (
-    AuditFilter,
-    AuditPage,
-    DeadLetter,
-    Offsets,
-    OperatorDeps,
-    WorkerStatus,
-)
+from web.http.operator_deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
 log = structlog.stdlib.get_logger(__name__)

@@ -15,9 +15,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from models.commands import Command
+from models.errors import KafkaUnavailableError
 from models.sender import CommandSender
 from tables import StoredRecord
-from web.http.deps import KafkaUnavailableError
 
 
 class Work(Protocol):

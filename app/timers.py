@@ -21,11 +21,11 @@ from prometheus_client.registry import Collector
 from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
-from models.messages import to_rfc3339
+from models.errors import KafkaUnavailableError
 from models.order import OrderRecord
 from models.sender import CommandSender
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

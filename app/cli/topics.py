@@ -10,6 +10,7 @@ from app.cli.http import exit_with
 from app.cli.output import console, table
 from app.kafka.topics import TopicChange, TopicsError, sync_topics
 from app.settings import Settings
+from models.times import DAY_MS
 from models.wording import counted
 
 
@@ -36,7 +37,7 @@ def _topic_row(report: TopicChange) -> tuple[str, ...]:
     kept = (
         "for ever"
         if topic.retention_ms < 0
-        else counted(topic.retention_ms // 86_400_000, "day", "days")
+        else counted(topic.retention_ms // DAY_MS, "day", "days")
     )
     return (
         topic.name, str(report.partitions), kept, ", ".join(topic.written_by),

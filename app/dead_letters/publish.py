@@ -12,8 +12,10 @@ from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import audit_event, original_topic, release_topic
 from app.kafka.headers import record_headers
 from models import ids
-from models.messages import encode, to_rfc3339
+from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, Resolution
+from models.messages import encode
 from models.sender import Appended, CommandSender, Headers
+from models.times import to_rfc3339
 from models.topics import DEAD_LETTERS, ORDER_AUDIT
 from tables import (
     DEAD_LETTER_ID_HEADER,
@@ -22,12 +24,6 @@ from tables import (
     InputPosition,
     Quarantine,
     StateTable,
-)
-from web.http.operator_deps import (
-    DeadLetter,
-    DeadLetterState,
-    OriginalRecord,
-    Resolution,
 )
 from web.http.problems import ProblemError
 

@@ -15,6 +15,8 @@ from app.dead_letters.log import DLT_HEADER_PREFIX, MAX_DEAD_LETTERS, DeadLetter
 from app.kafka.reader import KafkaReader, headers_of
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from app.task_runner import Background
+from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
+from models.errors import KafkaUnavailableError
 from models.topics import DEAD_LETTERS
 from tables import (
     DEAD_LETTER_ID_HEADER,
@@ -28,8 +30,6 @@ from tables import (
     ConsumedRecord,
     UnreadableBatch,
 )
-from web.http.deps import KafkaUnavailableError
-from web.http.operator_deps import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
 
 log = structlog.stdlib.get_logger(__name__)
 

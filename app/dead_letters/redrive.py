@@ -18,21 +18,16 @@ from weakref import WeakValueDictionary
 from app.dead_letters.publish import RedrivePublisher
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import original_topic, redrive_refusal, redrive_step
-from models.sender import CommandSender
-from tables import (
-    REDRIVE_HEADER,
-    DryRunInput,
-    DryRunVerdict,
-    InputPosition,
-    StateTable,
-)
-from web.http.operator_deps import (
+from models.dead_letter import (
     DeadLetter,
     DeadLetterState,
+    DryRunVerdict,
     OriginalRecord,
     RedriveResult,
     RedriveStep,
 )
+from models.sender import CommandSender
+from tables import REDRIVE_HEADER, DryRunInput, InputPosition, StateTable
 from web.http.problems import ProblemError
 
 MAX_BATCH: Final = 100

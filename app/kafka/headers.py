@@ -5,19 +5,17 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from models import tracing
+from models.messages import cloudevent_headers
 from models.sender import Headers
 
 
 def record_headers(id: str, type: str, source: str, time: str) -> Headers:
     """The trace of what is being done, or a new one, and CloudEvents' headers. time: RFC 3339."""
-    bound = structlog.contextvars.get_contextvars().get(tracing.HEADER)
+    bound = structlog.contextvars.get_contextvars().get(tracing.TRACEPARENT)
     traceparent = bound or tracing.continued(None)
     return [
-        (tracing.HEADER, traceparent.encode()),
-        ("ce_id", id.encode()),
-        ("ce_type", type.encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", time.encode()),
+        (tracing.TRACEPARENT, traceparent.encode()),
+        *cloudevent_headers(id, type, source, time),
     ]
 
 

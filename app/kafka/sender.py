@@ -11,10 +11,11 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from app.kafka.headers import record_headers
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.commands import Command, WebhookReceived, topic_of_command
-from models.messages import encode, to_rfc3339
+from models.errors import KafkaUnavailableError
+from models.messages import encode
 from models.sender import Appended, Headers
+from models.times import to_rfc3339
 from models.topics import WEBHOOKS
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from app.kafka.reader import bounds
 from app.kafka.records import FetchedRecord, OffsetReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from web.http.deps import KafkaUnavailableError
+from models.errors import KafkaUnavailableError
 
 METADATA_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 15.0

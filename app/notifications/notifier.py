@@ -21,9 +21,9 @@ from app.notifications.rendering import MessageRenderer
 from app.task_runner import Backoff, RowTask, RowTasks
 from models import ids
 from models.commands import Command, CommandType, NotificationResult, SendResult
-from models.messages import to_rfc3339
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from models.sender import CommandSender
+from models.times import to_rfc3339
 from tables import StoredRecord
 
 log = structlog.stdlib.get_logger(__name__)

@@ -10,10 +10,10 @@ from app.kafka.topic_window import TopicReader
 from app.stripe.api import Listing
 from app.stripe.gateway import StripeGateway
 from models.commands import WebhookReceived
-from models.messages import to_rfc3339
 from models.reconciliation import MissingEvent
 from models.sender import CommandSender
 from models.stripe_facts import WEBHOOK_TYPES
+from models.times import to_rfc3339
 
 log = structlog.stdlib.get_logger(__name__)
 

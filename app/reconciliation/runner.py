@@ -32,7 +32,8 @@ from app.stripe.gateway import StripeGateway
 from app.task_runner import Background
 from models import ids
 from models.commands import WebhookReceived
-from models.messages import encode, from_rfc3339, to_rfc3339
+from models.errors import UnavailableError
+from models.messages import encode
 from models.reconciliation import (
     MissingEvent,
     MoneyDifference,
@@ -41,17 +42,17 @@ from models.reconciliation import (
     compare,
 )
 from models.sender import CommandSender
+from models.times import DAY_MS, from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS, RECONCILIATION, WEBHOOKS
-from web.http.deps import UnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
 RUNNER_PARTITION: Final = 0
 """Of payments: its owner is the one runner."""
-FIRST_LOOK_MS: Final = 3 * 24 * 3600 * 1000
+FIRST_LOOK_MS: Final = 3 * DAY_MS
 """Without a cursor: as long as Stripe itself repeats a webhook."""
-STRIPE_KEEPS_MS: Final = 30 * 24 * 3600 * 1000
-DAY_MS: Final = 24 * 3600 * 1000
+STRIPE_KEEPS_MS: Final = 30 * DAY_MS
+
 MAX_SHOWN: Final = 100
 REPORTS_READ: Final = 20
 """Of the newest: one that is none of ours hides none of those before it."""

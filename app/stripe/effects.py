@@ -20,10 +20,10 @@ from app.stripe.gateway import StripeGateway
 from app.task_runner import Backoff, RowTask, RowTasks
 from models import ids, tracing
 from models.commands import Command, CommandType, StripeResult
-from models.messages import to_rfc3339
+from models.errors import StripeUnavailableError
 from models.payment import Effect, EffectKind, PaymentRecord
 from models.sender import CommandSender
-from web.http.deps import StripeUnavailableError
+from models.times import to_rfc3339
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -95,7 +95,7 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
         return True
 
     def _log_context(self, work: EffectAttempt) -> dict[str, str]:
-        return {tracing.HEADER: tracing.continued(work.effect.traceparent)}
+        return {tracing.TRACEPARENT: tracing.continued(work.effect.traceparent)}
 
     def _failures_before(self, work: EffectAttempt) -> int:
         return work.effect.tries - 1

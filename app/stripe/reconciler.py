@@ -20,12 +20,12 @@ from app.stripe.rate_limit import Priority
 from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import Command, CommandType, ObservePayment
+from models.errors import UnavailableError
 from models.graphs import PaymentStatus
-from models.messages import to_rfc3339
 from models.payment import EffectKind, PaymentRecord
 from models.sender import CommandSender
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import UnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 

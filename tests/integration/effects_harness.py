@@ -23,17 +23,18 @@ from models.commands import (
     ResultKind,
     WebhookReceived,
 )
+from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, read_event
 from models.graphs import PaymentStatus
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.payment import Payment, PaymentRecord
 from models.stripe_facts import parse_intent
+from models.times import to_rfc3339
 from models.transition import Input, Outcome
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox
 from tables import Listener, StoredRecord
 from tests.support.senders import NoSender
-from web.http.deps import KafkaUnavailableError
 
 ORDER = ids.order_id("guest", "world")
 AMOUNT = 250_000

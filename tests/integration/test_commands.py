@@ -23,10 +23,10 @@ from models.commands import (
     read_command,
     read_webhook,
 )
+from models.errors import KafkaUnavailableError
 from models.stripe_facts import IntentFacts
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S, free_port
-from web.http.deps import KafkaUnavailableError
 
 PARTITIONS = 3
 

@@ -31,10 +31,12 @@ from models.commands import (
     NotificationResult,
     RetryNotification,
 )
+from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, OrderMoved, PaymentFailed, read_event
-from models.messages import encode, to_rfc3339
+from models.messages import encode
 from models.notification import Channel, Notification, NotificationStatus
 from models.order import OrderRecord, Placed
+from models.times import to_rfc3339
 from models.transition import Input
 from sandbox.mailbox.faults import MailboxFault
 from sandbox.mailbox.server import Mailbox, StoredMessage
@@ -43,7 +45,6 @@ from tables import NotReadyError, StoredRecord
 from tests.support.ids import without_ids
 from tests.support.senders import NoSender
 from web.catalogue import load_catalogue
-from web.http.deps import KafkaUnavailableError
 from web.http.tokens import OrderTokens
 
 E, S = EventType, NotificationStatus

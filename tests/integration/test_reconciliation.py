@@ -31,9 +31,11 @@ from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook
 from models import ids
 from models.commands import WebhookReceived
+from models.dead_letter import RecordLocation
+from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, PaymentRefund
 from models.graphs import RefundStatus
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.money_movements import Account, MovementKind
 from models.reconciliation import (
     DayTotals,
@@ -43,12 +45,11 @@ from models.reconciliation import (
     compare,
 )
 from models.stripe_facts import IntentFacts
+from models.times import to_rfc3339
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
 from tests.support.senders import NoSender
-from web.http.deps import KafkaUnavailableError
-from web.http.operator_deps import RecordLocation
 
 PARTITIONS = 3
 AMOUNT = 250_000

@@ -16,6 +16,7 @@ from agents.orders.service import OrdersService
 from agents.payments.service import PaymentsService
 from agents.timeline import TimelineService
 from models.commands import Command, CommandType, StripeResult, WebhookReceived, topic_of_command
+from models.errors import KafkaUnavailableError
 from models.messages import encode
 from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
@@ -24,7 +25,6 @@ from models.transition import Input, Output, Service
 from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
 from tests.support.payment_flow import Stripe
 from tests.support.senders import NoSender
-from web.http.problems import KafkaUnavailableError
 
 CARDS = {"pm_card_visa": "ok", "pm_card_chargeDeclined": "decline", "pm_card_threeDSecure": "3ds"}
 

@@ -8,12 +8,12 @@ from typing import Any, Protocol, Self
 from yarl import URL
 
 from models.commands import WebhookReceived
+from models.errors import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from models.reconciliation import ReconciliationReport
 from models.sender import CommandSender
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.http.operator_deps import OperatorDeps
-from web.http.problems import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from web.http.rate_limits import ClientLimits
 from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.clock import CLOCK_NOT_SYNCED, BrokerClock
+from models.errors import KafkaUnavailableError
 from models.sender import Appended
 from models.topics import WORKER_CLOCKS
 from tables import times
 from tests.support.senders import NoSender
-from web.http.deps import KafkaUnavailableError
 from web.http.tokens import OrderTokens
 
 NOW_S = 1_800_000_000.0

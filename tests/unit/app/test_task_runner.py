@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from app.task_runner import Backoff, RowTask, RowTasks
 from models import ids
 from models.commands import CancelPayment, Command, CommandType
+from models.errors import KafkaUnavailableError
 from tables import StoredRecord
 from tests.support.senders import NoSender
-from web.http.deps import KafkaUnavailableError
 
 ORDER = ids.order_id("guest", "tasks")
 

@@ -11,11 +11,11 @@ import pytest
 from app.timers import Timers
 from models import ids
 from models.commands import Command, CommandType
+from models.errors import KafkaUnavailableError
 from models.order import OrderRecord, OrderWork
 from sandbox.processes import MAX_WAIT_S
 from tables import StoredRecord
 from tests.support.senders import NoSender
-from web.http.deps import KafkaUnavailableError
 
 ORDER = ids.order_id("guest", "timers")
 DUE_MS = 1_000_000

@@ -13,7 +13,6 @@ from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
 from app.stripe.gateway import StripeGateway
 from models import ids
 from models.events import EVENT_DATA, Event, EventType
-from models.messages import from_rfc3339, to_rfc3339
 from models.money_movements import (
     Account,
     MoneyMovement,
@@ -24,6 +23,7 @@ from models.money_movements import (
 )
 from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
 from models.reconciliation import DayTotals, MoneyDifference, ReconciliationReport, compare
+from models.times import from_rfc3339, to_rfc3339
 from tests.support.senders import NoSender
 
 E = EventType

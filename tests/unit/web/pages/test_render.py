@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import web
 from models.graphs import OrderStatus, RefundStatus
-from web.api.order_views import PLACED, OrderView
+from models.order import PLACED
+from web.api.order_views import OrderView
 from web.api.payment_views import Money
 from web.api.schemas import MAX_QUANTITY
 from web.api.timeline import TimelineEntry
