@@ -1,7 +1,7 @@
 """Finds Stripe's events whose webhooks never reached Kafka, and puts them where those would have come."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -11,6 +11,7 @@ from app.stripe.api import Listing
 from app.stripe.gateway import StripeGateway
 from models.commands import WebhookReceived
 from models.reconciliation import MissingEvent
+from models.sender import CommandSender
 from models.stripe_facts import WEBHOOK_TYPES
 from models.times import to_rfc3339
 
@@ -24,13 +25,6 @@ CLOCK_SKEW_MS: Final = 300 * 1000
 """Otherwise no webhook reaches Kafka before its event was made."""
 
 
-class WebhookSender(Protocol):
-    """What is needed of the command sender."""
-
-    async def send_webhook(self, webhook: WebhookReceived) -> None:
-        """Return once Kafka has it. Raises KafkaUnavailableError."""
-
-
 class MissingWebhooks:
     """Compares Stripe's list with the topic itself, by the events' ids; Kafka gets only what it lacks.
 
@@ -42,7 +36,7 @@ class MissingWebhooks:
     def __init__(
         self,
         gateway: StripeGateway,
-        sender: WebhookSender,
+        sender: CommandSender,
         received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
         topic: TopicReader,
     ) -> None:

@@ -34,7 +34,8 @@ CONFIRMED_INTENT_STATUSES: Final = frozenset({"succeeded", "processing", "requir
 class EffectAttempt:
     """A pending effect, and what this process knows of its fate.
 
-    charges: payment's attempt -> charge id, where known. is_unknown: it may have been made.
+    correlation_id: of the payment. charges: payment's attempt -> charge id, where known. is_unknown: it may
+    have been made.
     stored_errors: how often Stripe answered 500, which it keeps for the key. is_final: so the key
     will never bring anything else.
     seen: the payment intent as it was last looked up.
@@ -42,6 +43,7 @@ class EffectAttempt:
 
     order_id: str
     effect: Effect
+    correlation_id: str
     charges: Mapping[int, str]
     is_unknown: bool
     stored_errors: int = 0

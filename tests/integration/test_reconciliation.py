@@ -49,6 +49,7 @@ from models.times import to_rfc3339
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
+from tests.support.senders import NoSender
 
 PARTITIONS = 3
 AMOUNT = 250_000
@@ -235,6 +236,7 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaB
         topic.put(value)
     made: Any = Reconciliation(
         None, None, bootstrap=kafka.bootstrap, is_runner=lambda: True, received=None,
+        schedule=None,
     )  # fmt: skip
     made._log = topic.window
     assert (await made._resumed(NOW_MS)).listed == 7
@@ -395,7 +397,7 @@ async def test_an_account_is_folded_on_and_forgets(books: Books) -> None:
 # -- webhooks that never came
 
 
-class Search:
+class Search(NoSender):
     """A search for missing webhooks; what it sent, and what it told."""
 
     def __init__(self, gateway: StripeGateway, topic: Topic) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Protocol, Self
 
 from yarl import URL
 
-from models.commands import Command, WebhookReceived
+from models.commands import WebhookReceived
 from models.errors import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from models.reconciliation import ReconciliationReport
+from models.sender import CommandSender
 from models.topics import TopicUse
 from models.transition import Service
 from tables import Listener, StoredRecord
@@ -21,21 +22,11 @@ from web.indexes.money import MoneyIndex
 from web.indexes.waiting import WaitingIndex
 
 __all__ = [
-    "Bounds", "KafkaUnavailableError", "Sender", "StripeOrigins", "StripeUnavailableError", "Table",
+    "Bounds", "KafkaUnavailableError", "StripeOrigins", "StripeUnavailableError", "Table",
     "UnavailableError", "WebDeps",
 ]  # fmt: skip
 
 BODY_LIMIT_BYTES = 64 * 1024
-
-
-class Sender(Protocol):
-    """Puts records into Kafka; returns only when Kafka has them. Raises KafkaUnavailableError."""
-
-    async def send(self, command: Command) -> None:
-        """Send a command to the topic that takes it."""
-
-    async def send_webhook(self, received: WebhookReceived) -> None:
-        """Send the facts of a verified Stripe event."""
 
 
 class Table(Protocol):
@@ -167,7 +158,7 @@ class WebDeps:
     catalogue: Catalogue
     tables: Mapping[str, Table]
     topics: tuple[TopicUse, ...]
-    sender: Sender
+    sender: CommandSender
     client_secret: Callable[[str], Awaitable[str]]
     verify_webhook: Callable[[bytes, str], Mapping[str, Any]]
     reduce_webhook: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]

@@ -79,7 +79,7 @@ def test_takes_only_edges_of_its_graph(steps: list[str | tuple[str, str]]) -> No
         folded = delivery.evolve(folded, event)
         assert folded.status in DELIVERY_GRAPH[before]
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
-    assert (state.delivery if state else None) == folded
+    assert state.delivery == folded
 
 
 def test_goes_from_the_paid_order_to_the_door() -> None:

@@ -68,7 +68,7 @@ class ServiceHarness:
         return self.service.load(None if self.raw is None else orjson.loads(self.raw))
 
     def apply(self, topic: str, value: bytes, at_ms: int) -> list[Any]:
-        header, message = self.service.parse(topic, ORDER.encode(), value, ())
+        header, message = self.service.parse(topic, ORDER.encode(), value)
         place = f"{topic}/{header.producer}"
         if header.producer and header.sequence <= self.sequences.get(place, 0):
             return []

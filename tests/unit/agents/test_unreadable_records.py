@@ -237,7 +237,7 @@ def _is_bounded(name: str, kind: Any, bounds: list[Any]) -> bool:
 
 def given_records(service: Any) -> st.SearchStrategy[list[tuple[str, bytes, int]]]:
     times = st.sampled_from([NOW_MS, -1, 0, 4_070_908_800_000, 10**17, -(10**17)])
-    one = st.sampled_from(service.inputs).flatmap(
+    one = st.sampled_from(list(service.inputs)).flatmap(
         lambda topic: st.tuples(st.just(topic), records(topic), times)
     )
     return st.lists(one, min_size=1, max_size=12)

@@ -15,12 +15,13 @@ from models.errors import KafkaUnavailableError
 from models.order import OrderRecord, OrderWork
 from sandbox.processes import MAX_WAIT_S
 from tables import StoredRecord
+from tests.support.senders import NoSender
 
 ORDER = ids.order_id("guest", "timers")
 DUE_MS = 1_000_000
 
 
-class TimersHarness:
+class TimersHarness(NoSender):
     """A clock that stands, a sender that notes, partitions that are read up when they are told."""
 
     def __init__(self) -> None:
