@@ -110,7 +110,7 @@ class Operators(Collector):
             "Partitions that are read no further until an operator skips a record",
             labels=["topic", "partition", "service"],
         )
-        for stop in self._runtime.stops():
+        for stop in self._runtime.stops.all():
             stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
         yield stopped
         broken = GaugeMetricFamily(
