@@ -1,4 +1,4 @@
-# Everything a developer types. Needs Make and a Python 3.11 to 3.13; the rest goes into .venv.
+# All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench soak screenshots clean
@@ -12,7 +12,7 @@ AT_ONCE ?= 2
 TEST_LOGS := .sandbox/tests
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 
-# No cloud of Pythons: uv uses the one that made .venv.
+# uv downloads no Python of its own: it uses the one that made .venv.
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 

@@ -63,6 +63,9 @@ PAYMENT_GRAPH: Final[dict[PaymentStatus | None, frozenset[PaymentStatus]]] = {
     P.CANCELLED: frozenset({P.PROCESSING}),
 }
 
+CAPTURED_STATUSES: Final = frozenset({P.COMPLETED, P.REFUNDED})
+"""States of a payment whose money has been captured."""
+
 ORDER_PATH: Final = (
     O.PENDING, O.CONFIRMED, O.PREPARING, O.READY_FOR_PICKUP, O.OUT_FOR_DELIVERY, O.DELIVERED,
 )  # fmt: skip
@@ -94,6 +97,7 @@ REFUND_GRAPH: Final[dict[RefundStatus, frozenset[RefundStatus]]] = {
     R.CANCELLED: frozenset(),
 }
 
+ENDED_ORDER: Final = frozenset({O.DELIVERED, O.CANCELLED, O.REFUNDED})
 ORDER_TERMINAL: Final = frozenset({O.DELIVERED, O.REFUNDED})
 PAID_ORDER: Final = frozenset(ORDER_PATH)
 UNPAID_ORDER: Final = frozenset({O.PAYMENT_PENDING, O.PAYMENT_FAILED})

@@ -16,6 +16,7 @@ from agents.orders.service import OrdersService
 from agents.payments.service import PaymentsService
 from agents.timeline import TimelineService
 from models.commands import Command, CommandType, StripeResult, WebhookReceived, topic_of_command
+from models.errors import KafkaUnavailableError
 from models.messages import encode
 from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
@@ -23,7 +24,7 @@ from models.topics import WEBHOOKS
 from models.transition import Input, Output, Service
 from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
 from tests.support.payment_flow import Stripe
-from web.http.problems import KafkaUnavailableError
+from tests.support.senders import NoSender
 
 CARDS = {"pm_card_visa": "ok", "pm_card_chargeDeclined": "decline", "pm_card_threeDSecure": "3ds"}
 
@@ -114,7 +115,7 @@ class PartitionedTable(InMemoryTable):
         return super().rows(prefix, partition)
 
 
-class InMemoryBackend:
+class InMemoryBackend(NoSender):
     """A sender whose commands are decided at once, and a Stripe that answers when it may.
 
     stripe_answers: cleared, effects stay pending. kafka_is_up: cleared, sends raise. commands,
@@ -148,11 +149,11 @@ class InMemoryBackend:
                 topic_of_command(command.command_type), command.order_id, encode(command)
             )
 
-    async def send_webhook(self, received: WebhookReceived) -> None:
+    async def send_webhook(self, webhook: WebhookReceived) -> None:
         if not self.kafka_is_up:
             raise KafkaUnavailableError
-        self.webhooks.append(received)
-        await self.feed(WEBHOOKS, received.order_id, encode(received))
+        self.webhooks.append(webhook)
+        await self.feed(WEBHOOKS, webhook.order_id, encode(webhook))
 
     async def client_secret(self, intent_id: str) -> str:
         return f"{intent_id}_secret_of_stripe"

@@ -7,13 +7,9 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from models.operations import AuditPage, Offsets, WorkerStatus
 from tests.support.http_api import Api
-from web.http.operator_deps import (
-    AuditPage,
-    Offsets,
-    OperatorDeps,
-    WorkerStatus,
-)
+from web.http.operator_deps import OperatorDeps
 
 
 @asynccontextmanager

@@ -260,6 +260,17 @@ class PaymentFlow(RuleBasedStateMachine):
             assert self.payment.captured in {0, self.world.stripe.received}
         assert sum(c["status"] == "succeeded" for c in self.world.stripe.charges) <= 1
 
+    @invariant()
+    def confirm_in_flight_has_no_charge_yet(self) -> None:
+        """The effects service and decide tell charges apart by one rule; their cases do not overlap."""
+        record = self.world.state
+        if record and record.payment and not record.payment.captured:
+            for effect in record.work.effects.values():
+                assert (
+                    effect.kind is not EffectKind.CONFIRM
+                    or effect.attempt not in record.work.charges
+                )
+
     def teardown(self) -> None:
         world, stripe = self.world, self.world.stripe
         while stripe.late:

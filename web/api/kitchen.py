@@ -10,7 +10,8 @@ from models import ids
 from models.commands import CommandType, RejectOrder
 from models.commands import Nothing as NoData
 from models.graphs import OrderStatus
-from models.messages import Message, to_rfc3339, to_rfc3339_or_none
+from models.messages import Message
+from models.times import to_rfc3339, to_rfc3339_or_none
 from tables import NotOwnerError
 from web.api import steps
 from web.http.auth import authorize, authorize_staff

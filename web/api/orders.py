@@ -13,12 +13,7 @@ from models.order import OrderRecord
 from models.payment import PaymentRecord
 from tables import StoredRecord
 from web.api.history import as_of_ms, view_as_of
-from web.api.order_views import (
-    PLACED,
-    OrderView,
-    for_customer,
-    order_view,
-)
+from web.api.order_views import OrderView, for_customer, order_view
 from web.api.schemas import CancelOrderBody, OrderCancelAnswer
 from web.api.timeline import timeline_view
 from web.http import auth, consistency
@@ -131,7 +126,7 @@ async def cancel_order(request: web.Request) -> web.StreamResponse:
         state: OrderRecord = settled.record.state
         return OrderCancelAnswer(
             order_id=order_id,
-            status=state.order.status if state.order else PLACED,
+            status=state.status_shown,
             refund=state.work.refund_initiated,
             consistency_token=token,
         )

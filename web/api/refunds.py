@@ -9,8 +9,9 @@ from aiohttp import web
 from models import ids
 from models.commands import CommandType, RefundPayment, RetryRefund
 from models.graphs import RefundStatus
-from models.messages import Message, to_rfc3339_or_none
+from models.messages import Message
 from models.payment import PaymentRecord
+from models.times import to_rfc3339_or_none
 from tables import NotOwnerError
 from web.api.payment_views import Money, refund_view
 from web.api.schemas import RefundAnswer, RefundBody

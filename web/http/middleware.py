@@ -11,16 +11,12 @@ import structlog
 from aiohttp import web
 
 from models import tracing
+from models.errors import UnavailableError
 from tables import BrokenRecordError, NotOwnerError, NotReadyError
 from web.http.auth import check_origin
 from web.http.commands import ORDER_ID
 from web.http.context import CONTEXT
-from web.http.problems import (
-    CODES,
-    ProblemError,
-    UnavailableError,
-    of_http_exception,
-)
+from web.http.problems import CODES, ProblemError, of_http_exception
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,12 +50,12 @@ def _shown(path: str) -> str:
 @web.middleware
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its span; log it without its query, which may hold a token."""
-    traceparent = tracing.continued(request.headers.get(tracing.HEADER))
+    traceparent = tracing.continued(request.headers.get(tracing.TRACEPARENT))
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(traceparent=traceparent):
         response = await handler(request)
         if not response.prepared:
-            response.headers[tracing.HEADER] = traceparent
+            response.headers[tracing.TRACEPARENT] = traceparent
         access_log.log(
             logging.DEBUG if request.path in DEBUG_LOGGED_PATHS else logging.INFO,
             "request",

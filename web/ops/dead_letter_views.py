@@ -1,17 +1,12 @@
 """What operators are shown of a dead letter, its record, and what was done with it."""
 
 from models import ids
-from models.messages import to_rfc3339
+from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult, RedriveStep
+from models.times import to_rfc3339
 from models.topics import ORDER_COMMANDS
-from models.tracing import HEADER as TRACEPARENT
+from models.tracing import TRACEPARENT
 from tables import StoredRecord
-from web.http.operator_deps import (
-    DeadLetter,
-    OperatorDeps,
-    OriginalRecord,
-    RedriveResult,
-    RedriveStep,
-)
+from web.http.operator_deps import OperatorDeps
 from web.http.redaction import redacted_header, shown
 from web.ops.schemas import (
     DeadLetterDetail,

@@ -5,12 +5,13 @@ from typing import Final
 
 from aiohttp import web
 
+from models.dead_letter import DeadLetter, DeadLetterState
 from tables import StoredRecord
 from web.http import auth
 from web.http.bodies import read_json
 from web.http.commands import json_response
 from web.http.context import CONTEXT, Context
-from web.http.operator_deps import DeadLetter, DeadLetterState, OperatorDeps
+from web.http.operator_deps import OperatorDeps
 from web.http.params import MAX_OFFSET, count_of, limit_of
 from web.http.problems import ProblemError
 from web.http.tokens import Identity, Role

@@ -10,8 +10,9 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from models import ids
-from models.messages import Message, from_rfc3339
+from models.messages import Message
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
+from models.times import from_rfc3339
 from tables import NotOwnerError
 from web.api.notifications import NotificationView, entries_of
 from web.http import auth, consistency

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from models import ids
 from models.graphs import OrderStatus
-from models.messages import Message, from_rfc3339, to_rfc3339
+from models.messages import Message
+from models.order import PLACED
+from models.times import from_rfc3339, to_rfc3339
 from tables import NotOwnerError, NotReadyError
-from web.api.order_views import PLACED
 from web.http.auth import authorize_staff
 from web.http.commands import json_response
 from web.http.context import CONTEXT, ORDERS, Context

@@ -7,22 +7,20 @@ from typing import Any, Final
 from aiohttp import web
 
 from models import ids
+from models.dead_letter import DeadLetterState
+from models.errors import KafkaUnavailableError
 from models.events import EventType
-from models.messages import to_rfc3339
 from models.money_checks import VIOLATION_DESCRIPTIONS
+from models.operations import AuditFilter, Offsets
+from models.times import to_rfc3339
 from models.wording import counted
 from tables import InputPosition, NotOwnerError
 from web.http import auth
 from web.http.commands import json_response
 from web.http.context import CONTEXT, ORDERS, Context
-from web.http.operator_deps import (
-    AuditFilter,
-    DeadLetterState,
-    Offsets,
-    OperatorDeps,
-)
+from web.http.operator_deps import OperatorDeps
 from web.http.params import limit_of, one_of
-from web.http.problems import KafkaUnavailableError, ProblemError
+from web.http.problems import ProblemError
 from web.http.scatter_gather import PARTITIONS, scatter_gather
 from web.http.tokens import Role
 from web.ops.reconciliation import RECONCILIATION_PARTITION

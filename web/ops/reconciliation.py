@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from models.messages import Message, to_rfc3339
+from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS
 from models.money_movements import MovementKind
 from models.reconciliation import (
@@ -18,6 +18,7 @@ from models.reconciliation import (
     Orphan,
     ReconciliationReport,
 )
+from models.times import to_rfc3339
 from tables import NotOwnerError
 from web.api.payment_views import Money
 from web.http import auth

@@ -20,13 +20,13 @@ from models.analytics import (
     parts_of,
     start_of,
 )
-from models.messages import to_rfc3339
+from models.dead_letter import DeadLetterState
+from models.times import to_rfc3339
 from web.http.auth import authorize_staff
 from web.http.commands import json_response
 from web.http.context import CONTEXT, PAYMENTS, Context
 from web.http.decoding import DecodingError, moment
 from web.http.deps import Table
-from web.http.operator_deps import DeadLetterState
 from web.http.problems import ProblemError
 from web.http.scatter_gather import scatter_gather
 from web.http.tokens import Role

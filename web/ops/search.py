@@ -13,11 +13,10 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from models import ids, search_terms
-from models.messages import to_rfc3339_or_none
 from models.order import OrderRecord
 from models.search_terms import PERSONAL_KINDS, TermKind
+from models.times import to_rfc3339_or_none
 from tables import NotOwnerError
-from web.api.order_views import PLACED
 from web.http import auth
 from web.http.bodies import read_json, validated
 from web.http.card_numbers import has_card_number
@@ -190,7 +189,7 @@ def _shown(context: Context, order_id: str, by: list[str]) -> Any:
         order_id=order_id,
         reference=ids.reference(order_id),
         by=tuple(by),
-        status=order.status if order else PLACED,
+        status=record.state.status_shown,
         amount=known.amount,
         currency=known.currency,
         restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),

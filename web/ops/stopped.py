@@ -5,7 +5,8 @@ from collections.abc import Container
 from aiohttp import web
 from pydantic import Field
 
-from models.messages import Message, to_rfc3339
+from models.messages import Message
+from models.times import to_rfc3339
 from tables import NotStoppedError, PartitionStop
 from web.http import auth
 from web.http.bodies import Body, read_json

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from models.messages import Message, to_rfc3339
+from models.dead_letter import DeadLetter, DeadLetterState
+from models.messages import Message
 from models.stuck import Actor, Subject, Waiting, quarantined
+from models.times import to_rfc3339
 from tables import NotOwnerError
 from web.http import auth
 from web.http.commands import check_order_is_known, forwarded_to_owner, json_response
 from web.http.context import CONTEXT, ORDERS, Context
-from web.http.operator_deps import DeadLetter, DeadLetterState
 from web.http.params import limit_of, one_of, order_id_of
 from web.http.scatter_gather import scatter_gather
 from web.http.tokens import Role

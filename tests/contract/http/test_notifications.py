@@ -11,8 +11,9 @@ import pytest
 from agents import NotificationsService
 from agents.notifications import NotificationPolicy
 from models.commands import Command, CommandType, NotificationResult, SendResult
-from models.messages import encode, from_rfc3339
+from models.messages import encode
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
+from models.times import from_rfc3339
 from models.topics import NOTIFICATION_COMMANDS
 from tests.support.http_api import Api, MakeApi, new_key
 from tests.support.ids import without_ids

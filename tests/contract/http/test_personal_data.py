@@ -15,7 +15,8 @@ from models.events import (
     Event,
     EventType,
 )
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
+from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 from tests.support.http_api import Api, until
 from tests.support.payment_flow import Stripe

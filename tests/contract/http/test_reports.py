@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestServer
 from agents.analytics import AnalyticsService
 from models import ids
 from models.analytics import By, Sum, dump_row, row_key
+from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation
 from tests.support.http_api import Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend, PartitionedTable
 from tests.support.operations import QUIET_OPERATIONS
-from web.http.operator_deps import DeadLetter, DeadLetterState, RecordLocation
 from web.http.scatter_gather import PARTITIONS
 from web.http.tokens import Role
 

@@ -10,12 +10,12 @@ import pytest
 from yarl import URL
 
 from models import ids
+from models.errors import KafkaUnavailableError
 from tests.support.http_api import CART, MakeApi
 from tests.support.ids import without_ids
 from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.operations import QUIET_OPERATIONS
 from tests.support.payment_flow import Stripe
-from web.http.problems import KafkaUnavailableError
 from web.http.tokens import Role
 from web.ops.search import MAX_FOUND
 

@@ -10,9 +10,9 @@ import pytest
 
 from models import ids
 from models.commands import WebhookReceived
+from models.errors import StripeUnavailableError
 from tests.support.http_api import SECRETS, Api, MakeApi
 from tests.support.webhooks import event, signature
-from web.http.problems import StripeUnavailableError
 
 PATH = "/webhooks/stripe"
 

@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from app.dead_letters.redrive_rules import audit_event
 from models import ids
+from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation, Resolution
 from models.events import NO_ORDER, read_event
 from models.messages import encode
 from tables import DEAD_LETTER_ID_HEADER, OMITTED_VALUE_HEADER, QUARANTINE_HEADER, SERVICE_HEADER
-from web.http.operator_deps import (
-    DeadLetter,
-    DeadLetterState,
-    RecordLocation,
-    Resolution,
-)
 from web.http.redaction import redacted_header, shown
 from web.ops.dead_letter_views import row_of
 
@@ -130,7 +125,7 @@ def test_what_nobody_of_ours_wrote_can_be_listed() -> None:
     assert (letter.name, letter.order_key) == (":payment-events-dlq:0:0", None)
 
 
-@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a/b", b"\0x"])
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a/b", b"\0x", b"__faust_k", b"k" * 513])
 def test_a_key_that_no_record_may_have_is_no_order_key(key: bytes | None) -> None:
     letter = DeadLetter("n", 0, 0, key, "payments", [RecordLocation("t", 0, 1)], "", "", 0)
     assert letter.order_key is None
