@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint as decode_varint_unbounded
 
 from tables.compression import decompress
 from tables.faust_internals import PartitionRecords, replace_decoder
@@ -295,6 +295,15 @@ def _check_large(raw: bytes, count: int) -> None:
             raise CorruptRecordException(f"a record with more than {MAX_HEADERS} headers")
 
 
+def decode_varint(body: bytearray, at: int) -> tuple[int, int]:
+    """A number and where it ends. Raises IndexError at the end of the body, which aiokafka's reads past."""
+    if at < len(body):
+        value, end = decode_varint_unbounded(body, at)
+        if end <= len(body):
+            return value, end
+    raise IndexError("the records end inside a number")
+
+
 def _count_headers(body: bytearray, at: int) -> int:
     for _ in range(3):  # attributes, timestamp, offset
         _, at = decode_varint(body, at)
@@ -338,7 +347,7 @@ def _tolerant_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
     fields = BATCH_HEADER.unpack_from(raw)
     base, attributes, first_ms, greatest_ms, count = (fields[i] for i in (0, 5, 7, 8, 12))
     appended_ms = greatest_ms if attributes & LOG_APPEND_TIME else None
-    body, at = bytearray(raw), BATCH_HEADER.size  # aiokafka's decode_varint takes a bytearray
+    body, at = bytearray(raw), BATCH_HEADER.size  # which aiokafka's decoder wants
     for number in range(count):
         start, length = at, -1
         try:
