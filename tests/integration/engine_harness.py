@@ -35,7 +35,7 @@ class SummingService(ToyService):
     def load(self, raw: Any) -> Any:
         return raw or {"sum": 0, "sequence": 0, "closed": False, "notes": ""}
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state["closed"])
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -26,10 +26,8 @@ class Consumed(NamedTuple):
 class ToyService:
     """State is JSON as it is; messages have id and, from an engine, producer and sequence."""
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
         try:
             message = orjson.loads(value)
             header = Header(message["id"], message.get("producer", ""), message.get("sequence", 0))
@@ -43,6 +41,9 @@ class ToyService:
     def dump(self, state: Any) -> Any:
         return state
 
+    def has_ended(self, _: Any) -> bool:
+        return False
+
 
 class EchoService(ToyService):
     """Appends each id to its state and emits it, numbered; the message may ask for more (see decide)."""
@@ -50,10 +51,8 @@ class EchoService(ToyService):
     name = "echo"
     inputs = ("in-a", "in-b")
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
         if not value.startswith(b"{"):
             raise UnreadableError("not an object")
         message = orjson.loads(value)
@@ -88,14 +87,12 @@ class AddingService(ToyService):
     def __init__(self) -> None:
         self.is_broken = True
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
         message = orjson.loads(value)
         producer = message.get("producer", "upstream")
         return Header(str(message["n"]), producer, message["n"] if producer else 0), message
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state)
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
