@@ -9,16 +9,10 @@ from typing import Final
 import faust
 import uvloop
 
-from agents import (
-    AnalyticsService,
-    DeliveriesService,
-    NotificationsService,
-    OrdersService,
-    PaymentsService,
-    TimelineService,
-)
+import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.service import topic_uses
 from app.cli import main
 from app.clock import BrokerClock
 from app.kafka.reader import KafkaReader
@@ -43,7 +37,6 @@ from app.timers import Timers
 from app.web_wiring import mount_web
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
-from models.transition import Service
 from tables import ServiceRuntime, make_app
 from tables.catch_up import CatchUp
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
@@ -92,20 +85,12 @@ def create_app(settings: Settings) -> faust.App:
     )
     catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
     channels = message_channels(settings)
-    services: list[Service] = [
-        PaymentsService(),
-        OrdersService(deadlines),
-        DeliveriesService(),
-        NotificationsService(
-            NotificationPolicy(
-                frozenset(channels),
-                settings.notification_tries,
-                int(settings.notification_repeat_after_s * 1000),
-            )
-        ),
-        AnalyticsService(),
-        TimelineService(),
-    ]
+    policy = NotificationPolicy(
+        frozenset(channels),
+        settings.notification_tries,
+        int(settings.notification_repeat_after_s * 1000),
+    )
+    services = agents.services(deadlines, policy)
     runtime = ServiceRuntime(
         app,
         services,
@@ -181,6 +166,7 @@ def create_app(settings: Settings) -> faust.App:
         gateway,
         sender,
         operators,
+        topic_uses(services),
         money=money,
         reconciliation=reconciliation,
         metrics=metrics,

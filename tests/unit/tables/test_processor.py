@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -49,10 +49,8 @@ class EchoService:
     name = "echo"
     inputs = TOPICS
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
         if not value.startswith(b"{"):
             raise UnreadableError("not an object")
         message = orjson.loads(value)
@@ -63,6 +61,9 @@ class EchoService:
 
     def dump(self, state: Any) -> Any:
         return state
+
+    def has_ended(self, _: Any) -> bool:
+        return False
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         message = record.message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,7 @@ class AddingService:
     def __init__(self) -> None:
         self.is_broken = True
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
         message = orjson.loads(value)
         producer = message.get("producer", "upstream")
         return Header(str(message["n"]), producer, message["n"] if producer else 0), message
@@ -53,7 +51,7 @@ class AddingService:
     def dump(self, state: Any) -> Any:
         return state
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state)
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
