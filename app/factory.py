@@ -15,6 +15,7 @@ from agents.orders.transitions import Deadlines
 from agents.service import topic_uses
 from app.cli import main
 from app.clock import BrokerClock
+from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
@@ -149,9 +150,10 @@ def create_app(settings: Settings) -> faust.App:
         sender, _caught_up_once_clock_synced(clock, runtime), now_s=clock.earliest_now_s
     )
     runtime.tables["orders"].add_listener(timers)
-    operators = Operators(settings, runtime, sender, effects, clock, security)
+    kafka = KafkaReader(settings.kafka_bootstrap, security)
+    operators = Operators(settings, runtime, sender, effects, clock, kafka, security)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
-    reconciliation = _reconciliation(settings, runtime, gateway, sender, clock, security)
+    reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
     letters = operators.dead_letters
     metrics = Metrics(
         runtime, clock, effects, reconciler, notifier, timers, letters, operators,
@@ -199,15 +201,14 @@ def _reconciliation(
     runtime: ServiceRuntime,
     gateway: StripeGateway,
     sender: CommandSender,
+    kafka: KafkaReader,
     clock: BrokerClock,
-    security: KafkaSecurity,
 ) -> Reconciliation:
     payments = runtime.tables["payments"]
     return Reconciliation(
         gateway,
         sender,
-        bootstrap=settings.kafka_bootstrap,
-        security=security,
+        kafka,
         is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
         received=functools.partial(reduce_webhook, gateway),
         schedule=ReconciliationSchedule(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.kafka.reader import KafkaReader
 from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
 from app.stripe.gateway import StripeGateway
 from models import ids
@@ -263,7 +264,7 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     made = Reconciliation(
         gateway,
         NoSender(),
-        bootstrap="127.0.0.1:9",
+        KafkaReader("127.0.0.1:9"),
         is_runner=lambda: True,
         received=nothing,
         schedule=SCHEDULE,
