@@ -175,7 +175,9 @@ class Processor(Generic[OutputsT]):
         crowded = record.taken >= limits.key_inputs or record.taken_bytes >= limits.key_bytes
         return crowded and not self._measures_each_input
 
-    def _is_duplicate(self, topic: str, record: Record, identity: InputIdentity, token: str) -> bool:
+    def _is_duplicate(
+        self, topic: str, record: Record, identity: InputIdentity, token: str
+    ) -> bool:
         if token:
             return token in record.ids.get(topic, "") or identity.id in record.outcomes
         source = f"{topic}/{identity.producer}"

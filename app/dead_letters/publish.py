@@ -124,7 +124,7 @@ class RedrivePublisher:
 def _headers(name: str, kind: str) -> Headers:
     """Of a record that no event stands for."""
     now = to_rfc3339(time.time_ns() // 1_000_000)
-    return record_headers(ids.derived("act", name), kind, OPERATORS_SOURCE, now)
+    return record_headers(ids.derive_id("act", name), kind, OPERATORS_SOURCE, now)
 
 
 @asynccontextmanager

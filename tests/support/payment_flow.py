@@ -219,7 +219,9 @@ class ServiceHarness:
     seen: set[tuple[str, str]] = field(default_factory=set)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
-    def apply(self, topic: str, identity: InputIdentity, message: Any, at_ms: int) -> Decision | None:
+    def apply(
+        self, topic: str, identity: InputIdentity, message: Any, at_ms: int
+    ) -> Decision | None:
         if identity.producer:
             place = f"{topic}/{identity.producer}"
             if identity.sequence <= self.sequences.get(place, 0):

@@ -13,7 +13,7 @@ from aiohttp import web
 from models import ids
 from models.analytics import (
     LENGTH_MS,
-    By,
+    BucketLength,
     Sums,
     bucket_of,
     load_row,
@@ -34,9 +34,9 @@ from web.ops.payment_report import PaymentReport, csv_of, report_of
 from web.ops.stuck import quarantined_orders
 
 ANALYTICS: Final = "analytics"
-MAX_BUCKETS: Final = {By.MINUTE: 1440, By.HOUR: 744, By.DAY: 366}
+MAX_BUCKETS: Final = {BucketLength.MINUTE: 1440, BucketLength.HOUR: 744, BucketLength.DAY: 366}
 """A day of minutes, a month of hours, a year of days."""
-DEFAULT_BUCKETS: Final = {By.MINUTE: 60, By.HOUR: 24, By.DAY: 30}
+DEFAULT_BUCKETS: Final = {BucketLength.MINUTE: 60, BucketLength.HOUR: 24, BucketLength.DAY: 30}
 """Without `from`."""
 INCOMPLETE: Final = "Tiffin-Incomplete"
 """Header of a CSV: partitions that did not answer, such as "0,2"."""
@@ -53,7 +53,7 @@ _RESTAURANT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 QUERY: Final = {
     "from": "Begin, included: RFC 3339 or a date (UTC)",
     "to": "End, not included; by default now",
-    "by": f"One of {', '.join(By)}; by default {By.HOUR}",
+    "by": f"One of {', '.join(BucketLength)}; by default {BucketLength.HOUR}",
     "currency": "Only this ISO 4217 currency",
     "restaurant": "Only the restaurant with this id",
     "format": "json or csv; by default as Accept says",
@@ -66,7 +66,7 @@ class ReportQuery:
 
     begin_ms: int
     end_ms: int
-    by: By
+    by: BucketLength
     currency: str | None
     restaurant: str | None
     is_csv: bool
@@ -77,9 +77,9 @@ class ReportQuery:
         query, wrong = request.query, []
         wrong += [(n, f"accepted: {', '.join(QUERY)}") for n in sorted({*query} - {*QUERY})]
         wrong += [(name, "accepted: once") for name in QUERY if len(query.getall(name, ())) > 1]
-        by = next((by for by in By if by == query.get("by", By.HOUR)), None)
+        by = next((by for by in BucketLength if by == query.get("by", BucketLength.HOUR)), None)
         if by is None:
-            wrong.append(("by", f"accepted: {', '.join(By)}"))
+            wrong.append(("by", f"accepted: {', '.join(BucketLength)}"))
         for name, pattern in (("currency", _CURRENCY), ("restaurant", _RESTAURANT)):
             if name in query and not pattern.fullmatch(query[name]):
                 wrong.append((name, f"accepted: {QUERY[name]}"))
@@ -197,7 +197,9 @@ def _time(text: str) -> int | None:
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
-def _range(by: By, begin_ms: int | None, end_ms: int | None, now: datetime) -> tuple[int, int]:
+def _range(
+    by: BucketLength, begin_ms: int | None, end_ms: int | None, now: datetime
+) -> tuple[int, int]:
     """Whole buckets. Raises ProblemError (400) for none, and for more than are given at once."""
     step = LENGTH_MS[by]
     if end_ms is None:

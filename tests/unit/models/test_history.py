@@ -80,7 +80,9 @@ class Recording(PaymentFlowHarness):
 class RecordedServiceHarness(ServiceHarness):
     world: Recording = field(kw_only=True)
 
-    def apply(self, topic: str, identity: InputIdentity, message: Any, at_ms: int) -> Decision | None:
+    def apply(
+        self, topic: str, identity: InputIdentity, message: Any, at_ms: int
+    ) -> Decision | None:
         decision = super().apply(topic, identity, message, at_ms)
         if decision is not None:
             self.world.record(decision)
