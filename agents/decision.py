@@ -13,16 +13,18 @@ from models.events import (
     event_output,
     topics_of,
 )
-from models.messages import Message, encode, from_rfc3339, to_rfc3339
+from models.messages import Message, cloudevent_headers, encode
+from models.times import DAY_MS, from_rfc3339, to_rfc3339
+from models.tracing import TRACEPARENT
 from models.transition import Input, Outcome, Output
 
 SYSTEM: Final = "system"
-TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT_FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MAX_AUDIT_RECORDS: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
 
-MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * 24 * 3600 * 1000
+MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * DAY_MS
 """Between what a record says of itself and its timestamp: a dead letter may be redriven that late."""
 
 
@@ -105,14 +107,11 @@ class DecisionBuilder:
             sequence=self.command_sequence,
             data=data,
         )
-        headers = [
-            ("ce_id", command.command_id.encode()),
-            ("ce_type", command.command_type.encode()),
-            ("ce_source", f"/tiffin/{self.producer}".encode()),
-            ("ce_time", command.issued_at.encode()),
-        ]
+        headers = cloudevent_headers(
+            command.command_id, command.command_type, f"/tiffin/{self.producer}", command.issued_at
+        )
         if self._traceparent:
-            headers.append(("traceparent", self._traceparent))
+            headers.append((TRACEPARENT, self._traceparent))
         self.outputs.append(Output(topic, self.order_id, encode(command), tuple(headers)))
         self.positions[topic] = command.sequence
 
@@ -145,8 +144,8 @@ def _traceparent_of(record: Input) -> bytes | None:
 
     Source: https://www.w3.org/TR/trace-context/#traceparent-header
     """
-    header = dict(record.headers).get("traceparent")
-    return header if header and TRACEPARENT.fullmatch(header) else None
+    header = dict(record.headers).get(TRACEPARENT)
+    return header if header and _TRACEPARENT_FORM.fullmatch(header) else None
 
 
 def time_of(record: Input) -> int:

@@ -22,7 +22,6 @@ from models.events import (
     NotificationRetried,
     NotificationSent,
 )
-from models.messages import to_rfc3339
 from models.notification import (
     ALL_CHANNELS,
     CHANNELS_BY_EVENT,
@@ -36,6 +35,7 @@ from models.notification import (
     NotificationStatus,
     S,
 )
+from models.times import to_rfc3339
 from models.transition import Decision, Input, Outcome
 
 MAX_NOTIFICATIONS: Final = 200

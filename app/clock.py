@@ -12,18 +12,21 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.kafka.sender import record_headers
+from app.kafka.headers import record_headers
+from app.task_runner import Background
 from models import ids
-from models.messages import encode, to_rfc3339
+from models.errors import KafkaUnavailableError
+from models.messages import encode
+from models.sender import CommandSender
+from models.times import to_rfc3339
 from models.topics import WORKER_CLOCKS
 from models.worker_clock import WorkerClock
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,15 +41,6 @@ UNSYNCED_INTERVAL_S: Final = 2.0
 EVENT_TYPE: Final = "WORKER_CLOCK"
 SOURCE: Final = "/tiffin/clock"
 CLOCK_NOT_SYNCED: Final = "this worker's clock has not been compared with Kafka's yet"
-
-
-class Stamper(Protocol):
-    """What is needed of the command sender."""
-
-    async def stamp(
-        self, topic: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]
-    ) -> int | None:
-        """Put a record; give the time at which Kafka appended it. Raises KafkaUnavailableError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +61,14 @@ class ClockReading:
         """How wrong it may be."""
         return (self.high - self.low) / 2
 
-    def narrowed(self, newer: "ClockReading") -> "ClockReading":
+    def intersection(self, newer: "ClockReading") -> "ClockReading":
         """What both say; the newer one alone where they contradict each other: the clock was set."""
         drift = MAX_CLOCK_DRIFT * (newer.at_s - self.at_s)
         low, high = max(self.low - drift, newer.low), min(self.high + drift, newer.high)
         return ClockReading(low, high, newer.at_s) if low <= high else newer
 
 
-class BrokerClock(Collector):
+class BrokerClock(Background, Collector):
     """One a worker: reads, tells the shared time, and says when the worker's own clock is off.
 
     Partitions of `worker-clocks` are led by different brokers: the middle one's time is taken, and it is
@@ -83,19 +77,20 @@ class BrokerClock(Collector):
 
     def __init__(
         self,
-        stamper: Stamper,
+        sender: CommandSender,
         *,
         worker: str,
         partitions: int = 1,
         max_offset_s: float = 30.0,
         every_s: float = 30.0,
-        wall_s: Callable[[], float] = time.time,
-        steady_s: Callable[[], float] = time.monotonic,
+        wall_clock_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """worker: its address, for whoever reads the topic. max_offset_s: more makes it not ready."""
-        self._stamper, self._worker = stamper, worker
+        super().__init__()
+        self._sender, self._worker = sender, worker
         self._partitions, self._max_offset_s, self._every_s = partitions, max_offset_s, every_s
-        self._wall_s, self._steady_s = wall_s, steady_s
+        self._wall_clock_s, self._monotonic_s = wall_clock_s, monotonic_s
         self._readings: dict[int, ClockReading] = {}
         self._unread = ""
         self._was_told = ""
@@ -105,7 +100,7 @@ class BrokerClock(Collector):
     def now_s(self) -> float:
         """The broker's time, seconds since the epoch; this machine's while that is not known."""
         reading = self._reading
-        return self._wall_s() if reading is None else self._steady_s() + reading.middle
+        return self._wall_clock_s() if reading is None else self._monotonic_s() + reading.middle
 
     def now_ms(self) -> int:
         """The same in milliseconds."""
@@ -118,15 +113,17 @@ class BrokerClock(Collector):
         """
         reading = self._reading
         if reading is None:
-            return self._wall_s()
+            return self._wall_clock_s()
         lowest = min(each.low for each in self._readings.values())
-        return self._steady_s() + max(lowest, reading.low - MAX_WAIT_FOR_BROKER_S)
+        return self._monotonic_s() + max(lowest, reading.low - MAX_WAIT_FOR_BROKER_S)
 
     @property
     def offset_s(self) -> float | None:
         """How far this machine's clock is ahead of the broker's; None while that is not known."""
         reading = self._reading
-        return None if reading is None else self._wall_s() - self._steady_s() - reading.middle
+        return (
+            None if reading is None else self._wall_clock_s() - self._monotonic_s() - reading.middle
+        )
 
     def reasons(self) -> tuple[str, ...]:
         """Why this worker is not ready, as far as its clock goes."""
@@ -140,7 +137,7 @@ class BrokerClock(Collector):
         way = "ahead of" if offset_s > 0 else "behind"
         return (f"this worker's clock is {abs(offset_s):.0f} s {way} Kafka's: set it (NTP)",)
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What operators should know of the clocks; "" when all is well."""
         reasons = self.reasons()
         if reasons:
@@ -151,19 +148,9 @@ class BrokerClock(Collector):
             return f"the brokers' clocks differ by {self._spread_s:.0f} s: set them (NTP)"
         return ""
 
-    async def known(self) -> None:
+    async def synced(self) -> None:
         """Return once the clock has been read, or could not be in the first round."""
         await self._first_round.wait()
-
-    def start(self) -> None:
-        """Begin to read, in a task of its own."""
-        self._task = asyncio.create_task(self._run(), name="broker clock")
-
-    async def stop(self) -> None:
-        """End the task."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def read(self) -> None:
         """One round: ask for the time in every partition of the topic."""
@@ -171,7 +158,7 @@ class BrokerClock(Collector):
             await asyncio.gather(*map(self._read, range(self._partitions)))
         finally:
             self._first_round.set()
-        self._tell()
+        self._log_problem()
 
     def collect(self) -> Iterator[Metric]:
         """Offset, error and the brokers' difference, in seconds; none of it while it is not known."""
@@ -190,34 +177,33 @@ class BrokerClock(Collector):
             try:
                 await self.read()
             except Exception:
-                log.exception("reading Kafka's clock met a bug")
+                log.exception("unexpected error in reading Kafka's clock")
             is_known = self._reading is not None
             await asyncio.sleep(self._every_s if is_known else UNSYNCED_INTERVAL_S)
 
     async def _read(self, partition: int) -> None:
-        at = to_rfc3339(round(self._wall_s() * 1000))
+        at = to_rfc3339(round(self._wall_clock_s() * 1000))
         value = encode(WorkerClock(worker=self._worker, clock=at))
         name = ids.derived("clock", self._worker, partition, at)
-        asked_s = self._steady_s()
+        asked_s = self._monotonic_s()
         try:
-            stamp_ms = await self._stamper.stamp(
-                WORKER_CLOCKS, partition, value, record_headers(name, EVENT_TYPE, SOURCE, at)
-            )
+            headers = record_headers(name, EVENT_TYPE, SOURCE, at)
+            put = await self._sender.put(WORKER_CLOCKS, None, value, headers, partition)
         except KafkaUnavailableError:
             self._unread = f"Kafka's clock can't be read: {WORKER_CLOCKS} took no record"
             return
-        answered_s = self._steady_s()
-        if stamp_ms is None:
+        answered_s = self._monotonic_s()
+        if put.timestamp_ms is None:
             self._readings.pop(partition, None)
             self._unread = f"Kafka does not stamp {WORKER_CLOCKS}: run `faust -A app topics`"
             return
         self._unread = ""
-        stamp_s = stamp_ms / 1000
+        stamp_s = put.timestamp_ms / 1000
         new = ClockReading(
             stamp_s - answered_s, stamp_s + TIMESTAMP_RESOLUTION_S - asked_s, answered_s
         )
         known = self._readings.get(partition)
-        self._readings[partition] = known.narrowed(new) if known else new
+        self._readings[partition] = known.intersection(new) if known else new
 
     @property
     def _reading(self) -> ClockReading | None:
@@ -231,12 +217,12 @@ class BrokerClock(Collector):
         readings = self._readings.values()
         return max(0.0, max(r.low for r in readings) - min(r.high for r in readings))
 
-    def _tell(self) -> None:
-        """Log a trouble when it begins, when it is another one, and when it is over."""
-        trouble = self.trouble()
-        kind = trouble.split(" ", 4)[:4]
-        if trouble and kind != self._was_told.split(" ", 4)[:4]:
-            log.error("clocks", trouble=trouble, offsetS=self.offset_s)
-        elif self._was_told and not trouble:
+    def _log_problem(self) -> None:
+        """Log a problem when it begins, when it is another one, and when it is over."""
+        problem = self.problem()
+        kind = problem.split(" ", 4)[:4]
+        if problem and kind != self._was_told.split(" ", 4)[:4]:
+            log.error("clocks", trouble=problem, offsetS=self.offset_s)
+        elif self._was_told and not problem:
             log.info("clocks agree again", offsetS=self.offset_s)
-        self._was_told = trouble
+        self._was_told = problem

@@ -1,10 +1,10 @@
-"""The whole wiring but that of web/: settings in, a Faust app with runtime, effects and web out."""
+"""Makes a worker from its settings: a Faust app with all services, what runs beside them, web and commands."""
 
 import functools
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import faust
 import uvloop
@@ -19,40 +19,35 @@ from agents import (
 )
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
-from app.cli import (
-    audit,
-    completion,
-    dead_letters,
-    main,
-    notifications,
-    skip,
-)
+from app.cli import main
 from app.clock import BrokerClock
 from app.kafka.security import KafkaSecurity
-from app.kafka.sender import CommandSender
+from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
 from app.metrics import Metrics
-from app.notifications.channels import MessageChannel
+from app.notifications.channels_from_settings import message_channels
 from app.notifications.contact_limit import ContactLimit
-from app.notifications.mail import Mailer
 from app.notifications.notifier import Notifier
 from app.notifications.rendering import MessageRenderer, order_link
-from app.notifications.sms import TwilioSms
 from app.operators import Operators
-from app.reconciliation.monitor import MoneyMonitor
+from app.reconciliation.metrics import MoneyMetrics
+from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings, SettingsError, load_settings
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
+from app.stripe.webhooks import reduce_webhook
+from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
-from models.notification import Channel
+from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
 from models.transition import Service
 from tables import ServiceRuntime, make_app
 from tables.catch_up import CatchUp
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
 from web.http.tokens import OrderTokens
+from web.indexes.money import MoneyIndex
 
 BODY_SLACK_BYTES: Final = 1024
 """Above the body limit, so that our own message is given and not aiohttp's."""
@@ -95,7 +90,7 @@ def create_app(settings: Settings) -> faust.App:
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
     catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
-    channels = _channels(settings)
+    channels = message_channels(settings)
     services: list[Service] = [
         PaymentsService(),
         OrdersService(deadlines),
@@ -125,7 +120,7 @@ def create_app(settings: Settings) -> faust.App:
         rate_per_s=settings.stripe_rate_per_s,
         owner=settings.app_id,
     )
-    sender = CommandSender(settings.kafka_bootstrap, security=security)
+    sender = KafkaCommandSender(settings.kafka_bootstrap, security=security)
     clock = BrokerClock(
         sender,
         worker=settings.canonical_url,
@@ -136,7 +131,7 @@ def create_app(settings: Settings) -> faust.App:
         gateway,
         sender,
         now_s=clock.now_s,
-        clock_known=clock.known,
+        clock_known=clock.synced,
         concurrency=settings.effects_concurrency,
         confirm_deadline_s=settings.confirm_deadline_s,
     )
@@ -149,19 +144,17 @@ def create_app(settings: Settings) -> faust.App:
     )
     for listener in (effects, reconciler):
         runtime.tables["payments"].add_listener(listener)
+    order_tokens = OrderTokens(settings.order_token_key.get_secret_value())
     notifier = Notifier(
         channels,
         MessageRenderer(
             catalogue,
-            order_link(
-                OrderTokens(settings.order_token_key.get_secret_value()),
-                settings.public_url or settings.canonical_url,
-            ),
+            order_link(order_tokens, settings.public_url or settings.canonical_url),
         ),
         runtime.tables["orders"],
         sender,
         concurrency=settings.notifier_concurrency,
-        backoff_s=(settings.notification_first_pause_s, settings.notification_longest_pause_s),
+        backoff=Backoff(settings.notification_first_pause_s, settings.notification_longest_pause_s),
         max_age_s=settings.notification_max_age_s,
         contacts=ContactLimit(settings.notifications_per_contact_hour),
         now_s=clock.now_s,
@@ -171,8 +164,14 @@ def create_app(settings: Settings) -> faust.App:
         sender, _caught_up_once_clock_synced(clock, runtime), now_s=clock.earliest_now_s
     )
     runtime.tables["orders"].add_listener(timers)
-    operators = Operators(settings, runtime, sender, effects, clock)
-    money = MoneyMonitor(settings, runtime, gateway, sender, clock)
+    operators = Operators(settings, runtime, sender, effects, clock, security)
+    money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
+    reconciliation = _reconciliation(settings, runtime, gateway, sender, clock, security)
+    letters = operators.dead_letters
+    metrics = Metrics(
+        runtime, clock, effects, reconciler, notifier, timers, letters, operators,
+        MoneyMetrics(money, reconciliation),
+    )  # fmt: skip
     mount_web(
         settings,
         catalogue,
@@ -180,22 +179,19 @@ def create_app(settings: Settings) -> faust.App:
         gateway,
         sender,
         operators,
-        money,
-        metrics=Metrics(
-            runtime, effects, reconciler, notifier, clock, money.metrics, operators, timers
-        ),
+        money=money,
+        reconciliation=reconciliation,
+        metrics=metrics,
         clock=clock,
+        order_tokens=order_tokens,
     )
     _add_background(
         app,
         settings,
-        starts=(clock, reconciler, money, timers, operators),
-        stops=(operators, money, effects, reconciler, timers, notifier, clock, sender),
-        gateway=gateway,
+        parts=(clock, notifier, timers, reconciler, effects, reconciliation, letters),
+        close_last=(sender.stop, gateway.close),
     )
-    for commands in (main, audit, dead_letters, notifications, skip):
-        commands.register(app, settings)
-    completion.register(app)
+    main.register(app, settings)
     return app
 
 
@@ -206,61 +202,53 @@ def _caught_up_once_clock_synced(
     progress = CatchUp(runtime)
 
     async def caught_up(services: tuple[str, ...], partition: int) -> None:
-        await clock.known()
+        await clock.synced()
         await progress.caught_up(services, partition)
 
     return caught_up
 
 
-def _channels(settings: Settings) -> dict[Channel, MessageChannel]:
-    """The ways to reach customers that the settings set up."""
-    channels: dict[Channel, MessageChannel] = {}
-    if settings.smtp_host and settings.mail_from:
-        password = settings.smtp_password
-        channels[Channel.EMAIL] = Mailer(
-            settings.smtp_host,
-            settings.smtp_port,
-            security=settings.smtp_security,
-            user=settings.smtp_user,
-            password=password.get_secret_value() if password else None,
-            sender=settings.mail_from,
-            timeout_s=settings.smtp_timeout_s,
-        )
-    if settings.twilio_account_sid and settings.twilio_auth_token and settings.sms_from:
-        channels[Channel.SMS] = TwilioSms(
-            settings.twilio_account_sid,
-            settings.twilio_auth_token.get_secret_value(),
-            sender=settings.sms_from,
-            timeout_s=settings.sms_timeout_s,
-            api_url=settings.twilio_api_url,
-        )
-    return channels
-
-
-class _Startable(Protocol):
-    def start(self) -> None: ...
-
-
-class _Stoppable(Protocol):
-    async def stop(self) -> None: ...
+def _reconciliation(
+    settings: Settings,
+    runtime: ServiceRuntime,
+    gateway: StripeGateway,
+    sender: CommandSender,
+    clock: BrokerClock,
+    security: KafkaSecurity,
+) -> Reconciliation:
+    payments = runtime.tables["payments"]
+    return Reconciliation(
+        gateway,
+        sender,
+        bootstrap=settings.kafka_bootstrap,
+        security=security,
+        is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
+        received=functools.partial(reduce_webhook, gateway),
+        schedule=ReconciliationSchedule(
+            interval_s=settings.reconciliation_interval_s,
+            grace_s=settings.reconciliation_grace_s,
+            totals_interval_s=settings.reconciliation_totals_interval_s,
+            orphan_grace_s=settings.orphan_grace_s,
+            days=settings.reconciliation_days,
+        ),
+        now_s=clock.now_s,
+    )
 
 
 def _add_background(
     app: faust.App,
     settings: Settings,
-    *,
-    starts: Sequence[_Startable],
-    stops: Sequence[_Stoppable],
-    gateway: StripeGateway,
+    parts: Sequence[Background],
+    close_last: Sequence[Callable[[], Awaitable[None]]],
 ) -> None:
-    """starts, stops: in order; what others send through stops last."""
+    """parts: in the order in which they start; they stop in reverse. close_last: what they send through."""
 
-    class Background(faust.Service):
+    class WorkerParts(faust.Service):
         """What runs beside the agents, from the worker's start to its end."""
 
         async def on_start(self) -> None:
             configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
-            for part in starts:
+            for part in parts:
                 part.start()
             # What is there by now stays: a full collection, which holds everything up for as long as
             # it looks at all objects, need not look at these.
@@ -268,8 +256,9 @@ def _add_background(
             gc.freeze()
 
         async def on_stop(self) -> None:
-            for part in stops:
+            for part in reversed(parts):
                 await part.stop()
-            await gateway.close()
+            for close in close_last:
+                await close()
 
-    app.service(Background)
+    app.service(WorkerParts)

@@ -11,31 +11,19 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from app.clock import BrokerClock
-from app.notifications.notifier import Notifier
-from app.stripe.effects import EffectsService
-from app.stripe.reconciler import Reconciler
 from tables import ServiceRuntime
 
 
 class Metrics(Collector):
-    """A collector over runtime, effects and reconciler; sizes in records, positions in offsets."""
+    """The collector of the services' runtime; sizes in records, positions in offsets."""
 
-    def __init__(
-        self,
-        runtime: ServiceRuntime,
-        effects: EffectsService,
-        reconciler: Reconciler,
-        notifier: Notifier,
-        clock: BrokerClock,
-        *more: Collector,
-    ) -> None:
-        """more: parts that collect for themselves."""
-        self._runtime, self._effects, self._reconciler = runtime, effects, reconciler
-        self._notifier, self._clock = notifier, clock
+    def __init__(self, runtime: ServiceRuntime, clock: BrokerClock, *parts: Collector) -> None:
+        """parts: other parts of the worker, each a collector of its own metrics."""
+        self._runtime, self._clock = runtime, clock
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        for collector in (self, clock, *more):
+        for collector in (self, clock, *parts):
             self._registry.register(collector)
 
     def render(self) -> bytes:
@@ -44,11 +32,6 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read every counter now."""
-        yield from self._of_services()
-        yield from self._of_effects()
-        yield from self._of_notifications()
-
-    def _of_services(self) -> Iterator[Metric]:
         inputs = CounterMetricFamily(
             "tiffin_engine", "What the transition engines have done", labels=["service", "what"]
         )
@@ -82,47 +65,24 @@ class Metrics(Collector):
         yield done
         yield lag
         yield backlog
-        ready = GaugeMetricFamily(
-            "tiffin_ready", "1 when this worker serves its partitions and its clock is right"
+        yield GaugeMetricFamily(
+            "tiffin_ready",
+            "1 when this worker serves its partitions and its clock is right",
+            value=int(self._runtime.ready() and not self._clock.reasons()),
         )
-        ready.add_metric([], int(self._runtime.ready() and not self._clock.reasons()))
-        yield ready
-
-    def _of_effects(self) -> Iterator[Metric]:
-        pending = GaugeMetricFamily("tiffin_effects_pending", "Stripe writes that have not ended")
-        pending.add_metric([], self._effects.pending)
-        yield pending
-        results = CounterMetricFamily(
-            "tiffin_effect_results", "How Stripe writes ended", labels=["kind", "result"]
+        stopped = GaugeMetricFamily(
+            "tiffin_stopped_partitions",
+            "Partitions that are read no further until an operator skips a record",
+            labels=["topic", "partition", "service"],
         )
-        for (kind, result), count in self._effects.counters.results.items():
-            results.add_metric([kind, result], count)
-        yield results
-        errors = CounterMetricFamily(
-            "tiffin_effect_errors", "Calls of Stripe that had to be tried again", labels=["error"]
+        for stop in self._runtime.stops():
+            stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
+        yield stopped
+        broken = GaugeMetricFamily(
+            "tiffin_broken_records",
+            "Stored records that were met and can't be read",
+            labels=["service"],
         )
-        for name, count in self._effects.counters.errors.items():
-            errors.add_metric([name], count)
-        yield errors
-        watched = GaugeMetricFamily(
-            "tiffin_payments_watched", "Payments that are being looked after"
-        )
-        watched.add_metric([], self._reconciler.watched)
-        yield watched
-
-    def _of_notifications(self) -> Iterator[Metric]:
-        states = GaugeMetricFamily(
-            "tiffin_notifications",
-            "Messages to customers that have not ended: to be sent, held back, or for an operator",
-            labels=["state"],
-        )
-        states.add_metric(["pending"], self._notifier.pending)
-        states.add_metric(["held"], self._notifier.held)
-        states.add_metric(["waiting_for_operator"], self._notifier.waiting)
-        yield states
-        tries = CounterMetricFamily(
-            "tiffin_notification_tries", "How tries to send ended", labels=["channel", "result"]
-        )
-        for (channel, result), count in self._notifier.counters.results.items():
-            tries.add_metric([channel, result], count)
-        yield tries
+        for name, table in self._runtime.tables.items():
+            broken.add_metric([name], len(table.unreadable_keys))
+        yield broken

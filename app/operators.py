@@ -17,23 +17,17 @@ from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive import Redriver
 from app.kafka.reader import KafkaReader, decoded_headers
 from app.kafka.security import KafkaSecurity
-from app.kafka.sender import CommandSender
 from app.settings import Settings
 from app.stopped_partitions import StoppedPartitionActions
 from app.stripe.effects import EffectsService
 from models import ids
+from models.dead_letter import DeadLetter
 from models.events import EventType, OrdersSearched
+from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
+from models.sender import CommandSender
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import ServiceRuntime
-from web.http.operator_deps import (
-    AuditFilter,
-    AuditPage,
-    DeadLetter,
-    DeadLetterState,
-    Offsets,
-    OperatorDeps,
-    WorkerStatus,
-)
+from web.http.operator_deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
 log = structlog.stdlib.get_logger(__name__)
@@ -55,6 +49,7 @@ class Operators(Collector):
         sender: CommandSender,
         effects: EffectsService,
         clock: BrokerClock,
+        security: KafkaSecurity,
     ) -> None:
         self.waiting = WaitingIndex()
         self._runtime = runtime
@@ -62,16 +57,15 @@ class Operators(Collector):
         self._sender = sender
         self._clock = clock
         self._started_ms = time.time_ns() // 1_000_000  # before Kafka's clock is known
-        security = KafkaSecurity.of(settings)
         self._reads = KafkaReader(settings.kafka_bootstrap, settings.app_id, security)
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
-        self._reader = DeadLetterReader(
+        self.dead_letters = DeadLetterReader(
             settings.kafka_bootstrap, self._reads, security=security, arrived=self._log_dead_letter
         )
         self.ports = OperatorDeps(
-            dead_letters=self._reader,
+            dead_letters=self.dead_letters,
             stopped=StoppedPartitionActions(runtime, sender),
-            settling=Redriver(self._reader, runtime.tables, sender, runtime.positions),
+            settling=Redriver(self.dead_letters, runtime.tables, sender, runtime.positions),
             positions=runtime.positions,
             offsets=self._input_offsets,
             audit=self._audit,
@@ -80,14 +74,7 @@ class Operators(Collector):
         )
 
     def collect(self) -> Iterator[Metric]:
-        """Dead letters (every worker knows all of them), and what is stuck in this worker's partitions."""
-        counts = Counter(letter.state for letter in self._reader.all())
-        letters = GaugeMetricFamily(
-            "tiffin_dead_letters", "Dead letters by state", labels=["state"]
-        )
-        for state in DeadLetterState:
-            letters.add_metric([state], counts[state])
-        yield letters
+        """What is stuck in this worker's partitions."""
         now_ms = self._clock.now_ms()
         found = Counter(
             (each.row.subject, each.row.actor)
@@ -100,35 +87,6 @@ class Operators(Collector):
         for (subject, actor), count in found.items():
             stuck.add_metric([subject, actor], count)
         yield stuck
-        yield GaugeMetricFamily(
-            "tiffin_dead_letter_batches_unread",
-            "Batches of the dead-letter topic that can't be read",
-            value=len(self._reader.unread),
-        )
-        stopped = GaugeMetricFamily(
-            "tiffin_stopped_partitions",
-            "Partitions that are read no further until an operator skips a record",
-            labels=["topic", "partition", "service"],
-        )
-        for stop in self._runtime.stops():
-            stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
-        yield stopped
-        broken = GaugeMetricFamily(
-            "tiffin_broken_records",
-            "Stored records that were met and can't be read",
-            labels=["service"],
-        )
-        for name, table in self._runtime.tables.items():
-            broken.add_metric([name], len(table.unreadable_keys))
-        yield broken
-
-    def start(self) -> None:
-        """Begin reading the dead letters."""
-        self._reader.start()
-
-    async def stop(self) -> None:
-        """End that."""
-        await self._reader.stop()
 
     def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
         """Say it in the log of the worker that owns the partition: where it is from, never what it says."""
@@ -163,7 +121,7 @@ class Operators(Collector):
             started_ms=self._started_ms,
             effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors),
-            clock_trouble=self._clock.trouble(),
+            clock_trouble=self._clock.problem(),
         )
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:

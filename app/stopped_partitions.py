@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 
 from app.audit.publish import publish_audit_event
-from app.kafka.sender import CommandSender
+from models.errors import KafkaUnavailableError
 from models.events import EventType, RecordSkipped
+from models.sender import CommandSender
 from tables import PartitionStop, ServiceRuntime
-from web.http.deps import KafkaUnavailableError
 
 
 class StoppedPartitionActions:

@@ -9,22 +9,23 @@ import heapq
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.stripe.effects import Sender
+from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
-from models.messages import to_rfc3339
+from models.errors import KafkaUnavailableError
 from models.order import OrderRecord
+from models.sender import CommandSender
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,6 +39,7 @@ MAX_SLEEP_S: Final = 1.0
 """The clock may be read anew meanwhile."""
 MAX_CONCURRENT_SENDS: Final = 16
 MAX_REPEAT_FACTOR: Final = 32
+CATCH_UP_BACKOFF: Final = Backoff(0.1, 5.0, jitter=(1, 1))
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class _Partition:
     deadlines: dict[tuple[str, str], _Deadline] = field(default_factory=dict)
 
 
-class Timers(Collector):
+class Timers(Background, Collector):
     """A listener of orders' table, and a task that sends CHECK_DEADLINE when one is due.
 
     A collector of metrics too, by kind of deadline.
@@ -74,7 +76,7 @@ class Timers(Collector):
 
     def __init__(
         self,
-        sender: Sender,
+        sender: CommandSender,
         caught_up: Callable[[tuple[str, ...], int], Awaitable[None]],
         *,
         repeat_after_s: float = 10.0,
@@ -84,6 +86,7 @@ class Timers(Collector):
 
         now_s: a time that has passed by the clock that stamps records (app/clock.py: `earliest_now_s`).
         """
+        super().__init__()
         self._fired, self._repeated = Counter[str](), Counter[str]()
         self._lateness_s = Histogram(
             "tiffin_timers_lateness_seconds",
@@ -96,14 +99,13 @@ class Timers(Collector):
             self._lateness_s.labels(kind)
         self._sender = sender
         self._caught_up = caught_up
-        self._repeat_after_s = repeat_after_s
+        self._repeat = Backoff(repeat_after_s, repeat_after_s * MAX_REPEAT_FACTOR, jitter=(1, 1))
         self._now_s = now_s
         self._partitions: dict[int, _Partition] = {}
         self._queue: list[tuple[float, int, _Deadline]] = []
         self._count = itertools.count()
         self._new_earliest = asyncio.Event()
         self._sends = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def pending(self) -> int:
@@ -152,18 +154,11 @@ class Timers(Collector):
         if owned is not None:
             owned.gate.cancel()
 
-    def start(self) -> None:
-        """Begin to look at the clock, in a task of its own."""
-        self._spawn(self._run(), "timers")
-
     async def stop(self) -> None:
         """End all tasks; the next owner finds the deadlines in the table."""
         for partition in list(self._partitions):
             self.closed(partition)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().stop()
 
     def _take_over(self, partition: int) -> _Partition:
         gate = self._spawn(self._open(partition), f"timers of partition {partition}")
@@ -171,15 +166,15 @@ class Timers(Collector):
         return owned
 
     async def _open(self, partition: int) -> None:
-        pause_s = 0.1
+        failures = 0
         while True:
             try:
                 await self._caught_up(GATING_SERVICES, partition)
                 break
             except Exception as error:  # noqa: BLE001 - Kafka's client raises many; all mean "not now"
                 log.info("how far to read is not known", partition=partition, error=repr(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, 5.0)
+                failures += 1
+                await CATCH_UP_BACKOFF.pause(failures)
         owned = self._partitions[partition]
         owned.is_open = True
         for deadline in owned.deadlines.values():
@@ -216,8 +211,7 @@ class Timers(Collector):
             self._new_earliest.set()
 
     async def _ask(self, deadline: _Deadline) -> None:
-        structlog.contextvars.clear_contextvars()  # of whoever happened to store the record
-        structlog.contextvars.bind_contextvars(orderId=deadline.order_id)
+        bind_order(deadline.order_id)
         command = Command(
             order_id=deadline.order_id,
             command_id=ids.command_id(
@@ -237,7 +231,7 @@ class Timers(Collector):
                     return
                 await self._sender.send(command)
         except KafkaUnavailableError:
-            self._put(deadline, self._now_s() + self._repeat_after_s / 10)
+            self._put(deadline, self._now_s() + self._repeat.first_s / 10)
             return
         if deadline.asked:
             self._repeated[deadline.kind] += 1
@@ -245,12 +239,5 @@ class Timers(Collector):
             self._fired[deadline.kind] += 1
             self._lateness_s.labels(deadline.kind).observe(self._now_s() - deadline.due_ms / 1000)
         log.info("a deadline has passed", deadline=deadline.kind, asked=deadline.asked)
-        pauses = min(2**deadline.asked, MAX_REPEAT_FACTOR)
         deadline.asked += 1
-        self._put(deadline, self._now_s() + self._repeat_after_s * pauses)
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        self._put(deadline, self._now_s() + self._repeat.delay_s(deadline.asked))

@@ -10,13 +10,13 @@ from yarl import URL
 
 import web
 from app.clock import BrokerClock
-from app.kafka.sender import CommandSender
 from app.metrics import Metrics
 from app.operators import Operators
-from app.reconciliation.monitor import MoneyMonitor
+from app.reconciliation.runner import Reconciliation
 from app.settings import STRIPE_API, Settings
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
+from models.sender import CommandSender
 from tables import ServiceRuntime
 from tables.catch_up import CatchUp
 from web.catalogue import Catalogue
@@ -29,6 +29,7 @@ from web.http.tokens import (
     OrderTokens,
     StaffVerifier,
 )
+from web.indexes.money import MoneyIndex
 from web.pages.render import warm
 
 
@@ -39,10 +40,12 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     gateway: StripeGateway,
     sender: CommandSender,
     operators: Operators,
-    money: MoneyMonitor,
     *,
+    money: MoneyIndex,
+    reconciliation: Reconciliation,
     metrics: Metrics,
     clock: BrokerClock,
+    order_tokens: OrderTokens,
 ) -> None:
     """Put pages and API into the worker's web server, in the place of Faust's own."""
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
@@ -62,7 +65,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
         reduce_webhook=functools.partial(reduce_webhook, gateway),
         ready=functools.partial(_not_ready_reasons, runtime, clock),
-        order_tokens=OrderTokens(settings.order_token_key.get_secret_value()),
+        order_tokens=order_tokens,
         publishable_key=settings.stripe_publishable_key,
         livemode=settings.livemode,
         staff=staff,
@@ -76,8 +79,8 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports,
         waiting=operators.waiting,
-        money=money.index,
-        reconciliation=money.report,
+        money=money,
+        reconciliation=lambda: reconciliation.report,
         bounds=Bounds(
             command_s=settings.command_wait_s,
             confirm_s=settings.confirm_wait_s,

@@ -19,9 +19,10 @@ from models.commands import (
     read_command,
     read_webhook,
 )
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.payment import PaymentRecord
 from models.stripe_facts import IntentFacts
+from models.times import to_rfc3339
 from models.transition import Header, Input
 
 ROUNDS: Final = 300

@@ -20,6 +20,7 @@ from ddsketch.store import DenseStore
 from models.events import Event, EventType, PaymentDispute, PaymentFailed
 from models.messages import Message
 from models.payment import Payment
+from models.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 E = EventType
 
@@ -32,7 +33,7 @@ class By(StrEnum):
     DAY = "day"
 
 
-LENGTH_MS: Final = {By.MINUTE: 60_000, By.HOUR: 3_600_000, By.DAY: 86_400_000}
+LENGTH_MS: Final = {By.MINUTE: MINUTE_MS, By.HOUR: HOUR_MS, By.DAY: DAY_MS}
 _FORMAT: Final = {By.MINUTE: "%Y%m%d%H%M", By.HOUR: "%Y%m%d%H", By.DAY: "%Y%m%d"}
 
 

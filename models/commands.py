@@ -120,6 +120,10 @@ class ConfirmPayment(Message):
     return_url: Url | None = None
 
 
+PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
+"""Reason of a cancel that is asked for because the payment's deadline has passed."""
+
+
 class CancelPayment(Message):
     reason: ShortText = "CUSTOMER_REQUEST"
 

@@ -20,10 +20,12 @@ from models.messages import (
     Text,
     Timestamp,
     Url,
-    from_rfc3339,
+    cloudevent_headers,
     read_data,
     read_envelope,
 )
+from models.times import from_rfc3339
+from models.tracing import TRACEPARENT
 from models.transition import Output, UnreadableError
 
 
@@ -466,12 +468,8 @@ def read_event(key: bytes, value: bytes) -> Event:
 
 def event_output(topic: str, event: Event, value: bytes, traceparent: bytes | None) -> Output:
     """Make the record of an event, with CloudEvents' headers and the trace that it belongs to."""
-    headers = [
-        ("ce_id", event.event_id.encode()),
-        ("ce_type", event.event_type.encode()),
-        ("ce_source", f"/tiffin/{event.producer}".encode()),
-        ("ce_time", event.occurred_at.encode()),
-    ]
-    if traceparent:
-        headers.append(("traceparent", traceparent))
-    return Output(topic, event.order_id, value, tuple(headers))
+    headers = cloudevent_headers(
+        event.event_id, event.event_type, f"/tiffin/{event.producer}", event.occurred_at
+    )
+    trace = [(TRACEPARENT, traceparent)] if traceparent else []
+    return Output(topic, event.order_id, value, (*headers, *trace))

@@ -63,6 +63,9 @@ PAYMENT_GRAPH: Final[dict[PaymentStatus | None, frozenset[PaymentStatus]]] = {
     P.CANCELLED: frozenset({P.PROCESSING}),
 }
 
+CAPTURED_STATUSES: Final = frozenset({P.COMPLETED, P.REFUNDED})
+"""States of a payment whose money has been captured."""
+
 ORDER_PATH: Final = (
     O.PENDING, O.CONFIRMED, O.PREPARING, O.READY_FOR_PICKUP, O.OUT_FOR_DELIVERY, O.DELIVERED,
 )  # fmt: skip

@@ -17,18 +17,18 @@ from models import topics
 from models.delivery import Delivery
 from models.events import AUDIT_TYPES, EVENT_DATA, Event, EventType
 from models.graphs import RefundStatus
-from models.messages import from_rfc3339
 from models.order import Order
 from models.payment import (
     EffectKind,
     PaymentRecord,
     PaymentWork,
     Refund,
+    refund_id_of,
 )
 from models.rebuild import EVENT_FOLDS
+from models.times import from_rfc3339
 
 Row = Mapping[str, Any]
-REFUND_EFFECT: Final = "refund:"
 
 
 MAX_DETAIL_DEPTH: Final = 32
@@ -170,7 +170,7 @@ def _pending(
 ) -> dict[str, Refund]:
     """Refunds that had been asked for by then and had not ended; what they were, later rows tell."""
     asked = {
-        row["detail"]["effectId"].removeprefix(REFUND_EFFECT): from_rfc3339(row["occurredAt"])
+        refund_id_of(row["detail"]["effectId"]): from_rfc3339(row["occurredAt"])
         for row in reversed(list(known))
         if row["eventType"] == EventType.EFFECT_REQUESTED
         and row["detail"].get("kind") == EffectKind.REFUND

@@ -5,7 +5,6 @@ as JSON, shown as a date, and repeated in our own records. The bounds are wide: 
 can work with, not what a service would refuse with a reason.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import orjson
@@ -13,28 +12,15 @@ from babel.numbers import list_currencies
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from models.times import TIMES_END_MS, from_rfc3339
 from models.transition import UnreadableError
 
 MAX_MINOR_UNITS: Final = 10**12
 """Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
 MAX_COUNT: Final = 999_999
 """Of one order; as many as the numbers of timeline rows can tell apart."""
-TIMES_END_MS: Final = 4_102_444_800_000
-"""2100-01-01, in milliseconds since the epoch: a later time is a mistake."""
 ISO_CURRENCIES: Final = frozenset(list_currencies())
 """ISO 4217 codes, former ones too: a currency that we do not sell in may come from Stripe."""
-_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-FIRST_MS: Final = round(_FIRST.timestamp() * 1000)
-LAST_MS: Final = round(_LAST.timestamp() * 1000) + 999
-"""The calendar's; see `to_rfc3339`."""
-
-
-def from_rfc3339(text: str) -> int:
-    """Read a time with its zone, in milliseconds since the epoch. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return round(moment.timestamp() * 1000)
 
 
 def _checked_time(text: str) -> str:
@@ -104,19 +90,13 @@ class OrderMessage(Message):
 K = TypeVar("K", bound=OrderMessage)
 
 
-def to_rfc3339(at_ms: int) -> str:
-    """Show milliseconds since the epoch as RFC 3339 with milliseconds in UTC.
+def cloudevent_headers(id: str, type: str, source: str, time: str) -> list[tuple[str, bytes]]:
+    """CloudEvents' headers of a record; source: "/tiffin/<producer>", time: RFC 3339.
 
-    Never raises: a stored time that no calendar has is shown as the calendar's first or last moment.
+    Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
     """
-    at_ms = min(max(at_ms, FIRST_MS), LAST_MS)
-    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z".zfill(24)
-
-
-def to_rfc3339_or_none(at_ms: int | None) -> str | None:
-    """The same for a moment that may not have come."""
-    return None if at_ms is None else to_rfc3339(at_ms)
+    texts = {"ce_id": id, "ce_type": type, "ce_source": source, "ce_time": time}
+    return [(name, text.encode()) for name, text in texts.items()]
 
 
 def encode(message: Message) -> bytes:

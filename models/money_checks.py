@@ -4,10 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from models.graphs import PAID_ORDER, UNPAID_ORDER, OrderStatus, PaymentStatus, RefundStatus
+from models.graphs import (
+    CAPTURED_STATUSES,
+    PAID_ORDER,
+    UNPAID_ORDER,
+    OrderStatus,
+    PaymentStatus,
+    RefundStatus,
+)
 from models.payment import EffectKind, PaymentRecord
 
-CAPTURED_STATUSES: Final = frozenset({PaymentStatus.COMPLETED, PaymentStatus.REFUNDED})
 NOT_GIVEN_BACK: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})
 
 
@@ -74,9 +80,7 @@ def money_of(record: PaymentRecord) -> OrderMoney | None:
     if payment is None:
         return None
     asked = {
-        effect.effect_id.removeprefix("refund:")
-        for effect in work.effects.values()
-        if effect.kind is EffectKind.REFUND
+        effect.refund_id for effect in work.effects.values() if effect.kind is EffectKind.REFUND
     }
     return OrderMoney(
         currency=payment.currency,

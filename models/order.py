@@ -1,6 +1,6 @@
 """An order's record: what its events say of it, and what is kept beside them (cart, contact, deadlines)."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -8,6 +8,9 @@ from models.commands import Address, Contact, Item
 from models.events import Event, EventType, OrderCancelled, OrderPaymentPending
 from models.graphs import ORDER_TERMINAL, OrderStatus
 from models.messages import Message
+
+PLACED: Final = "PLACED"
+"""Status that an order is shown with until Stripe has opened its payment."""
 
 
 class Order(Message):
@@ -72,6 +75,11 @@ class OrderRecord(Message):
     order: Order | None = None
     placed: Placed | None = None
     work: OrderWork = OrderWork()
+
+    @property
+    def status_shown(self) -> str:
+        """The order's status, PLACED before its payment has been opened."""
+        return self.order.status if self.order else PLACED
 
     @property
     def has_ended(self) -> bool:

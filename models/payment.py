@@ -1,5 +1,6 @@
 """A payment's record: what its events say of it, and the work that is under way for it."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -18,8 +19,9 @@ from models.events import (
     PaymentRequiresAction,
 )
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message, from_rfc3339
+from models.messages import Message
 from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
+from models.times import from_rfc3339
 
 
 class Refund(Message):
@@ -149,9 +151,27 @@ class Effect(Message):
     traceparent: str | None = None
 
     @property
+    def refund_id(self) -> str:
+        """Of a REFUND: our id of the refund."""
+        return refund_id_of(self.effect_id)
+
+    @property
     def idempotency_key(self) -> str:
         """Stripe's idempotency key: rises with a try, never changes within one."""
         return f"{self.effect_id}:{self.tries}"
+
+
+REFUND_EFFECT_PREFIX: Final = "refund:"
+
+
+def refund_effect_id(refund_id: str) -> str:
+    """Give the id of the effect that makes a refund."""
+    return REFUND_EFFECT_PREFIX + refund_id
+
+
+def refund_id_of(effect_id: str) -> str:
+    """Give the refund that an effect of kind REFUND makes."""
+    return effect_id.removeprefix(REFUND_EFFECT_PREFIX)
 
 
 class Initiation(Message):
@@ -200,6 +220,20 @@ class PaymentWork(Message):
     audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""
+
+
+def is_charge_of_attempt(charge_id: str | None, attempt: int, charges: Mapping[int, str]) -> bool:
+    """Whether Stripe's last payment error is surely of this attempt; it stays on the intent after the next.
+
+    charge_id: of the error. charges: attempt -> charge, where known. An unknown charge is this attempt's
+    only if every earlier attempt has another one; else a look-up at Stripe tells.
+    """
+    if charge_id is None:
+        return False
+    if charges.get(attempt) == charge_id:
+        return True
+    earlier = [charges.get(number) for number in range(1, attempt)]
+    return None not in earlier and charge_id not in earlier
 
 
 class PaymentRecord(Message):

@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from models.messages import Message, Timestamp, to_rfc3339
+from models.messages import Message, Timestamp
 from models.money_movements import Account, MoneyMovement, MovementKind
+from models.times import to_rfc3339
 
 
 class MoneyDifference(Message):

@@ -18,11 +18,7 @@ from models.money_checks import is_retryable
 from models.notification import NotificationRecord, NotificationStatus
 from models.order import OrderRecord
 from models.payment import Dispute, EffectKind, PaymentRecord
-
-SECOND_MS: Final = 1000
-MINUTE_MS: Final = 60 * SECOND_MS
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
+from models.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 class Actor(StrEnum):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-DAY_MS: Final = 24 * 3600 * 1000
+from models.times import DAY_MS
+
 FOREVER: Final = -1
 REPLICAS_REQUIRING_MIN_INSYNC: Final = 3
 """From so many replicas on, two must have a record before it counts as sent."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-HEADER: Final = "traceparent"
+TRACEPARENT: Final = "traceparent"
 """Of HTTP, of Kafka's records, and in structlog's context variables, where senders find it."""
 _FORM: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
@@ -22,5 +22,5 @@ def continued(incoming: str | None) -> str:
 
 def reference() -> str:
     """The id of the trace under way, as far as people read it out; all its log lines hold it. "": none."""
-    match = _FORM.fullmatch(structlog.contextvars.get_contextvars().get(HEADER, ""))
+    match = _FORM.fullmatch(structlog.contextvars.get_contextvars().get(TRACEPARENT, ""))
     return match[1][:12] if match else ""

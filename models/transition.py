@@ -6,7 +6,7 @@ What is made anew for each input is a NamedTuple: made four times as fast as a f
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 
 class UnreadableError(Exception):
@@ -15,6 +15,28 @@ class UnreadableError(Exception):
     Raised by `Service.parse`, and by `decide` where only the key's state shows that the record can't be
     one of its own; the engine turns the record into a dead letter and goes on, the key with it.
     """
+
+
+MAX_KEY_BYTES: Final = 512
+"""No id of ours comes near it, and no table takes a longer key."""
+
+
+def readable_key(key: bytes | None) -> str:
+    """The key of an input as text. Raises UnreadableError for one that no record may have.
+
+    Slashes mark rows, and what begins like the engine's own or Faust's own keys is theirs.
+    """
+    if not key:
+        raise UnreadableError("no key")
+    if len(key) > MAX_KEY_BYTES:
+        raise UnreadableError(f"the key has {len(key)} bytes, {MAX_KEY_BYTES} are allowed")
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        raise UnreadableError("the key is not UTF-8") from None
+    if "/" in name or name[0] == "\0" or name.startswith("__faust"):
+        raise UnreadableError("the key has a slash or a reserved beginning")
+    return name
 
 
 class Header(NamedTuple):

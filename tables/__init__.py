@@ -29,7 +29,7 @@ from tables.dead_letters import (
     RELEASE_HEADER,
     SERVICE_HEADER,
 )
-from tables.dry_run import DryRunInput, DryRunResult, DryRunVerdict
+from tables.dry_run import DryRunInput, DryRunResult
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
 from tables.record_batches import ConsumedRecord, UnreadableBatch, UnreadableRecord
@@ -51,7 +51,6 @@ __all__ = [
     "Counters",
     "DryRunInput",
     "DryRunResult",
-    "DryRunVerdict",
     "InputPosition",
     "Limits",
     "Listener",

@@ -7,7 +7,7 @@ import re
 import orjson
 
 from tables.fence import FENCE_KEY
-from tables.identity import PROGRESS_KEY, TableProgress
+from tables.progress import PROGRESS_KEY, TableProgress
 from tables.unread import ACCEPTED_KEY
 
 RECORD_PREFIX = re.compile(

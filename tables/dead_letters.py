@@ -1,11 +1,11 @@
-"""Dead letters: what becomes of an input that a service can't act on, and which keys it may have."""
+"""Dead letters: what becomes of an input that a service can't act on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from models.transition import UnreadableError
+from models.transition import MAX_KEY_BYTES
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -31,8 +31,6 @@ OMITTED_KEY_HEADER = "tiffin-key-omitted"
 DEAD_LETTER_PREFIX = "kafka_dlt-"
 """Of the headers that tell where a dead letter comes from and why it died."""
 MAX_MESSAGE_CHARS = 500
-MAX_KEY_BYTES = 512
-"""No id of ours comes near it, and no table takes a longer key."""
 MAX_HEADERS_BYTES = 8 * 1024
 """Of the record's own headers, names included; those that don't fit stay at the origin."""
 HEADER_OVERHEAD_BYTES = 16
@@ -119,21 +117,3 @@ def header_of(headers: Headers, wanted: str) -> str | None:
         if name == wanted:
             return (value or b"").decode(errors="replace")
     return None
-
-
-def checked_key(key: bytes | None) -> tuple[str, bytes]:
-    """The key as text, and as it is. Raises UnreadableError for one that no record may have.
-
-    Slashes mark rows, and what begins like the engine's own or Faust's own keys is theirs.
-    """
-    if not key:
-        raise UnreadableError("no key")
-    if len(key) > MAX_KEY_BYTES:
-        raise UnreadableError(f"the key has {len(key)} bytes, {MAX_KEY_BYTES} are allowed")
-    try:
-        name = key.decode()
-    except UnicodeDecodeError:
-        raise UnreadableError("the key is not UTF-8") from None
-    if "/" in name or name[0] == "\0" or name.startswith("__faust"):
-        raise UnreadableError("the key has a slash or a reserved beginning")
-    return name, key

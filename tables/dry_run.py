@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from models.dead_letter import DryRunVerdict
 from models.transition import Outcome, Output, UnreadableError
 from tables.dead_letters import DEAD_LETTER_PREFIX, DeadLetterRecord
 from tables.limits import Counters, Limits
@@ -22,14 +22,6 @@ OutputList = list[Output | DeadLetterRecord]
 FIRST_DRY_RUN_OFFSET = 2**62
 """Offsets of rehearsed inputs begin here: behind all that Kafka gives."""
 DEAD_LETTERS = "dead-letters"
-
-
-class DryRunVerdict(StrEnum):
-    """What becomes of an input. DUPLICATE: dropped, for it or a later one of its sender was applied."""
-
-    DECIDED = "DECIDED"
-    DUPLICATE = "DUPLICATE"
-    DEAD = "DEAD"
 
 
 class DryRunInput(NamedTuple):

@@ -17,24 +17,44 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rocksdict
 
 from tables.batches import Batches
-from tables.gap_repair import DeliveryGap
-from tables.identity import PROGRESS_KEY
+from tables.errors import TaskClosedError
 from tables.processor import Processor
+from tables.progress import PROGRESS_KEY, TableProgress
 from tables.record_batches import EmptyOffsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from tables.cluster import ClusterIds
     from tables.fence import ProducerFence
-    from tables.identity import ClusterIds
     from tables.limits import Counters, Limits
     from tables.processor import CommitBatch
     from tables.views import StateTable
+
+
+class DeliveryGap(NamedTuple):
+    """An input that Faust stepped over: its offset, and since when that is known (monotonic).
+
+    is_confirmed: a later record was delivered; else only the broker's end offset shows the gap.
+    requests: how often the input was asked for again.
+    """
+
+    next_offset: int
+    since_s: float
+    is_confirmed: bool = True
+    requests: int = 0
+
+    def is_retry_due(self, age_s: float, first_s: float) -> bool:
+        """Whether to ask for it again: first after `first_s`, then each time after twice as long.
+
+        Asking throws away what is being fetched: a busy worker must have the time to get it.
+        """
+        return age_s >= first_s * (1 << self.requests)
 
 
 STEP_INPUTS = 20
@@ -43,10 +63,6 @@ STEP_INPUTS = 20
 
 MIN_FETCH_BYTES = 256 * 1024
 """What a fetch in the inbox counts for at least: keys and headers can weigh more than values."""
-
-
-class TaskClosedError(Exception):
-    """The partition was taken away while a step was at work."""
 
 
 class PartitionTask:
@@ -286,7 +302,13 @@ class PartitionTask:
             if self._is_checkpoint_requested:
                 self._is_checkpoint_requested = False
                 commit_batch.progress = dict(self.durable_offsets)
-                records.append((PROGRESS_KEY, self._cluster_ids.dump(commit_batch.progress)))
+                ids = self._cluster_ids
+                records.append(
+                    (
+                        PROGRESS_KEY,
+                        TableProgress(ids.cluster, ids.topics, commit_batch.progress).dump(),
+                    )
+                )
             # Rows first: a crash can cut a commit_batch between two batches of the changelog, and a record
             # without its rows would drop the very input that should write them.
             await self._store(

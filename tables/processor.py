@@ -11,13 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from models import ids
-from models.transition import Input, Output, UnreadableError
+from models.transition import Input, Output, UnreadableError, readable_key
 from tables import outbox
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
     DeadLetterRecord,
-    checked_key,
     dead_letter,
     header_of,
 )
@@ -176,7 +175,8 @@ class Processor(Generic[SinkT]):
         record = self._records.get(key)  # type: ignore[arg-type]
         if record is not None:
             return record
-        name, key = checked_key(key)
+        name = readable_key(key)
+        assert key is not None
         stored = self._read_stored(key)
         try:
             return Record(name, stored, self.service)

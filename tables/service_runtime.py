@@ -16,10 +16,11 @@ from yarl import URL
 
 from models.topics import REPLICAS_REQUIRING_MIN_INSYNC
 from tables.changelog import is_engine_record
-from tables.identity import ClusterReader
+from tables.cluster import ClusterReader
+from tables.hosted_service import HostedService
 from tables.limits import MESSAGE_BYTES, Limits
 from tables.stops import FailureLog, PartitionStop
-from tables.task_manager import HostedService, TaskManager
+from tables.task_manager import TaskManager
 from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
 

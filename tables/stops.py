@@ -17,7 +17,7 @@ import orjson
 from aiokafka import errors
 from confluent_kafka import KafkaException
 
-from tables.identity import WrongKafkaError
+from tables.errors import WrongKafkaError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,6 @@ import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -25,16 +24,14 @@ from confluent_kafka import KafkaException
 from faust.types import TP
 
 from tables import fence, unread
-from tables.gap_repair import DeliveryGapError, GapRepair
-from tables.identity import (
-    PROGRESS_KEY,
-    ClusterReader,
-    IdentityCheck,
-    TableProgress,
-    WrongKafkaError,
-)
-from tables.limits import Counters, Limits
+from tables.cluster import ClusterReader
+from tables.errors import DeliveryGapError, RecoveryError, WrongKafkaError
+from tables.gap_repair import GapRepair
+from tables.hosted_service import HostedService
+from tables.identity import IdentityCheck
+from tables.limits import Limits
 from tables.partition_task import PartitionTask
+from tables.progress import PROGRESS_KEY, TableProgress
 from tables.record_batches import empty_offsets
 from tables.stops import MAX_FAILURES_AT_ONE_OFFSET, NotStoppedError, make_stop
 
@@ -42,11 +39,9 @@ if TYPE_CHECKING:
     import faust
     import rocksdict
 
-    from models.transition import Service
     from tables.record_batches import UnreadableBatch
     from tables.stops import FailureLog, PartitionStop
     from tables.transport import FetchConsumer
-    from tables.views import StateTable
 
 LOG = logging.getLogger("tiffin.engine")
 
@@ -59,22 +54,6 @@ LEAVE_TIMEOUT_S = 0.5
 PRODUCER_STOP_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 1.0
 """For the answer to whoever asked that a changelog be read again."""
-
-
-class RecoveryError(Exception):
-    """Faust says that a table is recovered, but its database is not at the changelog's end."""
-
-
-@dataclass(slots=True)
-class HostedService:
-    """One service on this worker. `tasks`: partition -> task, from its claim on."""
-
-    service: Service
-    table: faust.Table[Any, Any]
-    state: StateTable
-    changelog: str
-    counters: Counters = field(default_factory=Counters)
-    tasks: dict[int, PartitionTask] = field(default_factory=dict)
 
 
 class TaskManager:

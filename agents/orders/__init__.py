@@ -6,6 +6,7 @@ from typing import Final
 from agents.decision import SYSTEM
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
 from models.commands import (
+    PAYMENT_EXPIRED,
     CancelOrder,
     CancelPayment,
     CheckDeadline,
@@ -28,8 +29,6 @@ from models.order import OrderRecord, Placed
 from models.transition import Decision, Input, Outcome
 
 O, E, C = OrderStatus, EventType, CommandType
-
-PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
 
 
 def decide(

@@ -11,9 +11,10 @@ from agents.payments.stripe_facts import (
     apply_intent,
     apply_refund,
 )
-from agents.payments.transitions import PAYMENT_EXPIRED, PaymentDecisionBuilder
+from agents.payments.transitions import PaymentDecisionBuilder
 from models import ids
 from models.commands import (
+    PAYMENT_EXPIRED,
     CancelPayment,
     Command,
     CommandType,
@@ -204,7 +205,7 @@ def _apply_failed_effect(
                 )
                 builder.fail(reason, code, None)
         case EffectKind.REFUND:
-            builder.fail_refund(effect.effect_id.removeprefix("refund:"), code)
+            builder.fail_refund(effect.refund_id, code)
         case EffectKind.CANCEL:
             _cancel_again(builder, effect, data, code)
 

@@ -6,13 +6,12 @@ from typing import Final
 from agents.payments.transitions import PaymentDecisionBuilder
 from models import ids
 from models.events import EventType, PaymentDispute, PaymentRequiresAction
-from models.graphs import PaymentStatus, RefundStatus
-from models.messages import to_rfc3339
-from models.payment import CLOSED_DISPUTES, Refund
+from models.graphs import CAPTURED_STATUSES, PaymentStatus, RefundStatus
+from models.payment import CLOSED_DISPUTES, Refund, is_charge_of_attempt
 from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
+from models.times import to_rfc3339
 
 S, R = PaymentStatus, RefundStatus
-CAPTURED_STATUSES: Final = frozenset({S.COMPLETED, S.REFUNDED})
 NOT_SUBMITTED: Final = "NOT_SUBMITTED"
 MAX_CARDS: Final = 20
 """Of one payment, by whose last digits it is found."""
@@ -136,7 +135,7 @@ def _apply_failed_attempt(
     if (
         not is_fresh
         and payment.status is S.PROCESSING
-        and not _is_charge_of_current_attempt(builder, charge)
+        and not is_charge_of_attempt(charge, payment.attempt, builder.work.charges)
     ):
         if charge not in elsewhere:
             _request_lookup(builder, origin)
@@ -154,17 +153,6 @@ def _request_lookup(builder: PaymentDecisionBuilder, origin: FactSource) -> None
     """
     if origin in {FactSource.WEBHOOK, FactSource.STALE}:
         builder.change(in_doubt_since=builder.at_ms)
-
-
-def _is_charge_of_current_attempt(builder: PaymentDecisionBuilder, charge: str | None) -> bool:
-    """An unknown charge is this attempt's if every earlier attempt has its own; else the look-up tells."""
-    attempt = builder.known_payment.attempt
-    if charge is None:
-        return False
-    if builder.work.charges.get(attempt) == charge:
-        return True
-    earlier = [builder.work.charges.get(n) for n in range(1, attempt)]
-    return None not in earlier and charge not in earlier
 
 
 def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from agents.decision import DecisionBuilder
 from models import ids
+from models.commands import PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
     EffectRequested,
@@ -16,7 +17,7 @@ from models.events import (
     PaymentRefund,
 )
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message, to_rfc3339
+from models.messages import Message
 from models.payment import (
     Effect,
     EffectKind,
@@ -25,13 +26,15 @@ from models.payment import (
     PaymentWork,
     Refund,
     evolve,
+    refund_effect_id,
 )
 from models.stripe_facts import IntentFacts
+from models.times import to_rfc3339
 from models.transition import Input
 
 S = PaymentStatus
 STRIPE_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
-PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
+
 DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
 """Stripe refuses a refund because of a dispute, of which we may not have heard yet."""
 
@@ -256,7 +259,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
         }  # fmt: skip
         self.start_effect(
             Effect(
-                effect_id=f"refund:{refund_id}",
+                effect_id=refund_effect_id(refund_id),
                 kind=EffectKind.REFUND,
                 intent_id=payment.stripe_intent_id,
                 requested_at=self.at_ms,

@@ -3,10 +3,12 @@
 import time
 from typing import Final
 
-from app.kafka.sender import CommandSender, record_headers
+from app.kafka.headers import record_headers
 from models import ids
 from models.events import NO_ORDER, OPERATORS, Event, EventType
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
+from models.sender import CommandSender
+from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 
 OPERATORS_SOURCE: Final = f"/tiffin/{OPERATORS}"

@@ -8,9 +8,9 @@ import orjson
 
 from app.kafka.reader import RecordWindow
 from models.events import EventType, read_event_of
+from models.operations import AuditFilter, AuditPage
 from models.transition import UnreadableError
 from web.http.decoding import DecodingError, base64_json, whole_number
-from web.http.operator_deps import AuditFilter, AuditPage
 from web.http.problems import ProblemError
 
 AUDITED_EVENT_TYPES: Final = frozenset(

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import click
 import faust
-from faust.cli import argument, option
+from faust.cli import argument
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.cli.http import failed, token_for
+from app.cli.http import exit_with, token_for
+from app.cli.options import json_option, token_option, url_option
 from app.cli.output import (
     console,
     plain,
@@ -33,11 +34,9 @@ def register(app: faust.App, settings: Settings) -> None:
 
     @app.command(
         argument("what", type=click.Choice(["rebuild"])),
-        option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
-        option("--url", default=None, help="Base URL of a worker; any one will do."),
-        option(
-            "--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."
-        ),
+        json_option,
+        url_option,
+        token_option,
     )
     async def audit(
         self: Any, what: str, as_json: bool, url: str | None, token: str | None
@@ -51,7 +50,7 @@ def register(app: faust.App, settings: Settings) -> None:
                 proof = RebuildCheck(settings.kafka_bootstrap, base, progress, security)
                 found = await proof.run(token_for(settings, token, None))
         except AuditError as error:
-            raise failed(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
+            raise exit_with(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
         _print_json(found) if as_json else _print(found)
         if found.differences:
             sys.exit(EXIT_DIFFERENT)

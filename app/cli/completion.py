@@ -12,7 +12,7 @@ import click
 import faust
 from faust.cli import argument
 
-from app.cli.http import failed
+from app.cli.http import exit_with
 
 SHELLS: Final = ("bash", "zsh")
 SCRIPT: Final = """\
@@ -37,7 +37,7 @@ def register(app: faust.App) -> None:
         """Print what makes a shell complete commands: eval "$(faust -A app completion)"."""
         shell = shell or Path(os.environ.get("SHELL", "")).name
         if shell not in SHELLS:
-            raise failed(f"Which shell? `faust -A app completion {'|'.join(SHELLS)}`")
+            raise exit_with(f"Which shell? `faust -A app completion {'|'.join(SHELLS)}`")
         print(script(self.ctx.find_root().command, shell))  # noqa: T201 -- a command's output
 
 

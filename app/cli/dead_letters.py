@@ -7,8 +7,8 @@ import click
 import faust
 from faust.cli import argument, option
 
-from app.cli.http import WorkerClient, failed
-from app.cli.main import json_option, token_option, url_option
+from app.cli.http import WorkerClient, exit_with
+from app.cli.options import json_option, token_option, url_option
 from app.cli.output import (
     console,
     plain,
@@ -44,9 +44,9 @@ def register(app: faust.App, settings: Settings) -> None:
     async def dead_letters(self: Any, action: str, name: str | None, **options: Any) -> None:
         """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
         if action != "list" and not name:
-            raise failed(f"Which one? `faust -A app dead-letters {action} NAME`")
+            raise exit_with(f"Which one? `faust -A app dead-letters {action} NAME`")
         if action == "discard" and not options["reason"]:
-            raise failed("Say why: --reason '...'")
+            raise exit_with("Say why: --reason '...'")
         answer = await _answer(settings, action, name or "", options)
         if options["as_json"] or action == "show":
             print_json(answer)

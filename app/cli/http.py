@@ -14,7 +14,7 @@ TIMEOUT_S: Final = 15.0
 EXIT_FAILED: Final = 1
 
 
-def failed(message: str, status: int = EXIT_FAILED) -> SystemExit:
+def exit_with(message: str, status: int = EXIT_FAILED) -> SystemExit:
     """Say what went wrong; raise what it gives."""
     console(stderr=True).print(plain(message), style="red", soft_wrap=True)
     return SystemExit(status)
@@ -28,7 +28,7 @@ def token_for(settings: Settings, given: str | None, order_id: str | None) -> st
     if settings.sandbox:
         return DevelopmentStaff(key, sandbox=True).issue(Role.OPERATOR, "cli")
     if order_id is None:
-        raise failed("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
+        raise exit_with("This needs an operator's token: --token or TIFFIN_OPERATOR_TOKEN.")
     return OrderTokens(key).issue("cli", order_id)
 
 
@@ -68,7 +68,7 @@ class WorkerClient:
             ):
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise failed(
+            raise exit_with(
                 f"No worker answers at {base} ({type(error).__name__}). Start one with "
                 "`faust -A app worker`, or name one with --url."
             ) from None
@@ -76,5 +76,5 @@ class WorkerClient:
             wrong = "; ".join(f"{e['field']}: {e['message']}" for e in answer.get("errors", ()))
             told = answer.get("detail") or wrong
             code, title = answer.get("code", response.status), answer.get("title", "")
-            raise failed(f"{code}: {title}. {told}")
+            raise exit_with(f"{code}: {title}. {told}")
         return answer

@@ -8,12 +8,13 @@ import click
 import faust
 from faust.cli import argument, option
 
-from app.cli.http import WorkerClient, failed
-from app.cli.main import json_option, token_option, url_option
+from app.cli.http import WorkerClient, exit_with
+from app.cli.options import json_option, token_option, url_option
 from app.cli.output import (
     console,
     plain,
     print_json,
+    print_page,
     table,
 )
 from app.settings import Settings
@@ -54,7 +55,7 @@ def register(app: faust.App, settings: Settings) -> None:
                 str(uuid.uuid4()),
             )
         else:
-            raise failed("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
+            raise exit_with("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
         if options["as_json"]:
             print_json(answer)
         elif action == "list":
@@ -73,10 +74,5 @@ def _print_list(answer: dict[str, Any]) -> None:
                 each["channel"], each["status"], each["tries"], why,
             )
         )  # fmt: skip
-    out = console(220)
-    out.print(table(("name", "order", "when", "about", "by", "state", "tries", "why"), rows))
-    out.print(f"{len(answer['notifications'])} of {answer['total']}", style="dim")
-    if "next" in answer:
-        out.print(f"Older ones: --before {answer['next']}", style="dim")
-    if answer["incomplete"]:
-        out.print(f"Incomplete: partitions {answer['incomplete']} did not answer.", style="red")
+    columns = ("name", "order", "when", "about", "by", "state", "tries", "why")
+    print_page(table(columns, rows), 220, answer, str(answer["total"]))

@@ -5,7 +5,7 @@ markup and ":cat:" for a picture, and a terminal obeys control characters.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from rich.console import Console
@@ -48,3 +48,14 @@ def table(
 def print_json(value: Any) -> None:
     """For machines; ASCII alone, so a terminal obeys none of it."""
     print(json.dumps(value, indent=2))  # noqa: T201 -- a command's output
+
+
+def print_page(shown: Table, width: int, answer: Mapping[str, Any], total: str) -> None:
+    """A page of a list that all workers have answered, or some have not, and how to get the next one."""
+    out = console(width)
+    out.print(shown)
+    out.print(f"{len(shown.rows)} of {total}", style="dim")
+    if "next" in answer:
+        out.print(f"Older ones: --before {answer['next']}", style="dim")
+    if answer["incomplete"]:
+        out.print(f"Incomplete: partitions {answer['incomplete']} did not answer.", style="red")

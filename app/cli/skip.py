@@ -6,8 +6,8 @@ import click
 import faust
 from faust.cli import argument, option
 
-from app.cli.http import WorkerClient, failed
-from app.cli.main import json_option, token_option, url_option
+from app.cli.http import WorkerClient, exit_with
+from app.cli.options import json_option, token_option, url_option
 from app.cli.output import console, plain, print_json
 from app.settings import Settings
 
@@ -32,7 +32,7 @@ def register(app: faust.App, settings: Settings) -> None:
     async def skip(self: Any, topic: str, partition: int, offset: int, **options: Any) -> None:
         """Go on behind OFFSET, at which TOPIC/PARTITION is stopped: what is there is lost."""
         if not options["reason"] and not options["dry_run"]:
-            raise failed("Say why: --reason '...'; or see what would happen first: --dry-run")
+            raise exit_with("Say why: --reason '...'; or see what would happen first: --dry-run")
         body = {
             "topic": topic,
             "partition": partition,

@@ -13,14 +13,9 @@ import orjson
 import structlog
 
 from app.kafka.reader import decoded_headers
+from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation, Resolution
 from models.topics import DEAD_LETTERS
 from tables import DEAD_LETTER_ID_HEADER, OMITTED_VALUE_HEADER, QUARANTINE_HEADER, SERVICE_HEADER
-from web.http.operator_deps import (
-    DeadLetter,
-    DeadLetterState,
-    RecordLocation,
-    Resolution,
-)
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -4,15 +4,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from app.audit.publish import OPERATORS_SOURCE
 from app.dead_letters.log import MARKER, marker
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import audit_event, original_topic, release_topic
-from app.kafka.sender import record_headers
+from app.kafka.headers import record_headers
 from models import ids
-from models.messages import encode, to_rfc3339
+from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, Resolution
+from models.messages import encode
+from models.sender import Appended, CommandSender, Headers
+from models.times import to_rfc3339
 from models.topics import DEAD_LETTERS, ORDER_AUDIT
 from tables import (
     DEAD_LETTER_ID_HEADER,
@@ -22,27 +25,10 @@ from tables import (
     Quarantine,
     StateTable,
 )
-from web.http.operator_deps import (
-    DeadLetter,
-    DeadLetterState,
-    OriginalRecord,
-    Resolution,
-)
 from web.http.problems import ProblemError
 
 DECISION_TIMEOUT_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.02
-
-Headers = list[tuple[str, bytes]]
-
-
-class Producer(Protocol):
-    """What is needed of the command sender."""
-
-    async def put(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> tuple[int, int]:
-        """Return once Kafka has it, with partition and offset. Raises KafkaUnavailableError."""
 
 
 class RedrivePublisher:
@@ -55,12 +41,12 @@ class RedrivePublisher:
     def __init__(
         self,
         letters: DeadLetterReader,
-        producer: Producer,
+        sender: CommandSender,
         positions: Callable[[], Sequence[InputPosition]],
     ) -> None:
         """positions: of this worker's runtime."""
         self._letters = letters
-        self._producer = producer
+        self._sender = sender
         self._positions = positions
 
     async def again(self, table: StateTable, letter: DeadLetter, original: OriginalRecord) -> bool:
@@ -71,8 +57,8 @@ class RedrivePublisher:
             (DEAD_LETTER_ID_HEADER, letter.name.encode()),
         ]
         lives, topic = len(letter.origins), original_topic(letter)
-        put = await self._producer.put(topic, letter.key, original.value, headers)
-        await self._decided(table, letter, topic, *put)
+        put = await self._sender.put(topic, letter.key, original.value, headers)
+        await self._decided(table, letter, topic, put)
         await self._letters.caught_up()
         return len(letter.origins) <= lives
 
@@ -84,8 +70,8 @@ class RedrivePublisher:
             (REDRIVE_HEADER, letter.service.encode()),
             (RELEASE_HEADER, quarantine.stamp.encode()),
         ]
-        put = await self._producer.put(topic, letter.key, None, headers)
-        await self._decided(table, letter, topic, *put)
+        put = await self._sender.put(topic, letter.key, None, headers)
+        await self._decided(table, letter, topic, put)
 
     async def wait_until_listed(self, letter: DeadLetter, quarantine: Quarantine) -> None:
         """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
@@ -105,13 +91,13 @@ class RedrivePublisher:
         value = marker(letter, state, settled)
         headers = _headers(f"{letter.name}/{settled.at_ms}", f"DEAD_LETTER_{state}")
         headers.append((MARKER, state.encode()))
-        await self._producer.put(DEAD_LETTERS, letter.key, value, headers)
+        await self._sender.put(DEAD_LETTERS, letter.key, value, headers)
         await self._letters.caught_up()
 
     async def audit(self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> None:
         """Tell the order's audit what an operator did with a dead letter."""
         event = audit_event(letter, state, by, reason, time.time_ns() // 1_000_000)
-        await self._producer.put(
+        await self._sender.put(
             ORDER_AUDIT,
             event.order_id.encode(),
             encode(event),
@@ -119,7 +105,7 @@ class RedrivePublisher:
         )
 
     async def _decided(
-        self, table: StateTable, letter: DeadLetter, topic: str, partition: int, offset: int
+        self, table: StateTable, letter: DeadLetter, topic: str, put: Appended
     ) -> None:
         """Wait until the service has decided a record, and what came of it is in Kafka."""
         async with _bounded():
@@ -127,7 +113,10 @@ class RedrivePublisher:
                 table.get(letter.order_key or "")  # raises when the partition has left this worker
                 for at in self._positions():
                     here = (at.service, at.topic, at.partition)
-                    if here == (letter.service, topic, partition) and at.durable_offset >= offset:
+                    if (
+                        here == (letter.service, topic, put.partition)
+                        and at.durable_offset >= put.offset
+                    ):
                         return
                 await asyncio.sleep(POLL_INTERVAL_S)
 

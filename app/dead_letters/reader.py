@@ -1,16 +1,22 @@
 """All dead letters, as every worker knows them: read from the dead-letter topic, values left in Kafka."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.dead_letters.log import DLT_HEADER_PREFIX, MAX_DEAD_LETTERS, DeadLetterLog
 from app.kafka.reader import KafkaReader, headers_of
 from app.kafka.security import NO_SECURITY, KafkaSecurity
+from app.task_runner import Background
+from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
+from models.errors import KafkaUnavailableError
 from models.topics import DEAD_LETTERS
 from tables import (
     DEAD_LETTER_ID_HEADER,
@@ -24,14 +30,13 @@ from tables import (
     ConsumedRecord,
     UnreadableBatch,
 )
-from web.http.deps import KafkaUnavailableError
-from web.http.operator_deps import DeadLetter, OriginalRecord, RecordLocation
 
 log = structlog.stdlib.get_logger(__name__)
 
 DEAD_LETTER_HEADERS: Final = frozenset(
     {
-        DEAD_LETTER_ID_HEADER, OMITTED_HEADERS_HEADER, OMITTED_KEY_HEADER, OMITTED_VALUE_HEADER, QUARANTINE_HEADER, REDRIVE_HEADER, RELEASE_HEADER, SERVICE_HEADER
+        DEAD_LETTER_ID_HEADER, OMITTED_HEADERS_HEADER, OMITTED_KEY_HEADER, OMITTED_VALUE_HEADER,
+        QUARANTINE_HEADER, REDRIVE_HEADER, RELEASE_HEADER, SERVICE_HEADER,
     }
 )  # fmt: skip
 MAX_UNREADABLE_BATCHES: Final = 1000
@@ -42,7 +47,7 @@ FETCH_WAIT_MS: Final = 100
 DEAD_LETTER_PARTITION: Final = TopicPartition(DEAD_LETTERS, 0)
 
 
-class DeadLetterReader:
+class DeadLetterReader(Background, Collector):
     """Keeps `DeadLetterLog` up to date, in a task of its own; `web.http.operator_deps.DeadLetters`.
 
     unread: offsets of batches in the topic that can't be read.
@@ -61,6 +66,7 @@ class DeadLetterReader:
 
         arrived: is told once of each that comes after the first start, with its record's headers.
         """
+        super().__init__()
         self._bootstrap = bootstrap
         self._security = security.aiokafka()
         self._reads = reads
@@ -71,7 +77,21 @@ class DeadLetterReader:
         self._arrived = arrived
         self._reported_end: int | None = None
         self._position_changed = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """All dead letters: every worker knows them."""
+        counts = Counter(letter.state for letter in self.all())
+        letters = GaugeMetricFamily(
+            "tiffin_dead_letters", "Dead letters by state", labels=["state"]
+        )
+        for state in DeadLetterState:
+            letters.add_metric([state], counts[state])
+        yield letters
+        yield GaugeMetricFamily(
+            "tiffin_dead_letter_batches_unread",
+            "Batches of the dead-letter topic that can't be read",
+            value=len(self.unread),
+        )
 
     @property
     def left_out(self) -> int:
@@ -89,16 +109,6 @@ class DeadLetterReader:
     def open_for_key(self, service: str, key: bytes | None) -> list[DeadLetter]:
         """The open ones of one key and service, in the order in which they are to be redriven."""
         return self.letters.open_for_key(service, key)
-
-    def start(self) -> None:
-        """Begin reading."""
-        self._task = asyncio.create_task(self._run(), name="dead letters")
-
-    async def stop(self) -> None:
-        """End the task."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def caught_up(self) -> None:
         """Return once everything that Kafka had at the call is known. Raises KafkaUnavailableError."""
@@ -136,7 +146,7 @@ class DeadLetterReader:
             except (KafkaError, OSError) as error:
                 log.warning("the dead letters can't be read", error=type(error).__name__)
             except Exception:
-                log.exception("the reader of dead letters met a bug")
+                log.exception("unexpected error in the reader of dead letters")
             await asyncio.sleep(PAUSE_S)
 
     async def _read(self) -> None:

@@ -15,23 +15,19 @@ from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
-from app.dead_letters.publish import Producer, RedrivePublisher
+from app.dead_letters.publish import RedrivePublisher
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import original_topic, redrive_refusal, redrive_step
-from tables import (
-    REDRIVE_HEADER,
-    DryRunInput,
-    DryRunVerdict,
-    InputPosition,
-    StateTable,
-)
-from web.http.operator_deps import (
+from models.dead_letter import (
     DeadLetter,
     DeadLetterState,
+    DryRunVerdict,
     OriginalRecord,
     RedriveResult,
     RedriveStep,
 )
+from models.sender import CommandSender
+from tables import REDRIVE_HEADER, DryRunInput, InputPosition, StateTable
 from web.http.problems import ProblemError
 
 MAX_BATCH: Final = 100
@@ -65,13 +61,13 @@ class Redriver:
         self,
         letters: DeadLetterReader,
         tables: Mapping[str, StateTable],
-        producer: Producer,
+        sender: CommandSender,
         positions: Callable[[], Sequence[InputPosition]],
     ) -> None:
         """positions: of this worker's runtime."""
         self._letters = letters
         self._tables = tables
-        self._publisher = RedrivePublisher(letters, producer, positions)
+        self._publisher = RedrivePublisher(letters, sender, positions)
         self._locks: WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock] = (
             WeakValueDictionary()
         )

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from models import ids
+from models.dead_letter import DeadLetter, DeadLetterState, DryRunVerdict, RedriveStep
 from models.events import NO_ORDER, OPERATORS, DeadLetterSettled, Event, EventType
-from models.messages import to_rfc3339
+from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
-from tables import DryRunResult, DryRunVerdict
-from web.http.operator_deps import DeadLetter, DeadLetterState, RedriveStep
+from tables import DryRunResult
 from web.http.problems import ProblemError
 
 

@@ -22,9 +22,10 @@ from confluent_kafka.admin import AdminClient
 
 from app.kafka.records import FetchedRecord, OffsetReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from tables.identity import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
-from web.http.deps import KafkaUnavailableError
-from web.http.operator_deps import Offsets, RecordLocation
+from models.dead_letter import RecordLocation
+from models.errors import KafkaUnavailableError
+from models.operations import Offsets
+from tables.cluster import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
 
 REQUEST_TIMEOUT_S: Final = 5.0
 MAX_READ_GAP: Final = 50

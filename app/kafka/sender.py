@@ -1,4 +1,4 @@
-"""The command sender: puts commands and webhooks into Kafka and returns only when Kafka has them."""
+"""The command sender: puts records into Kafka and returns only when Kafka has them."""
 
 import asyncio
 import contextlib
@@ -7,14 +7,15 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.structs import RecordMetadata
 
+from app.kafka.headers import record_headers
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from models import tracing
 from models.commands import Command, WebhookReceived, topic_of_command
-from models.messages import encode, to_rfc3339
+from models.errors import KafkaUnavailableError
+from models.messages import encode
+from models.sender import Appended, Headers
+from models.times import to_rfc3339
 from models.topics import WEBHOOKS
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -24,11 +25,9 @@ MAX_REQUEST_BYTES: Final = 1_048_576
 LOG_APPEND_TIME: Final = 1
 """Timestamp type of a record that Kafka stamped itself."""
 
-Headers = list[tuple[str, bytes]]
 
-
-class CommandSender:
-    """An idempotent producer of its own, all replicas acknowledging.
+class KafkaCommandSender:
+    """`models.sender.CommandSender`: an idempotent producer of its own, all replicas acknowledging.
 
     A record is keyed by its order id and goes where Kafka's murmur2 puts that key, as every other
     record of the order. When a send raises KafkaUnavailableError the record may still get there
@@ -50,14 +49,6 @@ class CommandSender:
         self._connecting = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._stopped = False
-
-    async def start(self) -> None:
-        """Connect now. Raises KafkaUnavailableError; later sends try again."""
-        try:
-            async with asyncio.timeout(self._within_s):
-                await self._connected()
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise KafkaUnavailableError(f"Kafka can't be reached: {_named(error)}") from error
 
     async def stop(self) -> None:
         """Wait a little for what is under way, then disconnect. Sends fail afterwards."""
@@ -88,41 +79,24 @@ class CommandSender:
             record_headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
         )
 
-    async def stamp(self, topic: str, partition: int, value: bytes, headers: Headers) -> int | None:
-        """Put a record into a partition; give the time at which Kafka appended it.
-
-        In milliseconds since the epoch; None where the topic takes its producers' word for it. Raises
-        KafkaUnavailableError.
-        """
-        put = await self._put(topic, None, value, headers, partition)
-        return put.timestamp if put.timestamp_type == LOG_APPEND_TIME else None
-
     async def put(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> tuple[int, int]:
-        """Put any record where its key belongs; give its partition and offset.
-
-        Raises KafkaUnavailableError.
-        """
-        put = await self._put(topic, key, value, headers)
-        return put.partition, put.offset
-
-    async def _put(
         self,
         topic: str,
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
         partition: int | None = None,
-    ) -> RecordMetadata:
+    ) -> Appended:
+        """Put any record, where its key belongs or into a partition. Raises KafkaUnavailableError."""
         producer = None
         try:
             async with asyncio.timeout(self._within_s):
                 producer = await self._connected()
-                put: RecordMetadata = await producer.send_and_wait(
+                put = await producer.send_and_wait(
                     topic, value, key=key, headers=headers, partition=partition
                 )
-                return put
+                is_stamped = put.timestamp_type == LOG_APPEND_TIME
+                return Appended(put.partition, put.offset, put.timestamp if is_stamped else None)
         except MessageSizeTooLargeError:
             raise
         except TimeoutError as error:
@@ -167,22 +141,6 @@ class CommandSender:
         task = asyncio.create_task(_stop(producer), name="stop a Kafka producer")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
-
-
-def record_headers(id: str, type: str, source: str, time: str) -> Headers:
-    """What every record bears: the trace of what is being done, or a new one; CloudEvents' headers.
-
-    time: RFC 3339.
-    """
-    bound = structlog.contextvars.get_contextvars().get(tracing.HEADER)
-    traceparent = bound or tracing.continued(None)
-    return [
-        (tracing.HEADER, traceparent.encode()),
-        ("ce_id", id.encode()),
-        ("ce_type", type.encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", time.encode()),
-    ]
 
 
 def _named(error: BaseException) -> str:

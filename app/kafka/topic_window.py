@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from app.kafka.reader import bounds
 from app.kafka.records import FetchedRecord, OffsetReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from web.http.deps import KafkaUnavailableError
+from models.errors import KafkaUnavailableError
 
 METADATA_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 15.0
@@ -24,7 +24,7 @@ StartOffsets = Callable[[Any, Offsets], Offsets]
 class TopicReader:
     """One topic. Methods run in a thread; they raise KafkaUnavailableError, at the latest after a silence.
 
-    Each record is given to `take` in that thread, as `app.kafka.records.FetchedRecord`, each partition in order.
+    Each record is given to `take` in that thread, as `FetchedRecord`, each partition in order.
     One that `take` can't use (it raises ValueError), and one that can't be read at all, is skipped. They
     return the offsets where to go on.
 

@@ -57,7 +57,7 @@ def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
     return config
 
 
-def sync(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
+def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
     """Make missing topics, correct the configuration of those that are there; idempotent.
 
     Of changelogs that the workers have made, it is corrected that Kafka stamps their records: it would

@@ -1,10 +1,8 @@
-"""One try of a message to a customer: who it goes to, what it says, how it ended, and the report of that."""
+"""One try of a message to a customer: who it goes to, what it says, and how it ended."""
 
 import asyncio
-import random
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
@@ -19,25 +17,15 @@ from app.notifications.channels import (
 )
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
-from models import ids
-from models.commands import Command, CommandType, NotificationResult, SendResult
-from models.messages import to_rfc3339
+from app.task_runner import TaskCounters
+from models.commands import NotificationResult, SendResult
 from models.notification import Channel, Notification
 from models.order import OrderRecord, Placed
 from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.http.deps import KafkaUnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
-ISSUER: Final = "system:notifier"
 TABLE_RETRY_S: Final = 0.2
-
-
-class Sender(Protocol):
-    """What is needed of a command sender."""
-
-    async def send(self, command: Command) -> None:
-        """Return once Kafka has it. Raises KafkaUnavailableError."""
 
 
 class Orders(Protocol):
@@ -45,15 +33,6 @@ class Orders(Protocol):
 
     def get(self, key: str) -> StoredRecord | None:
         """The order's record. Raises NotOwnerError, NotReadyError."""
-
-
-@dataclass(slots=True)
-class NotifierCounters:
-    """Counts since the start. results: (channel, how a try ended) -> reports."""
-
-    in_flight: int = 0
-    results: Counter[tuple[str, str]] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +55,13 @@ class NotificationAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationSender:
-    """Makes attempts. backoff_s: first and longest between two tries. max_age_s: see Notifier."""
+    """Makes attempts. max_age_s: see Notifier."""
 
     channels: Mapping[Channel, MessageChannel]
     letters: MessageRenderer
     contacts: ContactLimit
     orders: Orders
-    sender: Sender
-    counters: NotifierCounters
-    backoff_s: tuple[float, float]
+    counters: TaskCounters
     max_age_s: float
     now_s: Callable[[], float]
 
@@ -111,46 +88,6 @@ class NotificationSender:
             code=code,
             held_until=held_until,
         )
-
-    async def report(self, attempt: NotificationAttempt, data: NotificationResult) -> None:
-        """Send the result until Kafka has it; its id makes a second one harmless."""
-        command = Command(
-            order_id=attempt.order_id,
-            command_id=ids.command_id(*_name_of(data)),
-            command_type=CommandType.NOTIFICATION_RESULT,
-            issued_at=to_rfc3339(round(self.now_s() * 1000)),
-            issued_by=ISSUER,
-            causation_id=attempt.notification.event_id,
-            correlation_id=attempt.correlation_id,
-            data=data,
-        )
-        failures = 0
-        while True:
-            try:
-                await self.sender.send(command)
-            except KafkaUnavailableError as error:
-                self.counters.errors[type(error).__name__] += 1
-                failures += 1
-                await self.pause(failures)
-                continue
-            break
-        self.counters.results[attempt.notification.channel, data.result] += 1
-        log.info(
-            "a notification was tried",
-            notification=data.notification_id,
-            about=attempt.notification.event_type,
-            channel=attempt.notification.channel,
-            attempt=data.attempt,
-            result=data.result,
-            code=data.code,
-        )
-
-    async def pause(self, failures: int) -> None:
-        """Nothing before the first try, then longer each time."""
-        if failures:
-            first_s, longest_s = self.backoff_s
-            pause_s = min(longest_s, first_s * 2 ** min(failures - 1, 16))
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def _send(self, attempt: NotificationAttempt) -> str | None:
         """Send it now. Raises RefusedError, HeldError and DeferredError, the latter for a bug of ours too."""
@@ -179,7 +116,7 @@ class NotificationSender:
             # Neither its text nor the locals of its frames are told: the address may be in them.
             name, where = type(error).__name__, _where(error)
             self.counters.errors[name] += 1
-            log.error("sending a notification met a bug", error=name, where=where)  # noqa: TRY400
+            log.error("unexpected error in sending a notification", error=name, where=where)  # noqa: TRY400
             raise DeferredError(f"BUG_{name}"[:60]) from None
 
     async def _placed(self, key: str) -> Placed | None:
@@ -192,12 +129,6 @@ class NotificationSender:
                 continue
             state: OrderRecord | None = stored.state if stored else None
             return state.placed if state else None
-
-
-def _name_of(data: NotificationResult) -> tuple[Any, ...]:
-    """What makes a result's command the same one: a message may be held more than once in one try."""
-    held = () if data.held_until is None else (data.held_until,)
-    return ("notified", data.notification_id, data.attempt, data.result, *held)
 
 
 def _where(error: BaseException) -> str:

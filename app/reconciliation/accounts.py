@@ -11,7 +11,6 @@ from app.stripe.errors import StateConflictError
 from app.stripe.gateway import StripeGateway
 from models import ids
 from models.events import EventType, PaymentInitiated, read_event_of
-from models.messages import to_rfc3339
 from models.money_movements import (
     MONEY_EVENTS,
     Account,
@@ -22,6 +21,7 @@ from models.money_movements import (
     movement_of_stripe_object,
 )
 from models.reconciliation import Orphan
+from models.times import to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from models.transition import UnreadableError
 

@@ -7,8 +7,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.reconciliation.runner import Reconciliation
-from models.messages import from_rfc3339
 from models.money_checks import MoneyViolation
+from models.times import from_rfc3339
 from web.indexes.money import AMOUNTS, MoneyIndex
 
 

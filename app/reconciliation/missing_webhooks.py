@@ -1,7 +1,7 @@
 """Finds Stripe's events whose webhooks never reached Kafka, and puts them where those would have come."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -10,9 +10,10 @@ from app.kafka.topic_window import TopicReader
 from app.stripe.api import Listing
 from app.stripe.gateway import StripeGateway
 from models.commands import WebhookReceived
-from models.messages import to_rfc3339
 from models.reconciliation import MissingEvent
+from models.sender import CommandSender
 from models.stripe_facts import WEBHOOK_TYPES
+from models.times import to_rfc3339
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -22,13 +23,6 @@ SLICE_MS: Final = 3600 * 1000
 """Of Stripe's events, so that a long outage is not held in memory at once."""
 CLOCK_SKEW_MS: Final = 300 * 1000
 """Otherwise no webhook reaches Kafka before its event was made."""
-
-
-class WebhookSender(Protocol):
-    """What is needed of the command sender."""
-
-    async def send_webhook(self, webhook: WebhookReceived) -> None:
-        """Return once Kafka has it. Raises KafkaUnavailableError."""
 
 
 class MissingWebhooks:
@@ -42,7 +36,7 @@ class MissingWebhooks:
     def __init__(
         self,
         gateway: StripeGateway,
-        sender: WebhookSender,
+        sender: CommandSender,
         received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
         topic: TopicReader,
     ) -> None:

@@ -1,4 +1,4 @@
-"""The reconciliation: finds webhooks that never came, payment intents of no order, money that differs.
+"""Compares whole accounts with Stripe: webhooks that never came, intents of no order, money that differs.
 
 It runs at one worker, the owner of partition 0 of payments, and moves with that partition. What each
 run found is a record of the topic `reconciliation`, kept as long as Stripe keeps its events; its cursor
@@ -12,13 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
 
+from app.kafka.headers import record_headers
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from app.kafka.sender import record_headers
 from app.kafka.topic_window import TopicReader
 from app.reconciliation.accounts import (
     CANCELLED,
@@ -26,12 +26,14 @@ from app.reconciliation.accounts import (
     StripeAccount,
     both,
 )
-from app.reconciliation.missing_webhooks import MissingWebhooks, WebhookSender
+from app.reconciliation.missing_webhooks import MissingWebhooks
 from app.stripe.errors import InvalidError
 from app.stripe.gateway import StripeGateway
+from app.task_runner import Background
 from models import ids
 from models.commands import WebhookReceived
-from models.messages import encode, from_rfc3339, to_rfc3339
+from models.errors import UnavailableError
+from models.messages import encode
 from models.reconciliation import (
     MissingEvent,
     MoneyDifference,
@@ -39,17 +41,18 @@ from models.reconciliation import (
     ReconciliationReport,
     compare,
 )
+from models.sender import CommandSender
+from models.times import DAY_MS, from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS, RECONCILIATION, WEBHOOKS
-from web.http.deps import UnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
 RUNNER_PARTITION: Final = 0
 """Of payments: its owner is the one runner."""
-FIRST_LOOK_MS: Final = 3 * 24 * 3600 * 1000
+FIRST_LOOK_MS: Final = 3 * DAY_MS
 """Without a cursor: as long as Stripe itself repeats a webhook."""
-STRIPE_KEEPS_MS: Final = 30 * 24 * 3600 * 1000
-DAY_MS: Final = 24 * 3600 * 1000
+STRIPE_KEEPS_MS: Final = 30 * DAY_MS
+
 MAX_SHOWN: Final = 100
 REPORTS_READ: Final = 20
 """Of the newest: one that is none of ours hides none of those before it."""
@@ -59,24 +62,15 @@ REPORT_TYPE: Final = "RECONCILIATION_REPORT"
 """CloudEvents' ce_source and ce_type of a run's report."""
 
 
-class Sender(WebhookSender, Protocol):
-    """What is needed of the command sender."""
-
-    async def put(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-    ) -> tuple[int, int]:
-        """Put any record into Kafka. Raises KafkaUnavailableError."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciliationSchedule:
     """When things are done, in seconds; see the settings of the same names. days: that are compared."""
 
-    interval_s: float = 300.0
-    grace_s: float = 120.0
-    totals_interval_s: float = 3600.0
-    orphan_grace_s: float = 3600.0
-    days: int = 2
+    interval_s: float
+    grace_s: float
+    totals_interval_s: float
+    orphan_grace_s: float
+    days: int
 
 
 @dataclass(slots=True)
@@ -89,7 +83,7 @@ class ReconciliationCounters:
     orphans: int = 0
 
 
-class Reconciliation:
+class Reconciliation(Background):
     """One task a worker; it works only while `is_runner` says so.
 
     report: what the latest runs found, by whichever worker; None at all but the runner.
@@ -98,19 +92,20 @@ class Reconciliation:
     def __init__(
         self,
         gateway: StripeGateway,
-        sender: Sender,
+        sender: CommandSender,
         *,
         bootstrap: str,
         security: KafkaSecurity = NO_SECURITY,
         is_runner: Callable[[], bool],
         received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
-        pace: ReconciliationSchedule = ReconciliationSchedule(),
+        schedule: ReconciliationSchedule,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """received: reduces an event of Stripe's; None: it is not ours."""
+        super().__init__()
         self.counters = ReconciliationCounters()
         self.report: ReconciliationReport | None = None
-        self._is_runner, self._pace, self._now_s = is_runner, pace, now_s
+        self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
         self._sender = sender
         self._stripe = StripeAccount(gateway)
         webhooks, self._log, self._payment_events = (
@@ -119,17 +114,6 @@ class Reconciliation:
         )
         self._missing = MissingWebhooks(gateway, sender, received, webhooks)
         self._kafka: KafkaAccount | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin, in a task of its own."""
-        self._task = asyncio.create_task(self._run(), name="reconciliation")
-
-    async def stop(self) -> None:
-        """End the task; the next runner goes on from the cursor."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         due_s = 0.0
@@ -139,9 +123,9 @@ class Reconciliation:
                 self._missing.done.clear()
             elif self._now_s() >= due_s:
                 is_done = await self._try()
-                pause_s = self._pace.interval_s
+                pause_s = self._schedule.interval_s
                 due_s = self._now_s() + (pause_s if is_done else min(pause_s, RETRY_S))
-            await asyncio.sleep(min(1.0, self._pace.interval_s / 4))
+            await asyncio.sleep(min(1.0, self._schedule.interval_s / 4))
 
     async def _try(self) -> bool:
         structlog.contextvars.clear_contextvars()
@@ -150,7 +134,7 @@ class Reconciliation:
         except UnavailableError as error:
             log.warning("the reconciliation will try again", reason=str(error))
         except Exception:
-            log.exception("the reconciliation met a bug")
+            log.exception("unexpected error in the reconciliation")
         else:
             if not self._known.problems:
                 self.counters.runs += 1
@@ -196,7 +180,7 @@ class Reconciliation:
         if known.compared_at is None or known.differences or known.settling:
             return True
         age_ms = now_ms - from_rfc3339(known.compared_at)
-        return age_ms >= self._pace.totals_interval_s * 1000
+        return age_ms >= self._schedule.totals_interval_s * 1000
 
     async def _resumed(self, now_ms: int) -> ReconciliationReport:
         """Where the last runner stopped."""
@@ -218,7 +202,7 @@ class Reconciliation:
         cursor_ms = max(from_rfc3339(self._known.cursor), now_ms - STRIPE_KEEPS_MS)
         search = self._missing.search(
             cursor_ms,
-            now_ms - round(self._pace.grace_s * 1000),
+            now_ms - round(self._schedule.grace_s * 1000),
             goes_on=self._is_runner,
             found=self._note,
         )
@@ -248,7 +232,7 @@ class Reconciliation:
             ours,
             since={(d.kind, d.id): d.since for d in known},
             now=to_rfc3339(now_ms),
-            until_ms=now_ms - round(self._pace.grace_s * 1000),
+            until_ms=now_ms - round(self._schedule.grace_s * 1000),
         )
         orphans = await self._cancel_orphans(since_ms, now_ms)
         self._change(
@@ -272,18 +256,18 @@ class Reconciliation:
         latest_ms, oldest_ms = now_ms, now_ms - STRIPE_KEEPS_MS
         if self._known.compared_at is not None:
             latest_ms = max(from_rfc3339(self._known.compared_at), oldest_ms)
-        first_ms = _midnight(latest_ms) - (self._pace.days - 1) * DAY_MS
+        first_ms = _midnight(latest_ms) - (self._schedule.days - 1) * DAY_MS
         differing = (*self._known.differences, *self._known.settling)
         days = [from_rfc3339(f"{d.day}T00:00:00Z") for d in differing if d.day]
         return min([first_ms, *(day_ms for day_ms in days if day_ms >= oldest_ms)])
 
     def _has_settled(self, difference: MoneyDifference, now_ms: int) -> bool:
-        return now_ms - from_rfc3339(difference.since) >= self._pace.grace_s * 1000
+        return now_ms - from_rfc3339(difference.since) >= self._schedule.grace_s * 1000
 
     async def _cancel_orphans(self, since_ms: int, now_ms: int) -> list[Orphan]:
         """Cancel what a customer could still pay, and no order would hear of."""
         assert self._kafka is not None
-        until_ms = now_ms - round(self._pace.orphan_grace_s * 1000)
+        until_ms = now_ms - round(self._schedule.orphan_grace_s * 1000)
         found = await self._stripe.orphans(since_ms, until_ms, self._kafka.intents)
         ended = []
         for intent in found:

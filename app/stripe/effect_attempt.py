@@ -17,7 +17,7 @@ from app.stripe.errors import (
 from app.stripe.gateway import StripeGateway
 from models import ids
 from models.commands import ResultKind, StripeResult
-from models.payment import Effect, EffectKind
+from models.payment import Effect, EffectKind, is_charge_of_attempt
 from models.stripe_facts import IntentFacts, one_line
 
 IDEMPOTENCY_KEY_TTL_S: Final = 24 * 3600
@@ -34,7 +34,8 @@ CONFIRMED_INTENT_STATUSES: Final = frozenset({"succeeded", "processing", "requir
 class EffectAttempt:
     """A pending effect, and what this process knows of its fate.
 
-    charges: payment's attempt -> charge id, where known. is_unknown: it may have been made.
+    correlation_id: of the payment. charges: payment's attempt -> charge id, where known. is_unknown: it may
+    have been made.
     stored_errors: how often Stripe answered 500, which it keeps for the key. is_final: so the key
     will never bring anything else.
     seen: the payment intent as it was last looked up.
@@ -42,6 +43,7 @@ class EffectAttempt:
 
     order_id: str
     effect: Effect
+    correlation_id: str
     charges: Mapping[int, str]
     is_unknown: bool
     stored_errors: int = 0
@@ -178,7 +180,7 @@ class EffectAttemptRunner:
             return _result(effect, ResultKind.CONFLICT, intent=seen, code="canceled")
         # The error of an earlier attempt stays on the intent: only its charge tells them apart.
         error = seen.error
-        if error and _is_of_this_attempt(error.charge_id, effect.attempt, attempt.charges):
+        if error and is_charge_of_attempt(error.charge_id, effect.attempt, attempt.charges):
             return _result(
                 effect, ResultKind.DECLINED, intent=seen, code=error.code, message=error.message
             )
@@ -207,14 +209,6 @@ class EffectAttemptRunner:
         """A confirm that old is not wanted any more: its customer has been told, or has gone."""
         age_s = self._now_s() - effect.requested_at / 1000
         return effect.kind is EffectKind.CONFIRM and age_s > self._confirm_deadline_s
-
-
-def _is_of_this_attempt(charge_id: str | None, attempt: int, charges: Mapping[int, str]) -> bool:
-    """Sure only if every earlier attempt is known to have had another charge."""
-    if charge_id is None:
-        return False
-    earlier = [charges.get(number) for number in range(1, attempt)]
-    return charge_id not in earlier and None not in earlier
 
 
 def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:

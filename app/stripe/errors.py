@@ -6,8 +6,8 @@ from typing import Any, Final
 import httpx
 import stripe
 
+from models.errors import StripeUnavailableError
 from models.stripe_facts import IntentFacts, parse_intent
-from web.http.deps import StripeUnavailableError
 
 DECLINE_CODES: Final = frozenset(
     {

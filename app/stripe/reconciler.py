@@ -1,26 +1,31 @@
-"""The reconciler: asks Stripe about payments and refunds that have been under way for too long."""
+"""Asks Stripe about single payments and refunds that have been under way for too long.
+
+Whole accounts are compared in app/reconciliation.
+"""
 
 import asyncio
 import contextlib
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from app.stripe.effects import Sender
 from app.stripe.errors import InvalidError
 from app.stripe.gateway import StripeGateway
 from app.stripe.rate_limit import Priority
+from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import Command, CommandType, ObservePayment
+from models.errors import UnavailableError
 from models.graphs import PaymentStatus
-from models.messages import to_rfc3339
 from models.payment import EffectKind, PaymentRecord
+from models.sender import CommandSender
+from models.times import to_rfc3339
 from tables import StoredRecord
-from web.http.deps import UnavailableError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -55,8 +60,8 @@ class _WatchedPayment:
         )  # fmt: skip
 
 
-class Reconciler:
-    """A listener of payments' table, and a task that asks about what it found there.
+class Reconciler(Background, Collector):
+    """A listener of payments' table, and a task that asks about what it found there; a collector of metrics.
 
     Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
     asks), those with facts held for money that we have not heard of, and refunds that Stripe has,
@@ -67,10 +72,10 @@ class Reconciler:
     def __init__(
         self,
         gateway: StripeGateway,
-        sender: Sender,
+        sender: CommandSender,
         *,
-        after_s: float = 20.0,
-        interval_s: float = 30.0,
+        after_s: float,
+        interval_s: float,
         in_doubt_interval_s: float = IN_DOUBT_INTERVAL_S,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -78,17 +83,27 @@ class Reconciler:
 
         in_doubt_interval_s: in the place of interval_s for a payment in doubt.
         """
+        super().__init__()
         self.observed = 0
         self.errors = 0
         self._gateway = gateway
         self._sender = sender
         self._after_s = after_s
         self._interval_s = interval_s
-        self._in_doubt_interval_s = min(in_doubt_interval_s, interval_s)
+        # Workers that started together must not ask together.
+        self._pauses, self._pauses_in_doubt = (
+            Backoff(first_s, first_s * MAX_INTERVAL_FACTOR, jitter=(0.75, 1.25))
+            for first_s in (interval_s, min(in_doubt_interval_s, interval_s))
+        )
         self._in_doubt_added = asyncio.Event()
         self._now_s = now_s
         self._watches: dict[str, _WatchedPayment] = {}
-        self._task: asyncio.Task[None] | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """Payments under way."""
+        yield GaugeMetricFamily(
+            "tiffin_payments_watched", "Payments that are being looked after", value=self.watched
+        )
 
     @property
     def watched(self) -> int:
@@ -114,16 +129,6 @@ class Reconciler:
         for key in gone:
             del self._watches[key]
 
-    def start(self) -> None:
-        """Begin asking, in a task of its own."""
-        self._task = asyncio.create_task(self._run(), name="reconciler")
-
-    async def stop(self) -> None:
-        """End the task."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -137,14 +142,10 @@ class Reconciler:
             await asyncio.gather(*map(self._ask, due[:MAX_CONCURRENT_LOOKUPS]))
 
     async def _ask(self, watch: _WatchedPayment) -> None:
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(orderId=watch.order_id)
-        intervals = min(2**watch.asked, MAX_INTERVAL_FACTOR)
-        # Workers that started together must not ask together.
-        pause_s = self._in_doubt_interval_s if watch.in_doubt_since else self._interval_s
-        pause_s *= intervals * random.uniform(0.75, 1.25)  # noqa: S311
+        bind_order(watch.order_id)
+        pauses = self._pauses_in_doubt if watch.in_doubt_since else self._pauses
         watch.asked += 1
-        watch.due_s = asyncio.get_running_loop().time() + pause_s
+        watch.due_s = asyncio.get_running_loop().time() + pauses.delay_s(watch.asked)
         try:
             await self._observe(watch)
         except (UnavailableError, InvalidError) as error:
@@ -152,7 +153,7 @@ class Reconciler:
             log.warning("a payment could not be observed", reason=type(error).__name__)
         except Exception:
             self.errors += 1
-            log.exception("the reconciler met a bug")
+            log.exception("unexpected error in the reconciler")
 
     async def _observe(self, watch: _WatchedPayment) -> None:
         priority = Priority.LOOK_UP if watch.in_doubt_since else Priority.POLL

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.kafka import KafkaCluster
 from sandbox.processes import MAX_WAIT_S, wait_until
-from tables.identity import ClusterReader
+from tables.cluster import ClusterReader
 
 PARTITIONS = [("asked", number) for number in range(9)]
 

@@ -14,6 +14,7 @@ import orjson
 from agents.payments.service import PaymentsService
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
+from app.task_runner import Backoff
 from models import ids, topics
 from models.commands import (
     Command,
@@ -22,23 +23,25 @@ from models.commands import (
     ResultKind,
     WebhookReceived,
 )
+from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, read_event
 from models.graphs import PaymentStatus
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.payment import Payment, PaymentRecord
 from models.stripe_facts import parse_intent
+from models.times import to_rfc3339
 from models.transition import Input, Outcome
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox
 from tables import Listener, StoredRecord
-from web.http.deps import KafkaUnavailableError
+from tests.support.senders import NoSender
 
 ORDER = ids.order_id("guest", "world")
 AMOUNT = 250_000
 
 
 @dataclass
-class EffectsHarness:
+class EffectsHarness(NoSender):
     """One order's payment. Its sender takes the place of Kafka and the engine.
 
     ahead_s: how far the services' clock is ahead of the machine's. kafka_fails: how many of the
@@ -64,7 +67,7 @@ class EffectsHarness:
     # -- what the effects service and the reconciler see
 
     async def send(self, command: Command) -> None:
-        """As app.kafka.sender.CommandSender."""
+        """As a command sender."""
         await asyncio.sleep(0)
         if self.kafka_fails:
             self.kafka_fails -= 1
@@ -191,7 +194,10 @@ class EffectsHarness:
 
     def effects(self, gateway: StripeGateway, **options: Any) -> EffectsService:
         """An effects service as of a worker that starts now: it is told of the stored record."""
-        service = EffectsService(gateway, self, backoff_s=(0.01, 0.05), now_s=self.now_s, **options)
+        options = {"concurrency": 16, "confirm_deadline_s": 90.0, **options}
+        service = EffectsService(
+            gateway, self, backoff=Backoff(0.01, 0.05), now_s=self.now_s, **options
+        )
         self.listeners.append(service)
         self.tell(service)
         return service

@@ -13,7 +13,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.kafka.sender import CommandSender
+from app.kafka.sender import KafkaCommandSender
 from models import ids, topics
 from models.commands import (
     CancelPayment,
@@ -23,10 +23,10 @@ from models.commands import (
     read_command,
     read_webhook,
 )
+from models.errors import KafkaUnavailableError
 from models.stripe_facts import IntentFacts
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S, free_port
-from web.http.deps import KafkaUnavailableError
 
 PARTITIONS = 3
 
@@ -79,8 +79,7 @@ def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
 
 async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> None:
     await asyncio.to_thread(make_topics, kafka.bootstrap)
-    sender = CommandSender(kafka.bootstrap)
-    await sender.start()
+    sender = KafkaCommandSender(kafka.bootstrap)
     sent = [command(ids.order_id("guest", str(uuid.uuid4()))) for _ in range(20)]
     webhook = WebhookReceived(
         order_id=sent[0].order_id,
@@ -125,7 +124,7 @@ async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> N
 async def test_kafka_away_is_told_in_time_and_forgotten_when_it_is_back(
     broker: KafkaBroker,
 ) -> None:
-    sender = CommandSender(broker.bootstrap, within_s=MAX_WAIT_S)
+    sender = KafkaCommandSender(broker.bootstrap, within_s=MAX_WAIT_S)
     order = ids.order_id("guest", "outage")
     before, during, after = command(order), command(order), command(order)
     try:
@@ -155,12 +154,10 @@ async def test_kafka_away_is_told_in_time_and_forgotten_when_it_is_back(
 
 async def test_a_producer_that_lost_its_place_is_replaced(kafka: KafkaBroker) -> None:
     await asyncio.to_thread(make_topics, kafka.bootstrap)
-    sender = CommandSender(kafka.bootstrap)
+    sender = KafkaCommandSender(kafka.bootstrap)
     order = ids.order_id("guest", str(uuid.uuid4()))
     try:
-        await sender.start()
-        broken = sender._producer
-        assert broken
+        broken = await sender._connected()
         # What aiokafka does to itself when Kafka refuses a sequence number.
         broken._message_accumulator.fail_all(OutOfOrderSequenceNumber())
         with pytest.raises(KafkaUnavailableError, match="OutOfOrderSequenceNumber"):
@@ -172,9 +169,7 @@ async def test_a_producer_that_lost_its_place_is_replaced(kafka: KafkaBroker) ->
 
 
 async def test_no_kafka_at_all() -> None:
-    sender = CommandSender(f"127.0.0.1:{free_port()}", within_s=1.0)
-    with pytest.raises(KafkaUnavailableError):
-        await sender.start()
+    sender = KafkaCommandSender(f"127.0.0.1:{free_port()}", within_s=1.0)
     with pytest.raises(KafkaUnavailableError):
         await sender.send(command(ids.order_id("guest", "nowhere")))
     await sender.stop()

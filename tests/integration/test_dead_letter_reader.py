@@ -12,11 +12,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.dead_letters.reader import DeadLetterReader
 from app.kafka.reader import KafkaReader
+from models.dead_letter import DeadLetter
 from models.topics import DEAD_LETTERS
 from sandbox.kafka import KafkaBroker
 from tables import SERVICE_HEADER
 from tests.integration.test_reconciliation import put_odd_header_name
-from web.http.operator_deps import DeadLetter
 
 WITHIN_S = 120.0
 ORIGIN = [

@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from models import ids
-from models.messages import from_rfc3339
+from models.times import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
 from sandbox.customer import Customer
 from sandbox.platform import Platform

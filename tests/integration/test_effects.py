@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from app.stripe.effect_attempt import _is_of_this_attempt
 from app.stripe.effects import EffectsService
 from app.stripe.errors import DeclinedError
 from app.stripe.gateway import StripeGateway
@@ -289,24 +288,6 @@ async def test_the_bank_page_of_an_earlier_card_is_not_believed(world: EffectsHa
     await world.until_status(P.COMPLETED)
     assert charges(world)[-1] == "succeeded"
     assert charges(world).count("succeeded") == 1
-
-
-@pytest.mark.parametrize(
-    ("charge", "attempt", "known", "expected"),
-    [
-        ("ch_1", 1, {}, True),
-        (None, 1, {}, False),
-        ("ch_1", 2, {1: "ch_1"}, False),
-        ("ch_2", 2, {1: "ch_1"}, True),
-        ("ch_2", 2, {}, False),
-        ("ch_3", 3, {2: "ch_2"}, False),
-        ("ch_2", 2, {1: "ch_1", 2: "ch_2"}, True),
-    ],
-)
-def test_whose_charge_is_it(
-    charge: str | None, attempt: int, known: dict[int, str], *, expected: bool
-) -> None:
-    assert _is_of_this_attempt(charge, attempt, known) == expected
 
 
 @pytest.mark.usefixtures("effects")

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from app.kafka.sender import CommandSender
+from app.kafka.sender import KafkaCommandSender
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
 from models.commands import Command, CommandType, Nothing
@@ -60,7 +60,7 @@ class Day:
     ) -> None:
         self.platform, self.stack, self.http = platform, stack, http
         self.web, self.mailbox = platform.endpoints.workers[0], platform.endpoints.mailbox
-        self.sender = CommandSender(platform.bootstrap)
+        self.sender = KafkaCommandSender(platform.bootstrap)
         token = DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True).issue(Role.OPERATOR, "olga")
         self.contacts: dict[str, dict[str, str]] = {}
         self.operator = {"Authorization": f"Bearer {token}"}

@@ -21,7 +21,8 @@ from app.dead_letters.log import MARKER
 from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
 from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
+from models.times import to_rfc3339
 from sandbox.customer import Customer
 from sandbox.platform import ROOT, Platform
 from sandbox.processes import MAX_WAIT_S, Supervised

@@ -31,9 +31,11 @@ from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook
 from models import ids
 from models.commands import WebhookReceived
+from models.dead_letter import RecordLocation
+from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, PaymentRefund
 from models.graphs import RefundStatus
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.money_movements import Account, MovementKind
 from models.reconciliation import (
     DayTotals,
@@ -43,11 +45,11 @@ from models.reconciliation import (
     compare,
 )
 from models.stripe_facts import IntentFacts
+from models.times import to_rfc3339
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
-from web.http.deps import KafkaUnavailableError
-from web.http.operator_deps import RecordLocation
+from tests.support.senders import NoSender
 
 PARTITIONS = 3
 AMOUNT = 250_000
@@ -234,6 +236,7 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaB
         topic.put(value)
     made: Any = Reconciliation(
         None, None, bootstrap=kafka.bootstrap, is_runner=lambda: True, received=None,
+        schedule=None,
     )  # fmt: skip
     made._log = topic.window
     assert (await made._resumed(NOW_MS)).listed == 7
@@ -394,7 +397,7 @@ async def test_an_account_is_folded_on_and_forgets(books: Books) -> None:
 # -- webhooks that never came
 
 
-class Search:
+class Search(NoSender):
     """A search for missing webhooks; what it sent, and what it told."""
 
     def __init__(self, gateway: StripeGateway, topic: Topic) -> None:

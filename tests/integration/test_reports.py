@@ -22,7 +22,8 @@ from confluent_kafka import Producer
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
 from models.events import EVENT_DATA, Event, EventType
-from models.messages import encode, from_rfc3339, to_rfc3339
+from models.messages import encode
+from models.times import from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, wait_until

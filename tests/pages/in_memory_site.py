@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sandbox.processes import MAX_WAIT_S
-from tests.contract.http.conftest import Api, started
+from tests.support.http_api import Api, started
 from tests.support.in_memory_backend import InMemoryBackend
 from web.http import auth
 from web.http.tokens import Role

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.contract.http.test_staff_steps import courier, kitchen, tap
 from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import check_accessible
+from tests.support.staff_requests import courier, kitchen, tap
 from web.http.tokens import Role
 
 FAKE = """() => {

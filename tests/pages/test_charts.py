@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from models.analytics import By
-from tests.contract.http.test_page_optional_fields import answering, of_model
 from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import check_fits
+from tests.support.model_examples import answering, of_model
 from web.api.payment_views import Money
 from web.http.tokens import Role
 from web.ops.payment_report import (

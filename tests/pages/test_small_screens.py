@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.contract.http.conftest import CART
-from tests.contract.http.test_page_optional_fields import PAGES, answering, of_model
-from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
-from tests.contract.http.test_staff_steps import RESTAURANT, cook
 from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import DETAILS, check_fits
+from tests.support.http_api import CART
+from tests.support.model_examples import PAGES, answering, of_model
+from tests.support.operations import QUIET_OPERATIONS
+from tests.support.staff_requests import RESTAURANT, cook
 from web.http.tokens import DevelopmentStaff, Role
 
 WITHOUT = {"java_script_enabled": False}

@@ -16,14 +16,15 @@ from agents.orders.service import OrdersService
 from agents.payments.service import PaymentsService
 from agents.timeline import TimelineService
 from models.commands import Command, CommandType, StripeResult, WebhookReceived, topic_of_command
+from models.errors import KafkaUnavailableError
 from models.messages import encode
 from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
 from models.topics import WEBHOOKS
 from models.transition import Input, Output, Service
-from tables import Listener, NotOwnerError, Quarantine, StoredOutcome, StoredRecord
+from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
 from tests.support.payment_flow import Stripe
-from web.http.problems import KafkaUnavailableError
+from tests.support.senders import NoSender
 
 CARDS = {"pm_card_visa": "ok", "pm_card_chargeDeclined": "decline", "pm_card_threeDSecure": "3ds"}
 
@@ -91,7 +92,30 @@ class InMemoryTable:
             return self.get(key)
 
 
-class InMemoryBackend:
+@dataclass
+class PartitionedTable(InMemoryTable):
+    """Three partitions; `mine` are this worker's, `owners` the others'; opening: of mine, not yet."""
+
+    partitions: int = 3
+    mine: tuple[int, ...] = (0, 1, 2)
+    opening: tuple[int, ...] = ()
+    owners: dict[int, URL] = field(default_factory=dict)
+
+    def open_partitions(self) -> tuple[int, ...]:
+        return self.mine
+
+    def owner_of_partition(self, partition: int) -> URL | None:
+        return self.owners.get(partition)
+
+    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
+        if partition is not None and partition not in self.mine:
+            raise NotOwnerError(self.name)
+        if partition in self.opening:
+            raise NotReadyError(self.name)
+        return super().rows(prefix, partition)
+
+
+class InMemoryBackend(NoSender):
     """A sender whose commands are decided at once, and a Stripe that answers when it may.
 
     stripe_answers: cleared, effects stay pending. kafka_is_up: cleared, sends raise. commands,
@@ -125,11 +149,11 @@ class InMemoryBackend:
                 topic_of_command(command.command_type), command.order_id, encode(command)
             )
 
-    async def send_webhook(self, received: WebhookReceived) -> None:
+    async def send_webhook(self, webhook: WebhookReceived) -> None:
         if not self.kafka_is_up:
             raise KafkaUnavailableError
-        self.webhooks.append(received)
-        await self.feed(WEBHOOKS, received.order_id, encode(received))
+        self.webhooks.append(webhook)
+        await self.feed(WEBHOOKS, webhook.order_id, encode(webhook))
 
     async def client_secret(self, intent_id: str) -> str:
         return f"{intent_id}_secret_of_stripe"

@@ -20,7 +20,8 @@ from models.commands import (
     WebhookReceived,
 )
 from models.events import EVENT_DATA, EVENT_TYPES_OF_TOPIC, PRODUCERS_OF_TYPE, Event
-from models.messages import MAX_COUNT, MAX_MINOR_UNITS, TIMES_END_MS, Message
+from models.messages import MAX_COUNT, MAX_MINOR_UNITS, Message
+from models.times import TIMES_END_MS
 
 ORDER: Final = ids.order_id("guest", "made")
 TEXTS: Final = (

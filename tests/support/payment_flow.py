@@ -26,10 +26,11 @@ from models.commands import (
     topic_of_command,
 )
 from models.events import Event, EventType, read_event
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.order import OrderRecord
 from models.payment import Effect, EffectKind, PaymentRecord
 from models.stripe_facts import WEBHOOK_TYPES, parse_dispute, parse_intent, parse_refund
+from models.times import to_rfc3339
 from models.transition import Decision, Header, Input, Outcome
 
 ORDER = ids.order_id("guest", "world")

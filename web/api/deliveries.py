@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 from models import ids
 from models.commands import Address, Contact
 from models.graphs import DeliveryStatus, OrderStatus
-from models.messages import Message, to_rfc3339
+from models.messages import Message
 from models.order import OrderRecord
+from models.times import to_rfc3339
 from tables import NotReadyError
 from web.api.order_views import RestaurantName
 from web.http.context import DELIVERIES, ORDERS, Context

@@ -7,9 +7,10 @@ from typing import Any, Final
 from models.commands import Address, Contact
 from models.delivery import DeliveryRecord
 from models.events import EventType
-from models.messages import Message, to_rfc3339, to_rfc3339_or_none
+from models.messages import Message
 from models.order import OrderRecord
 from models.payment import Payment, PaymentRecord
+from models.times import to_rfc3339, to_rfc3339_or_none
 from web.api.order_views import (
     OrderLine,
     OrderView,

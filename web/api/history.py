@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from models.delivery import DeliveryRecord
 from models.history import IncompleteError, as_of
-from models.messages import to_rfc3339
 from models.order import OrderRecord, OrderWork
 from models.payment import PaymentRecord
+from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 from tables import StoredRecord
 from web.api.order_views import OrderView, order_view

@@ -10,7 +10,8 @@ from pydantic import Field
 from models import ids
 from models.commands import CommandType, RejectOrder
 from models.graphs import OrderStatus
-from models.messages import Message, to_rfc3339, to_rfc3339_or_none
+from models.messages import Message
+from models.times import to_rfc3339, to_rfc3339_or_none
 from web.api.steps import step
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final, Self
 
 from models.commands import CommandType, RetryNotification
-from models.messages import Message, to_rfc3339, to_rfc3339_or_none
+from models.messages import Message
 from models.notification import Notification, NotificationRecord, NotificationStatus
+from models.times import to_rfc3339, to_rfc3339_or_none
 from tables import StoredRecord
 from web.api.notification_errors import send_error_text
 from web.http.bodies import EmptyBody

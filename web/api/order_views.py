@@ -4,9 +4,10 @@ from typing import Any
 
 from models import ids
 from models.commands import Address, Contact
-from models.messages import Message, to_rfc3339, to_rfc3339_or_none
+from models.messages import Message
 from models.order import OrderRecord
 from models.payment import PaymentRecord
+from models.times import to_rfc3339, to_rfc3339_or_none
 from web.api.payment_views import (
     Money,
     PaymentView,
@@ -14,8 +15,6 @@ from web.api.payment_views import (
     role_of,
 )
 from web.api.payment_views import for_customer as payment_for_customer
-
-PLACED = "PLACED"
 
 
 class OrderLine(Message):
@@ -92,7 +91,7 @@ def order_view(
         order_id=order_id,
         reference=ids.reference(order_id),
         payment_id=order.payment_id if order else (shown.payment_id if shown else ""),
-        status=order.status if order else PLACED,
+        status=record.status_shown,
         restaurant=RestaurantName(id=placed.restaurant_id, name=placed.restaurant_name)
         if placed
         else None,

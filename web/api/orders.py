@@ -13,7 +13,7 @@ from models.order import OrderRecord
 from models.payment import PaymentRecord
 from tables import StoredRecord
 from web.api import history
-from web.api.order_views import PLACED, OrderView, for_customer, order_view
+from web.api.order_views import OrderView, for_customer, order_view
 from web.api.schemas import CancelOrderBody, OrderCancelAnswer
 from web.api.timeline import TimelineView, timeline_view
 from web.http.answers import as_json
@@ -102,7 +102,7 @@ def cancel_command(
         state: OrderRecord = settled.record.state
         return OrderCancelAnswer(
             order_id=order_id,
-            status=state.order.status if state.order else PLACED,
+            status=state.status_shown,
             refund=state.work.refund_initiated,
             consistency_token=settled.token.text(),
         )

@@ -3,11 +3,12 @@
 from typing import Self
 
 from models.declines import customer_decline_code, decline_text
-from models.messages import Message, to_rfc3339, to_rfc3339_or_none
+from models.messages import Message
 from models.money import decimal_text
 from models.payment import Dispute as DisputeRecord
 from models.payment import PaymentRecord
 from models.payment import Refund as RefundRecord
+from models.times import to_rfc3339, to_rfc3339_or_none
 
 REQUIRES_ACTION = "REQUIRES_ACTION"
 

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 from models import ids
 from models.commands import CommandType, RefundPayment, RetryRefund
 from models.graphs import RefundStatus
-from models.messages import Message, to_rfc3339_or_none
+from models.messages import Message
 from models.payment import PaymentRecord
+from models.times import to_rfc3339_or_none
 from web.api.payment_views import Money, refund_view
 from web.api.schemas import RefundAnswer, RefundBody
 from web.http.bodies import Body, EmptyBody

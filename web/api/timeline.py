@@ -6,7 +6,8 @@ from typing import Any, Final
 from models.declines import customer_decline_code
 from models.events import EventType
 from models.history import BrokenRowError, read_row
-from models.messages import Message, from_rfc3339
+from models.messages import Message
+from models.times import from_rfc3339
 from models.topics import ORDER_AUDIT
 from web.api.payment_views import customer_reason, role_of
 from web.http.tokens import Role

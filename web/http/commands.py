@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from models import ids
 from models.commands import Command, CommandType
-from models.messages import Message, to_rfc3339
+from models.messages import Message
+from models.times import to_rfc3339
 from models.transition import Outcome
 from tables import NotOwnerError, NotReadyError, StoredRecord
 from web.http import consistency

@@ -7,33 +7,24 @@ from typing import Any, Protocol, Self
 
 from yarl import URL
 
-from models.commands import Command, WebhookReceived
+from models.commands import WebhookReceived
+from models.errors import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from models.reconciliation import ReconciliationReport
+from models.sender import CommandSender
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.http.operator_deps import OperatorDeps
-from web.http.problems import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from web.http.rate_limits import ClientLimits
 from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
 from web.indexes.waiting import WaitingIndex
 
 __all__ = [
-    "Bounds", "KafkaUnavailableError", "Sender", "StripeOrigins", "StripeUnavailableError", "Table",
+    "Bounds", "KafkaUnavailableError", "StripeOrigins", "StripeUnavailableError", "Table",
     "UnavailableError", "WebDeps",
 ]  # fmt: skip
 
 BODY_LIMIT_BYTES = 64 * 1024
-
-
-class Sender(Protocol):
-    """Puts records into Kafka; returns only when Kafka has them. Raises KafkaUnavailableError."""
-
-    async def send(self, command: Command) -> None:
-        """Send a command to the topic that takes it."""
-
-    async def send_webhook(self, received: WebhookReceived) -> None:
-        """Send the facts of a verified Stripe event."""
 
 
 class Table(Protocol):
@@ -162,7 +153,7 @@ class WebDeps:
 
     catalogue: Catalogue
     tables: Mapping[str, Table]
-    sender: Sender
+    sender: CommandSender
     client_secret: Callable[[str], Awaitable[str]]
     verify_webhook: Callable[[bytes, str], Mapping[str, Any]]
     reduce_webhook: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]

@@ -25,6 +25,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
+from models.errors import UnavailableError
 from tables import NotOwnerError, NotReadyError
 from web.http import auth, consistency
 from web.http.answers import json_answer
@@ -32,7 +33,7 @@ from web.http.bodies import FORM_CONTENT_TYPE, parse_form, read_body, read_json,
 from web.http.commands import CommandRequest, check_order_is_known, perform
 from web.http.context import ORDER_ID, ORDERS
 from web.http.params import idempotency_key, order_id_of
-from web.http.problems import ProblemError, UnavailableError
+from web.http.problems import ProblemError
 from web.http.route import (
     HTML_RENDERERS,
     AnyCall,

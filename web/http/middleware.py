@@ -11,9 +11,10 @@ import structlog
 from aiohttp import web
 
 from models import tracing
+from models.errors import UnavailableError
 from tables import BrokenRecordError, NotOwnerError, NotReadyError
 from web.http.context import CONTEXT, ORDER_ID
-from web.http.problems import CODES, ProblemError, UnavailableError, of_http_exception
+from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.rate_limits import RequestKind
 from web.http.route import route_of
 
@@ -48,12 +49,12 @@ def _shown(path: str) -> str:
 @web.middleware
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its span; log it without its query, which may hold a token."""
-    traceparent = tracing.continued(request.headers.get(tracing.HEADER))
+    traceparent = tracing.continued(request.headers.get(tracing.TRACEPARENT))
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(traceparent=traceparent):
         response = await handler(request)
         if not response.prepared:
-            response.headers[tracing.HEADER] = traceparent
+            response.headers[tracing.TRACEPARENT] = traceparent
         access_log.log(
             logging.DEBUG if _is_probe(request) else logging.INFO,
             "request",

@@ -1,117 +1,12 @@
 """What the operators' routes need of the rest of the application; app/ fills it in."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-from tables import DryRunVerdict, InputPosition, PartitionStop
-
-Headers = Sequence[tuple[str, bytes]]
-
-
-class DeadLetterState(StrEnum):
-    """States of a dead letter; one that was redriven in vain is OPEN again."""
-
-    OPEN = "OPEN"
-    REDRIVEN = "REDRIVEN"
-    DISCARDED = "DISCARDED"
-
-
-class RecordLocation(NamedTuple):
-    """Where a record lies, or lay."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What an operator did: by ("operator:alice"), why, when (milliseconds since the epoch)."""
-
-    by: str
-    reason: str
-    at_ms: int
-
-
-@dataclass(slots=True)
-class DeadLetter:
-    """A dead letter without its value.
-
-    name: stable over redrives. offset: of its latest form in the dead-letter topic; first_offset: of
-    its first, which gives the order. origins: of each of its lives, the first one first. dead_lettered_ms:
-    milliseconds since the epoch, of the latest. since_ms, number: of the quarantine that it belongs
-    to, and its place in it; 0 when it belongs to none. omitted_bytes: size of a value that only the
-    origin has.
-    """
-
-    name: str
-    first_offset: int
-    offset: int
-    key: bytes | None
-    service: str
-    origins: list[RecordLocation]
-    error: str
-    message: str
-    dead_lettered_ms: int
-    since_ms: int = 0
-    number: int = 0
-    omitted_bytes: int = 0
-    state: DeadLetterState = DeadLetterState.OPEN
-    settled: Resolution | None = None
-
-    @property
-    def origin(self) -> RecordLocation:
-        """Where it was consumed when it died last."""
-        return self.origins[-1]
-
-    @property
-    def order_key(self) -> str | None:
-        """Its key as text, if a record may have it."""
-        try:
-            text = (self.key or b"").decode()
-        except UnicodeDecodeError:
-            return None
-        return text if text and "/" not in text and text[0] != "\0" else None
-
-
-@dataclass(frozen=True, slots=True)
-class OriginalRecord:
-    """The record as it was sent; value None: it had none, or nobody has it any more."""
-
-    value: bytes | None
-    headers: Headers
-
-
-@dataclass(frozen=True, slots=True)
-class RedriveStep:
-    """What became of a dead letter, or would. events: types of what it led to.
-
-    accepted, code: of a command's outcome. error, message: why it would be dead again.
-    """
-
-    letter: DeadLetter
-    verdict: DryRunVerdict | None
-    events: tuple[str, ...] = ()
-    accepted: bool | None = None
-    code: str = ""
-    error: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RedriveResult:
-    """What an act did, or would do.
-
-    is_refused: of a rehearsal: the act would be refused. is_quarantined: whether the order is, in
-    that service, afterwards; of a rehearsal: would be. stopped: why not all was done, or would be.
-    """
-
-    steps: tuple[RedriveStep, ...]
-    is_refused: bool = False
-    is_quarantined: bool = False
-    stopped: str = ""
+from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult
+from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
+from tables import InputPosition, PartitionStop
 
 
 class DeadLetters(Protocol):
@@ -176,51 +71,6 @@ class StoppedPartitions(Protocol):
 
         Raises NotStoppedError, KafkaUnavailableError.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Offsets:
-    """A topic-partition in Kafka. committed: of the workers' group; None while there is none."""
-
-    end: int
-    committed: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which acts; "" and None are all. by: a part of who acted. kind: the event's type. order: its id."""
-
-    by: str = ""
-    kind: str | None = None
-    order: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditPage:
-    """A part of the audit.
-
-    events: envelopes as JSON values, the latest first. scanned: records looked at. before: where to
-    go on, in no form that callers should rely on; "" when that was all.
-    """
-
-    events: Sequence[Mapping[str, Any]]
-    scanned: int
-    before: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """One worker.
-
-    started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
-    class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
-    clocks; "" when nothing is.
-    """
-
-    started_ms: int
-    effects_pending: int = 0
-    stripe_errors: Mapping[str, int] = field(default_factory=dict)
-    clock_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

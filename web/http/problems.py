@@ -104,24 +104,6 @@ CODE_OF_STATUS: Final = {
 """Codes of what aiohttp itself refuses."""
 
 
-class UnavailableError(Exception):
-    """Something outside can't be reached now; the same request may be sent again. Answered with 503."""
-
-    code = "UNAVAILABLE"
-
-
-class KafkaUnavailableError(UnavailableError):
-    """Kafka did not acknowledge a record within the sender's bound; it may still get it."""
-
-    code = "KAFKA_UNAVAILABLE"
-
-
-class StripeUnavailableError(UnavailableError):
-    """Stripe can't be asked now."""
-
-    code = "STRIPE_UNAVAILABLE"
-
-
 class ProblemError(Exception):
     """Ends a request with a problem.
 

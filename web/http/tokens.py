@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 import jwt
 
 from models import ids
+from models.errors import UnavailableError
 from web.http.decoding import DecodingError, check_token
-from web.http.problems import UnavailableError
 
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30

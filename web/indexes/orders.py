@@ -13,7 +13,6 @@ from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
 from models.order import OrderRecord
 from tables import StoredRecord
-from web.api.order_views import PLACED
 from web.http.deps import Table
 from web.indexes.ended import EndedRecordsReader
 
@@ -134,7 +133,7 @@ def _order_entry(order_id: str, state: OrderRecord) -> OrderEntry | None:
     items = () if state.has_ended or placed is None else placed.items
     return OrderEntry(
         order_id=order_id,
-        status=order.status if order else PLACED,
+        status=state.status_shown,
         amount=known.amount,
         currency=known.currency,
         restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from models.events import EventType
 from models.messages import Message
-from web.http.operator_deps import AuditFilter
+from models.operations import AuditFilter
 from web.http.params import (
     Params,
     any_text,

@@ -5,18 +5,14 @@ from typing import Any
 from pydantic import Field
 
 from models import ids
-from models.messages import Message, to_rfc3339
+from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult, RedriveStep
+from models.messages import Message
+from models.times import to_rfc3339
 from models.topics import ORDER_COMMANDS
-from models.tracing import HEADER as TRACEPARENT
+from models.tracing import TRACEPARENT
 from tables import StoredRecord
 from web.http.bodies import Body
-from web.http.operator_deps import (
-    DeadLetter,
-    OperatorDeps,
-    OriginalRecord,
-    RedriveResult,
-    RedriveStep,
-)
+from web.http.operator_deps import OperatorDeps
 from web.http.redaction import redacted_header, shown
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from models.dead_letter import DeadLetter, DeadLetterState
 from web.http.decoding import whole_number
-from web.http.operator_deps import DeadLetter, DeadLetterState
 from web.http.params import MAX_OFFSET, Params, any_text, choice_param, limit_param, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call, Owner

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from models.messages import Message
+from models.operations import Offsets
 from web.http.context import ORDERS, Context
-from web.http.operator_deps import Offsets
 from web.http.scatter_gather import Gather
 from web.ops.stopped import StoppedPartition, stops_of
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, ClassVar, Final
 
-from models.messages import Message, from_rfc3339
+from models.messages import Message
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
+from models.times import from_rfc3339
 from tables import NotOwnerError
 from web.api.notifications import NotificationView, entries_of
 from web.http.commands import check_order_is_known

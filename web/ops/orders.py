@@ -7,9 +7,10 @@ from typing import Final
 
 from models import ids
 from models.graphs import OrderStatus
-from models.messages import Message, from_rfc3339, to_rfc3339
+from models.messages import Message
+from models.order import PLACED
+from models.times import from_rfc3339, to_rfc3339
 from tables import NotReadyError
-from web.api.order_views import PLACED
 from web.http.context import ORDERS, Context
 from web.http.params import (
     Params,

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from models.messages import Message, to_rfc3339
+from models.dead_letter import DeadLetterState
+from models.errors import KafkaUnavailableError
+from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
+from models.operations import Offsets
+from models.times import to_rfc3339
 from models.wording import counted
 from web.http.context import ORDERS
-from web.http.operator_deps import DeadLetterState, Offsets
-from web.http.problems import KafkaUnavailableError
 from web.http.scatter_gather import Gather
 from web.ops.dead_letters import counts_by_state
 from web.ops.lag import LagShare, positions_of, topic_lags

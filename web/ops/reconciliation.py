@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final
 
-from models.messages import Message, to_rfc3339
+from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.money_movements import MovementKind
 from models.reconciliation import (
@@ -15,6 +15,7 @@ from models.reconciliation import (
     Orphan,
     ReconciliationReport,
 )
+from models.times import to_rfc3339
 from web.api.payment_views import Money
 from web.http.context import PAYMENTS
 from web.http.scatter_gather import Gather

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from models import ids
 from models.analytics import LENGTH_MS, By, Sums, bucket_of, load_row, parts_of, start_of
-from models.messages import to_rfc3339
+from models.dead_letter import DeadLetterState
+from models.times import to_rfc3339
 from web.http.answers import json_answer
 from web.http.context import PAYMENTS, Context
 from web.http.deps import Table
-from web.http.operator_deps import DeadLetterState
 from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 from pydantic import Field, TypeAdapter, ValidationError
 
 from models import ids, search_terms
-from models.messages import Message, to_rfc3339_or_none
+from models.messages import Message
 from models.order import OrderRecord
 from models.search_terms import PERSONAL_KINDS, TermKind
-from web.api.order_views import PLACED
+from models.times import to_rfc3339_or_none
 from web.http import auth
 from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
@@ -218,7 +218,7 @@ def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:
         order_id=order_id,
         reference=ids.reference(order_id),
         by=tuple(by),
-        status=order.status if order else PLACED,
+        status=record.state.status_shown,
         amount=known.amount,
         currency=known.currency,
         restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from models.messages import Message, to_rfc3339
+from models.messages import Message
+from models.times import to_rfc3339
 from tables import NotStoppedError, PartitionStop
 from web.http.bodies import Body
 from web.http.context import ORDERS, Context

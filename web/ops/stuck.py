@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from models.messages import Message, to_rfc3339
+from models.dead_letter import DeadLetter, DeadLetterState
+from models.messages import Message
 from models.stuck import Actor, Subject, Waiting, quarantined
+from models.times import to_rfc3339
 from web.http.context import ORDERS, Context
-from web.http.operator_deps import DeadLetter, DeadLetterState
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
 from web.http.scatter_gather import Gather

@@ -22,7 +22,6 @@ from web.pages.staff import board_streams, boards, login
 GET: Final = (
     ("/", home.show_restaurants),
     ("/restaurants/{restaurant_id}", menu.show_restaurant),
-    ("/pictures/{restaurant_id}/{dish_id}.svg", menu.show_picture),
     ("/cart/replace", cart.ask_to_replace),
     ("/checkout", checkout.show_checkout),
     ("/o/{link}", order_links.open_order),

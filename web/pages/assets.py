@@ -22,6 +22,7 @@ PACKED: Final = frozenset({".css", ".js", ".svg", ".txt", ".webmanifest", ".md"}
 """Worth compressing; fonts are already."""
 VENDORED: Final = "vendor/"
 """Files of others carry their version in their names."""
+PLAIN_DISH: Final = "dishes/cuisine-plain.svg"
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 TYPES: Final = {
     ".woff2": "font/woff2",
@@ -89,6 +90,12 @@ class Assets:
     def url(self, name: str) -> str:
         """The address of a file. Raises KeyError for one that is not there."""
         return f"/static/{name}?v={self.by_name[name].version}"
+
+    def dish_picture(self, dish_id: str, cuisine: str) -> str:
+        """The address of a dish's picture; a dish without one shares its cuisine's, or a plain plate."""
+        slug = cuisine.lower().replace(" ", "-")
+        names = (f"dishes/{dish_id}.svg", f"dishes/cuisine-{slug}.svg", PLAIN_DISH)
+        return self.url(next(name for name in names if name in self.by_name))
 
     def integrity(self, name: str) -> str:
         """The hash of a file. Raises KeyError."""

@@ -8,16 +8,12 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from models import ids, tracing
+from models.errors import UnavailableError
 from tables import NotOwnerError, NotReadyError
 from web.http.auth import check_origin
 from web.http.context import CONTEXT
 from web.http.middleware import unexpected
-from web.http.problems import (
-    CODES,
-    ProblemError,
-    UnavailableError,
-    of_http_exception,
-)
+from web.http.problems import CODES, ProblemError, of_http_exception
 from web.pages import retry
 from web.pages.forms import wants_fragment
 from web.pages.render import render

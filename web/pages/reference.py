@@ -8,6 +8,7 @@ from aiohttp import web
 from models.events import EVENT_DATA, topics_of
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
 from models.stuck import WAIT_RULES
+from models.times import DAY_MS, HOUR_MS, MINUTE_MS
 from models.topics import TOPICS
 from models.wording import counted
 from web.asyncapi import first_paragraph, messages_of, wire_names
@@ -18,7 +19,7 @@ from web.routes import ROUTES
 
 HEADERS: Final = {"Content-Security-Policy": policy(), "X-Robots-Tag": ROBOTS_TAG}
 """Of every answer with the page."""
-DAY_MS: Final = 24 * 3600 * 1000
+
 GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
     "Payment": PAYMENT_GRAPH, "Order": ORDER_GRAPH, "Delivery": DELIVERY_GRAPH,
     "Refund": REFUND_GRAPH,
@@ -61,7 +62,7 @@ def retention_text(topic: Any) -> str:
 
 def allowed(duration_ms: int) -> str:
     """A duration in the largest unit that it is a whole number of."""
-    for unit, length_ms in (("d", DAY_MS), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+    for unit, length_ms in (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", 1000)):
         if duration_ms and duration_ms % length_ms == 0:
             return f"{duration_ms // length_ms} {unit}"
     return "at once"

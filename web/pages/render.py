@@ -56,6 +56,7 @@ def make_environment(assets: Assets) -> jinja2.Environment:
     engine.globals.update(
         asset=assets.url,
         integrity=assets.integrity,
+        dish_picture=assets.dish_picture,
         status_words=ORDER_STATUS_TEXTS,
         counted=counted,
     )

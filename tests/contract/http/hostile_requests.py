@@ -13,8 +13,8 @@ from urllib.parse import quote_from_bytes
 import orjson
 import stripe
 
-from tests.contract.http.conftest import CART, SECRETS
-from tests.contract.http.test_webhook import event
+from tests.support.http_api import CART, SECRETS
+from tests.support.webhooks import event
 from web.pages import GET, POST
 from web.routes import ROUTES
 

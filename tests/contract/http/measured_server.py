@@ -18,7 +18,6 @@ import resource
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,13 @@ import orjson
 from aiohttp import web
 
 from app.logs import configure_logs
-from app.stripe.webhooks import reduce_webhook, verify_webhook
-from tests.contract.http.conftest import CART, NO_STRIPE, QUICK, SECRETS
+from tests.support.http_api import CART, QUICK, make_deps, make_staff
 from tests.support.in_memory_backend import InMemoryBackend
 from web import setup
-from web.catalogue import load_catalogue
 from web.http import bodies
-from web.http.deps import WebDeps
 from web.http.rate_limits import ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner
-from web.http.tokens import DevelopmentStaff, OrderTokens, Role
+from web.http.tokens import Role
 from web.pages.render import warm
 
 
@@ -83,28 +79,6 @@ class Watch:
         return response
 
 
-def dependencies(world: InMemoryBackend, staff: DevelopmentStaff) -> WebDeps:
-    return WebDeps(
-        catalogue=load_catalogue(),
-        tables=world.tables,
-        sender=world,
-        client_secret=world.client_secret,
-        verify_webhook=partial(verify_webhook, secrets=SECRETS),
-        reduce_webhook=partial(reduce_webhook, NO_STRIPE),
-        ready=list,
-        order_tokens=OrderTokens("o" * 32),
-        publishable_key="pk_test_x",
-        livemode=False,
-        staff=staff,
-        development_login=staff,
-        is_sandbox=True,
-        bounds=replace(QUICK, command_s=0.5, confirm_s=0.5),
-        metrics=lambda: b"x 1\n",
-        metrics_token="a-metrics-token-16",
-        client_limits=ClientLimits(at_once=300),
-    )
-
-
 def memory_kb(name: str) -> int:
     """VmRSS or VmHWM of this process."""
     status = Path("/proc/self/status").read_text()
@@ -112,14 +86,24 @@ def memory_kb(name: str) -> int:
 
 
 async def serve() -> None:
-    world, staff, watch = InMemoryBackend(), DevelopmentStaff("d" * 32, sandbox=True), Watch()
+    world, staff, watch = InMemoryBackend(), make_staff(), Watch()
     configure_logs("json", "INFO")
     failures = Failures()
     logging.root.addHandler(failures)
     bodies.BODY_TIMEOUT_S = 1.0  # type: ignore[attr-defined]
     watch.install()
     app = web.Application()
-    setup(app, dependencies(world, staff))
+    deps = make_deps(
+        world,
+        staff,
+        development_login=staff,
+        is_sandbox=True,
+        bounds=replace(QUICK, command_s=0.5, confirm_s=0.5),
+        metrics=lambda: b"x 1\n",
+        metrics_token="a-metrics-token-16",
+        client_limits=ClientLimits(at_once=300),
+    )
+    setup(app, deps)
     app.on_startup.append(warm)
     app.middlewares.insert(0, watch.note)
     runner = WorkerRunner(app, ConnectionLimits(first_head_s=5, idle_s=5, linger_s=0.5, most=500))

@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from models import ids
-from tests.contract.http.conftest import CART, Api, MakeApi
-from web.http.problems import UnavailableError
+from models.errors import UnavailableError
+from tests.support.http_api import CART, Api, MakeApi
 from web.http.tokens import (
     BadTokenError,
     DevelopmentStaff,

@@ -21,7 +21,7 @@ from web.http.problems import CODES
 from web.routes import ROUTES
 
 if TYPE_CHECKING:
-    from tests.contract.http.conftest import Api
+    from tests.support.http_api import Api
 
 
 @pytest.fixture(scope="module")

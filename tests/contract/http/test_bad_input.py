@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.contract.http.conftest import CART, Api, MakeApi
+from tests.support.http_api import CART, Api, MakeApi
 from web.http.problems import CODES, problem_type
 
 CREATE = "/api/payments/create-intent"

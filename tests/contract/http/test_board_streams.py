@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from sandbox.processes import MAX_WAIT_S
-from tests.contract.http.conftest import Api, MakeApi, until
+from tests.support.http_api import Api, MakeApi, until
 from tests.support.in_memory_backend import InMemoryBackend
 from web.http import change_feed, sse
 from web.http.change_feed import (

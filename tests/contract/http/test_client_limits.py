@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sandbox.processes import MAX_WAIT_S
-from tests.contract.http.conftest import CART, Api, MakeApi, new_key, until
+from tests.support.http_api import CART, Api, MakeApi, new_key, until
 from web.http import bodies
 from web.http.problems import ProblemError
 from web.http.rate_limits import (

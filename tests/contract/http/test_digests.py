@@ -9,7 +9,7 @@ import pytest
 
 from models import rebuild
 from tables import NotOwnerError, StoredRecord
-from tests.contract.http.conftest import CART, Api, MakeApi
+from tests.support.http_api import CART, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
 from web.ops import digests
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from tests.contract.http.conftest import CART, QUICK, Api, MakeApi, new_key, until
+from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key, until
 from tests.support.in_memory_backend import InMemoryBackend
 
 CREATE = "/api/payments/create-intent"

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 
 from tests.contract.http.hostile_requests import Attacker, HostileRequest
-from tests.contract.http.test_fuzzed import CASES, CHECKS, OPERATIONS, call
+from tests.contract.http.openapi_cases import CASES, CHECKS, OPERATIONS, call
 
 ROOT = Path(__file__).resolve().parents[3]
 AT_ONCE = 8

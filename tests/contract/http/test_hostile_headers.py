@@ -13,7 +13,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.contract.http.conftest import CART, new_key, until
+from tests.support.http_api import CART, head, new_key, until
 from web.http import bodies
 from web.http.decoding import MAX_TOKEN_CHARS
 from web.http.tokens import OrderTokens, Role
@@ -21,7 +21,7 @@ from web.http.tokens import OrderTokens, Role
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.contract.http.conftest import Api, MakeApi
+    from tests.support.http_api import Api, MakeApi
 
 HEADERS = [
     b"Tiffin-Worker", b"Tiffin-Partitions", b"Tiffin-Hop", b"Tiffin-Admission", b"Authorization",
@@ -37,11 +37,6 @@ PATHS = [
     b"POST /api/payments/create-intent", b"POST /api/payments/confirm", b"POST /webhooks/stripe",
     b"POST /login", b"POST /checkout", b"GET /api/orders/%s/stream", b"GET /livez",
 ]  # fmt: skip
-
-
-def head(request_line: bytes, *lines: bytes) -> bytes:
-    lines = (b"Host: shop.example", *lines) if not any(b"Host:" in x for x in lines) else lines
-    return b"\r\n".join([request_line + b" HTTP/1.1", b"Connection: close", *lines, b"", b""])
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.http.conftest import CART, Api
+from tests.support.http_api import CART, Api
 from web.http.tokens import Role
 
 EVIL = """"'><img src=x onerror=alert(1)></script><script>alert(2)</script>{{7*7}}"""

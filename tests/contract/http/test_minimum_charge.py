@@ -6,7 +6,7 @@ import re
 import uuid
 from html import unescape
 
-from tests.contract.http.conftest import Api
+from tests.support.http_api import Api
 from web.catalogue import Catalogue, Dish, Restaurant
 from web.pages.shop.cart import COOKIE, Cart, with_prices
 

@@ -13,7 +13,7 @@ from models.commands import read_command
 from models.events import DeliveryMoved, Event, EventType
 from models.messages import encode
 from models.topics import DELIVERY_EVENTS, ORDER_COMMANDS
-from tests.contract.http.conftest import CART, QUICK, Api, MakeApi, new_key, until
+from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key, until
 from web.http.context import CONTEXT
 
 CREATE, CONFIRM = "/api/payments/create-intent", "/api/payments/confirm"

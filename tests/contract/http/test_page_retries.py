@@ -13,7 +13,7 @@ from models import ids
 from models.commands import Command, CommandType
 from models.messages import encode
 from models.topics import ORDER_COMMANDS
-from tests.contract.http.conftest import CART, Api, MakeApi, new_key
+from tests.support.http_api import CART, Api, MakeApi, new_key
 from tests.support.in_memory_backend import InMemoryBackend
 from web.catalogue import load_catalogue
 from web.http.tokens import Role

@@ -15,9 +15,10 @@ from models.events import (
     Event,
     EventType,
 )
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
+from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
-from tests.contract.http.conftest import Api, until
+from tests.support.http_api import Api, until
 from tests.support.payment_flow import Stripe
 from web.api.timeline import CUSTOMERS, OPERATOR_EVENTS, STAFF_ONLY_FIELDS
 from web.http.tokens import Role

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 import agents
 from models.declines import GENERIC, WORDS, decline_text
 from models.topics import ORDER_EVENTS, PAYMENT_EVENTS
-from tests.contract.http.conftest import CART, QUICK, Api, MakeApi, new_key
+from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key
 from web.api.timeline import timeline_view
 from web.http.consistency import Token
 from web.http.middleware import SECURITY_HEADERS

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from models.graphs import OrderStatus, PaymentStatus
-from models.messages import from_rfc3339
 from models.money_movements import MoneyMovement, MovementKind
 from models.reconciliation import DayTotals, ReconciliationReport, StripeAndTiffin, compare
-from tests.contract.http.conftest import Api, MakeApi
-from tests.unit.web.indexes.test_money import order, record
-from web.http.operator_deps import (
-    AuditPage,
-    Offsets,
-    OperatorDeps,
-    WorkerStatus,
-)
+from models.times import from_rfc3339
+from tests.support.http_api import MakeApi
+from tests.support.operations import QUIET_OPERATIONS, page_of
+from tests.support.records import order, record
 from web.indexes.money import MoneyIndex
 
 AT = "2026-11-23T12:00:00.000Z"
@@ -126,43 +118,6 @@ async def test_nothing_that_was_looked_at_is_no_agreement(
         )
         assert said in text
         assert "Every rule holds" not in text  # there is no payment
-
-
-@asynccontextmanager
-async def page_of(api: Api, path: str) -> AsyncIterator[str]:
-    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
-    async with api.client.get(path, headers=headers) as response:
-        assert response.status == 200
-        yield await response.text()
-
-
-class NoLetters:
-    """Dead letters, of which there are none."""
-
-    left_out = 0
-
-    def all(self) -> tuple[()]:
-        return ()
-
-
-async def no_offsets() -> Mapping[tuple[str, int], Offsets]:
-    return {}
-
-
-async def no_audit(_: int, __: str, ___: object) -> AuditPage:
-    return AuditPage((), 0, "")
-
-
-QUIET_OPERATIONS: Any = OperatorDeps(
-    dead_letters=NoLetters(),
-    settling=None,
-    stopped=SimpleNamespace(all=tuple),
-    positions=tuple,
-    offsets=no_offsets,
-    audit=no_audit,
-    worker=lambda: WorkerStatus(started_ms=0),
-    audit_search=None,
-)
 
 
 @pytest.mark.parametrize(

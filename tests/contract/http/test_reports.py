@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from yarl import URL
 
 from agents.analytics import AnalyticsService
 from models import ids
 from models.analytics import By, Sum, dump_row, row_key
-from tables import NotOwnerError, NotReadyError
-from tests.contract.http.conftest import Api, MakeApi
-from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
-from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable
-from web.http.operator_deps import DeadLetter, DeadLetterState, RecordLocation
+from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation
+from tests.support.http_api import Api, MakeApi
+from tests.support.in_memory_backend import InMemoryBackend, PartitionedTable
+from tests.support.operations import QUIET_OPERATIONS
 from web.http.scatter_gather import PARTITIONS
 from web.http.tokens import Role
 
@@ -27,33 +25,10 @@ DAY = "20250301"
 RANGE = "from=2025-03-01&to=2025-03-02&by=day"
 
 
-@dataclass
-class Partitioned(InMemoryTable):
-    """Three partitions; `mine` are this worker's, `owners` the others'; opening: of mine, not yet."""
-
-    partitions: int = 3
-    mine: tuple[int, ...] = (0, 1, 2)
-    opening: tuple[int, ...] = ()
-    owners: dict[int, URL] = field(default_factory=dict)
-
-    def open_partitions(self) -> tuple[int, ...]:
-        return self.mine
-
-    def owner_of_partition(self, partition: int) -> URL | None:
-        return self.owners.get(partition)
-
-    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
-        if partition not in self.mine:
-            raise NotOwnerError(self.name)
-        if partition in self.opening:
-            raise NotReadyError(self.name)
-        return super().rows(prefix, partition)
-
-
 def world_of(**table: Any) -> InMemoryBackend:
     """One payment of 10.00 in each partition."""
     world = InMemoryBackend()
-    analytics = Partitioned(AnalyticsService(), "analytics", **table)
+    analytics = PartitionedTable(AnalyticsService(), "analytics", **table)
     sums = Counter({Sum.INITIATED: 1, Sum.CONVERTED: 1, Sum.CAPTURED: 1000})
     analytics.stored_rows[row_key(By.DAY, DAY, "USD", "petra-amman")] = dump_row(0, sums)
     world.tables["analytics"] = analytics

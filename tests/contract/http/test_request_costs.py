@@ -14,9 +14,8 @@ import orjson
 import pytest
 import stripe
 
-from tests.contract.http.conftest import SECRETS, new_key, until
-from tests.contract.http.test_hostile_headers import head
-from tests.contract.http.test_webhook import event, signature
+from tests.support.http_api import SECRETS, head, new_key, until
+from tests.support.webhooks import event, signature
 from web import asyncapi, openapi
 from web.http.decoding import MAX_DIGITS, MAX_JSON_VALUES, MAX_WEBHOOK_BYTES
 from web.http.rate_limits import ClientLimits
@@ -28,7 +27,7 @@ from web.routes import ROUTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.http.conftest import Api, MakeApi
+    from tests.support.http_api import Api, MakeApi
 
 CREATE = "/api/payments/create-intent"
 WRITES = [route for route in ROUTES if route.body]

@@ -11,7 +11,7 @@ import pytest
 from yarl import URL
 
 from models import ids
-from tests.contract.http.conftest import Api, MakeApi
+from tests.support.http_api import Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
 from web.http.tokens import (
     LINK_DAYS,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tables import BrokenRecordError, NotStoppedError, PartitionStop
-from tests.contract.http.conftest import Api, MakeApi
-from tests.contract.http.test_reconciliation_view import QUIET_OPERATIONS
+from tests.support.http_api import Api, MakeApi
+from tests.support.operations import QUIET_OPERATIONS
 from web.http.tokens import Role
 
 TOPIC = "payment-commands"

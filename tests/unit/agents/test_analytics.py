@@ -16,8 +16,9 @@ from models import analytics, ids, topics
 from models.analytics import By, Sum, Sums
 from models.events import EVENT_DATA, Event, EventType
 from models.graphs import RefundStatus
-from models.messages import encode, to_rfc3339
+from models.messages import encode
 from models.payment import Payment, evolve
+from models.times import to_rfc3339
 from models.transition import Input, UnreadableError
 
 E = EventType

@@ -21,7 +21,8 @@ from models.events import (
     read_event,
 )
 from models.graphs import DELIVERY_GRAPH
-from models.messages import Message, to_rfc3339
+from models.messages import Message
+from models.times import to_rfc3339
 from models.transition import Header, Input
 
 ORDER = ids.order_id("guest", "delivery")

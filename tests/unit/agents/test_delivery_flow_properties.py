@@ -32,7 +32,8 @@ from models.commands import (
 )
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, read_event
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, DeliveryStatus, OrderStatus
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
+from models.times import to_rfc3339
 from models.transition import Input
 
 ORDER = ids.order_id("guest", "delivery-flow")

@@ -34,7 +34,7 @@ from models.events import (
     topics_of,
 )
 from models.graphs import RefundStatus
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.notification import (
     CHANNELS_BY_EVENT,
     NOTIFICATION_GRAPH,
@@ -43,6 +43,7 @@ from models.notification import (
     NotificationRecord,
     NotificationStatus,
 )
+from models.times import to_rfc3339
 from models.transition import Decision, Input, Outcome
 
 E, S = EventType, NotificationStatus

@@ -19,7 +19,8 @@ import agents
 from models import ids, topics
 from models.commands import COMMAND_DATA, Command, WebhookReceived
 from models.events import EVENT_DATA, Event
-from models.messages import Message, to_rfc3339
+from models.messages import Message
+from models.times import to_rfc3339
 from models.transition import Input, UnreadableError
 from tables import Counters, Limits
 from tables.processor import Processor

@@ -12,16 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.clock import CLOCK_NOT_SYNCED, BrokerClock
+from models.errors import KafkaUnavailableError
+from models.sender import Appended
 from models.topics import WORKER_CLOCKS
 from tables import times
-from web.http.deps import KafkaUnavailableError
+from tests.support.senders import NoSender
 from web.http.tokens import OrderTokens
 
 NOW_S = 1_800_000_000.0
 
 
 @dataclass
-class Machines:
+class Machines(NoSender):
     """A worker and brokers.
 
     wall_off_s: how far the worker's clock is ahead of the true time; brokers: likewise, by partition.
@@ -43,7 +45,10 @@ class Machines:
     def steady(self) -> float:
         return self.true_s - NOW_S + 7
 
-    async def stamp(self, topic: str, partition: int, value: bytes, headers: Any) -> int | None:
+    async def put(
+        self, topic: str, _key: Any, value: Any, headers: Any, partition: int | None = None
+    ) -> Appended:
+        assert partition is not None
         if not self.is_up:
             self.true_s += 5
             raise KafkaUnavailableError
@@ -52,12 +57,12 @@ class Machines:
         self.true_s += self.there_s
         stamp_ms = int((self.true_s + self.brokers[partition]) * 1000)
         self.true_s += self.back_s
-        return stamp_ms if self.stamps else None
+        return Appended(partition, len(self.records), stamp_ms if self.stamps else None)
 
     def clock(self, **options: Any) -> BrokerClock:
         return BrokerClock(
-            self, worker="http://w:1", partitions=len(self.brokers), wall_s=self.wall,
-            steady_s=self.steady, **options,
+            self, worker="http://w:1", partitions=len(self.brokers), wall_clock_s=self.wall,
+            monotonic_s=self.steady, **options,
         )  # fmt: skip
 
 
@@ -90,13 +95,13 @@ async def test_a_worker_whose_clock_is_off_is_not_ready_and_says_why(
     await clock.read()
     (reason,) = clock.reasons()
     assert words in reason
-    assert clock.trouble() == reason
+    assert clock.problem() == reason
     assert abs(clock.now_s() - machines.true_s) < 0.1, "and goes by Kafka's all the same"
     metrics = {metric.name: metric.samples[0].value for metric in clock.collect()}
     assert metrics["tiffin_clock_offset_seconds"] == pytest.approx(off_s, abs=0.1)
     machines.wall_off_s = 0  # NTP is switched on; nothing has to be read anew for that
     assert clock.reasons() == ()
-    assert clock.trouble() == ""
+    assert clock.problem() == ""
 
 
 async def test_a_clock_that_is_set_meanwhile_is_noticed_at_once_and_moves_nothing() -> None:
@@ -138,7 +143,7 @@ async def test_of_brokers_that_differ_the_middle_one_is_gone_by_and_it_is_told()
     await clock.read()
     assert abs(clock.now_s() - machines.true_s) < 0.3
     assert clock.reasons() == (), "this worker is not the one to be mended"
-    assert "the brokers' clocks differ by 2400 s" in clock.trouble()
+    assert "the brokers' clocks differ by 2400 s" in clock.problem()
     assert {partition for _, partition, _ in machines.records} == {0, 1, 2}
     assert {topic for topic, _, _ in machines.records} == {WORKER_CLOCKS}
 
@@ -150,14 +155,14 @@ async def test_where_kafkas_clock_cant_be_read_the_workers_own_is_taken_and_it_i
     machines = Machines(is_up=case != "away", stamps=case != "unstamped", wall_off_s=5)
     clock = machines.clock()
     await clock.read()
-    await clock.known()
+    await clock.synced()
     assert clock.reasons() == ()
-    assert clock.trouble()
+    assert clock.problem()
     assert clock.now_s() == clock.earliest_now_s() == machines.wall()
     assert list(clock.collect()) == []
     machines.is_up = machines.stamps = True
     await clock.read()
-    assert clock.trouble() == ""
+    assert clock.problem() == ""
 
 
 def consumed(timestamp: int | None, timestamp_type: int | None) -> Any:

@@ -11,16 +11,17 @@ import pytest
 from app.timers import Timers
 from models import ids
 from models.commands import Command, CommandType
+from models.errors import KafkaUnavailableError
 from models.order import OrderRecord, OrderWork
 from sandbox.processes import MAX_WAIT_S
 from tables import StoredRecord
-from web.http.deps import KafkaUnavailableError
+from tests.support.senders import NoSender
 
 ORDER = ids.order_id("guest", "timers")
 DUE_MS = 1_000_000
 
 
-class TimersHarness:
+class TimersHarness(NoSender):
     """A clock that stands, a sender that notes, partitions that are read up when they are told."""
 
     def __init__(self) -> None:

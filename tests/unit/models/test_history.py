@@ -22,7 +22,7 @@ from tests.support.payment_flow import (
     ServiceHarness,
     read,
 )
-from tests.unit.agents.payments.test_flow_properties import PaymentFlow
+from tests.support.payment_flow_machine import PaymentFlow
 from web.api.timeline import timeline_view
 from web.http.tokens import Role
 from web.pages.ops.timeline_diagram import draw_timeline

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from models import ids, rebuild, topics
 from models.events import EVENT_DATA, Event, EventType
-from models.messages import Message, encode, to_rfc3339
+from models.messages import Message, encode
 from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild
+from models.times import to_rfc3339
 
 E = EventType
 ORDER = ids.order_id("guest", "rebuild")

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.reconciliation.runner import Reconciliation
+from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
 from app.stripe.gateway import StripeGateway
 from models import ids
-from models.commands import WebhookReceived
 from models.events import EVENT_DATA, Event, EventType
-from models.messages import from_rfc3339, to_rfc3339
 from models.money_movements import (
     Account,
     MoneyMovement,
@@ -25,11 +23,16 @@ from models.money_movements import (
 )
 from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
 from models.reconciliation import DayTotals, MoneyDifference, ReconciliationReport, compare
+from models.times import from_rfc3339, to_rfc3339
+from tests.support.senders import NoSender
 
 E = EventType
 ORDER = ids.order_id("guest", "reconciliation")
 NOW, DAY_MS = "2026-11-23T12:00:00.000Z", 24 * 3600 * 1000
 LATER = 10 * DAY_MS
+SCHEDULE = ReconciliationSchedule(
+    interval_s=300, grace_s=120, totals_interval_s=3600, orphan_grace_s=3600, days=2
+)
 COLUMN = {
     MovementKind.CHARGE: "charged",
     MovementKind.REFUND: "refunded",
@@ -258,7 +261,12 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     """Or Stripe keeps its events no longer. A report of an older worker names no day."""
     gateway = StripeGateway("sk_test_x", base_url="http://127.0.0.1:9")
     made = Reconciliation(
-        gateway, NoSender(), bootstrap="127.0.0.1:9", is_runner=lambda: True, received=nothing
+        gateway,
+        NoSender(),
+        bootstrap="127.0.0.1:9",
+        is_runner=lambda: True,
+        received=nothing,
+        schedule=SCHEDULE,
     )
     difference = MoneyDifference(
         kind=MovementKind.REFUND, id="re_1", order_id=ORDER, currency="INR", stripe=5, tiffin=None,
@@ -269,16 +277,6 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     )
     assert to_rfc3339(made._compared_since(from_rfc3339(NOW) + 5000))[:10] == since
     await gateway.close()
-
-
-class NoSender:
-    """Nothing is sent here."""
-
-    async def send_webhook(self, received: WebhookReceived) -> None:
-        raise AssertionError(received)
-
-    async def put(self, *given: Any) -> tuple[int, int]:
-        raise AssertionError(given)
 
 
 async def nothing(_: Any) -> None:

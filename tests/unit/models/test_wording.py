@@ -26,7 +26,7 @@ NO_PLURALS = {
 KNOWN = {
     "{ms} ms", "{digits} decimals", "{MAX_BUCKETS[by]} buckets", "{limit_bytes} bytes", "{width} pixels",
     "{len(jars)} jars", "{found.size} bytes", "{jar.size} bytes", "{path} exists", "{verb} this",
-    "{most_chars} characters",
+    "{most_chars} characters", "{len(key)} bytes",
     "{len(list(folder.glob('*.png')))} pictures",
 }  # fmt: skip
 """Numbers that are never one, and what is no number."""

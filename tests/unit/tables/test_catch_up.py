@@ -35,7 +35,8 @@ async def test_caught_up(
     durable_offset: int, stops: list[PartitionStop], is_caught_up: bool
 ) -> None:
     at = InputPosition(
-        service="orders", topic=TOPIC, partition=0, next_offset=durable_offset + 1, durable_offset=durable_offset, committed=None,
+        service="orders", topic=TOPIC, partition=0, next_offset=durable_offset + 1,
+        durable_offset=durable_offset, committed=None,
         waiting=0, in_flight=0, paused=False,
     )  # fmt: skip
     runtime: Any = SimpleNamespace(

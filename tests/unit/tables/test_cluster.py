@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from tables.identity import ClusterReader
+from tables.cluster import ClusterReader
 
 PARTITION = ("topic", 0)
 AGAIN = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tables.gap_repair import DeliveryGap
 from tables.limits import Limits
-from tables.partition_task import MIN_FETCH_BYTES, PartitionTask
+from tables.partition_task import MIN_FETCH_BYTES, DeliveryGap, PartitionTask
 from tables.record_batches import empty_offsets
 
 

@@ -11,6 +11,7 @@ import pytest
 import rocksdict
 
 from tables import partition_task as tasks
+from tables.cluster import ClusterIds
 from tables.limits import Counters, Limits
 from tables.partition_task import PartitionTask
 from tables.stops import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
@@ -59,11 +60,6 @@ class Table:
         pass
 
 
-class ClusterIds:
-    def dump(self, _: Any) -> bytes:
-        return b"{}"
-
-
 class ProducerFence:
     epoch, producer = 1, None
 
@@ -77,7 +73,7 @@ def no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(fail: Any) -> PartitionTask:
     parts: list[Any] = [Table(), 0, ProducerFence(), Store()]
     return PartitionTask(
-        *parts, changelog="c", offset_key=b"o", cluster_ids=ClusterIds(),
+        *parts, changelog="c", offset_key=b"o", cluster_ids=ClusterIds("c", {}),
         dead_letter_topic="d", limits=Limits(), counters=Counters(), readers={}, fail=fail,
         on_backlog_drained=lambda _: None,
     )  # fmt: skip

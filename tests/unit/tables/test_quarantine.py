@@ -10,6 +10,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.dead_letter import DryRunVerdict
 from models.transition import Decision, Header, Input, Outcome, Output
 from tables import (
     DEAD_LETTER_ID_HEADER,
@@ -18,7 +19,6 @@ from tables import (
     RELEASE_HEADER,
     Counters,
     DryRunInput,
-    DryRunVerdict,
     Limits,
 )
 from tables.dead_letters import DeadLetterRecord

@@ -110,7 +110,8 @@ def test_markers_and_compacted_records_are_gaps() -> None:
     )
     items, due = read(raw)
     assert told(items) == [
-        (ConsumedRecord, 0), (ConsumedRecord, 1), (EmptyOffsets, 2), (EmptyOffsets, 6), (ConsumedRecord, 7), (EmptyOffsets, 8),
+        (ConsumedRecord, 0), (ConsumedRecord, 1), (EmptyOffsets, 2), (EmptyOffsets, 6), (ConsumedRecord, 7),
+        (EmptyOffsets, 8),
         (ConsumedRecord, 9), (EmptyOffsets, 11), (EmptyOffsets, 15),
     ]  # fmt: skip
     assert [item.first for item in items if isinstance(item, EmptyOffsets)] == [2, 3, 8, 10, 12]

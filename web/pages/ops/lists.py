@@ -6,12 +6,12 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from models.dead_letter import DeadLetterState
 from models.stuck import Actor
 from web.api import disputes, refunds
 from web.http.auth import authorize_staff
 from web.http.bodies import VALUE
 from web.http.context import CONTEXT
-from web.http.operator_deps import DeadLetterState
 from web.http.problems import ProblemError
 from web.http.tokens import Role
 from web.ops import (

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from models.errors import UnavailableError
 from models.graphs import OrderStatus, RefundStatus
 from web.api import notifications, orders, refunds
 from web.api.order_views import OrderView
@@ -15,7 +16,7 @@ from web.http.auth import authorize
 from web.http.bodies import VALUE, validated
 from web.http.commands import check_order_is_known, forwarded_to_owner
 from web.http.context import CONTEXT, TIMELINE, Context
-from web.http.problems import CODES, ProblemError, UnavailableError
+from web.http.problems import CODES, ProblemError
 from web.http.tokens import Role
 from web.ops import stuck as stuck_orders
 from web.pages import amounts

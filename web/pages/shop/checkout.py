@@ -13,11 +13,13 @@ from aiohttp import web
 
 from models import ids
 from models.commands import CancelPayment, CommandType
+from models.errors import StripeUnavailableError, UnavailableError
 from models.graphs import PAID_ORDER, OrderStatus, PaymentStatus
+from models.order import PLACED
 from models.payment import PaymentRecord
 from tables import NotOwnerError, NotReadyError, StoredRecord
 from web.api import orders, payments
-from web.api.order_views import PLACED, OrderView
+from web.api.order_views import OrderView
 from web.api.pricing import priced
 from web.api.schemas import CancelPaymentBody, CreateIntent
 from web.http import auth
@@ -39,12 +41,7 @@ from web.http.context import (
     Context,
 )
 from web.http.params import order_id_of
-from web.http.problems import (
-    RETRY_AFTER_S,
-    ProblemError,
-    StripeUnavailableError,
-    UnavailableError,
-)
+from web.http.problems import RETRY_AFTER_S, ProblemError
 from web.http.tokens import Identity, Role
 from web.pages.errors import PROBLEM_TEXTS
 from web.pages.forms import read_form

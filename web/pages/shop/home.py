@@ -5,10 +5,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from models.messages import to_rfc3339
 from models.order import OrderRecord
+from models.times import to_rfc3339
 from tables import NotOwnerError
-from web.api.order_views import PLACED
 from web.http import auth
 from web.http.context import CONTEXT, ORDERS, Context
 from web.http.scatter_gather import scatter_gather
@@ -50,11 +49,11 @@ def _order_row(context: Context, order_id: str) -> dict[str, str] | None:
     record = context.record(ORDERS, order_id)
     if record is None or not isinstance(record.state, OrderRecord):
         return None
-    order, placed = record.state.order, record.state.placed
+    placed = record.state.placed
     since_ms = placed.placed_at if placed else record.state.work.occurred_at
     return {
         "orderId": order_id,
-        "status": order.status if order else PLACED,
+        "status": record.state.status_shown,
         "restaurant": placed.restaurant_name if placed else "",
         "since": to_rfc3339(since_ms),
     }

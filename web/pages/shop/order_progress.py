@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from models.graphs import ORDER_PATH, OrderStatus, PaymentStatus, RefundStatus
-from web.api.order_views import PLACED, OrderView
+from models.order import PLACED
+from web.api.order_views import OrderView
 from web.api.payment_views import PaymentView
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py

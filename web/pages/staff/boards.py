@@ -6,15 +6,16 @@ from typing import Any, Final
 from aiohttp import web
 
 from models import ids
+from models.errors import UnavailableError
 from models.graphs import OrderStatus
-from models.messages import from_rfc3339
+from models.times import from_rfc3339
 from tables import NotOwnerError, NotReadyError
 from web.api import couriers, deliveries, kitchen
 from web.http.auth import authorize, authorize_staff
 from web.http.bodies import VALUE
 from web.http.context import CONTEXT
 from web.http.params import order_id_of
-from web.http.problems import CODES, ProblemError, UnavailableError
+from web.http.problems import CODES, ProblemError
 from web.http.tokens import Role
 from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render

@@ -17,7 +17,6 @@ from app.stripe.reconciler import Reconciler
 from models.commands import (
     CancelOrder,
     CancelPayment,
-    Command,
     CommandType,
     ConfirmPayment,
     RefundPayment,
@@ -31,6 +30,7 @@ from models.stuck import Subject, waiting
 from models.topics import PAYMENT_COMMANDS, WEBHOOKS
 from tables import StoredRecord
 from tests.support.payment_flow import AMOUNT, PLACE, PaymentFlowHarness
+from tests.support.senders import NoSender
 
 
 @pytest.fixture
@@ -238,16 +238,12 @@ async def test_a_decline_of_anything_but_a_charge_is_a_refusal(kind: EffectKind)
         body={"metadata": {"refundId": "refund_1"}},
     )  # fmt: skip
     runner = EffectAttemptRunner(cast("StripeGateway", Declines()), 90, lambda: 1.0)
-    result = await runner.run(EffectAttempt("order_1", effect, {}, is_unknown=False))
+    result = await runner.run(EffectAttempt("order_1", effect, "c", {}, is_unknown=False))
     assert result
     assert result.result is ResultKind.INVALID
 
 
 def test_held_facts_make_the_reconciler_ask(opened: PaymentFlowHarness) -> None:
-    class Sender:
-        async def send(self, command: Command) -> None:
-            raise AssertionError(command)
-
     opened.stripe._charge("ok")
     opened.collect_webhooks()
     opened.webhooks.clear()
@@ -256,7 +252,7 @@ def test_held_facts_make_the_reconciler_ask(opened: PaymentFlowHarness) -> None:
     stored = StoredRecord("o", 1, opened.state, {}, {}, None)
 
     async def watched() -> int:
-        reconciler = Reconciler(cast("StripeGateway", None), Sender())
+        reconciler = Reconciler(cast("StripeGateway", None), NoSender(), after_s=20, interval_s=30)
         reconciler.updated(0, "o", stored)
         return reconciler.watched
 

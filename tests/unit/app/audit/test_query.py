@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.audit.query import audit_page, parse_audit_cursor
 from app.kafka.reader import RecordWindow
 from models import ids, topics
-from web.http.operator_deps import AuditFilter
+from models.operations import AuditFilter
 from web.http.problems import ProblemError
 
 ORDER = ids.order_id("guest", "audit")

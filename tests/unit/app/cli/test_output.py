@@ -14,10 +14,12 @@ from app.cli import (
     audit,
     dead_letters,
     http,
-    main,
 )
 from app.cli import (
     notifications as cli_notifications,
+)
+from app.cli import (
+    orders as cli_orders,
 )
 from app.cli.completion import script
 from app.cli.rebuild import RebuildResult
@@ -31,7 +33,7 @@ HOSTILE = [
 
 def order(text: str) -> None:
     found = {"contact": {"name": text, text: "x"}, "items": [{"name": text}]}
-    main._show(found, f"Order {text}", as_json=False)
+    cli_orders._show(found, f"Order {text}", as_json=False)
 
 
 def orders(text: str) -> None:
@@ -43,7 +45,9 @@ def orders(text: str) -> None:
         "currency": "INR",
         "since": "s",
     }
-    main._show_orders({"orders": [{**row, "restaurantId": text}], "total": 1, "incomplete": []})
+    cli_orders._show_orders(
+        {"orders": [{**row, "restaurantId": text}], "total": 1, "incomplete": []}
+    )
 
 
 def letters(text: str) -> None:
@@ -76,7 +80,7 @@ def proof(text: str) -> None:
 
 
 def failure(text: str) -> None:
-    http.failed(f"x: {text}")
+    http.exit_with(f"x: {text}")
 
 
 @pytest.mark.parametrize("show", [order, orders, letters, acts, notifications, proof, failure])

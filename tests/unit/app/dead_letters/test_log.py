@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from app.dead_letters.redrive_rules import audit_event
 from models import ids
+from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation, Resolution
 from models.events import NO_ORDER, read_event
 from models.messages import encode
 from tables import DEAD_LETTER_ID_HEADER, OMITTED_VALUE_HEADER, QUARANTINE_HEADER, SERVICE_HEADER
-from web.http.operator_deps import (
-    DeadLetter,
-    DeadLetterState,
-    RecordLocation,
-    Resolution,
-)
 from web.http.redaction import redacted_header, shown
 from web.ops.dead_letter_views import row_of
 
@@ -130,7 +125,7 @@ def test_what_nobody_of_ours_wrote_can_be_listed() -> None:
     assert (letter.name, letter.order_key) == (":payment-events-dlq:0:0", None)
 
 
-@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a/b", b"\0x"])
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a/b", b"\0x", b"__faust_k", b"k" * 513])
 def test_a_key_that_no_record_may_have_is_no_order_key(key: bytes | None) -> None:
     letter = DeadLetter("n", 0, 0, key, "payments", [RecordLocation("t", 0, 1)], "", "", 0)
     assert letter.order_key is None
@@ -157,11 +152,13 @@ def test_audit_tells_each_life_and_act_apart() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        (QUARANTINE_HEADER, "²:1".encode()), (QUARANTINE_HEADER, b"1:" + b"9" * 5000), (QUARANTINE_HEADER, b"-1:x"),
+        (QUARANTINE_HEADER, "²:1".encode()), (QUARANTINE_HEADER, b"1:" + b"9" * 5000),
+        (QUARANTINE_HEADER, b"-1:x"),
         ("kafka_dlt-original-offset", b"9" * 5000), ("kafka_dlt-original-offset", "٣".encode()),
         ("kafka_dlt-original-offset", b"9223372036854775808"),
         ("kafka_dlt-original-partition", b"-1"), ("kafka_dlt-original-topic", b"../x y"),
-        (OMITTED_VALUE_HEADER, "²".encode()), (DEAD_LETTER_ID_HEADER, b'a/../"><script>'), (DEAD_LETTER_ID_HEADER, b"n" * 5000),
+        (OMITTED_VALUE_HEADER, "²".encode()), (DEAD_LETTER_ID_HEADER, b'a/../"><script>'),
+        (DEAD_LETTER_ID_HEADER, b"n" * 5000),
         (SERVICE_HEADER, b"\xff/ \x1b[2J"), ("kafka_dlt-exception-message", b"\x1b[2J\n" + b"m" * 5000),
         ("kafka_dlt-exception-fqcn", b"e" * 5000),
     ],

@@ -14,7 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from web.http.problems import UnavailableError
+from models.errors import UnavailableError
 from web.http.tokens import BadTokenError, JwksVerifier
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import web
 from models.graphs import OrderStatus, RefundStatus
-from web.api.order_views import PLACED, OrderView
+from models.order import PLACED
+from web.api.order_views import OrderView
 from web.api.payment_views import Money
 from web.api.schemas import MAX_QUANTITY
 from web.api.timeline import TimelineEntry
@@ -20,7 +21,6 @@ from web.catalogue import load_catalogue
 from web.http.deps import StripeOrigins
 from web.pages.assets import FOLDER, Assets
 from web.pages.ops.timeline_diagram import MAX_DRAWN, draw_timeline
-from web.pages.pictures import DISHES, picture
 from web.pages.render import ORDER_STATUS_TEXTS, exact, make_environment, money_text, policy
 from web.pages.shop.cart import (
     COOKIE,
@@ -140,15 +140,28 @@ def test_the_step_where_the_order_is_is_the_current_one(
     assert "upcoming" not in {step.state for step in steps[: here + 1]}
 
 
-def test_every_dish_has_a_drawing_and_every_drawing_is_well_formed() -> None:
+def test_every_dish_has_a_picture_and_pictures_hold_shapes_alone() -> None:
+    assets = Assets()
     for place in CATALOGUE.restaurants.values():
+        assert f"dishes/cuisine-{place.cuisine.lower().replace(' ', '-')}.svg" in assets.by_name
         for dish in place.dishes:
-            assert dish.id in DISHES
-            drawn = picture(dish.id, place.cuisine)
-            ET.fromstring(drawn)
-            assert "style=" not in drawn
-            assert "<script" not in drawn
-    ET.fromstring(picture("a-dish-of-tomorrow", "Martian"))
+            assert f"/dishes/{dish.id}.svg?v=" in assets.dish_picture(dish.id, place.cuisine)
+    shapes = "svg defs radialGradient stop g rect circle ellipse path"
+    for name, asset in assets.by_name.items():
+        if not name.startswith("dishes/"):
+            continue
+        for element in ET.fromstring(asset.content).iter():
+            assert element.tag.rpartition("}")[2] in shapes.split(), name
+            assert not [key for key in element.attrib if key == "style" or key.startswith("on")], (
+                name
+            )
+            assert "href" not in " ".join(element.attrib), name
+
+
+def test_a_dish_without_a_picture_gets_its_cuisines_or_a_plain_plate() -> None:
+    assets = Assets()
+    assert "cuisine-south-indian.svg" in assets.dish_picture("dish-of-tomorrow", "South Indian")
+    assert "cuisine-plain.svg" in assets.dish_picture("dish-of-tomorrow", "Martian")
 
 
 def test_policies_let_in_nothing_inline() -> None:

@@ -1,0 +1,50 @@
+"""What the operators' routes show of Kafka, the audit and the workers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """A topic-partition in Kafka. committed: of the workers' group; None while there is none."""
+
+    end: int
+    committed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events; "" and None are all. by: a part of the operator's name. kind: the event's type."""
+
+    by: str = ""
+    kind: str | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A part of the audit.
+
+    events: envelopes as JSON values, the latest first. scanned: records looked at. before: where to
+    go on, in no form that callers should rely on; "" when that was all.
+    """
+
+    events: Sequence[Mapping[str, Any]]
+    scanned: int
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """State of one worker.
+
+    started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
+    class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
+    clocks; "" when nothing is.
+    """
+
+    started_ms: int
+    effects_pending: int = 0
+    stripe_errors: Mapping[str, int] = field(default_factory=dict)
+    clock_trouble: str = ""

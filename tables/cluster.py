@@ -1,0 +1,102 @@
+"""Asks Kafka which cluster this is, which topics it has, and where their partitions begin and end.
+
+This goes over a connection of its own, where no fetch is in the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+WITHOUT_LEADER = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._TIMED_OUT,
+)
+"""Errors for a partition whose topic was only just created, or whose leader went away."""
+LEADER_POLL_S = 0.1
+BROKER_ANSWER_S = 1.0
+"""How long to wait for a broker before the request is repeated, perhaps to another leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterIds:
+    """A cluster's id and the ids of one service's topics in it, as Kafka gives them now."""
+
+    cluster: str
+    topics: Mapping[str, str]
+
+
+class ClusterReader:
+    """An admin client's questions. They block: call them in a thread."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """settings: librdkafka's, bootstrap.servers and, if need be, security."""
+        self._settings = {"log_level": 0, **settings}
+        self._client: AdminClient | None = None
+
+    def ids(self, topics: Sequence[str], timeout_s: float) -> ClusterIds:
+        """Ids of the cluster and of these topics. Raises KafkaException."""
+        client = self._connected()
+        described = client.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
+        cluster = client.describe_cluster(request_timeout=timeout_s)
+        return ClusterIds(
+            cluster=cluster.result().cluster_id,
+            topics={name: str(future.result().topic_id) for name, future in described.items()},
+        )
+
+    def bounds(
+        self, partitions: Sequence[tuple[str, int]], timeout_s: float
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        """(topic, partition) -> first offset that exists, and the next one to come.
+
+        Asks again while a partition has no leader. Raises KafkaException, TimeoutError.
+        """
+        client = self._connected()
+        deadline_s = time.monotonic() + timeout_s
+        starts: dict[TopicPartition, int] = {}
+        ends: dict[TopicPartition, int] = {}
+        left = [TopicPartition(*partition) for partition in partitions]
+        while left:
+            # Without this the client asks the leaders it knows for minutes, though they are gone.
+            client.list_topics(timeout=timeout_s)
+            for which, found in ((OffsetSpec.earliest(), starts), (OffsetSpec.latest(), ends)):
+                asked = client.list_offsets(
+                    dict.fromkeys(left, which), request_timeout=BROKER_ANSWER_S
+                )
+                found.update(_answered_offsets(asked))
+            left = [tp for tp in left if tp not in starts or tp not in ends]
+            if left:
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"{left[0].topic}/{left[0].partition} has no leader")
+                time.sleep(LEADER_POLL_S)
+        return {(tp.topic, tp.partition): (start, ends[tp]) for tp, start in starts.items()}
+
+    def _connected(self) -> AdminClient:
+        if self._client is None:
+            self._client = AdminClient(self._settings)
+        return self._client
+
+
+def _answered_offsets(
+    asked: Mapping[TopicPartition, Future[Any]],
+) -> Iterator[tuple[TopicPartition, int]]:
+    """Offsets of partitions that have a leader. Without one Kafka may also answer a negative offset."""
+    for partition, future in asked.items():
+        try:
+            offset = future.result().offset
+        except KafkaException as error:
+            if error.args[0].code() not in WITHOUT_LEADER:
+                raise
+        else:
+            if offset >= 0:
+                yield partition, offset

@@ -1,0 +1,57 @@
+"""The dependencies of Operations where nothing has happened, and its pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from models.operations import AuditPage, Offsets, WorkerStatus
+from tests.support.http_api import Api
+from web.http.operator_deps import OperatorDeps
+
+
+@asynccontextmanager
+async def page_of(api: Api, path: str) -> AsyncIterator[str]:
+    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+    async with api.client.get(path, headers=headers) as response:
+        assert response.status == 200
+        yield await response.text()
+
+
+class NoLetters:
+    """Dead letters, of which there are none."""
+
+    left_out = 0
+
+    def all(self) -> tuple[()]:
+        return ()
+
+
+class Letters(NoLetters):
+    async def caught_up(self) -> None:
+        pass
+
+    def get(self, _: str) -> None:
+        return None
+
+
+async def no_offsets() -> Mapping[tuple[str, int], Offsets]:
+    return {}
+
+
+async def no_audit(_: int, __: str, ___: object) -> AuditPage:
+    return AuditPage((), 0, "")
+
+
+QUIET_OPERATIONS: Any = OperatorDeps(
+    dead_letters=NoLetters(),
+    settling=None,
+    stopped=SimpleNamespace(all=tuple),
+    positions=tuple,
+    offsets=no_offsets,
+    audit=no_audit,
+    worker=lambda: WorkerStatus(started_ms=0),
+    audit_search=None,
+)

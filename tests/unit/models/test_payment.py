@@ -1,0 +1,26 @@
+"""Rules about a payment that several services share."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.payment import is_charge_of_attempt
+
+
+@pytest.mark.parametrize(
+    ("charge", "attempt", "charges", "is_its"),
+    [
+        (None, 1, {}, False),
+        ("ch_1", 1, {}, True),
+        ("ch_1", 1, {1: "ch_1"}, True),
+        ("ch_2", 2, {}, False),  # the first attempt's charge is not known
+        ("ch_2", 2, {1: "ch_1"}, True),
+        ("ch_1", 2, {1: "ch_1"}, False),
+        ("ch_2", 2, {2: "ch_2"}, True),
+        ("ch_3", 3, {1: "ch_1"}, False),
+    ],
+)
+def test_a_charge_is_an_attempts_if_no_earlier_one_can_have_it(
+    charge: str | None, attempt: int, charges: dict[int, str], is_its: bool
+) -> None:
+    assert is_charge_of_attempt(charge, attempt, charges) is is_its
