@@ -1,0 +1,230 @@
+"""All that the compatibility tests know of the product's inside: when a name moves, change it here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from agents import (
+    AnalyticsService,
+    DeliveriesService,
+    NotificationsService,
+    OrdersService,
+    PaymentsService,
+    TimelineService,
+)
+from agents.notifications import NotificationPolicy
+from agents.orders.transitions import Deadlines
+from app.dead_letters.log import MARKER, DeadLetterLog, marker
+from models import analytics, history, search_terms
+from models.commands import CommandType
+from models.events import EventType
+from models.messages import Message, encode
+from models.notification import Channel
+from models.reconciliation import ReconciliationReport
+from models.topics import TOPICS
+from models.transition import Decision, Input, Service
+from models.worker_clock import WorkerClock
+from tables import Counters, Limits
+from tables.changelog import is_engine_record
+from tables.dead_letters import DeadLetterRecord
+from tables.processor import Processor
+from tables.progress import TableProgress
+from tables.record import Record
+from tests.compatibility.stored import DEAD_LETTERS, PROGRESS, Sent, Stored
+
+SERVICES = ("payments", "orders", "deliveries", "notifications", "analytics", "timeline")
+READERS: Mapping[str, Collection[str]] = {
+    name: frozenset(topic.read_by) for name, topic in TOPICS.items()
+}
+"""Topic -> names of the services that read it."""
+READ_OUTSIDE: Mapping[str, type[Message]] = {
+    "reconciliation": ReconciliationReport,
+    "worker-clocks": WorkerClock,
+}
+"""Topics that no service reads -> what a record of theirs is."""
+MESSAGE_TYPES = (*CommandType, *EventType)
+NEVER_RECORDED = {"RECORD_SKIPPED", "CANCEL_DELIVERY"}
+"""Of these types: no partition was stopped and skipped, and nothing of ours sends the other."""
+FAILURE = "broken on request"
+"""What a service says that was made to fail while it was recorded."""
+
+
+def make_service(name: str, run: Mapping[str, Any]) -> Service:
+    """A service, as a worker with these settings has it."""
+    if name == "orders":
+        return OrdersService(
+            Deadlines(
+                payment_ms=int(run["payment_deadline_s"] * 1000),
+                kitchen_ms=int(run["kitchen_deadline_s"] * 1000),
+            )
+        )
+    if name == "notifications":
+        return NotificationsService(
+            NotificationPolicy(
+                frozenset(Channel(channel) for channel in run["channels"]),
+                run["notification_tries"],
+                int(run["notification_repeat_after_s"] * 1000),
+            )
+        )
+    kinds: dict[str, Callable[[], Service]] = {
+        "payments": PaymentsService,
+        "deliveries": DeliveriesService,
+        "analytics": AnalyticsService,
+        "timeline": TimelineService,
+    }
+    return kinds[name]()
+
+
+class _Failing:
+    """A service that raises at some inputs, as one with a bug would."""
+
+    def __init__(self, service: Service, at: Collection[tuple[str, int]]) -> None:
+        self._service, self._at = service, at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        if (record.topic, record.offset) in self._at:
+            raise RuntimeError(FAILURE)
+        return self._service.decide(state, record, read)
+
+
+class _Consumed(NamedTuple):
+    """A record as the engine gets it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    timestamp_type: int = 1  # the broker's
+
+
+class Replay:
+    """One service in one partition, from one claim of its table to the next, in memory.
+
+    stored: what its table holds; `step` changes it as the engine would. done: topic -> last offset
+    whose outputs are known to have left. failing: topic and offset of inputs at which it raises.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Mapping[str, Any],
+        stored: dict[bytes, bytes],
+        *,
+        epoch: int,
+        done: Mapping[str, int],
+        failing: Collection[tuple[str, int]] = (),
+    ) -> None:
+        self.stored = stored
+        self._done = dict(done)
+        self._processor: Processor[list[Any]] = Processor(
+            _Failing(make_service(name, run), failing),
+            stored.get,
+            list,
+            epoch=epoch,
+            done=self._done,
+            limits=Limits(),
+            counters=Counters(),
+            dead_letter_topic=DEAD_LETTERS,
+            readers=READERS,
+        )
+
+    def step(self, inputs: Sequence[Stored]) -> tuple[list[tuple[bytes, bytes]], list[Sent]]:
+        """Decide inputs together; gives what is written to the changelog, and what is sent."""
+        for each in inputs:
+            given = _Consumed(*each[:7])
+            assert self._processor.process(each.topic, (given,)) == 1, "its group has room"
+        group, records = self._processor.close_commit_batch()
+        writes = [*group.rows.items(), *records]
+        self.stored.update(writes)
+        self._processor.stored()
+        self._done.update(group.offsets)
+        self._processor.settled()
+        return writes, [_sent(output) for output in group.outputs]
+
+
+def _sent(output: Any) -> Sent:
+    topic, key, value, headers = output
+    is_text = not isinstance(output, DeadLetterRecord)
+    return Sent(topic, key.encode() if is_text else key, value, tuple(headers))
+
+
+def read_stored(table: str, key: bytes, value: bytes, run: Mapping[str, Any]) -> bytes:
+    """Read what a table stores under a key by whatever reads it, and write it again."""
+    assert is_engine_record(key, value), "a worker recovers it"
+    if key == PROGRESS:
+        return TableProgress.load(value).dump()
+    if key.startswith(b"\0"):
+        return orjson.dumps(orjson.loads(value))
+    if b"/" in key:
+        return _read_row(table, key.decode(), value)
+    service = make_service(table, run)
+    record = Record(key.decode(), value, service)
+    # Another epoch, and nothing that is known to have left: then all of it is to be sent again.
+    record.take_over_outbox(record.epoch + 1, {})
+    return record.dump(service)
+
+
+def _read_row(table: str, key: str, value: bytes) -> bytes:
+    if key.startswith(search_terms.SEARCH_ROW_PREFIX):
+        assert search_terms.order_of_row(key)
+        return search_terms.ROW
+    if table == "timeline":
+        return orjson.dumps(dict(history.read_row(value)))
+    analytics.parts_of(key)
+    return analytics.dump_row(*analytics.load_row(value))
+
+
+def order_of_row(key: bytes) -> str | None:
+    """The order that a row is for by which orders are found; None for other rows."""
+    name = key.decode()
+    return (
+        search_terms.order_of_row(name) if name.startswith(search_terms.SEARCH_ROW_PREFIX) else None
+    )
+
+
+def read_by(service: str, record: Stored, run: Mapping[str, Any]) -> bytes:
+    """Read a record as a service does, and write the message again."""
+    made = make_service(service, run)
+    _, message = made.parse(record.topic, record.key or b"", record.value or b"", record.headers)
+    return encode(message)
+
+
+def read_outside(record: Stored) -> bytes | None:
+    """Read a record of a topic that no service reads, and write it again; None: nobody reads it."""
+    kind = READ_OUTSIDE.get(record.topic)
+    return None if kind is None else encode(kind.model_validate_json(record.value or b""))
+
+
+def read_event_again(order_id: str, row: bytes) -> bytes:
+    """The event of a timeline's row, as it was sent."""
+    return encode(history.event_of(order_id, history.read_row(row)))
+
+
+def read_dead_letters(records: Sequence[Stored]) -> tuple[list[dict[str, Any]], dict[int, bytes]]:
+    """The dead letters as operators are shown them, and by offset the markers, written again."""
+    letters, markers = DeadLetterLog(), {}
+    for each in records:
+        letters.take(each.offset, each.timestamp_ms, each.key, each.value, each.headers)
+        if any(name == MARKER for name, _ in each.headers):
+            letter = letters.get(orjson.loads(each.value or b"")["deadLetterId"])
+            markers[each.offset] = marker(letter, letter.state, letter.settled)
+    shown = [
+        {
+            "deadLetterId": letter.name,
+            "service": letter.service,
+            "state": str(letter.state),
+            "error": letter.error,
+            "message": letter.message,
+        }
+        for letter in letters.all()
+    ]
+    return shown, markers
