@@ -2,7 +2,6 @@
 
 from aiohttp import web
 
-from web import pages
 from web.http import middleware
 from web.http.change_feed import ChangeFeed, DeliveryChangeListener, OrderChangeListener
 from web.http.context import (
@@ -21,6 +20,7 @@ from web.indexes.notifications import NotificationIndex
 from web.indexes.orders import OrderIndex
 from web.indexes.waiting import WAITING_SERVICES
 from web.pages import api_documents
+from web.pages import routes as pages
 from web.routes import ROUTES
 
 
