@@ -1,4 +1,4 @@
-# Everything a developer types. Needs Make and a Python 3.11 to 3.13; the rest goes into .venv.
+# All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench soak screenshots clean
@@ -12,7 +12,7 @@ AT_ONCE ?= 2
 TEST_LOGS := .sandbox/tests
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 
-# No cloud of Pythons: uv uses the one that made .venv.
+# uv downloads no Python of its own: it uses the one that made .venv.
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
@@ -30,7 +30,7 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
 test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=2, ARGS=of pytest)
-	@$(if $(filter pages,$(PARTS)),sh sandbox/chromium.sh >/dev/null)
+	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
 	@rm -rf $(TEST_LOGS); mkdir -p $(TEST_LOGS)
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(AT_ONCE) \
@@ -68,7 +68,7 @@ clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@sh sandbox/venv.sh .venv
+	@sh scripts/venv.sh .venv
 
 # --inexact, because uv itself lives in .venv.
 $(SETUP): pyproject.toml uv.lock | $(BIN)/python

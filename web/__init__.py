@@ -20,7 +20,7 @@ from web.indexes.notifications import NotificationIndex
 from web.indexes.orders import OrderIndex
 from web.indexes.waiting import WAITING_SERVICES
 from web.pages import api_documents
-from web.pages import routes as pages
+from web.pages import routes as page_routes
 from web.routes import ROUTES
 
 
@@ -50,6 +50,6 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     app.on_shutdown.append(context.stop)
     mount(app, ROUTES)
     api_documents.setup(app)
-    pages.setup(app)
+    page_routes.setup(app)
     # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
     app.middlewares.extend([middleware.limited, middleware.reject_invalid_path_params])

@@ -23,10 +23,8 @@ class Counter:
         self.inputs = tuple(inputs)
         self.outputs = outputs
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
         try:
             message = orjson.loads(value)
             header = Header(
@@ -43,6 +41,9 @@ class Counter:
 
     def dump(self, state: Any) -> Any:
         return state
+
+    def has_ended(self, _: Any) -> bool:
+        return False
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         message = record.message

@@ -31,10 +31,8 @@ class SummingService:
         self.inputs = tuple(inputs)
         self.outputs = outputs
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
         try:
             message = orjson.loads(value)
             header = Header(message["id"], message.get("producer", ""), message.get("sequence", 0))
@@ -48,7 +46,7 @@ class SummingService:
     def dump(self, state: Any) -> Any:
         return state
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state["closed"])
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:

@@ -56,7 +56,7 @@ async def reader(kafka: KafkaBroker) -> AsyncIterator[tuple[DeadLetterReader, li
     arrived: list[DeadLetter] = []
     made = DeadLetterReader(
         kafka.bootstrap,
-        KafkaReader(kafka.bootstrap, "operators"),
+        KafkaReader(kafka.bootstrap),
         arrived=lambda letter, _: arrived.append(letter),
     )
     made.start()

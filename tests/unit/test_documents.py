@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.tutorial import blocks_of
+
 ROOT: Final = Path(__file__).parents[2]
 NEEDED: Final = (
     ".env.example",
@@ -40,8 +42,11 @@ HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 PATH: Final = re.compile(rf"(?<![\w./*:-])((?:{'|'.join(TOP)})/[\w./*{{}},<>-]*[\w*}}>/])(?![\w(])")
 """A path below one of the repository's folders, as prose and code blocks write it."""
 CREATED_BY_THE_READER: Final = {
-    "docs/extend.md": frozenset({"agents/loyalty.py", "tests/unit/agents/test_loyalty.py"}),
+    "docs/extend.md": {
+        block.path for block in blocks_of(ROOT / "docs/extend.md") if block.language == "python"
+    }
 }
+"""Document -> files that it tells the reader to make."""
 
 
 def _anchors(document: Path) -> set[str]:

@@ -210,9 +210,7 @@ async def test_every_write_needs_a_good_key(api: Api, path: str, key: str, code:
     sent = len(api.world.commands)
     token = api.operator if path.endswith("refunds") else order["orderToken"]
     headers = {"Idempotency-Key": key, "Authorization": f"Bearer {token}"}
-    async with api.client.post(
-        path.format(order["orderId"]), json={}, headers=headers
-    ) as response:
+    async with api.client.post(path.format(order["orderId"]), json={}, headers=headers) as response:
         problem = await response.json(content_type=None)
     assert (response.status, problem["code"]) == (400, code)
     assert problem["errors"][0]["field"] == "Idempotency-Key"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,7 @@ class AddingService:
     def __init__(self) -> None:
         self.is_broken = True
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
         message = orjson.loads(value)
         producer = message.get("producer", "upstream")
         return Header(str(message["n"]), producer, message["n"] if producer else 0), message
@@ -53,7 +51,7 @@ class AddingService:
     def dump(self, state: Any) -> Any:
         return state
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state)
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
@@ -77,7 +75,7 @@ class Consumed:
 
 @dataclass
 class PartitionTask:
-    """An processor over a store in memory; `dead` is the dead-letter topic, `log` the input topic."""
+    """A processor over a store in memory; `dead` is the dead-letter topic, `log` the input topic."""
 
     service: AddingService = field(default_factory=AddingService)
     stored: dict[bytes, bytes] = field(default_factory=dict)
@@ -90,9 +88,8 @@ class PartitionTask:
 
     def restart(self) -> None:
         self.epoch += 1
-        self.done = {TOPIC: -1}
         self.processor: Processor[list[Output | DeadLetterRecord]] = Processor(
-            self.service, self.stored.get, list, epoch=self.epoch, done=self.done, limits=Limits(),
+            self.service, self.stored.get, list, epoch=self.epoch, limits=Limits(),
             counters=Counters(), dead_letter_topic=DLQ,
         )  # fmt: skip
 
@@ -103,8 +100,8 @@ class PartitionTask:
         assert self.processor.process(TOPIC, [consumed]) == 1
         commit_batch, records = self.processor.close_commit_batch()
         self.stored.update(records)
-        self.processor.stored()
-        self.processor.settled()
+        self.processor.trim_cache()
+        self.processor.advance()
         for output in commit_batch.outputs:
             assert not isinstance(output, DeadLetterRecord)
             if output.topic == DLQ:

@@ -1,0 +1,80 @@
+"""Follows a page of docs/ to the letter: its code blocks, applied to a copy of the repository.
+
+A block of Python belongs to the new file that the paragraph before it begins with, a block of diff to
+the file that it changes; a block of sh is for the reader's terminal.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+COPIED: Final = (
+    "agents", "app", "bench", "models", "sandbox", "tables", "tests", "web",
+    "Makefile", "pyproject.toml", "uv.lock",
+)  # fmt: skip
+LINKED: Final = (".venv", ".sandbox/jars")
+"""What is made by installing: used, not copied."""
+BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE: Final = re.compile(r"^`([\w./]+)`", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One code block. path: of the file that it makes or changes; "" for the terminal's."""
+
+    language: str
+    text: str
+    path: str = ""
+
+    @property
+    def added_lines(self) -> int:
+        lines = self.text.splitlines()
+        return (
+            sum(line.startswith("+") for line in lines) if self.language == "diff" else len(lines)
+        )
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Give the page's blocks in order."""
+    text = page.read_text()
+    found = []
+    for match in BLOCK.finditer(text):
+        language = match[1]
+        path = FILE.findall(text[: match.start()])[-1] if language != "sh" else ""
+        found.append(Block(language, match[2], path))
+    return found
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what a checkout has to a folder."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    for name in LINKED:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(ROOT / name)
+
+
+def apply(block: Block, folder: Path) -> None:
+    """Write the new file, or change the file where the diff's kept and removed lines stand."""
+    path = folder / block.path
+    if block.language == "diff":
+        lines = block.text.splitlines(keepends=True)
+        before = "".join(line[1:] for line in lines if line[0] in " -")
+        after = "".join(line[1:] for line in lines if line[0] in " +")
+        text = path.read_text()
+        assert text.count(before) == 1, (
+            f"{block.path} has this {text.count(before)} times:\n{before}"
+        )
+        path.write_text(text.replace(before, after))
+    else:
+        assert not path.exists(), f"{block.path} is there already"
+        path.write_text(block.text)
