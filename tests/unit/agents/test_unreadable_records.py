@@ -26,8 +26,8 @@ from models.times import to_rfc3339
 from models.transition import Input, UnreadableError
 from tables import Counters, Limits
 from tables.processor import Processor
+from tests.support.engine_services import AddingService, Consumed
 from tests.support.message_strategies import ORDER, records
-from tests.unit.tables.test_quarantine import AddingService, Consumed
 
 SERVICES: Final = agents.services()
 NOW: Final = "2026-11-23T07:00:00.000Z"
@@ -363,7 +363,8 @@ def test_what_decide_calls_unreadable_is_a_dead_letter_and_the_key_goes_on() -> 
         dead_letter_topic="dlq",
     )  # fmt: skip
     told = [
-        Consumed(orjson.dumps({"n": number}), (), offset) for offset, number in enumerate([7, 1, 2])
+        Consumed(b"order", orjson.dumps({"n": number}), offset, topic="commands")
+        for offset, number in enumerate([7, 1, 2])
     ]
     assert processor.process("commands", told) == 3
     record = processor.record_of(b"order")
