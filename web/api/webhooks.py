@@ -8,14 +8,20 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-import stripe
 from aiohttp import web
 
+from models.errors import InvalidSignatureError
 from models.messages import Message
 from web.http.bodies import read_body
 from web.http.commands import json_response
 from web.http.context import CONTEXT
-from web.http.decoding import MAX_WEBHOOK_BYTES, DecodingError, check_signature_header
+from web.http.decoding import (
+    MAX_EVENT_DEPTH,
+    MAX_WEBHOOK_BYTES,
+    DecodingError,
+    check_signature_header,
+    plain_json,
+)
 from web.http.problems import ProblemError
 from web.http.rate_limits import RequestKind
 
@@ -41,10 +47,11 @@ async def stripe_webhook(request: web.Request) -> web.StreamResponse:
     context.limiter.check(request, RequestKind.BAD_WEBHOOK)
     payload = await read_body(request, MAX_WEBHOOK_BYTES)
     try:
-        event = _event(deps.verify_webhook(payload, signature))
+        deps.verify_webhook(payload, signature)
+        event = _event(plain_json(payload, deepest=MAX_EVENT_DEPTH, most_values=None))
     except DecodingError:
         raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
-    except stripe.SignatureVerificationError:
+    except InvalidSignatureError:
         context.limiter.count(request, RequestKind.BAD_WEBHOOK)
         raise _wrong_signature("accepted: of this endpoint's secret") from None
     if event["livemode"] is not deps.livemode:
@@ -87,7 +94,9 @@ def _wrong_signature(accepted: str) -> ProblemError:
     return ProblemError("SIGNATURE_INVALID", errors=[("Stripe-Signature", accepted)])
 
 
-def _event(event: Mapping[str, Any]) -> Mapping[str, Any]:
+def _event(event: Any) -> Mapping[str, Any]:
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise DecodingError("the body is no Stripe event")
     typed = {"id": str, "type": str, "livemode": bool, "created": int, "data": Mapping}
     for name, kind in typed.items():
         if not isinstance(event.get(name), kind):

@@ -1,11 +1,14 @@
 """Dead letters over HTTP, for operators: list, show, rehearse, redrive, discard."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import web
 
 from models.dead_letter import DeadLetter, DeadLetterState
+from models.errors import OperatorActionRefusedError
 from tables import StoredRecord
 from web.http import auth
 from web.http.bodies import read_json
@@ -93,13 +96,14 @@ async def redrive_dead_letter(request: web.Request) -> web.StreamResponse:
     forwarded = await _forwarded_to_owner(context, request, letter)
     if forwarded is not None:
         return forwarded
-    acted = await operations.settling.redrive(
-        letter,
-        by=identity.issued_by,
-        reason=body.reason,
-        all_of_order=body.all_of_order,
-        dry_run=body.dry_run,
-    )
+    with _refusals():
+        acted = await operations.settling.redrive(
+            letter,
+            by=identity.issued_by,
+            reason=body.reason,
+            all_of_order=body.all_of_order,
+            dry_run=body.dry_run,
+        )
     return json_response(settlement_view(acted, dry_run=body.dry_run))
 
 
@@ -112,14 +116,24 @@ async def discard_dead_letter(request: web.Request) -> web.StreamResponse:
     forwarded = await _forwarded_to_owner(context, request, letter)
     if forwarded is not None:
         return forwarded
-    acted = await operations.settling.discard(
-        letter,
-        by=identity.issued_by,
-        reason=body.reason,
-        redrive_rest=body.redrive_rest,
-        dry_run=body.dry_run,
-    )
+    with _refusals():
+        acted = await operations.settling.discard(
+            letter,
+            by=identity.issued_by,
+            reason=body.reason,
+            redrive_rest=body.redrive_rest,
+            dry_run=body.dry_run,
+        )
     return json_response(settlement_view(acted, dry_run=body.dry_run))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Answer a refused act with its code."""
+    try:
+        yield
+    except OperatorActionRefusedError as refusal:
+        raise ProblemError(refusal.code, refusal.detail) from None
 
 
 async def _operator(request: web.Request) -> Identity:

@@ -1,9 +1,11 @@
 """How the platform is doing, for operators: lag, the overview and the audit."""
 
+import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import orjson
 from aiohttp import web
 
 from models import ids
@@ -18,6 +20,7 @@ from tables import InputPosition, NotOwnerError
 from web.http import auth
 from web.http.commands import json_response
 from web.http.context import CONTEXT, ORDERS, Context
+from web.http.decoding import DecodingError, base64_json, whole_number
 from web.http.operator_deps import OperatorDeps
 from web.http.params import limit_of, one_of
 from web.http.problems import ProblemError
@@ -105,14 +108,34 @@ async def list_audit(request: web.Request) -> web.Response:
     if order is not None and not ids.is_order_id(order):
         raise ProblemError("VALIDATION_FAILED", errors=[("order", "accepted: the id of an order")])
     page = await operations.audit(
-        limit, request.query.get("before", ""), AuditFilter(by=by, kind=kind, order=order)
+        limit,
+        read_audit_cursor(request.query.get("before", "")),
+        AuditFilter(by=by, kind=kind, order=order),
     )
     answer = AuditView(
         entries=tuple(dict(event) for event in page.events),
         scanned=page.scanned,
-        next=page.before or None,
+        next=audit_cursor(page.before) if page.before else None,
     )
     return json_response(answer)
+
+
+def audit_cursor(ends: Mapping[str, int]) -> str:
+    """Where a page ended, as its readers send it back for the next one."""
+    return base64.urlsafe_b64encode(orjson.dumps(ends)).decode()
+
+
+def read_audit_cursor(before: str) -> dict[str, int]:
+    """Where each partition's page ends. Raises ProblemError (400)."""
+    if not before:
+        return {}
+    try:
+        ends = base64_json(before)
+        return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
+    except (DecodingError, AttributeError):
+        raise ProblemError(
+            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
+        ) from None
 
 
 async def _operations(request: web.Request) -> tuple[Context, OperatorDeps]:
