@@ -25,10 +25,11 @@ from sandbox.platform import Platform
 from sandbox.processes import wait_until
 from sandbox.staff import Staff
 from tests.e2e.expected_topics import PARTITIONS, READERS, SERVICES
-from tests.e2e.shop import WITHIN_S, Buyer, Shop, until
+from tests.e2e.shop import Buyer, Shop
 from tests.foreign.attack import Attack
 from tests.foreign.kinds import STOPPING
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S, until
 
 APP = "tiffin"
 NAMED_WITHIN_S = 240

@@ -16,7 +16,7 @@ from models.dead_letter import DeadLetter
 from models.topics import DEAD_LETTERS
 from sandbox.kafka import KafkaBroker
 from tables import SERVICE_HEADER
-from tests.integration.test_reconciliation import put_odd_header_name
+from tests.support.kafka_topics import put_odd_header_name
 
 WITHIN_S = 120.0
 ORIGIN = [

@@ -10,9 +10,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.producer import message_accumulator
-from aiokafka.record import default_records
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -48,6 +45,7 @@ from models.times import to_rfc3339
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
+from tests.support.kafka_topics import put_odd_header_name
 from tests.support.senders import NoSender
 
 PARTITIONS = 3
@@ -135,29 +133,6 @@ async def test_the_last_record_of_a_topic_and_of_an_empty_one(kafka: KafkaBroker
 async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
     with pytest.raises(KafkaUnavailableError):
         await KafkaReader(kafka.bootstrap).newest("there-is-no-such-topic", 1)
-
-
-class NoText(str):
-    """A header's name as aiokafka sends it: two bytes that are no UTF-8."""
-
-    __slots__ = ()
-
-    def encode(self, *_: str) -> bytes:
-        return b"\xff\xfe"
-
-
-async def put_odd_header_name(bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    builder = default_records._DefaultRecordBatchBuilderPy
-    monkeypatch.setattr(message_accumulator, "DefaultRecordBatchBuilder", builder)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
-    await producer.start()
-    try:
-        batch = producer.create_batch()
-        headers = [(NoText("x"), b"1"), ("ce_id", b"evt_odd")]
-        batch.append(key=b"k", value=b"odd", timestamp=NOW_MS, headers=headers)
-        await (await producer.send_batch(batch, topic, partition=0))
-    finally:
-        await producer.stop()
 
 
 async def test_a_record_that_can_t_be_used_is_skipped_and_counted(

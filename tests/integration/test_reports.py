@@ -27,7 +27,7 @@ from models.times import from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, wait_until
-from tests.faults.engine_verify import read_all
+from tests.support.kafka_topics import read_all
 from web.http.tokens import DevelopmentStaff, Role
 
 E = EventType

@@ -48,7 +48,7 @@ class Recording(PaymentFlowHarness):
             setattr(
                 self,
                 name,
-                RecordedServiceHarness(cell.service, cell.producer, cell.reads, world=self),
+                RecordedServiceHarness(cell.service, cell.state, world=self),
             )
 
     def record(self, decision: Decision) -> None:

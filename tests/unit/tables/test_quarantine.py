@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dead_letter import DryRunVerdict
-from models.transition import Decision, Header, Input, Outcome, Output
+from models.transition import Input, Outcome, Output, UnreadableError
 from tables import (
     DEAD_LETTER_ID_HEADER,
     QUARANTINE_HEADER,
@@ -25,52 +24,11 @@ from tables.dead_letters import DeadLetterRecord
 from tables.dry_run import dry_run_inputs
 from tables.processor import Processor
 from tables.record import Record
+from tests.support.engine_services import AddingService, Consumed
 
 KEY = b"order"
 DLQ = "dlq"
 TOPIC = "commands"
-
-
-class AddingService:
-    """Keeps the numbers that it is sent; fails at poison for as long as it is broken."""
-
-    name = "adding"
-    inputs = (TOPIC,)
-
-    def __init__(self) -> None:
-        self.is_broken = True
-
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
-        message = orjson.loads(value)
-        producer = message.get("producer", "upstream")
-        return Header(str(message["n"]), producer, message["n"] if producer else 0), message
-
-    def load(self, raw: Any) -> Any:
-        return raw or []
-
-    def dump(self, state: Any) -> Any:
-        return state
-
-    def has_ended(self, state: Any) -> bool:
-        return bool(state)
-
-    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        if record.message.get("poison") and self.is_broken:
-            raise ValueError("poisoned")
-        event = Output("events", record.key, b"%d" % record.message["n"])
-        return Decision([*state, record.message["n"]], [event], outcome=Outcome(accepted=True))
-
-
-@dataclass
-class Consumed:
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    offset: int
-    key: bytes = KEY
-    timestamp: int = 0
-    timestamp_type: int = 1
-    partition: int = 0
-    topic: str = TOPIC
 
 
 @dataclass
@@ -95,7 +53,7 @@ class PartitionTask:
 
     def put(self, value: bytes | None, *headers: tuple[str, bytes]) -> None:
         """Kafka takes it, and the task at once."""
-        consumed = Consumed(value, headers, len(self.log), timestamp=len(self.log))
+        consumed = Consumed(KEY, value, len(self.log), len(self.log), headers=headers, topic=TOPIC)
         self.log.append(consumed)
         assert self.processor.process(TOPIC, [consumed]) == 1
         commit_batch, records = self.processor.close_commit_batch()
@@ -236,3 +194,29 @@ def test_rehearsal_tells_each_input_upon_the_one_before_and_changes_nothing() ->
     assert unreadable[0].verdict is DryRunVerdict.DEAD
     assert unreadable[0].message == "orjson.JSONDecodeError"
     assert task.stored == before
+
+
+class RefusingService(AddingService):
+    """Takes numbers in their order alone: another one's record is none of the key's."""
+
+    def decide(self, state: Any, record: Input, read: Any) -> Any:
+        if record.message["n"] != len(state) + 1:
+            raise UnreadableError("n: not the next")
+        return super().decide(state, record, read)
+
+
+def test_what_decide_calls_unreadable_is_a_dead_letter_and_the_key_goes_on() -> None:
+    processor: Processor[list[Any]] = Processor(
+        RefusingService(), {}.get, list, epoch=1, limits=Limits(), counters=Counters(),
+        dead_letter_topic="dlq",
+    )  # fmt: skip
+    told = [
+        Consumed(b"order", orjson.dumps({"n": number}), offset, topic="commands")
+        for offset, number in enumerate([7, 1, 2])
+    ]
+    assert processor.process("commands", told) == 3
+    record = processor.record_of(b"order")
+    assert (record.state, record.quarantine) == ([1, 2], None)
+    letter, *events = processor.commit_batch.outputs
+    assert dict(letter.headers)["kafka_dlt-exception-message"] == b"n: not the next"
+    assert [event.topic for event in events] == ["events", "events"]

@@ -16,7 +16,7 @@ from app.kafka.records import FetchedRecord
 from models import ids, topics
 from models.operations import AuditFilter
 from web.http.problems import ProblemError
-from web.ops.overview import audit_cursor, read_audit_cursor
+from web.ops.audit import audit_cursor, read_audit_cursor
 
 ORDER = ids.order_id("guest", "audit")
 T = 1_795_417_200_000

@@ -1,0 +1,89 @@
+"""What operators did and what was refused, from the audit's topic, for operators."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from models.events import EventType
+from models.messages import Message
+from models.operations import AuditFilter
+from web.http.decoding import DecodingError, base64_json, whole_number
+from web.http.params import (
+    Params,
+    any_text,
+    choice_param,
+    limit_param,
+    order_param,
+    param,
+    text_that,
+)
+from web.http.problems import ProblemError
+from web.http.route import Call
+
+MAX_AUDIT_ENTRIES: Final = 500
+MAX_ACTOR_CHARS: Final = 300
+AUDIT_EVENT_TYPES: Final = (
+    EventType.COMMAND_REFUSED, EventType.ORDER_CANCELLED, EventType.EFFECT_REQUESTED,
+    EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
+)  # fmt: skip
+"""What the audit mostly holds."""
+
+
+class AuditView(Message):
+    """Events of the audit, the latest first. scanned: records looked at for this page. next: older ones."""
+
+    entries: tuple[dict[str, Any], ...]
+    scanned: int
+    next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditParams(Params):
+    """before: in no form that clients should rely on; "" for the latest."""
+
+    by: str = param(
+        text_that(
+            lambda text: len(text) <= MAX_ACTOR_CHARS, f"at most {MAX_ACTOR_CHARS} characters"
+        ),
+        "only acts of those in whose name this is, such as operator:alice", default="",
+    )  # fmt: skip
+    kind: str | None = choice_param(EventType, "only events of this type, such as COMMAND_REFUSED")
+    order: str | None = order_param("only of this order", "the id of an order")
+    limit: int = limit_param(100, MAX_AUDIT_ENTRIES)
+    before: str = param(any_text, "`next` of the page before", default="")
+
+
+async def list_audit(call: Call[AuditParams, None]) -> AuditView:
+    """What operators did and what was refused, the latest first."""
+    params = call.params
+    page = await call.context.operations.audit(
+        params.limit,
+        read_audit_cursor(params.before),
+        AuditFilter(by=params.by, kind=params.kind, order=params.order),
+    )
+    return AuditView(
+        entries=tuple(dict(event) for event in page.events),
+        scanned=page.scanned,
+        next=audit_cursor(page.before) if page.before else None,
+    )
+
+
+def audit_cursor(ends: Mapping[str, int]) -> str:
+    """Where a page ended, as its readers send it back for the next one."""
+    return base64.urlsafe_b64encode(orjson.dumps(ends)).decode()
+
+
+def read_audit_cursor(before: str) -> dict[str, int]:
+    """Where each partition's page ends. Raises ProblemError (400)."""
+    if not before:
+        return {}
+    try:
+        ends = base64_json(before)
+        return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
+    except (DecodingError, AttributeError):
+        raise ProblemError(
+            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
+        ) from None
