@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from models import ids
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
+from tables.consumed_record import EmptyOffsets, UnreadableRecord
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
@@ -23,7 +24,6 @@ from tables.dead_letters import (
 from tables.errors import BadRowError, TooLargeError, UnloadableError
 from tables.outbox import dump_entry
 from tables.record import Quarantine, Record
-from tables.record_batches import EmptyOffsets, UnreadableRecord
 from tables.times import arrival_ms
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from tables import record_batches
+from tables.consumed_record import UnreadableBatch
 from tables.faust_internals import ConsumerInternals
-from tables.record_batches import UnreadableBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
