@@ -1,7 +1,7 @@
-"""Where state is kept: the transition engine, which joins streams with partitioned RocksDB tables.
+"""The transition engine: runs services on streams, with state in partitioned RocksDB tables.
 
-`ServiceRuntime` runs services (models/transition.py: their contract) on Faust; `StateTable` reads what
-they made durable. What a service may count on:
+`ServiceRuntime` runs services (models/transition.py is their contract) on Faust; `StateTable` reads what
+they made durable. docs/engine.md shows how it works. What a service may count on:
 
 - Every input record of its topics is decided exactly once per key, in each partition's order of
   arrival; redelivered, re-emitted and repeated ones are dropped (by offset; by sequence of an

@@ -1,4 +1,4 @@
-"""What is read of an input topic: records, and what stands in for those that are none.
+"""What is read from an input topic: records, and items in place of those that can't be read.
 
 - `ConsumedRecord`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
   escaped.
@@ -21,7 +21,7 @@ MAX_ERROR_CHARS = 500
 class ConsumedRecord(NamedTuple):
     """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
 
-    Half of what a fetch costs Python is the making of these. timestamp: ms since 1970, -1 if none.
+    Making these is half of what a fetch costs Python. timestamp: ms since 1970, -1 if none.
     """
 
     topic: str

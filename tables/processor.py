@@ -73,7 +73,7 @@ class Processor(Generic[OutputsT]):
 
     @property
     def in_flight(self) -> int:
-        """Inputs applied whose outputs are not known durable."""
+        """Inputs decided whose outputs are not known durable."""
         return self.commit_batch.count + (self.under_way.count if self.under_way else 0)
 
     @property
@@ -126,7 +126,7 @@ class Processor(Generic[OutputsT]):
             raise UnloadableError(_qualified_name(exc)) from exc
 
     def _take(self, topic: str, consumed: Any) -> bool:
-        """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
+        """Decide an input. False: nothing was done, it waits. Raises UnreadableError."""
         record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)

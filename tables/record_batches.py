@@ -1,4 +1,4 @@
-"""Fetched bytes of a partition -> records, whoever produced them and whatever is wrong with them.
+"""Decodes a partition's fetched bytes, whoever produced them and whatever is wrong with them.
 
 aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and
 asks for the same batch again for ever. `PartitionReader` and `FetchedBatches` take the place of its
@@ -74,7 +74,7 @@ class FetchedBatches:
         return left > 0 and (self._at == 0 or self._length(left) is not None)
 
     def next_batch(self) -> bytes:
-        """The next batch's bytes. Raises CorruptRecordException when its end can't be told."""
+        """The next batch's bytes. Raises CorruptRecordException when its end is unknown."""
         at, left = self._at, len(self._raw) - self._at
         length = self._length(left)
         if length is None:
@@ -117,7 +117,7 @@ class PartitionReader(PartitionRecords):
             except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
                 if _is_intact(raw) and 0 < _end_of(raw) <= self.next_fetch_offset:
                     continue  # all that it covers was read: it only said that there is more
-                # Where the next batch begins, if the fetch has it: a damaged header tells nothing reliable.
+                # Where the next batch begins, if the fetch has it: a damaged header is not relied on.
                 end = batches.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
                 yield unreadable_batch(tp, self.next_fetch_offset, end, exc)
                 return
