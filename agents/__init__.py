@@ -17,6 +17,10 @@ def services(
 ) -> tuple[Service[Any], ...]:
     """All services of a worker."""
     return (
-        PAYMENTS, orders_service(deadlines), DELIVERIES, notifications_service(policy), ANALYTICS,
+        PAYMENTS,
+        orders_service(deadlines),
+        DELIVERIES,
+        notifications_service(policy),
+        ANALYTICS,
         TIMELINE,
-    )  # fmt: skip
+    )

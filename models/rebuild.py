@@ -4,7 +4,7 @@ Pure: app/ reads the topics and asks the workers. A part is a service whose stat
 give; what else its record holds (work under way, contacts) is no part of the proof.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b, sha256
@@ -12,45 +12,12 @@ from typing import Any, Final
 
 import orjson
 
-from models import (
-    delivery,
-    order,
-    payment,
-    topics,
-)
 from models.events import Event
-from models.messages import Message
+from models.replay import EVENT_FOLDS, EventFold, as_json
 
 MARK_BYTES: Final = 8
 MAX_SEQUENCE_JUMP: Final = 1_000
 """No order loses so many events on its way; a sequence beyond that was made up."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventFold:
-    """What of a service is proved.
-
-    service: its table and the producer of its events. topic: where the events are that `evolve` folds; other
-    events of the producer, elsewhere, count in its sequence alone. derived: of the state in its record.
-    """
-
-    service: str
-    topic: str
-    evolve: Callable[[Any, Event], Any]
-    derived: Callable[[Any], Any]
-
-
-EVENT_FOLDS: Final[Mapping[str, EventFold]] = {
-    part.service: part
-    for part in (
-        EventFold("payments", topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
-        EventFold("orders", topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
-        EventFold(
-            "deliveries", topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery
-        ),
-    )
-}
-"""By service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +26,6 @@ class Digest:
 
     sequence: int
     sha256: str
-
-
-def derived_state(service: str, state: Any) -> Message | None:
-    """What evolve derives, of the state in a service's record; None before the first event."""
-    found: Message | None = None if state is None else EVENT_FOLDS[service].derived(state)
-    return found
-
-
-def as_json(state: Message) -> dict[str, Any]:
-    """A derived state as JSON values; the same for the same state, however it came about."""
-    return state.model_dump(mode="json", by_alias=True)
 
 
 def digest(state: Any) -> Digest:
