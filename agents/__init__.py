@@ -1,4 +1,4 @@
-"""The services, a file or folder each: what follows from an input; tables/ keeps their state and runs them."""
+"""The services, a file or folder each: each decides its inputs; tables/ keeps their state and runs them."""
 
 from typing import Any
 

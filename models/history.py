@@ -1,7 +1,7 @@
-"""An order as it stood at any past moment: folded from the rows of its timeline.
+"""The state of an order at any past moment, folded from the rows of its timeline.
 
 Pure. The timeline is made of the topics kept for ever alone, so this reaches back to an order's first
-event, however old it is. What is in no event (deadlines, deliveries' couriers on offer) is not told.
+event, however old it is. What is in no event (deadlines) is not part of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -102,7 +102,7 @@ class OrderAsOf:
 
 
 def as_of(order_id: str, raw: Iterable[bytes], at_ms: int, live: PaymentRecord | None) -> OrderAsOf:
-    """Fold all that had happened by then, that moment included.
+    """Fold all events up to that moment, inclusive.
 
     raw: the order's rows as they are stored. live: the payment as it is now, which knows the refunds that
     are under way still. Raises IncompleteError.

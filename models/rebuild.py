@@ -17,12 +17,12 @@ from models.replay import EVENT_FOLDS, EventFold, as_json
 
 MARK_BYTES: Final = 8
 MAX_SEQUENCE_JUMP: Final = 1_000
-"""No order loses so many events on its way; a sequence beyond that was made up."""
+"""No order lacks so many events; a sequence beyond that is forged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What stands for a derived state; sequence: of the last event folded into it."""
+    """Digest of a derived state; sequence: of the last event folded into it."""
 
     sequence: int
     sha256: str
@@ -49,7 +49,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateDifference:
-    """One order's one part; live, rebuilt: None where there is none. sequences: of the events at fault."""
+    """A state that differs; live, rebuilt: None where there is none. sequences: of the events at fault."""
 
     order_id: str
     service: str
@@ -61,7 +61,7 @@ class StateDifference:
 
 @dataclass(slots=True)
 class RebuiltState:
-    """One order's one part, as its events give it.
+    """One service's state of an order, folded from its events.
 
     state, sequence: after the last event folded. conflicts, unfoldable: sequences of such events.
     """
@@ -98,7 +98,7 @@ class RebuiltState:
             self.unfoldable.add(sequence)
 
     def missing_sequences(self) -> tuple[int, ...]:
-        """Sequences up to the last one folded that no event has had."""
+        """Sequences missing below the last one folded."""
         return tuple(
             number
             for number in range(1, self.sequence)
@@ -148,7 +148,7 @@ class Rebuild:
 
     @property
     def unsettled(self) -> int:
-        """How many orders' events have not all been read that their live states hold."""
+        """How many states are behind their live ones: not all of their events have been read."""
         return len(self._unsettled)
 
     def _is_settled(self, key: tuple[str, str]) -> bool:
@@ -156,7 +156,7 @@ class Rebuild:
         return fold is not None and fold.sequence >= live.sequence and not fold.missing_sequences()
 
     def differences(self) -> Iterator[StateDifference]:
-        """What is not as it should be, by service and order."""
+        """All differences, by service and order."""
         live = self.live or {}
         for key in sorted({*live, *self.folds}):
             found = _fault(live.get(key), self.folds.get(key))
