@@ -12,7 +12,7 @@ from models.errors import KafkaUnavailableError, StripeUnavailableError, Unavail
 from models.reconciliation import ReconciliationReport
 from models.sender import CommandSender
 from models.topics import TopicUse
-from models.transition import Service
+from models.transition import TransitionService
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.http.operator_deps import OperatorDeps
@@ -36,7 +36,7 @@ class Table(Protocol):
     """
 
     name: str
-    service: Service
+    service: TransitionService
     partitions: int
 
     def add_listener(self, listener: Listener) -> None:
