@@ -150,7 +150,8 @@ async def started(
     """A worker that serves; changed dependencies as arguments. Close its client."""
     world = world or InMemoryBackend()
     staff = make_staff()
-    deps = make_deps(world, staff, **changes)
+    staff = make_staff()
+    deps = replace(make_deps(world, staff), **changes)
     app = web.Application()
     setup(app, deps)
     server = Server(app)

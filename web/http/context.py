@@ -8,9 +8,9 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from tables import NotOwnerError, StoredRecord
+from tables import NotOwnerError, StateTable, StoredRecord
 from web.http.change_feed import ChangeFeed
-from web.http.deps import Table, WebDeps
+from web.http.deps import WebDeps
 from web.http.forwarding import Forwarder
 from web.http.operator_deps import OperatorDeps
 from web.http.problems import ProblemError
@@ -57,7 +57,7 @@ class Context:
         self.streams = Streams(self.stopping)
 
     @property
-    def tables(self) -> Mapping[str, Table]:
+    def tables(self) -> Mapping[str, StateTable]:
         """By service name."""
         return self.deps.tables
 

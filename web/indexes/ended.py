@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
-from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.http.deps import Table
+from tables import NotOwnerError, NotReadyError, StateTable, StoredRecord
 
 
 class EndedRecordsReader:
     """Once for each partition, when somebody first asks. All methods run on the worker's event loop."""
 
-    def __init__(self, table: Table, tell: Callable[[int, StoredRecord], None]) -> None:
+    def __init__(self, table: StateTable, tell: Callable[[int, StoredRecord], None]) -> None:
         """tell: is told of every record of a partition; it may know it already."""
         self._table, self._tell = table, tell
         self._reading: dict[int, asyncio.Task[None]] = {}

@@ -12,8 +12,7 @@ from typing import Final
 from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
 from models.order import OrderRecord
-from tables import StoredRecord
-from web.http.deps import Table
+from tables import StateTable, StoredRecord
 from web.indexes.ended import EndedRecordsReader
 
 MAX_ENDED_KEPT: Final = 500
@@ -61,7 +60,7 @@ class _PartitionOrders:
 class OrderIndex:
     """Orders by status; a listener of orders' table. All methods run on the worker's event loop."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: StateTable) -> None:
         self._ended = EndedRecordsReader(table, self._tell)
         self._partitions: dict[int, _PartitionOrders] = {}
 

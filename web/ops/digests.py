@@ -11,10 +11,9 @@ from aiohttp import web
 
 from models import rebuild
 from models.messages import Message
-from tables import NotOwnerError, NotReadyError
+from tables import NotOwnerError, NotReadyError, StateTable
 from web.http.context import ORDERS
 from web.http.decoding import DecodingError, whole_number
-from web.http.deps import Table
 from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
 from web.http.route import Call, Owner
@@ -107,7 +106,7 @@ def show_derived(call: Call[Params, None]) -> DerivedStates:
     return DerivedStates(order_id=call.order_id, states=tuple(states))
 
 
-def _slices(table: Table, service: str, partition: int) -> Iterator[list[bytes]]:
+def _slices(table: StateTable, service: str, partition: int) -> Iterator[list[bytes]]:
     after = ""
     while records := table.scan(partition, after, SLICE_RECORDS):
         after = records[-1].key

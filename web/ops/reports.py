@@ -13,9 +13,9 @@ from models import ids
 from models.analytics import LENGTH_MS, By, Sums, bucket_of, load_row, parts_of, start_of
 from models.dead_letter import DeadLetterState
 from models.times import to_rfc3339
+from tables import StateTable
 from web.http.answers import json_answer
 from web.http.context import PAYMENTS, Context
-from web.http.deps import Table
 from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
@@ -151,7 +151,7 @@ def _uncounted(context: Context) -> int:
     )
 
 
-async def _share(table: Table, partition: int, asked: ReportQuery) -> ReportShare:
+async def _share(table: StateTable, partition: int, asked: ReportQuery) -> ReportShare:
     """One partition's sums."""
     buckets: dict[str, Sums] = {}
     restaurants: dict[str, Sums] = {}
