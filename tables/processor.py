@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from models import ids
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
+from tables.consumed_record import EmptyOffsets, UnreadableRecord
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
@@ -23,7 +24,6 @@ from tables.dead_letters import (
 from tables.errors import BadRowError, TooLargeError, UnloadableError
 from tables.outbox import dump_entry
 from tables.record import Quarantine, Record
-from tables.record_batches import EmptyOffsets, UnreadableRecord
 from tables.times import arrival_ms
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Processor(Generic[OutputsT]):
 
     @property
     def in_flight(self) -> int:
-        """Inputs applied whose outputs are not known durable."""
+        """Inputs decided whose outputs are not known durable."""
         return self.commit_batch.count + (self.under_way.count if self.under_way else 0)
 
     @property
@@ -126,7 +126,7 @@ class Processor(Generic[OutputsT]):
             raise UnloadableError(_qualified_name(exc)) from exc
 
     def _take(self, topic: str, consumed: Any) -> bool:
-        """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
+        """Decide an input. False: nothing was done, it waits. Raises UnreadableError."""
         record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)
