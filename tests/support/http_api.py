@@ -19,7 +19,7 @@ from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from sandbox.processes import MAX_WAIT_S
 from tests.support.in_memory_backend import InMemoryBackend
-from web import setup
+from web.application import setup
 from web.catalogue import load_catalogue
 from web.http.deps import Bounds, WebDeps
 from web.http.server import ConnectionLimits, WorkerRunner

@@ -17,13 +17,7 @@ from web.api.order_views import (
     RestaurantName,
     order_view,
 )
-from web.api.payment_views import (
-    Dispute,
-    Money,
-    Refund,
-    dispute_view,
-    refund_view,
-)
+from web.api.payment_views import Dispute, Refund, dispute_view, refund_view
 from web.api.timeline import TimelineEntry, timeline_view
 from web.http.context import (
     DELIVERIES,
@@ -32,6 +26,7 @@ from web.http.context import (
     TIMELINE,
     Context,
 )
+from web.http.money import Money
 from web.http.params import Params, choice_param
 from web.http.problems import ProblemError
 from web.http.route import Call

@@ -1,29 +1,15 @@
 """What the API shows of a payment, its refunds and its disputes."""
 
-from typing import Self
-
 from models.declines import customer_decline_code, decline_text
 from models.messages import Message
-from models.money import decimal_text
 from models.payment import Dispute as DisputeRecord
 from models.payment import PaymentRecord
 from models.payment import Refund as RefundRecord
 from models.times import to_rfc3339, to_rfc3339_or_none
+from models.wording import customer_reason, role_of
+from web.http.money import Money
 
 REQUIRES_ACTION = "REQUIRES_ACTION"
-
-
-class Money(Message):
-    """amount: minor units. display: 2500.00."""
-
-    amount: int
-    currency: str
-    display: str
-
-    @classmethod
-    def of(cls, amount: int, currency: str) -> Self:
-        """Minor units of a currency."""
-        return cls(amount=amount, currency=currency, display=decimal_text(amount, currency))
 
 
 class Refund(Message):
@@ -160,13 +146,3 @@ def for_customer(view: PaymentView) -> PaymentView:
     return view.model_copy(
         update={"failure_code": customer_decline_code(view.failure_code), "refunds": refunds}
     )
-
-
-def customer_reason(reason: str) -> str:
-    """A refund's or a cancel's reason as customers may read it."""
-    return "OPERATOR_REQUEST" if reason == "fraudulent" else reason
-
-
-def role_of(by: str) -> str:
-    """Who did it, without the name: "operator:alice" is an operator."""
-    return by.partition(":")[0]

@@ -9,7 +9,7 @@ from models.history import BrokenRowError, read_row
 from models.messages import Message
 from models.times import from_rfc3339
 from models.topics import ORDER_AUDIT
-from web.api.payment_views import customer_reason, role_of
+from models.wording import customer_reason, role_of
 from web.http.tokens import Role
 
 E = EventType

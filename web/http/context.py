@@ -16,8 +16,9 @@ from web.http.operator_deps import OperatorDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import ClientRateLimiter
 from web.http.sse import Streams
+from web.indexes.deliveries import DeliveryIndex
 from web.indexes.notifications import NotificationIndex
-from web.indexes.orders import DeliveryIndex, OrderIndex
+from web.indexes.orders import OrderIndex
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
 NOTIFICATIONS = "notifications"
