@@ -173,7 +173,7 @@ def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, **changes: Any) -
         topics=topic_uses(agents.services()),
         sender=world,
         client_secret=world.client_secret,
-        verify_webhook=partial(verify_webhook, secrets=SECRETS),
+        verify_webhook=partial(verify_webhook, secrets=SECRETS, tolerance_s=300),
         reduce_webhook=partial(reduce_webhook, NO_STRIPE),
         ready=list,
         order_tokens=OrderTokens("o" * 32),
