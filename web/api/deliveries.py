@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from models import ids
@@ -63,7 +62,6 @@ class DeliveriesShare(NamedTuple):
     rows: list[DeliveryRow]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DeliveryParams(Params):
     """Of the list."""
 

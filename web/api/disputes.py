@@ -1,7 +1,6 @@
 """Disputes over HTTP: the list of all of them, for operators."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from models.messages import Message
@@ -33,7 +32,6 @@ class DisputeRows(Message):
     incomplete: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DisputeParams(Params):
     """Of the list."""
 

@@ -1,7 +1,6 @@
 """The evidence for a disputed payment, from the order's records and timeline, as JSON or a page to print."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from models.commands import Address, Contact
@@ -36,7 +35,6 @@ E = EventType
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES, TIMELINE)
 
 
-@dataclass(frozen=True, kw_only=True)
 class EvidenceParams(Params):
     """How it is shown."""
 

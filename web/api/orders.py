@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -29,7 +28,6 @@ PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
 """Services whose records the order's view joins."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class OrderParams(Params):
     """as_of_ms: milliseconds since the epoch."""
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from models import ids
@@ -107,7 +106,6 @@ def _command(
     return write
 
 
-@dataclass(frozen=True, kw_only=True)
 class RefundParams(Params):
     """Of the list."""
 

@@ -35,7 +35,7 @@ class Context:
     stopping: set when the worker stops, so that streams end.
     order_index, delivery_index, notification_index: what lists are made of; the last one None where
         there are no notifications.
-    changes: what the boards' pages are told of. streams: those that are open.
+    changes: what notifies the boards' pages. streams: those that are open.
     limiter: what each client may ask for.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """

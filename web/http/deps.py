@@ -1,4 +1,4 @@
-"""What web/ needs of the rest of the application; app/ fills these in, so web/ imports nothing of it."""
+"""The dependencies of web/, filled in by app/."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,6 +1,7 @@
 """Passes a request to the worker that owns its order, as it is, and streams the answer back.
 
-Faust's own router serves to find the owner, not to forward (FAUST.md 11).
+Faust's own router finds the owner of a key but does not forward: it has no time-outs, drops headers and
+reads answers whole, so streams would hang.
 """
 
 import asyncio

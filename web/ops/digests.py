@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -39,7 +38,6 @@ class DerivedStates(Message):
     states: tuple[DerivedState, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DigestParams(Params):
     """partition: "" without one, which is refused."""
 

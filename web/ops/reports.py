@@ -48,7 +48,6 @@ def _matching(pattern: str, text: str) -> Any:
     return param(text_that(re.compile(pattern).fullmatch, text), text)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReportParams(Params):
     """Times in milliseconds since the epoch."""
 
@@ -56,7 +55,7 @@ class ReportParams(Params):
 
     begin_ms: int | None = param(_TIME, "Begin, included: RFC 3339 or a date (UTC)", name="from")
     end_ms: int | None = param(_TIME, "End, not included; by default now", name="to")
-    by: By = param(  # noqa: RUF009 - it is a field
+    by: By = param(
         lambda text: By(one_of(By)(text)), f"One of {', '.join(By)}; by default {By.HOUR}",
         default=By.HOUR,
     )  # fmt: skip
