@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.messages import Message
-from web.api.payment_views import Dispute, dispute_view
+from web.api.payment_views import DisputeView, dispute_view
 from web.http.context import PAYMENTS
 from web.http.params import Params, choice_param, limit_param
 from web.http.scatter_gather import Gather
@@ -14,7 +14,7 @@ MAX_LISTED: Final = 1000
 STATES: Final = ("OPEN", "CLOSED")
 
 
-class DisputeRow(Dispute):
+class DisputeRow(DisputeView):
     """One dispute of the list. evidence: where its bundle is."""
 
     order_id: str

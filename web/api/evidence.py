@@ -16,7 +16,7 @@ from web.api.order_views import (
     RestaurantName,
     order_view,
 )
-from web.api.payment_views import Dispute, Refund, dispute_view, refund_view
+from web.api.payment_views import DisputeView, RefundView, dispute_view, refund_view
 from web.api.timeline import TimelineEntry, timeline_view
 from web.http.context import (
     DELIVERIES,
@@ -97,14 +97,14 @@ class Evidence(Message):
 
     order_id: str
     made_at: str
-    dispute: Dispute
+    dispute: DisputeView
     customer: Contact | None = None
     address: Address | None = None
     restaurant: RestaurantName | None = None
     items: tuple[OrderLine, ...]
     placed_at: str | None = None
     payment: PaymentEvidence
-    refunds: tuple[Refund, ...]
+    refunds: tuple[RefundView, ...]
     order_status: str
     delivery: DeliveryEvidence | None = None
     messages: tuple[SentMessage, ...]

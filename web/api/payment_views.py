@@ -2,9 +2,7 @@
 
 from models.declines import customer_decline_code, decline_text
 from models.messages import Message
-from models.payment import Dispute as DisputeRecord
-from models.payment import PaymentRecord
-from models.payment import Refund as RefundRecord
+from models.payment import Dispute, PaymentRecord, Refund
 from models.times import to_rfc3339, to_rfc3339_or_none
 from models.wording import customer_reason, role_of
 from web.http.money import Money
@@ -12,7 +10,7 @@ from web.http.money import Money
 REQUIRES_ACTION = "REQUIRES_ACTION"
 
 
-class Refund(Message):
+class RefundView(Message):
     """One refund; by: the role that asked. retryOf: the failed refund that it repeats."""
 
     refund_id: str
@@ -27,7 +25,7 @@ class Refund(Message):
     retry_of: str | None = None
 
 
-class Dispute(Message):
+class DisputeView(Message):
     """One dispute; status is Stripe's word. blocksRefunds: Stripe refuses refunds meanwhile."""
 
     dispute_id: str
@@ -55,8 +53,8 @@ class PaymentView(Message):
     refundable: Money
     disputed: Money
     net: Money
-    refunds: tuple[Refund, ...]
-    disputes: tuple[Dispute, ...]
+    refunds: tuple[RefundView, ...]
+    disputes: tuple[DisputeView, ...]
     failure_reason: str | None = None
     failure_code: str | None = None
     next_action: str | None = None
@@ -69,9 +67,9 @@ class PaymentView(Message):
     updated_at: str
 
 
-def refund_view(refund: RefundRecord, currency: str) -> Refund:
+def refund_view(refund: Refund, currency: str) -> RefundView:
     """Show a refund."""
-    return Refund(
+    return RefundView(
         refund_id=refund.refund_id,
         status=refund.status,
         amount=Money.of(refund.amount, currency),
@@ -85,9 +83,9 @@ def refund_view(refund: RefundRecord, currency: str) -> Refund:
     )
 
 
-def dispute_view(dispute: DisputeRecord, currency: str) -> Dispute:
+def dispute_view(dispute: Dispute, currency: str) -> DisputeView:
     """Show a dispute."""
-    return Dispute(
+    return DisputeView(
         dispute_id=dispute.dispute_id,
         status=dispute.status,
         amount=Money.of(dispute.amount, currency),
