@@ -49,7 +49,7 @@ from web.http.tokens import OrderTokens
 
 E, S = EventType, NotificationStatus
 ORDER = ids.order_id("guest", "notifier")
-LINK = order_link(OrderTokens("k" * 32), "https://eat.example")
+LINK = order_link(OrderTokens("k" * 32).link, "https://eat.example")
 CONTACT = Contact(name="Asha Rao", email="asha@example.com", phone="+91 98000-00000")
 PLACED = Placed(
     restaurant_id="annapurna-bengaluru", restaurant_name="Annapurna",
@@ -124,7 +124,7 @@ class NotifierHarness(NoSender):
         options = {"concurrency": 8, "max_age_s": 86_400.0, **options}
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
-            channels, options.pop("letters", None) or MessageRenderer(load_catalogue(), LINK), self, self,
+            channels, options.pop("letters", None) or MessageRenderer(load_catalogue().restaurants.values(), LINK), self, self,
             now_s=self.now_s, **options,
         )  # fmt: skip
         self.notifiers.append(notifier)
