@@ -80,7 +80,7 @@ class Operators(Collector):
         """What is stuck in this worker's partitions."""
         now_ms = self._clock.now_ms()
         found = Counter(
-            (each.row.subject, each.row.actor)
+            (each.rule.subject, each.rule.actor)
             for partition in self.waiting.partitions()
             for _, _, each in self.waiting.stuck(partition, now_ms)
         )
@@ -129,7 +129,7 @@ class Operators(Collector):
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""
-        cause = ids.derived("act", "search", uuid.uuid4())
+        cause = ids.derive_id("act", "search", uuid.uuid4())
         data = OrdersSearched(kinds=tuple(kinds), found=found, by=by)
         await publish_audit_event(self._sender, EventType.ORDERS_SEARCHED, cause, data)
 

@@ -123,7 +123,7 @@ class RedrivePublisher:
 def _headers(name: str, kind: str) -> Headers:
     """Of a record that no event stands for."""
     now = to_rfc3339(machine_now_ms())
-    return record_headers(ids.derived("act", name), kind, OPERATORS_SOURCE, now)
+    return record_headers(ids.derive_id("act", name), kind, OPERATORS_SOURCE, now)
 
 
 @asynccontextmanager

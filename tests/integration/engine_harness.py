@@ -48,7 +48,7 @@ class SummingService(ToyService):
             "notes": state["notes"] + record.message.get("note", ""),
         }
         event = {
-            "id": f"{self.name}-{record.header.id}",
+            "id": f"{self.name}-{record.identity.id}",
             "producer": self.name,
             "sequence": new["sequence"],
             "add": record.message.get("add", 0),
@@ -57,7 +57,7 @@ class SummingService(ToyService):
         assert read(line) is None
         outcome = Outcome(accepted=True, positions={self.outputs: new["sequence"]})
         outputs = [Output(self.outputs, record.key, orjson.dumps(event), record.headers)]
-        return Decision(new, outputs, {line: record.header.id.encode()}, outcome)
+        return Decision(new, outputs, {line: record.identity.id.encode()}, outcome)
 
 
 class EngineHarness:
