@@ -6,21 +6,11 @@ from typing import Any, Final, cast
 
 import stripe
 
-from app.stripe.api import (
-    READ,
-    Body,
-    Listing,
-    StripeApi,
-)
+from app.stripe.api import READ, Body, Listing, StripeApi
 from app.stripe.errors import InvalidError
 from app.stripe.rate_limit import Priority
 from models import ids
-from models.stripe_facts import (
-    IntentFacts,
-    RefundFacts,
-    parse_intent,
-    parse_refund,
-)
+from models.stripe_facts import IntentFacts, RefundFacts, parse_intent, parse_refund
 
 MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300

@@ -48,7 +48,7 @@ def verify_webhook(
 async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
     """Reduce a verified event to what payments needs to know of it.
 
-    None for a type that is not subscribed to, and for an object of no order of ours. Asks Stripe
+    None for a type that is not subscribed to, and for an object of no order of this application. Asks Stripe
     where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
     when the order can't be found without it (Stripe delivers the event again then).
     """

@@ -13,12 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.notifications.channels import CustomerMessage
-from app.notifications.rendering import (
-    PLAIN_FORMAT,
-    MessageRenderer,
-    RegionFormat,
-    order_link,
-)
+from app.notifications.rendering import PLAIN_FORMAT, MessageRenderer, RegionFormat, order_link
 from models import ids
 from models.commands import Address, Contact, Item
 from models.events import EventType
