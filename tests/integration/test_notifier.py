@@ -403,7 +403,7 @@ async def test_a_bug_is_deferred_and_its_log_line_names_nobody(
             return super().write(order_id, notification, placed)
 
     with caplog.at_level(logging.DEBUG):
-        world.start(letters=Broken(load_catalogue(), LINK))
+        world.start(letters=Broken(load_catalogue().restaurants.values(), LINK))
         world.event()
         await world.until_status(S.WAITING_FOR_OPERATOR, Channel.EMAIL)
         await world.until_status(S.SENT, Channel.SMS)
