@@ -1,4 +1,4 @@
-"""Our contestant: a worker with the transition engine, everything on, and a trivial decide."""
+"""The engine under measurement: a worker with a trivial service and every guarantee on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINK = os.environ["BENCH_SINK"]
 
 
 class CountingService:
-    """Counts a key's records, emits one event each, with an id of its own."""
+    """Counts a key's records and emits one event for each."""
 
     name = "bench"
     inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
@@ -41,7 +41,7 @@ class CountingService:
         return state
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        """Count and pass on."""
+        """Count the record and emit its event."""
         number = state["number"] + 1 if state else 1
         event = {
             "eventId": ids.event_id(record.header.id, self.name, 1),

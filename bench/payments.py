@@ -1,4 +1,4 @@
-"""What the real payments decide costs: one whole payment, from its command's bytes to its events' bytes."""
+"""The cost of payments' decide: one whole payment, from its commands' bytes to its events' bytes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
 
 
 def cost() -> tuple[float, int, int]:
-    """Give the median time of one input in microseconds, and the inputs and outputs of a payment."""
+    """The median time of one input in microseconds, and the numbers of inputs and outputs of a payment."""
     order = ids.order_id("guest", "bench")
     inputs = _inputs(order)
     outputs = _play(order, inputs)

@@ -97,6 +97,7 @@ REFUND_GRAPH: Final[dict[RefundStatus, frozenset[RefundStatus]]] = {
     R.CANCELLED: frozenset(),
 }
 
+ENDED_ORDER: Final = frozenset({O.DELIVERED, O.CANCELLED, O.REFUNDED})
 ORDER_TERMINAL: Final = frozenset({O.DELIVERED, O.REFUNDED})
 PAID_ORDER: Final = frozenset(ORDER_PATH)
 UNPAID_ORDER: Final = frozenset({O.PAYMENT_PENDING, O.PAYMENT_FAILED})

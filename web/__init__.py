@@ -2,7 +2,6 @@
 
 from aiohttp import web
 
-from web import pages
 from web.http import middleware
 from web.http.change_feed import ChangeFeed, DeliveryChangeListener, OrderChangeListener
 from web.http.context import (
@@ -20,6 +19,7 @@ from web.indexes.notifications import NotificationIndex
 from web.indexes.orders import OrderIndex
 from web.indexes.waiting import WAITING_SERVICES
 from web.pages import api_documents
+from web.pages import routes as page_routes
 from web.routes import ROUTES
 
 
@@ -51,6 +51,6 @@ def setup(app: web.Application, deps: WebDeps) -> None:
         add = app.router.add_get if route.method == "GET" else app.router.add_post
         add(route.path, route.handler)
     api_documents.setup(app)
-    pages.setup(app)
+    page_routes.setup(app)
     # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
     app.middlewares.extend([limiter.limited, middleware.reject_invalid_path_params])

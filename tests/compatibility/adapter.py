@@ -124,13 +124,12 @@ class Replay:
         failing: Collection[tuple[str, int]] = (),
     ) -> None:
         self.stored = stored
-        self._done = dict(done)
         self._processor: Processor[list[Any]] = Processor(
             _Failing(make_service(name, run), failing),
             stored.get,
             list,
             epoch=epoch,
-            done=self._done,
+            durable_offsets=done,
             limits=Limits(),
             counters=Counters(),
             dead_letter_topic=DEAD_LETTERS,
@@ -145,9 +144,8 @@ class Replay:
         group, records = self._processor.close_commit_batch()
         writes = [*group.rows.items(), *records]
         self.stored.update(writes)
-        self._processor.stored()
-        self._done.update(group.offsets)
-        self._processor.settled()
+        self._processor.trim_cache()
+        self._processor.advance()
         return writes, [_sent(output) for output in group.outputs]
 
 

@@ -40,7 +40,7 @@ async def test_flow(shop: Shop, flow: Flow) -> None:
 
 
 class Publishes(NamedTuple):
-    """A row of the seed's "Who Publishes What", and the topic of its "Topic Structure"."""
+    """Who publishes an event, its topic, and the fields of its payload."""
 
     producer: str
     event: str
@@ -49,7 +49,7 @@ class Publishes(NamedTuple):
 
 
 class Consumes(NamedTuple):
-    """A row of the seed's "Who Consumes What": what the consumer publishes because of the event."""
+    """Who consumes an event, and what it publishes because of it."""
 
     producer: str
     event: str

@@ -26,16 +26,14 @@ from sandbox.customer import DECLINED, Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S
 from sandbox.staff import Staff
+from tests.support.platforms import PATIENT
 from web.http.tokens import DevelopmentStaff, Role
 
 TRIES = 3
-SETTINGS = {
+SETTINGS = PATIENT | {
     "TIFFIN_NOTIFICATION_TRIES": str(TRIES),
     "TIFFIN_NOTIFICATION_FIRST_PAUSE_S": "0.05",
     "TIFFIN_NOTIFICATION_LONGEST_PAUSE_S": "0.2",
-    "TIFFIN_COMMAND_WAIT_S": "60",
-    "TIFFIN_CONSISTENCY_WAIT_S": "60",
-    "TIFFIN_CONFIRM_WAIT_S": "60",
     "TIFFIN_SMTP_TIMEOUT_S": "600",
     "TIFFIN_SMS_TIMEOUT_S": "600",
     "TIFFIN_GROUP_INSTANCE_ID": "one",  # a restart need not wait for its own session's end

@@ -151,4 +151,6 @@ def _made(
         if field.alias not in {*fixed, *parts, "data"}
     }
     joined: Callable[..., bytes] = lambda first, then: orjson.dumps({**first, **fixed, **then})  # noqa: E731
-    return st.builds(joined, st.fixed_dictionaries({**drawn, **parts}), more or st.just({}))
+    return st.builds(
+        joined, st.fixed_dictionaries({**drawn, **parts}), st.just({}) if more is None else more
+    )

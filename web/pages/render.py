@@ -1,47 +1,32 @@
 """Turns templates into pages: what every page knows, its security policy, money and times for people."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-import orjson
 from aiohttp import web
-from babel.dates import format_datetime
-from babel.numbers import format_currency
 
-from models import ids, money
+from models import ids
 from models.wording import counted
 from web.http.context import CONTEXT
 from web.http.deps import StripeOrigins
 from web.pages.assets import Assets
+from web.pages.formats import (
+    LOCALES,
+    ORDER_STATUS_TEXTS,
+    clock,
+    exact,
+    money_text,
+    pretty,
+    state,
+    time_of,
+)
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 ASSETS: Final = web.AppKey("assets", Assets)
 TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
 ROBOTS_TAG: Final = "noindex"
-LOCALES: Final = {"INR": "en_IN", "GBP": "en_GB", "EUR": "en_IE"}
-"""How amounts of a currency are grouped and marked, shown and read."""
-DEFAULT_LOCALE: Final = "en_US"
-"""For the others."""
-
-ORDER_STATUS_TEXTS: Final[Mapping[str, str]] = {
-    "PLACED": "Opening the payment",
-    "PAYMENT_PENDING": "Waiting for payment",
-    "PAYMENT_FAILED": "Payment failed",
-    "PENDING": "Waiting for the kitchen",
-    "CONFIRMED": "Accepted",
-    "PREPARING": "Preparing",
-    "READY_FOR_PICKUP": "Ready for pick-up",
-    "OUT_FOR_DELIVERY": "On its way",
-    "DELIVERED": "Delivered",
-    "CANCELLED": "Cancelled",
-    "REFUNDED": "Refunded",
-}
-"""States of an order, for people."""
 
 
 def make_environment(assets: Assets) -> jinja2.Environment:
@@ -83,49 +68,6 @@ async def warm(app: web.Application) -> None:
     for currency in (*LOCALES, "USD"):
         money_text(0, currency)
     clock("2026-01-01T00:00:00.000Z")
-
-
-def money_text(value: Any, currency: str | None = None) -> str:
-    """An amount as people of its currency write it: 250000 INR is "₹2,500.00".
-
-    value: a `Money`, its JSON, or minor units with their currency.
-    """
-    if isinstance(value, Mapping):
-        amount, code = value["amount"], value["currency"]
-    elif currency is not None:
-        amount, code = value, currency
-    else:
-        amount, code = value.amount, value.currency
-    decimal = Decimal(money.decimal_text(amount, code))
-    text = format_currency(decimal, code, locale=LOCALES.get(code, DEFAULT_LOCALE))
-    return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
-
-
-def time_of(rfc3339: str) -> datetime:
-    """The time that an RFC 3339 text names."""
-    return datetime.fromisoformat(rfc3339).astimezone(UTC)
-
-
-def clock(rfc3339: str) -> str:
-    """A time as it stands there without JavaScript, which shows the browser's own zone."""
-    at = time_of(rfc3339)
-    form = "d MMM, HH:mm" if at.year == datetime.now(UTC).year else "d MMM y, HH:mm"
-    return str(format_datetime(at, form, locale="en")) + " UTC"
-
-
-def exact(rfc3339: str) -> str:
-    """A time on paper: date, time and zone, whoever reads it wherever."""
-    return str(format_datetime(time_of(rfc3339), "d MMMM y, HH:mm:ss", locale="en")) + " UTC"
-
-
-def state(code: str) -> str:
-    """A code of ours or Stripe's as words: READY_FOR_PICKUP is "Ready for pickup"."""
-    return code.replace("_", " ").capitalize()
-
-
-def pretty(value: Any) -> str:
-    """JSON values, for people."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
 
 
 def render(

@@ -15,7 +15,7 @@ import stripe
 
 from tests.support.http_api import CART, SECRETS
 from tests.support.webhooks import event
-from web.pages import GET, POST
+from web.pages.routes import GET, POST
 from web.routes import ROUTES
 
 if TYPE_CHECKING:

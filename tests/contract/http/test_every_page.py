@@ -13,9 +13,9 @@ from models import ids
 from tests.support.http_api import CART, HTML, Api, MakeApi, until
 from tests.support.operations import QUIET_OPERATIONS, Letters
 from tests.support.staff_requests import RESTAURANT, cook, courier, kitchen, tap
-from web import pages
 from web.http import auth
 from web.http.tokens import DevelopmentStaff
+from web.pages import routes
 from web.pages.shop import home
 
 STREAMS = ("/kitchen/stream", "/courier/stream", "/ops/stream", "/boards/changes")
@@ -84,13 +84,13 @@ async def test_every_page_is_a_page_for_every_role(make_api: MakeApi, state: str
     order_id, customer = await order_in(api, state)
     kitchens = [kitchen(api), kitchen(api, "hinode-kyoto")]
     tokens = ["", "forged", customer, *kitchens, courier(api), courier(api, "c2"), api.operator]
-    shown = [*addresses(order_id, pages.GET), "/docs", "/nowhere", "/orders/x", "/ops/search?q=ab"]
+    shown = [*addresses(order_id, routes.GET), "/docs", "/nowhere", "/orders/x", "/ops/search?q=ab"]
     evidence = f"/api/payments/{order_id}/disputes/du_1/evidence?format=html"
     wrong = []
     for token in tokens:
         for path in (*shown, evidence):
             wrong += await wrong_with(api, "GET", path, token)
-    for path in addresses(order_id, pages.POST):
+    for path in addresses(order_id, routes.POST):
         for token in tokens[:-1]:  # an operator's change what the others see
             wrong += await wrong_with(api, "POST", path, token, data={"x": "y"})
         wrong += await wrong_with(api, "POST", path, api.operator, json={"x": "y"})

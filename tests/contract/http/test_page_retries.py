@@ -17,7 +17,8 @@ from tests.support.http_api import CART, Api, MakeApi, new_key
 from tests.support.in_memory_backend import InMemoryBackend
 from web.catalogue import load_catalogue
 from web.http.tokens import Role
-from web.pages import GET, POST, retry
+from web.pages import retry
+from web.pages.routes import GET, POST
 from web.pages.shop.cart import COOKIE, Cart, with_prices
 
 BY_ITSELF = "by itself"

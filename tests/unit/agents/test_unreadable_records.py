@@ -355,14 +355,14 @@ class RefusingService(AddingService):
 
 def test_what_decide_calls_unreadable_is_a_dead_letter_and_the_key_goes_on() -> None:
     processor: Processor[list[Any]] = Processor(
-        RefusingService(), {}.get, list, epoch=1, done={}, limits=Limits(), counters=Counters(),
+        RefusingService(), {}.get, list, epoch=1, limits=Limits(), counters=Counters(),
         dead_letter_topic="dlq",
     )  # fmt: skip
     told = [
         Consumed(orjson.dumps({"n": number}), (), offset) for offset, number in enumerate([7, 1, 2])
     ]
     assert processor.process("commands", told) == 3
-    record = processor.record(b"order")
+    record = processor.record_of(b"order")
     assert (record.state, record.quarantine) == ([1, 2], None)
     letter, *events = processor.commit_batch.outputs
     assert dict(letter.headers)["kafka_dlt-exception-message"] == b"n: not the next"

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from models.ids import TOKEN_CHARS
 from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
 from tables import Counters, Limits
+from tables.commit_batch import CommitBatch
 from tables.dead_letters import SERVICE_HEADER, DeadLetterRecord
-from tables.processor import CommitBatch, Processor
+from tables.processor import Processor
 from tables.record import Record
 
 Sent = list[Output | DeadLetterRecord]
@@ -92,7 +93,6 @@ class ApplierHarness:
 
     def start_task(self) -> None:
         self.epoch += 1
-        self.done = dict(self.recorded)
         self.next = {topic: offset + 1 for topic, offset in self.recorded.items()}
         self.closed: tuple[CommitBatch[Sent], list[tuple[bytes, bytes]]] | None = None
         self.stored: CommitBatch[Sent] | None = None
@@ -101,7 +101,7 @@ class ApplierHarness:
             self.store.get,
             list,
             epoch=self.epoch,
-            done=self.done,
+            durable_offsets=self.recorded,
             limits=LIMITS,
             counters=self.counters,
             dead_letter_topic="dlq",
@@ -126,22 +126,24 @@ class ApplierHarness:
             self.closed = None
             self.store.update(self.stored.rows)
             self.store.update(records)
-            self.processor.stored()
+            self.processor.trim_cache()
 
     def settle(self, part: float = 1.0) -> None:
-        """Outputs of a commit_batch leave; of a part of it when the task is to crash in the midst."""
+        """Outputs of a commit batch leave; of a part of it when the task is to crash in the midst."""
         if self.stored:
             commit_batch = self.stored
             self.emitted += commit_batch.outputs[: int(len(commit_batch.outputs) * part)]
             if part == 1.0:
                 self.stored = None
-                self.done.update(commit_batch.offsets)
-                self.processor.settled()
-                self.recorded = dict(self.done)
+                self.processor.advance()
+                self.recorded = dict(self.processor.durable_offsets)
 
     def finish(self) -> None:
         for _ in range(10_000):
-            if all(self.done[topic] == len(self.log[topic]) - 1 for topic in TOPICS):
+            if all(
+                self.processor.durable_offsets[topic] == len(self.log[topic]) - 1
+                for topic in TOPICS
+            ):
                 return
             for topic in TOPICS:
                 self.apply(topic, 50)

@@ -77,7 +77,7 @@ class Consumed:
 
 @dataclass
 class PartitionTask:
-    """An processor over a store in memory; `dead` is the dead-letter topic, `log` the input topic."""
+    """A processor over a store in memory; `dead` is the dead-letter topic, `log` the input topic."""
 
     service: AddingService = field(default_factory=AddingService)
     stored: dict[bytes, bytes] = field(default_factory=dict)
@@ -90,9 +90,8 @@ class PartitionTask:
 
     def restart(self) -> None:
         self.epoch += 1
-        self.done = {TOPIC: -1}
         self.processor: Processor[list[Output | DeadLetterRecord]] = Processor(
-            self.service, self.stored.get, list, epoch=self.epoch, done=self.done, limits=Limits(),
+            self.service, self.stored.get, list, epoch=self.epoch, limits=Limits(),
             counters=Counters(), dead_letter_topic=DLQ,
         )  # fmt: skip
 
@@ -103,8 +102,8 @@ class PartitionTask:
         assert self.processor.process(TOPIC, [consumed]) == 1
         commit_batch, records = self.processor.close_commit_batch()
         self.stored.update(records)
-        self.processor.stored()
-        self.processor.settled()
+        self.processor.trim_cache()
+        self.processor.advance()
         for output in commit_batch.outputs:
             assert not isinstance(output, DeadLetterRecord)
             if output.topic == DLQ:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from models.errors import UnavailableError
-from models.graphs import OrderStatus, RefundStatus
+from models.graphs import ENDED_ORDER, RefundStatus
 from web.api import notifications, orders, refunds
 from web.api.order_views import OrderView
 from web.api.schemas import RefundBody
@@ -20,13 +20,13 @@ from web.http.problems import CODES, ProblemError
 from web.http.tokens import Role
 from web.ops import stuck as stuck_orders
 from web.pages import amounts
+from web.pages.formats import DEFAULT_LOCALE, LOCALES, money_text, pretty
 from web.pages.forms import answer_of, read_form
 from web.pages.ops.timeline_diagram import draw_timeline
-from web.pages.render import DEFAULT_LOCALE, LOCALES, money_text, pretty, render
+from web.pages.render import render
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ENDED: Final = frozenset({OrderStatus.DELIVERED, OrderStatus.CANCELLED, OrderStatus.REFUNDED})
 REFUND_REASONS: Final = {
     "OPERATOR_REQUEST": "Goodwill", "ITEM_MISSING": "Something was missing", "QUALITY": "Quality",
     "LATE": "It came late", "duplicate": "Paid twice", "fraudulent": "Fraud",
@@ -59,7 +59,7 @@ async def show_order(request: web.Request) -> web.StreamResponse:
         request, "ops_order.html", identity=identity, view=view, timeline=timeline,
         picture=draw_timeline(timeline.entries), waiting=waiting, messages=messages,
         at_stripe=stripe, stripe_wrong=stripe_wrong,
-        tables=_tables(view), can_cancel=view.status not in ENDED,
+        tables=_tables(view), can_cancel=view.status not in ENDED_ORDER,
         can_refund=_can_refund(view), failed=RefundStatus.FAILED,
         retried={refund.retry_of for refund in view.payment.refunds} if view.payment else set(),
         said=DONE_TEXTS.get(said) or (said in CODES and CODES[said][1] + ".") or "",

@@ -23,8 +23,9 @@ from web.http.context import CONTEXT
 from web.http.decoding import base64_json
 from web.http.deps import WebDeps
 from web.http.problems import ProblemError
+from web.pages.formats import money_text
 from web.pages.forms import read_form
-from web.pages.render import money_text, render
+from web.pages.render import render
 
 COOKIE: Final = "tiffin_cart"
 COOKIE_MAX_AGE_S: Final = 14 * 24 * 3600

@@ -4,12 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from models.graphs import ORDER_PATH, OrderStatus, PaymentStatus, RefundStatus
+from models.graphs import (
+    ENDED_ORDER,
+    ORDER_PATH,
+    UNPAID_ORDER,
+    OrderStatus,
+    PaymentStatus,
+    RefundStatus,
+)
 from models.order import PLACED
 from web.api.order_views import OrderView
 from web.api.payment_views import PaymentView
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
+
+UNPAID: Final = frozenset({PLACED, *UNPAID_ORDER})
+"""Statuses in which the order may still be paid, or changed into another."""
 
 HEADLINES: Final[Mapping[str, tuple[str, str]]] = {
     PLACED: ("We have your order", "We are opening the payment."),
@@ -111,7 +121,6 @@ def progress_of(view: OrderView) -> OrderProgress:
     elif _is_checked(view):
         headline = "We are checking with the bank"
         more = "You will not be charged twice. This page shows the answer as soon as it is there."
-    is_over = view.status in {O.DELIVERED, O.CANCELLED, O.REFUNDED}
     return OrderProgress(
         headline=headline,
         more=more,
@@ -119,7 +128,7 @@ def progress_of(view: OrderView) -> OrderProgress:
         steps=tuple(_with_current(_steps(view))),
         courier_at=COURIER_STAGE.get(O(view.status)) if view.status in set(O) else None,
         courier=_courier(view),
-        can_cancel=not is_over and not view.held_for_operator,
+        can_cancel=view.status not in ENDED_ORDER and not view.held_for_operator,
         can_pay=view.status in {O.PAYMENT_PENDING, O.PAYMENT_FAILED},
         refunds=tuple(
             (refund, REFUND_WORDS[RefundStatus(refund.status)])

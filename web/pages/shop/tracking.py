@@ -6,7 +6,6 @@ from typing import Final
 from aiohttp import web
 
 from models.commands import CancelOrder, CommandType
-from models.graphs import PAID_ORDER, OrderStatus
 from tables import NotOwnerError, NotReadyError
 from web.api import orders
 from web.api.schemas import CancelOrderBody
@@ -32,6 +31,7 @@ from web.pages.shop.cart import Cart, cart_of, keep_cart
 from web.pages.shop.order_progress import (
     CANCEL_REASONS,
     REFUND_DURATION_TEXT,
+    UNPAID,
     gives_refund,
     progress_of,
 )
@@ -67,10 +67,7 @@ async def _order_page(request: web.Request, template: str) -> web.StreamResponse
         progress=progress_of(view),
         last_event_id=orders.stream_event_id(view),
     )
-    is_done = view.status in PAID_ORDER or view.status in {
-        OrderStatus.CANCELLED, OrderStatus.REFUNDED
-    }  # fmt: skip
-    if is_done and cart_of(request).order_id == order_id:
+    if view.status not in UNPAID and cart_of(request).order_id == order_id:
         keep_cart(response, context.deps, Cart())
     return response
 

@@ -6,36 +6,23 @@ A look is the page's own address with what it has (`?seen=`), answered 204 when 
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from aiohttp import web
 
-from models import ids
 from web.http.auth import authorize_staff, is_worker
-from web.http.change_feed import (
-    ANY_COURIER,
-    COURIER,
-    KITCHEN,
-    OPERATIONS,
-    RESTART_DELAY_S,
-    ChangeFeed,
-    SharedTask,
-    matches_any,
-)
+from web.http.change_feed import ANY_COURIER, COURIER, KITCHEN, OPERATIONS, ChangeFeed, matches_any
 from web.http.context import CONTEXT, Context
 from web.http.problems import ProblemError
 from web.http.scatter_gather import PARTITIONS
 from web.http.sse import HEARTBEAT_S, Event
 from web.http.tokens import Identity, Role
-from web.ops import overview as operations
-from web.pages.forms import answer_of
+from web.pages.ops.overview import OVERVIEW_SNAPSHOT
 
 BOARD_CHANGED: Final = Event("board", "look")
 MIN_INTERVAL_S: Final = 2.0
 """A board is told to look at most so often: nobody reads, or hits, a list that changes faster."""
-OVERVIEW: Final = "/api/ops/overview"
 
 
 async def stream_kitchen(request: web.Request) -> web.StreamResponse:
@@ -111,41 +98,3 @@ async def _board_events(
             yield BOARD_CHANGED
         else:
             yield None
-
-
-@dataclass(slots=True)
-class _Snapshot:
-    overview: dict[str, Any]
-    at_s: float
-
-
-class OverviewSnapshot:
-    """The overview as it was a moment ago, looked at once for all who have it open."""
-
-    def __init__(self, changes: ChangeFeed) -> None:
-        self.watch = SharedTask(self._look)
-        self._changes = changes
-        self._snapshot: _Snapshot | None = None
-
-    def latest(self) -> dict[str, Any] | None:
-        """The overview, unless it is old."""
-        seen = self._snapshot
-        return (
-            seen.overview if seen and time.monotonic() - seen.at_s < 2 * RESTART_DELAY_S else None
-        )
-
-    async def _look(self, watch: SharedTask) -> None:
-        """Once; the watch does it again and again."""
-        request = watch.latest_request.clone(rel_url=OVERVIEW)
-        found = answer_of(await operations.show_overview(request))
-        before, self._snapshot = self._snapshot, _Snapshot(found, time.monotonic())
-        if before is None or overview_fingerprint(before.overview) != overview_fingerprint(found):
-            self._changes.heard.add(OPERATIONS)
-
-
-def overview_fingerprint(overview: dict[str, Any]) -> str:
-    """The same for overviews that say the same."""
-    return ids.derived("board", {**overview, "at": ""})
-
-
-OVERVIEW_SNAPSHOT: Final = web.AppKey("glance", OverviewSnapshot)

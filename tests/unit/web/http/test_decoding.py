@@ -16,7 +16,7 @@ from web.http import decoding
 from web.http.card_numbers import has_card_number
 from web.http.decoding import DecodingError
 from web.pages.amounts import minor_units
-from web.pages.render import money_text
+from web.pages.formats import money_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,8 +20,9 @@ from web.api.timeline import TimelineEntry
 from web.catalogue import load_catalogue
 from web.http.deps import StripeOrigins
 from web.pages.assets import FOLDER, Assets
+from web.pages.formats import ORDER_STATUS_TEXTS, exact, money_text
 from web.pages.ops.timeline_diagram import MAX_DRAWN, draw_timeline
-from web.pages.render import ORDER_STATUS_TEXTS, exact, make_environment, money_text, policy
+from web.pages.render import make_environment, policy
 from web.pages.shop.cart import (
     COOKIE,
     Cart,
