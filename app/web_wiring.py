@@ -14,6 +14,7 @@ from app.settings import STRIPE_API, Settings
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models.sender import CommandSender
+from models.topics import TopicUse
 from tables import ServiceRuntime
 from tables.catch_up import CatchUp
 from tables.faust_internals import serve_with, web_application
@@ -38,6 +39,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     gateway: StripeGateway,
     sender: CommandSender,
     operators: Operators,
+    topics: tuple[TopicUse, ...],
     *,
     money: MoneyIndex,
     reconciliation: Reconciliation,
@@ -51,6 +53,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     deps = WebDeps(
         catalogue=catalogue,
         tables=runtime.tables,
+        topics=topics,
         sender=sender,
         client_secret=gateway.client_secret,
         verify_webhook=lambda payload, signature: verify_webhook(

@@ -14,7 +14,7 @@ from models.transition import Decision, Header, Input, Output
 from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 SINK = os.environ["BENCH_SINK"]
 
@@ -25,9 +25,7 @@ class CountingService:
     name = "bench"
     inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
         """Read JSON."""
         message = orjson.loads(value)
         return Header(message["eventId"]), message
@@ -39,6 +37,10 @@ class CountingService:
     def dump(self, state: Any) -> Any:
         """Give the state as it is."""
         return state
+
+    def has_ended(self, _: Any) -> bool:
+        """Never."""
+        return False
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         """Count the record and emit its event."""

@@ -141,7 +141,7 @@ class Processor(Generic[OutputsT]):
         if consumed.value is None:
             raise UnreadableError("no value")
         try:
-            header, message = self.service.parse(topic, consumed.key, consumed.value, headers)
+            header, message = self.service.parse(topic, consumed.key, consumed.value)
         except UnreadableError:
             raise
         except Exception as exc:  # a parser's bug must not stop the stream either

@@ -180,9 +180,8 @@ class Record:
     def dump(self, service: Service) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
         fields: dict[str, Any] = {}
-        is_terminal = getattr(service, "is_terminal", None)
         # A quarantined record is never left out of an index: somebody must act on it.
-        if is_terminal is not None and self.quarantine is None and is_terminal(self.state):
+        if self.quarantine is None and service.has_ended(self.state):
             fields["terminal"] = True
         fields["schemaVersion"] = SCHEMA_VERSION
         fields["version"] = self.version

@@ -1,4 +1,4 @@
-"""Decide of the payments service: commands of customers, operators and orders, and what Stripe says."""
+"""The payments service: decides commands of customers, operators and orders, and what Stripe says."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,7 +12,8 @@ from agents.payments.stripe_facts import (
     apply_refund,
 )
 from agents.payments.transitions import PaymentDecisionBuilder
-from models import ids
+from agents.service import Service, commands, events, webhooks
+from models import ids, search_terms, topics
 from models.commands import (
     PAYMENT_EXPIRED,
     CancelPayment,
@@ -40,7 +41,7 @@ from models.payment import (
     Initiation,
     PaymentRecord,
 )
-from models.transition import Decision, Input, Outcome
+from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_HELD_WEBHOOKS: Final = 20
 MAX_PAYMENT_ATTEMPTS: Final = 20
@@ -49,9 +50,9 @@ MAX_CANCEL_TRIES: Final = 20
 """Each is made after a longer pause than the one before; then an operator must look."""
 
 
-def decide(state: PaymentRecord | None, record: Input) -> Decision:
-    """Decide one input of the payments service. Pure; never raises on what the world can send."""
-    builder = PaymentDecisionBuilder(state or PaymentRecord(), record)
+def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
+    """Decide one input of an order's payment."""
+    builder = PaymentDecisionBuilder(state, record)
     outcome: Outcome | None = None
     match record.message:
         case Command() as command:
@@ -61,7 +62,9 @@ def decide(state: PaymentRecord | None, record: Input) -> Decision:
         case Event(data=PaymentRefundInitiated() as data):
             builder.refund_all(data.reason, ids.refund_id(record.header.id), by="orders")
     _release_held(builder)
-    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
+    after = builder.next_state()
+    rows = search_terms.rows_of_payment(state, after, record.key)
+    return Decision(after, builder.outputs, rows, outcome)
 
 
 def _initiate(builder: PaymentDecisionBuilder, command: Command) -> None:
@@ -304,3 +307,17 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Command], O
     CommandType.STRIPE_RESULT: _apply_effect_result,
     CommandType.OBSERVE_PAYMENT: _apply_lookup,
 }
+
+
+PAYMENTS: Final = Service(
+    name="payments",
+    about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe says.",
+    inputs={
+        topics.PAYMENT_COMMANDS: commands,
+        topics.WEBHOOKS: webhooks,
+        topics.REFUND_INITIATED: events,
+    },
+    state=PaymentRecord,
+    initial=PaymentRecord(),
+    decide=decide,
+)

@@ -9,10 +9,11 @@ import aiohttp
 import pytest
 
 from sandbox.platform import Platform
-from tests.e2e.shop import WITHIN_S, Shop
+from tests.e2e.shop import Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Topics
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from sandbox.customer import ADDRESS, CONTACT, DECLINED, VISA
 from sandbox.demo_flows import FLOWS, Flow, play
 from sandbox.platform import Platform
-from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop, until
+from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import (
     Record,
@@ -20,6 +20,7 @@ from tests.support.kafka_invariants import (
     payment_events,
     types,
 )
+from tests.support.waiting import until
 
 ENDINGS = {"PENDING": PAID, "REFUNDED": REFUNDED}
 

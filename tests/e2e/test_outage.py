@@ -11,9 +11,10 @@ import pytest
 
 from sandbox.customer import VISA
 from sandbox.platform import Platform
-from tests.e2e.shop import PAID, UNPAID, WITHIN_S, Shop, until
+from tests.e2e.shop import PAID, UNPAID, Shop
 from tests.support.kafka_invariants import Topics
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S, until
 
 EXIT_FOREIGN = 78
 THREE_D_SECURE = "4000000000003220"

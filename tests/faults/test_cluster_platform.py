@@ -14,9 +14,10 @@ from sandbox.kafka import KafkaCluster
 from sandbox.kafka.broker import BOOTSTRAP_ENV
 from sandbox.platform import Platform
 from tests.e2e.crowd import run_crowd
-from tests.e2e.shop import WITHIN_S, Shop, until
+from tests.e2e.shop import Shop
 from tests.support.kafka_invariants import Topics
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S, until
 
 
 @pytest.fixture

@@ -16,17 +16,20 @@ import aiohttp
 import pytest
 from aiokafka.partitioner import murmur2
 
-from models.topics import DEAD_LETTERS, RECONCILIATION, TOPICS
+from agents import services
+from agents.service import topic_uses
+from models.topics import DEAD_LETTERS, RECONCILIATION
 from sandbox.api_client import ApiClient
 from sandbox.customer import VISA
 from sandbox.platform import Platform
 from sandbox.processes import wait_until
 from sandbox.staff import Staff
 from tests.e2e.expected_topics import PARTITIONS, READERS, SERVICES
-from tests.e2e.shop import WITHIN_S, Buyer, Shop, until
+from tests.e2e.shop import Buyer, Shop
 from tests.foreign.attack import Attack
 from tests.foreign.kinds import STOPPING
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S, until
 
 APP = "tiffin"
 NAMED_WITHIN_S = 240
@@ -59,7 +62,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def attack(platform: Platform) -> Attack:
-    assert {name for name, topic in TOPICS.items() if topic.read_by} == set(READERS)
+    assert {use.topic.name for use in topic_uses(services()) if use.read_by} == set(READERS)
     changelogs = {f"{APP}-{service}-changelog": PARTITIONS for service in SERVICES}
     attack = Attack(
         platform.bootstrap, READERS, changelogs | {DEAD_LETTERS: 1, RECONCILIATION: 1},

@@ -25,7 +25,7 @@ from models.topics import ORDER_COMMANDS, ORDER_EVENTS
 from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, wait_until
-from tests.faults.engine_verify import read_all
+from tests.support.kafka_topics import read_all
 from tests.support.platforms import OtherAppPlatform
 
 SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.dead_letters.log import MARKER
 from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
-from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
+from models.commands import CancelOrder, CancelPayment, Command, CommandType, NoData
 from models.messages import Message, encode
 from models.times import to_rfc3339
 from sandbox.customer import Customer
@@ -31,7 +31,7 @@ from web.http.tokens import DevelopmentStaff, Role
 WITHIN_S = MAX_WAIT_S
 LETTERS = "/api/ops/dead-letters"
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-NOTHING = Nothing()
+NOTHING = NoData()
 KITCHEN = (CommandType.ACCEPT_ORDER, CommandType.START_PREPARING, CommandType.MARK_READY)
 
 

@@ -14,8 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from models.commands import AssignDelivery, CommandType
-from models.commands import Nothing as NoData
+from models.commands import AssignDelivery, CommandType, NoData
 from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order import OrderRecord

@@ -7,8 +7,7 @@ from aiohttp import web
 from pydantic import Field
 
 from models import ids
-from models.commands import CommandType, RejectOrder
-from models.commands import Nothing as NoData
+from models.commands import CommandType, NoData, RejectOrder
 from models.graphs import OrderStatus
 from models.messages import Message
 from models.times import to_rfc3339, to_rfc3339_or_none

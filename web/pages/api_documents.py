@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from models.topics import TopicUse
 from web import asyncapi, openapi
 from web.http.context import CONTEXT, ORDERS
 from web.pages import reference
@@ -53,8 +54,9 @@ async def show_openapi(request: web.Request) -> web.Response:
 
 async def show_asyncapi(request: web.Request) -> web.Response:
     """AsyncAPI of Kafka's topics."""
-    partitions = request.app[CONTEXT].tables[ORDERS].partitions
-    made = await request.app[DOCUMENTS].of("asyncapi", lambda: _asyncapi(partitions))
+    context = request.app[CONTEXT]
+    partitions, uses = context.tables[ORDERS].partitions, context.deps.topics
+    made = await request.app[DOCUMENTS].of("asyncapi", lambda: _asyncapi(partitions, uses))
     return made.response(request)
 
 
@@ -72,8 +74,8 @@ def _openapi() -> Asset:
 
 
 @functools.cache
-def _asyncapi(partitions: int) -> Asset:
-    return Asset(orjson.dumps(asyncapi.description(partitions)), JSON, is_packable=True)
+def _asyncapi(partitions: int, uses: tuple[TopicUse, ...]) -> Asset:
+    return Asset(orjson.dumps(asyncapi.description(partitions, uses)), JSON, is_packable=True)
 
 
 def _reference(request: web.Request) -> Asset:

@@ -15,7 +15,7 @@ from tables.cluster import ClusterIds
 from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
 from tables.limits import Counters, Limits
 from tables.partition_task import PartitionTask, TaskContext
-from tests.unit.tables.test_processor import Consumed, EchoService, body
+from tests.support.engine_services import Consumed, EchoService, body
 
 BAD, INPUTS = 300, 800
 WATCH_S = 0.02

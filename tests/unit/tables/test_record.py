@@ -30,7 +30,7 @@ class Plain:
     def dump(self, state: Any) -> Any:
         return state
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state and state.get("done"))
 
 
