@@ -81,7 +81,7 @@ def _cancel(builder: OrderDecisionBuilder, command: Command) -> Outcome:
 
 def _kitchen_step(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Command], Outcome]:
     def step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
-        if target not in ORDER_GRAPH[builder.status] if builder.status else True:
+        if builder.status is None or target not in ORDER_GRAPH[builder.status]:
             return _refuse_step(builder, command)
         builder.advance(target, by=command.issued_by)
         return builder.accept()

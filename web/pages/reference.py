@@ -30,7 +30,7 @@ def page(request: web.Request) -> web.Response:
     return render(
         request,
         "docs.html",
-        routes=[(route, first_paragraph(route.handler)) for route in ROUTES],
+        routes=[(route, first_paragraph(route.run)) for route in ROUTES],
         graphs={name: _edges(graph) for name, graph in GRAPHS.items()},
         topics=[
             (use, use.topic.partitions or partitions, use.topic.retention)

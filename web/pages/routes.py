@@ -4,9 +4,14 @@ from typing import Final
 
 from aiohttp import web
 
+from web.api.evidence import Evidence
 from web.http.context import CONTEXT
+from web.http.dispatch import mount
+from web.http.rate_limits import RequestKind
+from web.http.route import HTML_RENDERERS, AnyCall, Renderer
 from web.pages.assets import Assets
 from web.pages.errors import problems_as_pages
+from web.pages.interim import raw
 from web.pages.ops import (
     dead_letters,
     lists,
@@ -16,7 +21,7 @@ from web.pages.ops import (
     payments_report,
     search,
 )
-from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_environment
+from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_environment, render
 from web.pages.shop import cart, checkout, home, menu, order_links, payment, tracking
 from web.pages.staff import board_streams, boards, login
 
@@ -73,15 +78,21 @@ POST: Final = (
 )
 
 
+def show_evidence(call: AnyCall, evidence: Evidence) -> web.StreamResponse:
+    """The evidence of a dispute, to be printed."""
+    return render(call.request, "evidence.html", evidence=evidence, identity=call.identity)
+
+
 def setup(app: web.Application) -> None:
     """Mount the pages on an application that has web's context. Reads files; blocks."""
     assets = Assets()
+    html: dict[str, Renderer] = {"evidence": show_evidence}
     app[ASSETS] = assets
     app[TEMPLATE_ENGINE] = make_environment(assets)
     app[overview.OVERVIEW_SNAPSHOT] = overview.OverviewSnapshot(app[CONTEXT].changes)
     app.middlewares.append(problems_as_pages)
-    app.router.add_get("/static/{name:.+}", assets.show)
-    for path, handler in GET:
-        app.router.add_get(path, handler)
-    for path, handler in POST:
-        app.router.add_post(path, handler)
+    app[HTML_RENDERERS] = html
+    rows = [raw("GET", path, handler) for path, handler in GET]
+    rows += [raw("POST", path, handler) for path, handler in POST if path != "/checkout"]
+    rows.append(raw("POST", "/checkout", checkout.place, counted_as=RequestKind.CREATE))
+    mount(app, [raw("GET", "/static/{name:.+}", assets.show), *rows])

@@ -11,6 +11,7 @@ from web.http.context import CONTEXT
 from web.http.problems import ProblemError
 from web.http.tokens import Role
 from web.ops import dead_letters
+from web.pages import interim
 from web.pages.forms import answer_of, drop_empty, read_form
 from web.pages.ops.lists import Handler, _page
 from web.pages.render import render
@@ -20,14 +21,14 @@ async def list_dead_letters(request: web.Request) -> web.StreamResponse:
     """Dead letters by state."""
     drop_empty(request)
     return await _page(
-        request, dead_letters.list_dead_letters, "ops_dead_letters.html",
+        request, interim.handler("list_dead_letters"), "ops_dead_letters.html",
         states=(*DeadLetterState, dead_letters.ALL), state=request.query.get("state", DeadLetterState.OPEN),
     )  # fmt: skip
 
 
 async def show_dead_letter(request: web.Request) -> web.StreamResponse:
     """One dead letter, and what can be done with it."""
-    answer = await dead_letters.show_dead_letter(request)
+    answer = await interim.handler("show_dead_letter")(request)
     if answer.prepared:
         return answer
     identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
@@ -46,7 +47,9 @@ async def redrive_dead_letter(request: web.Request) -> web.StreamResponse:
         "dryRun": form.get("do") != "yes",
         "allOfOrder": form.get("allOfOrder") == "yes",
     }
-    return await _act_on_dead_letter(request, dead_letters.redrive_dead_letter, "redrive", value)
+    return await _act_on_dead_letter(
+        request, interim.handler("redrive_dead_letter"), "redrive", value
+    )
 
 
 async def discard_dead_letter(request: web.Request) -> web.StreamResponse:
@@ -58,7 +61,9 @@ async def discard_dead_letter(request: web.Request) -> web.StreamResponse:
         "dryRun": form.get("do") != "yes",
         "redriveRest": form.get("redriveRest") == "yes",
     }
-    return await _act_on_dead_letter(request, dead_letters.discard_dead_letter, "discard", value)
+    return await _act_on_dead_letter(
+        request, interim.handler("discard_dead_letter"), "discard", value
+    )
 
 
 async def _act_on_dead_letter(
@@ -78,7 +83,7 @@ async def _act_on_dead_letter(
     letter_id = request.match_info["dead_letter_id"]
     if act and not act["dryRun"] and not act["refused"] and not act.get("stopped"):
         raise web.HTTPSeeOther(f"/ops/dead-letters/{letter_id}?said={name}")
-    answer = await dead_letters.show_dead_letter(request)
+    answer = await interim.handler("show_dead_letter")(request)
     if answer.prepared:
         return answer
     identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)

@@ -10,7 +10,8 @@ from web.api import disputes, refunds
 from web.http.auth import authorize_staff
 from web.http.context import CONTEXT
 from web.http.tokens import Role
-from web.ops import orders, overview, reconciliation, stuck
+from web.ops import audit, orders
+from web.pages import interim
 from web.pages.forms import answer_of, drop_empty, is_for_worker
 from web.pages.render import render
 
@@ -32,7 +33,7 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
     """Orders by state, restaurant and time."""
     drop_empty(request)
     return await _page(
-        request, orders.list_orders, "ops_orders.html", states=orders.STATES,
+        request, interim.handler("list_orders"), "ops_orders.html", states=orders.STATES,
         state=request.query.get("state", ""), asked=request.query, older=_older(request),
         restaurants=request.app[CONTEXT].deps.catalogue.restaurants,
     )  # fmt: skip
@@ -47,22 +48,22 @@ async def list_stuck(request: web.Request) -> web.StreamResponse:
     """What is stuck, and who must act."""
     drop_empty(request)
     return await _page(
-        request, stuck.list_stuck, "ops_stuck.html", actors=tuple(Actor),
+        request, interim.handler("list_stuck"), "ops_stuck.html", actors=tuple(Actor),
         actor=request.query.get("actor", ""),
     )  # fmt: skip
 
 
 async def show_lag(request: web.Request) -> web.StreamResponse:
     """How far each service is behind."""
-    return await _page(request, overview.show_lag, "ops_lag.html")
+    return await _page(request, interim.handler("show_lag"), "ops_lag.html")
 
 
 async def list_audit(request: web.Request) -> web.StreamResponse:
     """What operators did and what was refused."""
     drop_empty(request)
     return await _page(
-        request, overview.list_audit, "ops_audit.html", asked=request.query, older=_older(request),
-        kinds=overview.AUDIT_EVENT_TYPES,
+        request, interim.handler("list_audit"), "ops_audit.html", asked=request.query, older=_older(request),
+        kinds=audit.AUDIT_EVENT_TYPES,
     )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ async def list_refunds(request: web.Request) -> web.StreamResponse:
     """Refunds by state."""
     drop_empty(request)
     return await _page(
-        request, refunds.list_refunds, "ops_refunds.html", states=refunds.STATES,
+        request, interim.handler("list_refunds"), "ops_refunds.html", states=refunds.STATES,
         state=request.query.get("state", ""),
     )  # fmt: skip
 
@@ -79,11 +80,11 @@ async def list_disputes(request: web.Request) -> web.StreamResponse:
     """Disputes, those whose evidence is due soonest first."""
     drop_empty(request)
     return await _page(
-        request, disputes.list_disputes, "ops_disputes.html", states=disputes.STATES,
+        request, interim.handler("list_disputes"), "ops_disputes.html", states=disputes.STATES,
         state=request.query.get("state", ""),
     )  # fmt: skip
 
 
 async def show_reconciliation(request: web.Request) -> web.StreamResponse:
     """Whether Stripe's money and ours agree."""
-    return await _page(request, reconciliation.show_reconciliation, "ops_reconciliation.html")
+    return await _page(request, interim.handler("show_reconciliation"), "ops_reconciliation.html")

@@ -10,7 +10,7 @@ from web.http.auth import authorize_staff
 from web.http.context import CONTEXT
 from web.http.problems import ProblemError
 from web.http.tokens import Role
-from web.ops.notifications import list_notifications
+from web.pages import interim
 from web.pages.forms import answer_of, drop_empty, is_for_worker
 from web.pages.render import render
 
@@ -53,7 +53,7 @@ async def show_notifications(request: web.Request) -> web.StreamResponse:
     drop_empty(request)
     found, wrong = None, ""
     try:
-        answer = await list_notifications(request)
+        answer = await interim.handler("list_notifications")(request)
         if answer.prepared or is_for_worker(request):
             return answer
         found = answer_of(answer)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from models.errors import UnavailableError
 from models.graphs import ENDED_ORDER, RefundStatus
-from web.api import notifications, orders, refunds
+from web.api import notifications, orders
 from web.api.order_views import OrderView
 from web.api.schemas import RefundBody
 from web.api.timeline import timeline_view
@@ -18,8 +18,7 @@ from web.http.commands import check_order_is_known, forwarded_to_owner
 from web.http.context import CONTEXT, TIMELINE, Context
 from web.http.problems import CODES, ProblemError
 from web.http.tokens import Role
-from web.ops import stuck as stuck_orders
-from web.pages import amounts
+from web.pages import amounts, interim
 from web.pages.formats import DEFAULT_LOCALE, LOCALES, money_text, pretty
 from web.pages.forms import answer_of, read_form
 from web.pages.ops.timeline_diagram import draw_timeline
@@ -42,7 +41,7 @@ DONE_TEXTS: Final = {
 
 async def show_order(request: web.Request) -> web.StreamResponse:
     """Everything about an order."""
-    context, order_id, identity, forwarded = await orders.reader(
+    context, order_id, identity, forwarded = await interim.reader(
         request, *orders.PARTS, TIMELINE, roles=(Role.OPERATOR,)
     )
     if forwarded is not None:
@@ -51,7 +50,7 @@ async def show_order(request: web.Request) -> web.StreamResponse:
     view = orders.joined(context, order_id)
     rows = context.tables[TIMELINE].rows(f"{order_id}/")
     timeline = timeline_view(order_id, rows, role=Role.OPERATOR)
-    waiting = answer_of(await stuck_orders.show_order_waiting(request))["waiting"]
+    waiting = answer_of(await interim.handler("show_order_waiting")(request))["waiting"]
     messages = notifications.shown_of(context, order_id)
     stripe, stripe_wrong = await _at_stripe(context, view)
     said = request.query.get("said", "")
@@ -94,7 +93,7 @@ def _tables(view: OrderView) -> str:
 
 async def show_confirmation(request: web.Request) -> web.StreamResponse:
     """Ask once before something is done: what it means, and the button."""
-    context, order_id, identity, forwarded = await orders.reader(
+    context, order_id, identity, forwarded = await interim.reader(
         request, *orders.PARTS, roles=(Role.OPERATOR,)
     )
     if forwarded is not None:
@@ -165,8 +164,8 @@ def _minor_units(text: str, view: OrderView) -> int:
 
 
 ACTIONS: Final[dict[str, Handler]] = {
-    "cancel": orders.cancel_order,
-    "refund": refunds.refund,
-    "retry-refund": refunds.retry_refund,
-    "retry-notification": notifications.retry_notification,
+    "cancel": interim.handler("cancel_order"),
+    "refund": interim.handler("refund"),
+    "retry-refund": interim.handler("retry_refund"),
+    "retry-notification": interim.handler("retry_notification"),
 }

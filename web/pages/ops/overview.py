@@ -11,7 +11,7 @@ from web.http.auth import authorize_staff
 from web.http.change_feed import OPERATIONS, RESTART_DELAY_S, ChangeFeed, SharedTask
 from web.http.context import CONTEXT
 from web.http.tokens import Role
-from web.ops import overview
+from web.pages import interim
 from web.pages.forms import answer_of, is_for_worker
 from web.pages.render import render
 
@@ -42,7 +42,7 @@ async def show_overview(request: web.Request) -> web.StreamResponse:
     identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
     found = glance.latest() if asked is not None and not is_for_worker(request) else None
     if found is None:
-        answer = await overview.show_overview(request)
+        answer = await interim.handler("show_overview")(request)
         if is_for_worker(request):
             return answer
         found = answer_of(answer)
@@ -82,7 +82,7 @@ class OverviewSnapshot:
     async def _look(self, watch: SharedTask) -> None:
         """Once; the watch does it again and again."""
         request = watch.latest_request.clone(rel_url=OVERVIEW)
-        found = answer_of(await overview.show_overview(request))
+        found = answer_of(await interim.handler("show_overview")(request))
         before, self._snapshot = self._snapshot, _Snapshot(found, time.monotonic())
         if before is None or overview_fingerprint(before.overview) != overview_fingerprint(found):
             self._changes.heard.add(OPERATIONS)

@@ -9,7 +9,7 @@ from web.http.auth import authorize_staff
 from web.http.context import CONTEXT
 from web.http.problems import ProblemError
 from web.http.tokens import Role
-from web.ops import reports
+from web.pages import interim
 from web.pages.forms import answer_of, drop_empty, is_for_worker
 from web.pages.render import render
 
@@ -19,7 +19,7 @@ async def report_payments(request: web.Request) -> web.StreamResponse:
     drop_empty(request)
     context = request.app[CONTEXT]
     try:
-        answer = await reports.report_payments(request)
+        answer = await interim.handler("report_payments")(request)
     except ProblemError as problem:
         if problem.code != "VALIDATION_FAILED":
             raise

@@ -9,7 +9,7 @@ from web.http.bodies import VALUE
 from web.http.context import CONTEXT
 from web.http.problems import ProblemError
 from web.http.tokens import Role
-from web.ops import search as searching
+from web.pages import interim
 from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.ops.lists import Handler
 from web.pages.render import render
@@ -23,14 +23,14 @@ MATCH_TEXTS: Final = {
 
 async def search_ids(request: web.Request) -> web.StreamResponse:
     """The orders that the id in the address belongs to; the form searches for anything."""
-    return await _search(request, searching.search_ids, request.query.get("q", ""))
+    return await _search(request, interim.handler("search_ids"), request.query.get("q", ""))
 
 
 async def search(request: web.Request) -> web.StreamResponse:
     """The orders that a text stands for, which is never in an address; at once the order, if there is one."""
     asked = (await read_form(request)).get("q", "")
     request[VALUE] = {"q": asked}
-    return await _search(request, searching.search, asked)
+    return await _search(request, interim.handler("search"), asked)
 
 
 async def _search(request: web.Request, handler: Handler, asked: str) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from models.times import to_rfc3339
 from tables import NotOwnerError
 from web.http import auth
 from web.http.context import CONTEXT, ORDERS, Context
-from web.http.scatter_gather import scatter_gather
+from web.pages.interim import scatter_gather
 from web.pages.render import render
 from web.pages.shop.cart import priced_cart
 

@@ -11,7 +11,7 @@ from models.graphs import PaymentStatus
 from models.order import PLACED
 from models.payment import PaymentRecord
 from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.api import orders, payments
+from web.api import orders
 from web.api.order_views import OrderView
 from web.api.schemas import CancelPaymentBody
 from web.http import auth
@@ -20,13 +20,13 @@ from web.http.commands import (
     OutcomePendingError,
     forwarded_to_owner,
     is_rebalancing,
-    one_request_per_key,
     send_without_waiting,
 )
 from web.http.context import CONTEXT, ORDERS, PAYMENTS, Context
 from web.http.params import order_id_of
 from web.http.problems import ProblemError
 from web.http.tokens import Role
+from web.pages import interim
 from web.pages.forms import read_form
 from web.pages.render import render
 from web.pages.shop.cart import cart_of, keep_cart
@@ -44,7 +44,7 @@ SENT_CHARS: Final = 16
 
 async def show_payment(request: web.Request) -> web.StreamResponse:
     """Where the card is entered, or what has become of the payment."""
-    context, order_id, _, forwarded = await orders.reader(request, *orders.PARTS)
+    context, order_id, _, forwarded = await interim.reader(request, *orders.PARTS)
     if forwarded is not None:
         return forwarded
     view = orders.joined(context, order_id)
@@ -117,8 +117,7 @@ async def change_order(request: web.Request) -> web.StreamResponse:
         forwarded = await forwarded_to_owner(context, request, order_id)
         if forwarded is not None:
             return forwarded
-        with one_request_per_key(context, write):
-            await payments.cancelled(context, write)
+        await interim.cancel_payment(context, write)
     except OutcomePendingError:
         raise web.HTTPSeeOther(f"/orders/{order_id}") from None
     except (ProblemError, NotOwnerError, NotReadyError) as error:

@@ -25,6 +25,7 @@ from web.http.context import CONTEXT, ORDERS
 from web.http.params import order_id_of
 from web.http.problems import ProblemError
 from web.http.tokens import Role
+from web.pages import interim
 from web.pages.forms import read_form
 from web.pages.render import render
 from web.pages.shop.cart import Cart, cart_of, keep_cart
@@ -56,7 +57,7 @@ async def show_live(request: web.Request) -> web.StreamResponse:
 
 
 async def _order_page(request: web.Request, template: str) -> web.StreamResponse:
-    context, order_id, _, forwarded = await orders.reader(request, *orders.PARTS)
+    context, order_id, _, forwarded = await interim.reader(request, *orders.PARTS)
     if forwarded is not None:
         return forwarded
     view = orders.joined(context, order_id)
@@ -74,7 +75,7 @@ async def _order_page(request: web.Request, template: str) -> web.StreamResponse
 
 async def show_cancel(request: web.Request) -> web.StreamResponse:
     """What a cancel means for the customer's money, and the button."""
-    context, order_id, _, forwarded = await orders.reader(request, *orders.PARTS)
+    context, order_id, _, forwarded = await interim.reader(request, *orders.PARTS)
     if forwarded is not None:
         return forwarded
     view = orders.joined(context, order_id)

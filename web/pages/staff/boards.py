@@ -10,13 +10,13 @@ from models.errors import UnavailableError
 from models.graphs import OrderStatus
 from models.times import from_rfc3339
 from tables import NotOwnerError, NotReadyError
-from web.api import couriers, deliveries, kitchen
 from web.http.auth import authorize, authorize_staff
 from web.http.bodies import VALUE
 from web.http.context import CONTEXT
 from web.http.params import order_id_of
 from web.http.problems import CODES, ProblemError
 from web.http.tokens import Role
+from web.pages import interim
 from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render
 
@@ -37,15 +37,15 @@ REJECT_REASONS: Final = {
 }  # fmt: skip
 
 KITCHEN_STEPS: Final[dict[str, Handler]] = {
-    "accept": kitchen.accept_order,
-    "reject": kitchen.reject_order,
-    "start-preparing": kitchen.start_preparing,
-    "ready": kitchen.mark_ready,
+    "accept": interim.handler("accept_order"),
+    "reject": interim.handler("reject_order"),
+    "start-preparing": interim.handler("start_preparing"),
+    "ready": interim.handler("mark_ready"),
 }
 COURIER_STEPS: Final[dict[str, Handler]] = {
-    "assign": couriers.assign_delivery,
-    "pick-up": couriers.pick_up_delivery,
-    "deliver": couriers.complete_delivery,
+    "assign": interim.handler("assign_delivery"),
+    "pick-up": interim.handler("pick_up_delivery"),
+    "deliver": interim.handler("complete_delivery"),
 }
 REFUSAL_TEXTS: Final = {
     "NOT_ALLOWED_NOW": "Somebody was faster: the order has moved on. The board shows how it stands.",
@@ -61,7 +61,7 @@ PENDING_TEXT: Final = (
 
 async def show_kitchen(request: web.Request) -> web.StreamResponse:
     """The restaurant's open orders in three columns."""
-    answer = await kitchen.list_kitchen_orders(request)
+    answer = await interim.handler("list_kitchen_orders")(request)
     if is_for_worker(request):
         return answer
     context = request.app[CONTEXT]
@@ -89,7 +89,7 @@ def _kitchen_row(order: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 async def show_courier(request: web.Request) -> web.StreamResponse:
     """A courier's own deliveries and those that wait for a courier."""
-    answer = await deliveries.list_deliveries(request)
+    answer = await interim.handler("list_deliveries")(request)
     if is_for_worker(request):
         return answer
     context = request.app[CONTEXT]
@@ -109,7 +109,7 @@ async def show_courier(request: web.Request) -> web.StreamResponse:
 async def show_courier_capacity(request: web.Request) -> web.StreamResponse:
     """What a courier has, for the worker that takes a step of this board; others see the board."""
     if is_for_worker(request):
-        return await deliveries.show_courier_capacity(request)
+        return await interim.handler("show_courier_capacity")(request)
     raise web.HTTPSeeOther("/courier")
 
 
