@@ -18,13 +18,6 @@ from models.transition import Outcome
 from tests.support.payment_flow import AMOUNT, PaymentFlowHarness
 
 
-@pytest.fixture
-def paid() -> PaymentFlowHarness:
-    flow = PaymentFlowHarness()
-    flow.pay()
-    return flow
-
-
 def test_refused_then_shown_as_succeeded_counts(paid: PaymentFlowHarness) -> None:
     paid.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=100), by="operator:o")
     while not paid.effects:
