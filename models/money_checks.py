@@ -110,7 +110,7 @@ def is_retryable(record: PaymentRecord, refund_id: str) -> bool:
     )
 
 
-def broken(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolation]:
+def violations(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolation]:
     """What does not hold of an order's money; order: None when its status is not known."""
     left = money.net - money.refund_pending
     is_in = money.status in CAPTURED_STATUSES

@@ -63,7 +63,7 @@ class Dispute(Message):
         return self.status not in CLOSED_DISPUTES
 
     @property
-    def taken(self) -> int:
+    def withdrawn(self) -> int:
         """What the bank has taken and not given back, in minor units."""
         return 0 if self.status in NO_FUNDS_WITHDRAWN else self.amount
 
@@ -111,7 +111,7 @@ class Payment(Message):
     @property
     def disputed(self) -> int:
         """Sum of the disputes that took money and have not given it back."""
-        return sum(dispute.taken for dispute in self.disputes.values())
+        return sum(dispute.withdrawn for dispute in self.disputes.values())
 
     @property
     def is_refund_blocked(self) -> bool:

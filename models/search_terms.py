@@ -50,16 +50,18 @@ PERSONAL_KINDS: Final = frozenset({TermKind.EMAIL, TermKind.PHONE, TermKind.NAME
 """Kinds that are a person's: never in an address, and who searches by them is recorded."""
 
 
-def prefix(kind: TermKind, term: str) -> str:
+def row_prefix(kind: TermKind, term: str) -> str:
     """How the keys of a term's rows begin."""
     digest = blake2b(f"{kind}:{term}".encode(), digest_size=9).digest()
     return f"{SEARCH_ROW_PREFIX}{urlsafe_b64encode(digest).decode()}/"
 
 
-def rows(terms: Iterable[tuple[TermKind, str]], order_id: str, at_ms: int = 0) -> dict[str, bytes]:
+def search_rows(
+    terms: Iterable[tuple[TermKind, str]], order_id: str, at_ms: int = 0
+) -> dict[str, bytes]:
     """The rows of an order's terms. at_ms: since the epoch; 0 where the same row may come again."""
     latest_first = f"{0xFFFFFFFF - at_ms // 1000:08x}"
-    return {f"{prefix(*term)}{latest_first}/{order_id}": ROW for term in terms}
+    return {f"{row_prefix(*term)}{latest_first}/{order_id}": ROW for term in terms}
 
 
 def order_of_row(key: str) -> str:
@@ -79,7 +81,7 @@ def rows_of_order(before: OrderRecord, after: OrderRecord, order_id: str) -> Map
         ((TermKind.NAME, term) for term in _name(contact.name)),
         [(TermKind.AMOUNT, _plain(Decimal(money.decimal_text(placed.amount, placed.currency))))],
     )
-    return rows(terms, order_id, placed.placed_at)
+    return search_rows(terms, order_id, placed.placed_at)
 
 
 def rows_of_payment(
@@ -97,7 +99,7 @@ def rows_of_payment(
     terms = [(TermKind.ID, name) for name in sorted(names)] + [
         (TermKind.CARD, digits) for digits in cards
     ]
-    return rows(terms, order_id, after.payment.initiated_at)
+    return search_rows(terms, order_id, after.payment.initiated_at)
 
 
 def _names(record: PaymentRecord) -> set[str]:
@@ -121,7 +123,7 @@ def rows_of_event(event: Event) -> Mapping[str, bytes]:
         named.add(event.causation_id)
     for name in ("stripe_event_id", "command_id", "notification_id"):
         named.add(getattr(event.data, name, None) or event.event_id)
-    return rows(((TermKind.ID, each) for each in sorted(named)), event.order_id)
+    return search_rows(((TermKind.ID, each) for each in sorted(named)), event.order_id)
 
 
 def parse_search_text(text: str) -> dict[TermKind, tuple[str, ...]]:

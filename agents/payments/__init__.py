@@ -57,7 +57,7 @@ def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
         case WebhookReceived() as webhook:
             apply_webhook(builder, webhook)
         case Event(data=PaymentRefundInitiated() as data):
-            refunds.refund_all(builder, data.reason, ids.refund_id(record.header.id), by="orders")
+            refunds.refund_all(builder, data.reason, ids.refund_id(record.identity.id), by="orders")
     release_held(builder)
     after = builder.next_state()
     rows = search_terms.rows_of_payment(state, after, record.key)

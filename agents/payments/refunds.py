@@ -111,7 +111,7 @@ def start_deferred_refund(builder: PaymentDecisionBuilder) -> None:
     wanted = builder.work.refund_wanted
     if wanted:
         builder.change(refund_wanted=None)
-        refund_all(builder, wanted, ids.refund_id(builder.input.header.id), by="orders")
+        refund_all(builder, wanted, ids.refund_id(builder.input.identity.id), by="orders")
 
 
 def start_refund(
@@ -217,7 +217,7 @@ def _retry_with_remainder(builder: PaymentDecisionBuilder) -> None:
     for failed in refunds.values():
         is_open = failed.status is RefundStatus.FAILED and failed.refund_id not in retried
         if is_open and failed.by == "orders" and 0 < left < failed.amount:
-            refund_id = ids.refund_id(f"{builder.input.header.id}/{failed.refund_id}")
+            refund_id = ids.refund_id(f"{builder.input.identity.id}/{failed.refund_id}")
             start_refund(
                 builder, refund_id, left, failed.reason, by="orders", retry_of=failed.refund_id
             )

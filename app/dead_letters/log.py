@@ -1,7 +1,7 @@
 """The dead-letter topic folded: dead letters, and markers of what operators did with them. Pure.
 
-A dead letter that was redriven in vain comes back under its name; a marker settles the life that it
-names, so it does not matter in which order a marker and a new life arrive.
+A dead letter whose redrive failed comes back under its name. A marker resolves the failure that it names, so
+it does not matter in which order a marker and the next failure arrive.
 """
 
 import re

@@ -156,7 +156,7 @@ class Reconciliation(Background):
         unusable = self._missing.unusable + (self._kafka.unusable if self._kafka else 0)
         self._change(run_at=to_rfc3339(now_ms), problems=tuple(problems), unusable=unusable)
         if self._is_runner():
-            name = ids.derived("report", self._known.run_at)
+            name = ids.derive_id("report", self._known.run_at)
             headers = record_headers(name, REPORT_TYPE, SOURCE, self._known.run_at)
             await self._sender.put(RECONCILIATION, b"report", encode(self._known), headers)
 
