@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -54,7 +55,7 @@ def demo(extended: Path) -> Iterator[subprocess.Popen[str]]:
                 time.sleep(0.2)
             yield running
         finally:
-            running.send_signal(signal.SIGINT)
+            os.killpg(running.pid, signal.SIGINT)
             running.wait(MAX_WAIT_S)
 
 

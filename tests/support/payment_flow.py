@@ -410,6 +410,6 @@ def state_of(service: Service[Any], log: list[Event]) -> Any:
     harness = ServiceHarness(service, service.initial)
     for event in log:
         if topics.PAYMENT_EVENTS in EVENTS[event.event_type].topics:
-            identity = Header(event.event_id, event.producer, event.sequence)
+            identity = InputIdentity(event.event_id, event.producer, event.sequence)
             harness.apply(topics.PAYMENT_EVENTS, identity, event, event.occurred_at_ms)
     return harness.state
