@@ -1,4 +1,4 @@
-"""One decision in the making: numbers, dates and serialises what a service emits for one input."""
+"""Builds one decision: numbers, dates and serialises the events and commands that a service emits."""
 
 import re
 from typing import Final
@@ -24,7 +24,7 @@ MAX_AUDIT_RECORDS: Final = 500
 asks again and again would make a timeline that no worker can show."""
 
 MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * DAY_MS
-"""Between what a record says of itself and its timestamp: a dead letter may be redriven that late."""
+"""Between a record's own time and Kafka's timestamp: a dead letter may be redriven that late."""
 
 
 class DecisionBuilder:

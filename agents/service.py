@@ -1,4 +1,4 @@
-"""What a service is: one declaration, from which its table, Faust agents, topics, docs and CLI are made."""
+"""The declaration of a service, from which its table, Faust agents, docs and CLI output are made."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Reader = Callable[[str, bytes, bytes], tuple[InputIdentity, Any]]
 
 
 def events(topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
-    """Read an event. Operators' have no sequence: no engine that could count stands behind them."""
+    """Read an event. Operators' have no sequence: they are not emitted by the engine."""
     event = read_event_of(topic, key, value)
     if event.producer == OPERATORS:
         return InputIdentity(event.event_id), event

@@ -29,7 +29,7 @@ def order_id(customer: str, idempotency_key: str) -> str:
 
 
 def reference(order_id: str) -> str:
-    """Give what people call an order by: the start of its id, such as 7K3M-9QXV.
+    """Give the order's reference for people: the start of its id, such as 7K3M-9QXV.
 
     In Crockford's base32, which has no letter that looks like another or like a digit. 38 random bits: of
     a hundred million orders one in 2,700 shares its reference with another. As it is the start of the

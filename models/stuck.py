@@ -1,4 +1,4 @@
-"""What an order waits for: since when, for how long that is fine, and who must act; one table, as data."""
+"""What an order waits for: since when, how long that may last, and who must act; one table, as data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Waiting:
 
     @property
     def due_ms(self) -> int:
-        """From then on it is stuck."""
+        """When it becomes stuck, in milliseconds since the epoch."""
         return self.since_ms + self.rule.allowed_ms
 
 
@@ -137,19 +137,19 @@ FINAL_STATES: Final = frozenset(
         (S.NOTIFICATION, NotificationStatus.SUPERSEDED),
     }
 )  # fmt: skip
-"""States in which nobody has to do anything. A cancelled order is one of them unless its money is here; a
-refund that failed is done with when it was retried, or when there is no money left to be given back."""
+"""States that wait for nothing. A cancelled order is one of them unless its money is not refunded; a failed
+refund waits for nothing once it was retried, or when nothing is left to refund."""
 
 WAIT_RULE_BY_STATE: Final = {(row.subject, str(row.state)): row for row in WAIT_RULES}
 
 
 def quarantined(service: str, since_ms: int) -> Waiting:
-    """An order whose inputs a service turns away."""
+    """An order that is quarantined in a service."""
     return Waiting(WAIT_RULE_BY_STATE[S.QUARANTINE, "QUARANTINED"], since_ms, service)
 
 
 def waiting(state: Any) -> tuple[Waiting, ...]:
-    """What one service's record of an order says that the order waits for.
+    """What an order waits for, by one service's record of it.
 
     Pure, and the same at any time: what is stuck is what is due by now. Deadlines are in it that have
     not come yet. States of services that nothing waits for give nothing.
@@ -175,7 +175,7 @@ def _waiting(subject: Subject, state: str, since_ms: int, what: str = "") -> Ite
 def _of_order(record: OrderRecord) -> Iterator[Waiting]:
     order, work = record.order, record.work
     if order is None:
-        # Of one that was given up, its payment's record says what is still waited for.
+        # Of an order that is being cancelled, its payment's record says what it waits for.
         if record.placed is not None and not (work.cancel or work.expiring):
             yield from _waiting(S.ORDER, "PLACED", record.placed.placed_at)
     elif work.expiring and order.status in UNPAID_ORDER:
@@ -200,7 +200,7 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
                 S.REFUND, "BLOCKED", since_ms.get("REFUND_WANTED", payment.occurred_at)
             )
     elif work.initiation is not None and not (work.initiation.error and work.cancel):
-        # What Stripe refused to open, and nobody wants any more, has come to nothing.
+        # A payment that Stripe refused to open and that is cancelled has ended.
         state = "NOT_OPENED" if work.initiation.error else "OPENING"
         yield from _waiting(S.PAYMENT, state, since_ms.get("INITIATION", 0))
     yield from _of_refunds(record)
