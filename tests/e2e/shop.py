@@ -12,7 +12,8 @@ import aiohttp
 
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from sandbox.customer import VISA, Customer
+from sandbox.card_numbers import VISA
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Record, Topics
@@ -62,7 +63,7 @@ class Buyer(Customer):
     @property
     def expected_id(self) -> str:
         """The order id that the key leads to, for faults that are set before the order is placed."""
-        return ids.order_id(ids.derived("guest", self.key), self.key)
+        return ids.order_id(ids.derive_id("guest", self.key), self.key)
 
     @property
     def payment_id(self) -> str:

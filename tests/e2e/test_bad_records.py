@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from models import ids
-from sandbox.customer import VISA
+from sandbox.card_numbers import VISA
 from tests.e2e.expected_topics import PARTITIONS, READERS
 from tests.e2e.shop import PAID, Shop
 from tests.support import kafka_invariants
@@ -19,7 +19,7 @@ from tests.support.kafka_invariants import Record
 from tests.support.waiting import until
 
 ORIGIN = "kafka_dlt-original-"
-KEY = ids.derived("order", "of bad records")
+KEY = ids.derive_id("order", "of bad records")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ COMMANDS = [
     Bad(KEY, _command(data={"amount": 2.5, "currency": "INR", "userId": "guest"}), "amount"),
     Bad(KEY, _command(data={"amount": 1, "currency": "rupees", "userId": "guest"}), "currency"),
     Bad(KEY, _command(price=1), "price"),
-    Bad(ids.derived("order", "another"), _command(), "differs from the record's key"),
+    Bad(ids.derive_id("order", "another"), _command(), "differs from the record's key"),
 ]
 
 

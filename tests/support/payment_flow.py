@@ -26,12 +26,13 @@ from models.commands import (
     WebhookReceived,
 )
 from models.events import Event, EventType, read_event
+from models.graphs import PaymentStatus
 from models.messages import Message, encode
 from models.order import OrderRecord
 from models.payment import Effect, EffectKind, PaymentRecord
 from models.stripe_facts import WEBHOOK_TYPES, parse_dispute, parse_intent, parse_refund
 from models.times import to_rfc3339
-from models.transition import Decision, Header, Input, Outcome
+from models.transition import Decision, Input, InputIdentity, Outcome
 
 ORDER = ids.order_id("guest", "world")
 AMOUNT, CURRENCY = 2500, "INR"
@@ -219,16 +220,18 @@ class ServiceHarness:
     seen: set[tuple[str, str]] = field(default_factory=set)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
-    def apply(self, topic: str, header: Header, message: Any, at_ms: int) -> Decision | None:
-        if header.producer:
-            place = f"{topic}/{header.producer}"
-            if header.sequence <= self.sequences.get(place, 0):
+    def apply(
+        self, topic: str, identity: InputIdentity, message: Any, at_ms: int
+    ) -> Decision | None:
+        if identity.producer:
+            place = f"{topic}/{identity.producer}"
+            if identity.sequence <= self.sequences.get(place, 0):
                 return None
-            self.sequences[place] = header.sequence
-        elif (topic, header.id) in self.seen:
+            self.sequences[place] = identity.sequence
+        elif (topic, identity.id) in self.seen:
             return None
-        self.seen.add((topic, header.id))
-        record = Input(topic, ORDER, header, message, at_ms, (("traceparent", b"00-1-2-01"),))
+        self.seen.add((topic, identity.id))
+        record = Input(topic, ORDER, identity, message, at_ms, (("traceparent", b"00-1-2-01"),))
         decision: Decision = self.service.decide(self.state, record, {}.get)
         again: Decision = self.service.decide(self.state, record, {}.get)
         assert again.outputs == decision.outputs, "the same input twice gives the same outputs"
@@ -237,7 +240,7 @@ class ServiceHarness:
             orjson.loads(orjson.dumps(self.service.dump(decision.state)))
         )
         if decision.outcome:
-            self.outcomes[header.id] = decision.outcome
+            self.outcomes[identity.id] = decision.outcome
         return decision
 
 
@@ -323,6 +326,11 @@ class PaymentFlowHarness:
     def state(self) -> PaymentRecord | None:
         return self.payments.state
 
+    def status(self) -> PaymentStatus:
+        assert self.state
+        assert self.state.payment
+        return self.state.payment.status
+
     @property
     def effects(self) -> list[Effect]:
         return list(self.state.work.effects.values()) if self.state else []
@@ -338,8 +346,8 @@ class PaymentFlowHarness:
             self.queues[topic].append(value)
         self.now += 7
         cell = self.payments if topic in self.payments.service.inputs else self.orders
-        header, message = cell.service.parse(topic, ORDER.encode(), value)
-        decision = cell.apply(topic, header, message, self.now)
+        identity, message = cell.service.parse(topic, ORDER.encode(), value)
+        decision = cell.apply(topic, identity, message, self.now)
         for output in decision.outputs if decision else ():
             if output.topic in self.queues:
                 self.queues[output.topic].append(output.value)
@@ -347,6 +355,18 @@ class PaymentFlowHarness:
                 self.log.append(read_event(ORDER.encode(), output.value))
             if output.topic == topics.ORDER_AUDIT:
                 self.audit.append(read_event(ORDER.encode(), output.value))
+
+    def deliver_all(self, topic: str) -> None:
+        """Decide everything that waits in one topic."""
+        while self.queues[topic]:
+            self.deliver(topic)
+
+    def deliver_webhooks(self) -> None:
+        """Decide what Stripe has to tell, in order."""
+        self.collect_webhooks()
+        self.queues[topics.WEBHOOKS] += self.webhooks
+        self.webhooks = []
+        self.deliver_all(topics.WEBHOOKS)
 
     def settle_all(self) -> None:
         """Let everything that is under way come to its end, faults over."""

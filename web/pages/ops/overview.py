@@ -90,7 +90,7 @@ class OverviewSnapshot:
 
 def overview_fingerprint(overview: dict[str, Any]) -> str:
     """The same for overviews that say the same."""
-    return ids.derived("board", {**overview, "at": ""})
+    return ids.derive_id("board", {**overview, "at": ""})
 
 
 OVERVIEW_SNAPSHOT: Final = web.AppKey("glance", OverviewSnapshot)

@@ -118,7 +118,9 @@ def _board(
 ) -> web.StreamResponse:
     """The board; 204 when the browser has just this one."""
     refused = request.query.get("refused", "")
-    shown = ids.derived("board", found, [bool(row.get("isLate")) for row in _rows(values)], refused)
+    shown = ids.derive_id(
+        "board", found, [bool(row.get("isLate")) for row in _rows(values)], refused
+    )
     if request.query.get("seen") == shown:
         return web.Response(status=204)
     status, title = CODES.get(refused, (0, ""))
