@@ -1,4 +1,4 @@
-"""What operators' routes are made of on this worker: dead letters, offsets, the audit, the worker itself."""
+"""What operators see and do on this worker: dead letters, offsets, stopped partitions, the audit, its state."""
 
 import time
 import uuid
@@ -92,15 +92,15 @@ class Operators(Collector):
         yield stuck
 
     def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
-        """Say it in the log of the worker that owns the partition: where it is from, never what it says."""
+        """Log it at the worker that owns the partition: where it is from, never its content."""
         table = self._runtime.tables.get(letter.service)
         if table is None or letter.origin.partition not in table.open_partitions():
             return
         named = decoded_headers(headers)
-        tell, what = log.warning, "an input became a dead letter"
+        log_it, what = log.warning, "an input became a dead letter"
         if letter.number == 1:
-            tell, what = log.error, "an order is quarantined: its inputs become dead letters"
-        tell(
+            log_it, what = log.error, "an order is quarantined: its inputs become dead letters"
+        log_it(
             what,
             orderId=letter.order_key,
             eventId=named.get("ce_id"),

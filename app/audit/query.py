@@ -1,4 +1,4 @@
-"""A page of the audit: what the last records of several partitions hold, as one list by time. Pure."""
+"""A page of the audit: the last records of several partitions merged into one list by time. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple

@@ -1,6 +1,6 @@
 """What operators do with dead letters: redrive, discard, and the release of a quarantined order.
 
-Runs at the worker that owns the key. Everything is rehearsed by the engine's own code before it is
+Runs at the worker that owns the key. Everything goes through a dry run of the engine's own code before it is
 done, in the order in which it was dead-lettered, one after the other: the next is sent when the last is
 decided.
 An order is released when nothing of it is open any more; what is turned away until then follows.

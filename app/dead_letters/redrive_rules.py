@@ -1,4 +1,4 @@
-"""The pure half of redriving: what a rehearsal means for an operator, and what the audit tells of an act."""
+"""The pure half of redriving: what a dry run means for an operator, and the audit event of an act."""
 
 from collections.abc import Iterable
 

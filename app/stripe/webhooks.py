@@ -48,7 +48,7 @@ def verify_webhook(
 async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
     """Reduce a verified event to what payments needs to know of it.
 
-    None for a type that is not subscribed to, and for an object of no order of ours. Asks Stripe
+    None for a type that is not subscribed to, and for an object of no order of this application. Asks Stripe
     where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
     when the order can't be found without it (Stripe delivers the event again then).
     """
@@ -56,7 +56,7 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
     if kind not in WEBHOOK_TYPES:
         return None
     thing: Facts = event["data"]["object"]
-    order_id = await _order_of(gateway, thing)
+    order_id = await gateway.order_id_of(thing)
     if order_id is None:
         log.warning("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
         return None
@@ -79,16 +79,6 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
         refund=refund,
         dispute=dispute,
     )
-
-
-async def _order_of(gateway: StripeGateway, thing: Facts) -> str | None:
-    """Disputes have no metadata, refunds made in the dashboard none of ours: their intent has."""
-    metadata = thing.get("metadata") or {}
-    intent = thing.get("payment_intent")
-    intent_id = intent.get("id") if isinstance(intent, Mapping) else intent
-    if "orderId" not in metadata and intent_id:
-        return await gateway.order_of(intent_id)
-    return gateway.order_id_from_metadata(metadata)
 
 
 async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFacts:

@@ -12,13 +12,8 @@ from babel import Locale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.notifications.rendering import (
-    PLAIN_FORMAT,
-    CustomerMessage,
-    MessageRenderer,
-    RegionFormat,
-    order_link,
-)
+from app.notifications.channels import CustomerMessage
+from app.notifications.rendering import PLAIN_FORMAT, MessageRenderer, RegionFormat, order_link
 from models import ids
 from models.commands import Address, Contact, Item
 from models.events import EventType
@@ -34,7 +29,9 @@ NASTY = '<script>alert("x")</script> & {{ 7 * 7 }}'
 LINKED = re.compile(r"https://eat\.example/o/([A-Za-z0-9_-]{48})(/pay)?(?![A-Za-z0-9_-])")
 AT = 1_700_000_000_000
 TOKENS = OrderTokens("k" * 32)
-LETTERS = MessageRenderer(load_catalogue(), order_link(TOKENS, "https://eat.example"))
+LETTERS = MessageRenderer(
+    load_catalogue().restaurants.values(), order_link(TOKENS.link, "https://eat.example")
+)
 
 
 def letter(
