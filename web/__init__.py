@@ -13,6 +13,7 @@ from web.http.context import (
     Context,
 )
 from web.http.deps import WebDeps
+from web.http.dispatch import mount
 from web.http.forwarding import Forwarder
 from web.http.rate_limits import ClientRateLimiter
 from web.indexes.notifications import NotificationIndex
@@ -47,10 +48,8 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     app.on_response_prepare.append(middleware.secured)
     app.cleanup_ctx.append(context.forwarder.opened)
     app.on_shutdown.append(context.stop)
-    for route in ROUTES:
-        add = app.router.add_get if route.method == "GET" else app.router.add_post
-        add(route.path, route.handler)
+    mount(app, ROUTES)
     api_documents.setup(app)
     page_routes.setup(app)
     # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
-    app.middlewares.extend([limiter.limited, middleware.reject_invalid_path_params])
+    app.middlewares.extend([middleware.limited, middleware.reject_invalid_path_params])

@@ -6,11 +6,14 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from web.api.schemas import Accepted
+from web.http.answers import Accepted
 from web.http.auth import GUEST_COOKIE
+from web.http.bodies import Body
 from web.http.consistency import HEADER as CONSISTENCY
 from web.http.problems import CODES, CONTENT_TYPE
-from web.routes import CUSTOMER, ROUTES, Route
+from web.http.route import Key, Route
+from web.http.tokens import Role
+from web.routes import ROUTES
 
 _REF: Final = "#/components/schemas/{model}"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -39,7 +42,7 @@ PROBLEM: Final = {
 def description(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
     """The whole document."""
     routes = tuple(routes)
-    taken = [(route.body, "validation") for route in routes if route.body]
+    taken = [(body, "validation") for route in routes if (body := _json_body(route))]
     given = [(route.answer, "serialization") for route in routes if route.answer]
     models: list[Any] = [*taken, *given, (Accepted, "serialization")]
     names, definitions = models_json_schema(models, ref_template=_REF)
@@ -61,11 +64,15 @@ def description(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
     }
 
 
+def _json_body(route: Route) -> type[Body] | None:
+    return route.body if isinstance(route.body, type) else None
+
+
 def _operation(route: Route, refs: Mapping[Any, Any]) -> dict[str, Any]:
-    name = route.handler.__name__
+    name, body = route.operation_id, _json_body(route)
     operation: dict[str, Any] = {
         "operationId": name,
-        "summary": (route.handler.__doc__ or name).strip().splitlines()[0],
+        "summary": (route.run.__doc__ or name).strip().splitlines()[0],
         "parameters": _parameters(route),
         "responses": {
             str(route.status): _answer(refs[route.answer] if route.answer else None),
@@ -75,16 +82,16 @@ def _operation(route: Route, refs: Mapping[Any, Any]) -> dict[str, Any]:
             },
         },
     }
-    if route.is_write:
+    if route.key is not Key.NONE:
         operation["responses"]["202"] = _answer(refs[Accepted], "Under way")
-    if route.body:
+    if body:
         operation["requestBody"] = {
-            "required": not route.is_step,
-            "content": {"application/json": {"schema": refs[route.body]}},
+            "required": not route.body_may_be_empty,
+            "content": {"application/json": {"schema": refs[body]}},
         }
-    if route.access not in {"public", "stripe"}:
+    if route.access.roles:
         operation["security"] = [{"bearer": []}]
-        operation["description"] = f"For: {route.access}."
+        operation["description"] = f"For: {route.access.text}."
     return operation
 
 
@@ -96,19 +103,19 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     parameters += [
         {"name": name, "in": "query", "required": False, "description": text,
          "schema": {"type": "string"}}
-        for name, text in route.query.items()
+        for name, text in route.params.descriptions().items()
     ]  # fmt: skip
-    if route.is_write:
+    if route.key is not Key.NONE:
         key = {"type": "string", "minLength": 16, "maxLength": 200}
         parameters.append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "required": not route.is_step,
+                "required": route.key is Key.REQUIRED,
                 "schema": key,
             }
         )
-    if route.method == "GET" and route.access == CUSTOMER:
+    if route.waits_for and Role.CUSTOMER in route.access.roles:
         parameters.append(
             {"name": CONSISTENCY, "in": "header", "required": False, "schema": {"type": "string"}}
         )

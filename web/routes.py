@@ -1,11 +1,6 @@
-"""Every route, as data: what it takes, what it answers, who may ask. The API's description is made of it."""
+"""Every route of the API, as data: the dispatcher enforces it, and the API's description is made of it."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
-
-from aiohttp import web
-from pydantic import BaseModel
+from typing import Any, Final
 
 from web.api import (
     couriers,
@@ -26,11 +21,28 @@ from web.api import (
     timeline,
     webhooks,
 )
-from web.http.bodies import Body
+from web.http.bodies import Body, EmptyBody
+from web.http.context import NOTIFICATIONS, PAYMENTS, TIMELINE
+from web.http.decoding import MAX_WEBHOOK_BYTES
+from web.http.params import Params
+from web.http.rate_limits import RequestKind
+from web.http.route import (
+    Key,
+    RawBody,
+    Route,
+    of_order,
+    of_order_in_body,
+    owner_of_order,
+    staff,
+)
+from web.http.tokens import Role
 from web.ops import (
+    audit,
+    dead_letter_views,
     dead_letters,
     digests,
     health,
+    lag,
     overview,
     payment_report,
     reconciliation,
@@ -39,151 +51,156 @@ from web.ops import (
     stopped,
     stuck,
 )
-from web.ops import (
-    notifications as notification_lists,
-)
-from web.ops import (
-    orders as order_lists,
-)
-from web.ops import (
-    schemas as ops_schemas,
-)
+from web.ops import notifications as notification_lists
+from web.ops import orders as order_lists
+
+CUSTOMER, KITCHEN, COURIER, OPERATOR = (
+    Role.CUSTOMER, Role.KITCHEN, Role.COURIER, Role.OPERATOR
+)  # fmt: skip
+OPERATORS: Final = staff(OPERATOR)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One route. access: "public", "stripe", or the roles. is_write: needs an Idempotency-Key.
-
-    is_step: a write whose key and body may be left out. query: name -> what the parameter means.
-    """
-
-    method: str
-    path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    answer: type[BaseModel] | None = None
-    status: int = 200
-    body: type[Body] | None = None
-    access: str = "public"
-    is_write: bool = False
-    is_step: bool = False
-    query: Mapping[str, str] = field(default_factory=dict)
+def _order_view(
+    path: str, run: Any, answer: Any = None, *parts: str, access: Any = None, **more: Any
+) -> Route:
+    """A view of one order, by its owner, that waits for what its consistency token names."""
+    return Route(
+        method="GET", path=path, run=run, answer=answer, owner=owner_of_order, waits_for=parts,
+        access=access or of_order(CUSTOMER, OPERATOR), **more,
+    )  # fmt: skip
 
 
-CUSTOMER, OPERATOR = "customer or operator", "operator"
-KITCHEN, COURIER = "kitchen or operator", "courier"
+def _command(path: str, run: Any, body: type[Body], answer: Any, access: Any, **more: Any) -> Route:
+    """A command to an order that there is, sent once for its key, at the order's owner."""
+    return Route(
+        method="POST", path=path, run=run, body=body, answer=answer, access=access,
+        owner=owner_of_order, order_must_exist=True, **{"key": Key.REQUIRED, **more},
+    )  # fmt: skip
+
+
+def _step(path: str, run: Any, body: type[Body] = EmptyBody) -> Route:
+    """A step of the kitchen; key and body may be left out."""
+    return _command(
+        f"/api/orders/{{order_id}}/{path}", run, body, steps.StepResult, of_order(KITCHEN, OPERATOR),
+        key=Key.OPTIONAL, body_may_be_empty=True,
+    )  # fmt: skip
+
+
+def _courier_step(path: str, run: Any, owner: Any = couriers.delivery_owner) -> Route:
+    """A step of a courier, likewise."""
+    return Route(
+        method="POST", path=f"/api/deliveries/{{order_id}}/{path}", run=run, body=EmptyBody,
+        answer=steps.StepResult, access=of_order(COURIER), owner=owner, key=Key.OPTIONAL,
+        body_may_be_empty=True,
+    )  # fmt: skip
+
+
+def _for_operators(
+    path: str, run: Any, answer: Any, params: type[Params] = Params, **more: Any
+) -> Route:
+    """A list or view for operators."""
+    return Route(
+        method="GET", path=path, run=run, answer=answer, params=params, access=OPERATORS, **more
+    )
+
 
 ROUTES: Final = (
-    Route(method="GET", path="/api/restaurants", handler=menu.list_restaurants,
-          answer=menu.RestaurantList),
-    Route(method="GET", path="/api/restaurants/{restaurant_id}/menu", handler=menu.show_menu,
-          answer=menu.Menu),
-    Route(method="POST", path="/api/payments/create-intent", handler=payments.create_intent,
-          body=schemas.CreateIntent, answer=schemas.Intent, status=201, is_write=True),
-    Route(method="POST", path="/api/payments/confirm", handler=payments.confirm,
-          body=schemas.Confirm, answer=schemas.Confirmation, access="customer", is_write=True),
-    Route(method="POST", path="/api/payments/cancel", handler=payments.cancel_payment,
-          body=schemas.CancelPaymentBody, answer=schemas.PaymentCancelAnswer, access=CUSTOMER,
-          is_write=True),
-    Route(method="GET", path="/api/payments/{order_id}", handler=payments.show_payment,
-          answer=payment_views.PaymentView, access=CUSTOMER),
-    Route(method="POST", path="/api/payments/{order_id}/refunds", handler=refunds.refund,
-          body=schemas.RefundBody, answer=schemas.RefundAnswer, status=201, access=OPERATOR,
-          is_write=True),
-    Route(method="POST", path="/api/payments/{order_id}/refunds/{refund_id}/retry",
-          handler=refunds.retry_refund, body=refunds.RetryRefundBody, answer=schemas.RefundAnswer,
-          status=201, access=OPERATOR, is_write=True),
-    Route(method="GET", path="/api/payments/{order_id}/disputes/{dispute_id}/evidence",
-          handler=evidence.show_evidence, answer=evidence.Evidence, access=OPERATOR,
-          query=evidence.QUERY),
-    Route(method="GET", path="/api/ops/refunds", handler=refunds.list_refunds,
-          answer=refunds.RefundRows, access=OPERATOR, query=refunds.QUERY),
-    Route(method="GET", path="/api/ops/disputes", handler=disputes.list_disputes,
-          answer=disputes.DisputeRows, access=OPERATOR, query=disputes.QUERY),
-    Route(method="GET", path="/api/ops/reconciliation",
-          handler=reconciliation.show_reconciliation, answer=reconciliation.ReconciliationView,
-          access=OPERATOR),
-    Route(method="GET", path="/api/orders/{order_id}", handler=orders.show_order,
-          answer=order_views.OrderView, access=CUSTOMER,
-          query={"asOf": "a past moment, RFC 3339; the order as it stood then"}),
-    Route(method="GET", path="/api/orders/{order_id}/timeline", handler=orders.show_timeline,
-          answer=timeline.TimelineView, access=CUSTOMER),
-    Route(method="GET", path="/api/orders/{order_id}/stream", handler=orders.stream_order,
-          access=CUSTOMER),
-    Route(method="POST", path="/api/orders/{order_id}/cancel", handler=orders.cancel_order,
-          body=schemas.CancelOrderBody, answer=schemas.OrderCancelAnswer, access=CUSTOMER,
-          is_write=True),
-    Route(method="GET", path="/api/kitchen/orders", handler=kitchen.list_kitchen_orders,
-          answer=kitchen.KitchenOrders, access=KITCHEN,
-          query={"restaurantId": "of one restaurant, for an operator"}),
-    Route(method="POST", path="/api/orders/{order_id}/accept", handler=kitchen.accept_order,
-          body=steps.Nothing, answer=steps.StepResult, access=KITCHEN, is_write=True, is_step=True),
-    Route(method="POST", path="/api/orders/{order_id}/reject", handler=kitchen.reject_order,
-          body=kitchen.RejectBody, answer=steps.StepResult, access=KITCHEN, is_write=True, is_step=True),
-    Route(method="POST", path="/api/orders/{order_id}/start-preparing",
-          handler=kitchen.start_preparing, body=steps.Nothing, answer=steps.StepResult, access=KITCHEN,
-          is_write=True, is_step=True),
-    Route(method="POST", path="/api/orders/{order_id}/ready", handler=kitchen.mark_ready,
-          body=steps.Nothing, answer=steps.StepResult, access=KITCHEN, is_write=True, is_step=True),
-    Route(method="GET", path="/api/deliveries", handler=deliveries.list_deliveries,
-          answer=deliveries.DeliveryRows, access="courier or operator",
-          query={"limit": f"at most so many, 1 to {deliveries.MAX_LISTED}; 100 by default"}),
-    Route(method="GET", path="/api/deliveries/{order_id}/assign", handler=deliveries.show_courier_capacity,
-          answer=deliveries.CourierCapacity, access=COURIER),
-    Route(method="POST", path="/api/deliveries/{order_id}/assign",
-          handler=couriers.assign_delivery, body=steps.Nothing, answer=steps.StepResult, access=COURIER,
-          is_write=True, is_step=True),
-    Route(method="POST", path="/api/deliveries/{order_id}/pick-up",
-          handler=couriers.pick_up_delivery, body=steps.Nothing, answer=steps.StepResult, access=COURIER,
-          is_write=True, is_step=True),
-    Route(method="POST", path="/api/deliveries/{order_id}/deliver",
-          handler=couriers.complete_delivery, body=steps.Nothing, answer=steps.StepResult,
-          access=COURIER, is_write=True, is_step=True),
-    Route(method="GET", path="/api/ops/orders", handler=order_lists.list_orders,
-          answer=order_lists.OrderRows, access=OPERATOR, query=order_lists.QUERY),
-    Route(method="POST", path="/api/login/development", handler=login.development_login,
-          body=login.LoginBody, answer=login.Login),
-    Route(method="GET", path="/api/reports/payments", handler=reports.report_payments,
-          answer=payment_report.PaymentReport, access=OPERATOR, query=reports.QUERY),
-    Route(method="GET", path="/api/ops/overview", handler=overview.show_overview,
-          answer=ops_schemas.Overview, access=OPERATOR),
-    Route(method="GET", path="/api/ops/lag", handler=overview.show_lag,
-          answer=ops_schemas.LagView, access=OPERATOR),
-    Route(method="POST", path="/api/ops/stopped/skip", handler=stopped.skip_record,
-          body=stopped.SkipBody, answer=stopped.Skipped, access=OPERATOR),
-    Route(method="GET", path="/api/ops/audit", handler=overview.list_audit,
-          answer=ops_schemas.AuditView, access=OPERATOR, query=overview.AUDIT_QUERY),
-    Route(method="GET", path="/api/ops/search", handler=search.search_ids,
-          answer=ops_schemas.SearchView, access=OPERATOR, query=search.QUERY),
-    Route(method="POST", path="/api/ops/search", handler=search.search,
-          body=ops_schemas.SearchBody, answer=ops_schemas.SearchView, access=OPERATOR),
-    Route(method="GET", path="/api/ops/stuck", handler=stuck.list_stuck,
-          answer=stuck.StuckList, access=OPERATOR, query=stuck.QUERY),
-    Route(method="GET", path="/api/ops/orders/{order_id}/stuck",
-          handler=stuck.show_order_waiting, answer=stuck.OrderWaiting, access=OPERATOR),
-    Route(method="GET", path="/api/ops/dead-letters", handler=dead_letters.list_dead_letters,
-          answer=ops_schemas.DeadLetterList, access=OPERATOR, query=dead_letters.LIST_QUERY),
-    Route(method="GET", path="/api/ops/dead-letters/{dead_letter_id}",
-          handler=dead_letters.show_dead_letter, answer=ops_schemas.DeadLetterDetail, access=OPERATOR,
-          query=dead_letters.SHOW_QUERY),
+    Route(method="GET", path="/api/restaurants", run=menu.list_restaurants, answer=menu.RestaurantList,
+          renderer=menu.cached_answer),
+    Route(method="GET", path="/api/restaurants/{restaurant_id}/menu", run=menu.show_menu,
+          answer=menu.Menu, renderer=menu.menu_answer),
+    Route(method="POST", path="/api/payments/create-intent", run=payments.create_intent,
+          body=schemas.CreateIntent, answer=schemas.Intent, status=201, key=Key.REQUIRED,
+          resolve=payments.place_order, owner=owner_of_order, renderer=payments.intent_answer,
+          counted_as=RequestKind.CREATE),
+    _command("/api/payments/confirm", payments.confirm, schemas.Confirm, schemas.Confirmation,
+             of_order_in_body(CUSTOMER)),
+    _command("/api/payments/cancel", payments.cancel_payment, schemas.CancelPaymentBody,
+             schemas.PaymentCancelAnswer, of_order_in_body(CUSTOMER, OPERATOR)),
+    _order_view("/api/payments/{order_id}", payments.show_payment, payment_views.PaymentView, PAYMENTS),
+    _command("/api/payments/{order_id}/refunds", refunds.refund, schemas.RefundBody,
+             schemas.RefundAnswer, of_order(OPERATOR), status=201, body_may_be_empty=True),
+    _command("/api/payments/{order_id}/refunds/{refund_id}/retry", refunds.retry_refund, EmptyBody,
+             schemas.RefundAnswer, of_order(OPERATOR), status=201, body_may_be_empty=True),
+    _order_view("/api/payments/{order_id}/disputes/{dispute_id}/evidence", evidence.show_evidence,
+                evidence.Evidence, *evidence.PARTS, access=of_order(OPERATOR),
+                params=evidence.EvidenceParams, html="evidence"),
+    _for_operators("/api/ops/refunds", refunds.ListRefunds, refunds.RefundRows, refunds.RefundParams,
+                   name="list_refunds"),
+    _for_operators("/api/ops/disputes", disputes.ListDisputes, disputes.DisputeRows,
+                   disputes.DisputeParams, name="list_disputes"),
+    _for_operators("/api/ops/reconciliation", reconciliation.ShowReconciliation,
+                   reconciliation.ReconciliationView, name="show_reconciliation"),
+    _order_view("/api/orders/{order_id}", orders.show_order, order_views.OrderView, *orders.PARTS,
+                params=orders.OrderParams),
+    _order_view("/api/orders/{order_id}/timeline", orders.show_timeline, timeline.TimelineView, TIMELINE,
+                order_must_exist=True),
+    _order_view("/api/orders/{order_id}/stream", orders.stream_order, None, *orders.PARTS),
+    _command("/api/orders/{order_id}/cancel", orders.cancel_order, schemas.CancelOrderBody,
+             schemas.OrderCancelAnswer, of_order(CUSTOMER, OPERATOR), body_may_be_empty=True),
+    Route(method="GET", path="/api/kitchen/orders", run=kitchen.ListKitchenOrders,
+          name="list_kitchen_orders", answer=kitchen.KitchenOrders, access=staff(KITCHEN, OPERATOR),
+          params=kitchen.KitchenParams),
+    _step("accept", kitchen.accept_order),
+    _step("reject", kitchen.reject_order, kitchen.RejectBody),
+    _step("start-preparing", kitchen.start_preparing),
+    _step("ready", kitchen.mark_ready),
+    Route(method="GET", path="/api/deliveries", run=deliveries.ListDeliveries, name="list_deliveries",
+          answer=deliveries.DeliveryRows, access=staff(COURIER, OPERATOR),
+          params=deliveries.DeliveryParams),
+    Route(method="GET", path="/api/deliveries/{order_id}/assign", run=deliveries.ShowCourierCapacity,
+          name="show_courier_capacity", answer=deliveries.CourierCapacity, access=staff(COURIER)),
+    _courier_step("assign", couriers.assign_delivery, couriers.assign_owner),
+    _courier_step("pick-up", couriers.pick_up_delivery),
+    _courier_step("deliver", couriers.complete_delivery),
+    _for_operators("/api/ops/orders", order_lists.ListOrders, order_lists.OrderRows,
+                   order_lists.OrderListParams, name="list_orders"),
+    Route(method="POST", path="/api/login/development", run=login.development_login,
+          body=login.LoginBody, answer=login.Login, access=login.SANDBOX),
+    _for_operators("/api/reports/payments", reports.ReportPayments, payment_report.PaymentReport,
+                   reports.ReportParams, name="report_payments", renderer=reports.report_answer),
+    _for_operators("/api/ops/overview", overview.ShowOverview, overview.Overview, name="show_overview"),
+    _for_operators("/api/ops/lag", lag.ShowLag, lag.LagView, name="show_lag"),
+    Route(method="POST", path="/api/ops/stopped/skip", run=stopped.skip_record, body=stopped.SkipBody,
+          answer=stopped.Skipped, access=OPERATORS, resolve=stopped.check_partition,
+          owner=stopped.skip_owner),
+    _for_operators("/api/ops/audit", audit.list_audit, audit.AuditView, audit.AuditParams),
+    _for_operators("/api/ops/search", search.search_ids, search.SearchView, search.SearchParams),
+    Route(method="POST", path="/api/ops/search", run=search.search, body=search.SearchBody,
+          answer=search.SearchView, access=OPERATORS),
+    _for_operators("/api/ops/stuck", stuck.ListStuck, stuck.StuckList, stuck.StuckParams,
+                   name="list_stuck"),
+    _for_operators("/api/ops/orders/{order_id}/stuck", stuck.show_order_waiting, stuck.OrderWaiting,
+                   owner=owner_of_order, order_must_exist=True),
+    _for_operators("/api/ops/dead-letters", dead_letters.list_dead_letters,
+                   dead_letter_views.DeadLetterList, dead_letters.DeadLetterListParams),
+    _for_operators("/api/ops/dead-letters/{dead_letter_id}", dead_letters.show_dead_letter,
+                   dead_letter_views.DeadLetterDetail, dead_letters.DeadLetterParams,
+                   resolve=dead_letters.find_dead_letter, owner=dead_letters.owner_of_letter),
     Route(method="POST", path="/api/ops/dead-letters/{dead_letter_id}/redrive",
-          handler=dead_letters.redrive_dead_letter, body=ops_schemas.RedriveBody,
-          answer=ops_schemas.SettlementView, access=OPERATOR),
+          run=dead_letters.redrive_dead_letter, body=dead_letter_views.RedriveBody,
+          body_may_be_empty=True, answer=dead_letter_views.SettlementView, access=OPERATORS,
+          resolve=dead_letters.find_dead_letter, owner=dead_letters.owner_of_letter),
     Route(method="POST", path="/api/ops/dead-letters/{dead_letter_id}/discard",
-          handler=dead_letters.discard_dead_letter, body=ops_schemas.DiscardBody,
-          answer=ops_schemas.SettlementView, access=OPERATOR),
-    Route(method="GET", path="/api/ops/notifications", handler=notification_lists.list_notifications,
-          answer=notification_lists.NotificationRows, access=OPERATOR,
-          query=notification_lists.QUERY),
-    Route(method="POST", path="/api/ops/notifications/{order_id}/{notification_id}/retry",
-          handler=notifications.retry_notification, body=notifications.RetryBody,
-          answer=notifications.Retried, access=OPERATOR, is_write=True),
-    Route(method="GET", path="/api/ops/digests", handler=digests.stream_digests, access=OPERATOR,
-          query=digests.QUERY),
-    Route(method="GET", path="/api/ops/digests/{order_id}", handler=digests.show_derived,
-          answer=digests.DerivedStates, access=OPERATOR),
-    Route(method="POST", path="/webhooks/stripe", handler=webhooks.stripe_webhook,
-          answer=webhooks.Received, access="stripe"),
-    Route(method="GET", path="/livez", handler=health.livez, answer=health.Alive),
-    Route(method="GET", path="/readyz", handler=health.readyz, answer=health.Readiness),
-    Route(method="GET", path="/metrics", handler=health.metrics),
+          run=dead_letters.discard_dead_letter, body=dead_letter_views.DiscardBody,
+          answer=dead_letter_views.SettlementView, access=OPERATORS,
+          resolve=dead_letters.find_dead_letter, owner=dead_letters.owner_of_letter),
+    _for_operators("/api/ops/notifications", notification_lists.list_notifications,
+                   notification_lists.NotificationRows, notification_lists.NotificationListParams,
+                   resolve=notification_lists.order_of, owner=notification_lists.owner_if_of_order,
+                   waits_for=(NOTIFICATIONS,)),
+    _command("/api/ops/notifications/{order_id}/{notification_id}/retry",
+             notifications.retry_notification, EmptyBody, notifications.Retried, of_order(OPERATOR),
+             body_may_be_empty=True),
+    _for_operators("/api/ops/digests", digests.stream_digests, None, digests.DigestParams,
+                   resolve=digests.partition_of, owner=digests.owner_of_partition),
+    _for_operators("/api/ops/digests/{order_id}", digests.show_derived, digests.DerivedStates,
+                   owner=owner_of_order),
+    Route(method="POST", path="/webhooks/stripe", run=webhooks.stripe_webhook,
+          body=RawBody(MAX_WEBHOOK_BYTES), answer=webhooks.Received, access=webhooks.STRIPE,
+          counted_as=RequestKind.BAD_WEBHOOK, checks_origin=False),
+    Route(method="GET", path="/livez", run=health.livez, answer=health.Alive, is_probe=True),
+    Route(method="GET", path="/readyz", run=health.readyz, answer=health.Readiness,
+          renderer=health.readiness_answer, is_probe=True),
+    Route(method="GET", path="/metrics", run=health.metrics, access=health.METRICS, is_probe=True),
 )  # fmt: skip

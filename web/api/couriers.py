@@ -10,31 +10,23 @@ worker, the next owner, has asked; then a courier may get one delivery too many.
 """
 
 import asyncio
-from typing import Final
-
-from aiohttp import web
+from typing import Any, Final
 
 from models.commands import AssignDelivery, CommandType
-from models.commands import Nothing as NoData
 from models.delivery import DeliveryRecord
-from models.messages import Message
 from models.order import OrderRecord
 from models.topics import ORDER_EVENTS
 from tables import StoredRecord
-from web.api import steps
-from web.api.deliveries import courier_capacity
-from web.http.auth import authorize
-from web.http.bodies import read_json
-from web.http.commands import OutcomePendingError, check_order_is_known, wait
-from web.http.context import (
-    CONTEXT,
-    DELIVERIES,
-    ORDERS,
-    Context,
-)
-from web.http.params import order_id_of
+from web.api.deliveries import ShowCourierCapacity
+from web.api.steps import step
+from web.http.bodies import EmptyBody
+from web.http.commands import OutcomePendingError, check_order_is_known, perform, wait
+from web.http.context import DELIVERIES, ORDERS, Context
+from web.http.dispatch import forward
+from web.http.params import Params
 from web.http.problems import ProblemError
-from web.http.tokens import Identity, Role
+from web.http.route import Call, Owner
+from web.http.scatter_gather import PARTITIONS
 
 ADMISSION: Final = "Tiffin-Admission"
 """From the courier's owner to the order's: this courier has room for this order."""
@@ -42,92 +34,74 @@ MAX_ASSIGN_HOPS: Final = 2
 """To the courier's owner, and from there to the order's."""
 
 
-async def assign_delivery(request: web.Request) -> web.StreamResponse:
+def assign_owner(call: Call[Params, EmptyBody]) -> Owner:
+    """The worker that owns the courier's key, and once that has admitted the order, the order's owner."""
+    if _is_admitted(call):
+        return _order_owner(call)
+    return Owner(DELIVERIES, f"courier:{call.identity.subject}")
+
+
+async def assign_delivery(call: Call[Params, EmptyBody]) -> Any:
     """PENDING -> ASSIGNED, to the courier who asks, unless that one has too many."""
-    context, order_id, body, identity = await _begun(request)
-    deps, courier_id = context.deps, identity.subject
-    admission = request.headers.get(ADMISSION)
-    if admission and deps.order_tokens.is_admitted(admission, courier_id, order_id):
-        return await _at_order(request, context, order_id, body, identity)
-    forwarded = await context.forwarder.forwarded(
-        request, f"courier:{courier_id}", context.tables[DELIVERIES]
-    )
-    if forwarded is not None:
-        return forwarded
+    if _is_admitted(call):
+        return await _step(call, CommandType.ASSIGN_DELIVERY)
+    courier_id, context = call.identity.subject, call.context
     # Held until the answer: by then the command is in Kafka, where the next check finds it.
     async with context.courier_locks.setdefault(courier_id, asyncio.Lock()):
-        await _check_capacity(request, courier_id, order_id)
-        admission = deps.order_tokens.issue_admission(courier_id, order_id)
-        return await _at_order(request, context, order_id, body, identity, admission)
+        await _check_capacity(call)
+        admission = context.deps.order_tokens.issue_admission(courier_id, call.order_id)
+        forwarded = await forward(call, _order_owner(call), {ADMISSION: admission})
+        if forwarded is not None:
+            return forwarded
+        return await _step(call, CommandType.ASSIGN_DELIVERY)
 
 
-async def pick_up_delivery(request: web.Request) -> web.StreamResponse:
+def delivery_owner(call: Call[Params, EmptyBody]) -> Owner:
+    """The worker that owns the order's delivery."""
+    return Owner(DELIVERIES, call.order_id)
+
+
+async def pick_up_delivery(call: Call[Params, EmptyBody]) -> Any:
     """ASSIGNED -> PICKED_UP, once the kitchen has marked the order ready; moves the order too."""
-    context, order_id, body, identity = await _begun(request)
-    return await _at_order(
-        request, context, order_id, body, identity, command_type=CommandType.PICK_UP_DELIVERY
-    )
+    return await _step(call, CommandType.PICK_UP_DELIVERY)
 
 
-async def complete_delivery(request: web.Request) -> web.StreamResponse:
+async def complete_delivery(call: Call[Params, EmptyBody]) -> Any:
     """PICKED_UP -> DELIVERED; moves the order too."""
-    context, order_id, body, identity = await _begun(request)
-    return await _at_order(
-        request, context, order_id, body, identity, command_type=CommandType.COMPLETE_DELIVERY
+    return await _step(call, CommandType.COMPLETE_DELIVERY)
+
+
+def _is_admitted(call: Call[Params, EmptyBody]) -> bool:
+    admission, tokens = call.request.headers.get(ADMISSION), call.context.deps.order_tokens
+    return bool(admission) and tokens.is_admitted(
+        admission or "", call.identity.subject, call.order_id
     )
 
 
-async def _begun(request: web.Request) -> tuple[Context, str, steps.Nothing, Identity]:
-    context, order_id = request.app[CONTEXT], order_id_of(request)
-    limit_bytes = context.deps.body_limit_bytes
-    identity = await authorize(request, context.deps, order_id, Role.COURIER)
-    body = await read_json(request, steps.Nothing, limit_bytes, may_be_empty=True)
-    return context, order_id, body, identity
+def _order_owner(call: Call[Params, EmptyBody]) -> Owner:
+    return Owner(DELIVERIES, call.order_id, MAX_ASSIGN_HOPS)
 
 
-async def _check_capacity(request: web.Request, courier_id: str, order_id: str) -> None:
-    """Refuse one more than a courier may have. Raises ProblemError (409, 503)."""
-    room = await courier_capacity(request, courier_id)
-    if room.incomplete:
-        missing = ", ".join(map(str, room.incomplete))
+async def _check_capacity(call: Call[Params, EmptyBody]) -> None:
+    """Refuse one more than a courier may have. Raises ProblemError (400, 409, 503)."""
+    if PARTITIONS in call.request.headers:  # made to look like another worker's question
+        raise ProblemError("BAD_REQUEST")
+    capacity = await ShowCourierCapacity(call).collect()
+    if capacity.incomplete:
+        missing = ", ".join(map(str, capacity.incomplete))
         raise ProblemError("COURIER_UNCHECKED", f"No answer from partitions: {missing}.")
-    if len(set(room.orders) - {order_id}) >= room.limit:
-        raise ProblemError("COURIER_BUSY", f"At most {room.limit} at a time; deliver one first.")
+    if len({*capacity.orders} - {call.order_id}) >= capacity.limit:
+        raise ProblemError(
+            "COURIER_BUSY", f"At most {capacity.limit} at a time; deliver one first."
+        )
 
 
-async def _at_order(
-    request: web.Request,
-    context: Context,
-    order_id: str,
-    body: steps.Nothing,
-    identity: Identity,
-    admission: str | None = None,
-    *,
-    command_type: CommandType = CommandType.ASSIGN_DELIVERY,
-) -> web.StreamResponse:
+async def _step(call: Call[Params, EmptyBody], command_type: CommandType) -> Any:
     """Take the step at the order's owner."""
+    await _wait_for_orders_events(call.context, call.order_id)
     is_assign = command_type is CommandType.ASSIGN_DELIVERY
-    forwarded = await context.forwarder.forwarded(
-        request,
-        order_id,
-        context.tables[DELIVERIES],
-        max_hops=MAX_ASSIGN_HOPS if is_assign else 1,
-        headers={ADMISSION: admission} if admission else None,
-    )
-    if forwarded is not None:
-        return forwarded
-    await _wait_for_orders_events(context, order_id)
-    data: Message = AssignDelivery(courier_id=identity.subject) if is_assign else NoData()
-    return await steps.take(
-        context,
-        request,
-        service=DELIVERIES,
-        order_id=order_id,
-        command_type=command_type,
-        data=data,
-        body=body,
-        identity=identity,
-    )
+    data = AssignDelivery(courier_id=call.identity.subject) if is_assign else None
+    return await perform(call.context, step(call, DELIVERIES, command_type, data))
 
 
 async def _wait_for_orders_events(context: Context, order_id: str) -> None:

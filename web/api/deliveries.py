@@ -1,10 +1,9 @@
 """Deliveries in lists: those that wait for a courier, a courier's own, and what a courier has taken."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from models import ids
 from models.commands import Address, Contact
@@ -12,22 +11,13 @@ from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message
 from models.order import OrderRecord
 from models.times import to_rfc3339
-from tables import NotOwnerError, NotReadyError
+from tables import NotReadyError
 from web.api.order_views import RestaurantName
-from web.http.auth import authorize_staff
-from web.http.commands import json_response
-from web.http.context import (
-    CONTEXT,
-    DELIVERIES,
-    ORDERS,
-    Context,
-)
-from web.http.params import limit_of
-from web.http.problems import ProblemError
-from web.http.scatter_gather import scatter_gather
+from web.http.context import DELIVERIES, ORDERS, Context
+from web.http.params import Params, limit_param
+from web.http.scatter_gather import Gather
 from web.http.tokens import Identity, Role
 from web.indexes.orders import DeliveryEntry
-from web.ops.stopped import is_stopped
 
 MAX_LISTED: Final = 500
 
@@ -66,29 +56,45 @@ class CourierCapacity(Message):
     incomplete: tuple[int, ...]
 
 
-async def list_deliveries(request: web.Request) -> web.StreamResponse:
+class DeliveriesShare(NamedTuple):
+    """total: before the limit."""
+
+    total: int
+    rows: list[DeliveryRow]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryParams(Params):
+    """Of the list."""
+
+    limit: int = limit_param(100, MAX_LISTED)
+
+
+class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
     """The deliveries that wait for a courier, and the courier's own; an operator's list is of all."""
-    context = request.app[CONTEXT]
-    identity = await authorize_staff(request, context.deps, Role.COURIER, Role.OPERATOR)
-    limit = limit_of(request, 100, MAX_LISTED)
 
-    async def share(partition: int) -> Any:
-        _check_open(context, partition)
-        entries = [
-            entry for entry in context.delivery_index.open(partition) if _may_see(entry, identity)
-        ]
+    service, open_services, share_type = DELIVERIES, (DELIVERIES, ORDERS), DeliveriesShare
+
+    async def share(self, partition: int) -> DeliveriesShare:
+        """Of an owned partition."""
+        identity, limit = self.call.identity, self.call.params.limit
+        known = self.context.delivery_index.open(partition)
+        entries = [entry for entry in known if _may_see(entry, identity)]
         entries.sort(key=lambda entry: _rank(entry.courier_id, entry.since_ms))
-        rows = [_row(context, entry, identity) for entry in entries[:limit]]
-        return [len(entries), [row.model_dump(mode="json", by_alias=True) for row in rows]]
+        rows = [_row(self.context, entry, identity) for entry in entries[:limit]]
+        return DeliveriesShare(len(entries), rows)
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        rows = [DeliveryRow.model_validate(row) for _, share in shares.values() for row in share]
+    async def merged(
+        self, shares: Mapping[int, DeliveriesShare], missing: tuple[int, ...]
+    ) -> DeliveryRows:
+        """The courier's own first, then the longest waiting."""
+        rows = [row for share in shares.values() for row in share.rows]
         rows.sort(key=lambda row: _rank(row.courier_id, row.since))
-        total = sum(count for count, _ in shares.values())
-        answer = DeliveryRows(deliveries=tuple(rows[:limit]), total=total, incomplete=missing)
-        return json_response(answer)
-
-    return await scatter_gather(request, DELIVERIES, share, merged)
+        return DeliveryRows(
+            deliveries=tuple(rows[: self.call.params.limit]),
+            total=sum(share.total for share in shares.values()),
+            incomplete=missing,
+        )
 
 
 def _may_see(entry: DeliveryEntry, identity: Identity) -> bool:
@@ -120,50 +126,28 @@ def _row(context: Context, entry: DeliveryEntry, identity: Identity) -> Delivery
     )
 
 
-async def show_courier_capacity(request: web.Request) -> web.StreamResponse:
+class ShowCourierCapacity(Gather[list[str], CourierCapacity]):
     """What the courier who asks has, once all that was asked for until now is decided."""
-    context = request.app[CONTEXT]
-    identity = await authorize_staff(request, context.deps, Role.COURIER)
-    return await _gather_capacity(request, identity.subject, json_response)
 
+    service, share_type = DELIVERIES, list[str]
 
-async def courier_capacity(request: web.Request, courier_id: str) -> CourierCapacity:
-    """The same, for a request that goes on from there; the others are asked on its own path.
-
-    Raises ProblemError (400) when the request was made to look like another worker's question.
-    """
-    found: list[CourierCapacity] = []
-
-    def keep(room: CourierCapacity) -> web.Response:
-        found.append(room)
-        return web.Response()
-
-    await _gather_capacity(request, courier_id, keep)
-    if not found:
-        raise ProblemError("BAD_REQUEST")
-    return found[0]
-
-
-async def _gather_capacity(
-    request: web.Request, courier_id: str, shown: Callable[[CourierCapacity], web.Response]
-) -> web.StreamResponse:
-    context = request.app[CONTEXT]
-
-    async def share(partition: int) -> Any:
-        if is_stopped(context, (DELIVERIES, ORDERS), partition):
+    async def share(self, partition: int) -> list[str]:
+        """Orders of an owned partition that the courier has."""
+        if self.context.is_stopped((DELIVERIES, ORDERS), partition):
             return []  # nobody's limit may wait for an operator: this one's deliveries are not counted
-        await _decided(context, partition)
-        _check_open(context, partition)
-        entries = context.delivery_index.of_courier(partition, courier_id)
+        await _decided(self.context, partition)
+        for service in (DELIVERIES, ORDERS):
+            self.context.check_open(service, partition)
+        entries = self.context.delivery_index.of_courier(partition, self.call.identity.subject)
         return [entry.order_id for entry in entries]
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
+    async def merged(
+        self, shares: Mapping[int, list[str]], missing: tuple[int, ...]
+    ) -> CourierCapacity:
+        """Of all partitions."""
         orders = tuple(order_id for share in shares.values() for order_id in share)
-        return shown(
-            CourierCapacity(orders=orders, limit=context.deps.courier_limit, incomplete=missing)
-        )
-
-    return await scatter_gather(request, DELIVERIES, share, merged)
+        limit = self.context.deps.courier_limit
+        return CourierCapacity(orders=orders, limit=limit, incomplete=missing)
 
 
 async def _decided(context: Context, partition: int) -> None:
@@ -175,10 +159,3 @@ async def _decided(context: Context, partition: int) -> None:
             await context.deps.caught_up((DELIVERIES,), partition)
     except TimeoutError:
         raise NotReadyError(DELIVERIES) from None
-
-
-def _check_open(context: Context, partition: int) -> None:
-    """An index shows nothing of a partition that is not ours, which must not be taken for empty."""
-    for service in (DELIVERIES, ORDERS):
-        if partition not in context.tables[service].open_partitions():
-            raise NotOwnerError(service)

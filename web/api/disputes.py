@@ -1,27 +1,18 @@
 """Disputes over HTTP: the list of all of them, for operators."""
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from dataclasses import dataclass
+from typing import Final
 
 from models.messages import Message
-from tables import NotOwnerError
 from web.api.payment_views import Dispute, dispute_view
-from web.http import auth
-from web.http.commands import json_response
-from web.http.context import CONTEXT, PAYMENTS
-from web.http.params import limit_of, one_of
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
+from web.http.context import PAYMENTS
+from web.http.params import Params, choice_param, limit_param
+from web.http.scatter_gather import Gather
 from web.indexes.money import DisputeEntry
 
 MAX_LISTED: Final = 1000
 STATES: Final = ("OPEN", "CLOSED")
-QUERY: Final = {
-    "state": f"one of {', '.join(STATES)}; all by default",
-    "limit": f"at most so many, 1 to {MAX_LISTED}; 100 by default",
-}
 
 
 class DisputeRow(Dispute):
@@ -42,28 +33,35 @@ class DisputeRows(Message):
     incomplete: tuple[int, ...]
 
 
-async def list_disputes(request: web.Request) -> web.StreamResponse:
-    """Disputes of all workers, open or closed or both."""
-    context = request.app[CONTEXT]
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    limit, state = limit_of(request, 100, MAX_LISTED), one_of(request, "state", STATES)
+@dataclass(frozen=True, kw_only=True)
+class DisputeParams(Params):
+    """Of the list."""
 
-    async def share(partition: int) -> Any:
-        if partition not in context.tables[PAYMENTS].open_partitions():
-            raise NotOwnerError(PAYMENTS)
+    state: str | None = choice_param(STATES)
+    limit: int = limit_param(100, MAX_LISTED)
+
+
+class ListDisputes(Gather[list[DisputeRow], DisputeRows]):
+    """Disputes of all workers, open or closed or both."""
+
+    service, open_services, share_type = PAYMENTS, (PAYMENTS,), list[DisputeRow]
+
+    async def share(self, partition: int) -> list[DisputeRow]:
+        """Of an owned partition."""
+        params = self.call.params
         rows = [
             _row(entry)
-            for entry in context.deps.money.disputes(partition)
-            if state is None or entry.dispute.is_open is (state == "OPEN")
+            for entry in self.context.deps.money.disputes(partition)
+            if params.state is None or entry.dispute.is_open is (params.state == "OPEN")
         ]
-        return [row.model_dump(mode="json", by_alias=True) for row in _in_order(rows)[:limit]]
+        return _in_order(rows)[: params.limit]
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        rows = [DisputeRow.model_validate(row) for found in shares.values() for row in found]
-        answer = DisputeRows(disputes=tuple(_in_order(rows)[:limit]), incomplete=missing)
-        return json_response(answer)
-
-    return await scatter_gather(request, PAYMENTS, share, merged)
+    async def merged(
+        self, shares: Mapping[int, list[DisputeRow]], missing: tuple[int, ...]
+    ) -> DisputeRows:
+        """The open ones first."""
+        rows = _in_order([row for share in shares.values() for row in share])
+        return DisputeRows(disputes=tuple(rows[: self.call.params.limit]), incomplete=missing)
 
 
 def _row(entry: DisputeEntry) -> DisputeRow:

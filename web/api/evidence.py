@@ -1,9 +1,8 @@
 """The evidence for a disputed payment, from the order's records and timeline, as JSON or a page to print."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
-
-from aiohttp import web
 
 from models.commands import Address, Contact
 from models.delivery import DeliveryRecord
@@ -18,7 +17,6 @@ from web.api.order_views import (
     RestaurantName,
     order_view,
 )
-from web.api.orders import reader
 from web.api.payment_views import (
     Dispute,
     Money,
@@ -27,7 +25,6 @@ from web.api.payment_views import (
     refund_view,
 )
 from web.api.timeline import TimelineEntry, timeline_view
-from web.http.commands import json_response
 from web.http.context import (
     DELIVERIES,
     ORDERS,
@@ -35,15 +32,20 @@ from web.http.context import (
     TIMELINE,
     Context,
 )
-from web.http.params import one_of
+from web.http.params import Params, choice_param
 from web.http.problems import ProblemError
+from web.http.route import Call
 from web.http.tokens import Role
-from web.pages.render import render
 
 E = EventType
-FORMATS: Final = ("json", "html")
-QUERY: Final = {"format": "json or html; by default as Accept says"}
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES, TIMELINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceParams(Params):
+    """How it is shown."""
+
+    format: str | None = choice_param(("json", "html"), "json or html; by default as Accept says")
 
 
 class AttemptEvidence(Message):
@@ -118,16 +120,9 @@ class Evidence(Message):
     broken: tuple[str, ...] = ()
 
 
-async def show_evidence(request: web.Request) -> web.StreamResponse:
+def show_evidence(call: Call[EvidenceParams, None]) -> Evidence:
     """Everything that speaks for a disputed payment, from the order's records and its timeline."""
-    context, order_id, identity, forwarded = await reader(request, *PARTS, roles=(Role.OPERATOR,))
-    if forwarded is not None:
-        return forwarded
-    wanted = one_of(request, "format", FORMATS)
-    evidence = _evidence(context, order_id, request.match_info["dispute_id"])
-    if wanted == "html" or (wanted is None and "text/html" in request.headers.get("Accept", "")):
-        return render(request, "evidence.html", evidence=evidence, identity=identity)
-    return json_response(evidence)
+    return _evidence(call.context, call.order_id, call.id_of("dispute_id"))
 
 
 def _evidence(context: Context, order_id: str, dispute_id: str) -> Evidence:

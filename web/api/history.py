@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiohttp import web
-
 from models.delivery import DeliveryRecord
 from models.history import IncompleteError, as_of
 from models.order import OrderRecord, OrderWork
@@ -13,32 +11,16 @@ from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 from tables import StoredRecord
 from web.api.order_views import OrderView, order_view
-from web.http.context import (
-    DELIVERIES,
-    ORDERS,
-    PAYMENTS,
-    TIMELINE,
-    Context,
-)
-from web.http.decoding import moment
+from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.http.params import time_ms
 from web.http.problems import ProblemError
 
-PARAMETER: Final = "asOf"
-ACCEPTED: Final = "accepted: a time with its zone, such as 2026-11-20T18:30:00.000Z"
-
-
-def as_of_ms(request: web.Request) -> int | None:
-    """The moment that a request asks for, in milliseconds since the epoch. Raises ProblemError (400)."""
-    text = request.query.get(PARAMETER)
-    if text is None:
-        return None
-    try:
-        at = moment(text.replace(" ", "+"))  # a plus that was not escaped
-        if at.tzinfo is None:
-            raise ValueError
-        return round(at.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise ProblemError("VALIDATION_FAILED", errors=[(PARAMETER, ACCEPTED)]) from None
+AS_OF: Final = time_ms(
+    "a time with its zone, such as 2026-11-20T18:30:00.000Z",
+    years=range(1, 10_000),
+    has_dates=False,
+)
+"""Parser of a past moment."""
 
 
 async def view_as_of(context: Context, order_id: str, at_ms: int) -> OrderView:

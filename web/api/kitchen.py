@@ -1,27 +1,25 @@
 """The kitchen over HTTP: the orders of a restaurant, and the steps that it takes with one."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, Literal
 
-from aiohttp import web
 from pydantic import Field
 
 from models import ids
 from models.commands import CommandType, RejectOrder
-from models.commands import Nothing as NoData
 from models.graphs import OrderStatus
 from models.messages import Message
 from models.times import to_rfc3339, to_rfc3339_or_none
-from tables import NotOwnerError
-from web.api import steps
-from web.http.auth import authorize, authorize_staff
-from web.http.bodies import Body, read_json
-from web.http.commands import check_order_is_known, forwarded_to_owner, json_response
-from web.http.context import CONTEXT, ORDERS, Context
-from web.http.params import order_id_of
-from web.http.problems import ProblemError
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Identity, Role
+from web.api.steps import step
+from web.http.bodies import Body, EmptyBody
+from web.http.commands import CommandRequest
+from web.http.context import ORDERS
+from web.http.params import Params, any_text, param
+from web.http.route import Call
+from web.http.scatter_gather import Gather
+from web.http.tokens import Role
 from web.indexes.orders import OrderEntry
 
 O = OrderStatus  # noqa: E741 - as in models/graphs.py
@@ -70,102 +68,66 @@ class KitchenOrders(Message):
     incomplete: tuple[int, ...]
 
 
-async def list_kitchen_orders(request: web.Request) -> web.StreamResponse:
-    """A restaurant's open orders; an operator's list is of all, or of ?restaurantId=."""
-    context = request.app[CONTEXT]
-    identity = await authorize_staff(request, context.deps, Role.KITCHEN, Role.OPERATOR)
-    is_operator = identity.role is Role.OPERATOR
-    restaurant_id = request.query.get("restaurantId") if is_operator else identity.restaurant_id
-    shows_all = is_operator and restaurant_id is None
+@dataclass(frozen=True, kw_only=True)
+class KitchenParams(Params):
+    """restaurant_id: a kitchen sees its own orders whatever it says."""
 
-    async def share(partition: int) -> Any:
-        if partition not in context.tables[ORDERS].open_partitions():
-            raise NotOwnerError(ORDERS)
+    restaurant_id: str | None = param(any_text, "of one restaurant, for an operator")
+
+
+class ListKitchenOrders(Gather[list[KitchenOrder], KitchenOrders]):
+    """A restaurant's open orders; an operator's list is of all, or of ?restaurantId=."""
+
+    service, open_services, share_type = ORDERS, (ORDERS,), list[KitchenOrder]
+
+    async def share(self, partition: int) -> list[KitchenOrder]:
+        """Of an owned partition."""
+        identity = self.call.identity
+        is_operator = identity.role is Role.OPERATOR
+        wanted = self.call.params.restaurant_id if is_operator else identity.restaurant_id
+        shows_all = is_operator and wanted is None
         return [
             _shown(entry)
-            for entry in context.order_index.current(partition)
-            if entry.status in NEXT_STEPS and (shows_all or entry.restaurant_id == restaurant_id)
+            for entry in self.context.order_index.current(partition)
+            if entry.status in NEXT_STEPS and (shows_all or entry.restaurant_id == wanted)
         ]
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        found = [KitchenOrder.model_validate(each) for share in shares.values() for each in share]
-        found.sort(key=lambda order: (order.since, order.order_id))
-        return json_response(KitchenOrders(orders=tuple(found), incomplete=missing))
+    async def merged(
+        self, shares: Mapping[int, list[KitchenOrder]], missing: tuple[int, ...]
+    ) -> KitchenOrders:
+        """The longest waiting first."""
+        found = sorted(chain(*shares.values()), key=lambda order: (order.since, order.order_id))
+        return KitchenOrders(orders=tuple(found), incomplete=missing)
 
-    return await scatter_gather(request, ORDERS, share, merged)
 
-
-def _shown(entry: OrderEntry) -> Any:
-    accept_before_ms = entry.accept_before_ms
-    order = KitchenOrder(
+def _shown(entry: OrderEntry) -> KitchenOrder:
+    return KitchenOrder(
         order_id=entry.order_id,
         reference=ids.reference(entry.order_id),
         restaurant_id=entry.restaurant_id,
         status=entry.status,
         since=to_rfc3339(entry.since_ms),
-        accept_before=to_rfc3339_or_none(accept_before_ms),
+        accept_before=to_rfc3339_or_none(entry.accept_before_ms),
         items=tuple(KitchenLine(name=name, quantity=quantity) for name, quantity in entry.items),
         next_steps=NEXT_STEPS[entry.status],
     )
-    return order.model_dump(mode="json", by_alias=True)
 
 
-async def accept_order(request: web.Request) -> web.StreamResponse:
+def accept_order(call: Call[Params, EmptyBody]) -> CommandRequest:
     """PENDING -> CONFIRMED."""
-    return await _step(request, CommandType.ACCEPT_ORDER, steps.Nothing, lambda _: NoData())
+    return step(call, ORDERS, CommandType.ACCEPT_ORDER)
 
 
-async def reject_order(request: web.Request) -> web.StreamResponse:
+def reject_order(call: Call[Params, RejectBody]) -> CommandRequest:
     """Cancel an order that the kitchen can't make; its money goes back."""
-    return await _step(
-        request,
-        CommandType.REJECT_ORDER,
-        RejectBody,
-        lambda body: RejectOrder(reason=body.reason),
-    )
+    return step(call, ORDERS, CommandType.REJECT_ORDER, RejectOrder(reason=call.body.reason))
 
 
-async def start_preparing(request: web.Request) -> web.StreamResponse:
+def start_preparing(call: Call[Params, EmptyBody]) -> CommandRequest:
     """CONFIRMED -> PREPARING."""
-    return await _step(request, CommandType.START_PREPARING, steps.Nothing, lambda _: NoData())
+    return step(call, ORDERS, CommandType.START_PREPARING)
 
 
-async def mark_ready(request: web.Request) -> web.StreamResponse:
+def mark_ready(call: Call[Params, EmptyBody]) -> CommandRequest:
     """PREPARING -> READY_FOR_PICKUP."""
-    return await _step(request, CommandType.MARK_READY, steps.Nothing, lambda _: NoData())
-
-
-async def _step(
-    request: web.Request,
-    command_type: CommandType,
-    kind: type[Body],
-    data_of: Callable[[Any], Message],
-) -> web.StreamResponse:
-    context, order_id = request.app[CONTEXT], order_id_of(request)
-    identity = await authorize(request, context.deps, order_id, Role.KITCHEN, Role.OPERATOR)
-    body = await read_json(request, kind, context.deps.body_limit_bytes, may_be_empty=True)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    _check_restaurant(context, order_id, identity)
-    return await steps.take(
-        context,
-        request,
-        service=ORDERS,
-        order_id=order_id,
-        command_type=command_type,
-        data=data_of(body),
-        body=body,
-        identity=identity,
-    )
-
-
-def _check_restaurant(context: Context, order_id: str, identity: Identity) -> None:
-    """Refuse a kitchen the orders of another restaurant. Raises ProblemError (403, 404)."""
-    check_order_is_known(context, order_id)
-    record = context.record(ORDERS, order_id)
-    known = record and (record.state.placed or record.state.order)
-    if identity.role is Role.KITCHEN and (
-        not known or known.restaurant_id != identity.restaurant_id
-    ):
-        raise ProblemError("WRONG_RESTAURANT")
+    return step(call, ORDERS, CommandType.MARK_READY)

@@ -2,14 +2,13 @@
 
 from typing import Final, Literal, Self
 
-from aiohttp import web
 from pydantic import Field, model_validator
 
 from models.messages import Message
-from web.http.bodies import Body, read_json
-from web.http.commands import json_response
-from web.http.context import CONTEXT
+from web.http.bodies import Body
+from web.http.params import Params
 from web.http.problems import ProblemError
+from web.http.route import Access, AnyCall, Call
 from web.http.tokens import Role
 
 DAY_S: Final = 24 * 3600
@@ -47,16 +46,21 @@ class Login(Message):
     expires_in_s: int = DAY_S
 
 
-async def development_login(request: web.Request) -> web.Response:
-    """A staff token for anybody; 404 wherever TIFFIN_DEV_LOGIN is not set."""
-    deps = request.app[CONTEXT].deps
-    if deps.development_login is None:
+async def _login_is_set(call: AnyCall) -> None:
+    if call.context.deps.development_login is None:
         raise ProblemError("NOT_FOUND")
-    body = await read_json(request, LoginBody, deps.body_limit_bytes)
+
+
+SANDBOX: Final = Access(text="public", check=_login_is_set)
+"""Anybody, where anybody may have a staff token; elsewhere there is nothing."""
+
+
+def development_login(call: Call[Params, LoginBody]) -> Login:
+    """A staff token for anybody; 404 wherever TIFFIN_DEV_LOGIN is not set."""
+    deps, body = call.context.deps, call.body
+    assert deps.development_login is not None, "access has seen to it"
     restaurant_id = body.restaurant_id
     if restaurant_id is not None and restaurant_id not in deps.catalogue.restaurants:
         raise ProblemError("RESTAURANT_UNKNOWN")
     token = deps.development_login.issue(Role(body.role), body.subject, restaurant_id)
-    return json_response(
-        Login(token=token, role=body.role, subject=body.subject, restaurant_id=restaurant_id)
-    )
+    return Login(token=token, role=body.role, subject=body.subject, restaurant_id=restaurant_id)

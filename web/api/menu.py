@@ -6,9 +6,10 @@ from models.messages import Message
 from web.api.payment_views import Money
 from web.catalogue import Restaurant
 from web.http import auth
-from web.http.commands import json_response
-from web.http.context import CONTEXT, Context
+from web.http.answers import json_answer
+from web.http.params import Params
 from web.http.problems import ProblemError
+from web.http.route import Call
 
 
 class RestaurantView(Message):
@@ -44,19 +45,15 @@ class Menu(Message):
     dishes: tuple[DishView, ...]
 
 
-async def list_restaurants(request: web.Request) -> web.Response:
+def list_restaurants(call: Call[Params, None]) -> RestaurantList:
     """All restaurants."""
-    context = request.app[CONTEXT]
-    restaurants = context.deps.catalogue.restaurants.values()
-    return _cached(
-        request, context, RestaurantList(restaurants=tuple(map(_restaurant, restaurants)))
-    )
+    restaurants = call.context.deps.catalogue.restaurants.values()
+    return RestaurantList(restaurants=tuple(map(_restaurant, restaurants)))
 
 
-async def show_menu(request: web.Request) -> web.Response:
+def show_menu(call: Call[Params, None]) -> Menu:
     """A restaurant's dishes and prices; makes a browser a guest."""
-    context = request.app[CONTEXT]
-    restaurant = context.deps.catalogue.restaurants.get(request.match_info["restaurant_id"])
+    restaurant = call.context.deps.catalogue.restaurants.get(call.id_of("restaurant_id"))
     if restaurant is None:
         raise ProblemError("RESTAURANT_UNKNOWN", "accepted: those that GET /api/restaurants lists")
     dishes = tuple(
@@ -69,9 +66,7 @@ async def show_menu(request: web.Request) -> web.Response:
         )
         for dish in restaurant.dishes
     )
-    response = _cached(request, context, Menu(restaurant=_restaurant(restaurant), dishes=dishes))
-    auth.set_guest_cookie(request, response, context.deps, auth.new_guest())
-    return response
+    return Menu(restaurant=_restaurant(restaurant), dishes=dishes)
 
 
 def _restaurant(restaurant: Restaurant) -> RestaurantView:
@@ -84,14 +79,21 @@ def _restaurant(restaurant: Restaurant) -> RestaurantView:
     )
 
 
-def _cached(request: web.Request, context: Context, answer: Message) -> web.Response:
+def menu_answer(call: Call[Params, None], menu: Menu) -> web.Response:
+    """With a guest's cookie."""
+    response = cached_answer(call, menu)
+    auth.set_guest_cookie(call.request, response, call.context.deps, auth.new_guest())
+    return response
+
+
+def cached_answer(call: Call[Params, None], result: Message) -> web.Response:
     """The answer, or 304 when the client has it: the catalogue changes with a restart alone."""
-    etag = context.deps.catalogue.etag
-    known = request.if_none_match or ()
+    etag = call.context.deps.catalogue.etag
+    known = call.request.if_none_match or ()
     if any(tag.value in {etag, "*"} for tag in known):
         response = web.Response(status=304)
     else:
-        response = json_response(answer)
+        response = json_answer(call, result)
     response.etag = etag
     response.headers["Cache-Control"] = "private, no-cache"  # it may set a cookie
     return response

@@ -1,28 +1,21 @@
 """What customers were told of an order, for operators: its messages, and another try."""
 
+from collections.abc import Mapping
 from typing import Final, Self
-
-from aiohttp import web
 
 from models.commands import CommandType, RetryNotification
 from models.messages import Message
-from models.notification import NotificationRecord, NotificationStatus
+from models.notification import Notification, NotificationRecord, NotificationStatus
 from models.times import to_rfc3339, to_rfc3339_or_none
 from tables import StoredRecord
 from web.api.notification_errors import send_error_text
-from web.http import auth
-from web.http.bodies import Body, read_json
-from web.http.commands import (
-    CommandRequest,
-    CommandResult,
-    answered,
-    check_order_is_known,
-    forwarded_to_owner,
-)
-from web.http.context import CONTEXT, NOTIFICATIONS, Context
-from web.http.params import idempotency_key, order_id_of
+from web.http.bodies import EmptyBody
+from web.http.commands import CommandRequest, CommandResult
+from web.http.context import NOTIFICATIONS, Context, state_of
+from web.http.params import Params
 from web.http.problems import ProblemError
-from web.http.tokens import Role
+from web.http.route import Call
+from web.http.tokens import Identity
 from web.indexes.notifications import NotificationEntry
 
 S = NotificationStatus
@@ -73,10 +66,6 @@ class NotificationView(Message):
         )
 
 
-class RetryBody(Body):
-    """Nothing needs to be said."""
-
-
 class Retried(Message):
     """The message as the retry left it."""
 
@@ -87,7 +76,7 @@ class Retried(Message):
 
 def entries_of(context: Context, order_id: str) -> list[NotificationEntry]:
     """The messages of an order of this worker, the oldest first. Raises NotOwnerError, NotReadyError."""
-    messages = _state(context.record(NOTIFICATIONS, order_id)).notifications.values()
+    messages = _notifications(context.record(NOTIFICATIONS, order_id)).values()
     return [NotificationEntry.of(order_id, message) for message in messages]
 
 
@@ -96,34 +85,33 @@ def shown_of(context: Context, order_id: str) -> tuple[NotificationView, ...]:
     return tuple(map(NotificationView.of, entries_of(context, order_id)))
 
 
-async def retry_notification(request: web.Request) -> web.StreamResponse:
+def retry_notification(call: Call[Params, EmptyBody]) -> CommandRequest:
     """Try a message once more that was given up or refused."""
-    context = request.app[CONTEXT]
-    order_id = order_id_of(request)
-    name = request.match_info["notification_id"]
-    key = idempotency_key(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
-    body = await read_json(request, RetryBody, context.deps.body_limit_bytes, may_be_empty=True)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
-    if name not in _state(context.record(NOTIFICATIONS, order_id)).notifications:
+    name = call.id_of("notification_id")
+    return retry_command(call.context, call.order_id, name, call.key, call.identity)
+
+
+def retry_command(
+    context: Context, order_id: str, name: str, key: str, identity: Identity
+) -> CommandRequest:
+    """The command that tries a message once more. At the order's owner. Raises ProblemError (404)."""
+    if name not in _notifications(context.record(NOTIFICATIONS, order_id)):
         raise ProblemError("NOTIFICATION_UNKNOWN")
-    write = CommandRequest(
+
+    async def answer(settled: CommandResult) -> Retried:
+        made = NotificationEntry.of(order_id, _notifications(settled.record)[name])
+        return Retried(
+            order_id=order_id,
+            notification=NotificationView.of(made),
+            consistency_token=settled.token.text(),
+        )
+
+    return CommandRequest(
         order_id=order_id, service=NOTIFICATIONS, command_type=CommandType.RETRY_NOTIFICATION,
-        data=RetryNotification(notification_id=name), action=f"retry-{name}", key=key, body=body,
-        identity=identity,
+        data=RetryNotification(notification_id=name), action=f"retry-{name}", key=key,
+        body=EmptyBody(), identity=identity, answer=answer,
     )  # fmt: skip
 
-    def answer(settled: CommandResult, token: str) -> Retried:
-        made = NotificationEntry.of(order_id, _state(settled.record).notifications[name])
-        shown = NotificationView.of(made)
-        return Retried(order_id=order_id, notification=shown, consistency_token=token)
 
-    return await answered(context, write, answer)
-
-
-def _state(record: StoredRecord | None) -> NotificationRecord:
-    state = record.state if record else None
-    return state if isinstance(state, NotificationRecord) else NotificationRecord()
+def _notifications(record: StoredRecord | None) -> Mapping[str, Notification]:
+    return state_of(record, NotificationRecord).notifications

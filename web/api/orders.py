@@ -3,55 +3,47 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
 
 from models.commands import CancelOrder, CommandType
 from models.order import OrderRecord
 from models.payment import PaymentRecord
 from tables import StoredRecord
-from web.api.history import as_of_ms, view_as_of
+from web.api import history
 from web.api.order_views import OrderView, for_customer, order_view
 from web.api.schemas import CancelOrderBody, OrderCancelAnswer
-from web.api.timeline import timeline_view
-from web.http import auth, consistency
-from web.http.bodies import read_json
-from web.http.commands import (
-    CommandRequest,
-    CommandResult,
-    answered,
-    check_order_is_known,
-    forwarded_to_owner,
-    json_response,
-)
-from web.http.context import (
-    CONTEXT,
-    DELIVERIES,
-    ORDERS,
-    PAYMENTS,
-    TIMELINE,
-    Context,
-)
-from web.http.params import idempotency_key, order_id_of
+from web.api.timeline import TimelineView, timeline_view
+from web.http.answers import as_json
+from web.http.commands import CommandRequest, CommandResult
+from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
+from web.http.params import Params, param
 from web.http.problems import ProblemError
-from web.http.sse import HEARTBEAT_S, Event
+from web.http.route import Call
+from web.http.sse import HEARTBEAT_S, Event, EventStream
 from web.http.tokens import Identity, Role
 
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
 """Services whose records the order's view joins."""
 
 
-async def show_order(request: web.Request) -> web.StreamResponse:
+@dataclass(frozen=True, kw_only=True)
+class OrderParams(Params):
+    """as_of_ms: milliseconds since the epoch."""
+
+    as_of_ms: int | None = param(
+        history.AS_OF, "a past moment, RFC 3339; the order as it stood then", name="asOf"
+    )
+
+
+async def show_order(call: Call[OrderParams, None]) -> OrderView:
     """The order joined with its payment and delivery, as it is or as of a past moment."""
-    at_ms = as_of_ms(request)
-    context, order_id, identity, forwarded = await reader(request, *PARTS)
-    if forwarded is not None:
-        return forwarded
+    at_ms = call.params.as_of_ms
     if at_ms is not None:
-        return json_response(_shown(await view_as_of(context, order_id, at_ms), identity))
-    return json_response(_shown(joined(context, order_id), identity))
+        return _shown(await history.view_as_of(call.context, call.order_id, at_ms), call.identity)
+    return _shown(joined(call.context, call.order_id), call.identity)
 
 
 def _shown(view: OrderView, identity: Identity) -> OrderView:
@@ -59,28 +51,22 @@ def _shown(view: OrderView, identity: Identity) -> OrderView:
     return for_customer(view) if identity.role is Role.CUSTOMER else view
 
 
-async def show_timeline(request: web.Request) -> web.StreamResponse:
+def show_timeline(call: Call[Params, None]) -> TimelineView:
     """All that happened to the order."""
-    context, order_id, identity, forwarded = await reader(request, TIMELINE)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
-    rows = context.tables[TIMELINE].rows(f"{order_id}/")
-    return json_response(timeline_view(order_id, rows, role=identity.role))
+    rows = call.context.tables[TIMELINE].rows(f"{call.order_id}/")
+    return timeline_view(call.order_id, rows, role=call.identity.role)
 
 
-async def stream_order(request: web.Request) -> web.StreamResponse:
+def stream_order(call: Call[Params, None]) -> EventStream:
     """The order's view, now and whenever it changes, as server-sent events.
 
     A client that names the last event it has (Last-Event-ID, or ?lastEventId= of its first connection)
     hears of it only when there is a newer one.
     """
-    context, order_id, identity, forwarded = await reader(request, *PARTS)
-    if forwarded is not None:
-        return forwarded
-    joined(context, order_id)  # raises before the stream begins
+    joined(call.context, call.order_id)  # raises before the stream begins
+    request = call.request
     seen = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
-    return await context.streams.send(request, order_id, _views(context, order_id, identity, seen))
+    return EventStream(call.order_id, _views(call.context, call.order_id, call.identity, seen))
 
 
 async def _views(
@@ -93,8 +79,7 @@ async def _views(
             yield None
         else:
             seen = stream_event_id(view)
-            shown = view.model_dump(mode="json", by_alias=True, exclude_none=True)
-            yield Event("order", orjson.dumps(shown).decode(), seen)
+            yield Event("order", orjson.dumps(as_json(view)).decode(), seen)
         await _change(context, order_id, view.versions)
 
 
@@ -103,48 +88,30 @@ def stream_event_id(view: OrderView) -> str:
     return ".".join(f"{part}-{version}" for part, version in view.versions.items())
 
 
-async def cancel_order(request: web.Request) -> web.StreamResponse:
+def cancel_order(call: Call[Params, CancelOrderBody]) -> CommandRequest:
     """Cancel the order; a payment is cancelled or refunded in its turn."""
-    context = request.app[CONTEXT]
-    order_id = order_id_of(request)
-    key = idempotency_key(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER, Role.OPERATOR)
-    body = await read_json(
-        request, CancelOrderBody, context.deps.body_limit_bytes, may_be_empty=True
-    )
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
-    write = CommandRequest(
-        order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
-        data=CancelOrder(reason=body.reason), action="cancel-order", key=key, body=body,
-        identity=identity,
-    )  # fmt: skip
+    return cancel_command(call.order_id, call.key, call.body, call.identity)
 
-    def answer(settled: CommandResult, token: str) -> OrderCancelAnswer:
+
+def cancel_command(
+    order_id: str, key: str, body: CancelOrderBody, identity: Identity
+) -> CommandRequest:
+    """The command that cancels an order."""
+
+    async def answer(settled: CommandResult) -> OrderCancelAnswer:
         state: OrderRecord = settled.record.state
         return OrderCancelAnswer(
             order_id=order_id,
             status=state.status_shown,
             refund=state.work.refund_initiated,
-            consistency_token=token,
+            consistency_token=settled.token.text(),
         )
 
-    return await answered(context, write, answer)
-
-
-async def reader(
-    request: web.Request, *parts: str, roles: tuple[Role, ...] = (Role.CUSTOMER, Role.OPERATOR)
-) -> tuple[Context, str, Identity, web.StreamResponse | None]:
-    """What every view begins with: who asks, the owner's answer if it is not us, and the token's wait."""
-    context, order_id = request.app[CONTEXT], order_id_of(request)
-    identity = await auth.authorize(request, context.deps, order_id, *roles)
-    token = consistency.token_of_request(request, order_id)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is None:
-        await consistency.hold(context, order_id, token, parts)
-    return context, order_id, identity, forwarded
+    return CommandRequest(
+        order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
+        data=CancelOrder(reason=body.reason), action="cancel-order", key=key, body=body,
+        identity=identity, answer=answer,
+    )  # fmt: skip
 
 
 def joined(context: Context, order_id: str) -> OrderView:

@@ -1,10 +1,9 @@
 """Refunds over HTTP: made by an operator, the queue of all of them, and the retry of one that failed."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from models import ids
 from models.commands import CommandType, RefundPayment, RetryRefund
@@ -12,36 +11,19 @@ from models.graphs import RefundStatus
 from models.messages import Message
 from models.payment import PaymentRecord
 from models.times import to_rfc3339_or_none
-from tables import NotOwnerError
 from web.api.payment_views import Money, refund_view
 from web.api.schemas import RefundAnswer, RefundBody
-from web.http import auth
-from web.http.bodies import B, Body, read_json
-from web.http.commands import (
-    CommandRequest,
-    CommandResult,
-    answered,
-    check_order_is_known,
-    forwarded_to_owner,
-    json_response,
-)
-from web.http.context import CONTEXT, PAYMENTS, Context
-from web.http.params import (
-    idempotency_key,
-    limit_of,
-    one_of,
-    order_id_of,
-)
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
+from web.http.bodies import Body, EmptyBody
+from web.http.commands import CommandRequest, CommandResult
+from web.http.context import PAYMENTS
+from web.http.params import Params, choice_param, limit_param
+from web.http.route import Call
+from web.http.scatter_gather import Gather
+from web.http.tokens import Identity
 from web.indexes.money import BLOCKED, RefundEntry
 
 MAX_LISTED: Final = 1000
 STATES: Final = (*RefundStatus, BLOCKED)
-QUERY: Final = {
-    "state": f"one of {', '.join(STATES)}; all by default",
-    "limit": f"at most so many, 1 to {MAX_LISTED}; 100 by default",
-}
 
 
 class RefundRow(Message):
@@ -79,91 +61,89 @@ class RefundRows(Message):
     incomplete: tuple[int, ...]
 
 
-class RetryRefundBody(Body):
-    """Nothing needs to be said."""
-
-
-async def refund(request: web.Request) -> web.StreamResponse:
+def refund(call: Call[Params, RefundBody]) -> CommandRequest:
     """Give money back; Stripe's word on it comes later, and the payment's view shows it."""
-
-    def data_of(body: RefundBody) -> Message:
-        return RefundPayment(amount=body.amount, reason=body.reason)
-
-    return await _start(request, CommandType.REFUND_PAYMENT, "refund", RefundBody, data_of)
+    return refund_command(call.order_id, call.key, call.body, call.identity)
 
 
-async def retry_refund(request: web.Request) -> web.StreamResponse:
+def retry_refund(call: Call[Params, EmptyBody]) -> CommandRequest:
     """Refund once more what a refund that failed did not give back; the answer is the new refund."""
-    refund_id = request.match_info["refund_id"]
-
-    def data_of(_: RetryRefundBody) -> Message:
-        return RetryRefund(refund_id=refund_id)
-
-    return await _start(
-        request, CommandType.RETRY_REFUND, f"retry-{refund_id}", RetryRefundBody, data_of
-    )
+    return retry_command(call.order_id, call.id_of("refund_id"), call.key, call.identity)
 
 
-async def _start(
-    request: web.Request,
+def refund_command(order_id: str, key: str, body: RefundBody, identity: Identity) -> CommandRequest:
+    """The command that refunds."""
+    data = RefundPayment(amount=body.amount, reason=body.reason)
+    return _command(CommandType.REFUND_PAYMENT, "refund", data, order_id, key, body, identity)
+
+
+def retry_command(order_id: str, refund_id: str, key: str, identity: Identity) -> CommandRequest:
+    """The command that repeats a failed refund."""
+    data, action = RetryRefund(refund_id=refund_id), f"retry-{refund_id}"
+    return _command(CommandType.RETRY_REFUND, action, data, order_id, key, EmptyBody(), identity)
+
+
+def _command(
     command_type: CommandType,
     action: str,
-    kind: type[B],
-    data_of: Callable[[B], Message],
-) -> web.StreamResponse:
-    context, order_id, key = request.app[CONTEXT], order_id_of(request), idempotency_key(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.OPERATOR)
-    body = await read_json(request, kind, context.deps.body_limit_bytes, may_be_empty=True)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
-    write = CommandRequest(
-        order_id=order_id, service=PAYMENTS, command_type=command_type, data=data_of(body),
-        action=action, key=key, body=body, identity=identity,
-    )  # fmt: skip
-
-    def answer(settled: CommandResult, token: str) -> RefundAnswer:
+    data: Message,
+    order_id: str,
+    key: str,
+    body: Body,
+    identity: Identity,
+) -> CommandRequest:
+    async def answer(settled: CommandResult) -> RefundAnswer:
         state: PaymentRecord = settled.record.state
         assert state.payment is not None, "an accepted refund has its payment"
-        made = refund_view(state.refunds()[ids.refund_id(write.command_id)], state.payment.currency)
-        return RefundAnswer(order_id=order_id, refund=made, consistency_token=token)
+        refund_id = ids.refund_id(write.command_id)
+        made = refund_view(state.refunds()[refund_id], state.payment.currency)
+        return RefundAnswer(order_id=order_id, refund=made, consistency_token=settled.token.text())
 
-    return await answered(context, write, answer, status=201)
+    write = CommandRequest(
+        order_id=order_id, service=PAYMENTS, command_type=command_type, data=data, action=action,
+        key=key, body=body, identity=identity, answer=answer,
+    )  # fmt: skip
+    return write
 
 
-async def list_refunds(request: web.Request) -> web.StreamResponse:
+@dataclass(frozen=True, kw_only=True)
+class RefundParams(Params):
+    """Of the list."""
+
+    state: str | None = choice_param(STATES)
+    limit: int = limit_param(100, MAX_LISTED)
+
+
+class RefundsShare(NamedTuple):
+    """counts: by state, of all."""
+
+    counts: Counter[str]
+    rows: list[RefundRow]
+
+
+class ListRefunds(Gather[RefundsShare, RefundRows]):
     """Refunds of one state or all, the latest first."""
-    context = request.app[CONTEXT]
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    limit, state = limit_of(request, 100, MAX_LISTED), one_of(request, "state", STATES)
 
-    async def share(partition: int) -> Any:
-        entries = _entries(context, partition)
+    service, open_services, share_type = PAYMENTS, (PAYMENTS,), RefundsShare
+
+    async def share(self, partition: int) -> RefundsShare:
+        """Of an owned partition."""
+        params = self.call.params
+        entries = list(self.context.deps.money.refunds(partition))
+        rows = [_row(entry) for entry in entries if params.state in {None, entry.state}]
         counts = Counter(str(entry.state) for entry in entries)
-        rows = [_row(entry) for entry in entries if state in {None, entry.state}]
-        shown = [row.model_dump(mode="json", by_alias=True) for row in _latest(rows, limit)]
-        return [counts, shown]
+        return RefundsShare(counts, _latest(rows, params.limit))
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        rows = [RefundRow.model_validate(row) for _, found in shares.values() for row in found]
-        counts: Counter[str] = Counter()
-        for counted, _ in shares.values():
-            counts.update(counted)
-        answer = RefundRows(
-            refunds=tuple(_latest(rows, limit)),
-            counts=dict(counts),
+    async def merged(
+        self, shares: Mapping[int, RefundsShare], missing: tuple[int, ...]
+    ) -> RefundRows:
+        """The latest first."""
+        rows = [row for share in shares.values() for row in share.rows]
+        return RefundRows(
+            refunds=tuple(_latest(rows, self.call.params.limit)),
+            counts=sum((share.counts for share in shares.values()), Counter[str]()),
             incomplete=missing,
         )
-        return json_response(answer)
-
-    return await scatter_gather(request, PAYMENTS, share, merged)
-
-
-def _entries(context: Context, partition: int) -> list[RefundEntry]:
-    if partition not in context.tables[PAYMENTS].open_partitions():
-        raise NotOwnerError(PAYMENTS)
-    return list(context.deps.money.refunds(partition))
 
 
 def _latest(rows: list[RefundRow], limit: int) -> list[RefundRow]:

@@ -183,13 +183,3 @@ class OrderCancelAnswer(Message):
     status: str
     refund: bool
     consistency_token: str
-
-
-class Accepted(Message):
-    """It is durable and under way: look at the order, or send the same request with the same key."""
-
-    order_id: str
-    status: Literal["ACCEPTED"] = "ACCEPTED"
-    detail: str = "It is under way. Look at the order, or send the same with the same key."
-    payment_id: str | None = None
-    order_token: str | None = None

@@ -5,21 +5,16 @@ step, its body, who asks, and how many refusals the order's record counts: the s
 same command, and after a refusal the next tap is a new one.
 """
 
-from aiohttp import web
-
 from models.commands import CommandType
+from models.commands import Nothing as NoData
 from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order import OrderRecord
-from web.http.bodies import Body, body_hash
-from web.http.commands import CommandRequest, CommandResult, answered
+from web.http.bodies import B, Body, body_hash
+from web.http.commands import CommandRequest, CommandResult
 from web.http.context import Context
-from web.http.params import optional_idempotency_key
-from web.http.tokens import Identity
-
-
-class Nothing(Body):
-    """No field."""
+from web.http.params import Params
+from web.http.route import Call
 
 
 class StepResult(Message):
@@ -30,38 +25,31 @@ class StepResult(Message):
     consistency_token: str
 
 
-async def take(
-    context: Context,
-    request: web.Request,
-    *,
-    service: str,
-    order_id: str,
-    command_type: CommandType,
-    data: Message,
-    body: Body,
-    identity: Identity,
-) -> web.Response:
-    """Take the step at the order's owner, and answer with the status that it led to.
+def step(
+    call: Call[Params, B], service: str, command_type: CommandType, data: Message | None = None
+) -> CommandRequest:
+    """The command of a step, answered with the status that it leads to. At the order's owner.
 
-    Raises as `writes.settle` does, and ProblemError (409) for a key whose first request is under way.
+    Raises NotOwnerError, NotReadyError.
     """
-    key = optional_idempotency_key(request)
-    write = CommandRequest(
+    order_id = call.order_id
+
+    async def answer(settled: CommandResult) -> StepResult:
+        status = _status(settled.record.state)
+        return StepResult(order_id=order_id, status=status, consistency_token=settled.token.text())
+
+    return CommandRequest(
         order_id=order_id,
         service=service,
         command_type=command_type,
-        data=data,
-        action=f"{command_type}:{identity.issued_by}",
-        key=key or _implicit_idempotency_key(context, service, order_id, body),
-        body=body,
-        identity=identity,
+        data=data or NoData(),
+        action=f"{command_type}:{call.identity.issued_by}",
+        key=call.key or _implicit_idempotency_key(call.context, service, order_id, call.body),
+        body=call.body,
+        identity=call.identity,
+        is_key_given=bool(call.key),
+        answer=answer,
     )
-
-    def answer(settled: CommandResult, token: str) -> StepResult:
-        status = _status(settled.record.state)
-        return StepResult(order_id=order_id, status=status, consistency_token=token)
-
-    return await answered(context, write, answer, one_at_a_time=key is not None)
 
 
 def _status(state: OrderRecord | DeliveryRecord) -> str:

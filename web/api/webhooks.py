@@ -12,12 +12,11 @@ import stripe
 from aiohttp import web
 
 from models.messages import Message
-from web.http.bodies import read_body
-from web.http.commands import json_response
-from web.http.context import CONTEXT
-from web.http.decoding import MAX_WEBHOOK_BYTES, DecodingError, check_signature_header
+from web.http.decoding import DecodingError, check_signature_header
+from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.rate_limits import RequestKind
+from web.http.route import Access, AnyCall, Call
 
 LATEST_S: Final = 2**40
 """Of an event's time; far beyond any that is meant."""
@@ -33,19 +32,25 @@ class Received(Message):
     recorded: bool
 
 
-async def stripe_webhook(request: web.Request) -> web.StreamResponse:
-    """Take in one event."""
-    context = request.app[CONTEXT]
-    deps, signature = context.deps, _signature(request, context.deps.webhook_tolerance_s)
+async def _may_be_signed(call: AnyCall) -> None:
+    _check_signature_form(call.request, call.context.deps.webhook_tolerance_s)
     # Who has sent what was not signed waits: checking a signature costs as much as its body is long.
-    context.limiter.check(request, RequestKind.BAD_WEBHOOK)
-    payload = await read_body(request, MAX_WEBHOOK_BYTES)
+    call.context.limiter.check(call.request, RequestKind.BAD_WEBHOOK)
+
+
+STRIPE: Final = Access(text="stripe", check=_may_be_signed)
+"""Who can show a signature of Stripe's; whether it fits is known with the body."""
+
+
+async def stripe_webhook(call: Call[Params, bytes]) -> Received:
+    """Take in one event."""
+    deps, signature = call.context.deps, call.request.headers["Stripe-Signature"]
     try:
-        event = _event(deps.verify_webhook(payload, signature))
+        event = _event(deps.verify_webhook(call.body, signature))
     except DecodingError:
         raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
     except stripe.SignatureVerificationError:
-        context.limiter.count(request, RequestKind.BAD_WEBHOOK)
+        call.context.limiter.count(call.request, RequestKind.BAD_WEBHOOK)
         raise _wrong_signature("accepted: of this endpoint's secret") from None
     if event["livemode"] is not deps.livemode:
         mode = "live" if deps.livemode else "test"
@@ -66,11 +71,11 @@ async def stripe_webhook(request: web.Request) -> web.StreamResponse:
         )
     else:
         await deps.sender.send_webhook(facts)
-    return json_response(Received(recorded=facts is not None))
+    return Received(recorded=facts is not None)
 
 
-def _signature(request: web.Request, tolerance_s: float) -> str:
-    """The header, if any body could fit it. Raises ProblemError (400)."""
+def _check_signature_form(request: web.Request, tolerance_s: float) -> None:
+    """Refuse a header that no body could fit. Raises ProblemError (400)."""
     signature = request.headers.get("Stripe-Signature")
     if not signature:
         raise ProblemError(
@@ -80,7 +85,6 @@ def _signature(request: web.Request, tolerance_s: float) -> str:
         check_signature_header(signature, now_s=time.time(), tolerance_s=tolerance_s)
     except DecodingError as error:
         raise _wrong_signature(f"accepted: {error}") from None
-    return signature
 
 
 def _wrong_signature(accepted: str) -> ProblemError:

@@ -46,6 +46,10 @@ class Body(Message):
     """Whether any id may stand in it: the digits of some look like a card's. Its reader checks it then."""
 
 
+class EmptyBody(Body):
+    """No field."""
+
+
 B = TypeVar("B", bound=Body)
 
 

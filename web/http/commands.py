@@ -5,12 +5,11 @@ record for 24 hours, so a repetition is recognised wherever the partition is by 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import orjson
 import structlog
 from aiohttp import web
 from pydantic import BaseModel
@@ -21,21 +20,15 @@ from models.messages import Message
 from models.times import to_rfc3339
 from models.transition import Outcome
 from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.api.schemas import Accepted
 from web.http import consistency
+from web.http.answers import Accepted
 from web.http.bodies import Body, body_hash
-from web.http.context import ORDERS, Context
+from web.http.context import ORDER_ID, ORDERS, Context
 from web.http.problems import ProblemError, refused
 from web.http.tokens import Identity
 
-POLL_AFTER_S: Final = 2
-"""When to ask again after a 202."""
-
 REBALANCING_CODES: Final = frozenset({"OWNER_UNKNOWN", "OWNER_UNREACHABLE", "NOT_READY"})
 """Codes of what passes when another worker has taken over the order's partition."""
-
-ORDER_ID: Final = "orderId"
-"""In structlog's context variables, so that every log line of the request names its order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +36,9 @@ class CommandRequest:
     """One write that a request asks for.
 
     service: whose table holds the outcome. action, key: with the order they make the command's id.
+    is_key_given: by the client, who may have two requests of it under way; else it was made of the request.
+    answer: what to answer once it is accepted; may wait for more and raise OutcomePendingError.
+    accepted: what to answer when the bound passes first, by default that with the order's id.
     """
 
     order_id: str
@@ -53,6 +49,9 @@ class CommandRequest:
     key: str
     body: Body
     identity: Identity
+    is_key_given: bool = True
+    answer: Callable[["CommandResult"], Awaitable[BaseModel]] | None = None
+    accepted: Accepted | None = None
 
     @property
     def command_id(self) -> str:
@@ -78,6 +77,7 @@ class CommandResult:
 
     outcome: Outcome
     record: StoredRecord
+    token: consistency.Token
 
 
 class OutcomePendingError(Exception):
@@ -122,7 +122,8 @@ async def settle(context: Context, write: CommandRequest) -> CommandResult:
         raise ProblemError("IDEMPOTENCY_KEY_REUSED", "Take a new key for another request.")
     if not stored.outcome.accepted:
         raise refused(stored.outcome.code, stored.outcome.detail)
-    return CommandResult(stored.outcome, record)
+    token = consistency.token_of(write.order_id, write.service, record, stored.outcome)
+    return CommandResult(stored.outcome, record, token)
 
 
 def is_rebalancing(error: ProblemError | NotOwnerError | NotReadyError) -> bool:
@@ -158,51 +159,17 @@ async def wait(
         raise OutcomePendingError from None
 
 
-def json_response(answer: BaseModel, status: int = 200, **headers: str) -> web.Response:
-    """An answer; fields that are not there are left out."""
-    shown = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return web.Response(
-        status=status, body=orjson.dumps(shown), content_type="application/json", headers=headers
-    )
+async def perform(context: Context, write: CommandRequest) -> Any:
+    """Do a write, one request of its key at a time; gives its answer, or `Accepted` past the bound.
 
-
-def with_consistency_token(response: web.Response, token: consistency.Token) -> web.Response:
-    """Let the answer of a write carry its consistency token."""
-    response.headers[consistency.HEADER] = token.text()
-    return response
-
-
-def accepted_response(
-    order_id: str, *, payment_id: str | None = None, order_token: str | None = None
-) -> web.Response:
-    """202: it is durable and under way; where to look, and the same key may be sent again."""
-    return json_response(
-        Accepted(order_id=order_id, payment_id=payment_id, order_token=order_token),
-        202,
-        **{"Location": f"/api/orders/{order_id}", "Retry-After": str(POLL_AFTER_S)},
-    )
-
-
-async def answered(
-    context: Context,
-    write: CommandRequest,
-    answer: Callable[[CommandResult, str], BaseModel],
-    *,
-    status: int = 200,
-    one_at_a_time: bool = True,
-) -> web.Response:
-    """Do a write and answer it, with its consistency token; 202 past the bound.
-
-    answer: what to say of it, given the token's text. one_at_a_time: of the requests with its key.
     Raises as `settle` does, but OutcomePendingError.
     """
     try:
-        with one_request_per_key(context, write) if one_at_a_time else nullcontext():
+        with one_request_per_key(context, write) if write.is_key_given else nullcontext():
             settled = await settle(context, write)
+            return await write.answer(settled) if write.answer else settled
     except OutcomePendingError:
-        return accepted_response(write.order_id)
-    token = consistency.token_of(write.order_id, write.service, settled.record, settled.outcome)
-    return with_consistency_token(json_response(answer(settled, token.text()), status), token)
+        return write.accepted or Accepted(order_id=write.order_id)
 
 
 def check_order_is_known(context: Context, order_id: str) -> None:

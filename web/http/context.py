@@ -1,17 +1,19 @@
 """What every handler reaches: the dependencies, the forwarder, and the requests that are under way."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from tables import StoredRecord
+from tables import NotOwnerError, StoredRecord
 from web.http.change_feed import ChangeFeed
 from web.http.deps import Table, WebDeps
 from web.http.forwarding import Forwarder
+from web.http.operator_deps import OperatorDeps
+from web.http.problems import ProblemError
 from web.http.rate_limits import ClientRateLimiter
 from web.http.sse import Streams
 from web.indexes.notifications import NotificationIndex
@@ -19,6 +21,9 @@ from web.indexes.orders import DeliveryIndex, OrderIndex
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
 NOTIFICATIONS = "notifications"
+
+ORDER_ID: Final = "orderId"
+"""In structlog's context variables, so that every log line of the request names its order."""
 
 
 @dataclass(slots=True)
@@ -64,10 +69,37 @@ class Context:
         table = self.tables.get(service)
         return table.get(order_id) if table else None
 
+    def check_open(self, service: str, partition: int) -> None:
+        """Raises NotOwnerError for a partition that this worker does not answer for now."""
+        if partition not in self.tables[service].open_partitions():
+            raise NotOwnerError(service)
+
+    @property
+    def operations(self) -> OperatorDeps:
+        """What operators see and do. Raises ProblemError (404) where there is none of that."""
+        if self.deps.operations is None:
+            raise ProblemError("NOT_FOUND")
+        return self.deps.operations
+
+    def is_stopped(self, services: Container[str], partition: int) -> bool:
+        """Whether this worker answers for a partition of these services only once an operator has acted."""
+        operations = self.deps.operations
+        stops = operations.stopped.all() if operations is not None else ()
+        return any(stop.partition == partition and stop.service in services for stop in stops)
+
     async def stop(self, _app: web.Application) -> None:
         """End the streams: a worker that stops waits for what is being answered."""
         self.stopping.set()
         self.changes.stop()
+
+
+T = TypeVar("T")
+
+
+def state_of(record: StoredRecord | None, kind: type[T]) -> T:
+    """A record's state; an empty one where there is none, or a state of another kind."""
+    state = record.state if record else None
+    return state if isinstance(state, kind) else kind()
 
 
 CONTEXT: Final = web.AppKey("context", Context)

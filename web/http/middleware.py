@@ -1,4 +1,4 @@
-"""What every request goes through: trace and access log, foreign pages refused, errors as problems."""
+"""What every request goes through: trace and access log, limits of clients, errors as problems."""
 
 import logging
 import re
@@ -13,16 +13,15 @@ from aiohttp import web
 from models import tracing
 from models.errors import UnavailableError
 from tables import BrokenRecordError, NotOwnerError, NotReadyError
-from web.http.auth import check_origin
-from web.http.commands import ORDER_ID
-from web.http.context import CONTEXT
+from web.http.context import CONTEXT, ORDER_ID
 from web.http.problems import CODES, ProblemError, of_http_exception
+from web.http.rate_limits import RequestKind
+from web.http.route import route_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LINK_PATH: Final = "/o/"
 """Where letters link to; what follows opens an order, and is a secret."""
-DEBUG_LOGGED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'",
@@ -57,7 +56,7 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not response.prepared:
             response.headers[tracing.TRACEPARENT] = traceparent
         access_log.log(
-            logging.DEBUG if request.path in DEBUG_LOGGED_PATHS else logging.INFO,
+            logging.DEBUG if _is_probe(request) else logging.INFO,
             "request",
             extra={
                 "method": request.method,
@@ -75,8 +74,6 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what was raised into RFC 9457's form; details of our own errors stay in the log."""
     try:
-        if request.method == "POST" and request.path.startswith("/api/"):
-            check_origin(request, request.app[CONTEXT].deps)
         return await handler(request)
     except ProblemError as error:
         problem = error
@@ -107,6 +104,27 @@ async def reject_invalid_path_params(request: web.Request, handler: Handler) -> 
     if not all(map(PATH_SEGMENT.fullmatch, request.match_info.values())):
         raise ProblemError("LINK_INVALID" if request.path.startswith(LINK_PATH) else "NOT_FOUND")
     return await handler(request)
+
+
+@web.middleware
+async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count every request but a probe's, and hold each client to its limits."""
+    limiter, route = request.app[CONTEXT].limiter, route_of(request)
+    client = None if _is_probe(request) else limiter.client_of(request)
+    if client is None:
+        return await handler(request)
+    is_read = request.method in {"GET", "HEAD", "OPTIONS"}
+    kind = route.counted_as if route else None
+    kind = kind or (RequestKind.READ if is_read else RequestKind.WRITE)
+    if kind is not RequestKind.BAD_WEBHOOK:
+        limiter.take(client, kind)
+    with limiter.admitted(client):
+        return await handler(request)
+
+
+def _is_probe(request: web.Request) -> bool:
+    route = route_of(request)
+    return route is not None and route.is_probe
 
 
 def _has_left(request: web.Request) -> bool:

@@ -1,19 +1,154 @@
-"""What requests carry beside their bodies: ids in the path, choices in the query, keys in headers."""
+"""What requests carry beside their bodies: ids in the path, parameters of the query, keys in headers."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, ClassVar, Final, Self
 
 from aiohttp import web
+from multidict import MultiMapping
+from pydantic.alias_generators import to_camel
 
 from models import ids
-from web.http.decoding import DecodingError, whole_number
+from web.http.decoding import DecodingError, moment, whole_number
 from web.http.problems import ProblemError
 
 MAX_OFFSET: Final = 2**63 - 1
 """Of offsets: Kafka's."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{16,200}")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+
+Parse = Callable[[str], Any]
+"""Reads the text of a parameter; raises DecodingError, whose text says what is accepted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Base of a route's parameters, a dataclass whose fields are made by `param`; has none itself."""
+
+    is_strict: ClassVar[bool] = False
+    """Unknown and repeated parameters are refused."""
+
+    @classmethod
+    def descriptions(cls) -> Mapping[str, str]:
+        """What each parameter means, by its name in the query."""
+        return {_name(each): each.metadata["text"] for each in fields(cls)}
+
+    @classmethod
+    def read(cls, query: MultiMapping[str]) -> Self:
+        """Read a query. Raises ProblemError (400) that names each wrong parameter."""
+        wrong: list[tuple[str, str]] = []
+        found: dict[str, Any] = {}
+        known = cls.descriptions()
+        if cls.is_strict:
+            wrong += [(n, f"accepted: {', '.join(known)}") for n in sorted({*query} - {*known})]
+            wrong += [(name, "accepted: once") for name in known if len(query.getall(name, ())) > 1]
+        for each in fields(cls):
+            name = _name(each)
+            if name not in query:
+                continue
+            try:
+                found[each.name] = each.metadata["parse"](query[name])
+            except DecodingError as error:
+                wrong.append((name, f"accepted: {error}"))
+        if wrong:
+            raise ProblemError("VALIDATION_FAILED", errors=wrong)
+        return cls(**found)
+
+
+def _name(of: Any) -> str:
+    return of.metadata["name"] or to_camel(of.name)
+
+
+def param(parse: Parse, text: str, *, name: str = "", default: Any = None) -> Any:
+    """A field of `Params`. text: what it means. name: in the query; the field's in camelCase by default."""
+    return field(default=default, metadata={"parse": parse, "text": text, "name": name})
+
+
+def limit_param(default: int, most: int) -> Any:
+    """How many items a list may have."""
+    text = f"at most so many, 1 to {most}; {default} by default"
+    return param(lambda value: whole_number(value, 1, most), text, default=default)
+
+
+def cursor_param(pattern: str) -> Any:
+    """Where a page of a list begins: a number and a text, by a pattern with a group for each."""
+    text = "`next` of the page before"
+
+    def parse(value: str) -> tuple[int, str]:
+        match = re.fullmatch(pattern, value, re.ASCII)
+        if match is None:
+            raise DecodingError(text)
+        return int(match[1]), match[2]
+
+    return param(parse, text, name="before")
+
+
+def order_param(text: str, accepted: str = "an id of ours, order_...") -> Any:
+    """The id of an order."""
+    return param(text_that(ids.is_order_id, accepted), text, name="order")
+
+
+def choice_param(
+    choices: Iterable[str], text: str = "", *, accepted: str = "", default: str | None = None
+) -> Any:
+    """One of some values, as that text. accepted: what to say, the values by default."""
+    values = tuple(choices)
+    text = text or f"one of {', '.join(values)}; all by default"
+    return param(one_of(values, accepted), text, default=default)
+
+
+def one_of(choices: Iterable[str], accepted: str = "") -> Parse:
+    """A parser of one of some values. accepted: what to say, the values by default."""
+    values = tuple(choices)
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise DecodingError(accepted or ", ".join(values))
+        return text
+
+    return parse
+
+
+def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
+    """A parser of a text as it is, if a condition holds of it. accepted: what to say otherwise."""
+
+    def parse(text: str) -> str:
+        if not accepts(text):
+            raise DecodingError(accepted)
+        return text
+
+    return parse
+
+
+def any_text(text: str) -> str:
+    """A parser of any text."""
+    return text
+
+
+def time_ms(accepted: str, *, years: range, has_dates: bool = True, plus: str = " ") -> Parse:
+    """A parser of a time with its zone, into milliseconds since the epoch.
+
+    years: that are accepted. has_dates: a date stands for its beginning (UTC). plus: what a plus that was
+    not escaped has become, taken for one; "" when that is refused.
+    """
+
+    def parse(text: str) -> int:
+        try:
+            at = moment(text.replace(plus, "+") if plus else text)
+            if has_dates and _DATE.fullmatch(text):
+                at = at.replace(tzinfo=UTC)
+            if at.tzinfo is None or at.year not in years:
+                raise ValueError
+            return (at - datetime.fromtimestamp(0, UTC)) // _MILLISECOND
+        except (ValueError, OverflowError):
+            raise DecodingError(accepted) from None
+
+    return parse
+
+
+_MILLISECOND: Final = datetime.resolution * 1000
 
 
 def order_id_of(request: web.Request) -> str:
@@ -26,63 +161,19 @@ def order_id_of(request: web.Request) -> str:
     return order_id
 
 
-def optional_idempotency_key(request: web.Request) -> str | None:
-    """The Idempotency-Key header, where a request may come without. Raises ProblemError (400)."""
-    return idempotency_key(request) if request.headers.get("Idempotency-Key") else None
+def idempotency_key(request: web.Request, param: str = "", *, optional: bool = False) -> str:
+    """The Idempotency-Key header, quoted (as its RFC draft wants) or not.
 
-
-def limit_of(request: web.Request, default: int, most: int) -> int:
-    """How many items a list may have. Raises ProblemError (400)."""
-    return count_of(request, "limit", default, most, least=1)
-
-
-def count_of(
-    request: web.Request, name: str, default: int, most: int = MAX_OFFSET, *, least: int = 0
-) -> int:
-    """A whole number of the query. Raises ProblemError (400)."""
-    text = request.query.get(name)
-    if text is None:
-        return default
-    try:
-        return whole_number(text, least, most)
-    except DecodingError as error:
-        raise ProblemError("VALIDATION_FAILED", errors=[(name, f"accepted: {error}")]) from None
-
-
-def one_of(request: web.Request, name: str, choices: Iterable[str]) -> str | None:
-    """A parameter of the query that may be left out. Raises ProblemError (400) for another value."""
-    value, accepted = request.query.get(name), tuple(choices)
-    if value is not None and value not in accepted:
-        errors = [(name, f"accepted: {', '.join(accepted)}")]
-        raise ProblemError("VALIDATION_FAILED", errors=errors)
-    return value
-
-
-def time_of(request: web.Request, name: str) -> int | None:
-    """A moment that a query may name, in milliseconds since the epoch. Raises ProblemError (400)."""
-    text = request.query.get(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text[:40].replace(" ", "+"))  # a plus that was not escaped
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            moment = moment.replace(tzinfo=UTC)
-        if moment.tzinfo is None or not 1970 <= moment.year < 2100:
-            raise ValueError
-        return round(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        accepted = "accepted: a time with its zone, such as 2026-11-20T18:30:00Z, or a date (UTC)"
-        raise ProblemError("VALIDATION_FAILED", errors=[(name, accepted)]) from None
-
-
-def idempotency_key(request: web.Request) -> str:
-    """The Idempotency-Key header, quoted (as its RFC draft wants) or not. Raises ProblemError (400).
-
-    A form can't send headers: a page's action has the key in its address.
+    param: a parameter of the query that stands in for it. optional: "" without one. Raises ProblemError
+    (400).
     """
     key = request.headers.get("Idempotency-Key", "").strip()
     if not request.path.startswith("/api/"):
-        key = key or request.query.get("key", "")
+        param = param or "key"
+    if param:
+        key = key or request.query.get(param, "")
+    if not key and optional:
+        return ""
     if not key:
         raise ProblemError(
             "IDEMPOTENCY_KEY_MISSING",

@@ -10,7 +10,8 @@ import ipaddress
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -25,18 +26,12 @@ BAD_WEBHOOKS_PER_MIN: Final = 60
 """Of one address; Stripe's own has none."""
 MAX_CLIENTS: Final = 20_000
 """Remembered; beyond that the one that was silent longest is forgotten."""
-UNLIMITED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
-WEBHOOKS: Final = "/webhooks/"
-CREATE_PATHS: Final = frozenset({"/api/payments/create-intent", "/checkout"})
-"""What opens a payment at Stripe."""
 RETRY_AFTER_FULL_S: Final = 5
 """When to come again with too many requests open."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class RequestKind(StrEnum):
-    """What is counted apart."""
+    """What is counted apart. CREATE: what opens a payment at Stripe."""
 
     CREATE = "CREATE"
     WRITE = "WRITE"
@@ -83,8 +78,6 @@ class ClientRateLimiter:
 
     def client_of(self, request: web.Request) -> str | None:
         """Whose request it is; None for one that is not counted here."""
-        if request.path in UNLIMITED_PATHS:
-            return None
         proof = request.headers.get(WORKER_HEADER)
         if proof and hmac.compare_digest(proof.encode(), self._proof.encode()):
             return None
@@ -133,14 +126,9 @@ class ClientRateLimiter:
         tokens, at_s = self._buckets.get((client, kind), (per_min, now_s))
         return min(per_min, tokens + (now_s - at_s) * per_min / 60)
 
-    @web.middleware
-    async def limited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Count every request, and hold each client to its limits."""
-        client = self.client_of(request)
-        if client is None:
-            return await handler(request)
-        if not request.path.startswith(WEBHOOKS):
-            self.take(client, request_kind(request))
+    @contextmanager
+    def admitted(self, client: str) -> Iterator[None]:
+        """Count a request as open. Raises ProblemError (429) when too many are."""
         most = self._limits.at_once
         if most and self.open[client] >= most:
             raise ProblemError(
@@ -148,7 +136,7 @@ class ClientRateLimiter:
             )
         self.open[client] += 1
         try:
-            return await handler(request)
+            yield
         finally:
             self.open[client] -= 1
             if not self.open[client]:
@@ -158,13 +146,6 @@ class ClientRateLimiter:
 def _too_many(tokens: float, per_min: float) -> ProblemError:
     wait_s = math.ceil((1 - tokens) * 60 / per_min)
     return ProblemError("TOO_MANY_REQUESTS", retry_after_s=max(1, wait_s))
-
-
-def request_kind(request: web.Request) -> RequestKind:
-    """What a request is counted as."""
-    if request.method in {"GET", "HEAD", "OPTIONS"}:
-        return RequestKind.READ
-    return RequestKind.CREATE if request.path in CREATE_PATHS else RequestKind.WRITE
 
 
 def client_network(address: str) -> str:

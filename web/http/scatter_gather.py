@@ -5,116 +5,134 @@ no partition is counted twice while they move, and one that nobody answered for 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import orjson
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
 from tables import NotOwnerError, NotReadyError
-from web.http.context import CONTEXT, Context
 from web.http.decoding import DecodingError, whole_number
 from web.http.deps import Table
 from web.http.problems import ProblemError
+from web.http.route import AnyCall
 
 PARTITIONS: Final = "Tiffin-Partitions"
 """Marks a request of another worker: for which partitions it wants an answer, such as "0,2"."""
 
-Share = Callable[[int], Awaitable[Any]]
-Merge = Callable[[Mapping[int, Any], tuple[int, ...]], web.StreamResponse]
+S = TypeVar("S")
+R = TypeVar("R")
+
+log = logging.getLogger("tiffin.web.scatter_gather")
 
 
-async def scatter_gather(
-    request: web.Request,
-    service: str,
-    share: Share,
-    merged: Merge,
-    *,
-    query: Mapping[str, str] | None = None,
-    only: Collection[int] | None = None,
-    within_s: float | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> web.StreamResponse:
-    """Answer a GET that concerns every partition of a service's table.
+class Gather(Generic[S, R]):
+    """One question to all partitions of a service's table; subclasses say `share` and `merged`.
 
-    share: this worker's answer for one partition, as JSON values; may raise NotOwnerError and
-        NotReadyError, and must give other tasks their turn when it is long.
-    merged: makes the client's answer of the shares by partition, and of the partitions without one,
-        in order. A client is answered within `Bounds.gather_s` whatever the other workers do.
-    query: what the other workers are asked, if that is not what the client asked: a default that
-        depends on the time must be the same for all.
-    only: the partitions that it concerns, None for all. within_s: instead of `Bounds.gather_s`.
-    headers: what the other workers are told beside the client's.
-    Who may ask is checked before: the other workers are sent the same headers and check them as well.
+    service: whose partitions. open_services: those that must answer for a partition, else it counts as
+    missing: an index shows nothing of a partition that is not ours, which must not be taken for empty.
+    share_type: of what `share` gives, as workers send it to each other. only: the partitions that are
+    asked, None for all. within_s: how long the others have, `Bounds.gather_s` by default. headers: what
+    they are told beside the client's. query: what they are asked, if that is not what the client asked:
+    a default that depends on the time must be the same for all.
     """
-    context = request.app[CONTEXT]
-    table = context.tables.get(service)
-    if table is None:
-        raise ProblemError("NOT_FOUND", f"This application runs no {service}.")
-    if PARTITIONS in request.headers:
-        shares = await _own(_requested_partitions(request, table), share)
-        body = orjson.dumps({str(partition): value for partition, value in shares.items()})
-        return web.Response(body=body, content_type="application/json")
-    url = request.rel_url if query is None else request.rel_url.with_query(query)
-    wanted = range(table.partitions) if only is None else sorted(only)
-    ask_s = within_s or context.deps.bounds.gather_s
 
-    async def theirs(owner: URL, asked: list[int]) -> dict[int, Any]:
-        sent = {**(headers or {}), PARTITIONS: ",".join(map(str, asked))}
-        return await _ask_worker(request, context, owner.join(url), asked, sent, ask_s)
+    service: ClassVar[str]
+    open_services: ClassVar[tuple[str, ...]] = ()
+    share_type: ClassVar[Any]
 
-    shares = await _gather(context, table, share, wanted, theirs)
-    missing = tuple(p for p in wanted if p not in shares)
-    return merged(shares, missing)
+    def __init__(self, call: AnyCall) -> None:
+        self.call, self.context = call, call.context
+        self.only: Collection[int] | None = None
+        self.within_s: float | None = None
+        self.headers: Mapping[str, str] = {}
+        self.query: Mapping[str, str] | None = None
 
+    async def prepare(self) -> None:
+        """What the worker that was asked by the client needs before the others are asked."""
 
-async def _gather(
-    context: Context,
-    table: Table,
-    share: Share,
-    wanted: Iterable[int],
-    theirs: Callable[[URL, list[int]], Awaitable[dict[int, Any]]],
-) -> dict[int, Any]:
-    mine = [partition for partition in table.owned_partitions() if partition in wanted]
-    others: dict[URL, list[int]] = {}
-    for partition in wanted:
-        owner = table.owner_of_partition(partition)
-        if partition not in mine and owner is not None and owner != context.deps.own_url:
-            others.setdefault(owner, []).append(partition)
-    found = await asyncio.gather(
-        _own(mine, share),
-        *(theirs(owner, asked) for owner, asked in others.items()),
-    )
-    return {partition: value for shares in found for partition, value in shares.items()}
+    async def share(self, partition: int) -> S:
+        """This worker's answer for one partition.
 
+        May raise NotOwnerError and NotReadyError; gives other tasks their turn when it is long.
+        """
+        raise NotImplementedError
 
-async def _own(partitions: Iterable[int], share: Share) -> dict[int, Any]:
-    shares = {}
-    for partition in partitions:
+    async def merged(self, shares: Mapping[int, S], missing: tuple[int, ...]) -> R:
+        """The result, of the shares by partition and the partitions without one, in order."""
+        raise NotImplementedError
+
+    async def collect(self) -> R:
+        """Ask everybody; within `within_s` whatever the other workers do. Raises ProblemError (404)."""
+        table = self._table()
+        await self.prepare()
+        wanted = range(table.partitions) if self.only is None else sorted(self.only)
+        mine = [partition for partition in table.owned_partitions() if partition in wanted]
+        others: dict[URL, list[int]] = {}
+        for partition in wanted:
+            owner = table.owner_of_partition(partition)
+            if partition not in mine and owner is not None and owner != self.context.deps.own_url:
+                others.setdefault(owner, []).append(partition)
+        found = await asyncio.gather(
+            self._own(mine), *(self._theirs(owner, asked) for owner, asked in others.items())
+        )
+        shares = {partition: share for each in found for partition, share in each.items()}
+        return await self.merged(shares, tuple(p for p in wanted if p not in shares))
+
+    async def shares_response(self) -> web.Response:
+        """The answer to another worker that asks for its share. Raises ProblemError (400, 404)."""
+        shares = await self._own(_requested_partitions(self.call.request, self._table()))
+        dumped = {
+            str(partition): _adapter(self.share_type).dump_python(share, mode="json", by_alias=True)
+            for partition, share in shares.items()
+        }
+        return web.Response(body=orjson.dumps(dumped), content_type="application/json")
+
+    def _table(self) -> Table:
+        table = self.context.tables.get(self.service)
+        if table is None:
+            raise ProblemError("NOT_FOUND", f"This application runs no {self.service}.")
+        return table
+
+    async def _own(self, partitions: Iterable[int]) -> dict[int, S]:
+        shares = {}
+        for partition in partitions:
+            try:
+                for service in self.open_services:
+                    self.context.check_open(service, partition)
+                shares[partition] = await self.share(partition)
+            except (NotOwnerError, NotReadyError):
+                continue
+        return shares
+
+    async def _theirs(self, owner: URL, asked: list[int]) -> dict[int, S]:
+        request, bounds = self.call.request, self.context.deps.bounds
+        url = request.rel_url if self.query is None else request.rel_url.with_query(self.query)
+        sent = {**self.headers, PARTITIONS: ",".join(map(str, asked))}
+        body = await self.context.forwarder.ask(
+            request, owner.join(url), sent, self.within_s or bounds.gather_s
+        )
         try:
-            shares[partition] = await share(partition)
-        except (NotOwnerError, NotReadyError):
-            continue
-    return shares
+            answered = orjson.loads(body or b"{}")
+            return {
+                partition: _adapter(self.share_type).validate_python(answered[str(partition)])
+                for partition in asked
+                if str(partition) in answered
+            }
+        except (orjson.JSONDecodeError, ValidationError) as error:
+            # Something else answers there, or a worker of another release.
+            extra = {"owner": str(owner), "error": type(error).__name__}
+            log.warning("a worker's share can't be read", extra=extra)
+            return {}
 
 
-async def _ask_worker(
-    request: web.Request,
-    context: Context,
-    url: URL,
-    asked: list[int],
-    headers: Mapping[str, str],
-    within_s: float,
-) -> dict[int, Any]:
-    body = await context.forwarder.ask(request, url, headers, within_s)
-    try:
-        answered = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError:  # something else answers there, or a worker of another time
-        return {}
-    return {
-        partition: answered[str(partition)] for partition in asked if str(partition) in answered
-    }
+@cache
+def _adapter(share_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(share_type)
 
 
 def _requested_partitions(request: web.Request, table: Table) -> list[int]:

@@ -37,6 +37,13 @@ class Event(NamedTuple):
 HEARTBEAT: Final = Event("beat", "")
 
 
+class EventStream(NamedTuple):
+    """A stream to be sent. whose: who it is counted for. events: see `Streams.send`."""
+
+    whose: str
+    events: AsyncGenerator[Event | None]
+
+
 class Streams:
     """The streams that are open at this worker."""
 

@@ -1,158 +1,147 @@
 """Dead letters over HTTP, for operators: list, show, rehearse, redrive, discard."""
 
 import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
-
 from models.dead_letter import DeadLetter, DeadLetterState
-from tables import StoredRecord
-from web.http import auth
-from web.http.bodies import read_json
-from web.http.commands import json_response
-from web.http.context import CONTEXT, Context
-from web.http.operator_deps import OperatorDeps
-from web.http.params import MAX_OFFSET, count_of, limit_of
+from web.http.decoding import whole_number
+from web.http.params import MAX_OFFSET, Params, any_text, choice_param, limit_param, param
 from web.http.problems import ProblemError
-from web.http.tokens import Identity, Role
-from web.ops.dead_letter_views import dead_letter_view, row_of, settlement_view
-from web.ops.schemas import DeadLetterList, DiscardBody, RedriveBody
+from web.http.route import AnyCall, Call, Owner
+from web.ops.dead_letter_views import (
+    DeadLetterDetail,
+    DeadLetterList,
+    DiscardBody,
+    RedriveBody,
+    SettlementView,
+    dead_letter_view,
+    row_of,
+    settlement_view,
+)
 
 log = logging.getLogger("tiffin.web.dead_letters")
 
 MAX_LISTED: Final = 500
 ALL: Final = "ALL"
-LIST_QUERY: Final = {
-    "state": f"{', '.join(DeadLetterState)} or {ALL}; {DeadLetterState.OPEN} by default",
-    "service": "the service that could not act on it",
-    "topic": "where it came from",
-    "order": "its key",
-    "limit": f"at most so many, 1 to {MAX_LISTED}; 50 by default",
-    "before": "`next` of the page before",
-}
-SHOW_QUERY: Final = {"personal": "true shows contact and address too; they are masked by default"}
+STATES: Final = f"{', '.join(DeadLetterState)} or {ALL}; {DeadLetterState.OPEN} by default"
 
 
-async def list_dead_letters(request: web.Request) -> web.Response:
-    """Dead letters, the latest first; open ones by default."""
-    operations = await _operations(request)
-    query, limit = request.query, limit_of(request, 50, MAX_LISTED)
-    state = query.get("state", DeadLetterState.OPEN)
-    if state not in {*DeadLetterState, ALL}:
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("state", f"accepted: {LIST_QUERY['state']}")]
+@dataclass(frozen=True, kw_only=True)
+class DeadLetterListParams(Params):
+    """before: the first offset of the last one of the page before."""
+
+    state: str = choice_param(
+        (*DeadLetterState, ALL), STATES, accepted=STATES, default=DeadLetterState.OPEN
+    )
+    service: str | None = param(any_text, "the service that could not act on it")
+    topic: str | None = param(any_text, "where it came from")
+    order: str | None = param(any_text, "its key")
+    limit: int = limit_param(50, MAX_LISTED)
+    before: int = param(
+        lambda text: whole_number(text, 0, MAX_OFFSET) if text else MAX_OFFSET,
+        "`next` of the page before", default=MAX_OFFSET,
+    )  # fmt: skip
+
+    def wants(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter belongs to the list."""
+        return (
+            self.state in {ALL, letter.state}
+            and self.service in {None, letter.service}
+            and self.topic in {None, letter.origins[0].topic}
+            and self.order in {None, letter.order_key}
         )
-    before = count_of(request, "before", MAX_OFFSET) if query.get("before") else MAX_OFFSET
-    await operations.dead_letters.caught_up()
-    counts = dict.fromkeys(DeadLetterState, 0)
-    found: list[DeadLetter] = []
-    for letter in operations.dead_letters.all():
-        counts[letter.state] += 1
-        if (
-            state in {ALL, letter.state}
-            and query.get("service", letter.service) == letter.service
-            and query.get("topic", letter.origins[0].topic) == letter.origins[0].topic
-            and query.get("order", letter.order_key) == letter.order_key
-        ):
-            found.append(letter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetterParams(Params):
+    """Of one dead letter."""
+
+    personal: str = param(
+        any_text, "true shows contact and address too; they are masked by default", default=""
+    )
+
+
+def counts_by_state(letters: Iterable[DeadLetter]) -> dict[str, int]:
+    """How many dead letters there are of each state."""
+    counts = Counter(letter.state for letter in letters)
+    return {state.value: counts[state] for state in DeadLetterState}
+
+
+async def list_dead_letters(call: Call[DeadLetterListParams, None]) -> DeadLetterList:
+    """Dead letters, the latest first; open ones by default."""
+    dead_letters, params = call.context.operations.dead_letters, call.params
+    await dead_letters.caught_up()
+    known = tuple(dead_letters.all())
+    found = [letter for letter in known if params.wants(letter)]
     found.sort(key=lambda letter: -letter.first_offset)
-    page = [letter for letter in found if letter.first_offset < before]
-    answer = DeadLetterList(
-        dead_letters=tuple(map(row_of, page[:limit])),
+    page = [letter for letter in found if letter.first_offset < params.before]
+    return DeadLetterList(
+        dead_letters=tuple(map(row_of, page[: params.limit])),
         total=len(found),
-        counts={name.value: count for name, count in counts.items()},
-        next=str(page[limit - 1].first_offset) if len(page) > limit else None,
-        left_out=operations.dead_letters.left_out,
-    )
-    return json_response(answer)
-
-
-async def show_dead_letter(request: web.Request) -> web.StreamResponse:
-    """One dead letter with the record that it was."""
-    operations = await _operations(request)
-    context, letter = request.app[CONTEXT], await _letter(request, operations)
-    forwarded = await _forwarded_to_owner(context, request, letter)
-    if forwarded is not None:
-        return forwarded
-    original = await operations.dead_letters.original(letter)
-    hide = request.query.get("personal") != "true"
-    if not hide:
-        by = (await _operator(request)).issued_by
-        log.info("personal data of a dead letter shown", extra={"by": by, "letter": letter.name})
-    return json_response(
-        dead_letter_view(operations, letter, original, _record(context, letter), hide=hide)
+        counts=counts_by_state(known),
+        next=str(page[params.limit - 1].first_offset) if len(page) > params.limit else None,
+        left_out=dead_letters.left_out,
     )
 
 
-async def redrive_dead_letter(request: web.Request) -> web.StreamResponse:
-    """Send a dead letter to its origin again, and those behind it; refused if it would die again."""
-    context = request.app[CONTEXT]
-    operations, identity = await _operations(request), await _operator(request)
-    body = await read_json(request, RedriveBody, context.deps.body_limit_bytes, may_be_empty=True)
-    letter = await _letter(request, operations)
-    forwarded = await _forwarded_to_owner(context, request, letter)
-    if forwarded is not None:
-        return forwarded
-    acted = await operations.settling.redrive(
-        letter,
-        by=identity.issued_by,
-        reason=body.reason,
-        all_of_order=body.all_of_order,
-        dry_run=body.dry_run,
-    )
-    return json_response(settlement_view(acted, dry_run=body.dry_run))
-
-
-async def discard_dead_letter(request: web.Request) -> web.StreamResponse:
-    """Give a dead letter up, with a reason; an order that nothing else holds goes on."""
-    context = request.app[CONTEXT]
-    operations, identity = await _operations(request), await _operator(request)
-    body = await read_json(request, DiscardBody, context.deps.body_limit_bytes)
-    letter = await _letter(request, operations)
-    forwarded = await _forwarded_to_owner(context, request, letter)
-    if forwarded is not None:
-        return forwarded
-    acted = await operations.settling.discard(
-        letter,
-        by=identity.issued_by,
-        reason=body.reason,
-        redrive_rest=body.redrive_rest,
-        dry_run=body.dry_run,
-    )
-    return json_response(settlement_view(acted, dry_run=body.dry_run))
-
-
-async def _operator(request: web.Request) -> Identity:
-    return await auth.authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
-
-
-async def _operations(request: web.Request) -> OperatorDeps:
-    """For operators alone. Raises ProblemError (401, 403, 404)."""
-    await _operator(request)
-    operations = request.app[CONTEXT].deps.operations
-    if operations is None:
-        raise ProblemError("NOT_FOUND")
-    return operations
-
-
-async def _letter(request: web.Request, operations: OperatorDeps) -> DeadLetter:
-    await operations.dead_letters.caught_up()
-    letter = operations.dead_letters.get(request.match_info["dead_letter_id"])
+async def find_dead_letter(call: AnyCall) -> DeadLetter:
+    """The one in the path. Raises ProblemError (404), KafkaUnavailableError."""
+    dead_letters = call.context.operations.dead_letters
+    await dead_letters.caught_up()
+    letter = dead_letters.get(call.id_of("dead_letter_id"))
     if letter is None:
         raise ProblemError("DEAD_LETTER_UNKNOWN")
     return letter
 
 
-async def _forwarded_to_owner(
-    context: Context, request: web.Request, letter: DeadLetter
-) -> web.StreamResponse | None:
-    """The owner's answer, if the letter's key is another worker's; None too if it is nobody's."""
-    table, key = context.tables.get(letter.service), letter.order_key
-    if table is None or key is None:
-        return None
-    return await context.forwarder.forwarded(request, key, table)
-
-
-def _record(context: Context, letter: DeadLetter) -> StoredRecord | None:
+def owner_of_letter(call: AnyCall) -> Owner | None:
+    """The owner of the dead letter's key, if it has one."""
+    letter: DeadLetter = call.subject
     key = letter.order_key
-    return None if key is None else context.record(letter.service, key)
+    return None if key is None else Owner(letter.service, key)
+
+
+async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDetail:
+    """One dead letter with the record that it was."""
+    return await dead_letter_detail(call, shows_people=call.params.personal == "true")
+
+
+async def dead_letter_detail(call: AnyCall, *, shows_people: bool) -> DeadLetterDetail:
+    """The call's dead letter. shows_people: what a customer entered, too; it is logged."""
+    letter: DeadLetter = call.subject
+    operations, key = call.context.operations, letter.order_key
+    original = await operations.dead_letters.original(letter)
+    if shows_people:
+        extra = {"by": call.identity.issued_by, "letter": letter.name}
+        log.info("personal data of a dead letter shown", extra=extra)
+    record = None if key is None else call.context.record(letter.service, key)
+    return dead_letter_view(operations, letter, original, record, hide=not shows_people)
+
+
+async def redrive_dead_letter(call: Call[Params, RedriveBody]) -> SettlementView:
+    """Send a dead letter to its origin again, and those behind it; refused if it would die again."""
+    body = call.body
+    acted = await call.context.operations.settling.redrive(
+        call.subject,
+        by=call.identity.issued_by,
+        reason=body.reason,
+        all_of_order=body.all_of_order,
+        dry_run=body.dry_run,
+    )
+    return settlement_view(acted, dry_run=body.dry_run)
+
+
+async def discard_dead_letter(call: Call[Params, DiscardBody]) -> SettlementView:
+    """Give a dead letter up, with a reason; an order that nothing else holds goes on."""
+    body = call.body
+    acted = await call.context.operations.settling.discard(
+        call.subject,
+        by=call.identity.issued_by,
+        reason=body.reason,
+        redrive_rest=body.redrive_rest,
+        dry_run=body.dry_run,
+    )
+    return settlement_view(acted, dry_run=body.dry_run)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -11,19 +12,15 @@ from aiohttp import web
 from models import rebuild
 from models.messages import Message
 from tables import NotOwnerError, NotReadyError
-from web.http.auth import authorize_staff
-from web.http.commands import forwarded_to_owner, json_response
-from web.http.context import CONTEXT, ORDERS, Context
+from web.http.context import ORDERS
 from web.http.decoding import DecodingError, whole_number
 from web.http.deps import Table
-from web.http.params import order_id_of
+from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
-from web.http.tokens import Role
+from web.http.route import Call, Owner
 
 SLICE_RECORDS: Final = 50
-"""Some milliseconds of work; then the worker's lanes have their turn."""
-QUERY: Final = {"partition": "Which partition: a number from 0"}
-
+"""Some milliseconds of work; then the worker's other tasks have their turn."""
 log = logging.getLogger("tiffin.web.digests")
 
 
@@ -43,26 +40,43 @@ class DerivedStates(Message):
     states: tuple[DerivedState, ...]
 
 
-async def stream_digests(request: web.Request) -> web.StreamResponse:
+@dataclass(frozen=True, kw_only=True)
+class DigestParams(Params):
+    """partition: "" without one, which is refused."""
+
+    partition: str = param(any_text, "Which partition: a number from 0", default="")
+
+
+async def partition_of(call: Call[DigestParams, None]) -> int:
+    """The partition that is asked for. Raises ProblemError (400)."""
+    most = call.context.tables[ORDERS].partitions - 1
+    try:
+        return whole_number(call.params.partition, 0, most)
+    except DecodingError as error:
+        errors = [("partition", f"accepted: {error}")]
+        raise ProblemError("VALIDATION_FAILED", errors=errors) from None
+
+
+def owner_of_partition(call: Call[DigestParams, None]) -> Owner:
+    """The worker that owns the partition."""
+    return Owner(ORDERS, call.subject)
+
+
+async def stream_digests(call: Call[DigestParams, None]) -> web.StreamResponse:
     """A partition's digests, a JSON line each, from the worker that owns it.
 
     The first line names the services, the last one is {"end": true}: without it something is missing.
     """
-    context = request.app[CONTEXT]
-    await authorize_staff(request, context.deps, Role.OPERATOR)
-    partition = _partition(request, context)
-    table = context.tables[ORDERS]
-    forwarded = await context.forwarder.forwarded_partition(request, partition, table)
-    if forwarded is not None:
-        return forwarded
-    services = [service for service in rebuild.EVENT_FOLDS if service in context.tables]
+    partition: int = call.subject
+    tables = call.context.tables
+    services = [service for service in rebuild.EVENT_FOLDS if service in tables]
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
+    await response.prepare(call.request)
     count = 0
     try:
         await response.write(_line({"partition": partition, "services": services}))
         for service in services:
-            for lines in _slices(context.tables[service], service, partition):
+            for lines in _slices(tables[service], service, partition):
                 count += len(lines)
                 await response.write(b"".join(lines))
                 await asyncio.sleep(0)
@@ -76,17 +90,11 @@ async def stream_digests(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def show_derived(request: web.Request) -> web.StreamResponse:
+def show_derived(call: Call[Params, None]) -> DerivedStates:
     """An order's states as its events alone give them, with their digests."""
-    context = request.app[CONTEXT]
-    await authorize_staff(request, context.deps, Role.OPERATOR)
-    order_id = order_id_of(request)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
     states = []
     for service in rebuild.EVENT_FOLDS:
-        record = context.record(service, order_id)
+        record = call.context.record(service, call.order_id)
         state = rebuild.derived_state(service, record.state if record else None)
         if state is not None:
             digest = rebuild.digest(state)
@@ -96,7 +104,7 @@ async def show_derived(request: web.Request) -> web.StreamResponse:
                     state=rebuild.as_json(state),
                 )
             )  # fmt: skip
-    return json_response(DerivedStates(order_id=order_id, states=tuple(states)))
+    return DerivedStates(order_id=call.order_id, states=tuple(states))
 
 
 def _slices(table: Table, service: str, partition: int) -> Iterator[list[bytes]]:
@@ -114,12 +122,3 @@ def _slices(table: Table, service: str, partition: int) -> Iterator[list[bytes]]
 
 def _line(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _partition(request: web.Request, context: Context) -> int:
-    most = context.tables[ORDERS].partitions - 1
-    try:
-        return whole_number(request.query.get("partition", ""), 0, most)
-    except DecodingError as error:
-        errors = [("partition", f"accepted: {error}")]
-        raise ProblemError("VALIDATION_FAILED", errors=errors) from None

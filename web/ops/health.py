@@ -1,13 +1,14 @@
-"""Is this worker alive, is it ready, how is it doing."""
+"""Liveness, readiness and metrics of this worker."""
 
 import hmac
+from typing import Final
 
 from aiohttp import web
 
 from models.messages import Message
-from web.http.commands import json_response
-from web.http.context import CONTEXT
+from web.http.answers import json_response
 from web.http.problems import ProblemError
+from web.http.route import Access, AnyCall
 from web.ops.stopped import StoppedPartition, stopped_view
 
 
@@ -25,37 +26,51 @@ class Readiness(Message):
     stopped: tuple[StoppedPartition, ...] = ()
 
 
-async def livez(_: web.Request) -> web.Response:
+def livez(_: AnyCall) -> Alive:
     """The process answers; whether it can work is not asked."""
-    return json_response(Alive())
+    return Alive()
 
 
-async def readyz(request: web.Request) -> web.Response:
+def readyz(call: AnyCall) -> Readiness:
     """200 when this worker serves its partitions, else 503 with the reasons.
 
     A stopped partition leaves it ready: everything else is served, and a restart would not help.
     """
-    deps = request.app[CONTEXT].deps
+    deps = call.context.deps
     reasons = tuple(deps.ready())
     stops = deps.operations.stopped.all() if deps.operations is not None else ()
     stopped = tuple(map(stopped_view, stops))
-    if reasons:
-        answer = Readiness(status="not ready", reasons=reasons, stopped=stopped)
-        return json_response(answer, 503, **{"Retry-After": "1"})
-    return json_response(Readiness(status="ready", stopped=stopped))
+    status = "not ready" if reasons else "ready"
+    return Readiness(status=status, reasons=reasons, stopped=stopped)
 
 
-async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' text format; it tells what the business takes in, so a token may be asked for."""
-    deps = request.app[CONTEXT].deps
-    show = deps.metrics
-    if show is None:
-        raise web.HTTPNotFound
+def readiness_answer(_: AnyCall, result: Readiness) -> web.Response:
+    """503 for a worker that is not ready."""
+    if result.reasons:
+        return json_response(result, 503, **{"Retry-After": "1"})
+    return json_response(result)
+
+
+async def _may_read_metrics(call: AnyCall) -> None:
+    """It tells what the business takes in, so a token may be asked for."""
+    deps = call.context.deps
+    if deps.metrics is None:
+        raise ProblemError("NOT_FOUND")
     if deps.metrics_token is not None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = call.request.headers.get("Authorization", "").partition(" ")
         is_known = hmac.compare_digest(token.encode(), deps.metrics_token.encode())
         if scheme.lower() != "bearer" or not is_known:
             raise ProblemError("TOKEN_MISSING", "Send TIFFIN_METRICS_TOKEN as a bearer token.")
+
+
+METRICS: Final = Access(text="public", check=_may_read_metrics)
+"""Who has TIFFIN_METRICS_TOKEN, where it is set."""
+
+
+def metrics(call: AnyCall) -> web.Response:
+    """Prometheus' text format; it tells what the business takes in, so a token may be asked for."""
+    show = call.context.deps.metrics
+    assert show is not None, "access has seen to it"
     return web.Response(
         body=show(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     )

@@ -1,44 +1,25 @@
 """The list of what customers were told, over all orders or of one, for operators: filtered, in pages."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final
 
-from aiohttp import web
-
-from models import ids
 from models.messages import Message
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.times import from_rfc3339
 from tables import NotOwnerError
 from web.api.notifications import NotificationView, entries_of
-from web.http import auth, consistency
-from web.http.commands import check_order_is_known, forwarded_to_owner, json_response
-from web.http.context import CONTEXT, NOTIFICATIONS, Context
-from web.http.params import limit_of
-from web.http.problems import ProblemError
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
+from web.http.commands import check_order_is_known
+from web.http.context import NOTIFICATIONS
+from web.http.params import Params, choice_param, cursor_param, limit_param, order_param
+from web.http.route import Call, Owner, owner_of_order
+from web.http.scatter_gather import Gather
 from web.indexes.notifications import NotificationEntry
 from web.ops.orders import ENDED_READ_SHARE
 
 MAX_LISTED: Final = 500
-CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "state": tuple(NotificationStatus), "channel": tuple(Channel), "kind": tuple(CHANNELS_BY_EVENT)
-}  # fmt: skip
-"""Filter -> what it may be."""
-QUERY: Final = {
-    "state": f"one of {', '.join(CHOICES['state'])}; all by default",
-    "channel": f"one of {', '.join(CHOICES['channel'])}; all by default",
-    "kind": "the type of event that it tells of, such as PAYMENT_REFUNDED; all by default",
-    "order": "of one order, by its id; then all of that order's are listed, however old",
-    "limit": f"at most so many, 1 to {MAX_LISTED}; 50 by default",
-    "before": "`next` of the page before",
-}
-_CURSOR: Final = re.compile(r"(\d{1,15})-(notif_[0-9a-z]{26})")
 
 
 class NotificationRows(Message):
@@ -57,84 +38,72 @@ class NotificationRows(Message):
     incomplete: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NotificationListQuery:
-    """What a list is to show. before: place of the last one of the page before."""
+class NotificationsShare(Message):
+    """One more than is shown, so that it is known if there is more."""
 
-    state: str | None
-    channel: str | None
-    kind: str | None
-    order_id: str | None
-    limit: int
-    before: tuple[int, str] | None
+    counts: Counter[str]
+    total: int
+    rows: tuple[NotificationView, ...]
+    is_bounded: bool = False
 
-    @classmethod
-    def of(cls, request: web.Request) -> Self:
-        """Read the query. Raises ProblemError (400) that names each wrong parameter."""
-        query, wrong = request.query, []
-        wrong += [(n, f"accepted: {', '.join(QUERY)}") for n in sorted({*query} - {*QUERY})]
-        wrong += [(name, "accepted: once") for name in QUERY if len(query.getall(name, ())) > 1]
-        for name, choices in CHOICES.items():
-            if query.get(name, choices[0]) not in choices:
-                wrong.append((name, f"accepted: {', '.join(choices)}"))
-        order_id, before = query.get("order"), query.get("before")
-        if order_id is not None and not ids.is_order_id(order_id):
-            wrong.append(("order", "accepted: an id of ours, order_..."))
-        cursor = _CURSOR.fullmatch(before or "")
-        if before is not None and cursor is None:
-            wrong.append(("before", f"accepted: {QUERY['before']}"))
-        try:
-            limit = limit_of(request, 50, MAX_LISTED)
-        except ProblemError as problem:
-            wrong += problem.errors
-        if wrong:
-            raise ProblemError("VALIDATION_FAILED", errors=wrong)
-        return cls(
-            state=query.get("state"), channel=query.get("channel"), kind=query.get("kind"),
-            order_id=order_id, limit=limit,
-            before=(int(cursor[1]), cursor[2]) if cursor else None,
-        )  # fmt: skip
 
-    def share(self, entries: Iterable[NotificationEntry]) -> dict[str, Any]:
-        """What is left of some entries: one more than is shown, so that it is known if there is more."""
-        counts, total, page = Counter[str](), 0, []
-        for entry in entries:
-            counts[str(entry.status)] += 1
-            if self._wants(entry):
-                total += 1
-                if self.before is None or _place(entry) < self.before:
-                    page.append(entry)
-        rows = map(NotificationView.of, nlargest(self.limit + 1, page, key=_place))
-        shown = [row.model_dump(mode="json", by_alias=True) for row in rows]
-        return {"counts": counts, "total": total, "rows": shown}
+@dataclass(frozen=True, kw_only=True)
+class NotificationListParams(Params):
+    """before: place of the last one of the page before."""
 
-    def merged(
-        self, shares: Iterable[Mapping[str, Any]], *, is_bounded: bool, incomplete: tuple[int, ...]
-    ) -> NotificationRows:
-        """The client's answer."""
-        counts, total = Counter(dict.fromkeys(map(str, NotificationStatus), 0)), 0
-        rows: list[NotificationView] = []
-        for share in shares:
-            counts.update(share["counts"])
-            total += share["total"]
-            rows += map(NotificationView.model_validate, share["rows"])
-        rows.sort(key=lambda row: (row.occurred_at, row.notification_id), reverse=True)
-        page = rows[: self.limit]
-        return NotificationRows(
-            notifications=tuple(page),
-            total=total,
-            counts=counts,
-            is_bounded=is_bounded,
-            next=_cursor_of(page[-1]) if len(rows) > self.limit else None,
-            incomplete=incomplete,
-        )
+    is_strict: ClassVar[bool] = True
 
-    def _wants(self, entry: NotificationEntry) -> bool:
+    state: str | None = choice_param(NotificationStatus)
+    channel: str | None = choice_param(Channel)
+    kind: str | None = choice_param(
+        CHANNELS_BY_EVENT,
+        "the type of event that it tells of, such as PAYMENT_REFUNDED; all by default",
+    )
+    order: str | None = order_param(
+        "of one order, by its id; then all of that order's are listed, however old"
+    )
+    limit: int = limit_param(50, MAX_LISTED)
+    before: tuple[int, str] | None = cursor_param(r"(\d{1,15})-(notif_[0-9a-z]{26})")
+
+    def wants(self, entry: NotificationEntry) -> bool:
+        """Whether a message belongs to the list."""
         return (
             self.state in {None, entry.status}
             and self.channel in {None, entry.channel}
             and self.kind in {None, entry.event_type}
         )
+
+
+def _share(
+    params: NotificationListParams, entries: Iterable[NotificationEntry], *, is_bounded: bool
+) -> NotificationsShare:
+    counts, total, page = Counter[str](), 0, []
+    for entry in entries:
+        counts[str(entry.status)] += 1
+        if params.wants(entry):
+            total += 1
+            if params.before is None or _place(entry) < params.before:
+                page.append(entry)
+    rows = tuple(map(NotificationView.of, nlargest(params.limit + 1, page, key=_place)))
+    return NotificationsShare(counts=counts, total=total, rows=rows, is_bounded=is_bounded)
+
+
+def _merged(
+    limit: int, shares: Collection[NotificationsShare], incomplete: tuple[int, ...]
+) -> NotificationRows:
+    counts = Counter(dict.fromkeys(map(str, NotificationStatus), 0))
+    for share in shares:
+        counts.update(share.counts)
+    rows = [row for share in shares for row in share.rows]
+    rows.sort(key=lambda row: (row.occurred_at, row.notification_id), reverse=True)
+    return NotificationRows(
+        notifications=tuple(rows[:limit]),
+        total=sum(share.total for share in shares),
+        counts=counts,
+        is_bounded=any(share.is_bounded for share in shares),
+        next=_cursor_of(rows[limit - 1]) if len(rows) > limit else None,
+        incomplete=incomplete,
+    )
 
 
 def _place(entry: NotificationEntry) -> tuple[int, str]:
@@ -146,39 +115,41 @@ def _cursor_of(row: NotificationView) -> str:
     return f"{from_rfc3339(row.occurred_at)}-{row.notification_id}"
 
 
-async def list_notifications(request: web.Request) -> web.StreamResponse:
-    """What customers were told, is to be told, and could not be told; the latest first."""
-    context = request.app[CONTEXT]
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    asked = NotificationListQuery.of(request)
-    if asked.order_id is not None:
-        return await _list_of_order(request, context, asked, asked.order_id)
+class _OfAllOrders(Gather[NotificationsShare, NotificationRows]):
+    service, open_services = NOTIFICATIONS, (NOTIFICATIONS,)
+    share_type = NotificationsShare
 
-    async def share(partition: int) -> Any:
-        index = context.notification_index
-        if index is None or partition not in context.tables[NOTIFICATIONS].open_partitions():
+    async def share(self, partition: int) -> NotificationsShare:
+        """Of an owned partition; its ended ones are read for any state: the counts are of all."""
+        index = self.context.notification_index
+        if index is None:
             raise NotOwnerError(NOTIFICATIONS)
-        # Also for those that have not ended: the counts are of all.
-        await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_READ_SHARE)
-        found = asked.share(index.entries(partition))
-        return {**found, "isBounded": index.is_bounded(partition)}
+        within_s = self.context.deps.bounds.gather_s * ENDED_READ_SHARE
+        await index.read_ended(partition, within_s)
+        is_bounded = index.is_bounded(partition)
+        return _share(self.call.params, index.entries(partition), is_bounded=is_bounded)
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        is_bounded = any(each["isBounded"] for each in shares.values())
-        answer = asked.merged(shares.values(), is_bounded=is_bounded, incomplete=missing)
-        return json_response(answer)
+    async def merged(
+        self, shares: Mapping[int, NotificationsShare], missing: tuple[int, ...]
+    ) -> NotificationRows:
+        """The latest first."""
+        return _merged(self.call.params.limit, shares.values(), missing)
 
-    return await scatter_gather(request, NOTIFICATIONS, share, merged)
+
+async def order_of(call: Call[NotificationListParams, None]) -> None:
+    """Make the order of ?order= the one that the call is about."""
+    call.order_id = call.params.order or ""
 
 
-async def _list_of_order(
-    request: web.Request, context: Context, asked: NotificationListQuery, order_id: str
-) -> web.StreamResponse:
-    token = consistency.token_of_request(request, order_id)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    await consistency.hold(context, order_id, token, [NOTIFICATIONS])
-    check_order_is_known(context, order_id)
-    share = asked.share(entries_of(context, order_id))
-    return json_response(asked.merged([share], is_bounded=False, incomplete=()))
+def owner_if_of_order(call: Call[NotificationListParams, None]) -> Owner | None:
+    """The owner of the order of ?order=."""
+    return owner_of_order(call) if call.order_id else None
+
+
+def list_notifications(call: Call[NotificationListParams, None]) -> Any:
+    """What customers were told, is to be told, and could not be told; the latest first."""
+    if not call.order_id:
+        return _OfAllOrders(call)
+    check_order_is_known(call.context, call.order_id)
+    share = _share(call.params, entries_of(call.context, call.order_id), is_bounded=False)
+    return _merged(call.params.limit, [share], ())

@@ -1,26 +1,27 @@
 """Orders by state, for operators: from the indexes of all workers, the latest first."""
 
 import heapq
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
-
-from aiohttp import web
+from typing import Final
 
 from models import ids
 from models.graphs import OrderStatus
 from models.messages import Message
 from models.order import PLACED
 from models.times import from_rfc3339, to_rfc3339
-from tables import NotOwnerError, NotReadyError
-from web.http.auth import authorize_staff
-from web.http.commands import json_response
-from web.http.context import CONTEXT, ORDERS, Context
-from web.http.params import limit_of, one_of, time_of
-from web.http.problems import ProblemError
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
+from tables import NotReadyError
+from web.http.context import ORDERS, Context
+from web.http.params import (
+    Params,
+    choice_param,
+    cursor_param,
+    limit_param,
+    param,
+    text_that,
+    time_ms,
+)
+from web.http.scatter_gather import Gather
 from web.indexes.orders import OrderEntry
 
 MAX_LISTED: Final = 1000
@@ -29,17 +30,11 @@ STATES_WITH_ENDED: Final = frozenset(
     {OrderStatus.DELIVERED, OrderStatus.REFUNDED, OrderStatus.CANCELLED, None}
 )
 MAX_RESTAURANT_CHARS: Final = 500
-_CURSOR: Final = re.compile(r"(\d{1,15})\.([!-~]{1,255})", re.ASCII)
 ENDED_READ_SHARE: Final = 0.8
 """Of the time that a worker has to answer, at most to read what has ended."""
-QUERY: Final = {
-    "state": f"one of {', '.join(STATES)}; all by default",
-    "restaurant": "only orders of the restaurant with this id",
-    "since": "only those whose state was reached then or later: a time with its zone, or a date (UTC)",
-    "until": "only those whose state was reached before: likewise",
-    "before": "`next` of the page before",
-    "limit": f"at most so many, 1 to {MAX_LISTED}; 50 by default",
-}
+TIME: Final = time_ms(
+    "a time with its zone, such as 2026-11-20T18:30:00Z, or a date (UTC)", years=range(1970, 2100)
+)
 
 
 class OrderRow(Message):
@@ -68,67 +63,36 @@ class OrderRows(Message):
     incomplete: tuple[int, ...]
 
 
-async def list_orders(request: web.Request) -> web.StreamResponse:
-    """Orders of one state or all, the latest first."""
-    context = request.app[CONTEXT]
-    await authorize_staff(request, context.deps, Role.OPERATOR)
-    limit, asked = limit_of(request, 50, MAX_LISTED), OrderListQuery.of(request)
+class OrdersShare(Message):
+    """is_read: whether those that have ended are all known by now."""
 
-    async def share(partition: int) -> Any:
-        """Costs what the index holds: what has not ended, and the latest of what has."""
-        entries, is_read = await _entries(context, partition, asked.state)
-        wanted = [entry for entry in entries if asked.wants(entry)]
-        left = [entry for entry in wanted if asked.before is None or _place(entry) < asked.before]
-        page = heapq.nlargest(limit + 1, left, key=_place)
-        rows = [_row(entry).model_dump(mode="json", by_alias=True) for entry in page]
-        is_bounded = context.order_index.left_out(partition, asked.state)
-        return {"total": len(wanted), "isBounded": is_bounded, "isRead": is_read, "rows": rows}
-
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        rows = [OrderRow.model_validate(row) for each in shares.values() for row in each["rows"]]
-        rows.sort(key=lambda row: (row.since, row.order_id), reverse=True)
-        unread = [partition for partition, each in shares.items() if not each["isRead"]]
-        answer = OrderRows(
-            orders=tuple(rows[:limit]),
-            total=sum(each["total"] for each in shares.values()),
-            next=_cursor(rows[limit - 1]) if len(rows) > limit else None,
-            is_bounded=any(each["isBounded"] for each in shares.values()),
-            incomplete=tuple(sorted([*missing, *unread])),
-        )
-        return json_response(answer)
-
-    return await scatter_gather(request, ORDERS, share, merged)
+    total: int
+    is_bounded: bool
+    is_read: bool
+    rows: tuple[OrderRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderListQuery:
-    """What a list is to show; times in milliseconds since the epoch. before: where the page begins."""
+@dataclass(frozen=True, kw_only=True)
+class OrderListParams(Params):
+    """Times in milliseconds since the epoch. before: where the page begins."""
 
-    state: str | None
-    restaurant: str | None
-    since_ms: int | None
-    until_ms: int | None
-    before: tuple[int, str] | None
-
-    @classmethod
-    def of(cls, request: web.Request) -> Self:
-        """Read the query. Raises ProblemError (400)."""
-        restaurant, before = request.query.get("restaurant"), request.query.get("before")
-        place = _CURSOR.fullmatch(before) if before is not None else None
-        wrong = []
-        if before is not None and place is None:
-            wrong.append(("before", f"accepted: {QUERY['before']}"))
-        if restaurant is not None and len(restaurant) > MAX_RESTAURANT_CHARS:
-            wrong.append(("restaurant", f"accepted: at most {MAX_RESTAURANT_CHARS} characters"))
-        if wrong:
-            raise ProblemError("VALIDATION_FAILED", errors=wrong)
-        return cls(
-            state=one_of(request, "state", STATES),
-            restaurant=restaurant,
-            since_ms=time_of(request, "since"),
-            until_ms=time_of(request, "until"),
-            before=(int(place[1]), place[2]) if place else None,
-        )
+    state: str | None = choice_param(STATES)
+    restaurant: str | None = param(
+        text_that(
+            lambda text: len(text) <= MAX_RESTAURANT_CHARS,
+            f"at most {MAX_RESTAURANT_CHARS} characters",
+        ),
+        "only orders of the restaurant with this id",
+    )
+    since_ms: int | None = param(
+        TIME, "only those whose state was reached then or later: a time with its zone, or a date (UTC)",
+        name="since",
+    )  # fmt: skip
+    until_ms: int | None = param(
+        TIME, "only those whose state was reached before: likewise", name="until"
+    )
+    before: tuple[int, str] | None = cursor_param(r"(\d{1,15})\.([!-~]{1,255})")
+    limit: int = limit_param(50, MAX_LISTED)
 
     def wants(self, entry: OrderEntry) -> bool:
         """Whether an order of that state belongs to the list."""
@@ -136,6 +100,42 @@ class OrderListQuery:
             self.restaurant in {None, entry.restaurant_id}
             and (self.since_ms is None or entry.since_ms >= self.since_ms)
             and (self.until_ms is None or entry.since_ms < self.until_ms)
+        )
+
+
+class ListOrders(Gather[OrdersShare, OrderRows]):
+    """Orders of one state or all, the latest first."""
+
+    service, open_services, share_type = ORDERS, (ORDERS,), OrdersShare
+
+    async def share(self, partition: int) -> OrdersShare:
+        """Costs what the index holds: what has not ended, and the latest of what has."""
+        params: OrderListParams = self.call.params
+        entries, is_read = await _entries(self.context, partition, params.state)
+        wanted = [entry for entry in entries if params.wants(entry)]
+        left = [e for e in wanted if params.before is None or _place(e) < params.before]
+        page = heapq.nlargest(params.limit + 1, left, key=_place)
+        return OrdersShare(
+            total=len(wanted),
+            is_bounded=self.context.order_index.left_out(partition, params.state),
+            is_read=is_read,
+            rows=tuple(map(_row, page)),
+        )
+
+    async def merged(
+        self, shares: Mapping[int, OrdersShare], missing: tuple[int, ...]
+    ) -> OrderRows:
+        """The latest first."""
+        limit = self.call.params.limit
+        rows = [row for share in shares.values() for row in share.rows]
+        rows.sort(key=lambda row: (row.since, row.order_id), reverse=True)
+        unread = [partition for partition, share in shares.items() if not share.is_read]
+        return OrderRows(
+            orders=tuple(rows[:limit]),
+            total=sum(share.total for share in shares.values()),
+            next=_cursor(rows[limit - 1]) if len(rows) > limit else None,
+            is_bounded=any(share.is_bounded for share in shares.values()),
+            incomplete=tuple(sorted([*missing, *unread])),
         )
 
 
@@ -155,15 +155,12 @@ async def _entries(
     Raises NotOwnerError, NotReadyError.
     """
     index, is_read = context.order_index, True
-    if partition not in context.tables[ORDERS].open_partitions():
-        raise NotOwnerError(ORDERS)
     if state in STATES_WITH_ENDED:
         try:
             await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_READ_SHARE)
         except NotReadyError:
             is_read = False  # a large table: it is read on, and what is known is shown meanwhile
-    if partition not in context.tables[ORDERS].open_partitions():
-        raise NotOwnerError(ORDERS)
+        context.check_open(ORDERS, partition)
     current = [entry for entry in index.current(partition) if state in {None, entry.status}]
     return current + index.ended(partition, state), is_read
 

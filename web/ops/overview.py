@@ -1,236 +1,154 @@
-"""How the platform is doing, for operators: lag, the overview and the audit."""
+"""Whether the platform is well, and what is of concern if not, for operators."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Final
 
-from aiohttp import web
-
-from models import ids
 from models.dead_letter import DeadLetterState
 from models.errors import KafkaUnavailableError
-from models.events import EventType
-from models.money_checks import VIOLATION_DESCRIPTIONS
-from models.operations import AuditFilter, Offsets
+from models.messages import Message
+from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
+from models.operations import Offsets
 from models.times import to_rfc3339
 from models.wording import counted
-from tables import InputPosition, NotOwnerError
-from web.http import auth
-from web.http.commands import json_response
-from web.http.context import CONTEXT, ORDERS, Context
-from web.http.operator_deps import OperatorDeps
-from web.http.params import limit_of, one_of
-from web.http.problems import ProblemError
-from web.http.scatter_gather import PARTITIONS, scatter_gather
-from web.http.tokens import Role
+from web.http.context import ORDERS
+from web.http.scatter_gather import Gather
+from web.ops.dead_letters import counts_by_state
+from web.ops.lag import LagShare, positions_of, topic_lags
 from web.ops.reconciliation import RECONCILIATION_PARTITION
-from web.ops.schemas import (
-    AuditView,
-    Concern,
-    LagRow,
-    LagView,
-    Overview,
-    TopicLag,
-    WorkerView,
-)
-from web.ops.stopped import StoppedPartition, stopped_view
-from web.ops.stuck import stuck_in_partition
+from web.ops.stopped import stops_of
+from web.ops.stuck import StuckParams, stuck_in_partition
 
-MAX_AUDIT_ENTRIES: Final = 500
-MAX_ACTOR_CHARS: Final = 300
-AUDIT_EVENT_TYPES: Final = (
-    EventType.COMMAND_REFUSED, EventType.ORDER_CANCELLED, EventType.EFFECT_REQUESTED,
-    EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
-)  # fmt: skip
-"""What the audit mostly holds."""
 MAX_HEALTHY_LAG: Final = 1000
 """Inputs that may wait without anybody having to look."""
-AUDIT_QUERY: Final = {
-    "by": "only acts of those in whose name this is, such as operator:alice",
-    "kind": "only events of this type, such as COMMAND_REFUSED",
-    "order": "only of this order",
-    "limit": f"at most so many, 1 to {MAX_AUDIT_ENTRIES}; 100 by default",
-    "before": "`next` of the page before",
-}
 
 
-async def show_lag(request: web.Request) -> web.StreamResponse:
-    """How far each service is behind, by topic and partition."""
-    context, operations = await _operations(request)
-    offsets = {} if PARTITIONS in request.headers else await operations.offsets()
+class WorkerView(Message):
+    """One worker and what it owns."""
 
-    async def share(partition: int) -> Any:
-        stops = _stops(context, operations, partition)
-        return {"positions": _positions(operations, partition), "stopped": stops}
+    url: str
+    partitions: tuple[int, ...]
+    started_at: str
+    effects_pending: int
+    stripe_errors: dict[str, int]
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        positions = {partition: each["positions"] for partition, each in shares.items()}
-        rows = tuple(_topic_lag(place, at, positions) for place, at in sorted(offsets.items()))
-        total = sum(row.lag for row in rows)
-        stopped = tuple(_stopped_of(shares))
-        return json_response(
-            LagView(stopped=stopped, partitions=rows, total=total, incomplete=missing)
+
+class Concern(Message):
+    """Something that is not as it should be. where: the list that tells more."""
+
+    code: str
+    detail: str
+    where: str
+
+
+class Overview(Message):
+    """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold.
+
+    differences: objects whose money differs from Stripe's.
+    """
+
+    healthy: bool
+    concerns: tuple[Concern, ...]
+    at: str
+    workers: tuple[WorkerView, ...]
+    lag: int
+    stuck: dict[str, int]
+    dead_letters: dict[str, int]
+    effects_pending: int
+    stripe_errors: int
+    broken_invariants: dict[str, int]
+    differences: int
+    incomplete: tuple[int, ...]
+
+
+class WorkerFacts(Message):
+    """Of the worker that answers for a partition; see models.operations.WorkerStatus."""
+
+    url: str
+    started_ms: int
+    effects_pending: int
+    stripe_errors: dict[str, int]
+    clock_trouble: str
+
+
+class OverviewShare(LagShare):
+    """stuck: by who must act. broken: by violation."""
+
+    differences: int
+    problems: tuple[str, ...]
+    stuck: Counter[str]
+    broken: Counter[MoneyViolation]
+    worker: WorkerFacts
+
+
+class ShowOverview(Gather[OverviewShare, Overview]):
+    """Is everything all right, and if not, what."""
+
+    service, share_type = ORDERS, OverviewShare
+    offsets: Mapping[tuple[str, int], Offsets] | None
+
+    async def prepare(self) -> None:
+        """Ask Kafka where the topics end, if it can be asked."""
+        try:
+            self.offsets = await self.context.operations.offsets()
+        except KafkaUnavailableError:
+            self.offsets = None
+
+    async def share(self, partition: int) -> OverviewShare:
+        """Of an owned partition."""
+        context, deps = self.context, self.context.deps
+        stops = stops_of(context, partition)
+        is_open = partition in context.tables[ORDERS].open_partitions()
+        stuck = stuck_in_partition(context, partition, StuckParams(limit=0)) if is_open else None
+        facts = context.operations.worker()
+        report = deps.reconciliation() if partition == RECONCILIATION_PARTITION else None
+        return OverviewShare(
+            differences=len(report.differences) if report else 0,
+            problems=report.problems if report else (),
+            stuck=stuck.by_actor if stuck else Counter(),
+            broken=Counter(code for _, code, _ in deps.money.broken(partition)),
+            positions=positions_of(context, partition),
+            stopped=stops,
+            worker=WorkerFacts(
+                url=str(deps.own_url or ""),
+                started_ms=facts.started_ms,
+                effects_pending=facts.effects_pending,
+                stripe_errors=dict(facts.stripe_errors),
+                clock_trouble=facts.clock_trouble,
+            ),
         )
 
-    return await scatter_gather(request, ORDERS, share, merged)
+    async def merged(
+        self, shares: Mapping[int, OverviewShare], missing: tuple[int, ...]
+    ) -> Overview:
+        """Of all workers."""
+        letters = counts_by_state(self.context.operations.dead_letters.all())
+        now_ms = self.context.deps.now_ms()
+        return overview_of(self.offsets, shares, missing, letters, now_ms)
 
 
-async def show_overview(request: web.Request) -> web.StreamResponse:
-    """Is everything all right, and if not, what."""
-    context, operations = await _operations(request)
-    try:
-        offsets = {} if PARTITIONS in request.headers else await operations.offsets()
-    except KafkaUnavailableError:
-        offsets = None
-
-    async def share(partition: int) -> Any:
-        return _share_of_overview(context, operations, partition)
-
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        now_ms = context.deps.now_ms()
-        return json_response(_overview(operations, offsets, shares, missing, now_ms))
-
-    return await scatter_gather(request, ORDERS, share, merged)
-
-
-async def list_audit(request: web.Request) -> web.Response:
-    """What operators did and what was refused, the latest first."""
-    _, operations = await _operations(request)
-    limit, by = limit_of(request, 100, MAX_AUDIT_ENTRIES), request.query.get("by", "")
-    kind = one_of(request, "kind", EventType)
-    order = request.query.get("order")
-    if len(by) > MAX_ACTOR_CHARS:
-        accepted = f"accepted: at most {MAX_ACTOR_CHARS} characters"
-        raise ProblemError("VALIDATION_FAILED", errors=[("by", accepted)])
-    if order is not None and not ids.is_order_id(order):
-        raise ProblemError("VALIDATION_FAILED", errors=[("order", "accepted: the id of an order")])
-    page = await operations.audit(
-        limit, request.query.get("before", ""), AuditFilter(by=by, kind=kind, order=order)
-    )
-    answer = AuditView(
-        entries=tuple(dict(event) for event in page.events),
-        scanned=page.scanned,
-        next=page.before or None,
-    )
-    return json_response(answer)
-
-
-async def _operations(request: web.Request) -> tuple[Context, OperatorDeps]:
-    context = request.app[CONTEXT]
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    if context.deps.operations is None:
-        raise ProblemError("NOT_FOUND")
-    return context, context.deps.operations
-
-
-def _stops(context: Context, operations: OperatorDeps, partition: int) -> list[Any]:
-    """What is stopped in an owned partition. Raises NotOwnerError when it is not (yet) served here."""
-    stops = [stop for stop in operations.stopped.all() if stop.partition == partition]
-    if not stops and not _is_open(context, partition):
-        raise NotOwnerError(ORDERS)
-    return [stopped_view(stop).model_dump(mode="json", by_alias=True) for stop in stops]
-
-
-def _is_open(context: Context, partition: int) -> bool:
-    return partition in context.tables[ORDERS].open_partitions()
-
-
-def _stopped_of(shares: Mapping[int, Any]) -> Iterator[StoppedPartition]:
-    for each in shares.values():
-        yield from map(StoppedPartition.model_validate, each["stopped"])
-
-
-def _positions(operations: OperatorDeps, partition: int) -> list[Any]:
-    """topic, service, next, backlog, paused of an owned partition."""
-    return [_position(at) for at in operations.positions() if at.partition == partition]
-
-
-def _position(at: InputPosition) -> list[Any]:
-    return [at.topic, at.service, at.durable_offset + 1, at.waiting + at.in_flight, at.paused]
-
-
-def _topic_lag(place: tuple[str, int], at: Offsets, shares: Mapping[int, Any]) -> TopicLag:
-    topic, partition = place
-    rows = tuple(
-        LagRow(service=service, next=due, lag=max(0, at.end - due), backlog=backlog, paused=paused)
-        for of_topic, service, due, backlog, paused in shares.get(partition, ())
-        if of_topic == topic
-    )
-    lags = [row.lag for row in rows if row.lag is not None]
-    return TopicLag(
-        topic=topic,
-        partition=partition,
-        end=at.end,
-        committed=at.committed,
-        lag=max(lags, default=max(0, at.end - (at.committed or 0))),
-        services=rows,
-    )
-
-
-def _share_of_overview(context: Context, operations: OperatorDeps, partition: int) -> Any:
-    stops = _stops(context, operations, partition)
-    is_open = _is_open(context, partition)
-    stuck = stuck_in_partition(context, partition, None, None, 0) if is_open else {"byActor": {}}
-    facts = operations.worker()
-    report = context.deps.reconciliation() if partition == RECONCILIATION_PARTITION else None
-    return {
-        "differences": len(report.differences) if report else 0,
-        "problems": report.problems if report else (),
-        "stuck": stuck["byActor"],
-        "broken": Counter(str(code) for _, code, _ in context.deps.money.broken(partition)),
-        "positions": _positions(operations, partition),
-        "stopped": stops,
-        "worker": {
-            "url": str(context.deps.own_url or ""),
-            "startedMs": facts.started_ms,
-            "effectsPending": facts.effects_pending,
-            "stripeErrors": dict(facts.stripe_errors),
-            "clockTrouble": facts.clock_trouble,
-        },
-    }
-
-
-def _overview(
-    operations: OperatorDeps,
+def overview_of(
     offsets: Mapping[tuple[str, int], Offsets] | None,
-    shares: Mapping[int, Any],
+    shares: Mapping[int, OverviewShare],
     missing: tuple[int, ...],
+    letters: Mapping[str, int],
     now_ms: int,
 ) -> Overview:
-    workers = _workers(shares)
-    positions = {partition: each["positions"] for partition, each in shares.items()}
-    lag = sum(_topic_lag(place, at, positions).lag for place, at in (offsets or {}).items())
-    stuck = sum((Counter(each["stuck"]) for each in shares.values()), Counter[str]())
-    broken = sum((Counter(each["broken"]) for each in shares.values()), Counter[str]())
-    differing = sum(each["differences"] for each in shares.values())
-    problems = "; ".join(problem for each in shares.values() for problem in each["problems"])
-    troubles = {each["worker"]["url"]: each["worker"]["clockTrouble"] for each in shares.values()}
-    clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
-    letters = dict.fromkeys(map(str, DeadLetterState), 0)
-    for letter in operations.dead_letters.all():
-        letters[letter.state] += 1
-    is_open = letters[DeadLetterState.OPEN]
-    stopped = "; ".join(
-        f"{at.topic}/{at.partition} at offset {at.offset}{f' for {at.service}' if at.service else ''}"
-        for at in _stopped_of(shares)
-    )
+    """Add up the partitions' shares. offsets: None when Kafka can't be asked. letters: by state."""
+    each, workers = shares.values(), _workers(shares)
+    positions = {partition: share.positions for partition, share in shares.items()}
+    lag = sum(row.lag for row in topic_lags(offsets or {}, positions))
+    stuck = sum((share.stuck for share in each), Counter[str]())
+    broken = sum((share.broken for share in each), Counter[MoneyViolation]())
+    differing = sum(share.differences for share in each)
     concerns = [
         *_concern_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
         *_concern_if(bool(missing), "PARTITIONS_UNSERVED", _unserved(missing), "lag"),
-        *_concern_if(bool(stopped), "PARTITIONS_STOPPED", stopped, "lag"),
-        *_concern_if(bool(clocks), "CLOCK", clocks, "overview"),
+        *_stopped_and_clocks(each),
         *_concern_if(lag > MAX_HEALTHY_LAG, "LAG", counted(lag, "record waits", "records wait"), "lag"),
         *_concern_if(bool(stuck), "STUCK", counted(stuck.total(), "wait is overdue", "waits are overdue"),
              "stuck"),
-        *_concern_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
-        *_concern_if(differing > 0, "DIFFERENCES",
-             f"of {counted(differing, 'object', 'objects')}, by Stripe's word and ours", "reconciliation"),
-        *_concern_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
-        *(
-            Concern(code=code, detail=f"{VIOLATION_DESCRIPTIONS.get(code, code)}: {counted(count, 'order', 'orders')}",
-                    where="/api/ops/reconciliation")
-            for code, count in sorted(broken.items())
-        ),
+        *_dead_letters_and_money(letters, each, broken, differing),
     ]  # fmt: skip
     return Overview(
         healthy=not concerns,
@@ -239,13 +157,46 @@ def _overview(
         workers=workers,
         lag=lag,
         stuck=dict(sorted(stuck.items())),
-        dead_letters=letters,
+        dead_letters=dict(letters),
         effects_pending=sum(worker.effects_pending for worker in workers),
         stripe_errors=sum(sum(worker.stripe_errors.values()) for worker in workers),
-        broken_invariants=dict(sorted(broken.items())),
+        broken_invariants={str(code): count for code, count in sorted(broken.items())},
         differences=differing,
         incomplete=missing,
     )
+
+
+def _stopped_and_clocks(shares: Collection[OverviewShare]) -> list[Concern]:
+    stopped = "; ".join(
+        f"{at.topic}/{at.partition} at offset {at.offset}{f' for {at.service}' if at.service else ''}"
+        for share in shares
+        for at in share.stopped
+    )
+    troubles = {share.worker.url: share.worker.clock_trouble for share in shares}
+    clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
+    return [
+        *_concern_if(bool(stopped), "PARTITIONS_STOPPED", stopped, "lag"),
+        *_concern_if(bool(clocks), "CLOCK", clocks, "overview"),
+    ]
+
+
+def _dead_letters_and_money(
+    letters: Mapping[str, int],
+    shares: Collection[OverviewShare],
+    broken: Counter[MoneyViolation],
+    differing: int,
+) -> list[Concern]:
+    is_open = letters[DeadLetterState.OPEN]
+    problems = "; ".join(problem for share in shares for problem in share.problems)
+    return [
+        *_concern_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
+        *_concern_if(differing > 0, "DIFFERENCES",
+             f"of {counted(differing, 'object', 'objects')}, by Stripe's word and ours", "reconciliation"),
+        *_concern_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
+        *(Concern(code=code, detail=f"{VIOLATION_DESCRIPTIONS[code]}: "
+             f"{counted(count, 'order', 'orders')}", where="/api/ops/reconciliation")
+          for code, count in sorted(broken.items())),
+    ]  # fmt: skip
 
 
 def _unserved(missing: tuple[int, ...]) -> str:
@@ -253,18 +204,18 @@ def _unserved(missing: tuple[int, ...]) -> str:
     return f"partition{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} {verb}"
 
 
-def _workers(shares: Mapping[int, Any]) -> tuple[WorkerView, ...]:
+def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:
     owned: dict[str, list[int]] = {}
-    for partition, each in shares.items():
-        owned.setdefault(each["worker"]["url"], []).append(partition)
-    facts = {each["worker"]["url"]: each["worker"] for each in shares.values()}
+    for partition, share in shares.items():
+        owned.setdefault(share.worker.url, []).append(partition)
+    facts = {share.worker.url: share.worker for share in shares.values()}
     return tuple(
         WorkerView(
             url=url,
             partitions=tuple(sorted(partitions)),
-            started_at=to_rfc3339(facts[url]["startedMs"]),
-            effects_pending=facts[url]["effectsPending"],
-            stripe_errors=facts[url]["stripeErrors"],
+            started_at=to_rfc3339(facts[url].started_ms),
+            effects_pending=facts[url].effects_pending,
+            stripe_errors=facts[url].stripe_errors,
         )
         for url, partitions in sorted(owned.items())
     )

@@ -13,11 +13,19 @@ from models.messages import Message
 from models.times import to_rfc3339
 from web.api.payment_views import Money
 
-Shares = Mapping[str, Any]
-"""Of one partition: "buckets" and "restaurants"; in each the sums by currency, a slash, and which one.
-"quarantined": orders, each with the service and the time (milliseconds since the epoch)."""
 MAX_NAMED_QUARANTINED: Final = 100
 """Quarantined orders."""
+
+
+class ReportShare(Message):
+    """Sums by bucket and by restaurant, each behind the currency and a slash.
+
+    quarantined: orders, each with the service and the time (milliseconds since the epoch).
+    """
+
+    buckets: dict[str, Sums]
+    restaurants: dict[str, Sums]
+    quarantined: tuple[tuple[str, str, int], ...] = ()
 
 
 class DeclinedAttempts(Message):
@@ -105,7 +113,7 @@ class PaymentReport(Message):
 
 
 def report_of(
-    shares: Iterable[Shares], begin_ms: int, end_ms: int, by: By, incomplete: tuple[int, ...]
+    shares: Iterable[ReportShare], begin_ms: int, end_ms: int, by: By, incomplete: tuple[int, ...]
 ) -> PaymentReport:
     """Add up the partitions' shares and show them."""
     buckets: dict[str, Sums] = {}
@@ -113,13 +121,11 @@ def report_of(
     totals: dict[str, Sums] = {}
     quarantined: list[tuple[int, str, str]] = []
     for share in shares:
-        quarantined += [
-            (since, order, service) for order, service, since in share.get("quarantined", ())
-        ]
-        for key, sums in share["buckets"].items():
+        quarantined += [(since, order, service) for order, service, since in share.quarantined]
+        for key, sums in share.buckets.items():
             buckets.setdefault(key, Counter()).update(sums)
             totals.setdefault(key.partition("/")[0], Counter()).update(sums)
-        for key, sums in share["restaurants"].items():
+        for key, sums in share.restaurants.items():
             restaurants.setdefault(key, Counter()).update(sums)
     return PaymentReport(
         begin=to_rfc3339(begin_ms),

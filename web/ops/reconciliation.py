@@ -1,15 +1,12 @@
 """What reconciliation found and what the live checks of money say, over all workers, for operators."""
 
-import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import Any, Final
-
-from aiohttp import web
+from typing import Final
 
 from models.messages import Message
-from models.money_checks import VIOLATION_DESCRIPTIONS
+from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.money_movements import MovementKind
 from models.reconciliation import (
     DayTotals,
@@ -19,13 +16,9 @@ from models.reconciliation import (
     ReconciliationReport,
 )
 from models.times import to_rfc3339
-from tables import NotOwnerError
 from web.api.payment_views import Money
-from web.http import auth
-from web.http.commands import json_response
-from web.http.context import CONTEXT, PAYMENTS, Context
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
+from web.http.context import PAYMENTS
+from web.http.scatter_gather import Gather
 from web.indexes.money import AMOUNTS
 
 RECONCILIATION_PARTITION: Final = 0
@@ -79,7 +72,10 @@ class DayView(Message):
 
 
 class RunView(Message):
-    """What the latest runs found; see models.reconciliation.ReconciliationReport. Orphans: payment intents of no order."""
+    """What the latest runs found; see models.reconciliation.ReconciliationReport.
+
+    orphans: payment intents of no order.
+    """
 
     run_at: str
     cursor: str
@@ -146,38 +142,46 @@ class ReconciliationView(Message):
     incomplete: tuple[int, ...]
 
 
-async def show_reconciliation(request: web.Request) -> web.StreamResponse:
+class MoneyShare(Message):
+    """broken: order, violation, since when (ms); at most MAX_LISTED of broken_total. waits: for operators."""
+
+    totals: dict[str, Counter[str]]
+    broken: tuple[tuple[str, MoneyViolation, int], ...]
+    broken_total: int
+    waits: int
+    report: ReconciliationReport | None = None
+
+
+class ShowReconciliation(Gather[MoneyShare, ReconciliationView]):
     """The latest run against Stripe, and the live checks of all workers."""
-    context = request.app[CONTEXT]
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
 
-    async def share(partition: int) -> Any:
-        return _share(context, partition)
+    service, open_services, share_type = PAYMENTS, (PAYMENTS,), MoneyShare
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        return json_response(_view(shares, missing))
+    async def share(self, partition: int) -> MoneyShare:
+        """Of an owned partition."""
+        deps, is_runner = self.context.deps, partition == RECONCILIATION_PARTITION
+        found = list(deps.money.broken(partition))
+        return MoneyShare(
+            totals={code: Counter(sums) for code, sums in deps.money.totals(partition).items()},
+            broken=tuple(found[:MAX_LISTED]),
+            broken_total=len(found),
+            waits=deps.money.waits_for_operator(partition),
+            report=deps.reconciliation() if is_runner else None,
+        )
 
-    return await scatter_gather(request, PAYMENTS, share, merged)
-
-
-def _share(context: Context, partition: int) -> dict[str, Any]:
-    if partition not in context.tables[PAYMENTS].open_partitions():
-        raise NotOwnerError(PAYMENTS)
-    money, found = context.deps.money, list(context.deps.money.broken(partition))
-    report = context.deps.reconciliation() if partition == RECONCILIATION_PARTITION else None
-    return {
-        "totals": money.totals(partition),
-        "broken": found[:MAX_LISTED],
-        "brokenTotal": len(found),
-        "waits": money.waits_for_operator(partition),
-        "report": report and report.model_dump(mode="json", by_alias=True),
-    }
+    async def merged(
+        self, shares: Mapping[int, MoneyShare], missing: tuple[int, ...]
+    ) -> ReconciliationView:
+        """Of all workers."""
+        return _view(shares, missing, self.context.deps.now_ms())
 
 
-def _view(shares: Mapping[int, Any], missing: tuple[int, ...]) -> ReconciliationView:
-    raw = shares.get(RECONCILIATION_PARTITION, {}).get("report")
-    report = ReconciliationReport.model_validate(raw) if raw else None
-    invariants = _invariants(shares, missing)
+def _view(
+    shares: Mapping[int, MoneyShare], missing: tuple[int, ...], now_ms: int
+) -> ReconciliationView:
+    runner = shares.get(RECONCILIATION_PARTITION)
+    report = runner.report if runner else None
+    invariants = _invariants(shares.values(), missing, now_ms)
     verdict = verdict_of(report, is_broken=bool(invariants.broken_total), is_whole=not missing)
     return ReconciliationView(
         verdict=verdict,
@@ -205,10 +209,12 @@ def verdict_of(
     return ReconciliationVerdict.AGREES
 
 
-def _invariants(shares: Mapping[int, Any], missing: tuple[int, ...]) -> InvariantsView:
+def _invariants(
+    shares: Collection[MoneyShare], missing: tuple[int, ...], now_ms: int
+) -> InvariantsView:
     totals: dict[str, Counter[str]] = {}
-    for each in shares.values():
-        for currency, sums in each["totals"].items():
+    for share in shares:
+        for currency, sums in share.totals.items():
             totals.setdefault(currency, Counter()).update(sums)
     broken = [
         BrokenView(
@@ -217,16 +223,16 @@ def _invariants(shares: Mapping[int, Any], missing: tuple[int, ...]) -> Invarian
             order_id=order_id,
             since=to_rfc3339(since_ms),
         )
-        for each in shares.values()
-        for order_id, code, since_ms in each["broken"]
+        for share in shares
+        for order_id, code, since_ms in share.broken
     ]
     broken.sort(key=lambda row: (row.since, row.order_id))
     return InvariantsView(
-        as_of=to_rfc3339(time.time_ns() // 1_000_000),
+        as_of=to_rfc3339(now_ms),
         is_whole=not missing,
         broken=tuple(broken[:MAX_LISTED]),
-        broken_total=sum(each["brokenTotal"] for each in shares.values()),
-        waits_for_operator=sum(each["waits"] for each in shares.values()),
+        broken_total=sum(share.broken_total for share in shares),
+        waits_for_operator=sum(share.waits for share in shares),
         totals=tuple(
             CurrencyView(
                 currency=currency,

@@ -5,32 +5,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from aiohttp import web
 
 from models import ids
-from models.analytics import (
-    LENGTH_MS,
-    By,
-    Sums,
-    bucket_of,
-    load_row,
-    parts_of,
-    start_of,
-)
+from models.analytics import LENGTH_MS, By, Sums, bucket_of, load_row, parts_of, start_of
 from models.dead_letter import DeadLetterState
 from models.times import to_rfc3339
-from web.http.auth import authorize_staff
-from web.http.commands import json_response
-from web.http.context import CONTEXT, PAYMENTS, Context
-from web.http.decoding import DecodingError, moment
+from web.http.answers import json_answer
+from web.http.context import PAYMENTS, Context
 from web.http.deps import Table
+from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
-from web.ops.payment_report import PaymentReport, csv_of, report_of
+from web.http.route import AnyCall, Call
+from web.http.scatter_gather import Gather
+from web.ops.payment_report import PaymentReport, ReportShare, csv_of, report_of
 from web.ops.stuck import quarantined_orders
 
 ANALYTICS: Final = "analytics"
@@ -47,17 +37,34 @@ UNCOUNTED: Final = "Tiffin-Uncounted"
 COUNTED: Final = frozenset({ANALYTICS, PAYMENTS})
 """Services through which a payment is counted; one that turns an order away leaves the sums short."""
 
-_TIMES: Final = "accepted: 2026-11-23, or 2026-11-23T07:00:00Z (a + in an address is %2B)"
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_RESTAURANT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
-QUERY: Final = {
-    "from": "Begin, included: RFC 3339 or a date (UTC)",
-    "to": "End, not included; by default now",
-    "by": f"One of {', '.join(By)}; by default {By.HOUR}",
-    "currency": "Only this ISO 4217 currency",
-    "restaurant": "Only the restaurant with this id",
-    "format": "json or csv; by default as Accept says",
-}
+_TIME: Final = time_ms(
+    "2026-11-23, or 2026-11-23T07:00:00Z (a + in an address is %2B)",
+    years=range(2000, 3000),
+    plus="",
+)
+
+
+def _matching(pattern: str, text: str) -> Any:
+    return param(text_that(re.compile(pattern).fullmatch, text), text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportParams(Params):
+    """Times in milliseconds since the epoch."""
+
+    is_strict: ClassVar[bool] = True
+
+    begin_ms: int | None = param(_TIME, "Begin, included: RFC 3339 or a date (UTC)", name="from")
+    end_ms: int | None = param(_TIME, "End, not included; by default now", name="to")
+    by: By = param(  # noqa: RUF009 - it is a field
+        lambda text: By(one_of(By)(text)), f"One of {', '.join(By)}; by default {By.HOUR}",
+        default=By.HOUR,
+    )  # fmt: skip
+    currency: str | None = _matching(r"[A-Z]{3}", "Only this ISO 4217 currency")
+    restaurant: str | None = _matching(
+        r"[^\x00-\x1f\x7f]{1,60}", "Only the restaurant with this id"
+    )
+    format: str | None = param(one_of(("json", "csv")), "json or csv; by default as Accept says")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +76,12 @@ class ReportQuery:
     by: By
     currency: str | None
     restaurant: str | None
-    is_csv: bool
 
     @classmethod
-    def of(cls, request: web.Request, now: datetime) -> Self:
-        """Read the query. Raises ProblemError (400) that names each wrong parameter."""
-        query, wrong = request.query, []
-        wrong += [(n, f"accepted: {', '.join(QUERY)}") for n in sorted({*query} - {*QUERY})]
-        wrong += [(name, "accepted: once") for name in QUERY if len(query.getall(name, ())) > 1]
-        by = next((by for by in By if by == query.get("by", By.HOUR)), None)
-        if by is None:
-            wrong.append(("by", f"accepted: {', '.join(By)}"))
-        for name, pattern in (("currency", _CURRENCY), ("restaurant", _RESTAURANT)):
-            if name in query and not pattern.fullmatch(query[name]):
-                wrong.append((name, f"accepted: {QUERY[name]}"))
-        if query.get("format", "json") not in {"json", "csv"}:
-            wrong.append(("format", "accepted: json, csv"))
-        times = {name: _time(query[name]) for name in ("from", "to") if name in query}
-        wrong += [(name, _TIMES) for name, time in times.items() if time is None]
-        if wrong or by is None:
-            raise ProblemError("VALIDATION_FAILED", errors=wrong)
-        begin_ms, end_ms = _range(by, times.get("from"), times.get("to"), now)
-        return cls(
-            begin_ms=begin_ms, end_ms=end_ms, by=by, currency=query.get("currency"),
-            restaurant=query.get("restaurant"), is_csv=_wants_csv(request),
-        )  # fmt: skip
+    def of(cls, params: ReportParams, now_ms: int) -> Self:
+        """With the defaults that depend on the time. Raises ProblemError (400)."""
+        begin_ms, end_ms = _range(params.by, params.begin_ms, params.end_ms, now_ms)
+        return cls(begin_ms, end_ms, params.by, params.currency, params.restaurant)
 
     def query(self) -> dict[str, str]:
         """The same question with nothing left to defaults."""
@@ -121,23 +109,38 @@ class ReportQuery:
         )
 
 
-async def report_payments(request: web.Request) -> web.StreamResponse:
+class ReportPayments(Gather[ReportShare, PaymentReport]):
     """Payments by minute, hour or day: attempts, declines, refunds, revenue, conversion, time to pay."""
-    context = request.app[CONTEXT]
-    await authorize_staff(request, context.deps, Role.OPERATOR)
-    asked = ReportQuery.of(request, datetime.fromtimestamp(context.deps.now_ms() / 1000, UTC))
 
-    async def share(partition: int) -> Any:
-        sums = await _share(context.tables[ANALYTICS], partition, asked)
-        turned_away = [q for q in quarantined_orders(context, partition) if q[1] in COUNTED]
-        return {**sums, "quarantined": turned_away}
+    service, share_type = ANALYTICS, ReportShare
 
-    def merged(shares: Mapping[int, Any], incomplete: tuple[int, ...]) -> web.Response:
-        report = report_of(shares.values(), asked.begin_ms, asked.end_ms, asked.by, incomplete)
-        report = report.model_copy(update={"uncounted": _uncounted(context)})
-        return _csv_response(report) if asked.is_csv else json_response(report)
+    def __init__(self, call: AnyCall) -> None:
+        super().__init__(call)
+        self.asked = ReportQuery.of(call.params, self.context.deps.now_ms())
+        self.query = self.asked.query()
 
-    return await scatter_gather(request, ANALYTICS, share, merged, query=asked.query())
+    async def share(self, partition: int) -> ReportShare:
+        """Of an owned partition."""
+        share = await _share(self.context.tables[ANALYTICS], partition, self.asked)
+        found = quarantined_orders(self.context, partition)
+        quarantined = tuple(each for each in found if each[1] in COUNTED)
+        return share.model_copy(update={"quarantined": quarantined})
+
+    async def merged(
+        self, shares: Mapping[int, ReportShare], missing: tuple[int, ...]
+    ) -> PaymentReport:
+        """Added up."""
+        asked, uncounted = self.asked, _uncounted(self.context)
+        report = report_of(shares.values(), asked.begin_ms, asked.end_ms, asked.by, missing)
+        return report.model_copy(update={"uncounted": uncounted})
+
+
+def report_answer(call: Call[ReportParams, None], report: PaymentReport) -> web.Response:
+    """As JSON or CSV."""
+    wanted = call.params.format
+    accepts = "text/csv" in call.request.headers.get("Accept", "")
+    is_csv = wanted == "csv" or (wanted is None and accepts)
+    return _csv_response(report) if is_csv else json_answer(call, report)
 
 
 def _uncounted(context: Context) -> int:
@@ -148,8 +151,8 @@ def _uncounted(context: Context) -> int:
     )
 
 
-async def _share(table: Table, partition: int, asked: ReportQuery) -> dict[str, dict[str, Sums]]:
-    """One partition's sums, by bucket and by restaurant, each with a slash and the currency."""
+async def _share(table: Table, partition: int, asked: ReportQuery) -> ReportShare:
+    """One partition's sums."""
     buckets: dict[str, Sums] = {}
     restaurants: dict[str, Sums] = {}
     for prefix in asked.prefixes():
@@ -159,8 +162,8 @@ async def _share(table: Table, partition: int, asked: ReportQuery) -> dict[str, 
                 _, sums = load_row(raw)
                 buckets.setdefault(f"{currency}/{bucket}", Counter()).update(sums)
                 restaurants.setdefault(f"{currency}/{restaurant_id}", Counter()).update(sums)
-        await asyncio.sleep(0)  # the worker's lanes go on between two slices
-    return {"buckets": buckets, "restaurants": restaurants}
+        await asyncio.sleep(0)  # the worker's other tasks go on between two slices
+    return ReportShare(buckets=buckets, restaurants=restaurants)
 
 
 def _csv_response(report: PaymentReport) -> web.Response:
@@ -178,30 +181,11 @@ def _csv_response(report: PaymentReport) -> web.Response:
     )
 
 
-def _wants_csv(request: web.Request) -> bool:
-    if "format" in request.query:
-        return request.query["format"] == "csv"
-    return "text/csv" in request.headers.get("Accept", "")
-
-
-def _time(text: str) -> int | None:
-    """Milliseconds since the epoch of a date or of a time that says its zone; None for others."""
-    try:
-        at = moment(text)
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            at = at.replace(tzinfo=UTC)
-        if at.tzinfo is None or not 2000 <= at.year < 3000:
-            return None
-    except DecodingError:
-        return None
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def _range(by: By, begin_ms: int | None, end_ms: int | None, now: datetime) -> tuple[int, int]:
+def _range(by: By, begin_ms: int | None, end_ms: int | None, now_ms: int) -> tuple[int, int]:
     """Whole buckets. Raises ProblemError (400) for none, and for more than are given at once."""
     step = LENGTH_MS[by]
     if end_ms is None:
-        end_ms = int(now.timestamp() * 1000) + 1
+        end_ms = now_ms + 1
     end_ms = -(-end_ms // step) * step
     begin_ms = end_ms - DEFAULT_BUCKETS[by] * step if begin_ms is None else begin_ms // step * step
     if not 0 < end_ms - begin_ms <= MAX_BUCKETS[by] * step:

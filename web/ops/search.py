@@ -7,45 +7,75 @@ hashes, and no address holds a person's data.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from models import ids, search_terms
+from models.messages import Message
 from models.order import OrderRecord
 from models.search_terms import PERSONAL_KINDS, TermKind
 from models.times import to_rfc3339_or_none
-from tables import NotOwnerError
 from web.http import auth
-from web.http.bodies import read_json, validated
+from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
-from web.http.commands import json_response
-from web.http.context import (
-    CONTEXT,
-    ORDERS,
-    PAYMENTS,
-    TIMELINE,
-    Context,
-)
+from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
+from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
-from web.http.scatter_gather import PARTITIONS, scatter_gather
-from web.http.tokens import Identity, Role
-from web.ops.schemas import FoundOrder, SearchBody, SearchView
+from web.http.route import AnyCall, Call
+from web.http.scatter_gather import PARTITIONS, Gather
 
 MAX_FOUND: Final = 20
 """Of one partition, table and term; as many are answered, the latest."""
 SEARCH: Final = "Tiffin-Search"
 """What the other workers are asked for: a `SearchPlan` as JSON."""
-QUERY: Final = {
-    "q": "an order's reference, or the id of an order, payment, command, event, refund, message, or of an "
+ACCEPTED: Final = (
+    "an order's reference, or the id of an order, payment, command, event, refund, message, or of an "
     "object or event of Stripe; anything else is searched for by POST"
-}
+)
+"""In an address."""
 TABLES: Final[Mapping[TermKind, tuple[str, ...]]] = {
     TermKind.ID: (PAYMENTS, TIMELINE), TermKind.CARD: (PAYMENTS,), TermKind.AMOUNT: (ORDERS,),
     TermKind.EMAIL: (ORDERS,), TermKind.PHONE: (ORDERS,), TermKind.NAME: (ORDERS,),
 }  # fmt: skip
 """Where the rows of each kind of term are."""
+
+
+class SearchBody(Body):
+    """What to look for."""
+
+    may_hold_ids: ClassVar[bool] = True
+    q: str = Field(
+        min_length=3,
+        max_length=100,
+        description="3 to 100 characters: an order's reference or id; an id of a payment, event, command, "
+        "refund or message, or Stripe's of an object or event; a customer's email, telephone number or "
+        "name; an amount; the last four digits of a card",
+    )
+
+
+class FoundOrder(Message):
+    """An order that was looked for. by: as what the text was found: "reference", "order", "id", "email"...
+
+    amount: minor units. placedAt: of one that a customer placed.
+    """
+
+    order_id: str
+    reference: str
+    by: tuple[str, ...]
+    status: str
+    amount: int
+    currency: str
+    restaurant_id: str
+    placed_at: str | None = None
+
+
+class SearchView(Message):
+    """The latest first. isCut: there are more. incomplete: partitions that did not answer."""
+
+    orders: tuple[FoundOrder, ...]
+    is_cut: bool
+    incomplete: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +92,32 @@ class SearchPlan:
 SEARCH_PLAN: Final = TypeAdapter(SearchPlan)
 
 
-async def search_ids(request: web.Request) -> web.StreamResponse:
+@dataclass(frozen=True, kw_only=True)
+class SearchParams(Params):
+    """Of the search that has its text in the address."""
+
+    q: str = param(any_text, ACCEPTED, default="")
+
+
+def search_ids(call: Call[SearchParams, None]) -> Any:
     """The orders that a reference or an id belongs to."""
-    identity = await auth.authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
-    if PARTITIONS in request.headers:
-        return await _over_partitions(request, identity, _plan_of_worker(request))
-    body = _validated(request.query.get("q", "").strip())
+    if PARTITIONS in call.request.headers:
+        return SearchOrders(call, _plan_of_worker(call))
+    body = validated(SearchBody, {"q": call.params.q.strip()})
     plan = plan_of(body.q, personal=False)
     if plan.order is None and not plan.rows:
-        raise ProblemError("VALIDATION_FAILED", errors=[("q", f"accepted: {QUERY['q']}")])
-    return await _over_partitions(request, identity, plan)
+        raise ProblemError("VALIDATION_FAILED", errors=[("q", f"accepted: {ACCEPTED}")])
+    return SearchOrders(call, plan)
 
 
-async def search(request: web.Request) -> web.StreamResponse:
+def search(call: Call[Params, SearchBody]) -> Any:
     """The orders that a text stands for; a search by a person's data is recorded in the audit."""
-    context = request.app[CONTEXT]
-    identity = await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    if PARTITIONS in request.headers:  # whose answer would not be recorded
+    if PARTITIONS in call.request.headers:  # whose answer would not be recorded
         raise ProblemError("BAD_REQUEST")
-    body = await read_json(request, SearchBody, context.deps.body_limit_bytes)
-    if not any(map(str.isalpha, body.q)) and has_card_number(body.q, phones=[body.q]):
+    text = call.body.q
+    if not any(map(str.isalpha, text)) and has_card_number(text, phones=[text]):
         raise ProblemError("CARD_NUMBER_REFUSED", "Enter its last four digits alone.")
-    plan = plan_of(body.q, personal=True)
-    return await _over_partitions(request, identity, plan)
+    return SearchOrders(call, plan_of(text, personal=True))
 
 
 def plan_of(text: str, *, personal: bool) -> SearchPlan:
@@ -102,61 +135,57 @@ def plan_of(text: str, *, personal: bool) -> SearchPlan:
     )
 
 
-def _validated(text: str) -> SearchBody:
-    return validated(SearchBody, {"q": text})
-
-
-def _plan_of_worker(request: web.Request) -> SearchPlan:
+def _plan_of_worker(call: AnyCall) -> SearchPlan:
     """Raises ProblemError (400) for what no worker asks."""
-    if auth.is_worker(request, request.app[CONTEXT].deps):
+    if auth.is_worker(call.request, call.context.deps):
         try:
-            plan = SEARCH_PLAN.validate_json(request.headers.get(SEARCH, ""))
+            plan = SEARCH_PLAN.validate_json(call.request.headers.get(SEARCH, ""))
         except ValidationError:
             pass
         else:
-            if all(
-                row.startswith(search_terms.SEARCH_ROW_PREFIX)
-                for rows in plan.rows.values()
-                for row in rows
-            ):
+            rows = (row for of_kind in plan.rows.values() for row in of_kind)
+            if all(row.startswith(search_terms.SEARCH_ROW_PREFIX) for row in rows):
                 return plan
     raise ProblemError("BAD_REQUEST")
 
 
-async def _over_partitions(
-    request: web.Request, identity: Identity, plan: SearchPlan
-) -> web.StreamResponse:
-    context, found = request.app[CONTEXT], list[SearchView]()
+class SearchShare(Message):
+    """is_cut: there are more."""
 
-    async def share(partition: int) -> Any:
-        return _share(context, partition, plan)
+    orders: tuple[FoundOrder, ...]
+    is_cut: bool
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        orders = [
-            FoundOrder.model_validate(row) for each in shares.values() for row in each["orders"]
-        ]
+
+class SearchOrders(Gather[SearchShare, SearchView]):
+    """Looks a plan up; one by a person's data is recorded in the audit."""
+
+    service, open_services, share_type = ORDERS, (ORDERS,), SearchShare
+
+    def __init__(self, call: AnyCall, plan: SearchPlan) -> None:
+        super().__init__(call)
+        self.plan = plan
+        self.headers = {SEARCH: SEARCH_PLAN.dump_json(plan).decode()}
+
+    async def share(self, partition: int) -> SearchShare:
+        """Of an owned partition."""
+        return _share(self.context, partition, self.plan)
+
+    async def merged(
+        self, shares: Mapping[int, SearchShare], missing: tuple[int, ...]
+    ) -> SearchView:
+        """The latest first. Raises ProblemError (404) where nothing can be recorded."""
+        orders = [order for share in shares.values() for order in share.orders]
         orders.sort(key=lambda order: order.placed_at or "", reverse=True)
-        is_cut = len(orders) > MAX_FOUND or any(each["isCut"] for each in shares.values())
-        found.append(
-            SearchView(orders=tuple(orders[:MAX_FOUND]), is_cut=is_cut, incomplete=missing)
-        )
-        return json_response(found[0])
-
-    headers = {SEARCH: SEARCH_PLAN.dump_json(plan).decode()}
-    answer = await scatter_gather(request, ORDERS, share, merged, headers=headers)
-    kinds = sorted(PERSONAL_KINDS & plan.rows.keys())
-    if kinds and found:
-        operations = context.deps.operations
-        if operations is None:
-            raise ProblemError("NOT_FOUND")
-        await operations.audit_search(identity.issued_by, kinds, len(found[0].orders))
-    return answer
+        is_cut = len(orders) > MAX_FOUND or any(share.is_cut for share in shares.values())
+        found = tuple(orders[:MAX_FOUND])
+        if kinds := sorted(PERSONAL_KINDS & self.plan.rows.keys()):
+            by = self.call.identity.issued_by
+            await self.context.operations.audit_search(by, kinds, len(found))
+        return SearchView(orders=found, is_cut=is_cut, incomplete=missing)
 
 
-def _share(context: Context, partition: int, plan: SearchPlan) -> dict[str, Any]:
+def _share(context: Context, partition: int, plan: SearchPlan) -> SearchShare:
     """Orders of an owned partition. Raises NotOwnerError, NotReadyError."""
-    if partition not in context.tables[ORDERS].open_partitions():
-        raise NotOwnerError(ORDERS)
     found: dict[str, list[str]] = {}
     is_cut = False
     if plan.order is not None:
@@ -173,10 +202,10 @@ def _share(context: Context, partition: int, plan: SearchPlan) -> dict[str, Any]
                     if kind not in by_kinds:
                         by_kinds.append(kind)
     shown = (_shown(context, order_id, by) for order_id, by in found.items())
-    return {"orders": [each for each in shown if each is not None], "isCut": is_cut}
+    return SearchShare(orders=tuple(each for each in shown if each is not None), is_cut=is_cut)
 
 
-def _shown(context: Context, order_id: str, by: list[str]) -> Any:
+def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:
     """None for what is in the timeline and no order (yet)."""
     record = context.record(ORDERS, order_id) if ids.is_order_id(order_id) else None
     if record is None or not isinstance(record.state, OrderRecord):
@@ -185,7 +214,7 @@ def _shown(context: Context, order_id: str, by: list[str]) -> Any:
     known = order or placed
     if known is None:
         return None
-    row = FoundOrder(
+    return FoundOrder(
         order_id=order_id,
         reference=ids.reference(order_id),
         by=tuple(by),
@@ -195,4 +224,3 @@ def _shown(context: Context, order_id: str, by: list[str]) -> Any:
         restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),
         placed_at=to_rfc3339_or_none(placed.placed_at) if placed else None,
     )
-    return row.model_dump(mode="json", by_alias=True)

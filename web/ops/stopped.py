@@ -1,19 +1,15 @@
 """Partitions that are stopped at what can't be read, and how operators let them go on."""
 
-from collections.abc import Container
-
-from aiohttp import web
 from pydantic import Field
 
 from models.messages import Message
 from models.times import to_rfc3339
 from tables import NotStoppedError, PartitionStop
-from web.http import auth
-from web.http.bodies import Body, read_json
-from web.http.commands import json_response
-from web.http.context import CONTEXT, ORDERS, Context
+from web.http.bodies import Body
+from web.http.context import ORDERS, Context
+from web.http.params import Params
 from web.http.problems import ProblemError
-from web.http.tokens import Role
+from web.http.route import Call, Owner
 
 
 class StoppedPartition(Message):
@@ -71,32 +67,40 @@ def stopped_view(stop: PartitionStop) -> StoppedPartition:
     )
 
 
-def is_stopped(context: Context, services: Container[str], partition: int) -> bool:
-    """Whether this worker answers for a partition of these services only once an operator has acted."""
-    operations = context.deps.operations
-    stops = operations.stopped.all() if operations is not None else ()
-    return any(stop.partition == partition and stop.service in services for stop in stops)
+def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
+    """What is stopped in an owned partition. Raises NotOwnerError when it is not (yet) served here."""
+    stops = context.operations.stopped.all()
+    found = tuple(stopped_view(stop) for stop in stops if stop.partition == partition)
+    if not found:
+        context.check_open(ORDERS, partition)
+    return found
 
 
-async def skip_record(request: web.Request) -> web.StreamResponse:
-    """Let a stopped partition go on behind the record or batch that can't be read."""
-    context = request.app[CONTEXT]
-    identity = await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    body = await read_json(request, SkipBody, context.deps.body_limit_bytes)
-    operations, table = context.deps.operations, context.tables[ORDERS]
-    if operations is None or body.partition >= table.partitions:
+async def check_partition(call: Call[Params, SkipBody]) -> None:
+    """Refuse a partition that there is not. Raises ProblemError (404)."""
+    if call.context.deps.operations is None:
         raise ProblemError("NOT_STOPPED")
-    if body.partition not in table.owned_partitions():
-        forwarded = await context.forwarder.forwarded_partition(request, body.partition, table)
-        if forwarded is not None:
-            return forwarded
+    if call.body.partition >= call.context.tables[ORDERS].partitions:
+        raise ProblemError("NOT_STOPPED")
+
+
+def skip_owner(call: Call[Params, SkipBody]) -> Owner | None:
+    """The worker of the partition; this one also for what it owns and does not serve."""
+    partition = call.body.partition
+    is_own = partition in call.context.tables[ORDERS].owned_partitions()
+    return None if is_own else Owner(ORDERS, partition)
+
+
+async def skip_record(call: Call[Params, SkipBody]) -> Skipped:
+    """Let a stopped partition go on behind the record or batch that can't be read."""
+    body = call.body
     try:
-        stop = await operations.stopped.skip(
+        stop = await call.context.operations.stopped.skip(
             body.topic,
             body.partition,
             body.offset,
             body.service,
-            by=identity.issued_by,
+            by=call.identity.issued_by,
             reason=body.reason,
             is_retry=body.retry,
             dry_run=body.dry_run,
@@ -104,5 +108,4 @@ async def skip_record(request: web.Request) -> web.StreamResponse:
     except NotStoppedError as error:
         raise ProblemError("NOT_STOPPED", f"{error}. GET /api/ops/lag lists what is.") from None
     goes_on_at = stop.offset if body.retry else stop.next_offset
-    answer = Skipped(stopped=stopped_view(stop), goes_on_at=goes_on_at, dry_run=body.dry_run)
-    return json_response(answer)
+    return Skipped(stopped=stopped_view(stop), goes_on_at=goes_on_at, dry_run=body.dry_run)

@@ -2,29 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from dataclasses import dataclass
+from typing import Final
 
 from models.dead_letter import DeadLetter, DeadLetterState
 from models.messages import Message
 from models.stuck import Actor, Subject, Waiting, quarantined
 from models.times import to_rfc3339
-from tables import NotOwnerError
-from web.http import auth
-from web.http.commands import check_order_is_known, forwarded_to_owner, json_response
-from web.http.context import CONTEXT, ORDERS, Context
-from web.http.params import limit_of, one_of, order_id_of
-from web.http.scatter_gather import scatter_gather
-from web.http.tokens import Role
+from web.http.context import ORDERS, Context
+from web.http.params import Params, choice_param, limit_param
+from web.http.route import Call
+from web.http.scatter_gather import Gather
 from web.indexes.waiting import WAITING_SERVICES, waiting_of
 
 MAX_LISTED: Final = 1000
-QUERY: Final = {
-    "actor": f"who must act: {', '.join(Actor)}",
-    "subject": f"what is stuck: {', '.join(Subject)}",
-    "limit": f"at most so many, 1 to {MAX_LISTED}; 100 by default",
-}
 
 
 class WaitView(Message):
@@ -66,47 +57,57 @@ class OrderWaiting(Message):
     waiting: tuple[WaitView, ...]
 
 
-async def list_stuck(request: web.Request) -> web.StreamResponse:
+class StuckShare(Message):
+    """by_actor: before the limit."""
+
+    rows: tuple[WaitView, ...] = ()
+    by_actor: Counter[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StuckParams(Params):
+    """Of the list."""
+
+    actor: str | None = choice_param(Actor, f"who must act: {', '.join(Actor)}")
+    subject: str | None = choice_param(Subject, f"what is stuck: {', '.join(Subject)}")
+    limit: int = limit_param(100, MAX_LISTED)
+
+
+class ListStuck(Gather[StuckShare, StuckList]):
     """What is stuck: where, since when, and who must act."""
-    context = request.app[CONTEXT]
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    limit = limit_of(request, 100, MAX_LISTED)
-    actor, subject = one_of(request, "actor", Actor), one_of(request, "subject", Subject)
 
-    async def share(partition: int) -> Any:
-        return stuck_in_partition(context, partition, actor, subject, limit)
+    service, open_services, share_type = ORDERS, (ORDERS,), StuckShare
 
-    def merged(shares: Mapping[int, Any], missing: tuple[int, ...]) -> web.Response:
-        rows = sorted((row for each in shares.values() for row in each["rows"]), key=_due)
-        by_actor = sum((Counter(each["byActor"]) for each in shares.values()), Counter[str]())
-        answer = StuckList(
-            stuck=tuple(WaitView.model_validate(row) for row in rows[:limit]),
+    async def share(self, partition: int) -> StuckShare:
+        """Of an owned partition."""
+        return stuck_in_partition(self.context, partition, self.call.params)
+
+    async def merged(self, shares: Mapping[int, StuckShare], missing: tuple[int, ...]) -> StuckList:
+        """The longest overdue first."""
+        rows = [row for share in shares.values() for row in share.rows]
+        rows.sort(key=lambda row: row.due)
+        by_actor = sum((share.by_actor for share in shares.values()), Counter[str]())
+        return StuckList(
+            stuck=tuple(rows[: self.call.params.limit]),
             total=by_actor.total(),
             by_actor=dict(sorted(by_actor.items())),
             incomplete=missing,
         )
-        return json_response(answer)
-
-    return await scatter_gather(request, ORDERS, share, merged)
 
 
-def stuck_in_partition(
-    context: Context, partition: int, actor: str | None, subject: str | None, limit: int
-) -> dict[str, Any]:
-    """What is stuck in an owned partition. Raises NotOwnerError."""
-    if partition not in context.tables[ORDERS].open_partitions():
-        raise NotOwnerError(ORDERS)
+def stuck_in_partition(context: Context, partition: int, params: StuckParams) -> StuckShare:
+    """What is stuck in an owned partition."""
     now_ms = context.deps.now_ms()
     found = [
         (order_id, service, each)
         for order_id, service, each in _stuck(context, partition, now_ms)
-        if actor in {None, each.row.actor} and subject in {None, each.row.subject}
+        if params.actor in {None, each.row.actor} and params.subject in {None, each.row.subject}
     ]
     found.sort(key=lambda entry: entry[2].due_ms)
-    return {
-        "rows": [_shown(*entry, now_ms).model_dump(by_alias=True) for entry in found[:limit]],
-        "byActor": Counter(str(each.row.actor) for _, _, each in found),
-    }
+    return StuckShare(
+        rows=tuple(_shown(*entry, now_ms) for entry in found[: params.limit]),
+        by_actor=Counter(str(each.row.actor) for _, _, each in found),
+    )
 
 
 def quarantined_orders(context: Context, partition: int) -> Iterator[tuple[str, str, int]]:
@@ -116,14 +117,9 @@ def quarantined_orders(context: Context, partition: int) -> Iterator[tuple[str, 
             yield order_id, service, each.since_ms
 
 
-async def show_order_waiting(request: web.Request) -> web.StreamResponse:
+def show_order_waiting(call: Call[Params, None]) -> OrderWaiting:
     """Where one order is, since when, and who must act."""
-    context, order_id = request.app[CONTEXT], order_id_of(request)
-    await auth.authorize_staff(request, context.deps, Role.OPERATOR)
-    forwarded = await forwarded_to_owner(context, request, order_id)
-    if forwarded is not None:
-        return forwarded
-    check_order_is_known(context, order_id)
+    context, order_id = call.context, call.order_id
     now_ms = context.deps.now_ms()
     found = [
         (order_id, service, each)
@@ -134,7 +130,7 @@ async def show_order_waiting(request: web.Request) -> web.StreamResponse:
     # A deadline to come is nothing that anybody waits for yet.
     shown = [_shown(*entry, now_ms) for entry in found if entry[2].since_ms <= now_ms]
     shown.sort(key=lambda each: each.due)
-    return json_response(OrderWaiting(order_id=order_id, waiting=tuple(shown)))
+    return OrderWaiting(order_id=order_id, waiting=tuple(shown))
 
 
 def _stuck(context: Context, partition: int, now_ms: int) -> Iterator[tuple[str, str, Waiting]]:
@@ -177,7 +173,3 @@ def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitView:
         due=to_rfc3339(each.due_ms),
         stuck=each.due_ms <= now_ms,
     )
-
-
-def _due(row: Mapping[str, Any]) -> str:
-    return str(row["due"])

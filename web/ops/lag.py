@@ -1,0 +1,134 @@
+"""How far each service is behind, by topic and partition, for operators."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from models.messages import Message
+from models.operations import Offsets
+from web.http.context import ORDERS, Context
+from web.http.scatter_gather import Gather
+from web.ops.stopped import StoppedPartition, stops_of
+
+
+class LagRow(Message):
+    """A service's way through one partition of one topic. end: Kafka's; next: what it takes next.
+
+    lag: records that are not durable yet. backlog: of them, those fetched, over all topics of the
+    service. next, lag and backlog are not known of partitions that are `incomplete`.
+    """
+
+    service: str
+    next: int | None = None
+    lag: int | None = None
+    backlog: int | None = None
+    paused: bool = False
+
+
+class TopicLag(Message):
+    """One partition of an input topic. committed: of the workers' group, at the slowest service's."""
+
+    topic: str
+    partition: int
+    end: int
+    committed: int | None = None
+    lag: int
+    services: tuple[LagRow, ...]
+
+
+class LagView(Message):
+    """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for.
+
+    stopped: partitions that are read no further until an operator acts.
+    """
+
+    stopped: tuple[StoppedPartition, ...] = ()
+    partitions: tuple[TopicLag, ...]
+    total: int
+    incomplete: tuple[int, ...]
+
+
+class Position(NamedTuple):
+    """How far a service is with a topic's partition. next: offset. backlog: records fetched, not durable."""
+
+    topic: str
+    service: str
+    next: int
+    backlog: int
+    paused: bool
+
+
+class LagShare(Message):
+    """Of one partition."""
+
+    positions: tuple[Position, ...]
+    stopped: tuple[StoppedPartition, ...]
+
+
+class ShowLag(Gather[LagShare, LagView]):
+    """How far each service is behind, by topic and partition."""
+
+    service, share_type = ORDERS, LagShare
+    offsets: Mapping[tuple[str, int], Offsets]
+
+    async def prepare(self) -> None:
+        """Ask Kafka where the topics end. Raises KafkaUnavailableError."""
+        self.offsets = await self.context.operations.offsets()
+
+    async def share(self, partition: int) -> LagShare:
+        """Of an owned partition."""
+        stops = stops_of(self.context, partition)
+        return LagShare(positions=positions_of(self.context, partition), stopped=stops)
+
+    async def merged(self, shares: Mapping[int, LagShare], missing: tuple[int, ...]) -> LagView:
+        """By topic and partition."""
+        rows = topic_lags(self.offsets, {p: share.positions for p, share in shares.items()})
+        return LagView(
+            stopped=tuple(stop for share in shares.values() for stop in share.stopped),
+            partitions=rows,
+            total=sum(row.lag for row in rows),
+            incomplete=missing,
+        )
+
+
+def positions_of(context: Context, partition: int) -> tuple[Position, ...]:
+    """Of this worker's services in an owned partition."""
+    return tuple(
+        Position(at.topic, at.service, at.durable_offset + 1, at.waiting + at.in_flight, at.paused)
+        for at in context.operations.positions()
+        if at.partition == partition
+    )
+
+
+def topic_lags(
+    offsets: Mapping[tuple[str, int], Offsets], positions: Mapping[int, tuple[Position, ...]]
+) -> tuple[TopicLag, ...]:
+    """The lag of each topic's partitions. offsets: Kafka's. positions: the services', by partition."""
+    return tuple(
+        _topic_lag(topic, partition, at, positions.get(partition, ()))
+        for (topic, partition), at in sorted(offsets.items())
+    )
+
+
+def _topic_lag(
+    topic: str, partition: int, at: Offsets, positions: tuple[Position, ...]
+) -> TopicLag:
+    rows = tuple(
+        LagRow(
+            service=row.service,
+            next=row.next,
+            lag=max(0, at.end - row.next),
+            backlog=row.backlog,
+            paused=row.paused,
+        )
+        for row in positions
+        if row.topic == topic
+    )
+    lags = [row.lag for row in rows if row.lag is not None]
+    return TopicLag(
+        topic=topic,
+        partition=partition,
+        end=at.end,
+        committed=at.committed,
+        lag=max(lags, default=max(0, at.end - (at.committed or 0))),
+        services=rows,
+    )
