@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from aiohttp import web
 from pydantic import BaseModel
 
 from web.api import (
@@ -18,13 +17,18 @@ from web.api import (
     kitchen,
     refunds,
 )
-from web.http.commands import json_response
+from web.http import dispatch
 from web.ops import (
+    audit,
+    dead_letter_views,
+    dead_letters,
+    lag,
     notifications,
     orders,
+    overview,
     payment_report,
     reconciliation,
-    schemas,
+    reports,
     stuck,
 )
 
@@ -76,31 +80,32 @@ def of_model(kind: type[BaseModel], *, full: bool) -> BaseModel:
     return kind.model_construct(**fields)
 
 
-PAGES: Mapping[str, tuple[type[BaseModel], str]] = {
-    "/kitchen": (kitchen.KitchenOrders, "web.api.kitchen.list_kitchen_orders"),
-    "/courier": (deliveries.DeliveryRows, "web.api.deliveries.list_deliveries"),
-    "/ops": (schemas.Overview, "web.ops.overview.show_overview"),
-    "/ops/orders": (orders.OrderRows, "web.ops.orders.list_orders"),
-    "/ops/stuck": (stuck.StuckList, "web.ops.stuck.list_stuck"),
-    "/ops/dead-letters": (schemas.DeadLetterList, "web.ops.dead_letters.list_dead_letters"),
-    "/ops/dead-letters/a": (schemas.DeadLetterDetail, "web.ops.dead_letters.show_dead_letter"),
-    "/ops/payments": (payment_report.PaymentReport, "web.ops.reports.report_payments"),
-    "/ops/refunds": (refunds.RefundRows, "web.api.refunds.list_refunds"),
-    "/ops/disputes": (disputes.DisputeRows, "web.api.disputes.list_disputes"),
-    "/ops/notifications": (
-        notifications.NotificationRows, "web.pages.ops.notifications.list_notifications"
-    ),
+PAGES: Mapping[str, tuple[type[BaseModel], Any]] = {
+    "/kitchen": (kitchen.KitchenOrders, kitchen.ListKitchenOrders),
+    "/courier": (deliveries.DeliveryRows, deliveries.ListDeliveries),
+    "/ops": (overview.Overview, overview.ShowOverview),
+    "/ops/orders": (orders.OrderRows, orders.ListOrders),
+    "/ops/stuck": (stuck.StuckList, stuck.ListStuck),
+    "/ops/dead-letters": (dead_letter_views.DeadLetterList, dead_letters.list_dead_letters),
+    "/ops/dead-letters/a": (dead_letter_views.DeadLetterDetail, dead_letters.show_dead_letter),
+    "/ops/payments": (payment_report.PaymentReport, reports.ReportPayments),
+    "/ops/refunds": (refunds.RefundRows, refunds.ListRefunds),
+    "/ops/disputes": (disputes.DisputeRows, disputes.ListDisputes),
+    "/ops/notifications": (notifications.NotificationRows, notifications.list_notifications),
     "/ops/reconciliation": (
-        reconciliation.ReconciliationView, "web.ops.reconciliation.show_reconciliation"
+        reconciliation.ReconciliationView, reconciliation.ShowReconciliation
     ),
-    "/ops/lag": (schemas.LagView, "web.ops.overview.show_lag"),
-    "/ops/audit": (schemas.AuditView, "web.ops.overview.list_audit"),
+    "/ops/lag": (lag.LagView, lag.ShowLag),
+    "/ops/audit": (audit.AuditView, audit.list_audit),
 }  # fmt: skip
-"""Page -> what its handler of the API answers, and where the page finds that handler."""
+"""Page -> the result that it shows, and the query that gives it."""
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, where: str, answer: BaseModel) -> None:
-    async def handler(_: web.Request) -> web.Response:
-        return json_response(answer)
+def answering(monkeypatch: pytest.MonkeyPatch, query: Any, answer: BaseModel) -> None:
+    """Let a query give this answer."""
+    real = dispatch.given_by
 
-    monkeypatch.setattr(where, handler)
+    async def given_by(run: Any, call: Any) -> Any:
+        return answer if run is query else await real(run, call)
+
+    monkeypatch.setattr(dispatch, "given_by", given_by)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from models.dead_letter import DeadLetter, RecordLocation
 from models.operations import AuditPage, Offsets, WorkerStatus
 from tests.support.http_api import Api
 from web.http.operator_deps import OperatorDeps
@@ -27,6 +29,20 @@ class NoLetters:
 
     def all(self) -> tuple[()]:
         return ()
+
+
+class OneLetter(NoLetters):
+    """Of no key, by any name; what it was is not asked for."""
+
+    async def caught_up(self) -> None:
+        pass
+
+    def get(self, name: str) -> DeadLetter:
+        origin = RecordLocation("order-events", 0, 0)
+        return DeadLetter(
+            name=name, first_offset=0, offset=0, key=None, service="orders", origins=[origin],
+            error="", message="", dead_lettered_ms=0,
+        )  # fmt: skip
 
 
 class Letters(NoLetters):
@@ -55,3 +71,6 @@ QUIET_OPERATIONS: Any = OperatorDeps(
     worker=lambda: WorkerStatus(started_ms=0),
     audit_search=None,
 )
+
+
+ONE_LETTER: Any = replace(QUIET_OPERATIONS, dead_letters=OneLetter())

@@ -82,9 +82,7 @@ async def dispatch(route: Route, request: web.Request) -> web.StreamResponse:
 
 async def result_of(call: AnyCall, run: Any) -> Any:
     """What a row's `run` gives, after what it asks for has been done. Raises as that does."""
-    found = run(call)
-    if inspect.isawaitable(found):
-        found = await found
+    found = await given_by(run, call)
     if isinstance(found, Gather):
         return await found.collect()
     if isinstance(found, CommandRequest):
@@ -163,11 +161,15 @@ async def _at_owner(call: AnyCall) -> web.StreamResponse:
     return await _rendered(call, await result_of(call, _run_or_share))
 
 
+async def given_by(run: Any, call: AnyCall) -> Any:
+    """What a row's `run` gives, as it is."""
+    found = run(call)
+    return await found if inspect.isawaitable(found) else found
+
+
 async def _run_or_share(call: AnyCall) -> Any:
     """What `run` gives, but for another worker its shares of a `Gather`."""
-    found = call.route.run(call)
-    if inspect.isawaitable(found):
-        found = await found
+    found = await given_by(call.route.run, call)
     if isinstance(found, Gather) and PARTITIONS in call.request.headers:
         return await found.shares_response()
     return found

@@ -106,12 +106,8 @@ def owner_of_letter(call: AnyCall) -> Owner | None:
 
 async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDetail:
     """One dead letter with the record that it was."""
-    return await dead_letter_detail(call, shows_people=call.params.personal == "true")
-
-
-async def dead_letter_detail(call: AnyCall, *, shows_people: bool) -> DeadLetterDetail:
-    """The call's dead letter. shows_people: what a customer entered, too; it is logged."""
     letter: DeadLetter = call.subject
+    shows_people = call.params.personal == "true"
     operations, key = call.context.operations, letter.order_key
     original = await operations.dead_letters.original(letter)
     if shows_people:

@@ -43,7 +43,7 @@ STREAMS = {"GET /api/orders/{order_id}/stream", "GET /api/ops/digests"}
 
 
 TAKE_SOMETHING = {
-    f"{route.method} {route.path}" for route in ROUTES if route.body or route.query
+    f"{route.method} {route.path}" for route in ROUTES if route.body or route.params.descriptions()
 } - STREAMS
 
 

@@ -9,11 +9,13 @@ import pytest
 
 from tests.support.http_api import HTML, Api, MakeApi
 from tests.support.model_examples import PAGES, answering, of_model
-from tests.support.operations import QUIET_OPERATIONS
+from tests.support.operations import ONE_LETTER
 from web.http.tokens import Role
-from web.ops import (
-    schemas,
-)
+from web.ops import dead_letter_views, dead_letters
+
+ACTS = {
+    "redrive": dead_letters.redrive_dead_letter, "discard": dead_letters.discard_dead_letter
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["barest", "fullest"])
@@ -22,7 +24,7 @@ async def test_a_page_shows_what_the_api_may_answer(
     make_api: MakeApi, monkeypatch: pytest.MonkeyPatch, path: str, full: bool
 ) -> None:
     kind, where = PAGES[path]
-    api = await make_api(operations=QUIET_OPERATIONS)
+    api = await make_api(operations=ONE_LETTER)
     answering(monkeypatch, where, of_model(kind, full=full))
     role = Role.COURIER if path == "/courier" else Role.OPERATOR
     for token in {api.staff.issue(role, "a"), api.operator}:
@@ -43,11 +45,13 @@ async def test_acts_on_dead_letters_are_shown(
     state: dict[str, bool],
     full: bool,
 ) -> None:
-    api = await make_api(operations=QUIET_OPERATIONS)
-    shown = of_model(schemas.DeadLetterDetail, full=full)
-    answering(monkeypatch, "web.ops.dead_letters.show_dead_letter", shown)
-    acted = of_model(schemas.SettlementView, full=full).model_copy(update={"dry_run": True} | state)
-    answering(monkeypatch, f"web.ops.dead_letters.{act}_dead_letter", acted)
+    api = await make_api(operations=ONE_LETTER)
+    shown = of_model(dead_letter_views.DeadLetterDetail, full=full)
+    answering(monkeypatch, dead_letters.show_dead_letter, shown)
+    acted = of_model(dead_letter_views.SettlementView, full=full).model_copy(
+        update={"dry_run": True} | state
+    )
+    answering(monkeypatch, ACTS[act], acted)
     await page(api, "POST", f"/ops/dead-letters/a/{act}", api.operator, data={"reason": "x"})
 
 
@@ -78,16 +82,16 @@ async def test_a_rehearsal_says_what_becomes_of_the_order(
     said: list[str],
     not_said: list[str],
 ) -> None:
-    api = await make_api(operations=QUIET_OPERATIONS)
+    api = await make_api(operations=ONE_LETTER)
     answering(
         monkeypatch,
-        "web.ops.dead_letters.show_dead_letter",
-        of_model(schemas.DeadLetterDetail, full=True),
+        dead_letters.show_dead_letter,
+        of_model(dead_letter_views.DeadLetterDetail, full=True),
     )
-    step = schemas.RedriveStepView(dead_letter_id="a", verdict=given.pop("verdict", "DECIDED"))
+    step = dead_letter_views.RedriveStepView(dead_letter_id="a", verdict=given.pop("verdict", "DECIDED"))
     plain: dict[str, Any] = {"dry_run": True, "refused": False, "quarantined": False}
-    acted = schemas.SettlementView(**(plain | given), steps=(step,))
-    answering(monkeypatch, f"web.ops.dead_letters.{act}_dead_letter", acted)
+    acted = dead_letter_views.SettlementView(**(plain | given), steps=(step,))
+    answering(monkeypatch, ACTS[act], acted)
     path = f"/ops/dead-letters/a/{act}"
     text = await page(api, "POST", path, api.operator, data={"reason": "x"})
     assert [words for words in said if words not in text] == []
