@@ -30,7 +30,7 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
 test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=2, ARGS=of pytest)
-	@$(if $(filter pages,$(PARTS)),sh sandbox/chromium.sh >/dev/null)
+	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
 	@rm -rf $(TEST_LOGS); mkdir -p $(TEST_LOGS)
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(AT_ONCE) \
@@ -68,7 +68,7 @@ clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@sh sandbox/venv.sh .venv
+	@sh scripts/venv.sh .venv
 
 # --inexact, because uv itself lives in .venv.
 $(SETUP): pyproject.toml uv.lock | $(BIN)/python

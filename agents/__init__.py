@@ -1,17 +1,22 @@
-"""Who does it: one file a service, each the pure half of a stream-table join; tables/ does the rest."""
+"""The services, a file or folder each: what follows from an input; tables/ keeps their state and runs them."""
 
-from agents.analytics import AnalyticsService
-from agents.deliveries import DeliveriesService
-from agents.notifications import NotificationsService
-from agents.orders.service import OrdersService
-from agents.payments.service import PaymentsService
-from agents.timeline import TimelineService
+from typing import Any
 
-__all__ = [
-    "AnalyticsService",
-    "DeliveriesService",
-    "NotificationsService",
-    "OrdersService",
-    "PaymentsService",
-    "TimelineService",
-]
+from agents.analytics import ANALYTICS
+from agents.deliveries import DELIVERIES
+from agents.notifications import DEFAULT_POLICY, NotificationPolicy, notifications_service
+from agents.orders import orders_service
+from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines
+from agents.payments import PAYMENTS
+from agents.service import Service
+from agents.timeline import TIMELINE
+
+
+def services(
+    deadlines: Deadlines = DEFAULT_DEADLINES, policy: NotificationPolicy = DEFAULT_POLICY
+) -> tuple[Service[Any], ...]:
+    """All services of a worker."""
+    return (
+        PAYMENTS, orders_service(deadlines), DELIVERIES, notifications_service(policy), ANALYTICS,
+        TIMELINE,
+    )  # fmt: skip

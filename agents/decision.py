@@ -4,14 +4,13 @@ import re
 from typing import Final
 
 from models import ids
-from models.commands import Command, CommandType, WebhookReceived, topic_of_command
+from models.commands import COMMANDS, Command, CommandType, WebhookReceived
 from models.events import (
     AUDIT_TYPES,
+    EVENTS,
     CommandRefused,
     Event,
     EventType,
-    event_output,
-    topics_of,
 )
 from models.messages import Message, cloudevent_headers, encode
 from models.times import DAY_MS, from_rfc3339, to_rfc3339
@@ -83,9 +82,10 @@ class DecisionBuilder:
             producer=self.producer,
             data=data,
         )
+        headers = self._headers(event.event_id, event_type, event.occurred_at)
         value = encode(event)
-        for topic in topics_of(event_type):
-            self.outputs.append(event_output(topic, event, value, self._traceparent))
+        for topic in EVENTS[event_type].topics:
+            self.outputs.append(Output(topic, self.order_id, value, headers))
             self.positions[topic] = event.sequence
         if not is_audit:
             self.events.append(event.event_id)
@@ -94,7 +94,7 @@ class DecisionBuilder:
     def send(self, command_type: CommandType, data: Message) -> None:
         """Add a command to another service, with the next number of this service's commands."""
         self.command_sequence += 1
-        topic = topic_of_command(command_type)
+        topic = COMMANDS[command_type].topic
         command = Command(
             command_id=self._next_id(),
             command_type=command_type,
@@ -107,12 +107,8 @@ class DecisionBuilder:
             sequence=self.command_sequence,
             data=data,
         )
-        headers = cloudevent_headers(
-            command.command_id, command.command_type, f"/tiffin/{self.producer}", command.issued_at
-        )
-        if self._traceparent:
-            headers.append((TRACEPARENT, self._traceparent))
-        self.outputs.append(Output(topic, self.order_id, encode(command), tuple(headers)))
+        headers = self._headers(command.command_id, command_type, command.issued_at)
+        self.outputs.append(Output(topic, self.order_id, encode(command), headers))
         self.positions[topic] = command.sequence
 
     def accept(self) -> Outcome:
@@ -133,6 +129,10 @@ class DecisionBuilder:
         )
         self.emit(EventType.COMMAND_REFUSED, refused)
         return Outcome(accepted=False, code=code, detail=detail, positions=dict(self.positions))
+
+    def _headers(self, id: str, type: str, time: str) -> tuple[tuple[str, bytes], ...]:
+        headers = cloudevent_headers(id, type, f"/tiffin/{self.producer}", time)
+        return (*headers, (TRACEPARENT, self._traceparent)) if self._traceparent else tuple(headers)
 
     def _next_id(self) -> str:
         self._index += 1

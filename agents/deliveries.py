@@ -1,17 +1,16 @@
 """The deliveries service: joins delivery commands and order events with the deliveries table."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from agents.decision import SYSTEM, DecisionBuilder
-from agents.service import Reading
+from agents.service import Service, commands, events
 from models import ids, topics
 from models.commands import AssignDelivery, CancelOrder, Command
 from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
 from models.events import DeliveryMoved, Event, EventType
 from models.graphs import DELIVERY_GRAPH, OrderStatus
 from models.order import STATUS_AFTER as ORDER_STATUS_AFTER
-from models.transition import Decision, Input, Outcome
+from models.transition import Decision, Input, Outcome, ReadRow
 
 EVENT_BY_COMMAND: Final = {
     C.ASSIGN_DELIVERY: E.DELIVERY_ASSIGNED,
@@ -62,45 +61,48 @@ class DeliveryDecisionBuilder(DecisionBuilder):
         self.delivery = evolve(self.delivery, self.emit(event_type, data))
 
 
-def decide(state: DeliveryRecord | None, record: Input) -> Decision:
-    """Decide one input of the deliveries service. Pure; never raises on what the world can send."""
-    turn = DeliveryDecisionBuilder(state or DeliveryRecord(), record)
+def decide(state: DeliveryRecord, record: Input, _read: ReadRow) -> Decision:
+    """Decide one input of an order's delivery."""
+    builder = DeliveryDecisionBuilder(state, record)
     outcome: Outcome | None = None
     if isinstance(record.message, Command):
-        outcome = _command(turn, record.message)
+        outcome = _command(builder, record.message)
     else:
-        _order_event(turn, record.message)
-    return Decision(turn.next_state(), turn.outputs, outcome=outcome)
+        _order_event(builder, record.message)
+    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
 
 
-def _command(turn: DeliveryDecisionBuilder, command: Command) -> Outcome:
+def _command(builder: DeliveryDecisionBuilder, command: Command) -> Outcome:
     event_type, data = EVENT_BY_COMMAND[command.command_type], command.data
-    if not _is_allowed(turn, command):
-        return turn.refuse(command, "WRONG_COURIER", "This delivery is another courier's.")
-    if not turn.allows(event_type):
-        where = f"is {turn.delivery.status}" if turn.delivery else "does not exist"
-        return turn.refuse(
+    if not _is_allowed(builder, command):
+        return builder.refuse(command, "WRONG_COURIER", "This delivery is another courier's.")
+    if not builder.allows(event_type):
+        where = f"is {builder.delivery.status}" if builder.delivery else "does not exist"
+        return builder.refuse(
             command,
             "NOT_ALLOWED_NOW",
             f"The delivery {where}; {command.command_type} is not possible.",
         )
-    if event_type is E.DELIVERY_PICKED_UP and turn.order_status is not OrderStatus.READY_FOR_PICKUP:
+    if (
+        event_type is E.DELIVERY_PICKED_UP
+        and builder.order_status is not OrderStatus.READY_FOR_PICKUP
+    ):
         # Commands and order-events are two topics: the kitchen's word may still be on its way.
-        return turn.refuse(
+        return builder.refuse(
             command,
             "NOT_READY_FOR_PICKUP",
-            f"Deliveries knows the order as {turn.order_status}; it can be picked up once the kitchen "
+            f"Deliveries knows the order as {builder.order_status}; it can be picked up once the kitchen "
             "has marked it ready. If that was a moment ago, try again.",
         )
     moved = DeliveryMoved(
         courier_id=data.courier_id if isinstance(data, AssignDelivery) else None,
         reason=data.reason if isinstance(data, CancelOrder) else None,
     )
-    turn.move(event_type, moved)
-    return turn.accept()
+    builder.move(event_type, moved)
+    return builder.accept()
 
 
-def _is_allowed(turn: DeliveryDecisionBuilder, command: Command) -> bool:
+def _is_allowed(builder: DeliveryDecisionBuilder, command: Command) -> bool:
     """A courier takes deliveries for itself and moves its own; nobody else but TRUSTED_ROLES roles may."""
     role, _, subject = command.issued_by.partition(":")
     if role in TRUSTED_ROLES:
@@ -109,42 +111,30 @@ def _is_allowed(turn: DeliveryDecisionBuilder, command: Command) -> bool:
         return False
     if isinstance(command.data, AssignDelivery):
         return bool(command.data.courier_id == subject)
-    courier_id = turn.delivery.courier_id if turn.delivery else None
+    courier_id = builder.delivery.courier_id if builder.delivery else None
     # Before there is a courier the graph refuses, with a better reason.
     return courier_id is None or courier_id == subject
 
 
-def _order_event(turn: DeliveryDecisionBuilder, event: Event) -> None:
-    turn.order_status = ORDER_STATUS_AFTER[event.event_type]
+def _order_event(builder: DeliveryDecisionBuilder, event: Event) -> None:
+    builder.order_status = ORDER_STATUS_AFTER[event.event_type]
     if event.event_type is E.ORDER_CREATED:
-        if turn.delivery is None and not turn.order_cancelled:
-            turn.move(E.DELIVERY_CREATED, DeliveryMoved())
+        if builder.delivery is None and not builder.order_cancelled:
+            builder.move(E.DELIVERY_CREATED, DeliveryMoved())
     elif event.event_type is E.ORDER_CANCELLED:
-        turn.order_cancelled = True
-        if turn.delivery and turn.allows(E.DELIVERY_CANCELLED):
-            turn.move(E.DELIVERY_CANCELLED, DeliveryMoved(reason=f"{SYSTEM}:{event.data.reason}"))
+        builder.order_cancelled = True
+        if builder.delivery and builder.allows(E.DELIVERY_CANCELLED):
+            builder.move(
+                E.DELIVERY_CANCELLED, DeliveryMoved(reason=f"{SYSTEM}:{event.data.reason}")
+            )
 
 
-class DeliveriesService(Reading):
-    """Publishes delivery-events."""
-
-    name = "deliveries"
-    inputs = topics.inputs_of("deliveries")
-
-    def load(self, raw: Any) -> DeliveryRecord:
-        """Make the record of its JSON; an empty one for a key never seen."""
-        return DeliveryRecord.model_validate(raw or {})
-
-    def dump(self, state: DeliveryRecord) -> Any:
-        """Give the record as JSON values."""
-        return state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-
-    def is_terminal(self, state: DeliveryRecord) -> bool:
-        """Whether indexes may leave the delivery out when they are rebuilt."""
-        return state.has_ended
-
-    def decide(
-        self, state: DeliveryRecord, record: Input, read: Callable[[str], bytes | None]
-    ) -> Decision:
-        """Decide one input of an order's delivery."""
-        return decide(state, record)
+DELIVERIES: Final = Service(
+    name="deliveries",
+    about="Moves a paid order's delivery by couriers' commands, and ends it with its order.",
+    inputs={topics.ORDER_EVENTS: events, topics.DELIVERY_COMMANDS: commands},
+    state=DeliveryRecord,
+    initial=DeliveryRecord(),
+    decide=decide,
+    has_ended=lambda state: state.has_ended,
+)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from agents.decision import DecisionBuilder
-from agents.service import Reading
+from agents.service import Service, commands, events
 from models import ids, topics
 from models.commands import (
     Command,
@@ -36,7 +37,7 @@ from models.notification import (
     S,
 )
 from models.times import to_rfc3339
-from models.transition import Decision, Input, Outcome
+from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_NOTIFICATIONS: Final = 200
 """Of one order; a customer whose card is declined all day must not grow the record without end."""
@@ -126,24 +127,24 @@ class NotificationDecisionBuilder(DecisionBuilder):
 
 
 def decide(
-    state: NotificationRecord | None, record: Input, policy: NotificationPolicy = DEFAULT_POLICY
+    state: NotificationRecord, record: Input, _read: ReadRow, policy: NotificationPolicy
 ) -> Decision:
-    """Decide one input of the notifications service. Pure; never raises on what the world can send."""
-    turn = NotificationDecisionBuilder(state or NotificationRecord(), record, policy)
+    """Decide one input of an order's notifications."""
+    builder = NotificationDecisionBuilder(state, record, policy)
     outcome: Outcome | None = None
     message = record.message
     if isinstance(message, Command):
-        outcome = _COMMANDS[message.command_type](turn, message)
+        outcome = _COMMANDS[message.command_type](builder, message)
     else:
-        _request(turn, message)
-    return Decision(turn.next_state(), turn.outputs, outcome=outcome)
+        _request(builder, message)
+    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
 
 
-def _request(turn: NotificationDecisionBuilder, event: Event) -> None:
+def _request(builder: NotificationDecisionBuilder, event: Event) -> None:
     """Make the event's notifications durable; they are sent from the table."""
     for channel in CHANNELS_BY_EVENT.get(event.event_type, ()):
         key = ids.notification_id(event.event_id, channel)
-        if channel not in turn.policy.channels or key in turn.notifications:
+        if channel not in builder.policy.channels or key in builder.notifications:
             continue
         data = event.data.model_dump(exclude_none=True)
         new = Notification(
@@ -153,33 +154,33 @@ def _request(turn: NotificationDecisionBuilder, event: Event) -> None:
             channel=channel,
             facts={name: data[name] for name in sorted(FACTS & data.keys())},
             occurred_at=event.occurred_at_ms,
-            requested_at=turn.at_ms,
+            requested_at=builder.at_ms,
         )
-        _supersede_held(turn, new)
-        turn.notifications[key] = _hold_if_repeated(turn, new)
+        _supersede_held(builder, new)
+        builder.notifications[key] = _hold_if_repeated(builder, new)
 
 
-def _supersede_held(turn: NotificationDecisionBuilder, new: Notification) -> None:
+def _supersede_held(builder: NotificationDecisionBuilder, new: Notification) -> None:
     """What was held back, and nobody needs to be told any more, is not sent."""
     outdated = SUPERSEDES.get(new.event_type, frozenset())
-    for old in list(turn.notifications.values()):
+    for old in list(builder.notifications.values()):
         is_its = old.channel is new.channel and old.event_type in outdated
         if is_its and old.status is S.HELD and old.occurred_at <= new.occurred_at:
-            turn.change(old, S.SUPERSEDED, code=OUTDATED)
+            builder.change(old, S.SUPERSEDED, code=OUTDATED)
 
 
-def _hold_if_repeated(turn: NotificationDecisionBuilder, new: Notification) -> Notification:
+def _hold_if_repeated(builder: NotificationDecisionBuilder, new: Notification) -> Notification:
     """The message, to be sent later if the order has had one of its kind just now."""
     if new.event_type in NEVER_REPEATED:
         return new
-    others = [each for each in turn.notifications.values() if each.channel is new.channel]
+    others = [each for each in builder.notifications.values() if each.channel is new.channel]
     same = [
         each.due_at
         for each in others
         if each.event_type is new.event_type and each.status is not S.SUPERSEDED
     ]
-    until_ms = max(same, default=0) + turn.policy.repeat_after_ms
-    if not same or until_ms <= turn.at_ms:
+    until_ms = max(same, default=0) + builder.policy.repeat_after_ms
+    if not same or until_ms <= builder.at_ms:
         return new
     # Topics are read side by side: what outdates it may have come first.
     is_outdated = any(
@@ -190,61 +191,68 @@ def _hold_if_repeated(turn: NotificationDecisionBuilder, new: Notification) -> N
         return new.model_copy(update={"status": S.SUPERSEDED, "code": OUTDATED})
     held = {"status": S.HELD, "code": REPEATED, "held_until": until_ms}
     held_back = new.model_copy(update=held)
-    _emit_held(turn, held_back)
+    _emit_held(builder, held_back)
     return held_back
 
 
-def _emit_held(turn: NotificationDecisionBuilder, held: Notification) -> None:
+def _emit_held(builder: NotificationDecisionBuilder, held: Notification) -> None:
     until = to_rfc3339(held.due_at)
     data = NotificationHeld(**_about(held), code=held.code or CONTACT_LIMIT, held_until=until)
-    turn.emit(E.NOTIFICATION_HELD, data)
+    builder.emit(E.NOTIFICATION_HELD, data)
 
 
-def _result(turn: NotificationDecisionBuilder, command: Command) -> None:
+def _result(builder: NotificationDecisionBuilder, command: Command) -> None:
     """Note how a try ended; one that was noted before, or that nobody waits for, changes nothing."""
     data: NotificationResult = command.data
-    old = turn.notifications.get(data.notification_id)
+    old = builder.notifications.get(data.notification_id)
     if old is None or old.status is S.SENT:
         return
     if data.result is SendResult.SENT:
         tries = max(old.tries, data.attempt)
-        new = turn.change(old, S.SENT, tries=tries, provider_id=data.provider_id, code=None)
+        new = builder.change(old, S.SENT, tries=tries, provider_id=data.provider_id, code=None)
         sent = NotificationSent(**_about(new), tries=new.tries, provider_id=new.provider_id)
-        turn.emit(E.NOTIFICATION_SENT, sent)
+        builder.emit(E.NOTIFICATION_SENT, sent)
         return
     if old.status not in {S.PENDING, S.HELD} or data.attempt != old.tries + 1:
         return
     if data.result is SendResult.HELD:
-        until_ms = max(data.held_until or 0, turn.at_ms)
-        _emit_held(turn, turn.change(old, S.HELD, code=data.code, held_until=until_ms))
+        until_ms = max(data.held_until or 0, builder.at_ms)
+        _emit_held(builder, builder.change(old, S.HELD, code=data.code, held_until=until_ms))
         return
     status = S.PENDING
     if data.result is SendResult.REFUSED:
         status = S.FAILED
-    elif old.failures + 1 >= turn.policy.max_tries:
+    elif old.failures + 1 >= builder.policy.max_tries:
         status = S.WAITING_FOR_OPERATOR
-    new = turn.change(old, status, tries=data.attempt, code=data.code)
+    new = builder.change(old, status, tries=data.attempt, code=data.code)
     if status is not S.PENDING:
         failed = NotificationFailed(
             **_about(new), tries=new.tries, status=status.value, code=data.code or "UNKNOWN"
         )
-        turn.emit(E.NOTIFICATION_FAILED, failed)
+        builder.emit(E.NOTIFICATION_FAILED, failed)
 
 
-def _retry(turn: NotificationDecisionBuilder, command: Command) -> Outcome:
+def _retry(builder: NotificationDecisionBuilder, command: Command) -> Outcome:
     data: RetryNotification = command.data
-    old = turn.notifications.get(data.notification_id)
+    old = builder.notifications.get(data.notification_id)
     if old is None:
-        return turn.refuse(command, "NOTIFICATION_UNKNOWN", "This order has no such notification.")
+        return builder.refuse(
+            command, "NOTIFICATION_UNKNOWN", "This order has no such notification."
+        )
     if old.status in {S.SENT, S.PENDING}:
-        return turn.refuse(
+        return builder.refuse(
             command, f"NOTIFICATION_{old.status}", f"It is {old.status}; there is nothing to retry."
         )
-    new = turn.change(
-        old, S.PENDING, requested_at=turn.at_ms, tries_before=old.tries, code=None, held_until=None
+    new = builder.change(
+        old,
+        S.PENDING,
+        requested_at=builder.at_ms,
+        tries_before=old.tries,
+        code=None,
+        held_until=None,
     )
-    turn.emit(E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=command.issued_by))
-    return turn.accept()
+    builder.emit(E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=command.issued_by))
+    return builder.accept()
 
 
 def _about(notification: Notification) -> dict[str, Any]:
@@ -264,30 +272,27 @@ _COMMANDS: Final[
 }
 
 
-class NotificationsService(Reading):
-    """Publishes the audit of what was sent; the notifier sends what its table holds."""
+def notifications_service(
+    policy: NotificationPolicy = DEFAULT_POLICY,
+) -> Service[NotificationRecord]:
+    """The service with its policy. The notifier (app/notifications/) sends what its table holds."""
+    return Service(
+        name="notifications",
+        about="Decides what customers are told of, by mail and SMS, and keeps how that ended.",
+        inputs={
+            **dict.fromkeys(
+                (topics.PAYMENT_COMPLETED, topics.PAYMENT_FAILED, topics.PAYMENT_REFUNDED,
+                 topics.PAYMENT_REFUND_PARTIAL, topics.ORDER_EVENTS),
+                events,
+            ),
+            topics.NOTIFICATION_COMMANDS: commands,
+        },
+        state=NotificationRecord,
+        initial=NotificationRecord(),
+        decide=partial(decide, policy=policy),
+        has_ended=_has_ended,
+    )  # fmt: skip
 
-    name = "notifications"
-    inputs = topics.inputs_of("notifications")
 
-    def __init__(self, policy: NotificationPolicy = DEFAULT_POLICY) -> None:
-        """policy: which channels are set up, and how often a message is tried."""
-        self._policy = policy
-
-    def load(self, raw: Any) -> NotificationRecord:
-        """Make the record of its JSON; an empty one for a key never seen."""
-        return NotificationRecord.model_validate(raw or {})
-
-    def dump(self, state: NotificationRecord) -> Any:
-        """Give the record as JSON values."""
-        return state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-
-    def is_terminal(self, state: NotificationRecord) -> bool:
-        """Whether nothing is left to be sent: such records are skipped when a partition is opened."""
-        return all(each.status in ENDED_STATUSES for each in state.notifications.values())
-
-    def decide(
-        self, state: NotificationRecord | None, record: Input, read: Callable[[str], bytes | None]
-    ) -> Decision:
-        """Decide one input of an order's notifications."""
-        return decide(state, record, self._policy)
+def _has_ended(state: NotificationRecord) -> bool:
+    return all(each.status in ENDED_STATUSES for each in state.notifications.values())

@@ -1,55 +1,91 @@
-"""How the services read their input records."""
+"""What a service is: one declaration, from which its table, Faust agents, topics, docs and CLI are made."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
-from models import topics
-from models.commands import read_command, read_webhook
-from models.events import OPERATORS, read_event_of
-from models.transition import Header
+from pydantic import TypeAdapter
+
+from models.commands import PRODUCERS_OF_COMMANDS, read_command, read_webhook
+from models.events import EVENTS, OPERATORS, read_event_of
+from models.topics import TOPICS, TopicUse
+from models.transition import Decision, Header, Input, ReadRow
+
+S = TypeVar("S")
+Reader = Callable[[str, bytes, bytes], tuple[Header, Any]]
+"""Reads a record: topic, key, value -> its identity and its message. Raises UnreadableError."""
 
 
-def _event(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+def events(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    """Read an event. Operators' have no sequence: no engine that could count stands behind them."""
     event = read_event_of(topic, key, value)
     if event.producer == OPERATORS:
         return Header(event.event_id), event
     return Header(event.event_id, event.producer, event.sequence), event
 
 
-def _command(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+def commands(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    """Read a command."""
     command = read_command(topic, key, value)
     header = Header(command.command_id, command.producer, command.sequence, command.body_hash)
     return header, command
 
 
-def _webhook(_: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+def webhooks(_: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    """Read a reduced event of Stripe's."""
     webhook = read_webhook(key, value)
     return Header(webhook.stripe_event_id), webhook
 
 
-_READERS: Final[Mapping[str, Callable[[str, bytes, bytes], tuple[Header, Any]]]] = {
-    topics.ORDER_COMMANDS: _command,
-    topics.PAYMENT_COMMANDS: _command,
-    topics.DELIVERY_COMMANDS: _command,
-    topics.NOTIFICATION_COMMANDS: _command,
-    topics.WEBHOOKS: _webhook,
-    topics.REFUND_INITIATED: _event,
-    topics.PAYMENT_EVENTS: _event,
-    "payment-completed": _event,
-    "payment-failed": _event,
-    "payment-refunded": _event,
-    "payment-refund-partial": _event,
-    topics.ORDER_EVENTS: _event,
-    topics.DELIVERY_EVENTS: _event,
-    topics.ORDER_AUDIT: _event,
-}
+def _never(_: Any) -> bool:
+    return False
 
 
-class Reading:
-    """Reads records by the topic that they came from."""
+@dataclass(frozen=True, kw_only=True)
+class Service(Generic[S]):
+    """One service: the pure half of a stream-table join; tables/ does the rest.
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
+    name: of the table, the agents and the `producer` of what it emits. about: what it does, in a sentence.
+    inputs: topic -> what reads its records; the order is the agents'. state: the type of a key's record,
+    as pydantic takes it. initial: the state of a key never seen. decide: state, input and a way to read
+    rows -> what follows; pure; it must not raise on what the world can send, but UnreadableError for a
+    record that is none of the key's. has_ended: whether indexes may leave a record out.
+    """
+
+    name: str
+    about: str
+    inputs: Mapping[str, Reader]
+    state: Any
+    initial: S
+    decide: Callable[[S, Input, ReadRow], Decision]
+    has_ended: Callable[[S], bool] = _never
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[S]:
+        return TypeAdapter(self.state)
+
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
-        return _READERS[topic](topic, key, value)
+        return self.inputs[topic](topic, key, value)
+
+    def load(self, raw: Any) -> S:
+        """Make the state of its JSON value; None: of a key never seen."""
+        return self.initial if raw is None else self._adapter.validate_python(raw)
+
+    def dump(self, state: S) -> Any:
+        """Give the state as JSON values."""
+        return self._adapter.dump_python(state, mode="json", by_alias=True, exclude_defaults=True)
+
+
+def topic_uses(services: Iterable[Service[Any]]) -> tuple[TopicUse, ...]:
+    """Each topic with who writes to it and reads it: services in the given order, then clients."""
+    names = {service.name: service for service in services}
+    uses = []
+    for topic in TOPICS.values():
+        writers = set(PRODUCERS_OF_COMMANDS.get(topic.name, ()))
+        writers = writers.union(*(e.producers for e in EVENTS.values() if topic.name in e.topics))
+        written_by = (*(name for name in names if name in writers), *topic.clients)
+        read_by = tuple(name for name in names if topic.name in names[name].inputs)
+        uses.append(TopicUse(topic, written_by, read_by))
+    return tuple(uses)

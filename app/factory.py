@@ -9,18 +9,13 @@ from typing import Final
 import faust
 import uvloop
 
-from agents import (
-    AnalyticsService,
-    DeliveriesService,
-    NotificationsService,
-    OrdersService,
-    PaymentsService,
-    TimelineService,
-)
+import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.service import topic_uses
 from app.cli import main
 from app.clock import BrokerClock
+from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
@@ -42,7 +37,6 @@ from app.timers import Timers
 from app.web_wiring import mount_web
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
-from models.transition import Service
 from tables import ServiceRuntime, make_app
 from tables.catch_up import CatchUp
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
@@ -91,20 +85,12 @@ def create_app(settings: Settings) -> faust.App:
     )
     catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
     channels = message_channels(settings)
-    services: list[Service] = [
-        PaymentsService(),
-        OrdersService(deadlines),
-        DeliveriesService(),
-        NotificationsService(
-            NotificationPolicy(
-                frozenset(channels),
-                settings.notification_tries,
-                int(settings.notification_repeat_after_s * 1000),
-            )
-        ),
-        AnalyticsService(),
-        TimelineService(),
-    ]
+    policy = NotificationPolicy(
+        frozenset(channels),
+        settings.notification_tries,
+        int(settings.notification_repeat_after_s * 1000),
+    )
+    services = agents.services(deadlines, policy)
     runtime = ServiceRuntime(
         app,
         services,
@@ -164,9 +150,10 @@ def create_app(settings: Settings) -> faust.App:
         sender, _caught_up_once_clock_synced(clock, runtime), now_s=clock.earliest_now_s
     )
     runtime.tables["orders"].add_listener(timers)
-    operators = Operators(settings, runtime, sender, effects, clock, security)
+    kafka = KafkaReader(settings.kafka_bootstrap, security)
+    operators = Operators(settings, runtime, sender, effects, clock, kafka, security)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
-    reconciliation = _reconciliation(settings, runtime, gateway, sender, clock, security)
+    reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
     letters = operators.dead_letters
     metrics = Metrics(
         runtime, clock, effects, reconciler, notifier, timers, letters, operators,
@@ -179,6 +166,7 @@ def create_app(settings: Settings) -> faust.App:
         gateway,
         sender,
         operators,
+        topic_uses(services),
         money=money,
         reconciliation=reconciliation,
         metrics=metrics,
@@ -213,15 +201,14 @@ def _reconciliation(
     runtime: ServiceRuntime,
     gateway: StripeGateway,
     sender: CommandSender,
+    kafka: KafkaReader,
     clock: BrokerClock,
-    security: KafkaSecurity,
 ) -> Reconciliation:
     payments = runtime.tables["payments"]
     return Reconciliation(
         gateway,
         sender,
-        bootstrap=settings.kafka_bootstrap,
-        security=security,
+        kafka,
         is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
         received=functools.partial(reduce_webhook, gateway),
         schedule=ReconciliationSchedule(

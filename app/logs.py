@@ -6,7 +6,8 @@ from typing import Any, Final, Literal
 
 import orjson
 import structlog
-from mode.utils.logging import FileLogProxy
+
+from tables.faust_internals import is_log_proxy
 
 QUIET_LOGGERS: Final = (
     "faust",
@@ -51,7 +52,7 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
         cache_logger_on_first_use=True,
     )
     # A worker's stderr is a proxy that turns prints into log lines; a handler that writes to it loses all.
-    is_proxy = isinstance(sys.stderr, FileLogProxy)
+    is_proxy = is_log_proxy(sys.stderr)
     handler = logging.StreamHandler(sys.__stderr__ if is_proxy else sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
@@ -56,8 +55,7 @@ class Metrics(Collector):
         )
         for at in self._runtime.positions():
             done.add_metric([at.service, at.topic, str(at.partition)], at.durable_offset)
-            # As the last fetch told it; nothing is asked for a metric.
-            end = self._runtime.app.consumer.highwater(TP(at.topic, at.partition))
+            end = self._runtime.known_end(at.topic, at.partition)
             if end is not None:
                 due = at.durable_offset + 1
                 lag.add_metric([at.service, at.topic, str(at.partition)], max(0, end - due))
@@ -75,7 +73,7 @@ class Metrics(Collector):
             "Partitions that are read no further until an operator skips a record",
             labels=["topic", "partition", "service"],
         )
-        for stop in self._runtime.stops():
+        for stop in self._runtime.stops.all():
             stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
         yield stopped
         broken = GaugeMetricFamily(

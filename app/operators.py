@@ -15,7 +15,8 @@ from app.audit.query import audit_page, parse_audit_cursor
 from app.clock import BrokerClock
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive import Redriver
-from app.kafka.reader import KafkaReader, decoded_headers
+from app.kafka.headers import decoded_headers
+from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
 from app.stopped_partitions import StoppedPartitionActions
@@ -49,6 +50,7 @@ class Operators(Collector):
         sender: CommandSender,
         effects: EffectsService,
         clock: BrokerClock,
+        kafka: KafkaReader,
         security: KafkaSecurity,
     ) -> None:
         self.waiting = WaitingIndex()
@@ -57,10 +59,10 @@ class Operators(Collector):
         self._sender = sender
         self._clock = clock
         self._started_ms = time.time_ns() // 1_000_000  # before Kafka's clock is known
-        self._reads = KafkaReader(settings.kafka_bootstrap, settings.app_id, security)
+        self._kafka, self._group = kafka, settings.app_id
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
         self.dead_letters = DeadLetterReader(
-            settings.kafka_bootstrap, self._reads, security=security, arrived=self._log_dead_letter
+            settings.kafka_bootstrap, kafka, security=security, arrived=self._log_dead_letter
         )
         self.ports = OperatorDeps(
             dead_letters=self.dead_letters,
@@ -93,7 +95,7 @@ class Operators(Collector):
         table = self._runtime.tables.get(letter.service)
         if table is None or letter.origin.partition not in table.open_partitions():
             return
-        named = decoded_headers((name, part or b"") for name, part in headers)
+        named = decoded_headers(headers)
         tell, what = log.warning, "an input became a dead letter"
         if letter.number == 1:
             tell, what = log.error, "an order is quarantined: its inputs become dead letters"
@@ -112,7 +114,7 @@ class Operators(Collector):
         if time.monotonic() - kept_s >= OFFSETS_CACHE_S:
             tables = self._runtime.tables.values()
             topics = sorted({topic for table in tables for topic in table.service.inputs})
-            offsets = await self._reads.offsets(topics, self._runtime.partitions)
+            offsets = await self._kafka.offsets(self._group, topics, self._runtime.partitions)
             self._offsets = (time.monotonic(), offsets)
         return offsets
 
@@ -137,7 +139,7 @@ class Operators(Collector):
         if asked.order is not None:  # they all lie in one partition, which may be looked at longer
             size *= len(partitions)
             partitions = [next(iter(self._runtime.tables.values())).partition_of(asked.order)]
-        windows = await self._reads.windows(
+        windows = await self._kafka.windows(
             AUDIT_TOPICS, partitions, parse_audit_cursor(before), size
         )
         return audit_page(windows, limit, asked)

@@ -20,7 +20,7 @@ class StoppedPartitionActions:
 
     def all(self) -> Sequence[PartitionStop]:
         """All of them."""
-        return self._runtime.stops()
+        return self._runtime.stops.all()
 
     async def skip(
         self,
@@ -38,7 +38,7 @@ class StoppedPartitionActions:
 
         Raises NotStoppedError, KafkaUnavailableError.
         """
-        stop = self._runtime.find_stop(topic, partition, offset, service)
+        stop = self._runtime.stops.find(topic, partition, offset, service)
         if dry_run:
             return stop
         data = RecordSkipped(
@@ -54,7 +54,7 @@ class StoppedPartitionActions:
         cause = f"{stop.topic}/{stop.partition}/{stop.offset}/{stop.since_ms}"
         await publish_audit_event(self._sender, EventType.RECORD_SKIPPED, cause, data)
         try:
-            await self._runtime.skip(stop, is_retry=is_retry)
+            await self._runtime.stops.skip(stop, is_retry=is_retry)
         except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
         return stop

@@ -2,10 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import cast
 
-from faust.web.base import BlueprintManager
-from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from yarl import URL
 
 import web
@@ -17,8 +14,10 @@ from app.settings import STRIPE_API, Settings
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models.sender import CommandSender
+from models.topics import TopicUse
 from tables import ServiceRuntime
 from tables.catch_up import CatchUp
+from tables.faust_internals import serve_with, web_application
 from web.catalogue import Catalogue
 from web.http.deps import Bounds, StripeOrigins, WebDeps
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
@@ -40,6 +39,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     gateway: StripeGateway,
     sender: CommandSender,
     operators: Operators,
+    topics: tuple[TopicUse, ...],
     *,
     money: MoneyIndex,
     reconciliation: Reconciliation,
@@ -53,6 +53,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     deps = WebDeps(
         catalogue=catalogue,
         tables=runtime.tables,
+        topics=topics,
         sender=sender,
         client_secret=gateway.client_secret,
         verify_webhook=lambda payload, signature: verify_webhook(
@@ -103,17 +104,15 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         stripe_intent=gateway.intent_as_json,
         is_sandbox=settings.sandbox,
     )
-    server = runtime.app.web
-    server.blueprints = BlueprintManager()  # Faust's own pages show every table to anybody
-    driver = cast(AiohttpWeb, server)
-    web.setup(driver.web_app, deps)
-    driver.web_app.on_startup.append(warm)
+    application = web_application(runtime.app)
+    web.setup(application, deps)
+    application.on_startup.append(warm)
     limits = ConnectionLimits(
         most=connections_allowed(),
         # Behind proxies of ours every connection is theirs.
         most_idle=0 if settings.trusted_proxies else settings.client_requests_at_once,
     )
-    driver._runner = WorkerRunner(driver.web_app, limits)  # noqa: SLF001 - Faust has no setting for it
+    serve_with(runtime.app, WorkerRunner(application, limits))
 
 
 def _stripe_js(settings: Settings) -> StripeOrigins:

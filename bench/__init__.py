@@ -1,1 +1,1 @@
-"""The same work against peers, in turns on one machine; ratios are printed, never asserted."""
+"""Benchmarks of the engine and of Quix Streams on the same workload; ratios are printed, not asserted."""

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import latency, payments, work
+from bench import latency, payments, workload
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import Supervised
 
@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """What is measured: its name, how it is started, and whether it does all of the work.
+    """What is measured: its name, how it is started, and how it treats duplicates.
 
-    work: "trusting" leaves out what was sent twice by its sender: it is counted twice.
+    mode: "once" ignores the sender's duplicates; "all" counts them, which is less work.
     commit_s: how often Quix commits, and with transactions shows its events; the engine shows each
         event as soon as it may.
     """
@@ -39,7 +39,7 @@ class Contestant:
     argv: tuple[str, ...]
     guarantee: str = ""
     commit_s: float = 1.0
-    work: str = "counted"
+    mode: str = "once"
 
 
 ENGINE = Contestant(
@@ -51,13 +51,13 @@ CONTESTANTS = (
     Contestant("Quix Streams, exactly-once, every 20 ms", QUIX, "exactly-once", 0.02),
     Contestant("Quix Streams, exactly-once, every second", QUIX, "exactly-once"),
     Contestant("Quix Streams, at-least-once", QUIX, "at-least-once"),
-    Contestant("  less work: senders' duplicates count", QUIX, "at-least-once", work="trusting"),
+    Contestant("  less work: senders' duplicates count", QUIX, "at-least-once", mode="all"),
 )
 
 
 @dataclass(slots=True)
 class Result:
-    """What was measured of one contestant. rates: records a second, of each turn."""
+    """The measurements of one contestant. rates: records a second, of each turn."""
 
     rates: list[float] = field(default_factory=list)
     latency: latency.Latency | None = None
@@ -73,7 +73,7 @@ def main(records: int, turns: int) -> None:
         console.print("… Starting Kafka")
         with KafkaBroker(Path(folder) / "kafka", is_measured=True) as broker:
             console.print(f"… Writing {records:,} records")
-            load = work.prepare(broker.bootstrap, records)
+            load = workload.prepare(broker.bootstrap, records)
             for turn in range(turns):
                 for number, (contestant, result) in enumerate(results.items()):
                     run = Run(f"run-{turn}-{number}", contestant, broker.bootstrap, Path(folder))
@@ -98,32 +98,32 @@ def _tell(when: str, contestant: Contestant, what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One contestant's one turn, with a sink, a consumer group and a folder of its own."""
+    """One run of a contestant, with its own sink topic, consumer group and folder."""
 
     name: str
     contestant: Contestant
     bootstrap: str
     folder: Path
 
-    def rate(self, load: work.Load) -> float:
-        """Give input records a second. Raises TimeoutError, NotEnoughRecordsError, WrongOutputError."""
-        is_whole = self.contestant.work == "counted"
+    def rate(self, load: workload.Load) -> float:
+        """Input records a second. Raises TimeoutError, NotEnoughRecordsError, WrongOutputError."""
+        is_whole = self.contestant.mode == "once"
         outputs = load.distinct if is_whole else load.records
-        with self._running(work.INPUT):
-            rate = work.rate(self.bootstrap, self.name, outputs)
-        work.check(self.bootstrap, self.name, outputs)
+        with self._running(workload.INPUT):
+            rate = workload.rate(self.bootstrap, self.name, outputs)
+        workload.check(self.bootstrap, self.name, outputs)
         return rate * load.records / outputs
 
     def latency(self) -> latency.Latency:
-        """Give how long a record takes when the contestant has little to do. Raises TimeoutError."""
+        """Latency at a low rate. Raises TimeoutError."""
         source = f"{self.name}-input"
-        work.make_topic(self.bootstrap, source)
+        workload.make_topic(self.bootstrap, source)
         with self._running(source):
             return latency.measure(self.bootstrap, source, self.name)
 
     @contextmanager
     def _running(self, source: str) -> Iterator[None]:
-        work.make_topic(self.bootstrap, self.name)
+        workload.make_topic(self.bootstrap, self.name)
         env = {
             **os.environ,
             "BENCH_BOOTSTRAP": self.bootstrap,
@@ -133,7 +133,7 @@ class Run:
             "BENCH_DIR": str(self.folder / self.name),
             "BENCH_GUARANTEE": self.contestant.guarantee,
             "BENCH_COMMIT_S": str(self.contestant.commit_s),
-            "BENCH_WORK": self.contestant.work,
+            "BENCH_MODE": self.contestant.mode,
         }
         argv = [sys.executable, *self.contestant.argv]
         log = self.folder / f"{self.name}.log"
@@ -145,12 +145,12 @@ class Run:
                 raise
 
 
-def _show(results: Mapping[Contestant, Result], load: work.Load) -> None:
+def _show(results: Mapping[Contestant, Result], load: workload.Load) -> None:
     console.print(
         f"\n{load.records:,} records of {load.size} bytes, {load.records - load.distinct:,} sent twice; "
-        f"{work.OPEN_ORDERS:,} orders under way at once, {work.RECORDS_PER_ORDER} records each;\n"
-        f"{work.PARTITIONS} partitions; one process. Each order's records are numbered once, state in RocksDB "
-        "with a changelog,\none event each; all events checked. "
+        f"{workload.OPEN_ORDERS:,} orders under way at once, {workload.RECORDS_PER_ORDER} records each;\n"
+        f"{workload.PARTITIONS} partitions; one process. Each order's records are numbered once, "
+        "state in RocksDB with a changelog,\none event each; all events checked. "
         f"p50, p99: milliseconds until an event can be read, at {latency.PER_SECOND} records/s."
     )
     table = Table(box=None, pad_edge=False)

@@ -1,4 +1,4 @@
-"""How long a record takes at an easy pace: from its producer's call until its event can be read."""
+"""Latency at a low rate: from the producer's call until the committed event can be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench import work
+from bench import workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ STARTING_TICK_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from input to readable output: the median, and what 99 of 100 stay below."""
+    """Milliseconds from input to readable output: median and 99th percentile."""
 
     p50: float
     p99: float
@@ -42,10 +42,10 @@ def measure(bootstrap: str, source: str, sink: str) -> Latency:
     try:
         # What is sent before the contestant runs would measure how long it takes to start.
         early = 0
-        deadline = time.monotonic() + work.MAX_WAIT_S
+        deadline = time.monotonic() + workload.MAX_WAIT_S
         while not took:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{sink} has no event after {work.MAX_WAIT_S:g} s")
+                raise TimeoutError(f"{sink} has no event after {workload.MAX_WAIT_S:g} s")
             _send(producer, source, early)
             early += 1
             time.sleep(STARTING_TICK_S)
@@ -54,7 +54,7 @@ def measure(bootstrap: str, source: str, sink: str) -> Latency:
             if len(took) >= early + WARM_UP + MEASURED:
                 break
         else:
-            raise TimeoutError(f"{sink} has {len(took)} events after {work.MAX_WAIT_S:g} s")
+            raise TimeoutError(f"{sink} has {len(took)} events after {workload.MAX_WAIT_S:g} s")
     finally:
         done.set()
         reader.join()
@@ -64,8 +64,8 @@ def measure(bootstrap: str, source: str, sink: str) -> Latency:
 
 
 def _send(producer: Producer, source: str, number: int) -> None:
-    key = f"order-{number % work.OPEN_ORDERS}"
-    value = work.message(key, uuid.uuid4(), repr(time.monotonic()))
+    key = f"order-{number % workload.OPEN_ORDERS}"
+    value = workload.message(key, uuid.uuid4(), repr(time.monotonic()))
     producer.produce(source, value, key=key)
     producer.poll(0)
 
@@ -73,7 +73,7 @@ def _send(producer: Producer, source: str, number: int) -> None:
 def _paced_numbers() -> Iterator[int]:
     began = time.monotonic()
     number = 0
-    while (now := time.monotonic()) < began + work.MAX_WAIT_S:
+    while (now := time.monotonic()) < began + workload.MAX_WAIT_S:
         if number < (now - began) * PER_SECOND:
             yield number
             number += 1
@@ -90,7 +90,7 @@ def _read(bootstrap: str, sink: str, took: list[float], done: threading.Event) -
             "fetch.wait.max.ms": 100,
         }
     )
-    consumer.assign([TopicPartition(sink, number, 0) for number in range(work.PARTITIONS)])
+    consumer.assign([TopicPartition(sink, number, 0) for number in range(workload.PARTITIONS)])
     while not done.is_set():
         message = consumer.poll(0.1)
         if message is None or message.error() is not None:

@@ -1,10 +1,10 @@
-"""What the real payments decide costs: one whole payment, from its command's bytes to its events' bytes."""
+"""The cost of payments' decide: one whole payment, from its commands' bytes to its events' bytes."""
 
 from __future__ import annotations
 
 import time
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from agents import payments
 from models import ids, topics
@@ -69,7 +69,7 @@ def _inputs(order: str) -> list[tuple[str, bytes]]:
 
 
 def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
-    state: Any = None
+    state = payments.PAYMENTS.initial
     outputs = 0
     for topic, value in inputs:
         if topic == topics.WEBHOOKS:
@@ -79,7 +79,7 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
         else:
             command = read_command(topic, order.encode(), value)
             record = Input(topic, order, Header(command.command_id), command, AT_MS)
-        decision = payments.decide(state, record)
+        decision = payments.decide(state, record, lambda _: None)
         raw = decision.state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         state = PaymentRecord.model_validate(raw)
         outputs += len(decision.outputs)
@@ -87,7 +87,7 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
 
 
 def cost() -> tuple[float, int, int]:
-    """Give the median time of one input in microseconds, and the inputs and outputs of a payment."""
+    """The median time of one input in microseconds, and the numbers of inputs and outputs of a payment."""
     order = ids.order_id("guest", "bench")
     inputs = _inputs(order)
     outputs = _play(order, inputs)

@@ -1,4 +1,4 @@
-"""A peer: Quix Streams doing the same read-modify-write with a changelog, and one output a record."""
+"""Quix Streams with the same workload: read-modify-write with a changelog, one event a record."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from quixstreams import Application, State
 from models import ids
 
 REMEMBERED = 64
-"""Ids of the sender that a key remembers, as the engine does."""
+"""Ids that a key remembers, as many as the engine does."""
 
 
-def counted(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] | None:
-    """Count and pass on what was not seen before, as `bench.engine_app` does; kept as compactly."""
+def count_once(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] | None:
+    """Count a record unless its id is known, as `bench.engine_app` does; stored as compactly."""
     known = state.get("record")
     token = ids.token(message["eventId"])
     seen = known["ids"] if known else ""
@@ -26,8 +26,8 @@ def counted(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] |
     return _event(message, number)
 
 
-def trusting(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] | None:
-    """Less work: what the sender sent twice counts twice."""
+def count_all(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] | None:
+    """Count every record: no ids are remembered, so duplicates count twice."""
     known = state.get("record")
     number = known["number"] + 1 if known else 1
     state.set("record", {"number": number, "last": message["eventType"]})
@@ -56,10 +56,10 @@ def main() -> None:
         loglevel="WARNING",
     )
     frame = app.dataframe(app.topic(os.environ["BENCH_INPUT"], value_deserializer="json"))
-    if os.environ["BENCH_WORK"] == "counted":
-        frame = frame.apply(counted, stateful=True).filter(lambda event: event is not None)
+    if os.environ["BENCH_MODE"] == "once":
+        frame = frame.apply(count_once, stateful=True).filter(lambda event: event is not None)
     else:
-        frame = frame.apply(trusting, stateful=True)
+        frame = frame.apply(count_all, stateful=True)
     frame.to_topic(app.topic(os.environ["BENCH_SINK"], value_serializer="json"))
     app.run()
 

@@ -1,7 +1,7 @@
 """Commands: their envelope, the data of each type, and the topic that takes each; Stripe's webhooks too."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -98,7 +98,7 @@ class RejectOrder(Message):
     reason: ShortText
 
 
-class Nothing(Message):
+class NoData(Message):
     """Data of a command whose type says it all."""
 
 
@@ -212,57 +212,40 @@ class RetryNotification(Message):
     notification_id: Id
 
 
-COMMAND_DATA: Final[dict[CommandType, type[Message]]] = {
-    C.PLACE_ORDER: PlaceOrder,
-    C.CANCEL_ORDER: CancelOrder,
-    C.ACCEPT_ORDER: Nothing,
-    C.REJECT_ORDER: RejectOrder,
-    C.START_PREPARING: Nothing,
-    C.MARK_READY: Nothing,
-    C.CHECK_DEADLINE: CheckDeadline,
-    C.INITIATE_PAYMENT: InitiatePayment,
-    C.CONFIRM_PAYMENT: ConfirmPayment,
-    C.CANCEL_PAYMENT: CancelPayment,
-    C.REFUND_PAYMENT: RefundPayment,
-    C.RETRY_REFUND: RetryRefund,
-    C.STRIPE_RESULT: StripeResult,
-    C.OBSERVE_PAYMENT: ObservePayment,
-    C.ASSIGN_DELIVERY: AssignDelivery,
-    C.PICK_UP_DELIVERY: Nothing,
-    C.COMPLETE_DELIVERY: Nothing,
-    C.CANCEL_DELIVERY: CancelOrder,
-    C.NOTIFICATION_RESULT: NotificationResult,
-    C.RETRY_NOTIFICATION: RetryNotification,
+class CommandSpec(NamedTuple):
+    """What is fixed for a type of commands. data: what `data` holds, version 1. topic: which takes it."""
+
+    data: type[Message]
+    topic: str
+
+
+COMMANDS: Final[dict[CommandType, CommandSpec]] = {
+    C.PLACE_ORDER: CommandSpec(PlaceOrder, topics.ORDER_COMMANDS),
+    C.CANCEL_ORDER: CommandSpec(CancelOrder, topics.ORDER_COMMANDS),
+    C.ACCEPT_ORDER: CommandSpec(NoData, topics.ORDER_COMMANDS),
+    C.REJECT_ORDER: CommandSpec(RejectOrder, topics.ORDER_COMMANDS),
+    C.START_PREPARING: CommandSpec(NoData, topics.ORDER_COMMANDS),
+    C.MARK_READY: CommandSpec(NoData, topics.ORDER_COMMANDS),
+    C.CHECK_DEADLINE: CommandSpec(CheckDeadline, topics.ORDER_COMMANDS),
+    C.INITIATE_PAYMENT: CommandSpec(InitiatePayment, topics.PAYMENT_COMMANDS),
+    C.CONFIRM_PAYMENT: CommandSpec(ConfirmPayment, topics.PAYMENT_COMMANDS),
+    C.CANCEL_PAYMENT: CommandSpec(CancelPayment, topics.PAYMENT_COMMANDS),
+    C.REFUND_PAYMENT: CommandSpec(RefundPayment, topics.PAYMENT_COMMANDS),
+    C.RETRY_REFUND: CommandSpec(RetryRefund, topics.PAYMENT_COMMANDS),
+    C.STRIPE_RESULT: CommandSpec(StripeResult, topics.PAYMENT_COMMANDS),
+    C.OBSERVE_PAYMENT: CommandSpec(ObservePayment, topics.PAYMENT_COMMANDS),
+    C.ASSIGN_DELIVERY: CommandSpec(AssignDelivery, topics.DELIVERY_COMMANDS),
+    C.PICK_UP_DELIVERY: CommandSpec(NoData, topics.DELIVERY_COMMANDS),
+    C.COMPLETE_DELIVERY: CommandSpec(NoData, topics.DELIVERY_COMMANDS),
+    C.CANCEL_DELIVERY: CommandSpec(CancelOrder, topics.DELIVERY_COMMANDS),
+    C.NOTIFICATION_RESULT: CommandSpec(NotificationResult, topics.NOTIFICATION_COMMANDS),
+    C.RETRY_NOTIFICATION: CommandSpec(RetryNotification, topics.NOTIFICATION_COMMANDS),
 }
-"""What `data` holds; version 1 of each."""
-
-COMMAND_TOPICS: Final[dict[str, frozenset[CommandType]]] = {
-    topics.ORDER_COMMANDS: frozenset(
-        {C.PLACE_ORDER, C.CANCEL_ORDER, C.ACCEPT_ORDER, C.REJECT_ORDER, C.START_PREPARING,
-         C.MARK_READY, C.CHECK_DEADLINE}
-    ),
-    topics.PAYMENT_COMMANDS: frozenset(
-        {C.INITIATE_PAYMENT, C.CONFIRM_PAYMENT, C.CANCEL_PAYMENT, C.REFUND_PAYMENT, C.RETRY_REFUND,
-         C.STRIPE_RESULT, C.OBSERVE_PAYMENT}
-    ),
-    topics.NOTIFICATION_COMMANDS: frozenset({C.NOTIFICATION_RESULT, C.RETRY_NOTIFICATION}),
-    topics.DELIVERY_COMMANDS: frozenset(
-        {C.ASSIGN_DELIVERY, C.PICK_UP_DELIVERY, C.COMPLETE_DELIVERY, C.CANCEL_DELIVERY}
-    ),
-}  # fmt: skip
-"""Which commands each topic takes."""
-
-
 PRODUCERS_OF_COMMANDS: Final[dict[str, frozenset[str]]] = {
-    topic: frozenset({"", "orders"} if topic == topics.PAYMENT_COMMANDS else {""})
-    for topic in COMMAND_TOPICS
+    spec.topic: frozenset({"", "orders"} if spec.topic == topics.PAYMENT_COMMANDS else {""})
+    for spec in COMMANDS.values()
 }
-"""Which services' commands each topic takes, told apart by their sequence; "": all other senders'."""
-
-
-def topic_of_command(command_type: CommandType) -> str:
-    """Give the topic that takes a command."""
-    return next(topic for topic, types in COMMAND_TOPICS.items() if command_type in types)
+"""Topic -> services whose commands it takes, told apart by their sequence; "": all other senders'."""
 
 
 class Command(OrderMessage):
@@ -310,11 +293,12 @@ def read_command(topic: str, key: bytes, value: bytes) -> Command:
         raise UnreadableError("producer: no service that emits commands to this topic")
     if bool(command.producer) is not bool(command.sequence):
         raise UnreadableError("sequence: counts the commands of a producer, and only those")
-    if command.command_type not in COMMAND_TOPICS[topic]:
+    spec = COMMANDS[command.command_type]
+    if spec.topic != topic:
         raise UnreadableError(f"commandType: {topic} does not take {command.command_type}")
     if command.schema_version != 1:
         raise UnreadableError(f"schemaVersion: {command.schema_version} is not known, 1 is")
-    data = read_data(COMMAND_DATA[command.command_type], command.data)
+    data = read_data(spec.data, command.data)
     return command.model_copy(update={"data": data})
 
 

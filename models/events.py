@@ -1,7 +1,7 @@
 """Events: their envelope, the data of each type, and the topics that each goes to."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -20,13 +20,11 @@ from models.messages import (
     Text,
     Timestamp,
     Url,
-    cloudevent_headers,
     read_data,
     read_envelope,
 )
 from models.times import from_rfc3339
-from models.tracing import TRACEPARENT
-from models.transition import Output, UnreadableError
+from models.transition import UnreadableError
 
 
 class EventType(StrEnum):
@@ -313,58 +311,6 @@ class OrdersSearched(Message):
     by: ShortText
 
 
-EVENT_DATA: Final[dict[EventType, type[Message]]] = {
-    E.PAYMENT_INITIATED: PaymentInitiated,
-    E.PAYMENT_PROCESSING: PaymentProcessing,
-    E.PAYMENT_REQUIRES_ACTION: PaymentRequiresAction,
-    E.PAYMENT_COMPLETED: PaymentCompleted,
-    E.PAYMENT_FAILED: PaymentFailed,
-    E.PAYMENT_CANCELLED: PaymentCancelled,
-    E.PAYMENT_REFUND_INITIATED: PaymentRefundInitiated,
-    E.PAYMENT_REFUNDED: PaymentRefund,
-    E.PAYMENT_REFUND_PARTIAL: PaymentRefund,
-    E.PAYMENT_REFUND_FAILED: PaymentRefund,
-    E.PAYMENT_DISPUTED: PaymentDispute,
-    E.PAYMENT_DISPUTE_CLOSED: PaymentDispute,
-    E.ORDER_PAYMENT_PENDING: OrderPaymentPending,
-    E.ORDER_PAYMENT_FAILED: OrderMoved,
-    E.ORDER_CREATED: OrderCreated,
-    E.ORDER_CONFIRMED: OrderMoved,
-    E.ORDER_PREPARING: OrderMoved,
-    E.ORDER_READY_FOR_PICKUP: OrderMoved,
-    E.ORDER_OUT_FOR_DELIVERY: OrderMoved,
-    E.ORDER_DELIVERED: OrderMoved,
-    E.ORDER_CANCELLED: OrderCancelled,
-    E.ORDER_REFUNDED: OrderMoved,
-    E.ORDER_REFUND_REVERSED: OrderMoved,
-    E.DELIVERY_CREATED: DeliveryMoved,
-    E.DELIVERY_ASSIGNED: DeliveryMoved,
-    E.DELIVERY_PICKED_UP: DeliveryMoved,
-    E.DELIVERY_DELIVERED: DeliveryMoved,
-    E.DELIVERY_CANCELLED: DeliveryMoved,
-    E.COMMAND_REFUSED: CommandRefused,
-    E.EFFECT_REQUESTED: EffectRequested,
-    E.EFFECT_FINISHED: EffectFinished,
-    E.WEBHOOK_RECEIVED: WebhookNoted,
-    E.ANOMALY_SEEN: AnomalySeen,
-    E.NOTIFICATION_SENT: NotificationSent,
-    E.NOTIFICATION_FAILED: NotificationFailed,
-    E.NOTIFICATION_RETRIED: NotificationRetried,
-    E.NOTIFICATION_HELD: NotificationHeld,
-    E.DEAD_LETTER_REDRIVEN: DeadLetterSettled,
-    E.DEAD_LETTER_DISCARDED: DeadLetterSettled,
-    E.RECORD_SKIPPED: RecordSkipped,
-    E.ORDERS_SEARCHED: OrdersSearched,
-}
-"""What `data` holds; version 1 of each."""
-
-AUDIT_TYPES: Final = frozenset(
-    {E.COMMAND_REFUSED, E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
-     E.NOTIFICATION_SENT, E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.NOTIFICATION_HELD,
-     E.DEAD_LETTER_REDRIVEN, E.DEAD_LETTER_DISCARDED, E.RECORD_SKIPPED,
-     E.ORDERS_SEARCHED}
-)  # fmt: skip
-
 OPERATORS: Final = "operators"
 """Producer of the audit of what operators do with dead letters, and look for: no engine that could count stands
 behind it, so its events all have sequence 1 and are told apart by their ids."""
@@ -372,31 +318,83 @@ NO_ORDER: Final = "no-order"
 """Key of the audit of what belongs to no order: a dead letter whose key can't be read, a skipped record, a
 search."""
 
-EVENT_TOPICS: Final[dict[EventType, tuple[str, ...]]] = {
-    E.PAYMENT_INITIATED: (topics.PAYMENT_EVENTS, "payment-initiated"),
-    E.PAYMENT_PROCESSING: (topics.PAYMENT_EVENTS, "payment-processing"),
-    E.PAYMENT_COMPLETED: (topics.PAYMENT_EVENTS, "payment-completed"),
-    E.PAYMENT_FAILED: (topics.PAYMENT_EVENTS, "payment-failed"),
-    E.PAYMENT_CANCELLED: (topics.PAYMENT_EVENTS, "payment-cancelled"),
-    E.PAYMENT_REFUNDED: (topics.PAYMENT_EVENTS, "payment-refunded"),
-    E.PAYMENT_REFUND_PARTIAL: (topics.PAYMENT_EVENTS, "payment-refund-partial"),
-    E.PAYMENT_REFUND_INITIATED: (topics.PAYMENT_EVENTS, topics.REFUND_INITIATED),
+
+class EventSpec(NamedTuple):
+    """What is fixed for a type of events.
+
+    data: what `data` holds, version 1. topics: where it is emitted to, in order. producers: who emits it;
+    another one's sequence would be counted as that of a producer of ours.
+    """
+
+    data: type[Message]
+    topics: tuple[str, ...]
+    producers: frozenset[str]
+
+
+AUDIT_PRODUCERS: Final = frozenset({"payments", "orders", "deliveries", "notifications", OPERATORS})
+_ORDERS: Final = frozenset({"orders"})
+_DELIVERIES: Final = frozenset({"deliveries"})
+
+
+def _payment(data: type[Message], *more_topics: str) -> EventSpec:
+    return EventSpec(data, (topics.PAYMENT_EVENTS, *more_topics), frozenset({"payments"}))
+
+
+def _audit(data: type[Message]) -> EventSpec:
+    return EventSpec(data, (topics.ORDER_AUDIT,), AUDIT_PRODUCERS)
+
+
+EVENTS: Final[dict[EventType, EventSpec]] = {
+    E.PAYMENT_INITIATED: _payment(PaymentInitiated, topics.PAYMENT_INITIATED),
+    E.PAYMENT_PROCESSING: _payment(PaymentProcessing, topics.PAYMENT_PROCESSING),
+    E.PAYMENT_REQUIRES_ACTION: _payment(PaymentRequiresAction),
+    E.PAYMENT_COMPLETED: _payment(PaymentCompleted, topics.PAYMENT_COMPLETED),
+    E.PAYMENT_FAILED: _payment(PaymentFailed, topics.PAYMENT_FAILED),
+    E.PAYMENT_CANCELLED: _payment(PaymentCancelled, topics.PAYMENT_CANCELLED),
+    E.PAYMENT_REFUND_INITIATED: EventSpec(
+        PaymentRefundInitiated, (topics.PAYMENT_EVENTS, topics.REFUND_INITIATED), _ORDERS
+    ),
+    E.PAYMENT_REFUNDED: _payment(PaymentRefund, topics.PAYMENT_REFUNDED),
+    E.PAYMENT_REFUND_PARTIAL: _payment(PaymentRefund, topics.PAYMENT_REFUND_PARTIAL),
+    E.PAYMENT_REFUND_FAILED: _payment(PaymentRefund),
+    E.PAYMENT_DISPUTED: _payment(PaymentDispute),
+    E.PAYMENT_DISPUTE_CLOSED: _payment(PaymentDispute),
+    E.ORDER_PAYMENT_PENDING: EventSpec(OrderPaymentPending, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_PAYMENT_FAILED: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_CREATED: EventSpec(OrderCreated, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_CONFIRMED: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_PREPARING: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_READY_FOR_PICKUP: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_OUT_FOR_DELIVERY: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_DELIVERED: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_CANCELLED: EventSpec(OrderCancelled, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_REFUNDED: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.ORDER_REFUND_REVERSED: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
+    E.DELIVERY_CREATED: EventSpec(DeliveryMoved, (topics.DELIVERY_EVENTS,), _DELIVERIES),
+    E.DELIVERY_ASSIGNED: EventSpec(DeliveryMoved, (topics.DELIVERY_EVENTS,), _DELIVERIES),
+    E.DELIVERY_PICKED_UP: EventSpec(DeliveryMoved, (topics.DELIVERY_EVENTS,), _DELIVERIES),
+    E.DELIVERY_DELIVERED: EventSpec(DeliveryMoved, (topics.DELIVERY_EVENTS,), _DELIVERIES),
+    E.DELIVERY_CANCELLED: EventSpec(DeliveryMoved, (topics.DELIVERY_EVENTS,), _DELIVERIES),
+    E.COMMAND_REFUSED: _audit(CommandRefused),
+    E.EFFECT_REQUESTED: _audit(EffectRequested),
+    E.EFFECT_FINISHED: _audit(EffectFinished),
+    E.WEBHOOK_RECEIVED: _audit(WebhookNoted),
+    E.ANOMALY_SEEN: _audit(AnomalySeen),
+    E.NOTIFICATION_SENT: _audit(NotificationSent),
+    E.NOTIFICATION_FAILED: _audit(NotificationFailed),
+    E.NOTIFICATION_RETRIED: _audit(NotificationRetried),
+    E.NOTIFICATION_HELD: _audit(NotificationHeld),
+    E.DEAD_LETTER_REDRIVEN: _audit(DeadLetterSettled),
+    E.DEAD_LETTER_DISCARDED: _audit(DeadLetterSettled),
+    E.RECORD_SKIPPED: _audit(RecordSkipped),
+    E.ORDERS_SEARCHED: _audit(OrdersSearched),
 }
-"""Types that go to more than the topic of their family."""
-
-
-def topics_of(event_type: EventType) -> tuple[str, ...]:
-    """Give the topics that an event of this type is emitted to, in order."""
-    if event_type in EVENT_TOPICS:
-        return EVENT_TOPICS[event_type]
-    if event_type in AUDIT_TYPES:
-        return (topics.ORDER_AUDIT,)
-    family = event_type.partition("_")[0]
-    return {
-        "PAYMENT": (topics.PAYMENT_EVENTS,),
-        "ORDER": (topics.ORDER_EVENTS,),
-        "DELIVERY": (topics.DELIVERY_EVENTS,),
-    }[family]
+AUDIT_TYPES: Final = frozenset(kind for kind in EVENTS if topics.ORDER_AUDIT in EVENTS[kind].topics)
+EVENT_TYPES_OF_TOPIC: Final[dict[str, frozenset[EventType]]] = {
+    topic: frozenset(kind for kind in EVENTS if topic in EVENTS[kind].topics)
+    for topic in topics.TOPICS
+}
+"""Topic -> the types of events that are in it."""
 
 
 class Event(OrderMessage):
@@ -424,28 +422,6 @@ class Event(OrderMessage):
         return from_rfc3339(self.occurred_at)
 
 
-_AUDITORS: Final = frozenset(topics.TOPICS[topics.ORDER_AUDIT].written_by)
-
-
-def _writers_of(event_type: EventType) -> frozenset[str]:
-    """The producers that write events of a type."""
-    if event_type in AUDIT_TYPES:
-        return _AUDITORS
-    if event_type is E.PAYMENT_REFUND_INITIATED:
-        return frozenset({"orders"})
-    family = event_type.partition("_")[0]
-    return frozenset({{"PAYMENT": "payments", "ORDER": "orders", "DELIVERY": "deliveries"}[family]})
-
-
-PRODUCERS_OF_TYPE: Final = {event_type: _writers_of(event_type) for event_type in EventType}
-"""Type -> its producers. Another one's sequence would be counted as that of a producer of ours."""
-EVENT_TYPES_OF_TOPIC: Final[dict[str, frozenset[EventType]]] = {
-    topic: frozenset(kind for kind in EventType if topic in topics_of(kind))
-    for topic in topics.TOPICS
-}
-"""Topic -> the types of events that are in it."""
-
-
 def read_event_of(topic: str, key: bytes, value: bytes) -> Event:
     """Read an event that came in a topic; one that does not belong there is none. Raises UnreadableError."""
     event = read_event(key, value)
@@ -457,19 +433,11 @@ def read_event_of(topic: str, key: bytes, value: bytes) -> Event:
 def read_event(key: bytes, value: bytes) -> Event:
     """Read an event with its typed data. Raises UnreadableError."""
     event = read_envelope(Event, key, value)
-    if event.producer not in PRODUCERS_OF_TYPE[event.event_type]:
-        writers = ", ".join(sorted(PRODUCERS_OF_TYPE[event.event_type]))
+    spec = EVENTS[event.event_type]
+    if event.producer not in spec.producers:
+        writers = ", ".join(sorted(spec.producers))
         raise UnreadableError(f"producer: {event.event_type} is written by {writers} alone")
     if event.schema_version != 1:
         raise UnreadableError(f"schemaVersion: {event.schema_version} is not known, 1 is")
-    data = read_data(EVENT_DATA[event.event_type], event.data)
+    data = read_data(spec.data, event.data)
     return event.model_copy(update={"data": data})
-
-
-def event_output(topic: str, event: Event, value: bytes, traceparent: bytes | None) -> Output:
-    """Make the record of an event, with CloudEvents' headers and the trace that it belongs to."""
-    headers = cloudevent_headers(
-        event.event_id, event.event_type, f"/tiffin/{event.producer}", event.occurred_at
-    )
-    trace = [(TRACEPARENT, traceparent)] if traceparent else []
-    return Output(topic, event.order_id, value, (*headers, *trace))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from models import topics
 from models.delivery import Delivery
-from models.events import AUDIT_TYPES, EVENT_DATA, Event, EventType
+from models.events import AUDIT_TYPES, EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.order import Order
 from models.payment import (
@@ -104,7 +104,7 @@ class OrderAsOf:
 def event_of(order_id: str, row: Row) -> Event:
     """The event of a timeline's row, as it was emitted. Raises ValueError for a row that is none."""
     event_type = EventType(row["eventType"])
-    kind = EVENT_DATA[event_type]
+    kind = EVENTS[event_type].data
     # Rows leave out what is null, also where a field has to be there.
     missing = {
         field.alias or name: None

@@ -1,9 +1,10 @@
-"""The one registry of topics: who writes and reads them, how long records are kept."""
+"""All topics: what is in them, who writes to them beside services, how long records are kept."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from models.times import DAY_MS
+from models.wording import counted
 
 FOREVER: Final = -1
 REPLICAS_REQUIRING_MIN_INSYNC: Final = 3
@@ -15,15 +16,31 @@ class Topic:
     """One topic, keyed by order id.
 
     retention_ms: how long Kafka keeps a record; -1 is for ever.
-    partitions: 0 means the setting that all topics and tables share (FAUST.md 5).
+    clients: who writes to it beside services (agents/), which say themselves what they emit.
+    partitions: 0 means the setting that all topics and tables share: a table lies beside its inputs only
+        if all have as many.
     """
 
     name: str
     retention_ms: int
-    written_by: tuple[str, ...]
-    read_by: tuple[str, ...]
+    clients: tuple[str, ...] = ()
     partitions: int = 0
     about: str = ""
+
+    @property
+    def retention(self) -> str:
+        """In words: "7 days", "for ever"."""
+        days = self.retention_ms // DAY_MS
+        return "for ever" if self.retention_ms < 0 else counted(days, "day", "days")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicUse:
+    """A topic with who writes to it, and the services that read it."""
+
+    topic: Topic
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
 
 
 ORDER_COMMANDS: Final = "order-commands"
@@ -33,6 +50,13 @@ NOTIFICATION_COMMANDS: Final = "notification-commands"
 WEBHOOKS: Final = "payment-webhook-received"
 REFUND_INITIATED: Final = "payment-refund-initiated"
 PAYMENT_EVENTS: Final = "payment-events"
+PAYMENT_INITIATED: Final = "payment-initiated"
+PAYMENT_PROCESSING: Final = "payment-processing"
+PAYMENT_COMPLETED: Final = "payment-completed"
+PAYMENT_FAILED: Final = "payment-failed"
+PAYMENT_CANCELLED: Final = "payment-cancelled"
+PAYMENT_REFUNDED: Final = "payment-refunded"
+PAYMENT_REFUND_PARTIAL: Final = "payment-refund-partial"
 ORDER_EVENTS: Final = "order-events"
 DELIVERY_EVENTS: Final = "delivery-events"
 ORDER_AUDIT: Final = "order-audit"
@@ -43,49 +67,31 @@ WORKER_CLOCKS: Final = "worker-clocks"
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic
     for topic in (
-        Topic(ORDER_COMMANDS, 7 * DAY_MS, ("web", "timers"), ("orders",),
+        Topic(ORDER_COMMANDS, 7 * DAY_MS, ("web", "timers"),
               about="PLACE_ORDER with cart, contact and address; cancel; kitchen; deadlines"),
-        Topic(PAYMENT_COMMANDS, 7 * DAY_MS, ("orders", "web", "effects", "reconciler"), ("payments",),
+        Topic(PAYMENT_COMMANDS, 7 * DAY_MS, ("web", "effects", "reconciler"),
               about="initiate, confirm, cancel, refund; results of effects"),
-        Topic(WEBHOOKS, 30 * DAY_MS, ("web", "reconciler"), ("payments",),
+        Topic(WEBHOOKS, 30 * DAY_MS, ("web", "reconciler"),
               about="verified Stripe events, reduced to their facts; those that got lost, found again"),
-        Topic(REFUND_INITIATED, FOREVER, ("orders",), ("payments",), about="refund requested"),
-        Topic(PAYMENT_EVENTS, FOREVER, ("payments", "orders"), ("orders", "analytics", "timeline"),
-              about="all payment events of an order, in order"),
-        Topic("payment-initiated", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic("payment-processing", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic("payment-completed", 30 * DAY_MS, ("payments",), ("notifications",),
-              about="the same event again"),
-        Topic("payment-failed", 30 * DAY_MS, ("payments",), ("notifications",),
-              about="the same event again"),
-        Topic("payment-cancelled", 30 * DAY_MS, ("payments",), (), about="the same event again"),
-        Topic("payment-refunded", 30 * DAY_MS, ("payments",), ("notifications",),
-              about="the same event again"),
-        Topic("payment-refund-partial", 30 * DAY_MS, ("payments",), ("notifications",),
-              about="the same event again"),
-        Topic(ORDER_EVENTS, FOREVER, ("orders",), ("deliveries", "notifications", "timeline"),
-              about="one event a transition"),
-        Topic(NOTIFICATION_COMMANDS, 7 * DAY_MS, ("notifier", "web"), ("notifications",),
+        Topic(REFUND_INITIATED, FOREVER, about="refund requested"),
+        Topic(PAYMENT_EVENTS, FOREVER, about="all payment events of an order, in order"),
+        *(Topic(name, 30 * DAY_MS, about="the same event again") for name in (
+            PAYMENT_INITIATED, PAYMENT_PROCESSING, PAYMENT_COMPLETED, PAYMENT_FAILED, PAYMENT_CANCELLED,
+            PAYMENT_REFUNDED, PAYMENT_REFUND_PARTIAL)),
+        Topic(ORDER_EVENTS, FOREVER, about="one event a transition"),
+        Topic(NOTIFICATION_COMMANDS, 7 * DAY_MS, ("notifier", "web"),
               about="how a message to a customer ended; retry"),
-        Topic(DELIVERY_COMMANDS, 7 * DAY_MS, ("web",), ("deliveries",),
-              about="assign, pick up, deliver"),
-        Topic(DELIVERY_EVENTS, FOREVER, ("deliveries",), ("orders", "timeline"),
-              about="one event a transition"),
-        Topic(ORDER_AUDIT, FOREVER,
-              ("payments", "orders", "deliveries", "notifications", "operators"), ("timeline",),
+        Topic(DELIVERY_COMMANDS, 7 * DAY_MS, ("web",), about="assign, pick up, deliver"),
+        Topic(DELIVERY_EVENTS, FOREVER, about="one event a transition"),
+        Topic(ORDER_AUDIT, FOREVER, ("operators",),
               about="refusals, effects and their outcomes, operators' acts"),
-        Topic(RECONCILIATION, 30 * DAY_MS, ("reconciler",), (), partitions=1,
+        Topic(RECONCILIATION, 30 * DAY_MS, ("reconciler",), partitions=1,
               about="what each run of the reconciliation found, and how far it has come"),
-        Topic(WORKER_CLOCKS, 2 * DAY_MS, ("workers",), (),
+        Topic(WORKER_CLOCKS, 2 * DAY_MS, ("workers",),
               about="asks Kafka for its time; holds what each worker's clock said then"),
-        Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), (), partitions=1,
+        Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), partitions=1,
               about="dead letters of every input topic, with their origin; markers of what became "
               "of them"),
     )
 }  # fmt: skip
-"""Name -> topic. Cleanup policy is delete for all: the engine needs gapless inputs (FAUST.md 20)."""
-
-
-def inputs_of(service: str) -> tuple[str, ...]:
-    """Give the topics that a service reads."""
-    return tuple(name for name, topic in TOPICS.items() if service in topic.read_by)
+"""Name -> topic. Cleanup policy is delete for all: the engine needs inputs without gaps in their offsets."""

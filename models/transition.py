@@ -3,7 +3,7 @@
 What is made anew for each input is a NamedTuple: made four times as fast as a frozen dataclass.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -118,17 +118,22 @@ class Decision(NamedTuple):
     outcome: Outcome | None = None
 
 
+ReadRow = Callable[[str], bytes | None]
+"""Gives a row's raw value by its key; None where there is none."""
+
+
 class Service(Protocol):
-    """One service: the pure half of a stream-table join. No method does I/O or reads a clock."""
+    """What the engine needs of a service (agents/service.py): no method does I/O or reads a clock."""
 
-    name: str
-    """Of the table, the agents and the `producer` field of what it emits."""
-    inputs: tuple[str, ...]
-    """Topics, keyed alike with one partition count."""
+    @property
+    def name(self) -> str:
+        """Of the table, the agents and the `producer` field of what it emits."""
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
+    @property
+    def inputs(self) -> Collection[str]:
+        """Topics, keyed alike with one partition count."""
+
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
 
     def load(self, raw: Any) -> Any:
@@ -137,8 +142,11 @@ class Service(Protocol):
     def dump(self, state: Any) -> Any:
         """Give the state as a value that orjson can serialise (an orjson.Fragment is one)."""
 
-    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        """Decide one input; `read` gives a row by its key.
+    def has_ended(self, state: Any) -> bool:
+        """Whether nothing more is to be done for the key: indexes leave it out when they are rebuilt."""
+
+    def decide(self, state: Any, record: Input, read: ReadRow, /) -> Decision:
+        """Decide one input.
 
         Must not raise on what the world can send, but UnreadableError for a record that is none of this
         key's: it becomes a dead letter. Whatever else it raises quarantines the key.

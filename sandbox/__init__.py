@@ -1,1 +1,1 @@
-"""What a laptop lacks: Kafka, a stand-in for Stripe, and a supervisor for the workers."""
+"""Local stand-ins: Kafka, Stripe, a mailbox; a process supervisor; simulated customers and staff."""

@@ -1,4 +1,4 @@
-"""What whoever uses the API over HTTP has: a session, requests, refusals, and patience."""
+"""A client of the HTTP API: session, requests, refusals, and polling until there is an answer."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the browser."""
+        """Open the session."""
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.max_wait_s))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the browser."""
+        """Close the session."""
         if self._session:
             await self._session.close()
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """For requests of others than the API."""
+        """For requests to other servers than the API."""
         assert self._session, "use `async with`"
         return self._session
 
     async def call(
         self, method: str, path: str, body: Any = None, key: str | None = None, **headers: str
     ) -> tuple[int, Any]:
-        """Make a request of the API; give status and body. Raises RefusedError for 4xx and 5xx."""
+        """Make a request; returns status and body. Raises RefusedError for 4xx and 5xx."""
         if key:
             headers["Idempotency-Key"] = key
         if self.token:
@@ -83,9 +83,9 @@ async def until(
     within_s: float,
     not_yet: Container[int] = SERVER_ERRORS,
 ) -> T:
-    """Ask again and again until the answer is not None; what can't be reached has no answer.
+    """Poll until the answer is not None; a server that can't be reached has given no answer.
 
-    not_yet: statuses of refusals that are no answer either. Raises RefusedError for the others, and
+    not_yet: statuses that are polled again. Raises RefusedError for the others, and
     TimeoutError.
     """
     last: Exception | None = None

@@ -1,4 +1,4 @@
-"""A customer with a browser: takes a menu, pays with a card, watches the order, cancels it."""
+"""A customer of the HTTP API: reads a menu, pays with a card, watches the order, cancels it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Customer(ApiClient):
-    """One guest. Methods raise RefusedError for what the API refuses, TimeoutError past its patience."""
+    """A guest. Methods raise RefusedError for what the API refuses, TimeoutError after `max_wait_s`."""
 
     def __init__(self, web: str, stripe: str) -> None:
         """web: base URL of a worker; stripe: of the stand-in, as the page's Stripe.js knows it."""
@@ -35,7 +35,7 @@ class Customer(ApiClient):
         return str(self.order["orderId"])
 
     async def basket(self, restaurant: str | None = None, dishes: int = 2) -> dict[str, Any]:
-        """Choose the first dishes of a restaurant; give the body of create-intent."""
+        """The body of create-intent: the first dishes of a restaurant, by default of the first one."""
         _, listing = await self.call("GET", "/api/restaurants")
         chosen = restaurant or listing["restaurants"][0]["id"]
         _, menu = await self.call("GET", f"/api/restaurants/{chosen}/menu")
@@ -45,7 +45,7 @@ class Customer(ApiClient):
     async def open_payment(
         self, basket: dict[str, Any] | None = None, key: str | None = None
     ) -> dict[str, Any]:
-        """Open the payment, again with the same key for as long as the answer is "not yet"."""
+        """Open the payment, retried with the same key while the answer is a retryable status."""
         body, key = basket or await self.basket(), key or str(uuid.uuid4())
 
         async def opened() -> dict[str, Any] | None:
@@ -57,7 +57,7 @@ class Customer(ApiClient):
         return order
 
     async def card_token(self, card: str) -> str:
-        """Give the card to Stripe, as the Payment Element does; our API gets the token alone."""
+        """A confirmation token for a card, from Stripe, as the Payment Element gets it."""
         form = {
             "key": self.order["publishableKey"],
             "payment_method_data[type]": "card",
@@ -74,13 +74,13 @@ class Customer(ApiClient):
             return str(token["id"])
 
     async def confirm(self, card: str = VISA, key: str | None = None) -> dict[str, Any]:
-        """Pay with a card; give the confirm's answer."""
+        """Pay with a card; returns the confirm's answer."""
         body = {"orderId": self.order_id, "confirmationToken": await self.card_token(card)}
         _, answer = await self.call("POST", "/api/payments/confirm", body, key or str(uuid.uuid4()))
         return dict(answer)
 
     async def authenticate(self, client_secret: str, *, succeed: bool) -> None:
-        """Answer the bank's 3-D Secure page."""
+        """Complete or fail the 3-D Secure authentication."""
         intent_id, _, _ = client_secret.partition("_secret_")
         url = f"{self.stripe}/_control/3ds/{intent_id}"
         body = {"outcome": "succeed" if succeed else "fail"}
@@ -95,19 +95,19 @@ class Customer(ApiClient):
         return dict(answer)
 
     async def look(self) -> dict[str, Any]:
-        """Give the order as the tracking page sees it."""
+        """The order's view."""
         _, answer = await self.call("GET", f"/api/orders/{self.order_id}")
         return dict(answer)
 
     async def timeline(self) -> list[dict[str, Any]]:
-        """Give the order's history."""
+        """The entries of the order's timeline."""
         _, answer = await self.call("GET", f"/api/orders/{self.order_id}/timeline")
         return list(answer["entries"])
 
     async def wait_until(
         self, holds: Callable[[dict[str, Any]], bool], what: str
     ) -> dict[str, Any]:
-        """Look at the order until something holds of it."""
+        """Poll the order until the predicate holds; returns its view."""
 
         async def seen() -> dict[str, Any] | None:
             order = await self.look()
@@ -117,9 +117,9 @@ class Customer(ApiClient):
         return order
 
     async def wait_status(self, status: str) -> dict[str, Any]:
-        """Look at the order until it has a status."""
+        """Poll the order until it has this status; returns its view."""
         return await self.wait_until(lambda order: order["status"] == status, f"status {status}")
 
     async def until(self, ask: Callable[[], Awaitable[T | None]], what: str) -> T:
-        """Ask again and again; a 503 or a dropped connection is no answer, a refusal is one."""
+        """Poll; retryable statuses and dropped connections are polled again, other refusals raise."""
         return await until(ask, what, self.max_wait_s, RETRYABLE_STATUSES)

@@ -1,4 +1,4 @@
-"""The kinds of customers that a simulation has: how often each comes, what it does, how its order ends."""
+"""The simulation's kinds of customers: their shares, what they do, and how their orders may end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make demo`: sets everything up, plays the seed's three flows, shows what happened, stays up."""
+"""`make demo`: sets everything up, plays three orders, shows what happened, stays up."""
 
 from __future__ import annotations
 
@@ -117,14 +117,14 @@ async def _flows(endpoints: Endpoints) -> bool:
             console.print(f"   [red]✗ {escape(line)}[/]")
         if not wrong:
             console.print(
-                f"   [green]✓ order {flow.order}, payment {flow.payment}, as the seed says[/]\n"
+                f"   [green]✓ order {flow.order}, payment {flow.payment}, as expected[/]\n"
             )
         is_right = is_right and not wrong
     return is_right
 
 
 def _show_timeline(title: str, order: dict[str, Any], history: list[dict[str, Any]]) -> None:
-    """Print an order's history in the seed's form."""
+    """Print an order's timeline."""
     console.print(f"[bold]{title}[/]: order {order.get('orderId', '?')}")
     for row in history:
         service = SERVICES.get(row["service"], row["service"])

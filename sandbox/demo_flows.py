@@ -1,4 +1,4 @@
-"""The three flows of the seed, played through HTTP as a browser would, and what each must end with."""
+"""The demo's three flows over HTTP, and the events and statuses that each must end with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Play = Callable[[Customer], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One flow: how it is played, and the payment's and order's last status and events by the seed."""
+    """One flow: how it is played, the last status of order and payment, and the events between."""
 
     title: str
     play: Play
@@ -66,7 +66,7 @@ FLOWS: Final = (
 
 
 async def play(flow: Flow, customer: Customer) -> tuple[list[dict[str, Any]], list[str]]:
-    """Play a flow; give the order's timeline and what differs from the seed (nothing, if all is well)."""
+    """Play a flow; returns the order's timeline and what differs from the expectation (nothing: passed)."""
     await flow.play(customer)
     last = flow.events[-1]
     await customer.wait_until(
@@ -82,10 +82,10 @@ async def play(flow: Flow, customer: Customer) -> tuple[list[dict[str, Any]], li
     order = await customer.look()
     wrong = []
     if order["status"] != flow.order:
-        wrong.append(f"the order is {order['status']}, the seed says {flow.order}")
+        wrong.append(f"the order is {order['status']}, expected {flow.order}")
     if order["payment"]["status"] != flow.payment:
-        wrong.append(f"the payment is {order['payment']['status']}, the seed says {flow.payment}")
+        wrong.append(f"the payment is {order['payment']['status']}, expected {flow.payment}")
     types = [row["eventType"] for row in history if row["eventType"] in set(flow.events)]
     if sorted(types) != sorted(flow.events):
-        wrong.append(f"the events are {types}, the seed says {list(flow.events)}")
+        wrong.append(f"the events are {types}, expected {list(flow.events)}")
     return history, wrong

@@ -1,6 +1,6 @@
 """Become another program that the kernel kills when the parent dies; needs the stdlib only.
 
-Run as ``python -I -S exec_with_parent.py PARENT_PID PROGRAM [ARGUMENT...]``. A program of its own
+Run as ``python -I -S parent_death_signal.py PARENT_PID PROGRAM [ARGUMENT...]``. A program of its own
 because Popen's ``preexec_fn`` is unsafe in a process that has threads.
 """
 

@@ -1,4 +1,4 @@
-"""The whole of Tiffin on one machine: Kafka, Stripe's stand-in and supervised workers, on free ports."""
+"""All of Tiffin on one machine: Kafka, Stripe's stand-in, the mailbox and supervised workers, on free ports."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def main(folder: Path) -> None:
     Camera.folder = folder
     folder.mkdir(parents=True, exist_ok=True)
     chromium = subprocess.run(
-        [ROOT / "sandbox" / "chromium.sh"], check=True, capture_output=True, text=True
+        [ROOT / "scripts" / "chromium.sh"], check=True, capture_output=True, text=True
     ).stdout.strip()
     with tempfile.TemporaryDirectory() as data:
         settings = {"TIFFIN_COURIER_LIMIT": "3", "TIFFIN_NOTIFICATION_TRIES": "2"}

@@ -31,9 +31,10 @@ from tables.dead_letters import (
 )
 from tables.dry_run import DryRunInput, DryRunResult
 from tables.limits import Counters, Limits
+from tables.progress import InputPosition
 from tables.record import Quarantine, StoredOutcome, StoredRecord
 from tables.record_batches import ConsumedRecord, UnreadableBatch, UnreadableRecord
-from tables.service_runtime import InputPosition, ServiceRuntime
+from tables.service_runtime import ServiceRuntime
 from tables.stops import NotStoppedError, PartitionStop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 

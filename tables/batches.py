@@ -1,13 +1,11 @@
-"""Records on their way to Kafka, as the batches that it gets.
-
-Leans on aiokafka 0.14: BatchBuilder._builder and _relative_offset, whose own `append` costs twice as
-much as the copying. See tests/unit/tables/test_batches.py.
-"""
+"""Records on their way to Kafka, as the batches that it gets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from tables.faust_internals import append_fast
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,8 +21,8 @@ NO_HEADERS: list[tuple[str, bytes]] = []
 class Batches:
     """Records to send to one partition, in order, in as few batches a topic as they need.
 
-    Each is copied into its batch at once, not kept until all are sent: what a group of thousands of
-    inputs leads to fits no processor's cache, and fetching it again costs more than making it.
+    Each is copied into its batch at once, not kept until all are sent: what a commit batch of thousands
+    of inputs leads to fits no processor's cache, and fetching it again costs more than making it.
     """
 
     __slots__ = ("_batches", "_last", "_producer", "count")
@@ -42,11 +40,8 @@ class Batches:
         headers = list(pairs) if pairs else NO_HEADERS
         self.count += 1
         batch = self._last.get(topic)
-        if batch is not None:
-            number = batch._relative_offset
-            if batch._builder.append(number, None, key, value, headers) is not None:
-                batch._relative_offset = number + 1
-                return
+        if batch is not None and append_fast(batch, key, value, headers):
+            return
         batch = self._last[topic] = self._producer.create_batch()
         # A builder always takes its first record, however large.
         batch.append(timestamp=None, key=key, value=value, headers=headers)

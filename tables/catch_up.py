@@ -17,7 +17,7 @@ POLL_INTERVAL_S: Final = 0.05
 
 
 class CatchUp:
-    """Reads the runtime' positions and Kafka's end offsets. Runs on the worker's event loop."""
+    """Reads the runtime's positions and Kafka's end offsets. Runs on the worker's event loop."""
 
     def __init__(self, runtime: ServiceRuntime) -> None:
         self._runtime = runtime
@@ -32,7 +32,7 @@ class CatchUp:
         while not self._is_open(services, partition):  # noqa: ASYNC110 - positions have no event
             await asyncio.sleep(POLL_INTERVAL_S)
         inputs = {TP(at.topic, partition) for at in self._positions(services, partition)}
-        ends = await self._runtime.app.consumer.highwaters(*inputs)
+        ends = await self._runtime.read_ends(sorted(inputs))
         while not self._has_done(services, partition, ends):  # noqa: ASYNC110 - as above
             await asyncio.sleep(POLL_INTERVAL_S)
 
@@ -43,7 +43,7 @@ class CatchUp:
         # What is behind a batch that can't be read must not hold up whoever waits for the rest.
         stopped = {
             stop.topic: stop.offset
-            for stop in self._runtime.stops()
+            for stop in self._runtime.stops.all()
             if stop.partition == partition and not stop.service
         }
         return self._is_open(services, partition) and all(

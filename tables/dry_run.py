@@ -1,4 +1,4 @@
-"""What inputs would lead to, told by the engine's own code on the stored state; nothing is changed."""
+"""Dry run: what inputs would lead to, by the engine's own code on the stored state; nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 OutputList = list[Output | DeadLetterRecord]
 
 FIRST_DRY_RUN_OFFSET = 2**62
-"""Offsets of rehearsed inputs begin here: behind all that Kafka gives."""
-DEAD_LETTERS = "dead-letters"
+"""Offsets of the inputs of a dry run begin here: behind all that Kafka gives."""
+NO_TOPIC = "dead-letters"
+"""Nothing is sent."""
 
 
 class DryRunInput(NamedTuple):
@@ -79,10 +80,11 @@ def dry_run_inputs(
         read_stored,
         list,
         epoch=-2,
-        done=dict.fromkeys(service.inputs, FIRST_DRY_RUN_OFFSET - 1),  # what is stored has left
         limits=Limits(),
         counters=counters,
-        dead_letter_topic=DEAD_LETTERS,
+        dead_letter_topic=NO_TOPIC,
+        # What is stored has left.
+        durable_offsets=dict.fromkeys(service.inputs, FIRST_DRY_RUN_OFFSET - 1),
         measures_each_input=True,
     )
     found: list[DryRunResult] = []
@@ -131,6 +133,6 @@ def _process_one(
 
 def _outcomes(processor: Processor[OutputList], key: bytes) -> Mapping[str, list[Any]]:
     try:
-        return dict(processor.record(key).outcomes)
+        return dict(processor.record_of(key).outcomes)
     except UnreadableError:
         return {}

@@ -1,6 +1,15 @@
-"""Faults that end the worker's process, and one that ends a task's step."""
+"""Errors of the engine that more than one file knows.
+
+The first four end a process or a task; the others are about one input, and stored.
+"""
 
 from faust.types import TP
+
+from models.transition import UnreadableError
+
+STORED_MODULE = "tables.apply"
+"""Dead letters and quarantines name the exception that led to them, with the module where it stood
+first. What is stored keeps that name, wherever the class stands."""
 
 
 class WrongKafkaError(Exception):
@@ -20,3 +29,21 @@ class DeliveryGapError(Exception):
 
 class TaskClosedError(Exception):
     """The partition was taken away while a step was at work."""
+
+
+class TooLargeError(Exception):
+    """A decision made a record, an output or a row that is larger than the limits allow."""
+
+    __module__ = STORED_MODULE
+
+
+class UnloadableError(UnreadableError):
+    """A stored state that its service can't load: the key's inputs become dead letters."""
+
+    __module__ = STORED_MODULE
+
+
+class BadRowError(Exception):
+    """A decision named a row without a slash, which could be taken for a record."""
+
+    __module__ = STORED_MODULE

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tables.hosted_service import HostedService
+    from tables.inbox import DeliveryGap
     from tables.limits import Limits
-    from tables.partition_task import DeliveryGap, PartitionTask
+    from tables.partition_task import PartitionTask
     from tables.transport import FetchConsumer
 
 LOG = logging.getLogger("tiffin.engine")
@@ -52,7 +53,7 @@ class GapRepair:
         now = time.monotonic()
         for hosted, task in tasks:
             self._find_missing_tails(task, ends)
-            for topic, gap in list(task.delivery_gaps.items()):
+            for topic, gap in list(task.inbox.delivery_gaps.items()):
                 tp = TP(topic, task.partition)
                 if task.is_open and tp not in self._consumer().stopped:
                     repair = self._repair_confirmed if gap.is_confirmed else self._repair_tail
@@ -62,10 +63,10 @@ class GapRepair:
         """Have a task note the last records of a partition that exist and do not come."""
         consumer = self._consumer()
         assigned = consumer.assignment()
-        for topic in task.next_offsets:
+        for topic in task.inbox.next_offsets:
             tp = TP(topic, task.partition)
-            if tp in assigned and tp not in consumer.stopped:
-                task.expect(topic, max(ends.get(tp, 0), consumer.highwater(tp) or 0))
+            if task.is_open and tp in assigned and tp not in consumer.stopped:
+                task.inbox.expect(topic, max(ends.get(tp, 0), consumer.highwater(tp) or 0))
 
     async def _repair_confirmed(
         self, hosted: HostedService, task: PartitionTask, tp: TP, gap: DeliveryGap, age_s: float
@@ -83,8 +84,8 @@ class GapRepair:
         self, hosted: HostedService, task: PartitionTask, tp: TP, gap: DeliveryGap, age_s: float
     ) -> None:
         """Seek to last records that do not come. Kafka may just be slow, or away."""
-        if task.next_offsets[tp.topic] != gap.next_offset or tp in self._consumer().paused:
-            task.delivery_gaps.pop(tp.topic, None)
+        if task.inbox.next_offsets[tp.topic] != gap.next_offset or tp in self._consumer().paused:
+            task.inbox.delivery_gaps.pop(tp.topic, None)
         elif age_s > self._limits.tail_exit_s:
             raise DeliveryGapError(task.table.name, tp, gap.next_offset)
         elif gap.is_retry_due(age_s, self._limits.tail_repair_s):
@@ -101,13 +102,16 @@ class GapRepair:
     ) -> None:
         """Have the task go on behind what Kafka has deleted. Raises KafkaError."""
         earliest = (await self._consumer().earliest_offsets(tp))[tp]
-        if earliest > gap.next_offset and task.next_offsets[tp.topic] == gap.next_offset:
+        if earliest > gap.next_offset and task.inbox.next_offsets[tp.topic] == gap.next_offset:
             log_expired(hosted.service.name, tp, gap.next_offset, earliest)
-            task.next_offsets[tp.topic] = earliest
+            task.inbox.next_offsets[tp.topic] = earliest
 
     def _note_request(
         self, hosted: HostedService, task: PartitionTask, topic: str, gap: DeliveryGap
     ) -> None:
-        LOG.warning("gap", extra={"topic": topic, "partition": task.partition, **gap._asdict()})
+        LOG.warning(
+            "a delivery gap: asking for the input again",
+            extra={"topic": topic, "partition": task.partition, **gap._asdict()},
+        )
         hosted.counters.holes += 1
-        task.delivery_gaps[topic] = gap._replace(requests=gap.requests + 1)
+        task.inbox.delivery_gaps[topic] = gap._replace(requests=gap.requests + 1)

@@ -31,7 +31,7 @@ class IdentityCheck:
     ends: input partition -> the next offset to come there.
     """
 
-    def __init__(self, services: Sequence[HostedService], reader: ClusterReader) -> None:
+    def __init__(self, services: Iterable[HostedService], reader: ClusterReader) -> None:
         self.ends: dict[tuple[str, int], int] = {}
         self._reader = reader
         self._topics = sorted(
@@ -70,8 +70,8 @@ class IdentityCheck:
     ) -> dict[str, int]:
         """Where a task begins in each input topic: after the offsets of its table, else at the start.
 
-        committed: of the inputs that the table does not know: tp -> offset and metadata. Raises WrongKafkaError when a table
-        or inputs of it are lost.
+        committed: offset and metadata of the inputs that the table does not know. Raises
+        WrongKafkaError when a table or inputs of it are lost.
         """
         name = hosted.service.name
         known = stored.offsets if stored else {}
@@ -95,7 +95,7 @@ class IdentityCheck:
         """Raise WrongKafkaError when a topic was made again or cut since these tasks opened."""
         known = self._ids
         # Copied before the ends are asked for: a task's next offset can't be beyond an end read later.
-        opened = [(hosted, task, dict(task.next_offsets)) for hosted, task in tasks]
+        opened = [(hosted, task, dict(task.inbox.next_offsets)) for hosted, task in tasks]
         if known is None or not opened:
             return
         ids = await self._read_ids(timeout_s)

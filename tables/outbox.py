@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def dump(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
+def dump_entry(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
     """Make the entry of an input, as JSON. Raises when an output is none."""
     entry: list[Any] = [topic, offset]
     for to, key, value, pairs in outputs:
@@ -25,7 +25,7 @@ def dump(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
     return orjson.dumps(entry)
 
 
-def load(entry: list[Any]) -> Iterator[Output]:
+def load_outputs(entry: list[Any]) -> Iterator[Output]:
     """An entry's outputs again, byte for byte."""
     for at in range(2, len(entry), 4):
         to, key, value, flat = entry[at : at + 4]

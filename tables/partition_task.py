@@ -1,203 +1,158 @@
-"""One owned partition of one service's table: the pipeline that makes a commit_batch of inputs durable.
+"""One owned partition of one service's table: the only writer of that changelog partition.
 
-    apply in memory -> changelog durable -> one RocksDB write batch -> outputs durable -> done
+A task decides inputs in memory while the commit batch before them becomes durable, step by step:
 
-RocksDB is never ahead of the changelog and outputs are never ahead of the state. One commit_batch is under
-way at a time, and what comes meanwhile gathers in the next: so a record never holds outputs of more
-than one commit_batch, and the more there is to do, the larger and cheaper the groups. Nothing lingers: at
-low load a commit_batch is one input.
+    append to the changelog -> write RocksDB -> send outputs -> advance the durable offsets
 
-A task writes with its fence's producer, which Kafka refuses as soon as another worker has claimed
-the partition. Whatever goes wrong in a step ends the process (`fail`): the next one starts from
-what is durable.
+RocksDB is never ahead of the changelog, and outputs are never ahead of the state. One commit batch is
+under way at a time and what comes meanwhile gathers in the next: so a record never holds outputs of
+more than one, and the more there is to do, the larger and cheaper the batches. Nothing lingers: at
+low load a commit batch is one input.
+
+A task writes with its fence's producer, which Kafka refuses as soon as another worker has fenced the
+partition. Whatever goes wrong in a step ends the process; the next one starts from what is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import rocksdict
 
 from tables.batches import Batches
 from tables.errors import TaskClosedError
+from tables.inbox import Inbox
 from tables.processor import Processor
 from tables.progress import PROGRESS_KEY, TableProgress
-from tables.record_batches import EmptyOffsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tables.cluster import ClusterIds
+    from tables.commit_batch import CommitBatch
     from tables.fence import ProducerFence
     from tables.limits import Counters, Limits
-    from tables.processor import CommitBatch
     from tables.views import StateTable
-
-
-class DeliveryGap(NamedTuple):
-    """An input that Faust stepped over: its offset, and since when that is known (monotonic).
-
-    is_confirmed: a later record was delivered; else only the broker's end offset shows the gap.
-    requests: how often the input was asked for again.
-    """
-
-    next_offset: int
-    since_s: float
-    is_confirmed: bool = True
-    requests: int = 0
-
-    def is_retry_due(self, age_s: float, first_s: float) -> bool:
-        """Whether to ask for it again: first after `first_s`, then each time after twice as long.
-
-        Asking throws away what is being fetched: a busy worker must have the time to get it.
-        """
-        return age_s >= first_s * (1 << self.requests)
-
+    from tables.worker_exit import WorkerExit
 
 STEP_INPUTS = 20
-"""Inputs applied before the clock is looked at."""
+"""Inputs decided before the clock is looked at."""
 
 
-MIN_FETCH_BYTES = 256 * 1024
-"""What a fetch in the inbox counts for at least: keys and headers can weigh more than values."""
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What all tasks of one service on this worker share.
+
+    offset_key: under which RocksDB holds the changelog offset it is at; readers: topic -> names of
+    the services that read it; cluster_ids: of this service's topics.
+    """
+
+    changelog: str
+    offset_key: bytes
+    dead_letter_topic: str
+    limits: Limits
+    counters: Counters
+    readers: Mapping[str, Collection[str]]
+    cluster_ids: ClusterIds
 
 
 class PartitionTask:
-    """The only writer of one changelog partition, from its fence to the next rebalance.
+    """The work on one partition, from its fencing to the next rebalance.
 
-    done: topic -> last offset whose state and outputs are durable; recorded: as of it the table
-    itself says; only what is recorded may be committed. is_isolating_failure: the task failed a short while
-    ago, so each input is made durable alone, and what fails is known by its offset.
+    checkpointed_offsets: topic -> last durable offset that the table's own progress row has; only these
+    may be committed to the consumer group. isolates_inputs: each input is made durable alone.
     """
 
-    def __init__(  # noqa: PLR0913 -- what the coordinator lends it, each given by name
+    def __init__(
         self,
+        context: TaskContext,
         table: StateTable,
         partition: int,
         fence: ProducerFence,
         database: rocksdict.Rdict,
-        *,
-        changelog: str,
-        offset_key: bytes,
-        cluster_ids: ClusterIds,
-        dead_letter_topic: str,
-        limits: Limits,
-        counters: Counters,
-        readers: Mapping[str, Collection[str]],
-        fail: Callable[[PartitionTask, str, BaseException], None],
+        worker_exit: WorkerExit,
         on_backlog_drained: Callable[[PartitionTask], None],
     ) -> None:
         self.table = table
         self.partition = partition
         self.fence = fence
         self.database: rocksdict.Rdict | None = database
-        self.next_offsets: dict[str, int] = {}
-        self.durable_offsets: dict[str, int] = {}
+        self.inbox = Inbox(context.limits)
         self.checkpointed_offsets: dict[str, int] | None = None
-        self.delivery_gaps: dict[str, DeliveryGap] = {}
-        self.waiting = 0
-        self.waiting_bytes = 0
         self.is_open = False
-        self.is_isolating_failure = False
-        self._changelog = changelog
-        self._offset_key = offset_key
-        self._cluster_ids = cluster_ids
-        self._dead_letter_topic = dead_letter_topic
-        self._limits = limits
-        self._counters = counters
-        self._fail = fail
+        self.isolates_inputs = False
+        self._context = context
+        self._limits = context.limits
+        self._exit = worker_exit
         self._on_backlog_drained = on_backlog_drained
         self._processor = Processor(
             table.service,
             self._read_stored,
             self._new_batches,
             epoch=fence.epoch,
-            done=self.durable_offsets,
-            limits=limits,
-            counters=counters,
-            dead_letter_topic=dead_letter_topic,
-            readers=readers,
+            limits=context.limits,
+            counters=context.counters,
+            dead_letter_topic=context.dead_letter_topic,
+            readers=context.readers,
         )
-        self._inbox: deque[tuple[str, Sequence[Any], int]] = deque()
         self._processing: tuple[str, int] | None = None
         self._is_checkpoint_requested = False
         self._spent_s = 0.0
-        self._arrived, self._wake, self._closed, self._progress = (
-            asyncio.Event() for _ in range(4)
-        )
+        self._wake, self._closed, self._progress = (asyncio.Event() for _ in range(3))
         self._loops: list[asyncio.Task[None]] = []
 
     @property
+    def durable_offsets(self) -> dict[str, int]:
+        """Topic -> last offset whose state and outputs are durable."""
+        return self._processor.durable_offsets
+
+    @property
     def in_flight(self) -> int:
-        """Inputs applied whose outputs are not known durable."""
+        """Inputs decided whose outputs are not known durable."""
         return self._processor.in_flight
 
-    def open(self, due: Mapping[str, int], recorded: Mapping[str, int] | None) -> None:
-        """Begin at these offsets: topic -> first input to take."""
-        self.next_offsets.update(due)
-        self.durable_offsets.update({topic: offset - 1 for topic, offset in due.items()})
-        self.checkpointed_offsets = None if recorded is None else dict(recorded)
+    def open(
+        self, next_offsets: Mapping[str, int], checkpointed_offsets: Mapping[str, int] | None
+    ) -> None:
+        """Begin at these offsets. checkpointed_offsets: None when the table has no progress row."""
+        self.inbox.next_offsets.update(next_offsets)
+        self.durable_offsets.update({topic: next_ - 1 for topic, next_ in next_offsets.items()})
+        self.checkpointed_offsets = (
+            None if checkpointed_offsets is None else dict(checkpointed_offsets)
+        )
         self.is_open = True
-        steps = (self._apply, self._commit)
-        self._loops = [asyncio.create_task(self._guard(step)) for step in steps]
+        self._loops = [
+            asyncio.create_task(self._end_worker_on_error("process", self._process_inbox)),
+            asyncio.create_task(self._end_worker_on_error("commit", self._commit_batches)),
+        ]
+
+    def isolate_inputs(self, *, isolate: bool) -> None:
+        """Make each input durable alone, so that one that fails is known by its offset; or not."""
+        self.isolates_inputs = isolate
 
     def feed(self, topic: str, inputs: Sequence[Any]) -> bool:
-        """Take a fetch's records, in offset order and without gaps; never waits.
+        """Take a fetch's records; never waits. False: the inbox is full, the caller pauses the partition."""
+        return not self.is_open or self.inbox.put(topic, inputs)
 
-        Only the offset that is due is accepted: around rebalances Faust may deliver too early or
-        step over records. Gives False when the inbox is full: the caller pauses the partition.
-        """
-        if not self.is_open:
-            return True
-        due, first = self.next_offsets[topic], inputs[0]
-        if inputs[-1].offset < due:
-            return True
-        begins = first.first if type(first) is EmptyOffsets else first.offset
-        if begins > due:
-            if topic not in self.delivery_gaps or not self.delivery_gaps[topic].is_confirmed:
-                self.delivery_gaps[topic] = DeliveryGap(due, time.monotonic())
-            return True
-        if begins < due:
-            inputs = [consumed for consumed in inputs if consumed.offset >= due]
-        self.delivery_gaps.pop(topic, None)
-        self.next_offsets[topic] = inputs[-1].offset + 1
-        size = MIN_FETCH_BYTES + sum(len(item.value) for item in inputs if item.value)
-        self.waiting += len(inputs)
-        self.waiting_bytes += size
-        self._inbox.append((topic, inputs, size))
-        self._arrived.set()
-        limits = self._limits
-        return self.waiting < limits.inbox_inputs and self.waiting_bytes < limits.inbox_bytes
-
-    def expect(self, topic: str, end: int) -> None:
-        """Note a hole when the topic has records up to `end` that are due and none of them comes.
-
-        Around a rebalance Faust may also step over the last records of a partition; nothing that is
-        delivered later would tell.
-        """
-        due = self.next_offsets[topic]
-        if self.is_open and due < end and not self.waiting and topic not in self.delivery_gaps:
-            self.delivery_gaps[topic] = DeliveryGap(due, time.monotonic(), is_confirmed=False)
-
-    def mark(self) -> None:
-        """Have the table record what is done, if that has changed."""
+    def request_checkpoint(self) -> None:
+        """Have the durable offsets written to the table's progress row, if they have changed."""
         if self.is_open and self.durable_offsets != self.checkpointed_offsets:
             self._is_checkpoint_requested = True
             self._wake.set()
 
     async def drain(self) -> None:
-        """Take no more, wait until all that is under way is done and recorded; may wait for ever."""
-        self._inbox.clear()
+        """Take no more, wait until all in flight is durable and checkpointed; may wait for ever."""
+        self.inbox.clear()
         self._loops[0].cancel()
         while self.is_open and (
             self.in_flight or self.durable_offsets != self.checkpointed_offsets
         ):
             self._progress.clear()
             if not self.in_flight:
-                self.mark()
+                self.request_checkpoint()
             await self._progress.wait()
 
     def close(self) -> None:
@@ -206,7 +161,7 @@ class PartitionTask:
         self.database = None
         for task in self._loops:
             task.cancel()
-        self._inbox.clear()
+        self.inbox.clear()
 
     def inputs_in_flight(self) -> tuple[tuple[str, int], dict[str, int]] | None:
         """Topic and offset of the first input in flight, and topic -> offset of the last; None: none is."""
@@ -219,42 +174,30 @@ class PartitionTask:
             last[topic] = max(offset, last.get(topic, -1))
         return first, last
 
-    def _read_stored(self, key: bytes) -> bytes | None:
-        if self.database is None:
-            raise TaskClosedError
-        return self.database.get(key)
-
-    async def _guard(self, step: Callable[[], Any]) -> None:
+    async def _end_worker_on_error(self, name: str, loop: Callable[[], Any]) -> None:
         try:
-            await step()
+            await loop()
         except Exception as exc:  # noqa: BLE001 -- fenced, Kafka away, a bug: the process ends
             if self.is_open:
-                self._fail(
-                    self, f"{step.__name__.strip('_')} {self.table.name}/{self.partition}", exc
-                )
+                service = self.table.name
+                where = f"{name} {service}/{self.partition}"
+                self._exit.fail_at(service, self.partition, self.inputs_in_flight(), where, exc)
 
-    async def _apply(self) -> None:
-        """Apply what has come, in turns with the worker's other tasks."""
+    # -- deciding inputs ----------------------------------------------------------------------
+
+    async def _process_inbox(self) -> None:
+        """Decide what has come, in turns with the worker's other tasks."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._inbox:
-                topic, inputs, size = self._inbox.popleft()
-                await self._process_fetch(topic, inputs)
-                self.waiting -= len(inputs)
-                self.waiting_bytes -= size
-                limits = self._limits
-                if (
-                    self.waiting <= limits.inbox_inputs // 2
-                    and self.waiting_bytes <= limits.inbox_bytes // 2
-                ):
-                    self._on_backlog_drained(self)
+            topic, inputs, size = await self.inbox.next_fetch()
+            await self._process_fetch(topic, inputs)
+            if self.inbox.settle(len(inputs), size):
+                self._on_backlog_drained(self)
 
     async def _process_fetch(self, topic: str, inputs: Sequence[Any]) -> None:
         processor, limits = self._processor, self._limits
         at = 0
         while at < len(inputs):
-            if self.is_isolating_failure:
+            if self.isolates_inputs:
                 at += await self._process_alone(topic, inputs[at])
                 continue
             began = time.monotonic()
@@ -276,81 +219,84 @@ class PartitionTask:
                 await self._closed.wait()
 
     async def _process_alone(self, topic: str, consumed: Any) -> int:
-        """Apply an input and wait until it is durable; gives how many were taken: 0 when it must wait."""
+        """Decide an input and wait until it is durable; gives how many were taken: 0 when it must wait."""
         self._processing = (topic, consumed.offset)
         taken = self._processor.process(topic, (consumed,))
-        await self._settle()
-        return taken
-
-    async def _settle(self) -> None:
-        """Wait until all that was applied is durable."""
         self._wake.set()
         while not self._processor.is_settled:
             self._progress.clear()
             await self._progress.wait()
+        return taken
 
-    async def _commit(self) -> None:
-        """Make one commit_batch after the other durable, whatever has gathered."""
+    def _read_stored(self, key: bytes) -> bytes | None:
+        if self.database is None:
+            raise TaskClosedError
+        return self.database.get(key)
+
+    # -- making a commit batch durable ----------------------------------------------------------
+
+    async def _commit_batches(self) -> None:
+        """Make one commit batch after the other durable, whatever has gathered."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             if self._processor.commit_batch.is_empty and not self._is_checkpoint_requested:
                 continue
-            commit_batch, records = self._processor.close_commit_batch()
-            self._spent_s = 0.0
-            self._closed.set()
-            if self._is_checkpoint_requested:
-                self._is_checkpoint_requested = False
-                commit_batch.progress = dict(self.durable_offsets)
-                ids = self._cluster_ids
-                records.append(
-                    (
-                        PROGRESS_KEY,
-                        TableProgress(ids.cluster, ids.topics, commit_batch.progress).dump(),
-                    )
-                )
-            # Rows first: a crash can cut a commit_batch between two batches of the changelog, and a record
-            # without its rows would drop the very input that should write them.
-            await self._store(
-                commit_batch,
-                list(commit_batch.rows.items()) + records if commit_batch.rows else records,
-            )
+            commit_batch, rows = self._close_commit_batch()
+            # As the commit batch left them: the next may change them before these are durable.
+            records = commit_batch.records.values() if self.table.listeners else ()
+            snapshots = [record.snapshot() for record in records]
+            changelog_offset = await self._append_to_changelog(rows)
+            self._write_rocksdb(rows, changelog_offset)
+            self._processor.trim_cache()
+            if commit_batch.checkpoint is not None:
+                self.checkpointed_offsets = commit_batch.checkpoint
+            self.table.publish(self.partition, commit_batch.records, snapshots)
             await commit_batch.outputs.send(self._partition_of)
-            self.durable_offsets.update(commit_batch.offsets)
-            self._processor.settled()
-            self._counters.inputs += commit_batch.count
-            self._counters.outputs += commit_batch.outputs.count
-            self._counters.groups += 1
+            self._processor.advance()
+            self._context.counters.inputs += commit_batch.count
+            self._context.counters.outputs += commit_batch.outputs.count
+            self._context.counters.groups += 1
             self._progress.set()
 
-    async def _store(
-        self, commit_batch: CommitBatch[Batches], rows: Sequence[tuple[bytes, bytes]]
-    ) -> None:
-        """Send rows to the changelog; once it has them write RocksDB and tell the readers."""
-        # As the commit_batch left them: the next one may be changing them before these are durable.
-        records = commit_batch.records.values()
-        changed = [record.seen() for record in records] if self.table.listeners else ()
-        batches = self._new_batches()
+    def _close_commit_batch(self) -> tuple[CommitBatch[Batches], Sequence[tuple[bytes, bytes]]]:
+        """End the commit batch that was gathering; gives it with all it writes, by key."""
+        commit_batch, records = self._processor.close_commit_batch()
+        self._spent_s = 0.0
+        self._closed.set()
+        if self._is_checkpoint_requested:
+            self._is_checkpoint_requested = False
+            commit_batch.checkpoint = dict(self.durable_offsets)
+            ids = self._context.cluster_ids
+            row = TableProgress(ids.cluster, ids.topics, commit_batch.checkpoint).dump()
+            records.append((PROGRESS_KEY, row))
+        # Rows first: a crash can cut a commit batch between two batches of the changelog, and a record
+        # without its rows would drop the very input that should write them.
+        return commit_batch, [*commit_batch.rows.items(), *records]
+
+    async def _append_to_changelog(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
+        """Send rows and wait until Kafka has them; gives the last one's offset, -1 if unknown."""
+        batches, changelog = self._new_batches(), self._context.changelog
         for key, value in rows:
-            batches.append((self._changelog, key, value, ()))
-        last = await batches.send(self._partition_of)
+            batches.append((changelog, key, value, ()))
+        return await batches.send(self._partition_of)
+
+    def _write_rocksdb(self, rows: Sequence[tuple[bytes, bytes]], changelog_offset: int) -> None:
+        """Write rows and the changelog offset that they reach, in one write batch."""
         if self.database is None:
             raise TaskClosedError
-        if rows:
-            batch = rocksdict.WriteBatch(raw_mode=True)
-            for key, value in rows:
-                batch.put(key, value)
-            if last >= 0:
-                batch.put(self._offset_key, str(last).encode())
-            self.database.write(batch)
-        self._processor.stored()
-        if commit_batch.progress is not None:
-            self.checkpointed_offsets = commit_batch.progress
-        self.table.stored(self.partition, commit_batch.records, changed)
+        if not rows:
+            return
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            batch.put(key, value)
+        if changelog_offset >= 0:
+            batch.put(self._context.offset_key, str(changelog_offset).encode())
+        self.database.write(batch)
 
     def _new_batches(self) -> Batches:
         return Batches(self.fence.producer)
 
     def _partition_of(self, topic: str) -> int:
         """What an input leads to goes to the input's partition number, dead letters to 0."""
-        return 0 if topic == self._dead_letter_topic else self.partition
+        return 0 if topic == self._context.dead_letter_topic else self.partition

@@ -1,6 +1,6 @@
-"""The in-memory half of a task: inputs are decided one by one, their effects gathered in groups.
+"""The in-memory half of a task: inputs are decided one by one, their effects gathered in commit batches.
 
-Nothing here awaits, sends or writes. A `CommitBatch` is what goes through the task's pipeline as one.
+Nothing here awaits, sends or writes.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from models import ids
 from models.transition import Input, Output, UnreadableError, readable_key
-from tables import outbox
+from tables.commit_batch import CommitBatch, OutputsT
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
@@ -20,6 +20,8 @@ from tables.dead_letters import (
     dead_letter,
     header_of,
 )
+from tables.errors import BadRowError, TooLargeError, UnloadableError
+from tables.outbox import dump_entry
 from tables.record import Quarantine, Record
 from tables.record_batches import EmptyOffsets, UnreadableRecord
 from tables.times import arrival_ms
@@ -31,99 +33,39 @@ if TYPE_CHECKING:
     from tables.limits import Counters, Limits
 
 
-class Outputs(Protocol):
-    """What takes a commit_batch's outputs: `Batches`, or a list when nothing is to be sent."""
+class Processor(Generic[OutputsT]):
+    """Decides the inputs of one partition for one service; nothing else changes its records.
 
-    def append(self, output: Output | DeadLetterRecord, /) -> None:
-        """Add one behind the others."""
-
-
-SinkT = TypeVar("SinkT", bound=Outputs)
-
-
-STORED_MODULE = "tables.apply"
-"""Dead letters and quarantines name the exception that led to them, with the module where it stood
-first. What is stored keeps that name, wherever the class stands."""
-
-
-class TooLargeError(Exception):
-    """A decision made a record, an output or a row that is larger than the limits allow."""
-
-    __module__ = STORED_MODULE
-
-
-class UnloadableError(UnreadableError):
-    """A stored state that its service can't load: the key's inputs become dead letters."""
-
-    __module__ = STORED_MODULE
-
-
-class BadRowError(Exception):
-    """A decision named a row without a slash, which could be taken for a record."""
-
-    __module__ = STORED_MODULE
-
-
-class CommitBatch(Generic[SinkT]):
-    """Consecutive inputs and all their effects: durable together, step by step.
-
-    inputs: ConsumerRecords, until it is closed; first: topic and offset of the first of them; count: of
-    them; offsets: topic -> last offset;
-    records, rows: by key, as they are after the last input; progress: the task's own offsets, when
-    they are to be written too.
+    Inputs are gathered in `commit_batch` while the one before, `under_way`, becomes durable; it is
+    closed only once that one is. new_outputs: makes what collects a commit batch's outputs.
+    durable_offsets: topic -> last offset whose state and outputs are durable. readers: topic ->
+    names of the services that read it, where that is known. measures_each_input: sizes are checked
+    at each input, not once a commit batch.
     """
 
-    __slots__ = ("count", "first", "inputs", "offsets", "outputs", "progress", "records", "rows")
-
-    def __init__(self, outputs: SinkT) -> None:
-        self.count = 0
-        self.inputs: list[Any] = []
-        self.first: tuple[str, int] | None = None
-        self.offsets: dict[str, int] = {}
-        self.records: dict[bytes, Record] = {}
-        self.rows: dict[bytes, bytes] = {}
-        self.outputs = outputs
-        self.progress: dict[str, int] | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing came and nothing has to be sent again."""
-        return not self.count and not self.records
-
-
-class Processor(Generic[SinkT]):
-    """Decides the inputs of one partition for one service; the only one that changes its records.
-
-    Inputs are gathered in `commit_batch` while the commit_batch before, `under_way`, becomes durable; a commit_batch is
-    closed only once that one is settled. `new_outputs` makes what takes a commit_batch's outputs; `done` (the
-    task's) gives, per topic, the last offset whose outputs are durable. readers: topic -> names of the
-    services that read it, where that is known. measures_each_input: sizes are checked
-    at each input, not once a commit_batch.
-    """
-
-    def __init__(  # noqa: PLR0913 -- what the task lends it, most of it given by name
+    def __init__(  # noqa: PLR0913 -- most are given by name
         self,
         service: Service,
         read_stored: Callable[[bytes], bytes | None],
-        new_outputs: Callable[[], SinkT],
+        new_outputs: Callable[[], OutputsT],
         *,
         epoch: int,
-        done: dict[str, int],
         limits: Limits,
         counters: Counters,
         dead_letter_topic: str,
+        durable_offsets: Mapping[str, int] = MappingProxyType({}),
         readers: Mapping[str, Collection[str]] = MappingProxyType({}),
         measures_each_input: bool = False,
     ) -> None:
         self.service = service
         self._readers = readers
+        self.durable_offsets = dict(durable_offsets)
         self.commit_batch = CommitBatch(new_outputs())
-        self.under_way: CommitBatch[SinkT] | None = None
+        self.under_way: CommitBatch[OutputsT] | None = None
         self._records: dict[bytes, Record] = {}
         self._read_stored = read_stored
         self._new_outputs = new_outputs
         self._epoch = epoch
-        self._done = done
         self._limits = limits
         self._counters = counters
         self._dead_letter_topic = dead_letter_topic
@@ -149,9 +91,9 @@ class Processor(Generic[SinkT]):
         return {**before, **self.commit_batch.offsets}
 
     def process(self, topic: str, inputs: Sequence[Any]) -> int:
-        """Take inputs, ConsumerRecords of one topic, into the commit_batch; gives how many.
+        """Take inputs, ConsumerRecords of one topic, into the commit batch; gives how many.
 
-        Fewer than there are: the next one's key has so many outputs that it waits for the next commit_batch.
+        Fewer than there are: the next one's key has so many outputs that it waits for the next commit batch.
         Raises only what means that the store can't be read.
         """
         taken = 0
@@ -170,7 +112,7 @@ class Processor(Generic[SinkT]):
             commit_batch.offsets[topic] = inputs[taken - 1].offset
         return taken
 
-    def record(self, key: bytes | None) -> Record:
+    def record_of(self, key: bytes | None) -> Record:
         """A key's record as the inputs so far left it. Raises UnreadableError."""
         record = self._records.get(key)  # type: ignore[arg-type]
         if record is not None:
@@ -185,7 +127,7 @@ class Processor(Generic[SinkT]):
 
     def _take(self, topic: str, consumed: Any) -> bool:
         """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
-        record = self._records.get(consumed.key) or self.record(consumed.key)
+        record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)
         offset = consumed.offset
@@ -199,7 +141,7 @@ class Processor(Generic[SinkT]):
         if consumed.value is None:
             raise UnreadableError("no value")
         try:
-            header, message = self.service.parse(topic, consumed.key, consumed.value, headers)
+            header, message = self.service.parse(topic, consumed.key, consumed.value)
         except UnreadableError:
             raise
         except Exception as exc:  # a parser's bug must not stop the stream either
@@ -222,13 +164,13 @@ class Processor(Generic[SinkT]):
 
     def _resend_outbox(self, key: bytes, record: Record) -> None:
         """At a key's first touch in this task: what an earlier one may not have sent leaves."""
-        for output in record.take_over_outbox(self._epoch, self._done):
+        for output in record.take_over_outbox(self._epoch, self.durable_offsets):
             self.commit_batch.outputs.append(output)
             self._counters.reemitted += 1
             self._changed(key, record)
 
     def _is_over_key_limits(self, record: Record) -> bool:
-        """Whether this commit_batch took so much of the key that its record would only grow."""
+        """Whether this commit batch took so much of the key that its record would only grow."""
         limits = self._limits
         crowded = record.taken >= limits.key_inputs or record.taken_bytes >= limits.key_bytes
         return crowded and not self._measures_each_input
@@ -253,7 +195,7 @@ class Processor(Generic[SinkT]):
         try:
             decision = self.service.decide(record.state, given, self.read)
             state, outputs, rows, outcome = decision
-            entry = outbox.dump(topic, given.offset, outputs) if outputs else b""
+            entry = dump_entry(topic, given.offset, outputs) if outputs else b""
             if rows or len(entry) > self._limits.output_bytes:
                 self._check(decision, entry)
             if outcome is not None:
@@ -265,7 +207,7 @@ class Processor(Generic[SinkT]):
             record.state = state
             record.offsets[topic] = given.offset
             record.version += 1
-            record.take(len(consumed.value), entry)
+            record.count_input(len(consumed.value), entry)
             if before is not None:
                 self._measure(record)
         except UnreadableError:
@@ -376,7 +318,9 @@ class Processor(Generic[SinkT]):
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        record.take(len(consumed.value or b""), outbox.dump(topic, consumed.offset, (output,)))
+        record.count_input(
+            len(consumed.value or b""), dump_entry(topic, consumed.offset, (output,))
+        )
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
@@ -405,11 +349,11 @@ class Processor(Generic[SinkT]):
                 return commit_batch.rows[key]
         return self._read_stored(key)
 
-    def close_commit_batch(self) -> tuple[CommitBatch[SinkT], list[tuple[bytes, bytes]]]:
-        """End the commit_batch and begin the next; gives it with its records serialised.
+    def close_commit_batch(self) -> tuple[CommitBatch[OutputsT], list[tuple[bytes, bytes]]]:
+        """End the commit batch and begin the next; gives it with its records serialised.
 
-        The commit_batch before must be settled. When a record has become too large or can't be serialised,
-        the commit_batch is undone and decided again one input at a time, so that the input that did it is
+        The commit batch before must be settled. When a record has become too large or can't be serialised,
+        the commit batch is undone and decided again one input at a time, so that the input that did it is
         found and its key quarantined.
         """
         commit_batch = self.commit_batch
@@ -424,8 +368,8 @@ class Processor(Generic[SinkT]):
         self.commit_batch, self.under_way = CommitBatch(self._new_outputs()), commit_batch
         return commit_batch, list(zip(commit_batch.records, values, strict=True))
 
-    def _dump(self, commit_batch: CommitBatch[SinkT]) -> tuple[list[bytes], bool]:
-        """Give the commit_batch's records, serialised, and whether none is too large."""
+    def _dump(self, commit_batch: CommitBatch[OutputsT]) -> tuple[list[bytes], bool]:
+        """Give the commit batch's records, serialised, and whether none is too large."""
         values, fits = [], True
         for record in commit_batch.records.values():
             record.epoch = self._epoch
@@ -435,8 +379,8 @@ class Processor(Generic[SinkT]):
             record.end_commit_batch()
         return values, fits
 
-    def _reprocess_one_by_one(self, undone: CommitBatch[SinkT]) -> CommitBatch[SinkT]:
-        """Decide a commit_batch's inputs anew, upon what the store has: all groups before."""
+    def _reprocess_one_by_one(self, undone: CommitBatch[OutputsT]) -> CommitBatch[OutputsT]:
+        """Decide a commit batch's inputs anew, upon what the store has: all groups before."""
         self._counters.regrouped += 1
         for key in undone.records:
             del self._records[key]
@@ -447,21 +391,22 @@ class Processor(Generic[SinkT]):
                 self.process(consumed.topic, (consumed,))
         finally:
             self._measures_each_input = False
+        # The first input of these waits for the next commit batch.
         for key in undone.records.keys() - self.commit_batch.records.keys():
-            self._resend_outbox(
-                key, self.record(key)
-            )  # its first input waits for the next commit_batch
+            self._resend_outbox(key, self.record_of(key))
         return self.commit_batch
 
-    def stored(self) -> None:
-        """The commit_batch under way is in the store: forget the records that were known longest."""
+    def trim_cache(self) -> None:
+        """The commit batch under way is in the store: forget the records that were known longest."""
         records, needed = self._records, self.commit_batch.records
         excess = max(0, len(records) - self._limits.cached_records)
         for key in [key for key in islice(records, excess) if key not in needed]:
             del records[key]
 
-    def settled(self) -> None:
-        """The outputs of the commit_batch under way are durable, and `done` says so."""
+    def advance(self) -> None:
+        """The outputs of the commit batch under way are durable too."""
+        assert self.under_way is not None
+        self.durable_offsets.update(self.under_way.offsets)
         self.under_way = None
 
 

@@ -1,4 +1,4 @@
-"""The progress row of a table's partition: which Kafka it was written in, and how far it has come.
+"""How far a table has come: its progress row, and what is shown of each input.
 
 The row lies under a reserved key, in the changelog and in RocksDB like any other.
 """
@@ -42,3 +42,23 @@ class TableProgress:
         return orjson.dumps(
             {"cluster": self.cluster, "topics": self.topics, "offsets": self.offsets}
         )
+
+
+@dataclass(frozen=True, slots=True)
+class InputPosition:
+    """How far a service has come in one input partition.
+
+    next_offset: the next it takes; durable_offset: the last one whose state and outputs are durable;
+    committed: the group's offset as this worker last committed it; waiting, in_flight: inputs of the
+    whole task.
+    """
+
+    service: str
+    topic: str
+    partition: int
+    next_offset: int
+    durable_offset: int
+    committed: int | None
+    waiting: int
+    in_flight: int
+    paused: bool

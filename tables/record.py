@@ -14,7 +14,7 @@ import orjson
 
 from models import ids
 from models.transition import Outcome
-from tables import outbox
+from tables.outbox import load_outputs
 
 if TYPE_CHECKING:
     from models.transition import Output, Service
@@ -88,6 +88,7 @@ class Record:
         "inherited_outbox",
         "key",
         "offsets",
+        "outbox",
         "outbox_bytes",
         "outcomes",
         "quarantine",
@@ -95,14 +96,13 @@ class Record:
         "state",
         "taken",
         "taken_bytes",
-        "unsent",
         "version",
     )
 
     def __init__(self, key: str, raw: bytes | None, service: Service) -> None:
         """Read stored bytes, or begin a key that has none."""
         self.key = key
-        self.unsent: list[bytes] = []
+        self.outbox: list[bytes] = []
         self.outbox_bytes = self.taken = self.taken_bytes = 0
         self.inherited_outbox: list[list[Any]] = []
         if raw is None:
@@ -144,7 +144,7 @@ class Record:
             setattr(twin, name, getattr(self, name))
         twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
         twin.ids = dict(self.ids)
-        twin.unsent, twin.outcomes = list(self.unsent), dict(self.outcomes)
+        twin.outbox, twin.outcomes = list(self.outbox), dict(self.outcomes)
         return twin
 
     def take_over_outbox(self, epoch: int, done: Mapping[str, int]) -> list[Output]:
@@ -158,10 +158,10 @@ class Record:
             return []
         left = [entry for entry in inherited_outbox if entry[1] > done.get(entry[0], -1)]
         for entry in left:
-            self.take(0, orjson.dumps(entry))
-        return [output for entry in left for output in outbox.load(entry)]
+            self.count_input(0, orjson.dumps(entry))
+        return [output for entry in left for output in load_outputs(entry)]
 
-    def take(self, size: int, entry: bytes) -> None:
+    def count_input(self, size: int, entry: bytes) -> None:
         """Count an input of `size` bytes, and remember what it led to until that is known to have left.
 
         entry: of `outbox.dump`; b"" for nothing.
@@ -169,20 +169,19 @@ class Record:
         self.taken += 1
         self.taken_bytes += size + len(entry)
         if entry:
-            self.unsent.append(entry)
+            self.outbox.append(entry)
             self.outbox_bytes += len(entry)
 
     def end_commit_batch(self) -> None:
         """The group that took all this is being written: the next begins with nothing."""
-        self.unsent = []
+        self.outbox = []
         self.outbox_bytes = self.taken = self.taken_bytes = 0
 
     def dump(self, service: Service) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
         fields: dict[str, Any] = {}
-        is_terminal = getattr(service, "is_terminal", None)
         # A quarantined record is never left out of an index: somebody must act on it.
-        if is_terminal is not None and self.quarantine is None and is_terminal(self.state):
+        if self.quarantine is None and service.has_ended(self.state):
             fields["terminal"] = True
         fields["schemaVersion"] = SCHEMA_VERSION
         fields["version"] = self.version
@@ -193,15 +192,15 @@ class Record:
             fields["sequences"] = self.sequences
         if self.ids:
             fields["ids"] = self.ids
-        if self.unsent:
-            fields["unsent"] = orjson.Fragment(b"[%b]" % b",".join(self.unsent))
+        if self.outbox:
+            fields["unsent"] = orjson.Fragment(b"[%b]" % b",".join(self.outbox))
         if self.outcomes:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
             fields["quarantine"] = self.quarantine
         return orjson.dumps(fields)
 
-    def seen(self) -> StoredRecord:
+    def snapshot(self) -> StoredRecord:
         """As readers see it once it is stored."""
         return StoredRecord(
             key=self.key,

@@ -10,9 +10,6 @@ PartitionRecords and MemoryRecords in this process. They yield, in offset order 
 - `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
 - `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
   somebody seeks beyond it.
-
-Leans on aiokafka 0.14: fetcher.MemoryRecords and fetcher.PartitionRecords (replaced for the whole
-process), PartitionRecords._tp, _records, _check_crcs and next_fetch_offset, FetchResult.getall.
 """
 
 from __future__ import annotations
@@ -21,16 +18,18 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint as decode_varint_unbounded
 
 from tables.compression import decompress
+from tables.faust_internals import PartitionRecords, replace_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from faust.types import TP
 
 BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
@@ -138,34 +137,36 @@ class FetchedBatches:
         return length if length <= left - LENGTH_FIELD_BYTES else None
 
 
-class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
+class PartitionReader(PartitionRecords):
     """Decodes a partition's part of a fetch; takes the place of aiokafka's PartitionRecords."""
 
-    next_fetch_offset: int
-
-    def _unpack_records(self) -> Iterator[ConsumedRecord]:
-        batches = self._records
-        expanded = 0
-        while batches.has_next() and expanded < MAX_DECOMPRESSED_BYTES_PER_FETCH:
+    def read_records(
+        self, tp: TP, batches: FetchedBatches, *, check_crcs: bool
+    ) -> Iterator[ConsumedRecord]:
+        """Yield the items in offset order, without gaps."""
+        decompressed = 0
+        while batches.has_next() and decompressed < MAX_DECOMPRESSED_BYTES_PER_FETCH:
             raw = b""
             try:
                 raw = batches.next_batch()
-                batch = _decode(raw, self.next_fetch_offset, check_crc=self._check_crcs)
-                expanded += batch.decompressed_bytes
-                yield from self._records_of(batch)
+                batch = _decode(raw, self.next_fetch_offset, check_crc=check_crcs)
+                decompressed += batch.decompressed_bytes
+                yield from self._records_of(tp, batch)
             except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
                 if _is_intact(raw) and 0 < _end_of(raw) <= self.next_fetch_offset:
                     continue  # all that it covers was read: it only said that there is more
-                yield self._unreadable(raw, exc)
+                # Where the next batch begins, if the fetch has it: a damaged header tells nothing reliable.
+                end = batches.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
+                yield _unreadable_batch(tp, self.next_fetch_offset, end, exc)
                 return
 
-    def _records_of(self, batch: _Batch) -> Iterator[ConsumedRecord]:
+    def _records_of(self, tp: TP, batch: _Batch) -> Iterator[ConsumedRecord]:
         """Yield a batch's records from where reading is, and the gaps between them.
 
         A batch as a producer sent it has a record at each of its offsets, whatever the records say
         of themselves: brokers take what they say unread. Only compaction makes one that has fewer.
         """
-        topic, partition = self._tp.topic, self._tp.partition
+        topic, partition = tp
         due, at, last = self.next_fetch_offset, batch.base_offset, batch.last_offset
         is_whole = batch.stated_count == last - at + 1
         for record in batch.records:
@@ -207,16 +208,6 @@ class PartitionReader(fetcher.PartitionRecords):  # type: ignore[misc]
         if due <= last:
             self.next_fetch_offset = last + 1
             yield empty_offsets(topic, partition, due, last)
-
-    def _unreadable(self, raw: bytes, exc: Exception) -> UnreadableBatch:
-        """The end of what can be read; the fetch position stays there."""
-        at = self.next_fetch_offset
-        item: UnreadableBatch = _non_record(UnreadableBatch, self._tp.topic, self._tp.partition, at)
-        item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
-        # Where the next batch begins, if the fetch has it: a damaged header tells nothing reliable.
-        end = self._records.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
-        item.next_offset = max(at + 1, end)
-        return item
 
 
 class _Batch(NamedTuple):
@@ -304,6 +295,15 @@ def _check_large(raw: bytes, count: int) -> None:
             raise CorruptRecordException(f"a record with more than {MAX_HEADERS} headers")
 
 
+def decode_varint(body: bytearray, at: int) -> tuple[int, int]:
+    """A number and where it ends. Raises IndexError at the end of the body, which aiokafka's reads past."""
+    if at < len(body):
+        value, end = decode_varint_unbounded(body, at)
+        if end <= len(body):
+            return value, end
+    raise IndexError("the records end inside a number")
+
+
 def _count_headers(body: bytearray, at: int) -> int:
     for _ in range(3):  # attributes, timestamp, offset
         _, at = decode_varint(body, at)
@@ -347,7 +347,7 @@ def _tolerant_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
     fields = BATCH_HEADER.unpack_from(raw)
     base, attributes, first_ms, greatest_ms, count = (fields[i] for i in (0, 5, 7, 8, 12))
     appended_ms = greatest_ms if attributes & LOG_APPEND_TIME else None
-    body, at = bytearray(raw), BATCH_HEADER.size  # aiokafka's decode_varint takes a bytearray
+    body, at = bytearray(raw), BATCH_HEADER.size  # which aiokafka's decoder wants
     for number in range(count):
         start, length = at, -1
         try:
@@ -404,6 +404,14 @@ def _non_record(
     return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
 
 
+def _unreadable_batch(tp: TP, offset: int, end: int, exc: Exception) -> UnreadableBatch:
+    """The end of what can be read; the fetch position stays there. end: where the next batch begins, or 0."""
+    item: UnreadableBatch = _non_record(UnreadableBatch, *tp, offset)
+    item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
+    item.next_offset = max(offset + 1, end)
+    return item
+
+
 def _unreadable_record_item(
     topic: str, partition: int, offset: int, raw: bytes | None, error: str
 ) -> UnreadableRecord:
@@ -456,5 +464,4 @@ def _end_of(raw: bytes) -> int:
 
 def install() -> None:
     """Have every aiokafka consumer of this process read this way."""
-    fetcher.MemoryRecords = FetchedBatches
-    fetcher.PartitionRecords = PartitionReader
+    replace_decoder(FetchedBatches, PartitionReader)

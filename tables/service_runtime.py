@@ -1,118 +1,41 @@
-"""All transition engines of one worker, as the app sees them.
+"""All services of one worker, as the app sees them.
 
-An engine is one service's half: a fenced Faust table, an agent for each input topic, and a `PartitionTask`
-for each partition it owns. `ServiceRuntime` registers them with Faust; the `TaskManager` runs them.
+`ServiceRuntime` registers with Faust a fenced table a service and an agent a (service, input topic), and
+has the `TaskManager` run a `PartitionTask` for each partition that the worker owns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from faust.types import TP
 from yarl import URL
 
-from models.topics import REPLICAS_REQUIRING_MIN_INSYNC
-from tables.changelog import is_engine_record
+from tables.app import STORE_OPTIONS, changelog_config
 from tables.cluster import ClusterReader
-from tables.hosted_service import HostedService
-from tables.limits import MESSAGE_BYTES, Limits
-from tables.stops import FailureLog, PartitionStop
+from tables.failure_log import FAILURES_FILE, FailureLog
+from tables.fenced_table import FencedTable
+from tables.hosted_service import HostedService, HostedServices
+from tables.limits import Limits
+from tables.progress import InputPosition
 from tables.task_manager import TaskManager
 from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
+from tables.worker_exit import WorkerExit
 
 if TYPE_CHECKING:
     from models.transition import Service
     from tables.limits import Counters
-
-STORE_OPTIONS = {
-    "block_cache_size": 16 * 1024 * 1024,
-    "write_buffer_size": 4 * 1024 * 1024,
-    "max_write_buffer_number": 3,
-    "max_open_files": 128,
-}
-"""Of each RocksDB, one a (service, partition): Faust's defaults would take 2 GiB and more."""
-
-
-FAILURES_FILE = "failures.json"
-
-
-class FencedTable(faust.Table[Any, Any]):
-    """A Faust table whose changelog only its engine's tasks write."""
-
-    task_manager: TaskManager
-
-    async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
-    ) -> None:
-        """After the databases are open and before recovery reads the changelog's end: claim."""
-        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
-        await self.task_manager.on_table_assigned(self.name, generation_id)
-
-    def apply_changelog_batch(self, batch: Any) -> None:
-        """Recover a batch, without records that no engine wrote.
-
-        Faust would only log what goes wrong here, and go on without it.
-        """
-        try:
-            ours = [
-                event for event in batch if is_engine_record(event.message.key, event.message.value)
-            ]
-            gaps = sum(event.message.key is event.message.value is None for event in batch)
-            self.task_manager.count_foreign_changelog_records(
-                self.name, len(batch) - len(ours) - gaps
-            )
-            super().apply_changelog_batch(ours)
-        except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
-            self.task_manager.fail(f"recovery of {self.name}", exc)
-
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Before Faust seeks to where reading begins: open the tasks."""
-        await super().on_recovery_completed(active_tps, standby_tps)
-        await self.task_manager.on_table_recovered(self.name)
-
-    async def stop(self) -> None:
-        """On shutdown partitions are not revoked first: drain here, while the consumer lives."""
-        await self.task_manager.stop()
-        await super().stop()
-
-
-@dataclass(frozen=True, slots=True)
-class InputPosition:
-    """How far a service has come in one input partition.
-
-    next_offset: next offset it takes; durable_offset: last one whose state and outputs are durable; committed: the
-    group's offset as this worker last committed it; waiting, in_flight: inputs of the whole task.
-    """
-
-    service: str
-    topic: str
-    partition: int
-    next_offset: int
-    durable_offset: int
-    committed: int | None
-    waiting: int
-    in_flight: int
-    paused: bool
-
-
-def changelog_config(replication: int) -> dict[str, Any]:
-    """What a changelog's topic is made with: of three replicas two must have what counts as sent."""
-    # Else Kafka refuses the records of a worker whose clock is an hour ahead.
-    stamped = {"message.timestamp.type": "LogAppendTime"}
-    config: dict[str, Any] = {"max.message.bytes": MESSAGE_BYTES, **stamped}
-    return (
-        config | {"min.insync.replicas": 2}
-        if replication >= REPLICAS_REQUIRING_MIN_INSYNC
-        else config
-    )
+    from tables.stops import PartitionStops
 
 
 class ServiceRuntime:
-    """The engines of one worker. Make it before the app starts; it registers tables and agents."""
+    """The services of one worker. Make it before the app starts.
+
+    tables, counters: by service. stops: where reading can't go on, and how to skip it.
+    """
 
     def __init__(
         self,
@@ -126,32 +49,40 @@ class ServiceRuntime:
     ) -> None:
         """Register a table a service and an agent a (service, input topic) with `app`.
 
-        `partitions` is the one count of all topics and tables; `admin` are librdkafka's settings
-        for reading the cluster's ids (by default just the app's brokers).
+        partitions: the one count of all topics and tables; admin: librdkafka's settings for reading
+        the cluster's ids (by default just the app's brokers).
         """
         self.app = app
         self.partitions = partitions
-        engines = [self._host(service) for service in services]
-        self.tables: Mapping[str, StateTable] = {e.service.name: e.state for e in engines}
-        self.counters: Mapping[str, Counters] = {e.service.name: e.counters for e in engines}
+        self._services = HostedServices([self._host(service) for service in services])
+        self.tables: Mapping[str, StateTable] = {each.name: each.state for each in self._services}
+        self.counters: Mapping[str, Counters] = {
+            each.name: each.counters for each in self._services
+        }
         brokers = ",".join(f"{url.host}:{url.port or 9092}" for url in app.conf.broker)
+        failures = FailureLog(app.conf.datadir / FAILURES_FILE)
         self._task_manager = TaskManager(
             app,
-            engines,
+            self._services,
             reader=ClusterReader(admin or {"bootstrap.servers": brokers}),
             dead_letter_topic=dead_letter_topic,
             partitions=partitions,
             limits=limits,
-            failures=FailureLog(app.conf.datadir / FAILURES_FILE),
+            failures=failures,
+            worker_exit=WorkerExit(
+                failures, lambda timeout_s: cast("Any", app.consumer).leave_group(timeout_s)
+            ),
         )
-        for engine in engines:
-            cast(FencedTable, engine.table).task_manager = self._task_manager
-            for topic in engine.service.inputs:
-                self._make_agent(engine, topic)
-        inputs = frozenset(topic for engine in engines for topic in engine.service.inputs)
+        self.stops: PartitionStops = self._task_manager.stops
+        for hosted in self._services:
+            cast(FencedTable, hosted.table).hooks = self._task_manager
+            for topic in hosted.service.inputs:
+                self._make_agent(hosted, topic)
         transport = FetchTransport(app.conf.broker_consumer, app)
         transport.configure(
-            inputs, self._task_manager.next_offsets, self._task_manager.on_unreadable
+            frozenset(self._services.readers_by_topic),
+            self._services.next_offsets,
+            self.stops.on_unreadable,
         )
         app.transport = transport
         app.on_partitions_revoked.connect(self._on_partitions_revoked, weak=False)
@@ -160,47 +91,37 @@ class ServiceRuntime:
         """Whether this worker answers for every partition it was given, indexes included."""
         if self.app.rebalancing or not self.app.tables.actives_ready:
             return False
-        if not self._task_manager.is_assignment_complete:
-            return False
-        return not self._task_manager.unopened_tasks()
-
-    def stops(self) -> list[PartitionStop]:
-        """Partitions of this worker that are read no further until an operator skips a record."""
-        return list(self._task_manager.stops)
-
-    def find_stop(
-        self, topic: str, partition: int, offset: int, service: str | None = None
-    ) -> PartitionStop:
-        """What `skip` would skip; service: whose, where there are several. Raises NotStoppedError."""
-        return self._task_manager.find_stop(topic, partition, offset, service)
-
-    async def skip(self, stop: PartitionStop, *, is_retry: bool = False) -> None:
-        """Go on behind a stop, as if what is there had never been sent.
-
-        is_retry: go on at it instead, as after the cause was mended. Raises NotStoppedError, KafkaError,
-        TimeoutError.
-        """
-        await self._task_manager.skip(stop, is_retry=is_retry)
+        return self._task_manager.is_assignment_complete and not self._task_manager.unopened_tasks()
 
     def positions(self) -> list[InputPosition]:
         """How far each service has come in each input partition that this worker owns."""
-        committed = self._task_manager.committed
+        committed = self._task_manager.committer.committed
         return [
             InputPosition(
-                service=engine.service.name,
+                service=hosted.name,
                 topic=topic,
                 partition=task.partition,
                 next_offset=next_offset,
                 durable_offset=task.durable_offsets[topic],
                 committed=committed.get(TP(topic, task.partition), (None, ""))[0],
-                waiting=task.waiting,
+                waiting=task.inbox.waiting,
                 in_flight=task.in_flight,
-                paused=task in self._task_manager.backpressured,
+                paused=task in self._task_manager.feeder.backpressured,
             )
-            for engine, task in self._task_manager.tasks()
+            for hosted, task in self._services.tasks()
             if task.is_open
-            for topic, next_offset in sorted(task.next_offsets.items())
+            for topic, next_offset in sorted(task.inbox.next_offsets.items())
         ]
+
+    def known_end(self, topic: str, partition: int) -> int | None:
+        """The next offset to come in a partition, as the last fetch told it; nothing is asked."""
+        end: int | None = self.app.consumer.highwater(TP(topic, partition))
+        return end
+
+    async def read_ends(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+        """Ask Kafka for the next offset to come in each partition. Raises what its client raises."""
+        ends: Mapping[TP, int] = await self.app.consumer.highwaters(*partitions)
+        return ends
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow by now, and heartbeats still run."""
@@ -230,12 +151,14 @@ class ServiceRuntime:
         state = StateTable(service, self.partitions, owner_url)
         return HostedService(service, table, state, changelog)
 
-    def _make_agent(self, engine: HostedService, topic: str) -> None:
+    def _make_agent(self, hosted: HostedService, topic: str) -> None:
+        feeder = self._task_manager.feeder
+
         async def transitions(stream: faust.StreamT[Any]) -> None:
             async for event in cast(faust.Stream[Any], stream).noack().events():
                 message = event.message
-                self._task_manager.feed(engine, message.topic, message.partition, message.value)
+                feeder.feed(hosted, message.topic, message.partition, message.value)
 
-        transitions.__doc__ = f"Feeds {topic} to the {engine.service.name} engine."
+        transitions.__doc__ = f"Feeds {topic} to the {hosted.name} engine."
         channel = self.app.topic(topic, schema=RawSchema(), partitions=self.partitions)
-        self.app.agent(channel, name=f"{engine.service.name}.{topic}")(transitions)
+        self.app.agent(channel, name=f"{hosted.name}.{topic}")(transitions)

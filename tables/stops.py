@@ -1,40 +1,44 @@
-"""Where reading stopped, and how often a task failed at one place: a worker must not fail for ever.
+"""Partitions that are read no further on this worker, and how an operator lets them go on.
 
-A record that ends the process would end the next one too, and every worker's after it. So the third
-failure at one place leaves that one partition of that one service stopped, until an operator skips
-the record; everything else goes on. FailureLog are counted in a file of the worker's data folder.
+An input's partition stops at a batch that can't be read, for all its readers. One service's partition
+stops at the third failure at one input, or when its table lacks a batch of its changelog. Everything
+else goes on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-from aiokafka import errors
-from confluent_kafka import KafkaException
+from faust.types import TP
 
-from tables.errors import WrongKafkaError
+from tables import unread
+from tables.errors import RecoveryError
+from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET
+from tables.record_batches import empty_offsets
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import rocksdict
+
+    from tables.failure_log import FailureLog
+    from tables.feeder import Feeder
+    from tables.hosted_service import HostedService, HostedServices
+    from tables.partition_task import PartitionTask
+    from tables.progress import TableProgress
+    from tables.record_batches import UnreadableBatch
+    from tables.transport import FetchConsumer
+    from tables.worker_exit import WorkerExit
 
 LOG = logging.getLogger("tiffin.engine")
 
-MAX_FAILURES_AT_ONE_OFFSET = 3
 MAX_ERROR_CHARS = 500
-CAUSED_BY_RECORDS = (
-    errors.MessageSizeTooLargeError,
-    errors.RecordListTooLargeError,
-    errors.InvalidMessageError,
-    errors.CorruptRecordException,
-    errors.InvalidTimestampError,
-    errors.PolicyViolationError,
-)
-"""What Kafka refuses because of what is sent; its other errors pass, or are no record's fault."""
+RETRY_AFTER_S = 1.0
+"""Until this process ends to read a changelog again: time to answer the operator's request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,108 +62,200 @@ class NotStoppedError(Exception):
     """Nothing is stopped there (any more), on this worker."""
 
 
-def make_stop(
-    topic: str, partition: int, offset: int, *, next_offset: int, service: str, error: str
-) -> PartitionStop:
-    """Make a stop as of now, and log it."""
-    LOG.error(
-        "a partition is stopped; see `faust -A app skip --help`",
-        extra={
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "service": service,
-            "error": error,
-        },
-    )
-    now_ms = int(time.time() * 1000)
-    return PartitionStop(
-        topic, partition, offset, next_offset, service, error[:MAX_ERROR_CHARS], now_ms
-    )
+class PartitionStops:
+    """The stops of this worker since its last assignment.
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How often a service's partition failed at an input, and with what; see `FailureLog`.
-
-    last: topic -> last offset that was in flight: one of those up to it may be what fails.
+    open_task: opens a task at these offsets (topic -> first to take) unless it must stay stopped.
     """
 
-    topic: str
-    offset: int
-    count: int
-    error: str
-    last: Mapping[str, int]
-
-    def is_behind(self, done: Mapping[str, int]) -> bool:
-        """Whether a task that has done so much, topic -> offset, got beyond what failed."""
-        return all(done.get(topic, -1) >= offset for topic, offset in self.last.items())
-
-
-class FailureLog:
-    """Counts a worker's failures by service and partition, over restarts.
-
-    Only the last place is kept: a task that got beyond it has not failed there for good.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """`path`: the file, made when something fails first."""
-        self._path = path
-
-    def note(
+    def __init__(
         self,
-        service: str,
-        partition: int,
-        first: tuple[str, int],
-        last: Mapping[str, int],
-        error: BaseException,
+        services: HostedServices,
+        *,
+        consumer: Callable[[], FetchConsumer],
+        failures: FailureLog,
+        worker_exit: WorkerExit,
+        open_task: Callable[[HostedService, PartitionTask, Mapping[str, int]], Awaitable[None]],
+        feeder: Feeder,
     ) -> None:
-        """Count a failure, if a record can be its cause. Never raises: the process is ending.
+        self._services = services
+        self._consumer = consumer
+        self._failures = failures
+        self._exit = worker_exit
+        self._open_task = open_task
+        self._feeder = feeder
+        self._stops: list[PartitionStop] = []
+        self._skipped: dict[TP, tuple[int, int]] = {}
 
-        first: topic and offset of the first input in flight; last: as in `Failure`.
+    def all(self) -> list[PartitionStop]:
+        """Partitions that are read no further until an operator skips a record."""
+        return list(self._stops)
+
+    def clear(self) -> None:
+        """Forget all: the partitions are assigned anew."""
+        self._stops.clear()
+        self._skipped.clear()
+        self._consumer().stopped = frozenset()
+
+    def find(
+        self, topic: str, partition: int, offset: int, service: str | None = None
+    ) -> PartitionStop:
+        """The stop at this place; service: whose, where there are several. Raises NotStoppedError."""
+        found = [
+            stop
+            for stop in self._stops
+            if (stop.topic, stop.partition, stop.offset) == (topic, partition, offset)
+            and service in {None, stop.service}
+        ]
+        if len(found) > 1:
+            names = " and ".join(stop.service or "all services" for stop in found)
+            raise NotStoppedError(f"{topic}/{partition} is stopped for {names}: say for which")
+        if not found:
+            raise NotStoppedError(f"{topic}/{partition} is not stopped at offset {offset}")
+        return found[0]
+
+    def on_unreadable(self, batch: UnreadableBatch) -> bool:
+        """Note a batch that can't be read. True: the consumer goes on behind it.
+
+        An input's partition stops there. A changelog is read to its end, for Faust waits for all of
+        them; but a table that lacks a batch stays closed until an operator skips that batch.
         """
-        if not _may_be_caused_by_record(error):
-            return
-        try:
-            known = self._read()
-            name = f"{service}/{partition}"
-            before = known.get(name)
-            is_again = before is not None and (before.topic, before.offset) == first
-            count = before.count + 1 if before is not None and is_again else 1
-            known[name] = Failure(*first, count, type(error).__qualname__, dict(last))
-            self._write(known)
-        except OSError as exc:
-            LOG.warning("a failure could not be counted", extra={"error": type(exc).__name__})
+        owner = self._services.of_changelog(batch.topic)
+        if owner is not None:
+            database = owner.database(batch.partition)
+            unread.note(database, batch.offset, batch.next_offset, batch.error)
+            return True
+        self._add("", batch.topic, batch.partition, batch.offset, batch.next_offset, batch.error)
+        return False
 
-    def of(self, service: str, partition: int) -> Failure | None:
-        """Where this partition failed last, if it has not got beyond that since."""
-        return self._read().get(f"{service}/{partition}")
+    def must_stay_closed(
+        self,
+        hosted: HostedService,
+        task: PartitionTask,
+        database: rocksdict.Rdict,
+        stored: TableProgress | None,
+    ) -> bool:
+        """Whether a task's table lacks a batch, or the task failed too often at one input: it is stopped.
 
-    def clear(self, service: str, partition: int) -> None:
-        """Forget it: the task got beyond that place."""
-        known = self._read()
-        if known.pop(f"{service}/{partition}", None) is not None:
-            self._write(known)
-
-    def _read(self) -> dict[str, Failure]:
-        try:
-            return dict(_load(orjson.loads(self._path.read_bytes())))
-        except (FileNotFoundError, orjson.JSONDecodeError, TypeError, AttributeError):
-            return {}  # nothing failed yet, or the file was cut off by a crash: counted anew
-
-    def _write(self, known: Mapping[str, Failure]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_bytes(orjson.dumps({name: asdict(item) for name, item in known.items()}))
-
-
-def _load(raw: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, Failure]]:
-    for name, fields in raw.items():
-        yield name, Failure(**fields)  # type: ignore[arg-type]
-
-
-def _may_be_caused_by_record(error: BaseException) -> bool:
-    """Not Kafka that is away or not ours, a fence or the disk, for which RocksDB raises a plain Exception."""
-    if isinstance(error, CAUSED_BY_RECORDS):
+        A task that failed less often makes each input durable alone, so that the next failure is
+        known by its offset.
+        """
+        name, partition = hosted.name, task.partition
+        lacking = unread.first(database)
+        if lacking is not None:
+            self._add(
+                name,
+                hosted.changelog,
+                partition,
+                lacking.offset,
+                lacking.next_offset,
+                lacking.error,
+            )
+            return True
+        failure = self._failures.of(name, partition)
+        if failure is not None and failure.is_behind(stored.offsets if stored else {}):
+            self._failures.clear(name, partition)  # another worker got beyond that place
+            failure = None
+        task.isolate_inputs(isolate=failure is not None)
+        if failure is None or failure.count < MAX_FAILURES_AT_ONE_OFFSET:
+            return False
+        error = f"failed {failure.count} times here with {failure.error}"
+        self._add(name, failure.topic, partition, failure.offset, failure.offset + 1, error)
         return True
-    others = errors.KafkaError | KafkaException | WrongKafkaError | OSError | TimeoutError
-    return type(error) is not Exception and not isinstance(error, others)
+
+    def forget_failure(self, task: PartitionTask) -> None:
+        """Once a task got beyond the place where it failed, take its inputs in groups again."""
+        if not (task.is_open and task.isolates_inputs):
+            return
+        failure = self._failures.of(task.table.name, task.partition)
+        if failure is None or failure.is_behind(task.durable_offsets):
+            self._failures.clear(task.table.name, task.partition)
+            task.isolate_inputs(isolate=False)
+
+    def behind_skipped(self, tp: TP, offset: int) -> int:
+        """Where to begin instead of `offset`, if that is a batch skipped since the last assignment."""
+        skipped, next_offset = self._skipped.get(tp, (-1, -1))
+        return next_offset if offset == skipped else offset
+
+    def stopped_tasks(self) -> set[tuple[str, int]]:
+        """Service and partition of each stop."""
+        return {(stop.service, stop.partition) for stop in self._stops}
+
+    async def skip(self, stop: PartitionStop, *, is_retry: bool = False) -> None:
+        """Go on behind a stop, as if what is there had never been sent.
+
+        is_retry: go on at it instead, as after its cause was mended; what still can't be read stops
+        there again. A changelog is read again by the next process: this one ends. Raises
+        NotStoppedError, KafkaError, TimeoutError.
+        """
+        if stop not in self._stops:
+            raise NotStoppedError(f"{stop.topic}/{stop.partition} goes on already")
+        self._stops.remove(stop)
+        try:
+            if stop.service:
+                await self._resume_service(stop, is_retry=is_retry)
+            else:
+                await self._resume_input(stop, stop.offset if is_retry else stop.next_offset)
+        except BaseException:
+            if stop not in self._stops:
+                self._stops.append(stop)
+            raise
+
+    async def _resume_service(self, stop: PartitionStop, *, is_retry: bool) -> None:
+        """Let one service's partition go on."""
+        hosted = self._services.named(stop.service)
+        task = hosted.tasks[stop.partition]  # `clear` removes a stop together with its task
+        if stop.topic == hosted.changelog and task.database is not None:
+            key = hosted.offset_key
+            if is_retry:
+                unread.reread_from(task.database, key, stop.offset)
+                again = RecoveryError(f"{stop.topic}/{stop.partition} is to be read again")
+                loop = asyncio.get_running_loop()
+                loop.call_later(RETRY_AFTER_S, self._exit.fail, "retry", again)
+                return
+            await unread.accept(
+                task.fence, task.database, key, TP(stop.topic, stop.partition), stop.offset
+            )
+        self._failures.clear(stop.service, stop.partition)
+        await self._open_task(hosted, task, {} if is_retry else {stop.topic: stop.next_offset})
+        # What this service still needs may lie before a batch at which the others have stopped.
+        mine = {TP(topic, stop.partition) for topic in task.inbox.next_offsets}
+        self._stops = [s for s in self._stops if s.service or TP(s.topic, s.partition) not in mine]
+        self._consumer().stopped = self._consumer().stopped.difference(mine)
+        next_offsets = self._services.next_offsets()
+        await self._consumer().seek_to({tp: next_offsets[tp] for tp in mine})
+
+    async def _resume_input(self, stop: PartitionStop, next_offset: int) -> None:
+        """Let an input's partition be read on from an offset, for all its readers."""
+        tp = TP(stop.topic, stop.partition)
+        for hosted in self._services.readers_by_topic[stop.topic]:
+            task = hosted.tasks.get(stop.partition)
+            if task is None:
+                continue
+            task.inbox.delivery_gaps.pop(stop.topic, None)
+            if next_offset > stop.offset:
+                skipped = empty_offsets(*tp, stop.offset, next_offset - 1)
+                self._feeder.feed(hosted, stop.topic, stop.partition, [skipped])
+        self._skipped[tp] = (stop.offset, next_offset)
+        self._consumer().stopped = self._consumer().stopped.difference([tp])
+        await self._consumer().seek_to({tp: next_offset})
+
+    def _add(
+        self, service: str, topic: str, partition: int, offset: int, next_offset: int, error: str
+    ) -> None:
+        LOG.error(
+            "a partition is stopped; see `faust -A app skip --help`",
+            extra={
+                "topic": topic,
+                "partition": partition,
+                "offset": offset,
+                "service": service,
+                "error": error,
+            },
+        )
+        now_ms = int(time.time() * 1000)
+        self._stops.append(
+            PartitionStop(
+                topic, partition, offset, next_offset, service, error[:MAX_ERROR_CHARS], now_ms
+            )
+        )

@@ -127,7 +127,7 @@ class StateTable:
         """A stored record; None for one that can't be read, which is remembered and logged once."""
         try:
             name = key.decode()
-            return Record(name, raw, self.service).seen()
+            return Record(name, raw, self.service).snapshot()
         except Exception as exc:  # noqa: BLE001 -- whatever was stored, its neighbours are shown
             name = key.decode(errors="backslashreplace")
             if name not in self.unreadable_keys and len(self.unreadable_keys) < MAX_BROKEN_KEYS:
@@ -219,11 +219,11 @@ class StateTable:
 
     # -- the task's and the coordinator's side ------------------------------------------------
 
-    def claim(self, partitions: Iterable[int]) -> None:
+    def assign(self, partitions: Iterable[int]) -> None:
         """These partitions are ours and being recovered."""
         self._claimed = set(partitions)
 
-    async def build(self, partition: int, database: Callable[[], Rdict | None]) -> bool:
+    async def build_indexes(self, partition: int, database: Callable[[], Rdict | None]) -> bool:
         """Tell the listeners of every record that is not terminal, in slices that yield.
 
         `database` gives None once the partition has been taken away; then False is returned.
@@ -259,7 +259,7 @@ class StateTable:
         for key in [key for key in self._waiters if self._partition_of_bytes(key) == partition]:
             self._wake(key)
 
-    def stored(
+    def publish(
         self, partition: int, keys: Iterable[bytes], records: Sequence[StoredRecord]
     ) -> None:
         """The store step has made these durable: tell the indexes, wake who waits."""

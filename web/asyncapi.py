@@ -1,17 +1,17 @@
 """AsyncAPI 3.0 of Kafka's topics, made of the registries of topics, events and commands."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models import topics
-from models.commands import COMMAND_DATA, COMMAND_TOPICS, Command, CommandType, WebhookReceived
-from models.events import EVENT_DATA, Event, EventType, topics_of
+from models.commands import COMMANDS, Command, WebhookReceived
+from models.events import EVENTS, Event
 from models.reconciliation import ReconciliationReport
-from models.topics import TOPICS, Topic
+from models.topics import Topic, TopicUse
 from models.worker_clock import WorkerClock
 
 _REF: Final = "#/components/schemas/{model}"
@@ -31,18 +31,19 @@ WEBHOOK: Final = "WebhookReceived"
 
 def messages_of(topic: str) -> tuple[str, ...]:
     """Names of the messages that a topic of the registry holds, in the order of their registry."""
-    if topic in COMMAND_TOPICS:
-        return tuple(kind.value for kind in CommandType if kind in COMMAND_TOPICS[topic])
     other = {
         topics.WEBHOOKS: WEBHOOK, topics.DEAD_LETTERS: DEAD_LETTER, topics.RECONCILIATION: REPORT,
         topics.WORKER_CLOCKS: CLOCK,
     }.get(topic)  # fmt: skip
     if other:
         return (other,)
-    return tuple(kind.value for kind in EventType if topic in topics_of(kind))
+    return (
+        *(kind.value for kind, spec in COMMANDS.items() if spec.topic == topic),
+        *(kind.value for kind, spec in EVENTS.items() if topic in spec.topics),
+    )
 
 
-def description(partitions: int) -> dict[str, Any]:
+def description(partitions: int, uses: Sequence[TopicUse]) -> dict[str, Any]:
     """The whole document; partitions: of every topic that has not a count of its own."""
     return {
         "asyncapi": "3.0.0",
@@ -52,8 +53,8 @@ def description(partitions: int) -> dict[str, Any]:
             "description": "Keyed by order id. What is kept for ever tells every order's whole story.",
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(topic, partitions) for name, topic in TOPICS.items()},
-        "operations": _operations(),
+        "channels": {use.topic.name: _channel(use.topic, partitions) for use in uses},
+        "operations": _operations(uses),
         "components": _components(),
     }
 
@@ -77,22 +78,23 @@ def _channel(topic: Topic, partitions: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _operations() -> dict[str, Any]:
+def _operations(uses: Sequence[TopicUse]) -> dict[str, Any]:
     """One a service and topic, named as a person says it: `payments.send.payment-events`."""
     found = {}
-    for topic in TOPICS.values():
-        for action, services in (("send", topic.written_by), ("receive", topic.read_by)):
+    for use in uses:
+        for action, services in (("send", use.written_by), ("receive", use.read_by)):
             for service in services:
-                found[f"{service.replace(' ', '-')}.{action}.{topic.name}"] = {
+                found[f"{service.replace(' ', '-')}.{action}.{use.topic.name}"] = {
                     "action": action,
-                    "channel": {"$ref": f"#/channels/{topic.name}"},
+                    "channel": {"$ref": f"#/channels/{use.topic.name}"},
                 }
     return found
 
 
 def _components() -> dict[str, Any]:
     kinds: list[type[BaseModel]] = [
-        *dict.fromkeys(EVENT_DATA.values()), *dict.fromkeys(COMMAND_DATA.values()),
+        *dict.fromkeys([spec.data for spec in EVENTS.values()]),
+        *dict.fromkeys([spec.data for spec in COMMANDS.values()]),
         Event, Command, WebhookReceived, ReconciliationReport, WorkerClock,
     ]  # fmt: skip
     names, definitions = models_json_schema(
@@ -101,9 +103,9 @@ def _components() -> dict[str, Any]:
     refs = {kind: schema for (kind, _), schema in names.items()}
     schemas: dict[str, Any] = definitions["$defs"]
     enveloped: list[tuple[type[BaseModel], str, type[BaseModel]]] = [
-        (Event, kind.value, data) for kind, data in EVENT_DATA.items()
+        (Event, kind.value, spec.data) for kind, spec in EVENTS.items()
     ]
-    enveloped += [(Command, kind.value, data) for kind, data in COMMAND_DATA.items()]
+    enveloped += [(Command, kind.value, spec.data) for kind, spec in COMMANDS.items()]
     messages: dict[str, Any] = {
         kind: _message(_enveloped(envelope, kind, data, refs)) for envelope, kind, data in enveloped
     }

@@ -1,10 +1,13 @@
-"""Decide of the orders service: commands of customers and kitchens, payment and delivery events."""
+"""The orders service: decides commands of customers and kitchens, payment and delivery events."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from agents.decision import SYSTEM
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
+from agents.service import Service, commands, events
+from models import search_terms, topics
 from models.commands import (
     PAYMENT_EXPIRED,
     CancelOrder,
@@ -26,23 +29,23 @@ from models.events import (
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
 from models.order import OrderRecord, Placed
-from models.transition import Decision, Input, Outcome
+from models.transition import Decision, Input, Outcome, ReadRow
 
 O, E, C = OrderStatus, EventType, CommandType
 
 
-def decide(
-    state: OrderRecord | None, record: Input, deadlines: Deadlines = DEFAULT_DEADLINES
-) -> Decision:
-    """Decide one input of the orders service. Pure; never raises on what the world can send."""
-    builder = OrderDecisionBuilder(state or OrderRecord(), record, deadlines)
+def decide(state: OrderRecord, record: Input, _read: ReadRow, deadlines: Deadlines) -> Decision:
+    """Decide one input of an order."""
+    builder = OrderDecisionBuilder(state, record, deadlines)
     outcome: Outcome | None = None
     message = record.message
     if isinstance(message, Command):
         outcome = _COMMANDS[message.command_type](builder, message)
     elif message.event_type in _EVENTS and message.producer != "orders":
         _EVENTS[message.event_type](builder, message)
-    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
+    after = builder.next_state()
+    rows = search_terms.rows_of_order(state, after, record.key)
+    return Decision(after, builder.outputs, rows, outcome)
 
 
 def _place(builder: OrderDecisionBuilder, command: Command) -> Outcome:
@@ -78,7 +81,7 @@ def _cancel(builder: OrderDecisionBuilder, command: Command) -> Outcome:
 
 def _kitchen_step(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Command], Outcome]:
     def step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
-        if target not in ORDER_GRAPH[builder.status] if builder.status else True:
+        if builder.status is None or target not in ORDER_GRAPH[builder.status]:
             return _refuse_step(builder, command)
         builder.advance(target, by=command.issued_by)
         return builder.accept()
@@ -216,3 +219,21 @@ _EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Event], None]]] =
     E.DELIVERY_PICKED_UP: _delivered_to(O.OUT_FOR_DELIVERY),
     E.DELIVERY_DELIVERED: _delivered_to(O.DELIVERED),
 }
+
+
+def orders_service(deadlines: Deadlines = DEFAULT_DEADLINES) -> Service[OrderRecord]:
+    """The service; deadlines: how long an unpaid order and an unanswered kitchen are waited for."""
+    return Service(
+        name="orders",
+        about="Moves an order by commands of customers, kitchens and timers, and by what payments and "
+        "deliveries say; asks payments for the money, and for refunds.",
+        inputs={
+            topics.ORDER_COMMANDS: commands,
+            topics.PAYMENT_EVENTS: events,
+            topics.DELIVERY_EVENTS: events,
+        },
+        state=OrderRecord,
+        initial=OrderRecord(),
+        decide=partial(decide, deadlines=deadlines),
+        has_ended=lambda state: state.has_ended,
+    )

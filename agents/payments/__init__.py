@@ -1,4 +1,4 @@
-"""Decide of the payments service: commands of customers, operators and orders, and what Stripe says."""
+"""The payments service: decides commands of customers, operators and orders, and what Stripe says."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,12 +7,13 @@ from agents.payments import refunds
 from agents.payments.stripe_facts import (
     NOT_SUBMITTED,
     FactSource,
-    apply_dispute,
     apply_intent,
     apply_refund,
 )
 from agents.payments.transitions import PaymentDecisionBuilder
-from models import ids
+from agents.payments.webhooks import apply_webhook, release_held
+from agents.service import Service, commands, events, webhooks
+from models import ids, search_terms, topics
 from models.commands import (
     PAYMENT_EXPIRED,
     CancelPayment,
@@ -30,38 +31,37 @@ from models.events import (
     Event,
     EventType,
     PaymentRefundInitiated,
-    WebhookNoted,
 )
 from models.graphs import PaymentStatus
 from models.payment import (
     Effect,
     EffectKind,
-    Held,
     Initiation,
     PaymentRecord,
 )
-from models.transition import Decision, Input, Outcome
+from models.transition import Decision, Input, Outcome, ReadRow
 
-MAX_HELD_WEBHOOKS: Final = 20
 MAX_PAYMENT_ATTEMPTS: Final = 20
 """Of one payment: whoever tries out stolen cards gets no further than a customer who mistypes."""
 MAX_CANCEL_TRIES: Final = 20
 """Each is made after a longer pause than the one before; then an operator must look."""
 
 
-def decide(state: PaymentRecord | None, record: Input) -> Decision:
-    """Decide one input of the payments service. Pure; never raises on what the world can send."""
-    builder = PaymentDecisionBuilder(state or PaymentRecord(), record)
+def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
+    """Decide one input of an order's payment."""
+    builder = PaymentDecisionBuilder(state, record)
     outcome: Outcome | None = None
     match record.message:
         case Command() as command:
             outcome = _COMMANDS[command.command_type](builder, command)
         case WebhookReceived() as webhook:
-            _apply_webhook(builder, webhook)
+            apply_webhook(builder, webhook)
         case Event(data=PaymentRefundInitiated() as data):
-            builder.refund_all(data.reason, ids.refund_id(record.header.id), by="orders")
-    _release_held(builder)
-    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
+            refunds.refund_all(builder, data.reason, ids.refund_id(record.header.id), by="orders")
+    release_held(builder)
+    after = builder.next_state()
+    rows = search_terms.rows_of_payment(state, after, record.key)
+    return Decision(after, builder.outputs, rows, outcome)
 
 
 def _initiate(builder: PaymentDecisionBuilder, command: Command) -> None:
@@ -193,21 +193,23 @@ def _apply_failed_effect(
                 failed = builder.work.initiation.model_copy(update={"error": code})
                 builder.change(initiation=failed)
         case EffectKind.CONFIRM:
-            payment = builder.known_payment
-            waits = payment.status is PaymentStatus.PROCESSING and not payment.next_action
-            if (
-                waits
-                and payment.attempt == effect.attempt
-                and data.result is not ResultKind.CONFLICT
-            ):
-                reason = (
-                    NOT_SUBMITTED if data.result is ResultKind.NOT_SUBMITTED else "INVALID_REQUEST"
-                )
-                builder.fail(reason, code, None)
+            _fail_confirm(builder, effect, data, code)
         case EffectKind.REFUND:
-            builder.fail_refund(effect.refund_id, code)
+            refunds.fail_refund(builder, effect.refund_id, code)
         case EffectKind.CANCEL:
             _cancel_again(builder, effect, data, code)
+
+
+def _fail_confirm(
+    builder: PaymentDecisionBuilder, effect: Effect, data: StripeResult, code: str
+) -> None:
+    """End the attempt, unless Stripe's state of the intent (CONFLICT) or the customer's bank decides."""
+    payment = builder.known_payment
+    is_open = payment.status is PaymentStatus.PROCESSING and not payment.next_action
+    is_its = payment.attempt == effect.attempt and data.result is not ResultKind.CONFLICT
+    if is_open and is_its:
+        is_unsent = data.result is ResultKind.NOT_SUBMITTED
+        builder.fail(NOT_SUBMITTED if is_unsent else "INVALID_REQUEST", code, None)
 
 
 def _cancel_again(
@@ -233,68 +235,6 @@ def _apply_lookup(builder: PaymentDecisionBuilder, command: Command) -> None:
         apply_refund(builder, refund)
 
 
-def _apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
-    known = len(builder.events)
-    has_facts = webhook.intent or webhook.refund or webhook.dispute
-    too_early = builder.payment is None or (
-        not builder.payment.captured and (webhook.refund or webhook.dispute)
-    )
-    is_over = webhook.intent is not None and webhook.intent.status == "canceled"
-    if builder.payment is None and builder.work.initiation is None and is_over:
-        effect = "nothing new"  # no payment will ever begin with it
-    elif has_facts and too_early and not (webhook.intent and builder.work.initiation):
-        _hold(builder, webhook)
-        effect = "held"
-    else:
-        doubted = builder.work.in_doubt_since
-        _apply_facts(builder, webhook)
-        effect = "applied" if len(builder.events) > known else "nothing new"
-        if builder.work.in_doubt_since != doubted:
-            effect = "Stripe is asked"
-    builder.emit(
-        EventType.WEBHOOK_RECEIVED,
-        WebhookNoted(
-            stripe_event_id=webhook.stripe_event_id,
-            stripe_event_type=webhook.stripe_event_type,
-            effect=effect,
-        ),
-    )
-
-
-def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
-    if len(builder.work.held) >= MAX_HELD_WEBHOOKS:
-        builder.report_anomaly(
-            "TOO_MANY_HELD", "more facts than can be held came before their payment"
-        )
-        return
-    held = Held(
-        stripe_event_id=webhook.stripe_event_id, intent=webhook.intent, refund=webhook.refund,
-        dispute=webhook.dispute,
-    )  # fmt: skip
-    builder.change(held=(*builder.work.held, held))
-
-
-def _release_held(builder: PaymentDecisionBuilder) -> None:
-    """Take in the facts that waited for the payment to begin, or for its money."""
-    while builder.payment and builder.work.held:
-        captured = builder.payment.captured
-        due = next((held for held in builder.work.held if held.intent or captured), None)
-        if due is None:
-            return
-        builder.change(held=tuple(held for held in builder.work.held if held is not due))
-        _apply_facts(builder, due)
-
-
-def _apply_facts(builder: PaymentDecisionBuilder, facts: WebhookReceived | Held) -> None:
-    """Take in what a webhook says."""
-    if facts.intent:
-        apply_intent(builder, facts.intent, FactSource.WEBHOOK, 0)
-    if facts.refund:
-        apply_refund(builder, facts.refund)
-    if facts.dispute:
-        apply_dispute(builder, facts.dispute)
-
-
 _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Command], Outcome | None]]] = {
     CommandType.INITIATE_PAYMENT: _initiate,
     CommandType.CONFIRM_PAYMENT: _confirm,
@@ -304,3 +244,17 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Command], O
     CommandType.STRIPE_RESULT: _apply_effect_result,
     CommandType.OBSERVE_PAYMENT: _apply_lookup,
 }
+
+
+PAYMENTS: Final = Service(
+    name="payments",
+    about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe says.",
+    inputs={
+        topics.PAYMENT_COMMANDS: commands,
+        topics.WEBHOOKS: webhooks,
+        topics.REFUND_INITIATED: events,
+    },
+    state=PaymentRecord,
+    initial=PaymentRecord(),
+    decide=decide,
+)

@@ -1,4 +1,4 @@
-"""What operators ask of a payment's refunds: a new one, and the repetition of one that failed."""
+"""Refunds of a payment: what operators and cancelled orders ask for, what is made at Stripe, how it ends."""
 
 from typing import Final
 
@@ -9,8 +9,16 @@ from models.commands import (
     RefundPayment,
     RetryRefund,
 )
+from models.events import EventType, PaymentRefund
 from models.graphs import RefundStatus
+from models.payment import Effect, EffectKind, Refund, refund_effect_id
+from models.times import to_rfc3339
 from models.transition import Outcome
+
+STRIPE_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
+
+DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
+"""Stripe refuses a refund because of a dispute, of which we may not have heard yet."""
 
 
 def refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
@@ -28,7 +36,7 @@ def refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
     refused = _refused(builder, command, amount)
     if refused:
         return refused
-    builder.start_refund(refund_id, amount, data.reason, by=command.issued_by)
+    start_refund(builder, refund_id, amount, data.reason, by=command.issued_by)
     return builder.accept()
 
 
@@ -58,8 +66,8 @@ def retry_refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
     refused = _refused(builder, command, amount)
     if refused:
         return refused
-    builder.start_refund(
-        refund_id, amount, failed.reason,
+    start_refund(
+        builder, refund_id, amount, failed.reason,
         by=command.issued_by, retry_of=failed.refund_id,
     )  # fmt: skip
     return builder.accept()
@@ -87,3 +95,130 @@ def _refused(builder: PaymentDecisionBuilder, command: Command, amount: int) -> 
             command, "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
         )
     return None
+
+
+def refund_all(builder: PaymentDecisionBuilder, reason: str, refund_id: str, by: str) -> None:
+    """Refund all that is left; while there is no money yet or a dispute is open, remember the wish."""
+    payment = builder.payment
+    if payment is None or not payment.captured or payment.is_refund_blocked:
+        builder.change(refund_wanted=reason)
+    elif builder.state.refundable > 0:
+        start_refund(builder, refund_id, builder.state.refundable, reason, by)
+
+
+def start_deferred_refund(builder: PaymentDecisionBuilder) -> None:
+    """Carry out a refund that had to wait."""
+    wanted = builder.work.refund_wanted
+    if wanted:
+        builder.change(refund_wanted=None)
+        refund_all(builder, wanted, ids.refund_id(builder.input.header.id), by="orders")
+
+
+def start_refund(
+    builder: PaymentDecisionBuilder,
+    refund_id: str,
+    amount: int,
+    reason: str,
+    by: str,
+    *,
+    retry_of: str | None = None,
+) -> None:
+    """Open a refund and make its Stripe write pending; amount in minor units."""
+    payment = builder.known_payment
+    refund = Refund(
+        refund_id=refund_id, amount=amount, reason=reason, by=by, status=RefundStatus.PENDING,
+        requested_at=builder.at_ms, retry_of=retry_of,
+    )  # fmt: skip
+    builder.change(refunds={**builder.work.refunds, refund_id: refund})
+    body = {
+        "payment_intent": payment.stripe_intent_id,
+        "amount": amount,
+        "reason": reason if reason in STRIPE_REASONS else "requested_by_customer",
+        "metadata": {
+            "refundId": refund_id, "orderId": builder.order_id, "paymentId": builder.payment_id
+        },
+    }  # fmt: skip
+    builder.start_effect(
+        Effect(
+            effect_id=refund_effect_id(refund_id),
+            kind=EffectKind.REFUND,
+            intent_id=payment.stripe_intent_id,
+            requested_at=builder.at_ms,
+            body=body,
+        ),
+        by,
+    )
+
+
+def fail_refund(builder: PaymentDecisionBuilder, refund_id: str, code: str) -> None:
+    """End a pending refund that Stripe refused."""
+    refund = builder.work.refunds.get(refund_id)
+    if refund is None:
+        return
+    end_refund(
+        builder, refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
+    )
+    if code in DISPUTED_CODES and refund.by == "orders":
+        _defer_refund_again(builder, refund.reason)
+
+
+def _defer_refund_again(builder: PaymentDecisionBuilder, reason: str) -> None:
+    """The dispute was faster than a cancelled order's refund, which follows when it is won.
+
+    It may have been closed before this refusal was heard of: each dispute explains one of them,
+    and what is refused beyond that is the operator's.
+    """
+    payment = builder.known_payment
+    refused = sum(r.failure_reason in DISPUTED_CODES for r in payment.refunds.values())
+    if payment.disputes and refused > len(payment.disputes):
+        return
+    builder.change(refund_wanted=reason)
+    if payment.disputes and not payment.is_refund_blocked:
+        start_deferred_refund(builder)
+
+
+def end_refund(builder: PaymentDecisionBuilder, refund: Refund) -> None:
+    """Emit what became of a refund and take it from the pending ones."""
+    payment = builder.known_payment
+    before = payment.refunded
+    pending = {k: r for k, r in builder.work.refunds.items() if k != refund.refund_id}
+    builder.change(refunds=pending)
+    if refund.status is RefundStatus.SUCCEEDED:
+        total = before + refund.amount
+        is_full = total >= payment.captured
+        kind = EventType.PAYMENT_REFUNDED if is_full else EventType.PAYMENT_REFUND_PARTIAL
+    else:
+        earlier = payment.refunds.get(refund.refund_id)
+        was_counted = earlier is not None and earlier.status is RefundStatus.SUCCEEDED
+        total = before - (refund.amount if was_counted else 0)
+        kind = EventType.PAYMENT_REFUND_FAILED
+    builder.apply(
+        kind,
+        PaymentRefund(
+            payment_id=payment.payment_id,
+            order_id=builder.order_id,
+            currency=payment.currency,
+            refunded_total=total,
+            captured_total=payment.captured,
+            requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
+            **refund.model_dump(exclude={"requested_at", "ended_at"}),
+        ),
+    )
+    _retry_with_remainder(builder)
+
+
+def _retry_with_remainder(builder: PaymentDecisionBuilder) -> None:
+    """Another refund was faster than a cancelled order's, which Stripe refused as too large.
+
+    Ends, for what repeats it is smaller, and is repeated only when still less is left.
+    """
+    refunds, left = builder.state.refunds(), builder.state.refundable
+    retried = {refund.retry_of for refund in refunds.values()}
+    for failed in refunds.values():
+        is_open = failed.status is RefundStatus.FAILED and failed.refund_id not in retried
+        if is_open and failed.by == "orders" and 0 < left < failed.amount:
+            refund_id = ids.refund_id(f"{builder.input.header.id}/{failed.refund_id}")
+            start_refund(
+                builder, refund_id, left, failed.reason, by="orders", retry_of=failed.refund_id
+            )
+            return

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
+from agents.payments.refunds import end_refund, start_deferred_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from models import ids
 from models.events import EventType, PaymentDispute, PaymentRequiresAction
@@ -90,6 +91,7 @@ def _apply_captured(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
             "WRONG_AMOUNT", f"captured {seen.amount_received}, not {payment.amount} (minor units)"
         )
     builder.complete(seen)
+    start_deferred_refund(builder)
 
 
 def _apply_in_progress(
@@ -175,7 +177,7 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
     earlier = payment.refunds.get(refund.refund_id)
     if earlier and (earlier.stripe_refund_id or refund.status is not R.SUCCEEDED):
         if earlier.status is R.SUCCEEDED and refund.status in {R.FAILED, R.CANCELLED}:
-            builder.end_refund(refund.model_copy(update={"status": R.FAILED}))
+            end_refund(builder, refund.model_copy(update={"status": R.FAILED}))
     elif refund.status is R.PENDING:
         builder.change(refunds={**builder.work.refunds, refund.refund_id: refund})
     elif refund.status is R.SUCCEEDED and payment.refunded + refund.amount > payment.captured:
@@ -187,7 +189,7 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
         waits = refund.model_copy(update={"status": R.PENDING})
         builder.change(refunds={**builder.work.refunds, refund.refund_id: waits})
     else:
-        builder.end_refund(refund)
+        end_refund(builder, refund)
 
 
 def _refund_of(builder: PaymentDecisionBuilder, seen: RefundFacts) -> Refund:
@@ -237,7 +239,7 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts) -> None:
         EventType.PAYMENT_DISPUTE_CLOSED if is_closing else EventType.PAYMENT_DISPUTED, data
     )
     if not builder.known_payment.is_refund_blocked:
-        builder.start_deferred_refund()
+        start_deferred_refund(builder)
 
 
 def _step(status: str) -> int:

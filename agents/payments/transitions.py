@@ -1,6 +1,6 @@
 """The moves of a payment: each emits its events and folds them, so no state changes without its event."""
 
-from typing import Any, Final
+from typing import Any
 
 from agents.decision import DecisionBuilder
 from models import ids
@@ -14,9 +14,8 @@ from models.events import (
     PaymentFailed,
     PaymentInitiated,
     PaymentProcessing,
-    PaymentRefund,
 )
-from models.graphs import PaymentStatus, RefundStatus
+from models.graphs import PaymentStatus
 from models.messages import Message
 from models.payment import (
     Effect,
@@ -24,19 +23,12 @@ from models.payment import (
     Payment,
     PaymentRecord,
     PaymentWork,
-    Refund,
     evolve,
-    refund_effect_id,
 )
 from models.stripe_facts import IntentFacts
-from models.times import to_rfc3339
 from models.transition import Input
 
 S = PaymentStatus
-STRIPE_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
-
-DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
-"""Stripe refuses a refund because of a dispute, of which we may not have heard yet."""
 
 
 class PaymentDecisionBuilder(DecisionBuilder):
@@ -153,7 +145,10 @@ class PaymentDecisionBuilder(DecisionBuilder):
         self.apply(EventType.PAYMENT_PROCESSING, processing)
 
     def complete(self, seen: IntentFacts) -> None:
-        """Whatever the state: the money is there; the missing steps are emitted in order."""
+        """Whatever the state: the money is there; the missing steps are emitted in order.
+
+        A refund that waited for it is the caller's to start.
+        """
         if self.known_payment.status is not S.PROCESSING:
             self.begin_attempt()
         payment, late_cancel = self.known_payment, self.work.cancel
@@ -170,7 +165,6 @@ class PaymentDecisionBuilder(DecisionBuilder):
         self.apply(EventType.PAYMENT_COMPLETED, completed)
         self.record_charge_id(seen.charge_id)
         self.change(cancel=None)
-        self.start_deferred_refund()
 
     def fail(self, reason: str, code: str, charge_id: str | None) -> None:
         """PROCESSING -> FAILED; a cancel that waited for this moment is asked for again."""
@@ -223,117 +217,3 @@ class PaymentDecisionBuilder(DecisionBuilder):
             ),
             by,
         )
-
-    def refund_all(self, reason: str, refund_id: str, by: str) -> None:
-        """Refund all that is left; while there is no money yet or a dispute is open, remember the wish."""
-        payment = self.payment
-        if payment is None or not payment.captured or payment.is_refund_blocked:
-            self.change(refund_wanted=reason)
-        elif self.state.refundable > 0:
-            self.start_refund(refund_id, self.state.refundable, reason, by)
-
-    def start_deferred_refund(self) -> None:
-        """Carry out a refund that had to wait."""
-        wanted = self.work.refund_wanted
-        if wanted:
-            self.change(refund_wanted=None)
-            self.refund_all(wanted, ids.refund_id(self.input.header.id), by="orders")
-
-    def start_refund(
-        self, refund_id: str, amount: int, reason: str, by: str, *, retry_of: str | None = None
-    ) -> None:
-        """Open a refund and make its Stripe write pending; amount in minor units."""
-        payment = self.known_payment
-        refund = Refund(
-            refund_id=refund_id, amount=amount, reason=reason, by=by, status=RefundStatus.PENDING,
-            requested_at=self.at_ms, retry_of=retry_of,
-        )  # fmt: skip
-        self.change(refunds={**self.work.refunds, refund_id: refund})
-        body = {
-            "payment_intent": payment.stripe_intent_id,
-            "amount": amount,
-            "reason": reason if reason in STRIPE_REASONS else "requested_by_customer",
-            "metadata": {
-                "refundId": refund_id, "orderId": self.order_id, "paymentId": self.payment_id
-            },
-        }  # fmt: skip
-        self.start_effect(
-            Effect(
-                effect_id=refund_effect_id(refund_id),
-                kind=EffectKind.REFUND,
-                intent_id=payment.stripe_intent_id,
-                requested_at=self.at_ms,
-                body=body,
-            ),
-            by,
-        )
-
-    def fail_refund(self, refund_id: str, code: str) -> None:
-        """End a pending refund that Stripe refused."""
-        refund = self.work.refunds.get(refund_id)
-        if refund is None:
-            return
-        self.end_refund(
-            refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
-        )
-        if code in DISPUTED_CODES and refund.by == "orders":
-            self._defer_refund_again(refund.reason)
-
-    def _defer_refund_again(self, reason: str) -> None:
-        """The dispute was faster than a cancelled order's refund, which follows when it is won.
-
-        It may have been closed before this refusal was heard of: each dispute explains one of them,
-        and what is refused beyond that is the operator's.
-        """
-        payment = self.known_payment
-        refused = sum(r.failure_reason in DISPUTED_CODES for r in payment.refunds.values())
-        if payment.disputes and refused > len(payment.disputes):
-            return
-        self.change(refund_wanted=reason)
-        if payment.disputes and not payment.is_refund_blocked:
-            self.start_deferred_refund()
-
-    def end_refund(self, refund: Refund) -> None:
-        """Emit what became of a refund and take it from the pending ones."""
-        payment = self.known_payment
-        before = payment.refunded
-        pending = {k: r for k, r in self.work.refunds.items() if k != refund.refund_id}
-        self.change(refunds=pending)
-        if refund.status is RefundStatus.SUCCEEDED:
-            total = before + refund.amount
-            is_full = total >= payment.captured
-            kind = EventType.PAYMENT_REFUNDED if is_full else EventType.PAYMENT_REFUND_PARTIAL
-        else:
-            earlier = payment.refunds.get(refund.refund_id)
-            was_counted = earlier is not None and earlier.status is RefundStatus.SUCCEEDED
-            total = before - (refund.amount if was_counted else 0)
-            kind = EventType.PAYMENT_REFUND_FAILED
-        self.apply(
-            kind,
-            PaymentRefund(
-                payment_id=payment.payment_id,
-                order_id=self.order_id,
-                currency=payment.currency,
-                refunded_total=total,
-                captured_total=payment.captured,
-                requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
-                **refund.model_dump(exclude={"requested_at", "ended_at"}),
-            ),
-        )
-        self._retry_refund_with_remainder()
-
-    def _retry_refund_with_remainder(self) -> None:
-        """Another refund was faster than a cancelled order's, which Stripe refused as too large.
-
-        Ends, for what repeats it is smaller, and is repeated only when still less is left.
-        """
-        refunds, left = self.state.refunds(), self.state.refundable
-        retried = {refund.retry_of for refund in refunds.values()}
-        for failed in refunds.values():
-            is_open = failed.status is RefundStatus.FAILED and failed.refund_id not in retried
-            if is_open and failed.by == "orders" and 0 < left < failed.amount:
-                refund_id = ids.refund_id(f"{self.input.header.id}/{failed.refund_id}")
-                self.start_refund(
-                    refund_id, left, failed.reason, by="orders", retry_of=failed.refund_id
-                )
-                return

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from app.kafka.reader import RecordWindow
+from app.kafka.records import FetchedRecord
 from models.events import EventType, read_event_of
 from models.operations import AuditFilter, AuditPage
 from models.transition import UnreadableError
@@ -23,10 +24,10 @@ AUDITED_EVENT_TYPES: Final = frozenset(
 """Of the audit; whatever else an operator asked for names him in `by`."""
 
 
-class _Record(NamedTuple):
+class _TimedRecord(NamedTuple):
     at_ms: int
     offset: int
-    message: Any
+    record: FetchedRecord
 
 
 def audit_page(windows: Sequence[RecordWindow], limit: int, asked: AuditFilter) -> AuditPage:
@@ -38,7 +39,7 @@ def audit_page(windows: Sequence[RecordWindow], limit: int, asked: AuditFilter) 
         (record.at_ms, event)
         for found in records.values()
         for record in found
-        if (event := _act(record.message, asked)) is not None
+        if (event := _act(record.record, asked)) is not None
     ]
     acts.sort(key=lambda act: -act[0])
     if len(acts) > limit:
@@ -55,7 +56,7 @@ def audit_page(windows: Sequence[RecordWindow], limit: int, asked: AuditFilter) 
     )
 
 
-def _by_time(window: RecordWindow) -> list[_Record]:
+def _by_time(window: RecordWindow) -> list[_TimedRecord]:
     """Its records with times that never fall: a timestamp of -1, or of 2099, is its neighbour's.
 
     Else one such record at the beginning of a window would hold up all pages behind it.
@@ -63,25 +64,25 @@ def _by_time(window: RecordWindow) -> list[_Record]:
     return list(_backwards(window))[::-1]
 
 
-def _backwards(window: RecordWindow) -> Iterator[_Record]:
+def _backwards(window: RecordWindow) -> Iterator[_TimedRecord]:
     least_ms: int | None = None
-    for message in reversed(window.records):
-        at_ms = int(message.timestamp()[1])
+    for record in reversed(window.records):
+        at_ms = record.timestamp_ms
         if least_ms is None or 0 <= at_ms < least_ms:
             least_ms = max(0, at_ms)
-        yield _Record(least_ms, message.offset(), message)
+        yield _TimedRecord(least_ms, record.offset, record)
 
 
-def _act(record: Any, asked: AuditFilter) -> Mapping[str, Any] | None:
+def _act(record: FetchedRecord, asked: AuditFilter) -> Mapping[str, Any] | None:
     """The record's event, if it is an act that is asked for."""
     try:
-        raw = orjson.loads(record.value() or b"")
+        raw = orjson.loads(record.value or b"")
         kind, order_id, by = raw["eventType"], raw["orderId"], raw["data"].get("by") or ""
         is_act = kind in AUDITED_EVENT_TYPES or by.startswith("operator:")
         is_asked = asked.kind in {None, kind} and asked.order in {None, order_id}
         if not (is_act and is_asked and asked.by.lower() in by.lower()):
             return None
-        read_event_of(record.topic(), record.key() or b"", record.value())
+        read_event_of(record.topic, record.key or b"", record.value or b"")
     except (ValueError, KeyError, TypeError, AttributeError, UnreadableError):
         return None  # no event of ours: it is among the dead letters
     return dict(raw)

@@ -3,23 +3,25 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
 import orjson
 from aiokafka.errors import KafkaError
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from rich.progress import Progress
 
-from app.kafka.reader import bounds
-from app.kafka.records import FetchedRecord, OffsetReader
+from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models import rebuild
 from models.events import read_event_of
 from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild, StateDifference
 from models.transition import UnreadableError
+from tables.cluster import ClusterReader
 
 KAFKA_TIMEOUT_S: Final = 15.0
 BATCH_RECORDS: Final = 1000
@@ -57,24 +59,17 @@ class EventReader:
 
     def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
         self.topics = sorted({part.topic for part in EVENT_FOLDS.values()})
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "tiffin-audit",  # asked for by librdkafka; nothing is committed
-                "enable.auto.commit": False,
-                "log_level": 0,
-                **security.librdkafka(),
-            }
+        self._admin = AdminClient(
+            {"bootstrap.servers": bootstrap, "log_level": 0, **security.librdkafka()}
         )
+        self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
         self._partition = 0
 
     def partitions(self) -> int:
         """How many there are. Raises AuditError."""
-        try:
-            known = self._consumer.list_topics(timeout=KAFKA_TIMEOUT_S).topics
-        except KafkaException:
-            raise AuditError("Kafka does not answer") from None
+        with _kafka_answers():
+            known = self._admin.list_topics(timeout=KAFKA_TIMEOUT_S).topics
         missing = [topic for topic in self.topics if topic not in known]
         if missing:
             raise AuditError(f"there is no topic {', '.join(missing)}")
@@ -82,35 +77,24 @@ class EventReader:
 
     def open(self, partition: int) -> None:
         """Go to the beginning of a partition. Raises AuditError when its first records are gone."""
-        self._partition, starts = partition, {}
-        for topic in self.topics:
-            low, _ = self._watermarks(topic)
-            if low > 0:
+        self._partition = partition
+        starts = {place: start for place, (start, _) in self._bounds().items()}
+        for (topic, _), start in starts.items():
+            if start > 0:
                 raise AuditError(
-                    f"{topic}/{partition} begins at offset {low}: earlier events were deleted, and "
+                    f"{topic}/{partition} begins at offset {start}: earlier events were deleted, and "
                     "states can't be folded without them"
                 )
-            starts[topic, partition] = low
-        try:
+        with _kafka_answers():
             self._reader.assign(starts)
-        except KafkaError:
-            raise AuditError("Kafka does not answer") from None
 
-    def _watermarks(self, topic: str) -> tuple[int, int]:
-        try:
-            place = TopicPartition(topic, self._partition)
-            return bounds(self._consumer, place, KAFKA_TIMEOUT_S)
-        except KafkaException:
-            raise AuditError("Kafka does not answer") from None
+    def ends(self) -> dict[Place, int]:
+        """Where each topic ends now: the offset of its next record. Raises AuditError."""
+        return {place: end for place, (_, end) in self._bounds().items()}
 
-    def ends(self) -> dict[str, int]:
-        """Where each topic ends now: the offset of its next record."""
-        return {topic: self._watermarks(topic)[1] for topic in self.topics}
-
-    def left(self, ends: dict[str, int]) -> int:
+    def left(self, ends: Mapping[Place, int]) -> int:
         """Offsets before these ends that have not been read."""
-        next_offset = self._reader.next_offset
-        return sum(max(0, end - next_offset((t, self._partition))) for t, end in ends.items())
+        return sum(max(0, end - self._reader.next_offset(place)) for place, end in ends.items())
 
     def read(self) -> list[FetchedRecord]:
         """The next records, none when there are none within `POLL_S`. Raises AuditError."""
@@ -121,8 +105,20 @@ class EventReader:
 
     def close(self) -> None:
         """Leave Kafka."""
-        self._consumer.close()
         self._reader.close()
+
+    def _bounds(self) -> dict[Place, tuple[int, int]]:
+        with _kafka_answers():
+            places = [(topic, self._partition) for topic in self.topics]
+            return self._cluster.bounds(places, KAFKA_TIMEOUT_S)
+
+
+@contextmanager
+def _kafka_answers() -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, KafkaException, TimeoutError):
+        raise AuditError("Kafka does not answer") from None
 
 
 class RebuildCheck:
@@ -175,21 +171,20 @@ class RebuildCheck:
         await self._compare(session, rebuilt)
 
     async def _fold(self, rebuilt: Rebuild, task: Any) -> None:
-        messages = await asyncio.to_thread(self._reader.read)
-        for message in messages:
-            value = message.value()
-            if value is None and message.error is None:
+        records = await asyncio.to_thread(self._reader.read)
+        for record in records:
+            if record.value is None and record.error is None:
                 continue  # the release of a quarantined order: no event
             try:
-                if message.error is not None:
-                    raise UnreadableError(message.error)
-                event = read_event_of(message.topic(), message.key() or b"", value or b"")
+                if record.error is not None:
+                    raise UnreadableError(record.error)
+                event = read_event_of(record.topic, record.key or b"", record.value or b"")
             except UnreadableError as error:
-                where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
+                where = f"{record.topic}/{record.partition} at offset {record.offset}"
                 self._found.unreadable.append(f"{where}: {error}")
                 continue
-            rebuilt.add(message.topic(), event, value or b"")
-        self._progress.advance(task, len(messages))
+            rebuilt.add(record.topic, event, record.value or b"")
+        self._progress.advance(task, len(records))
 
     async def _compare(self, session: aiohttp.ClientSession, rebuilt: Rebuild) -> None:
         found = self._found

@@ -6,12 +6,13 @@ from typing import Any
 import faust
 from faust.cli import option
 
+from agents import services
+from agents.service import topic_uses
 from app.cli.http import exit_with
 from app.cli.output import console, table
 from app.kafka.topics import TopicChange, TopicsError, sync_topics
 from app.settings import Settings
-from models.times import DAY_MS
-from models.wording import counted
+from models.topics import TopicUse
 
 
 def register(app: faust.App, settings: Settings) -> None:
@@ -29,17 +30,16 @@ def register(app: faust.App, settings: Settings) -> None:
         except TopicsError as error:
             raise exit_with(str(error)) from None
         columns = ("topic", "partitions", "kept", "written by", "read by", "")
-        console(140).print(table(columns, map(_topic_row, reports)))
+        uses = {use.topic: use for use in topic_uses(services())}
+        rows = [_topic_row(report, uses.get(report.topic)) for report in reports]
+        console(140).print(table(columns, rows))
 
 
-def _topic_row(report: TopicChange) -> tuple[str, ...]:
+def _topic_row(report: TopicChange, use: TopicUse | None) -> tuple[str, ...]:
+    """use: None for a table's changelog, which the tables write and read."""
     topic = report.topic
-    kept = (
-        "for ever"
-        if topic.retention_ms < 0
-        else counted(topic.retention_ms // DAY_MS, "day", "days")
-    )
+    written_by, read_by = (use.written_by, use.read_by) if use else (topic.clients, topic.clients)
     return (
-        topic.name, str(report.partitions), kept, ", ".join(topic.written_by),
-        ", ".join(topic.read_by), report.done,
+        topic.name, str(report.partitions), topic.retention, ", ".join(written_by),
+        ", ".join(read_by), report.done,
     )  # fmt: skip

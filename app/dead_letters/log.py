@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from app.kafka.reader import decoded_headers
+from app.kafka.headers import decoded_headers
 from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation, Resolution
 from models.topics import DEAD_LETTERS
 from tables import DEAD_LETTER_ID_HEADER, OMITTED_VALUE_HEADER, QUARANTINE_HEADER, SERVICE_HEADER
@@ -89,7 +89,7 @@ class DeadLetterLog:
 
         at_ms: its timestamp.
         """
-        named = decoded_headers((name, part or b"") for name, part in headers)
+        named = decoded_headers(headers)
         if MARKER in named:
             self._settle(value)
             return None

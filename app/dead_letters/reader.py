@@ -12,7 +12,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.dead_letters.log import DLT_HEADER_PREFIX, MAX_DEAD_LETTERS, DeadLetterLog
-from app.kafka.reader import KafkaReader, headers_of
+from app.kafka.reader import KafkaReader
+from app.kafka.records import FetchedRecord
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from app.task_runner import Background
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
@@ -205,12 +206,12 @@ class DeadLetterReader(Background, Collector):
         consumer.seek(DEAD_LETTER_PARTITION, batch.next_offset)
 
 
-def _original(message: Any) -> OriginalRecord:
-    if message is None:
+def _original(record: FetchedRecord | None) -> OriginalRecord:
+    if record is None:
         return OriginalRecord(None, ())
     headers = tuple(
         (name, value)
-        for name, value in headers_of(message)
+        for name, value in record.headers
         if not name.startswith(DLT_HEADER_PREFIX) and name not in DEAD_LETTER_HEADERS
     )
-    return OriginalRecord(message.value(), headers)
+    return OriginalRecord(record.value, headers)

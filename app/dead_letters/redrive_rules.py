@@ -1,6 +1,6 @@
 """The pure half of redriving: what a rehearsal means for an operator, and what the audit tells of an act."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, DryRunVerdict, RedriveStep
@@ -79,8 +79,9 @@ def original_topic(letter: DeadLetter) -> str:
     return letter.origins[0].topic
 
 
-def release_topic(inputs: Sequence[str]) -> str:
+def release_topic(inputs: Iterable[str]) -> str:
     """Where a release is the least in anybody's way: it has no value, and events are read by many."""
-    commands = [topic for topic in inputs if topic.endswith("-commands")]
-    audit = [topic for topic in inputs if topic == ORDER_AUDIT]
-    return [*commands, *audit, *inputs][0]
+    names = list(inputs)
+    commands = [topic for topic in names if topic.endswith("-commands")]
+    audit = [topic for topic in names if topic == ORDER_AUDIT]
+    return [*commands, *audit, *names][0]

@@ -1,33 +1,34 @@
-"""Looks into Kafka for operators: single records, the last ones of a topic, end and committed offsets.
-
-Blocking calls of librdkafka run in threads; nothing of it takes part in the workers' group.
-"""
+"""Reads Kafka outside of the workers' group: single records, the last ones, what came since, and offsets."""
 
 import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from app.kafka.records import FetchedRecord, OffsetReader
+from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
 from models.operations import Offsets
-from tables.cluster import LEADER_POLL_S, WITHOUT_LEADER, ClusterReader
+from tables.cluster import ClusterReader
 
 REQUEST_TIMEOUT_S: Final = 5.0
+"""While an operator waits."""
+METADATA_TIMEOUT_S: Final = 10.0
+IDLE_TIMEOUT_S: Final = 15.0
+"""A read of a whole topic fails after a silence of so long."""
+MAX_POLL_RECORDS: Final = 1000
 MAX_READ_GAP: Final = 50
 """Records that are read along rather than going to the next place anew."""
 UNKNOWN_PARTITION_ERRORS: Final = frozenset(
@@ -38,6 +39,8 @@ UNKNOWN_PARTITION_ERRORS: Final = frozenset(
 )  # fmt: skip
 """There is no such topic or partition."""
 R = TypeVar("R")
+Take = Callable[[FetchedRecord], None]
+"""Is given each record, in a thread; a record for which it raises ValueError is skipped."""
 
 
 class RecordWindow(NamedTuple):
@@ -46,28 +49,37 @@ class RecordWindow(NamedTuple):
     place: str
     start: int
     is_first: bool
-    records: Sequence[Any]
+    records: Sequence[FetchedRecord]
+
+
+class TopicRead(NamedTuple):
+    """How far a topic was read.
+
+    offsets: of each partition, where to go on. skipped: records that could not be read or used.
+    """
+
+    offsets: Mapping[int, int]
+    skipped: int
 
 
 class KafkaReader:
-    """Reads for one group. Methods raise KafkaUnavailableError within `REQUEST_TIMEOUT_S` or little more."""
+    """Methods block in threads, not on the event loop. They raise KafkaUnavailableError within a bound."""
 
-    def __init__(self, bootstrap: str, group: str, security: KafkaSecurity = NO_SECURITY) -> None:
+    def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
         """Connects at the first call."""
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "bootstrap.servers": bootstrap, "log_level": 0, **security.librdkafka()
         }  # fmt: skip
         self._bootstrap, self._security = bootstrap, security
-        self._group = group
-        self._admin: AdminClient | None = None
+        self._client: AdminClient | None = None
         self._cluster = ClusterReader(self._settings)
 
     async def offsets(
-        self, topics: Sequence[str], partitions: int
-    ) -> dict[tuple[str, int], Offsets]:
-        """End and committed offset of every partition of the topics."""
-        wanted = [TopicPartition(topic, p) for topic in topics for p in range(partitions)]
-        return await _in_thread(self._offsets, wanted)
+        self, group: str, topics: Sequence[str], partitions: int
+    ) -> dict[Place, Offsets]:
+        """End, and the group's committed offset, of every partition of the topics."""
+        places = list(itertools.product(topics, range(partitions)))
+        return await _in_thread(self._offsets, group, places)
 
     async def records(
         self, wanted: Sequence[RecordLocation]
@@ -79,131 +91,163 @@ class KafkaReader:
         self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[RecordWindow]:
         """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
-        return await _in_thread(self._windows, topics, partitions, ends, size)
+        places = list(itertools.product(topics, partitions))
+        return await _in_thread(self._windows, places, ends, size)
 
-    def _offsets(self, wanted: list[TopicPartition]) -> dict[tuple[str, int], Offsets]:
-        if self._admin is None:
-            self._admin = AdminClient(dict(self._settings))
-        request = ConsumerGroupTopicPartitions(self._group, wanted)
+    async def since(self, topic: str, since_ms: int, take: Take) -> TopicRead:
+        """Read what Kafka was given since a time, in milliseconds since the epoch, up to the present end."""
+
+        def starts(bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
+            at = OffsetSpec.for_timestamp(max(0, since_ms))
+            asked = self._admin.list_offsets(
+                {TopicPartition(*place): at for place in bounds}, request_timeout=METADATA_TIMEOUT_S
+            )
+            found = {(tp.topic, tp.partition): each.result().offset for tp, each in asked.items()}
+            # Kafka answers -1 where nothing is so young.
+            return {place: at if at >= 0 else bounds[place][1] for place, at in found.items()}
+
+        return await _in_thread(self._read_topic, topic, starts, take)
+
+    async def onwards(self, topic: str, begin: Mapping[int, int], take: Take) -> TopicRead:
+        """Read on from the offsets of an earlier call, up to the present end."""
+        return await _in_thread(
+            self._read_topic,
+            topic,
+            lambda bounds: {place: begin.get(place[1], 0) for place in bounds},
+            take,
+        )
+
+    async def newest(self, topic: str, most: int) -> list[bytes]:
+        """Values of the last records, the newest first, of a topic with one partition."""
+        found: list[bytes] = []
+        await _in_thread(
+            self._read_topic,
+            topic,
+            lambda bounds: {place: end - most for place, (_, end) in bounds.items()},
+            lambda record: found.append(record.value or b""),
+        )
+        return found[::-1]
+
+    @property
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            self._client = AdminClient(self._settings)
+        return self._client
+
+    def _offsets(self, group: str, places: list[Place]) -> dict[Place, Offsets]:
+        wanted = [TopicPartition(*place) for place in places]
         groups = self._admin.list_consumer_group_offsets(
-            [request], request_timeout=REQUEST_TIMEOUT_S
+            [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=REQUEST_TIMEOUT_S
         )
-        bounds = self._cluster.bounds(
-            [(tp.topic, tp.partition) for tp in wanted], REQUEST_TIMEOUT_S
-        )
+        bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
         committed = {
             (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None
-            for tp in groups[self._group].result(REQUEST_TIMEOUT_S).topic_partitions
+            for tp in groups[group].result(REQUEST_TIMEOUT_S).topic_partitions
         }
         return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
 
     def _records(self, wanted: Sequence[RecordLocation]) -> dict[RecordLocation, FetchedRecord]:
         found = {}
-        with self._clients() as (consumer, reader):
+        with closing(self._reader()) as reader:
             for run in _runs(wanted):
-                topic, partition, first = run[0]
+                place = run[0][:2]
                 try:
-                    low, high = bounds(
-                        consumer, TopicPartition(topic, partition), REQUEST_TIMEOUT_S
-                    )
+                    low, high = self._cluster.bounds([place], REQUEST_TIMEOUT_S)[place]
                 except KafkaException as error:
                     if error.args[0].code() not in UNKNOWN_PARTITION_ERRORS:
                         raise
                     continue  # whoever named the place made it up
-                start, end = max(first, low), min(run[-1].offset + 1, high)
-                for message in _read(reader, RecordLocation(topic, partition, start), end):
-                    found[RecordLocation(topic, partition, message.offset())] = message
-        return {origin: found[origin] for origin in wanted if origin in found}
+                start, end = max(run[0].offset, low), min(run[-1].offset + 1, high)
+                for record in _read(reader, {place: start}, {place: end}, REQUEST_TIMEOUT_S):
+                    if record.error is None:
+                        found[RecordLocation(*place, record.offset)] = record
+        return {location: found[location] for location in wanted if location in found}
 
     def _windows(
-        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
+        self, places: list[Place], ends: Mapping[str, int], size: int
     ) -> list[RecordWindow]:
-        found = []
-        with self._clients() as (consumer, reader):
-            for topic, partition in itertools.product(topics, partitions):
-                tp, place = TopicPartition(topic, partition), f"{topic}/{partition}"
-                first, end = bounds(consumer, tp, REQUEST_TIMEOUT_S)
-                end = min(end, ends.get(place, end))
-                start = max(first, end - size)
-                records = list(_read(reader, RecordLocation(topic, partition, start), end))
-                found.append(RecordWindow(place, start, start <= first, records))
-        return found
+        bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
+        until = {place: min(end, ends.get(_name(place), end)) for place, (_, end) in bounds.items()}
+        starts = {place: max(bounds[place][0], until[place] - size) for place in places}
+        records: dict[Place, list[FetchedRecord]] = {place: [] for place in places}
+        with closing(self._reader()) as reader:
+            for record in _read(reader, starts, until, REQUEST_TIMEOUT_S):
+                if record.error is None:
+                    records[record.topic, record.partition].append(record)
+        return [
+            RecordWindow(_name(place), start, start <= bounds[place][0], records[place])
+            for place, start in starts.items()
+        ]
 
-    @contextmanager
-    def _clients(self) -> Iterator[tuple[Any, OffsetReader]]:
-        """For offsets and metadata, and for records."""
-        consumer = Consumer(
-            {
-                **self._settings,
-                "group.id": f"{self._group}-operators",  # needed by librdkafka, never joined
-                "enable.auto.commit": False,
-            }
-        )
-        reader = OffsetReader(self._bootstrap, self._security)
-        try:
-            yield consumer, reader
-        finally:
-            consumer.close()
-            reader.close()
+    def _read_topic(
+        self,
+        topic: str,
+        starts: Callable[[Mapping[Place, tuple[int, int]]], Mapping[Place, int]],
+        take: Take,
+    ) -> TopicRead:
+        known = self._admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+        if topic not in known:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        places = [(topic, partition) for partition in known[topic].partitions]
+        bounds = self._cluster.bounds(places, METADATA_TIMEOUT_S)
+        begin = {place: max(bounds[place][0], start) for place, start in starts(bounds).items()}
+        ends = {place: end for place, (_, end) in bounds.items()}
+        skipped = 0
+        with closing(self._reader()) as reader:
+            for record in _read(reader, begin, ends, IDLE_TIMEOUT_S):
+                try:
+                    if record.error is not None:
+                        raise ValueError(record.error)
+                    take(record)
+                except ValueError:
+                    skipped += 1
+        return TopicRead({place[1]: max(begin[place], ends[place]) for place in places}, skipped)
+
+    def _reader(self) -> OffsetReader:
+        return OffsetReader(self._bootstrap, self._security)
 
 
-def bounds(consumer: Any, place: TopicPartition, within_s: float) -> tuple[int, int]:
-    """Offset of a partition's first record and of the next one to come. Blocks; raises KafkaException.
-
-    Waits while the partition has no leader: when its topic was only just made, or a broker went.
-    """
-    deadline_s = time.monotonic() + within_s
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(place, timeout=within_s)
-        except KafkaException as error:
-            if error.args[0].code() not in WITHOUT_LEADER or time.monotonic() > deadline_s:
-                raise
-            time.sleep(LEADER_POLL_S)
-        else:
-            return low, high
+def _name(place: Place) -> str:
+    return f"{place[0]}/{place[1]}"
 
 
 def _runs(wanted: Iterable[RecordLocation]) -> list[list[RecordLocation]]:
     """Places that lie so close together that what is between them is read as well."""
     runs: list[list[RecordLocation]] = []
-    for origin in sorted(set(wanted)):
+    for location in sorted(set(wanted)):
         last = runs[-1][-1] if runs else None
-        if last and last[:2] == origin[:2] and origin.offset - last.offset <= MAX_READ_GAP:
-            runs[-1].append(origin)
+        if last and last[:2] == location[:2] and location.offset - last.offset <= MAX_READ_GAP:
+            runs[-1].append(location)
         else:
-            runs.append([origin])
+            runs.append([location])
     return runs
 
 
-def _read(reader: OffsetReader, start: RecordLocation, end: int) -> Iterator[FetchedRecord]:
-    """Records from `start` on, before `end`; not what can't be read. Raises KafkaError, TimeoutError."""
-    if start.offset >= end:
+def _read(
+    reader: OffsetReader, starts: Mapping[Place, int], ends: Mapping[Place, int], idle_s: float
+) -> Iterator[FetchedRecord]:
+    """What there is from the starts to the ends, each partition in order, with what can't be read.
+
+    Raises KafkaError, and TimeoutError after a silence.
+    """
+    left = {place: end for place, end in ends.items() if starts[place] < end}
+    if not left:
         return
-    place = (start.topic, start.partition)
-    reader.assign({place: start.offset})
-    until = time.monotonic() + REQUEST_TIMEOUT_S
-    while reader.next_offset(place) < end:
-        left_s = until - time.monotonic()
-        if left_s <= 0:
+    reader.assign({place: starts[place] for place in left})
+    heard_s = time.monotonic()
+    while any(reader.next_offset(place) < end for place, end in left.items()):
+        records = reader.read(MAX_POLL_RECORDS, 1.0)
+        yield from (each for each in records if each.offset < left[each.topic, each.partition])
+        if records:
+            heard_s = time.monotonic()
+        elif time.monotonic() - heard_s > idle_s:
             raise TimeoutError
-        for record in reader.read(min(500, end - start.offset), left_s):
-            if record.offset() < end and record.error is None:
-                yield record
 
 
 async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
     try:
         return await asyncio.to_thread(call, *arguments)
     except (AiokafkaError, KafkaException, TimeoutError) as error:
-        raise KafkaUnavailableError(f"Kafka can't be read: {type(error).__name__}") from error
-
-
-def headers_of(message: Any) -> tuple[tuple[str, bytes], ...]:
-    """A record's headers, values that are missing as empty ones."""
-    return tuple((name, value or b"") for name, value in message.headers() or ())
-
-
-def decoded_headers(headers: Iterable[tuple[str, bytes]]) -> Mapping[str, str]:
-    """Headers as text; of a repeated one the last."""
-    return {name: value.decode(errors="replace") for name, value in headers}
+        cause = error.args[0] if error.args else None
+        name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
+        raise KafkaUnavailableError(f"Kafka can't be read: {name}") from error

@@ -6,7 +6,7 @@ compressed record whose length is wrong. Here each partition goes on behind what
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -19,42 +19,22 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 
-class FetchedRecord:
-    """One record, with confluent_kafka's methods. error: why it, or the batch at it, can't be read."""
+class FetchedRecord(NamedTuple):
+    """One record.
 
-    __slots__ = ("_consumed", "error")
+    timestamp_ms: since the epoch, -1 if it has none. value: of a record that can't be read, all its bytes.
+    headers: names that are no text are escaped, missing values are empty. error: why the record, or the
+    batch that begins at its offset, can't be read.
+    """
 
-    def __init__(self, consumed: Any, error: str | None) -> None:
-        self._consumed = consumed
-        self.error = error
-
-    def topic(self) -> str:
-        """Its topic."""
-        return str(self._consumed.topic)
-
-    def partition(self) -> int:
-        """Its partition."""
-        return int(self._consumed.partition)
-
-    def offset(self) -> int:
-        """Its offset."""
-        return int(self._consumed.offset)
-
-    def timestamp(self) -> tuple[int, int]:
-        """Its type, and milliseconds since the epoch."""
-        return self._consumed.timestamp_type, self._consumed.timestamp
-
-    def key(self) -> bytes | None:
-        """Its key."""
-        return self._consumed.key  # type: ignore[no-any-return]
-
-    def value(self) -> bytes | None:
-        """Its value; of one that can't be read, all its bytes."""
-        return self._consumed.value  # type: ignore[no-any-return]
-
-    def headers(self) -> list[tuple[str, bytes | None]]:
-        """Its headers; names that are no text are escaped."""
-        return list(self._consumed.headers)
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    error: str | None = None
 
 
 class OffsetReader:
@@ -116,11 +96,21 @@ class OffsetReader:
     def _take(self, tp: TopicPartition, item: Any) -> FetchedRecord | None:
         """A record, or what can't be read; None for offsets without a record."""
         kind = type(item)
+        self._next[tp.topic, tp.partition] = item.offset + 1
         if kind is UnreadableBatch:
             self._next[tp.topic, tp.partition] = item.next_offset
             self._consumer.seek(tp, item.next_offset)  # type: ignore[union-attr]
-            return FetchedRecord(item, item.error)
-        self._next[tp.topic, tp.partition] = item.offset + 1
-        if kind is UnreadableRecord:
-            return FetchedRecord(item, item.error)
-        return FetchedRecord(item, None) if kind is ConsumedRecord else None
+        elif kind not in {ConsumedRecord, UnreadableRecord}:
+            return None
+        headers = tuple((name, value or b"") for name, value in item.headers)
+        error = None if kind is ConsumedRecord else item.error
+        return FetchedRecord(
+            tp.topic,
+            tp.partition,
+            item.offset,
+            item.timestamp,
+            item.key,
+            item.value,
+            headers,
+            error,
+        )

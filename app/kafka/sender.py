@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from app.kafka.headers import record_headers
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from models.commands import Command, WebhookReceived, topic_of_command
+from models.commands import COMMANDS, Command, WebhookReceived
 from models.errors import KafkaUnavailableError
 from models.messages import encode
 from models.sender import Appended, Headers
@@ -63,7 +63,7 @@ class KafkaCommandSender:
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
         await self.put(
-            topic_of_command(command.command_type),
+            COMMANDS[command.command_type].topic,
             command.order_id.encode(),
             encode(command),
             record_headers(command.command_id, command.command_type, source, command.issued_at),

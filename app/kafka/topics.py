@@ -107,7 +107,7 @@ def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicCh
 
 def _corrected_changelogs(changes: dict[str, dict[str, str]]) -> dict[str, Topic]:
     return {
-        name: Topic(name, FOREVER, ("tables",), ("tables",), about="a table's changelog")
+        name: Topic(name, FOREVER, ("tables",), about="a table's changelog")
         for name in changes
         if name not in TOPICS
     }

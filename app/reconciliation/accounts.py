@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.kafka.reader import headers_of
-from app.kafka.topic_window import Offsets, TopicReader
+from app.kafka.reader import KafkaReader
+from app.kafka.records import FetchedRecord
 from app.stripe.api import Listing
 from app.stripe.errors import StateConflictError
 from app.stripe.gateway import StripeGateway
@@ -49,21 +49,22 @@ class KafkaAccount:
     unusable: records that could not be used; the services have made dead letters of them.
     """
 
-    window: TopicReader
+    kafka: KafkaReader
     since_ms: int
     moved: dict[tuple[MovementKind, str], MoneyMovement] = field(default_factory=dict)
     intents: dict[str, int] = field(default_factory=dict)
     unusable: int = 0
-    _offsets: Offsets | None = None
+    topic: str = PAYMENT_EVENTS
+    _offsets: Mapping[int, int] | None = None
 
     async def read(self) -> None:
         """Take in what is new. Raises KafkaUnavailableError."""
         if self._offsets is None:
             begin_ms = self.since_ms - KAFKA_MARGIN_MS
-            self._offsets = await self.window.since(begin_ms, self._take)
+            self._offsets, skipped = await self.kafka.since(self.topic, begin_ms, self._take)
         else:
-            self._offsets = await self.window.onwards(self._offsets, self._take)
-        self.unusable += self.window.skipped
+            self._offsets, skipped = await self.kafka.onwards(self.topic, self._offsets, self._take)
+        self.unusable += skipped
 
     def forget(self, before_ms: int) -> None:
         """Drop what is too old to be compared."""
@@ -71,11 +72,11 @@ class KafkaAccount:
         self.moved = {key: moved for key, moved in self.moved.items() if moved.at_ms >= limit_ms}
         self.intents = {id: at_ms for id, at_ms in self.intents.items() if at_ms >= limit_ms}
 
-    def _take(self, message: Any) -> None:
-        if dict(headers_of(message)).get("ce_type") not in READ_EVENT_TYPES:
+    def _take(self, record: FetchedRecord) -> None:
+        if dict(record.headers).get("ce_type") not in READ_EVENT_TYPES:
             return
         try:
-            event = read_event_of(PAYMENT_EVENTS, message.key() or b"", message.value() or b"")
+            event = read_event_of(PAYMENT_EVENTS, record.key or b"", record.value or b"")
         except UnreadableError as error:
             raise ValueError(str(error)) from None
         if isinstance(event.data, PaymentInitiated):
@@ -156,7 +157,7 @@ class StripeAccount:
         return movement_of_stripe_object(kind, thing, order_id) if order_id else None
 
 
-async def both(stripe: StripeAccount, kafka: KafkaAccount) -> tuple[Account, Account, int]:
+async def load_accounts(stripe: StripeAccount, kafka: KafkaAccount) -> tuple[Account, Account, int]:
     """Stripe's account and Kafka's since the same time, and how many objects could not be looked up.
 
     What only Kafka knows is looked up one by one: Stripe may have made it before that time.

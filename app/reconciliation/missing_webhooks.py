@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import structlog
 
-from app.kafka.reader import headers_of
-from app.kafka.topic_window import TopicReader
+from app.kafka.reader import KafkaReader
+from app.kafka.records import FetchedRecord
 from app.stripe.api import Listing
 from app.stripe.gateway import StripeGateway
 from models.commands import WebhookReceived
@@ -14,6 +14,7 @@ from models.reconciliation import MissingEvent
 from models.sender import CommandSender
 from models.stripe_facts import WEBHOOK_TYPES
 from models.times import to_rfc3339
+from models.topics import WEBHOOKS
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,26 +39,27 @@ class MissingWebhooks:
         gateway: StripeGateway,
         sender: CommandSender,
         received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
-        topic: TopicReader,
+        kafka: KafkaReader,
+        topic: str = WEBHOOKS,
     ) -> None:
         """received: reduces an event of Stripe's; None: it is not ours."""
         self.done: dict[str, int] = {}
         self.unusable = 0
         self._gateway, self._sender = gateway, sender
-        self._received, self._topic = received, topic
+        self._received, self._kafka, self._topic = received, kafka, topic
 
     async def search(
         self,
         cursor_ms: int,
         until_ms: int,
         *,
-        goes_on: Callable[[], bool],
+        is_runner: Callable[[], bool],
         found: Callable[[MissingEvent], None],
     ) -> AsyncIterator[tuple[int, int]]:
         """Go through the events made from an hour before the cursor on; milliseconds since the epoch.
 
         Yields, slice by slice, up to when nothing is missing any more, and how many events were
-        looked at; each missing event is told to `found` once Kafka has it. Ends early when goes_on
+        looked at; each missing event is told to `found` once Kafka has it. Ends early when is_runner
         says so. Raises UnavailableError and InvalidError.
         """
         since_ms = cursor_ms - OVERLAP_MS
@@ -67,7 +69,7 @@ class MissingWebhooks:
             end_ms = min(begin_ms + SLICE_MS, until_ms)
             listed, missing = await self._missing(begin_ms, end_ms, in_kafka)
             for event in missing:
-                if not goes_on():
+                if not is_runner():
                     return
                 told = await self._apply(event)
                 self.done[event["id"]] = event["created"]
@@ -78,14 +80,13 @@ class MissingWebhooks:
     async def _ids_in_kafka(self, since_ms: int) -> set[str]:
         ids: set[str] = set()
 
-        def take(message: Any) -> None:
-            told = dict(headers_of(message)).get("ce_id", b"").decode()
+        def take(record: FetchedRecord) -> None:
+            told = dict(record.headers).get("ce_id", b"").decode()
             if not told:
                 raise ValueError("no ce_id")
             ids.add(told)
 
-        await self._topic.since(since_ms, take)
-        self.unusable = self._topic.skipped
+        _, self.unusable = await self._kafka.since(self._topic, since_ms, take)
         return ids
 
     async def _missing(

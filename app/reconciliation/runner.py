@@ -18,13 +18,12 @@ import structlog
 from pydantic import ValidationError
 
 from app.kafka.headers import record_headers
-from app.kafka.security import NO_SECURITY, KafkaSecurity
-from app.kafka.topic_window import TopicReader
+from app.kafka.reader import KafkaReader
 from app.reconciliation.accounts import (
     CANCELLED,
     KafkaAccount,
     StripeAccount,
-    both,
+    load_accounts,
 )
 from app.reconciliation.missing_webhooks import MissingWebhooks
 from app.stripe.errors import InvalidError
@@ -43,7 +42,7 @@ from models.reconciliation import (
 )
 from models.sender import CommandSender
 from models.times import DAY_MS, from_rfc3339, to_rfc3339
-from models.topics import PAYMENT_EVENTS, RECONCILIATION, WEBHOOKS
+from models.topics import RECONCILIATION
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -93,9 +92,8 @@ class Reconciliation(Background):
         self,
         gateway: StripeGateway,
         sender: CommandSender,
+        kafka: KafkaReader,
         *,
-        bootstrap: str,
-        security: KafkaSecurity = NO_SECURITY,
         is_runner: Callable[[], bool],
         received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
         schedule: ReconciliationSchedule,
@@ -108,11 +106,8 @@ class Reconciliation(Background):
         self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
         self._sender = sender
         self._stripe = StripeAccount(gateway)
-        webhooks, self._log, self._payment_events = (
-            TopicReader(bootstrap, topic, security)
-            for topic in (WEBHOOKS, RECONCILIATION, PAYMENT_EVENTS)
-        )
-        self._missing = MissingWebhooks(gateway, sender, received, webhooks)
+        self._reader = kafka
+        self._missing = MissingWebhooks(gateway, sender, received, kafka)
         self._kafka: KafkaAccount | None = None
 
     async def _run(self) -> None:
@@ -184,7 +179,7 @@ class Reconciliation(Background):
 
     async def _resumed(self, now_ms: int) -> ReconciliationReport:
         """Where the last runner stopped."""
-        for raw in await self._log.newest(REPORTS_READ):
+        for raw in await self._reader.newest(RECONCILIATION, REPORTS_READ):
             try:
                 report = ReconciliationReport.model_validate_json(raw)
             except ValidationError:
@@ -203,7 +198,7 @@ class Reconciliation(Background):
         search = self._missing.search(
             cursor_ms,
             now_ms - round(self._schedule.grace_s * 1000),
-            goes_on=self._is_runner,
+            is_runner=self._is_runner,
             found=self._note,
         )
         async for end_ms, listed in search:
@@ -223,9 +218,9 @@ class Reconciliation(Background):
         if (
             self._kafka is None or since_ms < self._kafka.since_ms
         ):  # it has forgotten what was before
-            self._kafka = KafkaAccount(self._payment_events, since_ms)
+            self._kafka = KafkaAccount(self._reader, since_ms)
         self._kafka.forget(since_ms)
-        theirs, ours, unchecked = await both(self._stripe, self._kafka)
+        theirs, ours, unchecked = await load_accounts(self._stripe, self._kafka)
         known = (*self._known.differences, *self._known.settling)
         found, of_days = compare(
             theirs,

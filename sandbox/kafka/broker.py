@@ -153,7 +153,7 @@ class KafkaBroker:
         self._unlock()
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone; the data stay for the next `start`."""
+        """SIGKILL, and wait for the process to end; the data stay for the next `start`."""
         if self._process is not None:
             self._process.kill()
             self._process.terminate()

@@ -1,4 +1,4 @@
-"""What goes wrong with the next messages of the sandbox's mailbox, on request."""
+"""Faults of the mailbox on request: the next messages are refused, delayed or lost."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802 -- aiosmtpd's name
         self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]
     ) -> str:
-        """Take a recipient, or refuse it."""
+        """Accept or refuse a recipient."""
         fault = self.faults.next(EMAIL, "refuse")
         if fault:
             return f"{fault.code} refused on request"
@@ -131,7 +131,7 @@ class Mailbox:
     async def handle_DATA(  # noqa: N802 -- aiosmtpd's name
         self, server: SMTP, _: Session, envelope: Envelope
     ) -> str:
-        """Keep a mail and say so; perhaps late, perhaps never."""
+        """Store a mail and acknowledge it, unless a fault delays or drops the acknowledgement."""
         content = cast(bytes, envelope.content)
         mail = email.message_from_bytes(content, policy=SMTP_POLICY)
         kept = self._store(

@@ -10,6 +10,6 @@ State is in memory. Where it differs from Stripe, on purpose:
 - No rate limit of its own: a 429 comes from a fault.
 """
 
-from .server import StripeSandbox
+from sandbox.stripe.server import StripeSandbox
 
 __all__ = ["StripeSandbox"]

@@ -7,8 +7,8 @@ import signal
 
 import click
 
-from .server import StripeSandbox
-from .state import SHORT_SETTLE_DELAY_S
+from sandbox.stripe.server import StripeSandbox
+from sandbox.stripe.state import SHORT_SETTLE_DELAY_S
 
 
 @click.command(

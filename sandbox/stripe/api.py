@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import orjson
 from aiohttp import web
 
-from .errors import StripeError, invalid, rate_limited, server_error, unauthorized
-from .faults import Fault, Faults
-from .idempotency import IdempotencyKeys
-from .params import Params, decode_form
-from .payment_methods import refuse_card_number
-from .routes import BROWSER_KEYS, Call, Route, check_expand, expand, find
-from .state import API_VERSION, EventCause, Resource, State, new_id
-from .webhooks import Webhooks
+from sandbox.stripe.errors import StripeError, invalid, rate_limited, server_error, unauthorized
+from sandbox.stripe.faults import Fault, Faults
+from sandbox.stripe.idempotency import IdempotencyKeys
+from sandbox.stripe.params import Params, decode_form
+from sandbox.stripe.payment_methods import refuse_card_number
+from sandbox.stripe.routes import BROWSER_KEYS, Call, Route, check_expand, expand, find
+from sandbox.stripe.state import API_VERSION, EventCause, Resource, State, new_id
+from sandbox.stripe.webhooks import Webhooks
 
 CORS = {
     "Access-Control-Allow-Origin": "*",

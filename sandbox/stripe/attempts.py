@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from . import disputes, objects
-from .cards import Behaviour, Decline
-from .errors import DOCS, StripeError, invalid
-from .state import Resource, State, snapshot
+from sandbox.stripe import disputes, objects
+from sandbox.stripe.cards import Behaviour, Decline
+from sandbox.stripe.errors import DOCS, StripeError, invalid
+from sandbox.stripe.state import Resource, State, snapshot
 
 AUTHENTICATION_FAILED = {
     "code": "payment_intent_authentication_failure",

@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from . import attempts
-from .currencies import CHARGED_IN_HUNDREDS, THREE_DECIMAL, ZERO_DECIMAL
-from .errors import StripeError
-from .state import Resource, State
+from sandbox.stripe import attempts
+from sandbox.stripe.currencies import CHARGED_IN_HUNDREDS, THREE_DECIMAL, ZERO_DECIMAL
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.state import Resource, State
 
 STATIC = Path(__file__).parent / "static"
 

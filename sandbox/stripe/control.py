@@ -16,15 +16,15 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from . import attempts, disputes, payment_intents, payment_methods, refunds
-from . import control_bodies as bodies
-from .api import Api
-from .cards import BANK_ACCOUNTS, PAYMENT_METHODS
-from .errors import StripeError, invalid
-from .faults import KINDS, Fault
-from .ledger import ledger
-from .state import Resource, now
-from .webhooks import DeliveryRule
+from sandbox.stripe import attempts, disputes, payment_intents, payment_methods, refunds
+from sandbox.stripe import control_bodies as bodies
+from sandbox.stripe.api import Api
+from sandbox.stripe.cards import BANK_ACCOUNTS, PAYMENT_METHODS
+from sandbox.stripe.errors import StripeError, invalid
+from sandbox.stripe.faults import KINDS, Fault
+from sandbox.stripe.ledger import ledger
+from sandbox.stripe.state import Resource, now
+from sandbox.stripe.webhooks import DeliveryRule
 
 
 @dataclass(frozen=True, slots=True)

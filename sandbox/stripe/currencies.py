@@ -6,7 +6,7 @@ Source: docs.stripe.com/currencies.
 
 from __future__ import annotations
 
-from .errors import invalid
+from sandbox.stripe.errors import invalid
 
 
 def _codes(text: str) -> frozenset[str]:

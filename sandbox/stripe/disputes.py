@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .errors import invalid
-from .objects import EVIDENCE
-from .objects import dispute as new_dispute
-from .params import (
+from sandbox.stripe.errors import invalid
+from sandbox.stripe.objects import EVIDENCE
+from sandbox.stripe.objects import dispute as new_dispute
+from sandbox.stripe.params import (
     EXPAND,
     PAGE,
     Params,
@@ -16,7 +16,7 @@ from .params import (
     text,
     unsettable_text,
 )
-from .state import Resource, State
+from sandbox.stripe.state import Resource, State
 
 UPDATE = fields(
     evidence=fields(**dict.fromkeys(EVIDENCE, unsettable_text)),

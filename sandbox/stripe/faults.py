@@ -6,7 +6,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 
-from .state import Resource, new_id
+from sandbox.stripe.state import Resource, new_id
 
 # kind -> what it does to a request that it matches
 KINDS = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from .errors import StripeError, invalid
-from .params import Params
+from sandbox.stripe.errors import StripeError, invalid
+from sandbox.stripe.params import Params
 
 
 @dataclass(slots=True)

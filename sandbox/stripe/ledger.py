@@ -1,11 +1,11 @@
-"""The truth that tests compare with: the money of each PaymentIntent, and in total by currency."""
+"""The money of each PaymentIntent and in total by currency, as tests and reconciliation compare it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from .state import Resource, State
+from sandbox.stripe.state import Resource, State
 
 REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "canceled")
 

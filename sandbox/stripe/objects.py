@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .state import Resource, State, new_id, now
+from sandbox.stripe.state import Resource, State, new_id, now
 
 # Documented keys beside those of Stripe's fixture, and when an object has them.
 CONDITIONAL_KEYS = {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .errors import invalid
+from sandbox.stripe.errors import invalid
 
 Params = dict[str, Any]
 Parser = Callable[[Any, str], Any]

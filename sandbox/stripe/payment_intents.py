@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import attempts, objects, payment_methods
-from .currencies import check_amount, check_currency
-from .errors import invalid
-from .params import (
+from sandbox.stripe import attempts, objects, payment_methods
+from sandbox.stripe.currencies import check_amount, check_currency
+from sandbox.stripe.errors import invalid
+from sandbox.stripe.params import (
     EXPAND,
     PAGE,
     Params,
@@ -27,8 +27,8 @@ from .params import (
     text,
     unsettable_text,
 )
-from .payment_methods import METHOD_DATA
-from .state import Resource, State, now, snapshot
+from sandbox.stripe.payment_methods import METHOD_DATA
+from sandbox.stripe.state import Resource, State, now, snapshot
 
 CONFIRM_FIELDS: dict[str, Parser] = {
     "payment_method": text,

@@ -7,11 +7,11 @@ import re
 import time
 from typing import Any
 
-from . import cards
-from .cards import Behaviour
-from .errors import StripeError, invalid
-from .objects import NO_ADDRESS, billing_details
-from .params import (
+from sandbox.stripe import cards
+from sandbox.stripe.cards import Behaviour
+from sandbox.stripe.errors import StripeError, invalid
+from sandbox.stripe.objects import NO_ADDRESS, billing_details
+from sandbox.stripe.params import (
     EXPAND,
     Params,
     Parser,
@@ -22,7 +22,7 @@ from .params import (
     text,
     unsettable_text,
 )
-from .state import Resource, State, new_id, now
+from sandbox.stripe.state import Resource, State, new_id, now
 
 TOKEN_LIFETIME_S = 12 * 3600
 
@@ -77,7 +77,7 @@ ACCOUNTS = {
 
 
 def refuse_card_number(params: Params) -> None:
-    """A secret key may not send a card number: that is the browser's to do."""
+    """Refuse a card number sent with a secret key: only the browser may send one."""
     for data in (params, params.get("payment_method_data") or {}):
         if "number" in (data.get("card") or {}):
             raise StripeError(402, "invalid_request_error", RAW_CARD)

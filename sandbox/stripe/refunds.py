@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from . import objects
-from .currencies import check_granularity
-from .errors import invalid
-from .params import EXPAND, PAGE, Params, choice, fields, merge_metadata, metadata, positive, text
-from .state import Resource, State
+from sandbox.stripe import objects
+from sandbox.stripe.currencies import check_granularity
+from sandbox.stripe.errors import invalid
+from sandbox.stripe.params import (
+    EXPAND,
+    PAGE,
+    Params,
+    choice,
+    fields,
+    merge_metadata,
+    metadata,
+    positive,
+    text,
+)
+from sandbox.stripe.state import Resource, State
 
 CREATE = fields(
     amount=positive,

@@ -9,13 +9,23 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import disputes, refunds, webhooks
-from . import payment_intents as intents
-from . import payment_methods as methods
-from .errors import StripeError, invalid
-from .params import EXPAND, PAGE, Params, Parser, boolean, choice, fields, list_of, text
-from .state import Resource, State, list_page, snapshot
-from .webhooks import Webhooks
+from sandbox.stripe import disputes, refunds, webhooks
+from sandbox.stripe import payment_intents as intents
+from sandbox.stripe import payment_methods as methods
+from sandbox.stripe.errors import StripeError, invalid
+from sandbox.stripe.params import (
+    EXPAND,
+    PAGE,
+    Params,
+    Parser,
+    boolean,
+    choice,
+    fields,
+    list_of,
+    text,
+)
+from sandbox.stripe.state import Resource, State, list_page, snapshot
+from sandbox.stripe.webhooks import Webhooks
 
 # What `expand` can follow: resource -> property -> the resource that it names.
 EXPANDABLE: dict[str, dict[str, str]] = {

@@ -8,11 +8,11 @@ from typing import Self
 
 from aiohttp import web
 
-from .api import Api
-from .browser import BrowserSide
-from .control import Control
-from .state import SHORT_SETTLE_DELAY_S, State
-from .webhooks import RETRY_DELAYS_S, Webhooks
+from sandbox.stripe.api import Api
+from sandbox.stripe.browser import BrowserSide
+from sandbox.stripe.control import Control
+from sandbox.stripe.state import SHORT_SETTLE_DELAY_S, State
+from sandbox.stripe.webhooks import RETRY_DELAYS_S, Webhooks
 
 
 class StripeSandbox:

@@ -18,8 +18,8 @@ from typing import Any
 
 import orjson
 
-from .cards import Behaviour
-from .errors import invalid, no_such
+from sandbox.stripe.cards import Behaviour
+from sandbox.stripe.errors import invalid, no_such
 
 API_VERSION = "2026-10-28.endive"
 ALPHABET = string.ascii_letters + string.digits

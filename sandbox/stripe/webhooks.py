@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from .errors import invalid
-from .params import (
+from sandbox.stripe.errors import invalid
+from sandbox.stripe.params import (
     EXPAND,
     PAGE,
     Params,
@@ -33,7 +33,7 @@ from .params import (
     text,
     unsettable_text,
 )
-from .state import Resource, State, new_id, now
+from sandbox.stripe.state import Resource, State, new_id, now
 
 CREATE = fields(
     ("url", "enabled_events"),

@@ -7,16 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agents import (
-    AnalyticsService,
-    DeliveriesService,
-    NotificationsService,
-    OrdersService,
-    PaymentsService,
-    TimelineService,
-)
+from agents import services
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.service import topic_uses
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from models import analytics, history, search_terms
 from models.commands import CommandType
@@ -24,7 +18,6 @@ from models.events import EventType
 from models.messages import Message, encode
 from models.notification import Channel
 from models.reconciliation import ReconciliationReport
-from models.topics import TOPICS
 from models.transition import Decision, Input, Service
 from models.worker_clock import WorkerClock
 from tables import Counters, Limits
@@ -37,7 +30,7 @@ from tests.compatibility.stored import DEAD_LETTERS, PROGRESS, Sent, Stored
 
 SERVICES = ("payments", "orders", "deliveries", "notifications", "analytics", "timeline")
 READERS: Mapping[str, Collection[str]] = {
-    name: frozenset(topic.read_by) for name, topic in TOPICS.items()
+    use.topic.name: frozenset(use.read_by) for use in topic_uses(services())
 }
 """Topic -> names of the services that read it."""
 READ_OUTSIDE: Mapping[str, type[Message]] = {
@@ -54,28 +47,16 @@ FAILURE = "broken on request"
 
 def make_service(name: str, run: Mapping[str, Any]) -> Service:
     """A service, as a worker with these settings has it."""
-    if name == "orders":
-        return OrdersService(
-            Deadlines(
-                payment_ms=int(run["payment_deadline_s"] * 1000),
-                kitchen_ms=int(run["kitchen_deadline_s"] * 1000),
-            )
-        )
-    if name == "notifications":
-        return NotificationsService(
-            NotificationPolicy(
-                frozenset(Channel(channel) for channel in run["channels"]),
-                run["notification_tries"],
-                int(run["notification_repeat_after_s"] * 1000),
-            )
-        )
-    kinds: dict[str, Callable[[], Service]] = {
-        "payments": PaymentsService,
-        "deliveries": DeliveriesService,
-        "analytics": AnalyticsService,
-        "timeline": TimelineService,
-    }
-    return kinds[name]()
+    deadlines = Deadlines(
+        payment_ms=int(run["payment_deadline_s"] * 1000),
+        kitchen_ms=int(run["kitchen_deadline_s"] * 1000),
+    )
+    policy = NotificationPolicy(
+        frozenset(Channel(channel) for channel in run["channels"]),
+        run["notification_tries"],
+        int(run["notification_repeat_after_s"] * 1000),
+    )
+    return next(each for each in services(deadlines, policy) if each.name == name)
 
 
 class _Failing:
@@ -124,13 +105,12 @@ class Replay:
         failing: Collection[tuple[str, int]] = (),
     ) -> None:
         self.stored = stored
-        self._done = dict(done)
         self._processor: Processor[list[Any]] = Processor(
             _Failing(make_service(name, run), failing),
             stored.get,
             list,
             epoch=epoch,
-            done=self._done,
+            durable_offsets=done,
             limits=Limits(),
             counters=Counters(),
             dead_letter_topic=DEAD_LETTERS,
@@ -145,9 +125,8 @@ class Replay:
         group, records = self._processor.close_commit_batch()
         writes = [*group.rows.items(), *records]
         self.stored.update(writes)
-        self._processor.stored()
-        self._done.update(group.offsets)
-        self._processor.settled()
+        self._processor.trim_cache()
+        self._processor.advance()
         return writes, [_sent(output) for output in group.outputs]
 
 
@@ -194,7 +173,7 @@ def order_of_row(key: bytes) -> str | None:
 def read_by(service: str, record: Stored, run: Mapping[str, Any]) -> bytes:
     """Read a record as a service does, and write the message again."""
     made = make_service(service, run)
-    _, message = made.parse(record.topic, record.key or b"", record.value or b"", record.headers)
+    _, message = made.parse(record.topic, record.key or b"", record.value or b"")
     return encode(message)
 
 

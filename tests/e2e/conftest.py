@@ -9,23 +9,11 @@ import aiohttp
 import pytest
 
 from sandbox.platform import Platform
-from tests.e2e.shop import WITHIN_S, Shop
+from tests.e2e.shop import Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Topics
-
-SETTINGS = {
-    "TIFFIN_STRIPE_WRITE_TIMEOUT_S": "3",
-    "TIFFIN_RECONCILE_AFTER_S": "2",
-    "TIFFIN_RECONCILE_INTERVAL_S": "2",
-    "TIFFIN_CONSISTENCY_WAIT_S": "60",
-    "TIFFIN_COMMAND_WAIT_S": "60",
-    "TIFFIN_RECONCILIATION_GRACE_S": "3600",
-    "TIFFIN_KITCHEN_DEADLINE_S": "36000",
-    "TIFFIN_PAYMENT_DEADLINE_S": "36000",
-}
-"""Stripe is given up and looked up sooner than a person would choose, so that it happens in a test;
-answers are waited for longer, so that a slow machine changes nothing; webhooks that a test loses stay
-lost; no order is cancelled for want of a kitchen, however long the run."""
+from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +24,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     done, everything that they left in Kafka is checked together.
     """
     folder = tmp_path_factory.mktemp("platform")
-    with Platform(folder, settings=SETTINGS, settle_delay_s=-1) as running:
+    with Platform(folder, settings=IMPATIENT_WITH_STRIPE, settle_delay_s=-1) as running:
         yield running
         topics = Topics(running.bootstrap)
         records = topics.read()

@@ -13,9 +13,10 @@ from confluent_kafka import Producer
 from models import ids
 from sandbox.customer import VISA
 from tests.e2e.expected_topics import PARTITIONS, READERS
-from tests.e2e.shop import PAID, Shop, until
+from tests.e2e.shop import PAID, Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Record
+from tests.support.waiting import until
 
 ORIGIN = "kafka_dlt-original-"
 KEY = ids.derived("order", "of bad records")

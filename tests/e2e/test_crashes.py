@@ -10,8 +10,9 @@ import pytest
 
 from sandbox.customer import VISA
 from sandbox.processes import MAX_WAIT_S
-from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Buyer, Shop, until
+from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Buyer, Shop
 from tests.support.kafka_invariants import payment_events, types
+from tests.support.waiting import until
 
 
 async def kill_owner(shop: Shop, buyer: Buyer) -> int:

@@ -12,7 +12,7 @@ import pytest
 from sandbox.customer import ADDRESS, CONTACT, DECLINED, VISA
 from sandbox.demo_flows import FLOWS, Flow, play
 from sandbox.platform import Platform
-from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop, until
+from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import (
     Record,
@@ -20,6 +20,7 @@ from tests.support.kafka_invariants import (
     payment_events,
     types,
 )
+from tests.support.waiting import until
 
 ENDINGS = {"PENDING": PAID, "REFUNDED": REFUNDED}
 
@@ -40,7 +41,7 @@ async def test_flow(shop: Shop, flow: Flow) -> None:
 
 
 class Publishes(NamedTuple):
-    """A row of the seed's "Who Publishes What", and the topic of its "Topic Structure"."""
+    """Who publishes an event, its topic, and the fields of its payload."""
 
     producer: str
     event: str
@@ -49,7 +50,7 @@ class Publishes(NamedTuple):
 
 
 class Consumes(NamedTuple):
-    """A row of the seed's "Who Consumes What": what the consumer publishes because of the event."""
+    """Who consumes an event, and what it publishes because of it."""
 
     producer: str
     event: str

@@ -9,7 +9,8 @@ import pytest
 
 from sandbox.processes import MAX_WAIT_S
 from tests.e2e.crowd import run_crowd
-from tests.e2e.shop import Shop, until
+from tests.e2e.shop import Shop
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(

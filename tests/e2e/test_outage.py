@@ -1,30 +1,30 @@
-"""Kafka that is away, and Kafka that was wiped under kept tables; each test has a platform of its own."""
+"""Kafka that is away, and, last, Kafka that was wiped under kept tables."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from sandbox.customer import VISA
 from sandbox.platform import Platform
-from tests.e2e.conftest import SETTINGS
-from tests.e2e.shop import PAID, UNPAID, WITHIN_S, Shop, until
+from tests.e2e.shop import PAID, UNPAID, Shop
 from tests.support.kafka_invariants import Topics
+from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S, until
 
 EXIT_FOREIGN = 78
 THREE_D_SECURE = "4000000000003220"
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Platform]:
-    """One worker, and a Kafka that the test may treat as it likes."""
-    folder = tmp_path / "platform"
-    with Platform(folder, workers=1, settings=SETTINGS, settle_delay_s=-1) as running:
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One worker, and a Kafka that these tests may treat as they like."""
+    folder = tmp_path_factory.mktemp("outage")
+    with Platform(folder, workers=1, settings=IMPATIENT_WITH_STRIPE, settle_delay_s=-1) as running:
         yield running
 
 
@@ -73,7 +73,10 @@ async def shop_intent(shop: Shop, order: str) -> str:
 
 
 async def test_kafka_was_wiped_under_kept_tables(alone: Platform, shop: Shop) -> None:
-    """The worker refuses to go on, says why and what to do, and ends with a status of its own."""
+    """The worker refuses to go on, says why and what to do, and ends with a status of its own.
+
+    The file's last test: its worker stays down.
+    """
     assert alone.broker, "this test wipes Kafka"
     buyer = await shop.buyer().place()
     await buyer.pay(VISA)

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from sandbox.customer import DECLINED, VISA
-from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, Buyer, Ending, Shop, until
+from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, Buyer, Ending, Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Record, payment_events, types
+from tests.support.waiting import until
 
 THREE_D_SECURE = "4000000000003220"
 PENDING_REFUND = "4000000000007726"

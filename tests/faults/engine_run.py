@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.processes import MAX_WAIT_S, Supervised, wait_until
-from tests.faults.engine_services import Counter, services
+from tests.faults.engine_services import CountingService, services
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
@@ -36,7 +36,7 @@ class Run:
         self.folder = folder
         self.session_s = session_s
         self.replicas = replicas
-        self.services: list[Counter] = services(self.name)
+        self.services: list[CountingService] = services(self.name)
         self.sent: dict[str, dict[str, list[dict[str, object]]]] = {}
         self.workers: dict[int, Supervised] = {}
         self._processes = ExitStack()
@@ -61,7 +61,7 @@ class Run:
     def dead_letter_topic(self) -> str:
         return f"{self.name}-dlq"
 
-    def changelog(self, service: Counter) -> str:
+    def changelog(self, service: CountingService) -> str:
         return f"{self.name}-{service.name}-changelog"
 
     def make_topics(self) -> None:

@@ -1,6 +1,6 @@
 """Two order-sensitive services for the attacks: what they emit tells in which order they decided.
 
-`Counter` takes commands of two outside topics; `Tally` takes one of these as well, and Counter's
+The first takes commands of two outside topics; the second takes one of these as well, and the first one's
 events. Both keep all ids they applied, so that a verifier can decide everything anew.
 """
 
@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
-from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+from models.transition import Decision, Input, Outcome, Output
+from tests.support.engine_services import ToyService
 
 
-class Counter:
+class CountingService(ToyService):
     """Counts a key's inputs; emits one event an input, two every third, a row every fifth."""
 
     def __init__(self, name: str, inputs: Sequence[str], outputs: str) -> None:
@@ -23,26 +24,8 @@ class Counter:
         self.inputs = tuple(inputs)
         self.outputs = outputs
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
-        try:
-            message = orjson.loads(value)
-            header = Header(
-                id=message["id"],
-                producer=message.get("producer", ""),
-                sequence=message.get("sequence", 0),
-            )
-        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError) as exc:
-            raise UnreadableError(type(exc).__name__) from exc
-        return header, message
-
     def load(self, raw: Any) -> Any:
         return raw or {"n": 0, "hash": "", "sequence": 0, "applied": [], "gaps": 0, "last": 0}
-
-    def dump(self, state: Any) -> Any:
-        return state
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         message = record.message
@@ -89,10 +72,10 @@ class Counter:
         return Decision(new, outputs, rows, outcome)
 
 
-def services(run: str) -> list[Counter]:
+def services(run: str) -> list[CountingService]:
     """The services of a run, their topics named after it."""
     topics = {name: f"{run}-{name}" for name in ("commands", "webhooks", "events", "tallies")}
     return [
-        Counter("counter", [topics["commands"], topics["webhooks"]], topics["events"]),
-        Counter("tally", [topics["events"], topics["webhooks"]], topics["tallies"]),
+        CountingService("counter", [topics["commands"], topics["webhooks"]], topics["events"]),
+        CountingService("tally", [topics["events"], topics["webhooks"]], topics["tallies"]),
     ]

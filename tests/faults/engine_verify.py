@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -13,25 +11,14 @@ from typing import Any, NamedTuple
 
 import orjson
 import rocksdict
-from confluent_kafka import Consumer, TopicPartition
 
 from models.transition import Header, Input
-from sandbox.processes import MAX_WAIT_S
 from tests.faults.engine_run import PARTITIONS, Run
-from tests.faults.engine_services import Counter
+from tests.faults.engine_services import CountingService
+from tests.support.kafka_topics import Read, read_all
 
 OFFSET_KEY = b"__faust\0offset__"
 CLAIM, PROGRESS = b"\0claim", b"\0progress"
-
-
-class Read(NamedTuple):
-    """A record read back."""
-
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 class Report(NamedTuple):
@@ -42,33 +29,6 @@ class Report(NamedTuple):
     outputs: int
     duplicates: int
     stores: int
-
-
-def read_all(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> list[Read]:
-    """Everything a topic holds, in order of partition and offset."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex})
-    left = {}
-    for partition in range(partitions):
-        low, high = consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=MAX_WAIT_S
-        )
-        if high > low:
-            left[partition] = (low, high)
-    consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in left.items()])
-    records = []
-    deadline = time.monotonic() + MAX_WAIT_S
-    while left:
-        assert time.monotonic() < deadline, f"{topic}: nothing more comes, {left} is left"
-        for message in consumer.consume(5000, 0.2):
-            assert message.error() is None
-            partition, offset = message.partition(), message.offset()
-            records.append(
-                Read(partition, offset, message.key(), message.value(), message.headers() or [])
-            )
-            if partition in left and offset + 1 >= left[partition][1]:
-                del left[partition]
-    consumer.close()
-    return sorted(records)
 
 
 Reader = Callable[[str, str, int], list[Read]]
@@ -124,7 +84,7 @@ def _versions_going_back(changelog: list[Read]) -> Tally[str]:
 
 
 def _replay(
-    service: Counter,
+    service: CountingService,
     final: dict[bytes, bytes],
     sent: dict[str, dict[str, list[dict[str, Any]]]],
     faults: Tally[str],
@@ -169,7 +129,7 @@ def _replay(
 
 def _check_outputs(
     run: Run,
-    service: Counter,
+    service: CountingService,
     expected: dict[str, list[bytes]],
     faults: Tally[str],
     read: Reader,
@@ -198,7 +158,7 @@ def _check_outputs(
 
 def _check_stores(
     run: Run,
-    service: Counter,
+    service: CountingService,
     changelog: list[Read],
     faults: Tally[str],
     foreign_keys: Collection[bytes],

@@ -16,11 +16,9 @@ from confluent_kafka.admin import (
 
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import wait_until
-from tables.service_runtime import FAILURES_FILE
-from tables.stops import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
+from tables.failure_log import FAILURES_FILE, MAX_FAILURES_AT_ONE_OFFSET, FailureLog
+from tables.worker_exit import EXIT_FAULT
 from tests.faults.engine_run import Run
-
-EXIT_FAULT = 70
 
 
 def limit_messages(run: Run, topic: str, size: int) -> None:

@@ -14,12 +14,13 @@ import pytest
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import wait_until
 from tests.faults.engine_run import PARTITIONS, Run
-from tests.faults.engine_verify import Read, verify
+from tests.faults.engine_verify import verify
 from tests.foreign import raw_consumer, senders
 from tests.foreign.attack import Attack
 from tests.foreign.kinds import PUT_BY_TEST, STOPPING
 from tests.foreign.record_batches import CODECS, Batch, Record
 from tests.foreign.senders import Message
+from tests.support.kafka_topics import Read
 
 SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.randrange(1, 2**31)
 """FUZZ_SEED sends the same batches again."""

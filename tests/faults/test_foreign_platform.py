@@ -16,17 +16,20 @@ import aiohttp
 import pytest
 from aiokafka.partitioner import murmur2
 
-from models.topics import DEAD_LETTERS, RECONCILIATION, TOPICS
+from agents import services
+from agents.service import topic_uses
+from models.topics import DEAD_LETTERS, RECONCILIATION
 from sandbox.api_client import ApiClient
 from sandbox.customer import VISA
 from sandbox.platform import Platform
 from sandbox.processes import wait_until
 from sandbox.staff import Staff
-from tests.e2e.conftest import SETTINGS
 from tests.e2e.expected_topics import PARTITIONS, READERS, SERVICES
-from tests.e2e.shop import WITHIN_S, Buyer, Shop, until
+from tests.e2e.shop import Buyer, Shop
 from tests.foreign.attack import Attack
 from tests.foreign.kinds import STOPPING
+from tests.support.platforms import IMPATIENT_WITH_STRIPE
+from tests.support.waiting import WITHIN_S, until
 
 APP = "tiffin"
 NAMED_WITHIN_S = 240
@@ -36,7 +39,11 @@ READS = [
     "/api/ops/reconciliation", "/api/ops/audit", "/api/reports/payments",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.timeout(900)
+LENGTHS = [
+    pytest.param(False, id="short"),
+    pytest.param(True, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+]
+"""Whether every kind goes into every topic, or each into one."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("foreign")
     with (
         pytest.MonkeyPatch.context() as patch,
-        Platform(folder, settings=SETTINGS, settle_delay_s=-1) as running,
+        Platform(folder, workers=2, settings=IMPATIENT_WITH_STRIPE, settle_delay_s=-1) as running,
     ):
         patch.setattr(ApiClient, "max_wait_s", WITHIN_S)
         for worker in running.workers:
@@ -55,7 +62,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def attack(platform: Platform) -> Attack:
-    assert {name for name, topic in TOPICS.items() if topic.read_by} == set(READERS)
+    assert {use.topic.name for use in topic_uses(services()) if use.read_by} == set(READERS)
     changelogs = {f"{APP}-{service}-changelog": PARTITIONS for service in SERVICES}
     attack = Attack(
         platform.bootstrap, READERS, changelogs | {DEAD_LETTERS: 1, RECONCILIATION: 1},
@@ -119,10 +126,10 @@ def stay(platform: Platform) -> None:
         assert not worker.exits, f"{worker.name} ended with {worker.exits}\n{worker.log_tail(80)}"
 
 
-def put_everything(attack: Attack, platform: Platform) -> None:
+def put_foreign(attack: Attack, platform: Platform, everything: bool) -> None:
     """Write into all inputs, and wait until each record is named by each of its readers."""
-    attack.put_into_all()
-    attack.put_into_own()
+    attack.put_into_all(everything=everything)
+    attack.put_into_own(everything=everything)
     stay(platform)
     attack.send_junk()
     deadline = time.monotonic() + NAMED_WITHIN_S
@@ -163,15 +170,16 @@ async def operators_see(shop: Shop, buyer: Buyer) -> None:
             raise AssertionError({path: said[path] for _, path in left}) from None
 
 
+@pytest.mark.parametrize("everything", LENGTHS)
 async def test_what_others_send_ends_no_worker_and_stops_no_order(
-    platform: Platform, shop: Shop, attack: Attack
+    platform: Platform, shop: Shop, attack: Attack, everything: bool
 ) -> None:
     before = pids(platform)
     await orders_are_paid(shop, set(range(PARTITIONS)))
     is_over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         paying = group.create_task(paid_until(shop, is_over))
-        await asyncio.to_thread(put_everything, attack, platform)
+        await asyncio.to_thread(put_foreign, attack, platform, everything)
         is_over.set()
     assert paying.result() > 0
     last = await orders_are_paid(shop, set(range(PARTITIONS)))
@@ -180,11 +188,13 @@ async def test_what_others_send_ends_no_worker_and_stops_no_order(
     assert pids(platform) == before
 
 
+@pytest.mark.parametrize("everything", LENGTHS)
 async def test_a_worker_that_starts_anew_reads_its_tables_in_spite_of_it(
-    platform: Platform, shop: Shop, attack: Attack
+    platform: Platform, shop: Shop, attack: Attack, everything: bool
 ) -> None:
-    await asyncio.to_thread(attack.put_into_own)
+    await asyncio.to_thread(attack.put_into_own, everything=everything)
     victim, *others = platform.workers
+    victim.exits.clear()  # of the same test in its short form
     shutil.rmtree(platform.data_dir(0))
     victim.kill()
     await asyncio.to_thread(victim.wait_exits, 1, timeout_s=30)

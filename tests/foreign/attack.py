@@ -56,6 +56,8 @@ class Attack:
         self.places: dict[Place, str] = {}
         self.perhaps: set[Place] = set()
         self.keys: set[bytes] = set()
+        self._letters: list[tuple[tuple[Place, str], raw_consumer.Stored]] = []
+        self._next_letter = 0
         self._producers: dict[tuple[str, int], RawProducer] = {}
 
     @property
@@ -111,23 +113,32 @@ class Attack:
         for name, batch in ODD_BATCHES.items():
             self.put(topic, partition, name, batch)
 
-    def put_into_all(self) -> None:
-        """Send each odd record, batch and large one into every topic, to partitions in turn."""
+    def put_into_all(self, *, everything: bool) -> None:
+        """Send all kinds of odd records and batches into the inputs and the engine's own topics.
+
+        Everything: each record into every partition, each batch into every topic. Else each record goes
+        into one partition of every topic, and each batch into one input topic and one of the engine's.
+        """
         codecs = list(CODECS.values())
         for number, (topic, partition) in enumerate(self.inputs):
-            self.put(topic, partition, "odd", Batch(list(ODD.values()), codecs[number % 5]))
-            self.put(topic, partition, "marked", Batch(list(MARKED.values())))
-        for topics, partitions in ((self.readers, self.partitions), (self.own, 1)):
-            for topic in topics:
-                for number, (name, batch) in enumerate({**ODD_BATCHES, **LARGE}.items()):
+            if everything or partition == number // self.partitions % self.partitions:
+                self.put(topic, partition, "odd", Batch(list(ODD.values()), codecs[number % 5]))
+                self.put(topic, partition, "marked", Batch(list(MARKED.values())))
+        for topics, partitions in ((list(self.readers), self.partitions), (list(self.own), 1)):
+            for number, (name, batch) in enumerate({**ODD_BATCHES, **LARGE}.items()):
+                for topic in topics if everything else [topics[number % len(topics)]]:
                     self.put(topic, number % partitions, name, batch)
 
-    def put_into_own(self) -> None:
-        """Send each odd record by itself into every partition that only the engine should write."""
+    def put_into_own(self, *, everything: bool) -> None:
+        """Send each odd record by itself into the topics that only the engine should write.
+
+        Everything: into each of their partitions. Else into one of each topic, in turn.
+        """
         for topic, partition in self.owned:
-            for name, record in (ODD | MARKED).items():
-                codec = self.rnd.choice(list(CODECS.values()))
-                self.put(topic, partition, name, Batch([record], codec))
+            for number, (name, record) in enumerate((ODD | MARKED).items()):
+                if everything or partition == number % self.own[topic]:
+                    codec = self.rnd.choice(list(CODECS.values()))
+                    self.put(topic, partition, name, Batch([record], codec))
 
     def put_random(self, count: int) -> None:
         """Send random batches to random partitions."""
@@ -149,15 +160,16 @@ class Attack:
 
     def letters(self) -> list[tuple[tuple[Place, str], raw_consumer.Stored]]:
         """The engine's dead letters by name: those put there by hand come from none of the inputs."""
-        found = []
-        for letter in raw_consumer.read_partition(self.bootstrap, self.dead_letters, 0):
+        new = raw_consumer.read_partition(self.bootstrap, self.dead_letters, 0, self._next_letter)
+        for letter in new:
+            self._next_letter = letter.offset + 1
             headers = dict(letter.headers)
             names = [ORIGIN + b"topic", ORIGIN + b"partition", ORIGIN + b"offset", SERVICE]
             topic, partition, offset, service = ((headers.get(n) or b"") for n in names)
             if topic.decode(errors="replace") in self.readers and offset.isdigit():
                 place = (topic.decode(), int(partition), int(offset))
-                found.append(((place, service.decode()), letter))
-        return found
+                self._letters.append(((place, service.decode()), letter))
+        return self._letters
 
     def unnamed(self) -> dict[tuple[Place, str], str]:
         """Records that must be named and are not yet: place and reader -> what was put there."""

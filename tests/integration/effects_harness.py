@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import orjson
 
-from agents.payments.service import PaymentsService
+from agents.payments import PAYMENTS
+from agents.service import Service
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
 from app.task_runner import Backoff
@@ -49,7 +50,7 @@ class EffectsHarness(NoSender):
     """
 
     stripe: StripeSandbox
-    service: PaymentsService = field(default_factory=PaymentsService)
+    service: Service[PaymentRecord] = PAYMENTS
     record: PaymentRecord | None = None
     version: int = 0
     listeners: list[Listener] = field(default_factory=list)
@@ -78,7 +79,7 @@ class EffectsHarness(NoSender):
     def take(self, topic: str, value: bytes) -> None:
         """Decide one record as the engine would, and tell the listeners once it is stored."""
         key = ORDER.encode()
-        header, message = self.service.parse(topic, key, value, ())
+        header, message = self.service.parse(topic, key, value)
         if header.id in self.seen:
             return
         self.seen.add(header.id)

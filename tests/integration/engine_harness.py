@@ -14,16 +14,17 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+from models.transition import Decision, Input, Outcome, Output
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from tables import Limits, ServiceRuntime, StoredRecord, make_app
+from tests.support.engine_services import ToyService
 
 PARTITIONS = 3
 TIMEOUT_S = MAX_WAIT_S
 
 
-class SummingService:
+class SummingService(ToyService):
     """Adds up what it is told; a command has an outcome, `poison` raises, `close` is terminal."""
 
     def __init__(self, name: str, inputs: Sequence[str], outputs: str) -> None:
@@ -31,24 +32,10 @@ class SummingService:
         self.inputs = tuple(inputs)
         self.outputs = outputs
 
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
-        try:
-            message = orjson.loads(value)
-            header = Header(message["id"], message.get("producer", ""), message.get("sequence", 0))
-        except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
-            raise UnreadableError("not ours") from exc
-        return header, message
-
     def load(self, raw: Any) -> Any:
         return raw or {"sum": 0, "sequence": 0, "closed": False, "notes": ""}
 
-    def dump(self, state: Any) -> Any:
-        return state
-
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state["closed"])
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:

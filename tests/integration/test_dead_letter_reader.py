@@ -16,7 +16,7 @@ from models.dead_letter import DeadLetter
 from models.topics import DEAD_LETTERS
 from sandbox.kafka import KafkaBroker
 from tables import SERVICE_HEADER
-from tests.integration.test_reconciliation import put_odd_header_name
+from tests.support.kafka_topics import put_odd_header_name
 
 WITHIN_S = 120.0
 ORIGIN = [
@@ -56,7 +56,7 @@ async def reader(kafka: KafkaBroker) -> AsyncIterator[tuple[DeadLetterReader, li
     arrived: list[DeadLetter] = []
     made = DeadLetterReader(
         kafka.bootstrap,
-        KafkaReader(kafka.bootstrap, "operators"),
+        KafkaReader(kafka.bootstrap),
         arrived=lambda letter, _: arrived.append(letter),
     )
     made.start()

@@ -24,8 +24,9 @@ from models.times import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
 from sandbox.customer import Customer
 from sandbox.platform import Platform
-from sandbox.processes import MAX_WAIT_S, Supervised, wait_until
-from tests.faults.engine_verify import read_all
+from sandbox.processes import MAX_WAIT_S, wait_until
+from tests.support.kafka_topics import read_all
+from tests.support.platforms import OtherAppPlatform
 
 SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}
 NEEDS_3DS = "4000002760003184"
@@ -36,16 +37,13 @@ AHEAD_S: Final = (3 * 3600, -40 * 60)
 """Of each worker's clock. So far ahead Kafka refuses records that bear their producer's time."""
 
 
-class ShiftedClockPlatform(Platform):
+class ShiftedClockPlatform(OtherAppPlatform):
     """Its workers' clocks are off, so they serve what they own and are not ready."""
+
+    faust_app = "tests.support.clock_shifted_app"
 
     def environment(self, worker: int = 0) -> dict[str, str]:
         return {**super().environment(worker), "CLOCK_AHEAD_S": str(AHEAD_S[worker])}
-
-    def _make_worker(self, number: int) -> Supervised:
-        worker = super()._make_worker(number)
-        worker.argv[worker.argv.index("-A") + 1] = "tests.support.clock_shifted_app"
-        return worker
 
     def wait_ready(self, timeout_s: float = 90.0) -> None:
         """Until nothing but its clock is wrong with each worker."""

@@ -184,7 +184,7 @@ async def test_a_fetch_that_a_seek_overtook_does_not_keep_back_what_was_sought(
             found = await super()._getmany(active_partitions, timeout)
             for tp, records in found.items():
                 if not overtaken and any(b'"id":"d"' in record.value for record in records):
-                    overtaken.append(runtime._task_manager.next_offsets()[tp])
+                    overtaken.append(runtime._services.next_offsets()[tp])
                     await self.seek_to({tp: overtaken[0]})
             return found
 
@@ -312,7 +312,7 @@ async def test_workers_too_many_are_ready_without_partitions(world: EngineHarnes
 
 
 def _idle(workers: Sequence[ServiceRuntime]) -> int:
-    return sum(not list(runtime._task_manager.tasks()) for runtime in workers)
+    return sum(not list(runtime._services.tasks()) for runtime in workers)
 
 
 async def test_nothing_is_watched_once_the_worker_has_stopped(world: EngineHarness) -> None:

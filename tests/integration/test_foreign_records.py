@@ -59,7 +59,7 @@ async def test_records_of_every_codec_and_odd_ones_are_decided_or_named(
             assert foreign.send(lying.encoded()).is_accepted
             assert foreign.send(Batch([order(6)]).encoded()).is_accepted
         await table.wait(KEY, reached(6), 60)
-        assert runtime.stops() == []
+        assert runtime.stops.all() == []
         assert runtime.counters["first"].unreadable == len(odd) + 1
     letters = world.read("dlq", 1)
     assert len(letters) == len(odd) + 1
@@ -110,8 +110,8 @@ async def test_a_batch_that_cannot_be_read_stops_its_partition_alone_until_it_is
             assert foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded()).is_accepted
             assert foreign.send(Batch([order(2)]).encoded()).is_accepted
         await table.wait(KEY, reached(1), 60)
-        await until(lambda: runtime.stops() != [], "the partition to stop")
-        (stop,) = runtime.stops()
+        await until(lambda: runtime.stops.all() != [], "the partition to stop")
+        (stop,) = runtime.stops.all()
         assert (stop.topic, stop.partition, stop.offset, stop.next_offset) == (
             topic,
             partition,
@@ -126,10 +126,10 @@ async def test_a_batch_that_cannot_be_read_stops_its_partition_alone_until_it_is
         world.send("commands", other, {"id": "other", "add": 1})
         await table.wait(other, reached(1), 60)
         with pytest.raises(NotStoppedError):
-            runtime.find_stop(topic, partition, 0)
-        await runtime.skip(runtime.find_stop(topic, partition, 1))
+            runtime.stops.find(topic, partition, 0)
+        await runtime.stops.skip(runtime.stops.find(topic, partition, 1))
         await table.wait(KEY, reached(3), 60)
-        assert runtime.stops() == []
+        assert runtime.stops.all() == []
         await until(lambda: world.committed("commands").get(partition) == 3, "all to be committed")
 
 
@@ -141,17 +141,17 @@ async def test_a_stopped_partition_stops_there_again_after_a_restart_and_what_wa
         partition = runtime.tables["first"].partition_of(KEY)
         with raw(world, world.topic("commands"), partition) as foreign:
             assert foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded()).is_accepted
-        await until(lambda: runtime.stops() != [], "the partition to stop")
+        await until(lambda: runtime.stops.all() != [], "the partition to stop")
     again = world.runtime()
     async with running(again):
-        await until(lambda: again.stops() != [], "the partition to stop again")
-        await again.skip(again.stops()[0])
+        await until(lambda: again.stops.all() != [], "the partition to stop again")
+        await again.stops.skip(again.stops.all()[0])
         await until(lambda: world.committed("commands").get(partition) == 1, "the skip to be kept")
     last = world.runtime(worker="another-worker")
     async with running(last):
         world.send("commands", KEY, {"id": "after", "add": 1})
         await last.tables["first"].wait(KEY, reached(1), 60)
-        assert last.stops() == []
+        assert last.stops.all() == []
 
 
 async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(
@@ -199,7 +199,7 @@ async def test_a_changelog_batch_that_cannot_be_read_keeps_that_table_shut_alone
         assert answer.is_accepted
     second = world.runtime(worker="another-worker")
     async with running(second):
-        (stop,) = second.stops()
+        (stop,) = second.stops.all()
         assert (stop.topic, stop.partition, stop.service) == (changelog, partition, "first")
         assert stop.offset == answer.offset
         with pytest.raises(NotReadyError):
@@ -209,12 +209,12 @@ async def test_a_changelog_batch_that_cannot_be_read_keeps_that_table_shut_alone
         )
         world.send("commands", other, {"id": "other", "add": 1})
         await second.tables["first"].wait(other, reached(1), 60)
-        await second.skip(stop)
-        assert second.stops() == []
+        await second.stops.skip(stop)
+        assert second.stops.all() == []
         assert second.tables["first"].get(KEY).state["sum"] == 7
         world.send("commands", KEY, {"id": "c2", "add": 1})
         await second.tables["first"].wait(KEY, reached(2), 60)
     third = world.runtime(worker="third-worker")
     async with running(third):
-        assert third.stops() == []
+        assert third.stops.all() == []
         assert third.tables["first"].get(KEY).state["sum"] == 8

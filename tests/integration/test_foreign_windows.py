@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.kafka.topic_window import TopicReader
+from app.kafka.reader import KafkaReader
 from sandbox.kafka import KafkaBroker
 from tests.foreign import senders
 from tests.foreign.kinds import ODD, ODD_BATCHES
@@ -26,10 +27,12 @@ def topic(kafka: KafkaBroker) -> str:
     return name
 
 
-async def read(kafka: KafkaBroker, topic: str) -> tuple[list[Any], dict[int, int]]:
+async def read(kafka: KafkaBroker, topic: str) -> tuple[list[Any], Mapping[int, int]]:
     """The values of all records that say that they are honest, and where reading goes on."""
     found: list[Any] = []
-    ends = await TopicReader(kafka.bootstrap, topic).onwards({}, lambda m: found.append(m.value()))
+    ends, _ = await KafkaReader(kafka.bootstrap).onwards(
+        topic, {}, lambda record: found.append(record.value)
+    )
     return [value for value in found if value == b"honest"], ends
 
 

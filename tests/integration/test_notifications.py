@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from app.kafka.sender import KafkaCommandSender
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from models.commands import Command, CommandType, Nothing
+from models.commands import Command, CommandType, NoData
 from models.messages import Message
 from models.topics import DEAD_LETTERS, ORDER_COMMANDS, TOPICS
 from sandbox.api_client import RefusedError
@@ -26,16 +26,14 @@ from sandbox.customer import DECLINED, Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S
 from sandbox.staff import Staff
+from tests.support.platforms import PATIENT
 from web.http.tokens import DevelopmentStaff, Role
 
 TRIES = 3
-SETTINGS = {
+SETTINGS = PATIENT | {
     "TIFFIN_NOTIFICATION_TRIES": str(TRIES),
     "TIFFIN_NOTIFICATION_FIRST_PAUSE_S": "0.05",
     "TIFFIN_NOTIFICATION_LONGEST_PAUSE_S": "0.2",
-    "TIFFIN_COMMAND_WAIT_S": "60",
-    "TIFFIN_CONSISTENCY_WAIT_S": "60",
-    "TIFFIN_CONFIRM_WAIT_S": "60",
     "TIFFIN_SMTP_TIMEOUT_S": "600",
     "TIFFIN_SMS_TIMEOUT_S": "600",
     "TIFFIN_GROUP_INSTANCE_ID": "one",  # a restart need not wait for its own session's end
@@ -213,9 +211,9 @@ async def test_each_event_of_an_order_is_told_once_by_mail_and_once_by_message(d
     await customer.wait_status("PAYMENT_FAILED")
     await customer.confirm()
     await customer.wait_status("PENDING")
-    await day.command(order_id, CommandType.ACCEPT_ORDER, Nothing())
-    await day.command(order_id, CommandType.START_PREPARING, Nothing())
-    await day.command(order_id, CommandType.MARK_READY, Nothing())
+    await day.command(order_id, CommandType.ACCEPT_ORDER, NoData())
+    await day.command(order_id, CommandType.START_PREPARING, NoData())
+    await day.command(order_id, CommandType.MARK_READY, NoData())
     await customer.wait_status("READY_FOR_PICKUP")
     async with Staff(day.web, "courier", "carl") as courier:
         for step in ("assign", "pick-up", "deliver"):

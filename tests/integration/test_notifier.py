@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
-from agents import NotificationsService
-from agents.notifications import NotificationPolicy
+from agents.notifications import NotificationPolicy, notifications_service
+from agents.service import Service
 from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.mail import Mailer, sender_address
@@ -34,7 +34,7 @@ from models.commands import (
 from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, OrderMoved, PaymentFailed, read_event
 from models.messages import encode
-from models.notification import Channel, Notification, NotificationStatus
+from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from models.order import OrderRecord, Placed
 from models.times import to_rfc3339
 from models.transition import Input
@@ -69,8 +69,8 @@ class NotifierHarness(NoSender):
     orders_open: bool = True
     kafka_fails: int = 0
     loses_results: bool = False
-    service: NotificationsService = field(
-        default_factory=lambda: NotificationsService(NotificationPolicy(max_tries=TRIES))
+    service: Service[NotificationRecord] = field(
+        default_factory=lambda: notifications_service(NotificationPolicy(max_tries=TRIES))
     )
     state: Any = None
     version: int = 0
@@ -101,7 +101,7 @@ class NotifierHarness(NoSender):
             self.take(topics.NOTIFICATION_COMMANDS, encode(command))
 
     def take(self, topic: str, value: bytes) -> None:
-        header, message = self.service.parse(topic, ORDER.encode(), value, ())
+        header, message = self.service.parse(topic, ORDER.encode(), value)
         if header.id in self.seen:
             return
         self.seen.add(header.id)
@@ -473,7 +473,7 @@ async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_writte
 async def test_twenty_declines_are_told_once_and_the_last_one_when_the_pause_is_over(
     world: NotifierHarness,
 ) -> None:
-    world.service = NotificationsService(
+    world.service = notifications_service(
         NotificationPolicy(max_tries=TRIES, repeat_after_ms=3_600_000)
     )
     notifier = world.start()
@@ -537,7 +537,7 @@ async def test_a_second_try_takes_no_second_place_and_a_refusal_gives_its_place_
 
 
 async def test_what_is_held_goes_at_once_when_an_operator_says_so(world: NotifierHarness) -> None:
-    world.service = NotificationsService(
+    world.service = notifications_service(
         NotificationPolicy(max_tries=TRIES, repeat_after_ms=3_600_000)
     )
     notifier = world.start()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,47 +18,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.dead_letters.log import MARKER
 from app.settings import SANDBOX_TOKEN_KEY
 from models import topics
-from models.commands import CancelOrder, CancelPayment, Command, CommandType, Nothing
+from models.commands import CancelOrder, CancelPayment, Command, CommandType, NoData
 from models.messages import Message, encode
 from models.times import to_rfc3339
 from sandbox.customer import Customer
-from sandbox.platform import ROOT, Platform
-from sandbox.processes import MAX_WAIT_S, Supervised
+from sandbox.platform import Platform
+from sandbox.processes import MAX_WAIT_S
 from tests.support.kafka_invariants import Topics
+from tests.support.platforms import PATIENT, BreakablePlatform
 from web.http.tokens import DevelopmentStaff, Role
 
 WITHIN_S = MAX_WAIT_S
 LETTERS = "/api/ops/dead-letters"
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-NOTHING = Nothing()
+NOTHING = NoData()
 KITCHEN = (CommandType.ACCEPT_ORDER, CommandType.START_PREPARING, CommandType.MARK_READY)
-
-
-class BreakablePlatform(Platform):
-    """Workers of tests/support/breakable_app.py."""
-
-    @property
-    def breakage(self) -> Path:
-        return self.folder / "breakage.json"
-
-    def environment(self, worker: int = 0) -> dict[str, str]:
-        return {**super().environment(worker), "BREAKAGE": str(self.breakage)}
-
-    def _make_worker(self, number: int) -> Supervised:
-        app = "tests.support.breakable_app"
-        return Supervised(
-            f"worker {number + 1}",
-            [sys.executable, "-m", "faust", "-A", app, "worker", "--loglevel", "warn"],
-            env=self.environment(number),
-            log_path=self.log_path(number),
-            cwd=ROOT,
-        )
-
-    def break_at(self, breakage: Mapping[str, list[str]]) -> None:
-        """From now on these services fail at these orders' messages."""
-        draft = self.breakage.with_suffix(".new")
-        draft.write_text(json.dumps(breakage))
-        draft.rename(self.breakage)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +40,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakablePlat
     platform = BreakablePlatform(
         tmp_path_factory.mktemp("operations"),
         workers=2,
-        settings={"TIFFIN_CONSISTENCY_WAIT_S": "60", "TIFFIN_COMMAND_WAIT_S": "60"},
+        settings=PATIENT,
     )
     platform.break_at({})
     with platform:

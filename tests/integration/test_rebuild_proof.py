@@ -18,7 +18,7 @@ from sandbox.customer import Customer
 from sandbox.demo_flows import FLOWS, Flow
 from sandbox.platform import ROOT, Platform
 from sandbox.processes import MAX_WAIT_S, free_port
-from tests.faults.engine_verify import Read, read_all
+from tests.support.kafka_topics import Read, read_all
 
 BOUND_S = MAX_WAIT_S
 CHANGELOG = "tiffin-payments-changelog"

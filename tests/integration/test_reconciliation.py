@@ -10,20 +10,16 @@ from functools import partial
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.producer import message_accumulator
-from aiokafka.record import default_records
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.kafka import topic_window
 from app.kafka.reader import KafkaReader
-from app.kafka.topic_window import TopicReader
+from app.reconciliation import runner
 from app.reconciliation.accounts import (
     MAX_LOOK_UPS,
     KafkaAccount,
     StripeAccount,
-    both,
+    load_accounts,
 )
 from app.reconciliation.missing_webhooks import SLICE_MS, MissingWebhooks
 from app.reconciliation.runner import Reconciliation
@@ -49,6 +45,7 @@ from models.times import to_rfc3339
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox, refunds
+from tests.support.kafka_topics import put_odd_header_name
 from tests.support.senders import NoSender
 
 PARTITIONS = 3
@@ -66,7 +63,9 @@ class Topic:
         admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(
             timeout=MAX_WAIT_S
         )
-        self.window = TopicReader(broker.bootstrap, self.name)
+        while self.name not in admin.list_topics(timeout=MAX_WAIT_S).topics:
+            time.sleep(0.05)  # the broker serves metadata a moment after it has made a topic
+        self.reader = KafkaReader(broker.bootstrap)
         self._producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0})
 
     def put(self, value: bytes, at_ms: int = NOW_MS, key: str = "k", **headers: str) -> None:
@@ -93,7 +92,7 @@ async def gateway(stripe: StripeSandbox) -> AsyncIterator[StripeGateway]:
 
 
 def values(found: list[bytes]) -> Callable[[Any], None]:
-    return lambda message: found.append(message.value())
+    return lambda message: found.append(message.value)
 
 
 # -- windows
@@ -106,73 +105,34 @@ async def test_a_window_gives_what_is_younger_and_goes_on_where_it_ended(
     for n in range(60):
         topic.put(b"%d" % n, NOW_MS + n * 1000, key=str(n))
     found: list[bytes] = []
-    reached = await topic.window.since(NOW_MS + 20_000, values(found))
+    reached, _ = await topic.reader.since(topic.name, NOW_MS + 20_000, values(found))
     assert {int(value) for value in found} == set(range(20, 60))
     assert sum(reached.values()) == 60
     again: list[bytes] = []
-    assert await topic.window.onwards(reached, values(again)) == reached
+    assert (await topic.reader.onwards(topic.name, reached, values(again))).offsets == reached
     topic.put(b"new")
-    await topic.window.onwards(reached, values(again))
+    await topic.reader.onwards(topic.name, reached, values(again))
     assert again == [b"new"]
     late: list[bytes] = []
-    assert sum((await topic.window.since(NOW_MS + 10**9, values(late))).values()) == 61
+    assert (
+        sum((await topic.reader.since(topic.name, NOW_MS + 10**9, values(late))).offsets.values())
+        == 61
+    )
     assert late == []
 
 
 async def test_the_last_record_of_a_topic_and_of_an_empty_one(kafka: KafkaBroker) -> None:
     topic = Topic(kafka, partitions=1)
-    assert await topic.window.newest(1) == []
+    assert await topic.reader.newest(topic.name, 1) == []
     for value in (b"first", b"second"):
         topic.put(value)
-    assert await topic.window.newest(1) == [b"second"]
-    assert await topic.window.newest(5) == [b"second", b"first"]
+    assert await topic.reader.newest(topic.name, 1) == [b"second"]
+    assert await topic.reader.newest(topic.name, 5) == [b"second", b"first"]
 
 
 async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
     with pytest.raises(KafkaUnavailableError):
-        await TopicReader(kafka.bootstrap, "there-is-no-such-topic").newest(1)
-
-
-async def test_a_window_waits_while_a_partition_has_no_leader(
-    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refusals = [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE]
-
-    class Moving(Consumer):
-        def get_watermark_offsets(self, *args: Any, **options: Any) -> Any:
-            if refusals:
-                raise KafkaException(KafkaError(refusals.pop()))
-            return super().get_watermark_offsets(*args, **options)
-
-    topic = Topic(kafka)
-    topic.put(b"there")
-    monkeypatch.setattr(topic_window, "Consumer", Moving)
-    found: list[bytes] = []
-    await topic.window.since(0, values(found))
-    assert (found, refusals) == ([b"there"], [])
-
-
-class NoText(str):
-    """A header's name as aiokafka sends it: two bytes that are no UTF-8."""
-
-    __slots__ = ()
-
-    def encode(self, *_: str) -> bytes:
-        return b"\xff\xfe"
-
-
-async def put_odd_header_name(bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    builder = default_records._DefaultRecordBatchBuilderPy
-    monkeypatch.setattr(message_accumulator, "DefaultRecordBatchBuilder", builder)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
-    await producer.start()
-    try:
-        batch = producer.create_batch()
-        headers = [(NoText("x"), b"1"), ("ce_id", b"evt_odd")]
-        batch.append(key=b"k", value=b"odd", timestamp=NOW_MS, headers=headers)
-        await (await producer.send_batch(batch, topic, partition=0))
-    finally:
-        await producer.stop()
+        await KafkaReader(kafka.bootstrap).newest("there-is-no-such-topic", 1)
 
 
 async def test_a_record_that_can_t_be_used_is_skipped_and_counted(
@@ -184,10 +144,10 @@ async def test_a_record_that_can_t_be_used_is_skipped_and_counted(
         topic.produce(b"foreign", headers)
     await put_odd_header_name(kafka.bootstrap, topic.name, monkeypatch)
     topic.produce(b"2", [("other", None), ("ce_id", b"evt_2")])
-    search: Any = MissingWebhooks(None, None, None, topic.window)
+    search: Any = MissingWebhooks(None, None, None, topic.reader, topic.name)
     assert await search._ids_in_kafka(0) == {"evt_1", "evt_2", "evt_odd"}
     assert search.unusable == 5
-    account = KafkaAccount(topic.window, 0)
+    account = KafkaAccount(topic.reader, 0, topic=topic.name)
     topic.produce(b"[" * 900, [("ce_type", b"PAYMENT_COMPLETED")])
     await account.read()
     await account.read()
@@ -209,22 +169,24 @@ async def test_a_window_ends_where_a_transactions_marker_is_the_last(kafka: Kafk
         sender.produce(topic.name, value)
         end(30)
     found: list[bytes] = []
-    reached = await topic.window.since(0, values(found))
+    reached, _ = await topic.reader.since(topic.name, 0, values(found))
     async with asyncio.timeout(60):
         while len(found) < 2:  # the broker ends a transaction a moment after it has said so
-            reached = await topic.window.onwards(reached, values(found))
+            reached, _ = await topic.reader.onwards(topic.name, reached, values(found))
     assert found == [b"before", b"kept"]
     topic.put(b"after")
-    await topic.window.onwards(reached, values(found))
+    await topic.reader.onwards(topic.name, reached, values(found))
     assert found == [b"before", b"kept", b"after"]
-    reads = KafkaReader(kafka.bootstrap, "operators")
+    reads = topic.reader
     (window,) = await reads.windows([topic.name], [0], {}, 500)
-    assert [record.value() for record in window.records] == [b"before", b"kept", b"after"]
+    assert [record.value for record in window.records] == [b"before", b"kept", b"after"]
     gone = await reads.records([RecordLocation(topic.name, 0, 2), RecordLocation(topic.name, 0, 0)])
-    assert [message.value() for message in gone.values()] == [b"before"]
+    assert [message.value for message in gone.values()] == [b"before"]
 
 
-async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaBroker) -> None:
+async def test_reports_that_are_none_of_ours_hide_none_before_them(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     topic = Topic(kafka, partitions=1)
     ours = ReconciliationReport(
         run_at=to_rfc3339(NOW_MS), cursor=to_rfc3339(NOW_MS - 60_000), listed=7
@@ -235,10 +197,10 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(kafka: KafkaB
     for value in (b"", b"\xff\xfe", b"[" * 900, b"{}", foreign, encode(in_99)):
         topic.put(value)
     made: Any = Reconciliation(
-        None, None, bootstrap=kafka.bootstrap, is_runner=lambda: True, received=None,
+        None, None, topic.reader, is_runner=lambda: True, received=None,
         schedule=None,
     )  # fmt: skip
-    made._log = topic.window
+    monkeypatch.setattr(runner, "RECONCILIATION", topic.name)
     assert (await made._resumed(NOW_MS)).listed == 7
 
 
@@ -305,8 +267,8 @@ class Books:
         self, since_ms: int = NOW_MS - 60_000
     ) -> dict[str, tuple[int | None, int | None]]:
         """Object -> Stripe's amount and ours, where they differ."""
-        account = KafkaAccount(self.topic.window, since_ms)
-        theirs, ours, unchecked = await both(self.stripe, account)
+        account = KafkaAccount(self.topic.reader, since_ms, topic=self.topic.name)
+        theirs, ours, unchecked = await load_accounts(self.stripe, account)
         assert unchecked == 0
         found, _ = both_compared(theirs, ours)
         return {each.id: (each.stripe, each.tiffin) for each in found}
@@ -330,8 +292,8 @@ async def test_what_both_know_agrees_and_what_is_not_ours_does_not_count(
     await Books(another, books.topic, first=100).pay()
     await another.close()
     assert await books.compared() == {}
-    account = KafkaAccount(books.topic.window, NOW_MS - 60_000)
-    theirs, ours, _ = await both(books.stripe, account)
+    account = KafkaAccount(books.topic.reader, NOW_MS - 60_000, topic=books.topic.name)
+    theirs, ours, _ = await load_accounts(books.stripe, account)
     _, (day,) = both_compared(theirs, ours)
     assert (day.charged.stripe, day.charged.tiffin) == (AMOUNT, AMOUNT)
     assert (day.refunded.stripe, day.refunded.tiffin) == (700, 700)
@@ -372,13 +334,13 @@ async def test_what_stripe_made_before_the_window_is_looked_up(books: Books) -> 
 async def test_too_many_to_look_up_are_counted_not_accused(books: Books) -> None:
     for n in range(MAX_LOOK_UPS + 3):
         books.tell_paid(ids.order_id("books", f"x{n}"), f"ch_{n}")
-    account = KafkaAccount(books.topic.window, NOW_MS - 60_000)
-    theirs, ours, unchecked = await both(books.stripe, account)
+    account = KafkaAccount(books.topic.reader, NOW_MS - 60_000, topic=books.topic.name)
+    theirs, ours, unchecked = await load_accounts(books.stripe, account)
     assert (len(theirs), len(ours), unchecked) == (0, MAX_LOOK_UPS, 3)
 
 
 async def test_an_account_is_folded_on_and_forgets(books: Books) -> None:
-    account = KafkaAccount(books.topic.window, NOW_MS - 60_000)
+    account = KafkaAccount(books.topic.reader, NOW_MS - 60_000, topic=books.topic.name)
     order_id = ids.order_id("books", "folded")
     initiated = PaymentInitiated(
         order_id=order_id, user_id="u", amount=AMOUNT, currency="INR", stripe_intent_id="pi_1"
@@ -407,7 +369,7 @@ class Search(NoSender):
         self.ends: list[int] = []
         self.listed = 0
         self._received = partial(reduce_webhook, gateway)
-        self.missing = MissingWebhooks(gateway, self, self._reduce, topic.window)
+        self.missing = MissingWebhooks(gateway, self, self._reduce, topic.reader, topic.name)
 
     async def _reduce(self, event: Any) -> WebhookReceived | None:
         self.asked += 1
@@ -419,7 +381,7 @@ class Search(NoSender):
     async def run(self, cursor_ms: int, until_ms: int, most: int = 10**6) -> None:
         self.ends.clear()
         search = self.missing.search(
-            cursor_ms, until_ms, goes_on=lambda: len(self.sent) < most, found=self.told.append
+            cursor_ms, until_ms, is_runner=lambda: len(self.sent) < most, found=self.told.append
         )
         async for end_ms, listed in search:
             self.ends.append(end_ms)

@@ -21,13 +21,13 @@ from confluent_kafka import Producer
 
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from models.events import EVENT_DATA, Event, EventType
+from models.events import EVENTS, Event, EventType
 from models.messages import encode
 from models.times import from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, wait_until
-from tests.faults.engine_verify import read_all
+from tests.support.kafka_topics import read_all
 from web.http.tokens import DevelopmentStaff, Role
 
 E = EventType
@@ -53,12 +53,12 @@ def make(order_id: str, sequence: int, kind: EventType, at_ms: int, **given: Any
         "cancel_reason": "CHANGED_MIND", "stripe_refund_id": "re_1", "refund_id": "refund_1",
         "by": "stripe", "status": "SUCCEEDED", "reason": "LATE", "refunded_total": 0, **given,
     }  # fmt: skip
-    fields = EVENT_DATA[kind].model_fields
+    fields = EVENTS[kind].data.model_fields
     event = Event(
         event_id=ids.event_id(order_id, "payments", sequence), event_type=kind,
         occurred_at=to_rfc3339(at_ms), order_id=order_id, payment_id=ids.payment_id(order_id),
         sequence=sequence, causation_id="test", correlation_id="test", producer="payments",
-        data=EVENT_DATA[kind](**{name: known[name] for name in fields if name in known}),
+        data=EVENTS[kind].data(**{name: known[name] for name in fields if name in known}),
     )  # fmt: skip
     return encode(event)
 

@@ -16,15 +16,13 @@ from sandbox.api_client import RefusedError
 from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.staff import Staff
+from tests.support.platforms import PATIENT
 
 KITCHEN = "annapurna-bengaluru"
 OTHER_KITCHEN = "hinode-kyoto"
-SETTINGS = {
+SETTINGS = PATIENT | {
     # A worker that stands still keeps its partitions, so that lists meet it for as long as we look.
     "TIFFIN_SESSION_TIMEOUT_S": "300",
-    "TIFFIN_CONSISTENCY_WAIT_S": "60",
-    "TIFFIN_COMMAND_WAIT_S": "60",
-    "TIFFIN_CONFIRM_WAIT_S": "60",
     "TIFFIN_COURIER_LIMIT": "1",
 }
 PARTITIONS = 3

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from sandbox.platform import ROOT, Platform
-from sandbox.processes import MAX_WAIT_S, Supervised
+from sandbox.platform import ROOT
+from sandbox.processes import MAX_WAIT_S
 from tests.pages.visitor import Visitor
+from tests.support.platforms import BreakablePlatform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,25 +30,6 @@ SETTINGS = {
 expect.set_options(timeout=MAX_WAIT_S * 1000)
 
 
-class BreakablePlatform(Platform):
-    """Its workers fail on request: that is how dead letters are made."""
-
-    def environment(self, worker: int = 0) -> dict[str, str]:
-        return {**super().environment(worker), "BREAKAGE": str(self.folder / "breakage.json")}
-
-    def _make_worker(self, number: int) -> Supervised:
-        worker = super()._make_worker(number)
-        app = worker.argv.index("-A") + 1
-        worker.argv[app] = "tests.support.breakable_app"
-        return worker
-
-    def break_at(self, breakage: dict[str, list[str]]) -> None:
-        """From now on these services fail at these orders' messages: "orders/order_..." -> types."""
-        draft = self.folder / "breakage.new"
-        draft.write_text(json.dumps(breakage))
-        draft.rename(self.folder / "breakage.json")
-
-
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakablePlatform]:
     """Kafka, Stripe's stand-in and two workers, for all tests of the pages."""
@@ -62,7 +43,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakablePlat
 def chromium() -> str:
     """The path of Debian's Chromium, installed if that is possible here."""
     done = subprocess.run(
-        [ROOT / "sandbox" / "chromium.sh"], capture_output=True, text=True, check=False
+        [ROOT / "scripts" / "chromium.sh"], capture_output=True, text=True, check=False
     )
     if done.returncode:
         pytest.fail(done.stderr)
@@ -80,7 +61,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, platform: Platform) -> Iterator[Callable[..., Visitor]]:
+def visit(browser: Browser, platform: BreakablePlatform) -> Iterator[Callable[..., Visitor]]:
     """Makes visitors, each with a browser profile of its own; none may have seen an error."""
     visitors: list[Visitor] = []
 

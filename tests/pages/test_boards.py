@@ -17,7 +17,7 @@ def test_from_the_kitchen_to_the_door(visit: Visit) -> None:
     kitchen = visit(worker=1)
     kitchen.page.goto("/kitchen")
     check_accessible(kitchen.page)  # which is the sign-in by now
-    kitchen.sign_in("Kitchen")
+    kitchen.sign_in_by_form("Kitchen")
     assert kitchen.page.url.endswith("/kitchen")
     ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
     expect(ticket).to_contain_text("Masala dosa")
@@ -33,7 +33,7 @@ def test_from_the_kitchen_to_the_door(visit: Visit) -> None:
     expect(customer.page.locator("h1")).to_have_text("Packed and ready")
 
     courier = visit(width=360)
-    courier.sign_in("Courier", "ravi")
+    courier.sign_in_by_form("Courier", "ravi")
     row = courier.page.locator(f"[data-ticket={order_id}]")
     expect(row).not_to_contain_text("MG Road")  # an address is for the one who brings it
     row.get_by_role("button", name="Take it").click()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Request
 
     from sandbox.platform import Platform
-    from tests.pages.conftest import BreakablePlatform
+    from tests.support.platforms import BreakablePlatform
 
 Visit = Callable[..., Visitor]
 TABS = 8

@@ -20,7 +20,7 @@ from tests.pages.visitor import (
 from tests.support.ids import without_ids
 
 if TYPE_CHECKING:
-    from tests.pages.conftest import BreakablePlatform
+    from tests.support.platforms import BreakablePlatform
 
 Visit = Callable[..., Visitor]
 PENDING_REFUND, DISPUTED = "4000000000007726", "4000000000000259"

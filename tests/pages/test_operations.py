@@ -18,7 +18,7 @@ from tests.pages.visitor import (
 )
 
 if TYPE_CHECKING:
-    from tests.pages.conftest import BreakablePlatform
+    from tests.support.platforms import BreakablePlatform
 
 Visit = Callable[..., Visitor]
 PAGES = (
@@ -38,7 +38,9 @@ def operator(visit: Visit, **options: object) -> Visitor:
 
 @pytest.mark.parametrize("width", [360, 1440])
 def test_every_page_opens(visit: Visit, width: int) -> None:
-    visitor = operator(visit, width=width)
+    visitor = visit(width=width)
+    visitor.sign_in_by_form("Operator", "olga")
+    assert visitor.page.url.endswith("/ops")
     for path in PAGES:
         answer = visitor.page.goto(path)
         assert answer

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from axe_playwright_python.sync_playwright import Axe
 
+from app.settings import SANDBOX_TOKEN_KEY
+from sandbox.customer import Customer
 from sandbox.processes import MAX_WAIT_S
+from web.http import auth
+from web.http.tokens import DevelopmentStaff, Role
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response
@@ -23,6 +29,7 @@ DETAILS = {
     "email": "asha@example.com", "phone": "+91 98000 00000",
 }  # fmt: skip
 KITCHEN = "annapurna-bengaluru"
+HOMES = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
 AXE = Axe()
 
 
@@ -120,20 +127,46 @@ class Visitor:
         self.page.wait_for_url(re.compile(r"/orders/order_[0-9a-z]{26}$"))
 
     def order_paid(self) -> str:
-        """All of it: an order that a kitchen has to accept."""
-        self.fill_cart()
-        order_id = self.place()
-        self.pay()
-        self.wait_tracking()
+        """An order that a kitchen has to accept, placed and paid over the API; its page is open."""
+        order_id, token = order_over_api(self.home, self.platform.endpoints.stripe)
+        self._add_cookie(auth.ORDER_COOKIE + order_id.removeprefix("order_"), token)
+        self.page.goto(f"/orders/{order_id}")
         return order_id
 
     def sign_in(self, role: str, name: str = "demo") -> None:
+        """As staff, with a token of the sandbox; the role's own page is open."""
+        of_role = Role(role.lower())
+        restaurant = KITCHEN if of_role is Role.KITCHEN else None
+        staff = DevelopmentStaff(SANDBOX_TOKEN_KEY, sandbox=True)
+        self._add_cookie(auth.STAFF_COOKIE, staff.issue(of_role, name, restaurant))
+        self.page.goto(HOMES[of_role])
+
+    def sign_in_by_form(self, role: str, name: str = "demo") -> None:
         """As staff, through the sandbox's form."""
         self.page.goto("/login")
         self.page.get_by_role("radio", name=role).check()
         self.page.get_by_label("Your name").fill(name)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(lambda url: not url.endswith("/login"))
+
+    def _add_cookie(self, name: str, value: str) -> None:
+        self.context.add_cookies([{"name": name, "value": value, "url": self.home}])
+
+
+def order_over_api(worker: str, stripe: str) -> tuple[str, str]:
+    """Place and pay two dishes of the kitchen's; gives the order's id and token."""
+
+    async def order() -> tuple[str, str]:
+        async with Customer(worker, stripe) as customer:
+            items = [{"dishId": dish, "quantity": 1} for dish in ("masala-dosa", "filter-coffee")]
+            await customer.open_payment({**await customer.basket(KITCHEN), "items": items})
+            await customer.confirm()
+            await customer.wait_status("PENDING")
+            return customer.order_id, customer.token
+
+    # Playwright's own event loop runs in this thread.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, order()).result()
 
 
 def check_accessible(page: Page) -> None:

@@ -5,34 +5,32 @@ BREAKAGE names a JSON file: "service/order" -> types of messages at which it rai
 
 import json
 import os
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import agents
+from agents.service import Service
 from app import factory
 from app.settings import load_settings
-from models.transition import Decision, Input
+from models.transition import Decision, Input, ReadRow
 
 BREAKAGE = Path(os.environ["BREAKAGE"])
 
 
-def breakable(kind: Any) -> Any:
-    class Breakable(kind):
-        def decide(
-            self, state: Any, record: Input, read: Callable[[str], bytes | None]
-        ) -> Decision:
-            message = record.message
-            of_type = getattr(message, "command_type", None) or getattr(message, "event_type", "")
-            broken = json.loads(BREAKAGE.read_text()).get(f"{self.name}/{record.key}", ())
-            if "*" in broken or of_type in broken:
-                raise RuntimeError("broken on request")
-            decision: Decision = super().decide(state, record, read)
-            return decision
+def breakable(service: Service[Any]) -> Service[Any]:
+    def decide(state: Any, record: Input, read: ReadRow) -> Decision:
+        message = record.message
+        of_type = getattr(message, "command_type", None) or getattr(message, "event_type", "")
+        broken = json.loads(BREAKAGE.read_text()).get(f"{service.name}/{record.key}", ())
+        if "*" in broken or of_type in broken:
+            raise RuntimeError("broken on request")
+        return service.decide(state, record, read)
 
-    return Breakable
+    return replace(service, decide=decide)
 
 
-for _name in ("AnalyticsService", "OrdersService", "PaymentsService", "TimelineService"):
-    setattr(factory, _name, breakable(getattr(factory, _name)))
+_services = agents.services
+agents.services = lambda *settings: tuple(map(breakable, _services(*settings)))
 
 app = factory.create_app(load_settings())

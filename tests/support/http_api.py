@@ -13,6 +13,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+import agents
+from agents.service import topic_uses
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from sandbox.processes import MAX_WAIT_S
@@ -167,6 +169,7 @@ def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, **changes: Any) -
     deps = WebDeps(
         catalogue=load_catalogue(),
         tables=world.tables,
+        topics=topic_uses(agents.services()),
         sender=world,
         client_secret=world.client_secret,
         verify_webhook=partial(verify_webhook, secrets=SECRETS),

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from yarl import URL
 
-from agents.deliveries import DeliveriesService
-from agents.orders.service import OrdersService
-from agents.payments.service import PaymentsService
-from agents.timeline import TimelineService
-from models.commands import Command, CommandType, StripeResult, WebhookReceived, topic_of_command
+from agents.deliveries import DELIVERIES
+from agents.orders import orders_service
+from agents.payments import PAYMENTS
+from agents.timeline import TIMELINE
+from models.commands import COMMANDS, Command, CommandType, StripeResult, WebhookReceived
 from models.errors import KafkaUnavailableError
 from models.messages import encode
 from models.payment import Effect, EffectKind
@@ -125,7 +125,7 @@ class InMemoryBackend(NoSender):
     def __init__(self) -> None:
         self.tables = {
             s.name: InMemoryTable(s, s.name)
-            for s in (OrdersService(), PaymentsService(), DeliveriesService(), TimelineService())
+            for s in (orders_service(), PAYMENTS, DELIVERIES, TIMELINE)
         }
         self.stripes: defaultdict[str, Stripe] = defaultdict(Stripe)
         self.stripe_answers = asyncio.Event()
@@ -145,9 +145,7 @@ class InMemoryBackend(NoSender):
             raise KafkaUnavailableError
         self.commands.append(command)
         if not self.loses_commands:
-            await self.feed(
-                topic_of_command(command.command_type), command.order_id, encode(command)
-            )
+            await self.feed(COMMANDS[command.command_type].topic, command.order_id, encode(command))
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
         if not self.kafka_is_up:
@@ -173,7 +171,7 @@ class InMemoryBackend(NoSender):
 
     def _decide(self, table: InMemoryTable, record: Output) -> list[Output]:
         service, key = table.service, record.key
-        header, message = service.parse(record.topic, key.encode(), record.value, ())
+        header, message = service.parse(record.topic, key.encode(), record.value)
         old = table.records.get(key)
         sequences = dict(old.sequences) if old else {}
         place = f"{record.topic}/{header.producer}"
@@ -228,7 +226,7 @@ class InMemoryBackend(NoSender):
             command_type=CommandType.STRIPE_RESULT, issued_at="2026-01-01T00:00:00.000Z",
             issued_by="system:effects",
         )  # fmt: skip
-        await self.feed(topic_of_command(command.command_type), key, encode(command))
+        await self.feed(COMMANDS[command.command_type].topic, key, encode(command))
 
     def quarantine(self, service: str, key: str) -> None:
         table = self.tables[service]

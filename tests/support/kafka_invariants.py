@@ -35,7 +35,7 @@ TOPIC_OF_TYPE = {
     "PAYMENT_REFUND_PARTIAL": "payment-refund-partial",
     "PAYMENT_REFUND_INITIATED": "payment-refund-initiated",
 }
-"""Event type -> the topic that holds the same event again; all but the partial refund's are the seed's."""
+"""Event type -> the topic that holds the same event again."""
 
 ENVELOPE = {
     "eventId", "eventType", "schemaVersion", "occurredAt", "orderId", "paymentId", "sequence",

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from models import ids, topics
-from models.commands import (
-    COMMAND_DATA,
-    COMMAND_TOPICS,
-    PRODUCERS_OF_COMMANDS,
-    Command,
-    WebhookReceived,
-)
-from models.events import EVENT_DATA, EVENT_TYPES_OF_TOPIC, PRODUCERS_OF_TYPE, Event
+from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, WebhookReceived
+from models.events import EVENT_TYPES_OF_TOPIC, EVENTS, Event
 from models.messages import MAX_COUNT, MAX_MINOR_UNITS, Message
 from models.times import TIMES_END_MS
 
@@ -98,16 +92,15 @@ def records(topic: str) -> st.SearchStrategy[bytes]:
         return st.sampled_from(facts).flatmap(
             lambda told: _made(WebhookReceived, {name: None for name in facts if name != told}, {})
         )
-    if topic in COMMAND_TOPICS:
-        return st.sampled_from(sorted(COMMAND_TOPICS[topic])).flatmap(
-            functools.partial(_command, topic)
-        )
+    if topic in PRODUCERS_OF_COMMANDS:
+        kinds = [kind for kind in COMMANDS if COMMANDS[kind].topic == topic]
+        return st.sampled_from(sorted(kinds)).flatmap(functools.partial(_command, topic))
     return st.sampled_from(sorted(EVENT_TYPES_OF_TOPIC[topic])).flatmap(_event)
 
 
 @functools.cache
 def _command(topic: str, kind: Any) -> st.SearchStrategy[bytes]:
-    data = _data(COMMAND_DATA[kind])
+    data = _data(COMMANDS[kind].data)
     told = {"commandType": kind, "schemaVersion": 1}
     producer = st.sampled_from(sorted(PRODUCERS_OF_COMMANDS[topic]))
     numbered = producer.flatmap(
@@ -122,8 +115,8 @@ def _command(topic: str, kind: Any) -> st.SearchStrategy[bytes]:
 def _event(kind: Any) -> st.SearchStrategy[bytes]:
     told = {"eventType": kind, "schemaVersion": 1}
     parts = {
-        "data": _data(EVENT_DATA[kind]),
-        "producer": st.sampled_from(sorted(PRODUCERS_OF_TYPE[kind])),
+        "data": _data(EVENTS[kind].data),
+        "producer": st.sampled_from(sorted(EVENTS[kind].producers)),
         "sequence": st.integers(1, 50),
     }
     return _made(Event, told, parts)
@@ -151,4 +144,6 @@ def _made(
         if field.alias not in {*fixed, *parts, "data"}
     }
     joined: Callable[..., bytes] = lambda first, then: orjson.dumps({**first, **fixed, **then})  # noqa: E731
-    return st.builds(joined, st.fixed_dictionaries({**drawn, **parts}), more or st.just({}))
+    return st.builds(
+        joined, st.fixed_dictionaries({**drawn, **parts}), st.just({}) if more is None else more
+    )

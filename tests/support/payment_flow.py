@@ -8,9 +8,12 @@ from typing import Any
 
 import orjson
 
-from agents import orders, payments
+from agents.orders import orders_service
+from agents.payments import PAYMENTS
+from agents.service import Service
 from models import ids, topics
 from models.commands import (
+    COMMANDS,
     Address,
     Command,
     CommandType,
@@ -21,9 +24,6 @@ from models.commands import (
     ResultKind,
     StripeResult,
     WebhookReceived,
-    read_command,
-    read_webhook,
-    topic_of_command,
 )
 from models.events import Event, EventType, read_event
 from models.messages import Message, encode
@@ -213,10 +213,8 @@ class Stripe:
 class ServiceHarness:
     """One service's record of the order, with what the engine drops."""
 
-    service: Any
-    producer: str
-    reads: tuple[str, ...]
-    state: Any = None
+    service: Service[Any]
+    state: Any
     sequences: dict[str, int] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -231,12 +229,13 @@ class ServiceHarness:
             return None
         self.seen.add((topic, header.id))
         record = Input(topic, ORDER, header, message, at_ms, (("traceparent", b"00-1-2-01"),))
-        decision: Decision = self.service.decide(self.state, record)
-        again: Decision = self.service.decide(self.state, record)
+        decision: Decision = self.service.decide(self.state, record, {}.get)
+        again: Decision = self.service.decide(self.state, record, {}.get)
         assert again.outputs == decision.outputs, "the same input twice gives the same outputs"
         assert again.state == decision.state
-        kind = PaymentRecord if self.producer == "payments" else OrderRecord
-        self.state = kind.model_validate_json(orjson.dumps(decision.state.model_dump(mode="json")))
+        self.state = self.service.load(
+            orjson.loads(orjson.dumps(self.service.dump(decision.state)))
+        )
         if decision.outcome:
             self.outcomes[header.id] = decision.outcome
         return decision
@@ -249,13 +248,10 @@ class PaymentFlowHarness:
         self.stripe = Stripe()
         self.now = 1_700_000_000_000
         self.number = itertools.count(1)
-        self.payments = ServiceHarness(payments, "payments",
-                             (topics.PAYMENT_COMMANDS, topics.WEBHOOKS, topics.REFUND_INITIATED))  # fmt: skip
-        self.orders = ServiceHarness(
-            orders, "orders", (topics.ORDER_COMMANDS, topics.PAYMENT_EVENTS)
-        )
+        self.payments = ServiceHarness(PAYMENTS, PaymentRecord())
+        self.orders = ServiceHarness(orders_service(), OrderRecord())
         self.queues: dict[str, list[bytes]] = {
-            t: [] for c in (self.payments, self.orders) for t in c.reads
+            t: [] for c in (self.payments, self.orders) for t in c.service.inputs
         }
         self.log: list[Event] = []
         self.audit: list[Event] = []
@@ -270,7 +266,7 @@ class PaymentFlowHarness:
             command_id=f"cmd_{number}", command_type=kind, issued_at=to_rfc3339(self.now), issued_by=by,
             order_id=ORDER, data=data,
         )  # fmt: skip
-        self.queues[topic_of_command(kind)].append(encode(command))
+        self.queues[COMMANDS[kind].topic].append(encode(command))
         return command.command_id
 
     def perform(self, effect: Effect, card: str, *, report: bool = True) -> None:
@@ -341,8 +337,8 @@ class PaymentFlowHarness:
         if again:
             self.queues[topic].append(value)
         self.now += 7
-        cell = self.payments if topic in self.payments.reads else self.orders
-        header, message = read(topic, value)
+        cell = self.payments if topic in self.payments.service.inputs else self.orders
+        header, message = cell.service.parse(topic, ORDER.encode(), value)
         decision = cell.apply(topic, header, message, self.now)
         for output in decision.outputs if decision else ():
             if output.topic in self.queues:
@@ -368,19 +364,6 @@ class PaymentFlowHarness:
             else:
                 return
         raise AssertionError("does not come to rest")
-
-
-def read(topic: str, value: bytes) -> tuple[Header, Any]:
-    """Read a record as the services do."""
-    key = ORDER.encode()
-    if topic == topics.WEBHOOKS:
-        hook = read_webhook(key, value)
-        return Header(hook.stripe_event_id), hook
-    if topic in {topics.ORDER_COMMANDS, topics.PAYMENT_COMMANDS}:
-        command = read_command(topic, key, value)
-        return Header(command.command_id, command.producer, command.sequence), command
-    event = read_event(key, value)
-    return Header(event.event_id, event.producer, event.sequence), event
 
 
 def of_type(log: list[Event], *kinds: EventType) -> list[Event]:

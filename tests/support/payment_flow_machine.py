@@ -14,7 +14,7 @@ from models.commands import (
     CheckDeadline,
     CommandType,
     ConfirmPayment,
-    Nothing,
+    NoData,
     RefundPayment,
     ResultKind,
     RetryRefund,
@@ -96,7 +96,7 @@ class PaymentFlow(RuleBasedStateMachine):
         )
     )
     def kitchen(self, kind: CommandType) -> None:
-        self.world.command(kind, Nothing(), by="kitchen:k")
+        self.world.command(kind, NoData(), by="kitchen:k")
 
     @rule(kind=st.sampled_from(["PAYMENT", "KITCHEN"]))
     def deadline(self, kind: str) -> None:

@@ -5,8 +5,7 @@ step, its body, who asks, and how many refusals the order's record counts: the s
 same command, and after a refusal the next tap is a new one.
 """
 
-from models.commands import CommandType
-from models.commands import Nothing as NoData
+from models.commands import CommandType, NoData
 from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order import OrderRecord

@@ -6,7 +6,7 @@ that it changed. It is opaque to clients and unsigned: a made-up one makes only 
 
 import base64
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Final
 
 import orjson
@@ -42,14 +42,16 @@ class Token(BaseModel):
         packed = orjson.dumps(self.model_dump())
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
-    def is_covered_by(self, service: str, record: StoredRecord | None) -> bool:
-        """Whether a service's record holds the write, as far as the write reaches that service."""
+    def is_covered_by(
+        self, service: str, inputs: Collection[str], record: StoredRecord | None
+    ) -> bool:
+        """Whether a service's record holds the write, as far as the write is in topics that it reads."""
         if (record.version if record else 0) < self.versions.get(service, 0):
             return False
         return all(
             record is not None and record.sequences.get(f"{topic}/{producer}", 0) >= sequence
             for topic, producer, sequence in self.positions
-            if service in TOPICS[topic].read_by
+            if topic in inputs
         )
 
     def covering(self, service: str, record: StoredRecord, positions: Mapping[str, int]) -> "Token":
@@ -99,12 +101,15 @@ async def hold(context: Context, order_id: str, token: Token | None, parts: Iter
         for part in parts:
             if part in context.tables:
                 within_s = max(0.0, until - time.monotonic())
-                await context.tables[part].wait(order_id, _is_covered(token, part), within_s)
+                table = context.tables[part]
+                await table.wait(order_id, _is_covered(token, part, table.service.inputs), within_s)
     except TimeoutError:
         raise ProblemError(
             "CONSISTENCY_TIMEOUT", "Read without the token to see what is there now."
         ) from None
 
 
-def _is_covered(token: Token, service: str) -> Callable[[StoredRecord | None], bool]:
-    return lambda record: token.is_covered_by(service, record)
+def _is_covered(
+    token: Token, service: str, inputs: Collection[str]
+) -> Callable[[StoredRecord | None], bool]:
+    return lambda record: token.is_covered_by(service, inputs, record)

@@ -11,6 +11,8 @@ from models.commands import WebhookReceived
 from models.errors import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from models.reconciliation import ReconciliationReport
 from models.sender import CommandSender
+from models.topics import TopicUse
+from models.transition import Service
 from tables import Listener, StoredRecord
 from web.catalogue import Catalogue
 from web.http.operator_deps import OperatorDeps
@@ -34,6 +36,7 @@ class Table(Protocol):
     """
 
     name: str
+    service: Service
     partitions: int
 
     def add_listener(self, listener: Listener) -> None:
@@ -141,6 +144,7 @@ class WebDeps:
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
     development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
+    topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
     courier_limit: deliveries that one courier may have at a time.
@@ -153,6 +157,7 @@ class WebDeps:
 
     catalogue: Catalogue
     tables: Mapping[str, Table]
+    topics: tuple[TopicUse, ...]
     sender: CommandSender
     client_secret: Callable[[str], Awaitable[str]]
     verify_webhook: Callable[[bytes, str], Mapping[str, Any]]

@@ -62,8 +62,8 @@ class NotificationListParams(Params):
     order: str | None = order_param(
         "of one order, by its id; then all of that order's are listed, however old"
     )
-    limit: int = limit_param(50, MAX_LISTED)
     before: tuple[int, str] | None = cursor_param(r"(\d{1,15})-(notif_[0-9a-z]{26})")
+    limit: int = limit_param(50, MAX_LISTED)
 
     def wants(self, entry: NotificationEntry) -> bool:
         """Whether a message belongs to the list."""

@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from models.topics import TopicUse
 from web import asyncapi, openapi
 from web.http.context import ORDERS
 from web.http.dispatch import mount
@@ -48,8 +49,8 @@ async def show_openapi(call: AnyCall) -> web.Response:
 
 async def show_asyncapi(call: AnyCall) -> web.Response:
     """AsyncAPI of Kafka's topics."""
-    partitions = call.context.tables[ORDERS].partitions
-    made = await call.request.app[DOCUMENTS].get("asyncapi", lambda: _asyncapi(partitions))
+    partitions, uses = call.context.tables[ORDERS].partitions, call.context.deps.topics
+    made = await call.request.app[DOCUMENTS].get("asyncapi", lambda: _asyncapi(partitions, uses))
     return made.response(call.request)
 
 
@@ -80,8 +81,8 @@ def _openapi() -> Asset:
 
 
 @functools.cache
-def _asyncapi(partitions: int) -> Asset:
-    return Asset(orjson.dumps(asyncapi.description(partitions)), JSON, is_packable=True)
+def _asyncapi(partitions: int, uses: tuple[TopicUse, ...]) -> Asset:
+    return Asset(orjson.dumps(asyncapi.description(partitions, uses)), JSON, is_packable=True)
 
 
 def _reference(request: web.Request) -> Asset:

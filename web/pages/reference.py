@@ -5,12 +5,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from models.events import EVENT_DATA, topics_of
+from models.events import EVENTS
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
 from models.stuck import WAIT_RULES
 from models.times import DAY_MS, HOUR_MS, MINUTE_MS
-from models.topics import TOPICS
-from models.wording import counted
 from web.asyncapi import first_paragraph, messages_of, wire_names
 from web.http.context import CONTEXT, ORDERS
 from web.http.problems import CODES
@@ -35,11 +33,11 @@ def render_reference(request: web.Request) -> web.Response:
         routes=[(route, first_paragraph(route.run)) for route in ROUTES],
         graphs={name: _edges(graph) for name, graph in GRAPHS.items()},
         topics=[
-            (topic, topic.partitions or partitions, retention_text(topic))
-            for topic in TOPICS.values()
+            (use, use.topic.partitions or partitions, use.topic.retention)
+            for use in request.app[CONTEXT].deps.topics
         ],
         messages_of=messages_of,
-        events=[(kind, wire_names(data), topics_of(kind)) for kind, data in EVENT_DATA.items()],
+        events=[(kind, wire_names(spec.data), spec.topics) for kind, spec in EVENTS.items()],
         waits=WAIT_RULES,
         allowed=allowed,
         codes=CODES,
@@ -49,15 +47,6 @@ def render_reference(request: web.Request) -> web.Response:
 def _edges(graph: Mapping[Any, frozenset[Any]]) -> list[tuple[str, list[str]]]:
     """State -> the states that may follow, as the graph has them."""
     return [(str(state or "(none)"), sorted(map(str, after))) for state, after in graph.items()]
-
-
-def retention_text(topic: Any) -> str:
-    """How long Kafka keeps a topic's records, in words."""
-    return (
-        "for ever"
-        if topic.retention_ms < 0
-        else counted(topic.retention_ms // DAY_MS, "day", "days")
-    )
 
 
 def allowed(duration_ms: int) -> str:

@@ -10,8 +10,10 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from models.commands import COMMAND_DATA, CommandType, ConfirmPayment, RefundPayment
-from models.events import EVENT_DATA
+from agents import services
+from agents.service import topic_uses
+from models.commands import COMMANDS, CommandType, ConfirmPayment, RefundPayment
+from models.events import EVENTS
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
 from models.topics import TOPICS
 from models.transition import Decision, Output
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return orjson.loads(orjson.dumps(description(3)))
+    return orjson.loads(orjson.dumps(description(3, topic_uses(services()))))
 
 
 def references(value: Any) -> Iterator[str]:
@@ -45,7 +47,7 @@ def test_every_topic_message_and_service_is_described(document: dict[str, Any]) 
     assert all(channel["messages"] for channel in document["channels"].values())
     named = {name for channel in document["channels"].values() for name in channel["messages"]}
     assert named == set(document["components"]["messages"])
-    assert set(EVENT_DATA) | set(COMMAND_DATA) <= named
+    assert set(EVENTS) | set(COMMANDS) <= named
     told = {tuple(name.split(".", 2)) for name in document["operations"]}
     assert ("payments", "send", "payment-completed") in told
     assert ("notifications", "receive", "payment-completed") in told
@@ -114,5 +116,5 @@ async def test_the_reference_page_shows_every_table(api: Api) -> None:
     graphs = (PAYMENT_GRAPH, ORDER_GRAPH, DELIVERY_GRAPH, REFUND_GRAPH)
     states = {str(state) for graph in graphs for state in graph if state}
     routes = {f"{route.method} {route.path}" for route in ROUTES}
-    for shown in {*states, *routes, *TOPICS, *EVENT_DATA, *CODES}:
+    for shown in {*states, *routes, *TOPICS, *EVENTS, *CODES}:
         assert f">{shown}<" in page, shown

@@ -208,9 +208,9 @@ async def test_telephone_number_that_passes_luhn_is_none(api: Api) -> None:
 async def test_every_write_needs_a_good_key(api: Api, path: str, key: str, code: str) -> None:
     order = await api.order()
     sent = len(api.world.commands)
-    async with api.client.post(
-        path.format(order["orderId"]), json={}, headers={"Idempotency-Key": key}
-    ) as response:
+    token = api.operator if path.endswith("refunds") else order["orderToken"]
+    headers = {"Idempotency-Key": key, "Authorization": f"Bearer {token}"}
+    async with api.client.post(path.format(order["orderId"]), json={}, headers=headers) as response:
         problem = await response.json(content_type=None)
     assert (response.status, problem["code"]) == (400, code)
     assert problem["errors"][0]["field"] == "Idempotency-Key"

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents import NotificationsService
-from agents.notifications import NotificationPolicy
+from agents.notifications import NotificationPolicy, notifications_service
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.messages import encode
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
@@ -30,7 +29,7 @@ UNKNOWN = "order_01h2xcejqtf2nbrexx3vqjhp41"
 async def api(make_api: MakeApi) -> Api:
     """With the notifications service, and nobody who sends what it holds."""
     world = InMemoryBackend()
-    world.tables["notifications"] = InMemoryTable(NotificationsService(), "notifications")
+    world.tables["notifications"] = InMemoryTable(notifications_service(), "notifications")
     return await make_api(world)
 
 
@@ -160,7 +159,7 @@ async def test_what_is_held_back_is_shown_with_its_reason_and_can_be_sent(
     make_api: MakeApi,
 ) -> None:
     world = InMemoryBackend()
-    service = NotificationsService(NotificationPolicy(repeat_after_ms=3_600_000))
+    service = notifications_service(NotificationPolicy(repeat_after_ms=3_600_000))
     world.tables["notifications"] = InMemoryTable(service, "notifications")
     api = await make_api(world)
     order = await api.order()
@@ -251,7 +250,7 @@ async def test_filters_that_are_refused_are_named(api: Api, query: str, fields: 
 
 async def worker(make_api: MakeApi, **table: Any) -> Api:
     world = InMemoryBackend()
-    service = NotificationsService()
+    service = notifications_service()
     world.tables["notifications"] = PartitionedTable(service, "notifications", **table)
     return await make_api(world)
 
@@ -276,7 +275,7 @@ async def test_what_was_sent_before_this_worker_had_the_partition_is_read_once(
     make_api: MakeApi,
 ) -> None:
     world = InMemoryBackend()
-    table = world.tables["notifications"] = InMemoryTable(NotificationsService(), "notifications")
+    table = world.tables["notifications"] = InMemoryTable(notifications_service(), "notifications")
     earlier = await make_api(world)
     order_id = (await earlier.paid())["orderId"]
     for name in [n["notificationId"] for n in await listed(earlier, order_id)]:

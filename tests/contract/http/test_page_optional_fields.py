@@ -88,7 +88,9 @@ async def test_a_rehearsal_says_what_becomes_of_the_order(
         dead_letters.show_dead_letter,
         of_model(dead_letter_views.DeadLetterDetail, full=True),
     )
-    step = dead_letter_views.RedriveStepView(dead_letter_id="a", verdict=given.pop("verdict", "DECIDED"))
+    step = dead_letter_views.RedriveStepView(
+        dead_letter_id="a", verdict=given.pop("verdict", "DECIDED")
+    )
     plain: dict[str, Any] = {"dry_run": True, "refused": False, "quarantined": False}
     acted = dead_letter_views.SettlementView(**(plain | given), steps=(step,))
     answering(monkeypatch, ACTS[act], acted)

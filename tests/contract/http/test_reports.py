@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agents.analytics import AnalyticsService
+from agents.analytics import ANALYTICS
 from models import ids
 from models.analytics import By, Sum, dump_row, row_key
 from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation
@@ -28,7 +28,7 @@ RANGE = "from=2025-03-01&to=2025-03-02&by=day"
 def world_of(**table: Any) -> InMemoryBackend:
     """One payment of 10.00 in each partition."""
     world = InMemoryBackend()
-    analytics = PartitionedTable(AnalyticsService(), "analytics", **table)
+    analytics = PartitionedTable(ANALYTICS, "analytics", **table)
     sums = Counter({Sum.INITIATED: 1, Sum.CONVERTED: 1, Sum.CAPTURED: 1000})
     analytics.stored_rows[row_key(By.DAY, DAY, "USD", "petra-amman")] = dump_row(0, sums)
     world.tables["analytics"] = analytics

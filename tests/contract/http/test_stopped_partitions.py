@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models import ids
 from tables import BrokenRecordError, NotStoppedError, PartitionStop
 from tests.support.http_api import Api, MakeApi
 from tests.support.operations import QUIET_OPERATIONS
@@ -144,7 +145,7 @@ async def test_no_courier_waits_for_a_stopped_table(make_api: MakeApi, stops: St
     stops.all = lambda: (shut,)  # type: ignore[method-assign]
     api = await make_api(operations=replace(QUIET_OPERATIONS, stopped=stops))
     headers = {"Authorization": f"Bearer {api.staff.issue(Role.COURIER, 'c1')}"}
-    path = "/api/deliveries/order_x/assign"
+    path = f"/api/deliveries/{ids.order_id('guest', 'k')}/assign"
     async with api.client.get(path, headers=headers) as response:
         answer = await response.json()
     assert (answer["orders"], answer["incomplete"]) == ([], [])

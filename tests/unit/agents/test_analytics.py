@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.analytics import AnalyticsService
+from agents.analytics import ANALYTICS
+from agents.service import Service
 from models import analytics, ids, topics
-from models.analytics import By, Sum, Sums
-from models.events import EVENT_DATA, Event, EventType
+from models.analytics import By, CountedPayment, Sum, Sums
+from models.events import EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.messages import encode
 from models.payment import Payment, evolve
@@ -37,12 +38,12 @@ def event(order_id: str, sequence: int, kind: EventType, at_ms: int, **data: Any
         "status": "SUCCEEDED", "reason": "LATE", "refunded_total": 0, "next_action": "x",
         "refund_id": "refund_1", "dispute_id": "dp_1",
     }  # fmt: skip
-    fields = EVENT_DATA[kind].model_fields
+    fields = EVENTS[kind].data.model_fields
     return Event(
         event_id=f"{order_id}:{sequence}", event_type=kind, occurred_at=to_rfc3339(at_ms),
         order_id=order_id, payment_id=ids.payment_id(order_id), sequence=sequence,
         causation_id="c", correlation_id="c", producer="payments",
-        data=EVENT_DATA[kind](**{k: v for k, v in (known | data).items() if k in fields}),
+        data=EVENTS[kind].data(**{k: v for k, v in (known | data).items() if k in fields}),
     )  # fmt: skip
 
 
@@ -98,13 +99,13 @@ class Partition:
     A crash leaves all rows of the last group, but only some of its records.
     """
 
-    service: AnalyticsService = field(default_factory=AnalyticsService)
+    service: Service[CountedPayment | None] = ANALYTICS
     records: dict[str, tuple[int, Any]] = field(default_factory=dict)
     rows: dict[str, bytes] = field(default_factory=dict)
 
     def apply(self, offset: int, event: Event) -> None:
         key, value = event.order_id, encode(event)
-        header, message = self.service.parse(topics.PAYMENT_EVENTS, key.encode(), value, ())
+        header, message = self.service.parse(topics.PAYMENT_EVENTS, key.encode(), value)
         sequence, raw = self.records.get(key, (0, None))
         if header.sequence <= sequence:
             return

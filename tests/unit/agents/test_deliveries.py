@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import deliveries
-from agents.deliveries import DeliveriesService
+from agents.deliveries import DELIVERIES
 from models import delivery, ids
-from models.commands import AssignDelivery, CancelOrder, Command, CommandType, Nothing
+from models.commands import AssignDelivery, CancelOrder, Command, CommandType, NoData
 from models.events import (
     Event,
     EventType,
@@ -36,8 +36,8 @@ STEPS: dict[str, Message] = {
     EventType.ORDER_READY_FOR_PICKUP: OrderMoved(),
     EventType.ORDER_OUT_FOR_DELIVERY: OrderMoved(),
     CommandType.ASSIGN_DELIVERY: AssignDelivery(courier_id="c1"),
-    CommandType.PICK_UP_DELIVERY: Nothing(),
-    CommandType.COMPLETE_DELIVERY: Nothing(),
+    CommandType.PICK_UP_DELIVERY: NoData(),
+    CommandType.COMPLETE_DELIVERY: NoData(),
     CommandType.CANCEL_DELIVERY: CancelOrder(),
 }
 
@@ -57,13 +57,13 @@ def message(number: int, kind: str, by: str = "courier:c1") -> Event | Command:
 
 def play(
     steps: list[str | tuple[str, str]],
-) -> tuple[delivery.DeliveryRecord | None, list[Event], list[bool]]:
+) -> tuple[delivery.DeliveryRecord, list[Event], list[bool]]:
     """steps: kinds of message, or kind and who sent it."""
-    state, events, accepted = None, [], []
+    state, events, accepted = delivery.DeliveryRecord(), [], []
     for number, step in enumerate(steps, 1):
         kind, by = (step, "courier:c1") if isinstance(step, str) else step
         record = Input("t", ORDER, Header(f"in{number}"), message(number, kind, by), number)
-        decision = deliveries.decide(state, record)
+        decision = deliveries.decide(state, record, {}.get)
         state = decision.state
         events += [read_event(ORDER.encode(), out.value) for out in decision.outputs]
         accepted.append(decision.outcome is None or decision.outcome.accepted)
@@ -79,7 +79,7 @@ def test_takes_only_edges_of_its_graph(steps: list[str | tuple[str, str]]) -> No
         folded = delivery.evolve(folded, event)
         assert folded.status in DELIVERY_GRAPH[before]
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
-    assert (state.delivery if state else None) == folded
+    assert state.delivery == folded
 
 
 def test_goes_from_the_paid_order_to_the_door() -> None:
@@ -142,5 +142,5 @@ def test_says_that_it_has_ended_only_when_nothing_can_move_it(
 
 
 def test_an_empty_record_is_stored_and_read_again() -> None:
-    service = DeliveriesService()
+    service = DELIVERIES
     assert service.load(service.dump(service.load(None))) == delivery.DeliveryRecord()

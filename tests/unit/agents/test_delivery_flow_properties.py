@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agents.deliveries import DeliveriesService
-from agents.orders.service import OrdersService
+from agents.deliveries import DELIVERIES
+from agents.orders import orders_service
 from models import (
     delivery,
     ids,
@@ -21,14 +21,14 @@ from models import (
     order as order_state,
 )
 from models.commands import (
+    COMMANDS,
     AssignDelivery,
     CancelOrder,
     CheckDeadline,
     Command,
     CommandType,
-    Nothing,
+    NoData,
     RejectOrder,
-    topic_of_command,
 )
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, read_event
 from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, DeliveryStatus, OrderStatus
@@ -68,7 +68,7 @@ class ServiceHarness:
         return self.service.load(None if self.raw is None else orjson.loads(self.raw))
 
     def apply(self, topic: str, value: bytes, at_ms: int) -> list[Any]:
-        header, message = self.service.parse(topic, ORDER.encode(), value, ())
+        header, message = self.service.parse(topic, ORDER.encode(), value)
         place = f"{topic}/{header.producer}"
         if header.producer and header.sequence <= self.sequences.get(place, 0):
             return []
@@ -90,8 +90,8 @@ class DeliveryFlow(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.orders, self.deliveries = (
-            ServiceHarness(OrdersService()),
-            ServiceHarness(DeliveriesService()),
+            ServiceHarness(orders_service()),
+            ServiceHarness(DELIVERIES),
         )
         self.cells = (self.orders, self.deliveries)
         self.queues: dict[str, list[bytes]] = {
@@ -138,18 +138,18 @@ class DeliveryFlow(RuleBasedStateMachine):
             issued_at=to_rfc3339(self.now), order_id=ORDER, data=data,
         )  # fmt: skip
         self.asked_by[command.command_id] = by
-        self.queues[topic_of_command(kind)].append(encode(command))
+        self.queues[COMMANDS[kind].topic].append(encode(command))
 
     # ---- people and clocks
 
     @rule(kind=st.sampled_from(KITCHEN))
     def kitchen(self, kind: CommandType) -> None:
-        self._send(kind, Nothing(), "kitchen:k")
+        self._send(kind, NoData(), "kitchen:k")
 
     @rule()
     def cook(self) -> None:
         for kind in KITCHEN:
-            self._send(kind, Nothing(), "kitchen:k")
+            self._send(kind, NoData(), "kitchen:k")
 
     @rule()
     def reject(self) -> None:
@@ -168,14 +168,14 @@ class DeliveryFlow(RuleBasedStateMachine):
         self.assign(courier)
         self.drain()
         for kind in [*KITCHEN][:steps]:
-            self._send(kind, Nothing(), "kitchen:k")
+            self._send(kind, NoData(), "kitchen:k")
             self.drain()
         if steps == len(KITCHEN):
             self.courier(CommandType.PICK_UP_DELIVERY, courier)
 
     @rule(kind=st.sampled_from(COURIER), courier=st.sampled_from(["c1", "c2"]))
     def courier(self, kind: CommandType, courier: str) -> None:
-        self._send(kind, Nothing(), f"courier:{courier}")
+        self._send(kind, NoData(), f"courier:{courier}")
 
     @rule()
     def cancel(self) -> None:

@@ -7,7 +7,7 @@ from models.commands import (
     CancelPayment,
     CommandType,
     ConfirmPayment,
-    Nothing,
+    NoData,
     RefundPayment,
 )
 from models.events import Event, EventType
@@ -35,8 +35,8 @@ def acts(world: PaymentFlowHarness) -> list[tuple[EventType, str]]:
 
 def test_a_kitchens_step_taken_by_an_operator() -> None:
     world = a_world(is_paid=True)
-    world.command(CommandType.ACCEPT_ORDER, Nothing(), by=OPERATOR)
-    world.command(CommandType.START_PREPARING, Nothing(), by="kitchen:k")
+    world.command(CommandType.ACCEPT_ORDER, NoData(), by=OPERATOR)
+    world.command(CommandType.START_PREPARING, NoData(), by="kitchen:k")
     world.settle_all()
     assert acts(world) == [
         (EventType.ORDER_CONFIRMED, OPERATOR),

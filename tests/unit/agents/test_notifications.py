@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import NotificationsService
-from agents.notifications import MAX_NOTIFICATIONS, NEVER_REPEATED, NotificationPolicy
-from models import ids, topics
-from models.commands import (
-    Command,
-    CommandType,
-    NotificationResult,
-    RetryNotification,
-    SendResult,
+from agents.notifications import (
+    MAX_NOTIFICATIONS,
+    NEVER_REPEATED,
+    NotificationPolicy,
+    notifications_service,
 )
+from models import ids, topics
+from models.commands import Command, CommandType, NotificationResult, RetryNotification, SendResult
 from models.events import (
     AUDIT_TYPES,
+    EVENTS,
     Event,
     EventType,
     OrderCancelled,
@@ -31,7 +30,6 @@ from models.events import (
     PaymentFailed,
     PaymentRefund,
     read_event,
-    topics_of,
 )
 from models.graphs import RefundStatus
 from models.messages import Message, encode
@@ -86,7 +84,7 @@ class NotificationHarness:
     """The service's record of one order; each input is decided twice and read back from JSON."""
 
     def __init__(self, policy: NotificationPolicy | None = None) -> None:
-        self.service = NotificationsService(policy or NotificationPolicy(max_tries=TRIES))
+        self.service = notifications_service(policy or NotificationPolicy(max_tries=TRIES))
         self.state = self.service.load(None)
         self.audit: list[Event] = []
         self.number = 0
@@ -97,7 +95,7 @@ class NotificationHarness:
 
     def take(self, topic: str, message: Any) -> Decision:
         self.number += 1
-        header, read = self.service.parse(topic, ORDER.encode(), encode(message), ())
+        header, read = self.service.parse(topic, ORDER.encode(), encode(message))
         record = Input(topic, ORDER, header, read, NOW + self.number)
         decision = self.service.decide(self.state, record, lambda _: None)
         assert self.service.decide(self.state, record, lambda _: None) == decision
@@ -110,7 +108,7 @@ class NotificationHarness:
         return decision
 
     def event(self, event: Event) -> Decision:
-        return self.take(topics_of(event.event_type)[-1], event)
+        return self.take(EVENTS[event.event_type].topics[-1], event)
 
     def command(
         self, kind: CommandType, data: Message, by: str = "operator:olga"
@@ -146,7 +144,7 @@ class NotificationHarness:
         return [event.event_type for event in self.audit]
 
 
-EVENTS = [event_of(kind, number) for kind in CHANNELS_BY_EVENT for number in (1, 2)]
+MADE_EVENTS = [event_of(kind, number) for kind in CHANNELS_BY_EVENT for number in (1, 2)]
 FEW = [event_of(E.PAYMENT_FAILED, 1), event_of(E.PAYMENT_FAILED, 2), event_of(E.ORDER_PREPARING)]
 NAMES = [ids.notification_id(e.event_id, Channel.EMAIL) for e in FEW[:2]]  # so few that acts meet
 ACTS = st.one_of(
@@ -194,7 +192,7 @@ def test_whatever_comes_in_whatever_order(acts: list[tuple[Any, ...]]) -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.permutations(EVENTS))
+@given(st.permutations(MADE_EVENTS))
 def test_the_order_of_events_makes_no_difference_to_what_is_told(events: list[Event]) -> None:
     def told(order: list[Event]) -> dict[str, Any]:
         world = NotificationHarness()
@@ -202,14 +200,14 @@ def test_the_order_of_events_makes_no_difference_to_what_is_told(events: list[Ev
             world.event(event)
         return {name: each.model_dump(exclude={"requested_at"}) for name, each in world.all.items()}
 
-    assert told(events) == told(EVENTS)
+    assert told(events) == told(MADE_EVENTS)
 
 
 def test_every_event_that_is_told_is_read_and_the_audit_is_not() -> None:
-    service = NotificationsService()
+    service = notifications_service()
     for kind in CHANNELS_BY_EVENT:
-        assert [t for t in topics_of(kind) if t in service.inputs], f"nobody reads {kind}"
-        assert len([t for t in topics_of(kind) if t in service.inputs]) == 1, "each only once"
+        assert [t for t in EVENTS[kind].topics if t in service.inputs], f"nobody reads {kind}"
+        assert len([t for t in EVENTS[kind].topics if t in service.inputs]) == 1, "each only once"
     assert not CHANNELS_BY_EVENT.keys() & AUDIT_TYPES
 
 
@@ -315,16 +313,16 @@ def test_a_record_stays_small_however_often_a_card_is_declined() -> None:
 
 def test_terminal_means_that_nothing_is_left_to_be_sent() -> None:
     world = NotificationHarness()
-    assert world.service.is_terminal(NotificationRecord())
+    assert world.service.has_ended(NotificationRecord())
     world.one()
     first, second = world.all
-    assert not world.service.is_terminal(world.state)
+    assert not world.service.has_ended(world.state)
     world.result(first, 1, SendResult.SENT)
     for attempt in range(1, TRIES + 1):
         world.result(second, attempt, SendResult.DEFERRED)
-    assert not world.service.is_terminal(world.state), "it waits for an operator"
+    assert not world.service.has_ended(world.state), "it waits for an operator"
     world.result(second, TRIES + 1, SendResult.SENT)
-    assert world.service.is_terminal(world.state)
+    assert world.service.has_ended(world.state)
 
 
 # -- how often
@@ -360,7 +358,7 @@ def test_twenty_declines_are_one_message_and_later_the_last_one() -> None:
     held = [event for event in world.audit if event.event_type is E.NOTIFICATION_HELD]
     assert len(held) == 19 * len(Channel), "each is recorded"
     assert {event.data.code for event in held} == {"REPEATED"}
-    assert not world.service.is_terminal(world.state)
+    assert not world.service.has_ended(world.state)
     world.result(last.notification_id, 1, SendResult.SENT)
     assert world.all[last.notification_id].status is S.SENT
 

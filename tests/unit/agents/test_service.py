@@ -8,18 +8,31 @@ import orjson
 import pytest
 
 import agents
-from models.topics import TOPICS, inputs_of
+from agents.service import topic_uses
+from models.topics import ORDER_AUDIT, PAYMENT_COMMANDS, PAYMENT_EVENTS, TOPICS, TopicUse
 
-SERVICES = [getattr(agents, name)() for name in agents.__all__]
+SERVICES = agents.services()
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_the_state_of_a_key_never_seen_can_be_stored(service: Any) -> None:
     dumped = orjson.loads(orjson.dumps(service.dump(service.load(None))))
     assert service.dump(service.load(dumped)) == service.dump(service.load(None))
-
-
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_reads_what_the_registry_says(service: Any) -> None:
-    assert service.inputs == inputs_of(service.name)
     assert set(service.inputs) <= set(TOPICS)
+
+
+def test_topics_are_written_and_read_by_whom_the_declarations_say() -> None:
+    uses = {use.topic.name: use for use in topic_uses(SERVICES)}
+    assert list(uses) == list(TOPICS)
+    topic = TOPICS.__getitem__
+    assert uses[PAYMENT_COMMANDS] == TopicUse(
+        topic(PAYMENT_COMMANDS), ("orders", "web", "effects", "reconciler"), ("payments",)
+    )
+    assert uses[PAYMENT_EVENTS] == TopicUse(
+        topic(PAYMENT_EVENTS), ("payments", "orders"), ("orders", "analytics", "timeline")
+    )
+    assert uses[ORDER_AUDIT] == TopicUse(
+        topic(ORDER_AUDIT),
+        ("payments", "orders", "deliveries", "notifications", "operators"),
+        ("timeline",),
+    )

@@ -16,18 +16,20 @@ from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
 import agents
+from agents.analytics import ANALYTICS
+from agents.orders import orders_service
 from models import ids, topics
-from models.commands import COMMAND_DATA, Command, WebhookReceived
-from models.events import EVENT_DATA, Event
+from models.commands import COMMANDS, Command, WebhookReceived
+from models.events import EVENTS, Event
 from models.messages import Message
 from models.times import to_rfc3339
 from models.transition import Input, UnreadableError
 from tables import Counters, Limits
 from tables.processor import Processor
+from tests.support.engine_services import AddingService, Consumed
 from tests.support.message_strategies import ORDER, records
-from tests.unit.tables.test_quarantine import AddingService, Consumed
 
-SERVICES: Final = [getattr(agents, name)() for name in agents.__all__]
+SERVICES: Final = agents.services()
 NOW: Final = "2026-11-23T07:00:00.000Z"
 NOW_MS: Final = 1_795_417_200_000
 
@@ -111,7 +113,7 @@ BAD: Final[list[tuple[str, dict[str, Any], str, Any]]] = [
 
 def parse(topic: str, value: bytes, key: bytes = ORDER.encode()) -> Any:
     service = next(each for each in SERVICES if topic in each.inputs)
-    return service.parse(topic, key, value, ())
+    return service.parse(topic, key, value)
 
 
 def changed(record: dict[str, Any], path: str, value: Any) -> bytes:
@@ -198,7 +200,13 @@ def _is_enum(kind: Any) -> bool:
 
 
 MESSAGES: Final[list[type[Message]]] = sorted(
-    {Command, Event, WebhookReceived, *COMMAND_DATA.values(), *EVENT_DATA.values()},
+    {
+        Command,
+        Event,
+        WebhookReceived,
+        *(spec.data for spec in COMMANDS.values()),
+        *(spec.data for spec in EVENTS.values()),
+    },
     key=lambda kind: kind.__name__,
 )
 
@@ -229,7 +237,7 @@ def _is_bounded(name: str, kind: Any, bounds: list[Any]) -> bool:
 
 def given_records(service: Any) -> st.SearchStrategy[list[tuple[str, bytes, int]]]:
     times = st.sampled_from([NOW_MS, -1, 0, 4_070_908_800_000, 10**17, -(10**17)])
-    one = st.sampled_from(service.inputs).flatmap(
+    one = st.sampled_from(list(service.inputs)).flatmap(
         lambda topic: st.tuples(st.just(topic), records(topic), times)
     )
     return st.lists(one, min_size=1, max_size=12)
@@ -243,7 +251,7 @@ def test_no_order_is_turned_away_whatever_is_written_about_it(service: Any, data
     state = service.load(None)
     rows: dict[str, bytes] = {}
     for offset, (topic, value, at_ms) in enumerate(data.draw(given_records(service))):
-        header, message = service.parse(topic, ORDER.encode(), value, ())
+        header, message = service.parse(topic, ORDER.encode(), value)
         given_ = Input(topic, ORDER, header, message, at_ms, (), offset)
         try:
             decision = service.decide(state, given_, rows.get)
@@ -258,7 +266,7 @@ def test_no_order_is_turned_away_whatever_is_written_about_it(service: Any, data
 def _read_by_all(topic: str, value: bytes) -> None:
     for service in SERVICES:
         if topic in service.inputs:
-            service.parse(topic, ORDER.encode(), value, ())
+            service.parse(topic, ORDER.encode(), value)
 
 
 # -- times ---------------------------------------------------------------------------------------
@@ -267,7 +275,7 @@ def _read_by_all(topic: str, value: bytes) -> None:
 @pytest.mark.parametrize("at_ms", [-1, 0, 86_400_000, 4_070_908_800_000, 10**17])
 def test_a_timestamp_that_is_no_time_is_not_stored(at_ms: int) -> None:
     """-1, 1970, 2099 and beyond any calendar: what the command says of itself counts."""
-    service = agents.OrdersService()
+    service = orders_service()
     place = {
         "commandId": "cmd_1", "commandType": "PLACE_ORDER", "issuedAt": NOW, "issuedBy": "guest",
         "orderId": ORDER, "data": {
@@ -276,7 +284,7 @@ def test_a_timestamp_that_is_no_time_is_not_stored(at_ms: int) -> None:
             "contact": {"name": "n", "email": "e", "phone": "1"},
             "address": {"line1": "l", "city": "c", "postalCode": "1"}},
     }  # fmt: skip
-    header, message = service.parse(topics.ORDER_COMMANDS, ORDER.encode(), orjson.dumps(place), ())
+    header, message = service.parse(topics.ORDER_COMMANDS, ORDER.encode(), orjson.dumps(place))
     given_ = Input(topics.ORDER_COMMANDS, ORDER, header, message, at_ms)
     decision = service.decide(service.load(None), given_, lambda _: None)
     assert decision.state.placed.placed_at == NOW_MS
@@ -297,15 +305,13 @@ def test_a_stored_time_that_no_calendar_has_is_shown_as_its_end(at_ms: int, show
 
 def test_analytics_name_what_they_cannot_count_and_go_on() -> None:
     """A foreign event before the payment's first one: a dead letter; the honest ones are counted."""
-    service, state = agents.AnalyticsService(), None
+    service, state = ANALYTICS, None
     rows: dict[str, bytes] = {}
     order = ids.order_id("guest", "made")
     log = [(PAID, 0), (OPENED, 1), (PAID | {"sequence": 2, "eventId": "e2"}, 2)]
     refused = []
     for record, offset in log:
-        header, message = service.parse(
-            topics.PAYMENT_EVENTS, order.encode(), orjson.dumps(record), ()
-        )
+        header, message = service.parse(topics.PAYMENT_EVENTS, order.encode(), orjson.dumps(record))
         given_ = Input(topics.PAYMENT_EVENTS, order, header, message, NOW_MS, (), offset)
         try:
             decision = service.decide(state, given_, rows.get)
@@ -319,7 +325,7 @@ def test_analytics_name_what_they_cannot_count_and_go_on() -> None:
 
 
 def test_reasons_of_declines_cannot_make_a_row_too_large() -> None:
-    service, state = agents.AnalyticsService(), None
+    service, state = ANALYTICS, None
     rows: dict[str, bytes] = {}
     for number in range(1, 400):
         record = OPENED | {"eventId": f"e{number}", "sequence": number}
@@ -327,9 +333,7 @@ def test_reasons_of_declines_cannot_make_a_row_too_large() -> None:
             data = {"paymentId": "p", "orderId": ORDER, "attempt": 1}
             record |= {"eventType": "PAYMENT_FAILED",
                        "data": data | {"failureReason": f"{number}/" + "é" * 400}}  # fmt: skip
-        header, message = service.parse(
-            topics.PAYMENT_EVENTS, ORDER.encode(), orjson.dumps(record), ()
-        )
+        header, message = service.parse(topics.PAYMENT_EVENTS, ORDER.encode(), orjson.dumps(record))
         given_ = Input(topics.PAYMENT_EVENTS, ORDER, header, message, NOW_MS, (), number)
         decision = service.decide(state, given_, rows.get)
         state = decision.state
@@ -355,14 +359,15 @@ class RefusingService(AddingService):
 
 def test_what_decide_calls_unreadable_is_a_dead_letter_and_the_key_goes_on() -> None:
     processor: Processor[list[Any]] = Processor(
-        RefusingService(), {}.get, list, epoch=1, done={}, limits=Limits(), counters=Counters(),
+        RefusingService(), {}.get, list, epoch=1, limits=Limits(), counters=Counters(),
         dead_letter_topic="dlq",
     )  # fmt: skip
     told = [
-        Consumed(orjson.dumps({"n": number}), (), offset) for offset, number in enumerate([7, 1, 2])
+        Consumed(b"order", orjson.dumps({"n": number}), offset, topic="commands")
+        for offset, number in enumerate([7, 1, 2])
     ]
     assert processor.process("commands", told) == 3
-    record = processor.record(b"order")
+    record = processor.record_of(b"order")
     assert (record.state, record.quarantine) == ([1, 2], None)
     letter, *events = processor.commit_batch.outputs
     assert dict(letter.headers)["kafka_dlt-exception-message"] == b"n: not the next"

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import settings
 
-from agents.timeline import TimelineService
+from agents.timeline import TIMELINE
 from models import topics
 from models.commands import CommandType, ConfirmPayment
 from models.history import IncompleteError, OrderAsOf, as_of, event_of
@@ -20,14 +20,11 @@ from tests.support.payment_flow import (
     PLACE,
     PaymentFlowHarness,
     ServiceHarness,
-    read,
 )
 from tests.support.payment_flow_machine import PaymentFlow
 from web.api.timeline import timeline_view
 from web.http.tokens import Role
 from web.pages.ops.timeline_diagram import draw_timeline
-
-TIMELINE = TimelineService()
 
 
 @dataclass
@@ -51,13 +48,13 @@ class Recording(PaymentFlowHarness):
             setattr(
                 self,
                 name,
-                RecordedServiceHarness(cell.service, cell.producer, cell.reads, world=self),
+                RecordedServiceHarness(cell.service, cell.state, world=self),
             )
 
     def record(self, decision: Decision) -> None:
         for output in decision.outputs:
             if output.topic in TIMELINE.inputs:
-                header, message = read(output.topic, output.value)
+                header, message = TIMELINE.parse(output.topic, ORDER.encode(), output.value)
                 given = Input(output.topic, ORDER, header, message, self.now)
                 rows = TIMELINE.decide(len(self.rows), given, lambda _: None).rows
                 self.rows += [

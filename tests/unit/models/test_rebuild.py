@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import ids, rebuild, topics
-from models.events import EVENT_DATA, Event, EventType
+from models.events import EVENTS, Event, EventType
 from models.messages import Message, encode
 from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild
 from models.times import to_rfc3339
@@ -37,13 +37,13 @@ def event(order_id: str, sequence: int, kind: EventType, **given: object) -> Rec
         "stripe_charge_id": "ch", "receipt_url": None, "failure_reason": "declined",
         "next_action": "3ds", "reason": "LATE", "by": "customer", **given,
     }  # fmt: skip
-    fields = EVENT_DATA[kind].model_fields
+    fields = EVENTS[kind].data.model_fields
     is_payments = kind.startswith("PAYMENT") and kind is not E.PAYMENT_REFUND_INITIATED
     made = Event(
         event_id=f"{order_id}{sequence}", event_type=kind, occurred_at=to_rfc3339(sequence * 1000),
         order_id=order_id, payment_id="pay", sequence=sequence, causation_id="c",
         correlation_id="c", producer="payments" if is_payments else "orders",
-        data=EVENT_DATA[kind](**{k: v for k, v in known.items() if k in fields}),
+        data=EVENTS[kind].data(**{k: v for k, v in known.items() if k in fields}),
     )  # fmt: skip
     topic = topics.PAYMENT_EVENTS if kind.startswith("PAYMENT") else topics.ORDER_EVENTS
     return topic, made

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.kafka.reader import KafkaReader
 from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
 from app.stripe.gateway import StripeGateway
 from models import ids
-from models.events import EVENT_DATA, Event, EventType
+from models.events import EVENTS, Event, EventType
 from models.money_movements import (
     Account,
     MoneyMovement,
@@ -173,11 +174,11 @@ def event(kind: EventType, **data: Any) -> Event:
         "stripe_refund_id": "re_1", "status": "SUCCEEDED", "by": "stripe", "refunded_total": 700,
         "dispute_id": "du_1", **data,
     }  # fmt: skip
-    fields = EVENT_DATA[kind].model_fields
+    fields = EVENTS[kind].data.model_fields
     return Event(
         event_id="e", event_type=kind, occurred_at=NOW, order_id=ORDER, payment_id="pay",
         sequence=4, causation_id="c", correlation_id="c", producer="payments",
-        data=EVENT_DATA[kind](**{name: known[name] for name in fields if name in known}),
+        data=EVENTS[kind].data(**{name: known[name] for name in fields if name in known}),
     )  # fmt: skip
 
 
@@ -263,7 +264,7 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     made = Reconciliation(
         gateway,
         NoSender(),
-        bootstrap="127.0.0.1:9",
+        KafkaReader("127.0.0.1:9"),
         is_runner=lambda: True,
         received=nothing,
         schedule=SCHEDULE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,8 @@ from tables.catch_up import CatchUp
 TOPIC = "payment-events"
 
 
-class Kafka:
-    async def highwaters(self, *tps: TP) -> dict[TP, int]:
-        return dict.fromkeys(tps, 100)
+async def read_ends(partitions: Sequence[TP]) -> dict[TP, int]:
+    return dict.fromkeys(partitions, 100)
 
 
 def stop(offset: int, service: str = "", partition: int = 0) -> PartitionStop:
@@ -36,11 +36,10 @@ async def test_caught_up(
 ) -> None:
     at = InputPosition(
         service="orders", topic=TOPIC, partition=0, next_offset=durable_offset + 1,
-        durable_offset=durable_offset, committed=None,
-        waiting=0, in_flight=0, paused=False,
+        durable_offset=durable_offset, committed=None, waiting=0, in_flight=0, paused=False,
     )  # fmt: skip
     runtime: Any = SimpleNamespace(
-        positions=lambda: [at], stops=lambda: stops, app=SimpleNamespace(consumer=Kafka())
+        positions=lambda: [at], stops=SimpleNamespace(all=lambda: stops), read_ends=read_ends
     )
     waiting = asyncio.create_task(CatchUp(runtime).caught_up(["orders"], 0))
     done_now, _ = await asyncio.wait([waiting], timeout=30 if is_caught_up else 0.3)

@@ -1,4 +1,4 @@
-"""An input that ends the worker wherever it stands in a commit_batch is found, and the task left there."""
+"""An input that ends the worker wherever it stands in a commit batch is found, and the task left there."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import rocksdict
 
 from tables import partition_task as tasks
 from tables.cluster import ClusterIds
+from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
 from tables.limits import Counters, Limits
-from tables.partition_task import PartitionTask
-from tables.stops import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
-from tests.unit.tables.test_processor import Consumed, EchoService, body
+from tables.partition_task import PartitionTask, TaskContext
+from tests.support.engine_services import Consumed, EchoService, body
 
 BAD, INPUTS = 300, 800
 WATCH_S = 0.02
-"""Stands in for the coordinator's second."""
+"""Stands in for the second of the task manager's watch."""
 
 
 class SlowBatches:
@@ -56,7 +56,7 @@ class Table:
     def __init__(self) -> None:
         self.service = EchoService()
 
-    def stored(self, *_: Any) -> None:
+    def publish(self, *_: Any) -> None:
         pass
 
 
@@ -70,31 +70,38 @@ def no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rocksdict, "WriteBatch", Writes)
 
 
-def make(fail: Any) -> PartitionTask:
-    parts: list[Any] = [Table(), 0, ProducerFence(), Store()]
-    return PartitionTask(
-        *parts, changelog="c", offset_key=b"o", cluster_ids=ClusterIds("c", {}),
-        dead_letter_topic="d", limits=Limits(), counters=Counters(), readers={}, fail=fail,
-        on_backlog_drained=lambda _: None,
+class Exit:
+    """In place of the process's end."""
+
+    def __init__(self, fail_at: Any = None) -> None:
+        self.fail_at = fail_at
+
+
+def make(worker_exit: Any) -> PartitionTask:
+    context = TaskContext(
+        changelog="c", offset_key=b"o", dead_letter_topic="d", limits=Limits(),
+        counters=Counters(), readers={}, cluster_ids=ClusterIds("c", {}),
     )  # fmt: skip
+    parts: list[Any] = [Table(), 0, ProducerFence(), Store(), worker_exit, lambda _: None]
+    return PartitionTask(context, *parts)
 
 
 def inputs() -> Sequence[Any]:
     return [Consumed(b"k%d" % n, body(str(n)), n, topic="in-a") for n in range(INPUTS)]
 
 
-async def one_life(failures: FailureLog, monkeypatch: pytest.MonkeyPatch) -> int | None:
+async def run_until_failure(failures: FailureLog, monkeypatch: pytest.MonkeyPatch) -> int | None:
     """A process from its start until it ends; gives the last offset that it recorded as done."""
     ended = asyncio.get_running_loop().create_future()
 
-    def fail(task: PartitionTask, _: str, error: BaseException) -> None:
-        known = task.inputs_in_flight()
-        assert known is not None
-        failures.note("echo", 0, *known, error)
+    def fail_at(
+        service: str, partition: int, known: tuple[Any, Any], _: str, error: BaseException
+    ) -> None:
+        failures.note(service, partition, *known, error)
         task.is_open = False
         ended.set_result(None)
 
-    task = make(fail)
+    task = make(Exit(fail_at))
     process = task._processor.process
 
     def apply_or_end(topic: str, given: Sequence[Any]) -> int:
@@ -104,7 +111,7 @@ async def one_life(failures: FailureLog, monkeypatch: pytest.MonkeyPatch) -> int
 
     monkeypatch.setattr(task._processor, "process", apply_or_end)
     failure = failures.of("echo", 0)
-    task.is_isolating_failure = failure is not None
+    task.isolate_inputs(isolate=failure is not None)
     task.open({"in-a": 0, "in-b": 0}, None)
     task.feed("in-a", inputs())
     while not ended.done():
@@ -112,11 +119,11 @@ async def one_life(failures: FailureLog, monkeypatch: pytest.MonkeyPatch) -> int
         failure = failures.of("echo", 0)
         if (
             task.is_open
-            and task.is_isolating_failure
+            and task.isolates_inputs
             and (failure is None or failure.is_behind(task.durable_offsets))
         ):
             failures.clear("echo", 0)
-            task.is_isolating_failure = False
+            task.isolate_inputs(isolate=False)
     done = task.durable_offsets["in-a"]
     task.close()
     return done
@@ -128,15 +135,15 @@ async def test_a_bad_input_in_a_group_ends_few_processes(
     failures = FailureLog(tmp_path / "failures.json")
     lives = 0
     while (known := failures.of("echo", 0)) is None or known.count < MAX_FAILURES_AT_ONE_OFFSET:
-        await one_life(failures, monkeypatch)
+        await run_until_failure(failures, monkeypatch)
         lives += 1
         assert lives <= MAX_FAILURES_AT_ONE_OFFSET + 1
     assert (known.topic, known.offset) == ("in-a", BAD)
 
 
-async def test_a_careful_lane_goes_on_by_itself() -> None:
-    task = make(fail=None)
-    task.is_isolating_failure = True
+async def test_a_task_that_isolates_its_inputs_goes_on_by_itself() -> None:
+    task = make(Exit())
+    task.isolate_inputs(isolate=True)
     task.open({"in-a": 0, "in-b": 0}, None)
     task.feed("in-a", inputs()[:200])
     async with asyncio.timeout(60):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.ids import TOKEN_CHARS
-from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+from models.transition import Output
 from tables import Counters, Limits
+from tables.commit_batch import CommitBatch
 from tables.dead_letters import SERVICE_HEADER, DeadLetterRecord
-from tables.processor import CommitBatch, Processor
+from tables.processor import Processor
 from tables.record import Record
+from tests.support.engine_services import Consumed, EchoService, body
 
 Sent = list[Output | DeadLetterRecord]
 TOPICS = ("in-a", "in-b")
@@ -27,55 +28,6 @@ LIMITS = Limits(
     key_bytes=10_000,
     outcomes=12,
 )
-
-
-class Consumed(NamedTuple):
-    """As much of aiokafka's ConsumerRecord as the engine looks at."""
-
-    key: bytes | None
-    value: bytes | None
-    offset: int
-    timestamp: int = 1_000
-    timestamp_type: int = 1
-    headers: tuple[tuple[str, bytes], ...] = ()
-    partition: int = 0
-    topic: str = ""
-
-
-class EchoService:
-    """Appends each id to its state and emits it, numbered; obeys a few words in the message."""
-
-    name = "echo"
-    inputs = TOPICS
-
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        del topic, key, headers
-        if not value.startswith(b"{"):
-            raise UnreadableError("not an object")
-        message = orjson.loads(value)
-        return Header(message["id"], message.get("p", ""), message.get("s", 0)), message
-
-    def load(self, raw: Any) -> Any:
-        return raw or []
-
-    def dump(self, state: Any) -> Any:
-        return state
-
-    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        message = record.message
-        if message.get("poison"):
-            raise ValueError("poison")
-        rows = {}
-        if message.get("row"):
-            rows[f"{record.key}/count"] = b"%d" % (1 + int(read(f"{record.key}/count") or 0))
-        new = [*state, record.header.id + "x" * message.get("grow", 0)]
-        value = orjson.dumps({"n": len(new), "id": record.header.id})
-        outputs = [Output("out", record.key, value + b"y" * message.get("swell", 0))]
-        if message.get("quiet"):
-            outputs = []
-        return Decision(new, outputs, rows, Outcome(accepted=True, code=record.header.id))
 
 
 class ApplierHarness:
@@ -92,7 +44,6 @@ class ApplierHarness:
 
     def start_task(self) -> None:
         self.epoch += 1
-        self.done = dict(self.recorded)
         self.next = {topic: offset + 1 for topic, offset in self.recorded.items()}
         self.closed: tuple[CommitBatch[Sent], list[tuple[bytes, bytes]]] | None = None
         self.stored: CommitBatch[Sent] | None = None
@@ -101,7 +52,7 @@ class ApplierHarness:
             self.store.get,
             list,
             epoch=self.epoch,
-            done=self.done,
+            durable_offsets=self.recorded,
             limits=LIMITS,
             counters=self.counters,
             dead_letter_topic="dlq",
@@ -126,22 +77,24 @@ class ApplierHarness:
             self.closed = None
             self.store.update(self.stored.rows)
             self.store.update(records)
-            self.processor.stored()
+            self.processor.trim_cache()
 
     def settle(self, part: float = 1.0) -> None:
-        """Outputs of a commit_batch leave; of a part of it when the task is to crash in the midst."""
+        """Outputs of a commit batch leave; of a part of it when the task is to crash in the midst."""
         if self.stored:
             commit_batch = self.stored
             self.emitted += commit_batch.outputs[: int(len(commit_batch.outputs) * part)]
             if part == 1.0:
                 self.stored = None
-                self.done.update(commit_batch.offsets)
-                self.processor.settled()
-                self.recorded = dict(self.done)
+                self.processor.advance()
+                self.recorded = dict(self.processor.durable_offsets)
 
     def finish(self) -> None:
         for _ in range(10_000):
-            if all(self.done[topic] == len(self.log[topic]) - 1 for topic in TOPICS):
+            if all(
+                self.processor.durable_offsets[topic] == len(self.log[topic]) - 1
+                for topic in TOPICS
+            ):
                 return
             for topic in TOPICS:
                 self.apply(topic, 50)
@@ -159,10 +112,6 @@ class ApplierHarness:
             if isinstance(output, Output) and output.topic == "out" and output.key == key:
                 first.setdefault(output.value)
         return [orjson.loads(value) for value in first]
-
-
-def body(id_: str, **more: Any) -> bytes:
-    return orjson.dumps({"id": id_, **more})
 
 
 STEPS = st.lists(

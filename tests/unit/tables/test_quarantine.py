@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dead_letter import DryRunVerdict
-from models.transition import Decision, Header, Input, Outcome, Output
+from models.transition import Outcome, Output
 from tables import (
     DEAD_LETTER_ID_HEADER,
     QUARANTINE_HEADER,
@@ -25,59 +23,16 @@ from tables.dead_letters import DeadLetterRecord
 from tables.dry_run import dry_run_inputs
 from tables.processor import Processor
 from tables.record import Record
+from tests.support.engine_services import AddingService, Consumed
 
 KEY = b"order"
 DLQ = "dlq"
 TOPIC = "commands"
 
 
-class AddingService:
-    """Keeps the numbers that it is sent; fails at poison for as long as it is broken."""
-
-    name = "adding"
-    inputs = (TOPIC,)
-
-    def __init__(self) -> None:
-        self.is_broken = True
-
-    def parse(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[Header, Any]:
-        message = orjson.loads(value)
-        producer = message.get("producer", "upstream")
-        return Header(str(message["n"]), producer, message["n"] if producer else 0), message
-
-    def load(self, raw: Any) -> Any:
-        return raw or []
-
-    def dump(self, state: Any) -> Any:
-        return state
-
-    def is_terminal(self, state: Any) -> bool:
-        return bool(state)
-
-    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        if record.message.get("poison") and self.is_broken:
-            raise ValueError("poisoned")
-        event = Output("events", record.key, b"%d" % record.message["n"])
-        return Decision([*state, record.message["n"]], [event], outcome=Outcome(accepted=True))
-
-
-@dataclass
-class Consumed:
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    offset: int
-    key: bytes = KEY
-    timestamp: int = 0
-    timestamp_type: int = 1
-    partition: int = 0
-    topic: str = TOPIC
-
-
 @dataclass
 class PartitionTask:
-    """An processor over a store in memory; `dead` is the dead-letter topic, `log` the input topic."""
+    """A processor over a store in memory; `dead` is the dead-letter topic, `log` the input topic."""
 
     service: AddingService = field(default_factory=AddingService)
     stored: dict[bytes, bytes] = field(default_factory=dict)
@@ -90,21 +45,20 @@ class PartitionTask:
 
     def restart(self) -> None:
         self.epoch += 1
-        self.done = {TOPIC: -1}
         self.processor: Processor[list[Output | DeadLetterRecord]] = Processor(
-            self.service, self.stored.get, list, epoch=self.epoch, done=self.done, limits=Limits(),
+            self.service, self.stored.get, list, epoch=self.epoch, limits=Limits(),
             counters=Counters(), dead_letter_topic=DLQ,
         )  # fmt: skip
 
     def put(self, value: bytes | None, *headers: tuple[str, bytes]) -> None:
         """Kafka takes it, and the task at once."""
-        consumed = Consumed(value, headers, len(self.log), timestamp=len(self.log))
+        consumed = Consumed(KEY, value, len(self.log), len(self.log), headers=headers, topic=TOPIC)
         self.log.append(consumed)
         assert self.processor.process(TOPIC, [consumed]) == 1
         commit_batch, records = self.processor.close_commit_batch()
         self.stored.update(records)
-        self.processor.stored()
-        self.processor.settled()
+        self.processor.trim_cache()
+        self.processor.advance()
         for output in commit_batch.outputs:
             assert not isinstance(output, DeadLetterRecord)
             if output.topic == DLQ:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.ids import token as id_token
 from models.transition import Outcome, Output
-from tables.outbox import dump, load
+from tables.outbox import dump_entry, load_outputs
 from tables.record import (
     TERMINAL,
     Quarantine,
@@ -30,7 +30,7 @@ class Plain:
     def dump(self, state: Any) -> Any:
         return state
 
-    def is_terminal(self, state: Any) -> bool:
+    def has_ended(self, state: Any) -> bool:
         return bool(state and state.get("done"))
 
 
@@ -51,9 +51,9 @@ OUTPUTS = st.lists(
 
 @given(OUTPUTS)
 def test_unsent_outputs_come_back_byte_for_byte(outputs: list[Output]) -> None:
-    entry = orjson.loads(dump("topic", 7, outputs))
+    entry = orjson.loads(dump_entry("topic", 7, outputs))
     assert entry[:2] == ["topic", 7]
-    assert list(load(entry)) == outputs
+    assert list(load_outputs(entry)) == outputs
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 3)), max_size=20), st.data())
@@ -63,7 +63,9 @@ def test_only_what_an_earlier_lane_may_not_have_sent_is_sent_again(
     record = Record("k", None, PLAIN)
     record.epoch = 3
     for offset, (topic, many) in enumerate(inputs):
-        record.take(0, dump(topic, offset, [Output("out", "k", b"%d" % offset)] * many))
+        record.count_input(
+            0, dump_entry(topic, offset, [Output("out", "k", b"%d" % offset)] * many)
+        )
     raw = record.dump(PLAIN)
     settled = data.draw(st.integers(-1, len(inputs)))
     done = {"a": settled, "b": settled}
@@ -84,16 +86,16 @@ def test_a_record_is_read_back_as_it_was() -> None:
     record.offsets["in"] = 5
     record.sequences["in/other"] = 4
     record.keep_id("in", id_token("a"), 2)
-    record.take(0, dump("in", 5, [Output("out", "k", b"{}")]))
+    record.count_input(0, dump_entry("in", 5, [Output("out", "k", b"{}")]))
     outcome = Outcome(accepted=False, code="NO", detail="d", events=("e",), positions={"out": 2})
     record.keep_outcome("cmd", outcome, "hash", 1_000, ttl_ms=10, cap=5)
     record.quarantine = Quarantine("builtins.ValueError", 1_000, "x", 2)
     raw = record.dump(PLAIN)
     again = Record("k", raw, PLAIN)
-    assert again.seen() == record.seen()
+    assert again.snapshot() == record.snapshot()
     again.take_over_outbox(10, {"in": 4})
     assert again.dump(PLAIN) == raw
-    seen = again.seen()
+    seen = again.snapshot()
     assert (seen.key, seen.version, seen.state) == ("k", 3, {"n": 1})
     assert seen.outcomes["cmd"].outcome == outcome
     assert seen.outcomes["cmd"].body_hash == "hash"
@@ -116,9 +118,9 @@ def test_a_copy_shares_nothing_that_a_decision_changes() -> None:
     before = record.copy()
     record.keep_id("in", id_token("b"), 2)
     record.offsets["in"] = 1
-    record.take(0, dump("in", 1, [Output("out", "k", b"{}")]))
+    record.count_input(0, dump_entry("in", 1, [Output("out", "k", b"{}")]))
     record.outcomes["c"] = []
-    assert (before.ids, before.offsets, before.unsent, before.outcomes) == (
+    assert (before.ids, before.offsets, before.outbox, before.outcomes) == (
         {"in": id_token("a")},
         {},
         [],

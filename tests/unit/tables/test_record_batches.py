@@ -21,6 +21,7 @@ from tables.record_batches import (
     PartitionReader,
     UnreadableBatch,
     UnreadableRecord,
+    decode_varint,
 )
 from tests.foreign.record_batches import (
     CODECS,
@@ -274,6 +275,12 @@ def test_empty_members_of_gzip_are_bounded() -> None:
     empty = COMPRESS[GZIP](b"") * 1000
     items, _ = read(Batch(codec=GZIP, compress=lambda data: empty + COMPRESS[GZIP](data)).encoded())
     assert told(items) == [(UnreadableBatch, 0)]
+
+
+@pytest.mark.parametrize("body", [b"", b"\x80"])
+def test_no_number_is_read_past_the_end(body: bytes) -> None:
+    with pytest.raises(IndexError):
+        decode_varint(bytearray(body), 0)
 
 
 def test_a_first_batch_that_is_cut_off_is_told_and_a_later_one_is_left_for_the_next_fetch() -> None:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from rocksdict import Options, Rdict
 
-from agents.orders.service import OrdersService
+from agents.orders import orders_service
 from models import ids, search_terms
 from models.search_terms import TermKind
 from tables.views import StateTable
@@ -30,7 +30,7 @@ def table(tmp_path: Path) -> Iterator[StateTable]:
             database[key.encode()] = value
     database[f"{ORDERS[0]}/000001".encode()] = b"{}"
     database[b"minute/1"] = b"{}"
-    table = StateTable(OrdersService(), 1, lambda _: None)
+    table = StateTable(orders_service(), 1, lambda _: None)
     table.open(0, database)
     yield table
     database.close()

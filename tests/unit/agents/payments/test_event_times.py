@@ -7,6 +7,7 @@ import orjson
 from agents import payments
 from models import topics
 from models.commands import Command, CommandType, InitiatePayment, WebhookReceived
+from models.payment import PaymentRecord
 from models.stripe_facts import IntentFacts
 from models.transition import Header, Input
 
@@ -29,8 +30,8 @@ def test_an_older_webhook_does_not_turn_the_audits_clock_back() -> None:
     )  # fmt: skip
     later = Input(topics.PAYMENT_COMMANDS, ORDER, Header("cmd"), initiate, timestamp_ms=2_000)
     older = Input(topics.WEBHOOKS, ORDER, Header("evt"), webhook, timestamp_ms=1_000)
-    first = payments.decide(None, later)
-    second = payments.decide(first.state, older)
+    first = payments.decide(PaymentRecord(), later, {}.get)
+    second = payments.decide(first.state, older, {}.get)
     told = [orjson.loads(out.value) for out in (*first.outputs, *second.outputs)]
     audit = [event["occurredAt"] for event in told if event["sequence"] and "eventId" in event]
     assert len(audit) >= 3

@@ -8,7 +8,7 @@ from hypothesis import settings
 from tests.support.payment_flow_machine import PaymentFlow
 
 TestPaymentFlow = PaymentFlow.TestCase
-TestPaymentFlow.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestPaymentFlow.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.soak

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.audit.query import audit_page, parse_audit_cursor
 from app.kafka.reader import RecordWindow
+from app.kafka.records import FetchedRecord
 from models import ids, topics
 from models.operations import AuditFilter
 from web.http.problems import ProblemError
@@ -20,29 +20,8 @@ ORDER = ids.order_id("guest", "audit")
 T = 1_795_417_200_000
 
 
-@dataclass
-class Message:
-    """As much of confluent_kafka's as is looked at."""
-
-    place: str
-    at: int
-    at_ms: int
-    raw: bytes
-
-    def topic(self) -> str:
-        return topics.ORDER_AUDIT
-
-    def key(self) -> bytes:
-        return ORDER.encode()
-
-    def value(self) -> bytes:
-        return self.raw
-
-    def offset(self) -> int:
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self.at_ms
+def record(offset: int, at_ms: int, raw: bytes) -> FetchedRecord:
+    return FetchedRecord(topics.ORDER_AUDIT, 0, offset, at_ms, ORDER.encode(), raw, ())
 
 
 def refused(event_id: str, by: str = "operator:alice") -> bytes:
@@ -54,7 +33,9 @@ def refused(event_id: str, by: str = "operator:alice") -> bytes:
     )  # fmt: skip
 
 
-def pages(log: dict[str, list[Message]], asked: AuditFilter, size: int, limit: int) -> list[str]:
+def pages(
+    log: dict[str, list[FetchedRecord]], asked: AuditFilter, size: int, limit: int
+) -> list[str]:
     """Ids of the acts of all pages, as an operator goes through them."""
     before, found = "", []
     for _ in range(sum(map(len, log.values())) + 2):
@@ -84,8 +65,8 @@ TIMES = st.sampled_from([-1, 0, T, T + 1, T + 5, 4_070_908_800_000, 2**62])
 def test_every_act_is_shown_once(logs: Any, size: int, limit: int) -> None:
     log = {
         f"t/{number}": [
-            Message(
-                f"t/{number}", at, at_ms,
+            record(
+                at, at_ms,
                 refused(f"{number}.{at}") if is_act else FOREIGN[at % len(FOREIGN)],
             )
             for at, (at_ms, is_act) in enumerate(entries)
@@ -101,8 +82,8 @@ def test_every_act_is_shown_once(logs: Any, size: int, limit: int) -> None:
 def test_the_audit_is_filtered_by_whom_kind_and_order() -> None:
     log = {
         "t/0": [
-            Message("t/0", 0, T, refused("a")),
-            Message("t/0", 1, T, refused("b", "customer:x")),
+            record(0, T, refused("a")),
+            record(1, T, refused("b", "customer:x")),
         ]
     }
     for asked, wanted in (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.payments.service import PaymentsService
+from agents.payments import PAYMENTS
 from app.kafka.topics import topic_config
 from models.topics import TOPICS
 from tables import ServiceRuntime, make_app
@@ -33,7 +33,7 @@ def test_changelogs_too_are_at_two_replicas_before_they_count(
     app = make_app(
         "a", broker="kafka://127.0.0.1:1", datadir=tmp_path, partitions=3, replication=replicas
     )
-    ServiceRuntime(app, [PaymentsService()], dead_letter_topic="dlq", partitions=3)
+    ServiceRuntime(app, [PAYMENTS], dead_letter_topic="dlq", partitions=3)
     config = app.tables["payments"].changelog_topic.config or {}
     assert config.get("min.insync.replicas") == wanted
     assert config["max.message.bytes"] > 0

@@ -1,9 +1,8 @@
-"""The work that every contestant does, and how it is counted and checked: from outside, in Kafka.
+"""The workload of every contestant, and how its outputs are timed and checked: by reading Kafka.
 
-As in food delivery, orders come and go: a few thousand are under way at once, their records come
-mixed, and each gets so many and no more. The sender sends some of them twice. An order's records are
-numbered as they come and each leads to one event, whose id is made of the record's. A record counts
-once, so what was sent twice leads to nothing more.
+A few thousand orders are open at once; their records are interleaved, and each order gets a fixed number
+of them. The sender sends some twice. An order's records are numbered as they come, and each leads to one
+event, whose id derives from the record's. Duplicates lead to no event.
 """
 
 from __future__ import annotations
@@ -24,35 +23,33 @@ if TYPE_CHECKING:
 
 PARTITIONS: Final = 3
 OPEN_ORDERS: Final = 2_000
-"""Orders, at any time."""
+"""At any time."""
 RECORDS_PER_ORDER: Final = 15
 """Records that an order gets before the next one begins in its place."""
 DUPLICATE_SHARE: Final = 0.02
-"""This part of the records, ..."""
+"""Part of the records that are sent twice, ..."""
 DUPLICATE_DISTANCE: Final = 200
-"""... again after that many others."""
+"""... the second time after that many others."""
 TIMED_RANGE: Final = (0.1, 0.9)
-"""From this part of the outputs to that one they are timed. Before, caches fill and the first fetches are
-small; and were the last ones timed too, what is under way at the first look would count as done since."""
+"""The part of the outputs that is timed. Before it, caches fill and the first fetches are small; after it,
+what was in flight at the first look would count as done since."""
 POLL_INTERVAL_S: Final = 0.05
 MAX_WAIT_S: Final = 300.0
 PADDING: Final = 160
-
-
 INPUT: Final = "bench-input"
 
 
 class WrongOutputError(Exception):
-    """A contestant's outputs are not those that the work asks for."""
+    """A contestant's outputs are not those of the workload."""
 
 
 class NotEnoughRecordsError(Exception):
-    """The work was done before it could be timed."""
+    """The workload was done before it could be timed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What lies in the input topic. records: all; distinct: those not sent before; size: bytes of one."""
+    """The input topic's content. records: all; distinct: those not sent before; size: bytes of one."""
 
     records: int
     distinct: int
@@ -60,7 +57,7 @@ class Load:
 
 
 def prepare(bootstrap: str, records: int) -> Load:
-    """Make the input once; every run reads the same bytes."""
+    """Write the input topic, which every run reads."""
     make_topic(bootstrap, INPUT)
     producer = Producer(
         {
@@ -105,7 +102,7 @@ def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
 
 
 def message(key: str, event_id: uuid.UUID, padding: str) -> bytes:
-    """Make one input record's value; its event carries the padding on."""
+    """One input record's value; its event carries the padding."""
     return orjson.dumps(
         {
             "eventId": str(event_id),
@@ -124,7 +121,7 @@ def make_topic(bootstrap: str, name: str) -> None:
 
 
 def count(consumer: Consumer, topic: str) -> int:
-    """Give the number of committed records in a topic, transaction markers included."""
+    """The number of committed records in a topic, transaction markers included."""
     total = 0
     for partition in range(PARTITIONS):
         at = TopicPartition(topic, partition)
@@ -134,7 +131,7 @@ def count(consumer: Consumer, topic: str) -> int:
 
 
 def rate(bootstrap: str, sink: str, outputs: int) -> float:
-    """Watch the outputs come; give outputs a second of those that are timed.
+    """Watch the output topic; returns outputs a second over the timed part.
 
     Raises TimeoutError, NotEnoughRecordsError.
     """

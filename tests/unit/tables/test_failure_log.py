@@ -1,4 +1,4 @@
-"""FailureLog are counted by place, over restarts, and only those that a record can cause."""
+"""Failures are counted by place, over restarts, and only those that a record can cause."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError, ProducerFenced
 
-from tables.stops import MAX_FAILURES_AT_ONE_OFFSET, Failure, FailureLog
+from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET, Failure, FailureLog
 
 PLACE = ("payment-commands", 7)
 

@@ -1,0 +1,75 @@
+"""Stripe's webhooks: taken in, or held while the payment that they belong to has not begun."""
+
+from typing import Final
+
+from agents.payments.stripe_facts import FactSource, apply_dispute, apply_intent, apply_refund
+from agents.payments.transitions import PaymentDecisionBuilder
+from models.commands import WebhookReceived
+from models.events import EventType, WebhookNoted
+from models.payment import Held
+
+MAX_HELD_WEBHOOKS: Final = 20
+"""Of one payment."""
+
+
+def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
+    """Take in a webhook, or hold it; the audit says which."""
+    known = len(builder.events)
+    has_facts = webhook.intent or webhook.refund or webhook.dispute
+    too_early = builder.payment is None or (
+        not builder.payment.captured and (webhook.refund or webhook.dispute)
+    )
+    is_over = webhook.intent is not None and webhook.intent.status == "canceled"
+    if builder.payment is None and builder.work.initiation is None and is_over:
+        effect = "nothing new"  # no payment will ever begin with it
+    elif has_facts and too_early and not (webhook.intent and builder.work.initiation):
+        _hold(builder, webhook)
+        effect = "held"
+    else:
+        doubted = builder.work.in_doubt_since
+        _apply_facts(builder, webhook)
+        effect = "applied" if len(builder.events) > known else "nothing new"
+        if builder.work.in_doubt_since != doubted:
+            effect = "Stripe is asked"
+    builder.emit(
+        EventType.WEBHOOK_RECEIVED,
+        WebhookNoted(
+            stripe_event_id=webhook.stripe_event_id,
+            stripe_event_type=webhook.stripe_event_type,
+            effect=effect,
+        ),
+    )
+
+
+def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
+    if len(builder.work.held) >= MAX_HELD_WEBHOOKS:
+        builder.report_anomaly(
+            "TOO_MANY_HELD", "more facts than can be held came before their payment"
+        )
+        return
+    held = Held(
+        stripe_event_id=webhook.stripe_event_id, intent=webhook.intent, refund=webhook.refund,
+        dispute=webhook.dispute,
+    )  # fmt: skip
+    builder.change(held=(*builder.work.held, held))
+
+
+def release_held(builder: PaymentDecisionBuilder) -> None:
+    """Take in the facts that waited for the payment to begin, or for its money."""
+    while builder.payment and builder.work.held:
+        captured = builder.payment.captured
+        due = next((held for held in builder.work.held if held.intent or captured), None)
+        if due is None:
+            return
+        builder.change(held=tuple(held for held in builder.work.held if held is not due))
+        _apply_facts(builder, due)
+
+
+def _apply_facts(builder: PaymentDecisionBuilder, facts: WebhookReceived | Held) -> None:
+    """Take in what a webhook says."""
+    if facts.intent:
+        apply_intent(builder, facts.intent, FactSource.WEBHOOK, 0)
+    if facts.refund:
+        apply_refund(builder, facts.refund)
+    if facts.dispute:
+        apply_dispute(builder, facts.dispute)

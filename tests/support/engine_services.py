@@ -1,0 +1,102 @@
+"""Services for tests of the engine, and the records that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+
+
+class Consumed(NamedTuple):
+    """As much of aiokafka's ConsumerRecord as the engine looks at."""
+
+    key: bytes | None
+    value: bytes | None
+    offset: int
+    timestamp: int = 1_000
+    timestamp_type: int = 1
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int = 0
+    topic: str = ""
+
+
+class ToyService:
+    """State is JSON as it is; messages have id and, from an engine, producer and sequence."""
+
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
+        try:
+            message = orjson.loads(value)
+            header = Header(message["id"], message.get("producer", ""), message.get("sequence", 0))
+        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError) as exc:
+            raise UnreadableError(type(exc).__name__) from exc
+        return header, message
+
+    def load(self, raw: Any) -> Any:
+        return raw or []
+
+    def dump(self, state: Any) -> Any:
+        return state
+
+    def has_ended(self, _: Any) -> bool:
+        return False
+
+
+class EchoService(ToyService):
+    """Appends each id to its state and emits it, numbered; the message may ask for more (see decide)."""
+
+    name = "echo"
+    inputs = ("in-a", "in-b")
+
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        del topic, key
+        if not value.startswith(b"{"):
+            raise UnreadableError("not an object")
+        message = orjson.loads(value)
+        return Header(message["id"], message.get("p", ""), message.get("s", 0)), message
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        message = record.message
+        if message.get("poison"):
+            raise ValueError("poison")
+        rows = {}
+        if message.get("row"):
+            rows[f"{record.key}/count"] = b"%d" % (1 + int(read(f"{record.key}/count") or 0))
+        new = [*state, record.header.id + "x" * message.get("grow", 0)]
+        value = orjson.dumps({"n": len(new), "id": record.header.id})
+        outputs = [Output("out", record.key, value + b"y" * message.get("swell", 0))]
+        if message.get("quiet"):
+            outputs = []
+        return Decision(new, outputs, rows, Outcome(accepted=True, code=record.header.id))
+
+
+def body(id_: str, **more: Any) -> bytes:
+    """An input of EchoService."""
+    return orjson.dumps({"id": id_, **more})
+
+
+class AddingService(ToyService):
+    """Keeps the numbers that it is sent; raises at `poison` while it is broken."""
+
+    name = "adding"
+    inputs = ("commands",)
+
+    def __init__(self) -> None:
+        self.is_broken = True
+
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+        message = orjson.loads(value)
+        producer = message.get("producer", "upstream")
+        return Header(str(message["n"]), producer, message["n"] if producer else 0), message
+
+    def has_ended(self, state: Any) -> bool:
+        return bool(state)
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        if record.message.get("poison") and self.is_broken:
+            raise ValueError("poisoned")
+        event = Output("events", record.key, b"%d" % record.message["n"])
+        return Decision([*state, record.message["n"]], [event], outcome=Outcome(accepted=True))
