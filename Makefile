@@ -7,7 +7,7 @@ BIN := .venv/bin
 SETUP := .venv/.complete
 # One run of pytest each, with a Kafka of its own; two at once, for most of a test is waiting. The
 # longest come first, so that no long one is left to run alone.
-PARTS ?= integration e2e faults pages money contract unit
+PARTS ?= faults integration pages e2e contract unit money
 AT_ONCE ?= 2
 TEST_LOGS := .sandbox/tests
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)

@@ -6,12 +6,11 @@ import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.api_client import ApiClient, RefusedError, until
+from sandbox.card_numbers import VISA
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-VISA = "4242424242424242"
-DECLINED = "4000000000000002"
 CONTACT = {"name": "Asha Rao", "email": "asha@example.com", "phone": "+919800000000"}
 ADDRESS = {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"}
 RETRYABLE_STATUSES = (409, 503, 504)

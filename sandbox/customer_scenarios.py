@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from sandbox.api_client import RefusedError
-from sandbox.customer import DECLINED, VISA, Customer
-
-CHALLENGED: Final = "4000000000003220"
-REFUND_PENDS: Final = "4000000000007726"
-REFUND_FAILS: Final = "4000000000005126"
-DISPUTED: Final = "4000000000000259"
+from sandbox.card_numbers import (
+    DECLINED,
+    DISPUTED,
+    REFUND_FAILS,
+    REFUND_PENDING,
+    THREE_D_SECURE,
+    VISA,
+)
+from sandbox.customer import Customer
 
 Play = Callable[[Customer], Awaitable[None]]
 
@@ -49,11 +52,11 @@ async def _gives_up(customer: Customer) -> None:
 
 
 async def _is_challenged(customer: Customer) -> None:
-    await _pays(customer, CHALLENGED)
+    await _pays(customer, THREE_D_SECURE)
 
 
 async def _fails_the_challenge(customer: Customer) -> None:
-    answer = await customer.confirm(CHALLENGED)
+    answer = await customer.confirm(THREE_D_SECURE)
     if answer["status"] == "REQUIRES_ACTION":
         await customer.authenticate(answer["clientSecret"], succeed=False)
     await customer.wait_status("PAYMENT_FAILED")
@@ -88,7 +91,7 @@ SCENARIOS: Final = (
     Scenario("passes 3-D Secure", 70, _is_challenged, DONE),
     Scenario("fails 3-D Secure and gives up", 15, _fails_the_challenge, ("CANCELLED",)),
     Scenario("cancels", 45, _cancels(VISA), DONE),
-    Scenario("cancels, the refund takes its time", 10, _cancels(REFUND_PENDS), DONE),
+    Scenario("cancels, the refund takes its time", 10, _cancels(REFUND_PENDING), DONE),
     Scenario("cancels, the refund fails", 10, _cancels(REFUND_FAILS), ("DELIVERED", "CANCELLED")),
     Scenario("disputes", 10, _is_disputed, ("DELIVERED", "CANCELLED", "REFUNDED")),
     Scenario("leaves without paying", 20, _leaves, ("CANCELLED",)),

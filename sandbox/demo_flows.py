@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sandbox.customer import DECLINED, VISA, Customer
+from sandbox.card_numbers import DECLINED, VISA
+from sandbox.customer import Customer
 
 Play = Callable[[Customer], Awaitable[None]]
 

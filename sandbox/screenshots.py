@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from sandbox.card_numbers import DECLINED, THREE_D_SECURE_UNLESS_SET_UP, VISA
 from sandbox.customer import Customer
 from sandbox.platform import ROOT, Endpoints, Platform
 from sandbox.simulate import Simulation
@@ -31,7 +32,6 @@ MAX_HEIGHT_PX: Final = 1500
 """Longer pages are cut: a picture shows what a page is like."""
 COLOURS: Final = 160
 KITCHEN: Final = "annapurna-bengaluru"
-DECLINED, NEEDS_3DS, VISA = "4000000000000002", "4000002500003155", "4242424242424242"
 DETAILS: Final = {
     "line1": "12 MG Road", "city": "Bengaluru", "postal_code": "560001", "name": "Asha Rao",
     "email": "asha@example.com", "phone": "+91 98000 00000",
@@ -194,7 +194,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         camera.pay(DECLINED)
         page.locator("#pay-wrong:not([hidden])").wait_for()
         camera.shoot("payment-declined")
-        camera.pay(NEEDS_3DS)
+        camera.pay(THREE_D_SECURE_UNLESS_SET_UP)
         question = page.frame_locator("dialog iframe").get_by_role("button", name="Complete")
         question.wait_for()
         camera.shoot("payment-3d-secure")

@@ -24,7 +24,15 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from rocksdict import AccessType, Options, Rdict
 
 from sandbox.api_client import RefusedError, until
-from sandbox.customer import DECLINED, VISA, Customer
+from sandbox.card_numbers import (
+    DECLINED,
+    INQUIRY,
+    REFUND_FAILS,
+    REFUND_PENDING,
+    THREE_D_SECURE,
+    VISA,
+)
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, Supervised
 from sandbox.staff import Staff
@@ -35,8 +43,6 @@ from tests.compatibility.schedule import schedule
 from tests.compatibility.stored import CHANGELOG, DEAD_LETTERS, Recording, Stored
 
 PARTITIONS = 3
-THREE_D_SECURE, NEEDS_3DS_EACH_TIME = "4000000000003220", "4000002760003184"
-PENDING_REFUND, REFUND_FAILS, INQUIRY = "4000000000007726", "4000000000005126", "4000000000001976"
 AMERICAN, BANK = "blue-door-brooklyn", "pm_usBankAccount_success"
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 BY_HAND = ("put-by-hand", b"1")
@@ -309,12 +315,12 @@ async def by_bank(day: Day) -> None:
 async def refunds_fail(day: Day) -> None:
     """A refund that fails and is tried again; one that succeeded and fails later."""
     for name, card in (
-        ("refund failed, then retried", PENDING_REFUND),
+        ("refund failed, then retried", REFUND_PENDING),
         ("refund reversed", REFUND_FAILS),
     ):
         somebody = await day.paid(name, card)
         await somebody.cancel()
-        await somebody.wait_status("CANCELLED" if card == PENDING_REFUND else "REFUNDED")
+        await somebody.wait_status("CANCELLED" if card == REFUND_PENDING else "REFUNDED")
         view = await day.payment(
             somebody,
             lambda view: view["refunds"] and view["refunds"][0].get("stripeRefundId"),
@@ -326,7 +332,7 @@ async def refunds_fail(day: Day) -> None:
         await day.payment(
             somebody, lambda view: view["refunds"][0]["status"] == "FAILED", "the failure"
         )
-        if card == PENDING_REFUND:
+        if card == REFUND_PENDING:
             path = f"/api/payments/{somebody.order_id}/refunds/{refund['refundId']}/retry"
             await day.act(path)
             view = await day.payment(

@@ -9,12 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.customer import DECLINED, VISA
+from sandbox.card_numbers import DECLINED, INSUFFICIENT_FUNDS, THREE_D_SECURE, VISA
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, UNPAID, Buyer, Ending, Shop
 from tests.support import kafka_invariants
 
-THREE_D_SECURE = "4000000000003220"
-INSUFFICIENT_FUNDS = "4000000000009995"
 FAULTS = (
     "timeout_before", "timeout_after", "error_500_before", "error_500_after", "rate_limit",
     "drop_before", "drop_after", "latency",

@@ -12,7 +12,8 @@ import aiohttp
 
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
-from sandbox.customer import VISA, Customer
+from sandbox.card_numbers import VISA
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Record, Topics

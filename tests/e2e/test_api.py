@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.customer import DECLINED, VISA
+from sandbox.card_numbers import DECLINED, VISA
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Answer, Buyer, Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import payment_events, types

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from models import ids
-from sandbox.customer import VISA
+from sandbox.card_numbers import VISA
 from tests.e2e.expected_topics import PARTITIONS, READERS
 from tests.e2e.shop import PAID, Shop
 from tests.support import kafka_invariants

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from sandbox.customer import VISA
+from sandbox.card_numbers import VISA
 from sandbox.platform import ROOT, Platform, PlatformError
 from sandbox.processes import MAX_WAIT_S
 from tests.e2e.expected_topics import (

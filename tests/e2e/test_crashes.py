@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from sandbox.customer import VISA
+from sandbox.card_numbers import VISA
 from sandbox.processes import MAX_WAIT_S
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, UNPAID, Buyer, Shop
 from tests.support.kafka_invariants import payment_events, types

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
-from sandbox.customer import ADDRESS, CONTACT, DECLINED, VISA
+from sandbox.card_numbers import DECLINED, VISA
+from sandbox.customer import ADDRESS, CONTACT
 from sandbox.demo_flows import FLOWS, Flow, play
 from sandbox.platform import Platform
 from tests.e2e.shop import CANCELLED, PAID, REFUNDED, Buyer, Shop

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from sandbox.customer import VISA
+from sandbox.card_numbers import THREE_D_SECURE, VISA
 from sandbox.platform import Platform
 from tests.e2e.shop import PAID, UNPAID, Shop
 from tests.support.kafka_invariants import Topics
@@ -17,7 +17,6 @@ from tests.support.platforms import IMPATIENT_WITH_STRIPE
 from tests.support.waiting import WITHIN_S, until
 
 EXIT_FOREIGN = 78
-THREE_D_SECURE = "4000000000003220"
 
 
 @pytest.fixture(scope="module")

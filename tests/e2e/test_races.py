@@ -6,14 +6,12 @@ import asyncio
 
 import pytest
 
-from sandbox.customer import DECLINED, VISA
+from sandbox.card_numbers import DECLINED, REFUND_PENDING, THREE_D_SECURE, VISA
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, Buyer, Ending, Shop
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Record, payment_events, types
 from tests.support.waiting import until
 
-THREE_D_SECURE = "4000000000003220"
-PENDING_REFUND = "4000000000007726"
 BANK = {"paymentMethodId": "pm_usBankAccount_success"}
 DOLLARS = "blue-door-brooklyn"
 ONE_ATTEMPT = ["PAYMENT_INITIATED", "PAYMENT_PROCESSING", "PAYMENT_COMPLETED"]
@@ -227,7 +225,7 @@ async def test_all_webhooks_are_lost(shop: Shop) -> None:
     """The confirm's and the refund's own answers carry it; a pending refund is looked up."""
     buyer = await shop.buyer().place()
     await shop.stripe.rule("lose", await buyer.intent())
-    await buyer.pay(PENDING_REFUND)
+    await buyer.pay(REFUND_PENDING)
     await buyer.cancel_order()
 
     async def refund() -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sandbox.customer import DECLINED, VISA
+from sandbox.card_numbers import DECLINED, VISA
 from tests.e2e.shop import CANCELLED, FAILED, PAID, REFUNDED, UNPAID, Buyer, Shop
 from tests.support.kafka_invariants import payment_events
 

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from models import ids
 from models.times import from_rfc3339
 from models.topics import ORDER_COMMANDS, ORDER_EVENTS
+from sandbox.card_numbers import THREE_D_SECURE_ALWAYS
 from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, wait_until
@@ -29,7 +30,6 @@ from tests.support.kafka_topics import read_all
 from tests.support.platforms import OtherAppPlatform
 
 SETTINGS = {"TIFFIN_PAYMENT_DEADLINE_S": "25", "TIFFIN_KITCHEN_DEADLINE_S": "15"}
-NEEDS_3DS = "4000002760003184"
 WITHIN_S = MAX_WAIT_S
 
 
@@ -182,7 +182,7 @@ async def paid_at_the_last_moment(
     platform: Platform, stack: contextlib.AsyncExitStack, control: Control
 ) -> None:
     customer = await placed(platform, stack)
-    answer = await customer.confirm(NEEDS_3DS)
+    answer = await customer.confirm(THREE_D_SECURE_ALWAYS)
     assert answer["status"] == "REQUIRES_ACTION", answer
     intent = intent_of(await customer.look())
     fault = await control.hold_cancel(intent)

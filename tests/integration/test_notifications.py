@@ -22,7 +22,8 @@ from models.commands import Command, CommandType, NoData
 from models.messages import Message
 from models.topics import DEAD_LETTERS, ORDER_COMMANDS, TOPICS
 from sandbox.api_client import RefusedError
-from sandbox.customer import DECLINED, Customer
+from sandbox.card_numbers import DECLINED
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S
 from sandbox.staff import Staff

@@ -33,7 +33,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from app.settings import SANDBOX_TOKEN_KEY
-from sandbox.customer import VISA, Customer
+from sandbox.card_numbers import VISA
+from sandbox.customer import Customer
 from sandbox.kafka import KafkaBroker
 from sandbox.platform import ROOT, Platform
 from sandbox.processes import MAX_WAIT_S, free_port

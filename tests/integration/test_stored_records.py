@@ -32,7 +32,8 @@ from confluent_kafka.admin import (
 )
 
 from sandbox.api_client import RefusedError, until
-from sandbox.customer import VISA, Customer
+from sandbox.card_numbers import VISA
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, Supervised, wait_until
 from sandbox.staff import Staff

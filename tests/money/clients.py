@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import aiohttp
 
 from sandbox import api_client
-from sandbox.customer import VISA, Customer
+from sandbox.card_numbers import VISA
+from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S
 from sandbox.staff import Staff

@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from sandbox.api_client import RefusedError
+from sandbox.card_numbers import INQUIRY, REFUND_FAILS, REFUND_PENDING, THREE_D_SECURE
 from sandbox.customer import ADDRESS, CONTACT, Customer
 from sandbox.staff import Staff
 from tests.money.clients import Clients, until
-
-PENDING_REFUND, REFUND_FAILS, INQUIRY = "4000000000007726", "4000000000005126", "4000000000001976"
-THREE_D_SECURE = "4000000000003220"
 
 
 async def refused(clients: Clients, somebody: Customer, amount: int | None = None) -> str:
@@ -101,7 +99,7 @@ async def retried(clients: Clients, somebody: Customer, refund: dict[str, Any]) 
 
 
 async def test_a_pending_refund_fails_and_is_retried_from_the_queue(clients: Clients) -> None:
-    somebody, refund = await cancelled(clients, PENDING_REFUND)
+    somebody, refund = await cancelled(clients, REFUND_PENDING)
     assert refund["status"] == "PENDING"
     assert (await somebody.look())["status"] == "CANCELLED"
     assert [row["refundId"] for row in await clients.refunds(somebody, "PENDING")] == [

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from playwright.sync_api import expect
 
-from tests.pages.visitor import Visitor, check_accessible, check_fits
-
-Visit = Callable[..., Visitor]
+from tests.pages.visitor import Visit, check_accessible, check_fits
 
 
 def test_from_the_kitchen_to_the_door(visit: Visit) -> None:

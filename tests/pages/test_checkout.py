@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
+from sandbox.card_numbers import DECLINED, THREE_D_SECURE_UNLESS_SET_UP, VISA
 from tests.pages.visitor import (
-    BY_3DS,
-    DECLINED,
     DETAILS,
     KITCHEN,
-    VISA,
     StripeControl,
+    Visit,
     Visitor,
     check_accessible,
     check_fits,
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
     from sandbox.platform import Platform
 
-Visit = Callable[..., Visitor]
 FIRST_PAGE_BYTES = 100 * 1024
 
 
@@ -153,7 +150,7 @@ def test_3d_secure_passed(visit: Visit, stripe: StripeControl) -> None:
     visitor = visit()
     visitor.fill_cart()
     order_id = visitor.place()
-    visitor.pay(BY_3DS)
+    visitor.pay(THREE_D_SECURE_UNLESS_SET_UP)
     bank(visitor).get_by_role("button", name="Complete").click()
     visitor.wait_tracking()
     assert len(stripe.charges(order_id)) == 1
@@ -163,7 +160,7 @@ def test_3d_secure_failed_then_another_card(visit: Visit) -> None:
     visitor = visit()
     visitor.fill_cart()
     visitor.place()
-    visitor.pay(BY_3DS)
+    visitor.pay(THREE_D_SECURE_UNLESS_SET_UP)
     bank(visitor).get_by_role("button", name="Fail").click()
     expect(visitor.page.locator("#pay-wrong")).to_contain_text("could not confirm that it was you")
     visitor.pay(VISA)
@@ -174,7 +171,7 @@ def test_a_reload_amid_3d_secure_asks_the_bank_again(visit: Visit) -> None:
     visitor = visit()
     visitor.fill_cart()
     visitor.place()
-    visitor.pay(BY_3DS)
+    visitor.pay(THREE_D_SECURE_UNLESS_SET_UP)
     bank(visitor).get_by_role("button", name="Complete").wait_for()
     visitor.page.reload()
     check_accessible(visitor.page)

@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.pages.visitor import (
-    DETAILS,
-    KITCHEN,
-    Visitor,
-    check_accessible,
-)
+from tests.pages.visitor import DETAILS, KITCHEN, Visit, Visitor, check_accessible
 
 if TYPE_CHECKING:
     from playwright.sync_api import Request
@@ -23,7 +17,6 @@ if TYPE_CHECKING:
     from sandbox.platform import Platform
     from tests.support.platforms import BreakablePlatform
 
-Visit = Callable[..., Visitor]
 TABS = 8
 SLOTS = 4
 """Streams that one browser holds at a time: web/static/sse.js."""

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from models import ids
+from sandbox.card_numbers import DISPUTED, REFUND_PENDING
 from sandbox.stripe.state import SHORT_SETTLE_DELAY_S
 from tests.pages.visitor import (
     StripeControl,
+    Visit,
     Visitor,
     check_accessible,
     check_fits,
+    operator,
 )
 from tests.support.ids import without_ids
 
 if TYPE_CHECKING:
     from tests.support.platforms import BreakablePlatform
-
-Visit = Callable[..., Visitor]
-PENDING_REFUND, DISPUTED = "4000000000007726", "4000000000000259"
 
 
 @pytest.fixture
@@ -32,12 +32,6 @@ def stripe(platform: BreakablePlatform) -> Iterator[StripeControl]:
     made.settle_after(None)
     yield made
     made.settle_after(SHORT_SETTLE_DELAY_S)
-
-
-def operator(visit: Visit, **options: object) -> Page:
-    visitor = visit(**options)
-    visitor.sign_in("Operator", "olga")
-    return visitor.page
 
 
 def paid_by(visit: Visit, card: str) -> Visitor:
@@ -61,7 +55,7 @@ def show_until(page: Page, path: str, words: str | re.Pattern[str]) -> None:
 def test_a_failed_refund_is_retried_from_its_list(
     visit: Visit, stripe: StripeControl, width: int
 ) -> None:
-    customer = paid_by(visit, PENDING_REFUND)
+    customer = paid_by(visit, REFUND_PENDING)
     order_id = customer.order_id
     page = operator(visit, width=width)
     page.goto(f"/ops/orders/{order_id}/cancel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +12,11 @@ from playwright.sync_api import Page, expect
 
 from models import ids
 from sandbox.processes import MAX_WAIT_S
-from tests.pages.visitor import Visitor, check_accessible, check_fits
+from tests.pages.visitor import Visit, check_accessible, check_fits, operator
 
 if TYPE_CHECKING:
     from sandbox.platform import Platform
 
-Visit = Callable[..., Visitor]
 LIST = "/ops/notifications"
 
 
@@ -46,12 +45,6 @@ def mailbox(platform: Platform) -> Iterator[Mailbox]:
     made = Mailbox(platform.endpoints.mailbox)
     yield made
     made.accept()
-
-
-def operator(visit: Visit, **options: Any) -> Page:
-    visitor = visit(**options)
-    visitor.sign_in("Operator", "olga")
-    return visitor.page
 
 
 def shown(page: Page, path: str, *texts: str) -> None:

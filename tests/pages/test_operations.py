@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.visitor import (
-    DECLINED,
-    VISA,
-    Visitor,
-    check_accessible,
-    check_fits,
-)
+from sandbox.card_numbers import DECLINED, VISA
+from tests.pages.visitor import Visit, check_accessible, check_fits, operator
 
 if TYPE_CHECKING:
     from tests.support.platforms import BreakablePlatform
 
-Visit = Callable[..., Visitor]
 PAGES = (
     "/ops", "/ops/orders", "/ops/orders?state=DELIVERED", "/ops/stuck", "/ops/dead-letters",
     "/ops/payments?by=hour", "/ops/refunds", "/ops/disputes", "/ops/notifications",
     "/ops/reconciliation", "/ops/lag", "/ops/audit", "/ops/search?q=nonesuch", "/ops/search?q=%21",
     "/docs",
 )  # fmt: skip
-
-
-def operator(visit: Visit, **options: object) -> Visitor:
-    visitor = visit(**options)
-    visitor.sign_in("Operator", "olga")
-    assert visitor.page.url.endswith("/ops")
-    return visitor
 
 
 @pytest.mark.parametrize("width", [360, 1440])
@@ -57,7 +43,7 @@ def test_an_order_is_found_by_any_id_and_shown_from_three_sides(visit: Visit) ->
     customer.page.locator("#pay-wrong:not([hidden])").wait_for()
     customer.pay(VISA)
     customer.wait_tracking()
-    page = operator(visit, worker=1).page
+    page = operator(visit, worker=1)
     page.get_by_label("Find orders by reference").fill(order_id)
     page.get_by_role("button", name="Find").click()
     expect(page.locator("#order-id")).to_have_text(order_id)
@@ -81,7 +67,7 @@ def test_an_order_is_found_by_any_id_and_shown_from_three_sides(visit: Visit) ->
 def test_a_refund_in_part_is_asked_for_once_and_recorded(visit: Visit) -> None:
     customer = visit()
     order_id = customer.order_paid()
-    page = operator(visit).page
+    page = operator(visit)
     page.goto(f"/ops/orders/{order_id}")
     page.get_by_role("link", name="Refund", exact=True).click()
     check_accessible(page)
@@ -102,7 +88,7 @@ def test_a_refund_in_part_is_asked_for_once_and_recorded(visit: Visit) -> None:
 def test_an_operator_cancels_an_order(visit: Visit) -> None:
     customer = visit()
     order_id = customer.order_paid()
-    page = operator(visit, worker=1).page
+    page = operator(visit, worker=1)
     page.goto(f"/ops/orders/{order_id}")
     page.get_by_role("link", name="Cancel the order").click()
     expect(page.get_by_text("The customer gets back ₹165.00")).to_be_visible()
@@ -119,8 +105,7 @@ def test_a_dead_letter_is_rehearsed_and_redriven(visit: Visit, platform: Breakab
     kitchen = visit(javascript=False)
     kitchen.sign_in("Kitchen")
     kitchen.page.locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
-    visitor = operator(visit)
-    page = visitor.page
+    page = operator(visit)
     page.goto("/ops")
     expect(page.locator("h1")).to_have_text("Something needs a look")
     check_accessible(page)
@@ -151,7 +136,7 @@ def test_a_dead_letter_is_rehearsed_and_redriven(visit: Visit, platform: Breakab
 
 def test_the_report_has_charts_a_table_and_an_export(visit: Visit) -> None:
     visit().order_paid()
-    page = operator(visit).page
+    page = operator(visit)
     page.goto("/ops/payments")
     page.get_by_label("By", exact=True).select_option("minute")
     page.get_by_label("Currency").select_option("INR")

@@ -13,16 +13,10 @@ import pytest
 import stripe
 from playwright.sync_api import expect
 
+from sandbox.card_numbers import DECLINED, THREE_D_SECURE_UNLESS_SET_UP, VISA
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S
-from tests.pages.visitor import (
-    BY_3DS,
-    DECLINED,
-    VISA,
-    StripeControl,
-    Visitor,
-    check_accessible,
-)
+from tests.pages.visitor import StripeControl, Visitor, check_accessible
 from web.http.deps import StripeOrigins
 
 if TYPE_CHECKING:
@@ -159,7 +153,7 @@ def test_declined_then_paid(customer: Visitor, shop: Platform) -> None:
 def test_the_order_of_calls_and_what_they_carry(customer: Visitor) -> None:
     customer.fill_cart()
     order_id = customer.place()
-    enter(customer, BY_3DS)
+    enter(customer, THREE_D_SECURE_UNLESS_SET_UP)
     press_pay(customer)
     bank(customer).get_by_role("button", name="Complete").wait_for()
     assert names(customer)[4:] == ["submit", "createConfirmationToken", "handleNextAction"]
@@ -176,7 +170,7 @@ def test_the_order_of_calls_and_what_they_carry(customer: Visitor) -> None:
 def test_what_was_confirmed_elsewhere_is_not_asked_again(customer: Visitor) -> None:
     customer.fill_cart()
     order_id = customer.place()
-    enter(customer, BY_3DS)
+    enter(customer, THREE_D_SECURE_UNLESS_SET_UP)
     press_pay(customer)
     question = bank(customer).get_by_role("button", name="Complete")
     question.wait_for()

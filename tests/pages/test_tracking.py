@@ -5,26 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.visitor import (
-    KITCHEN,
-    Visitor,
-    check_accessible,
-    check_fits,
-    headline,
-)
+from tests.pages.visitor import KITCHEN, Visit, check_accessible, check_fits, headline
 
 if TYPE_CHECKING:
     from playwright.sync_api import Request
 
     from sandbox.platform import Platform
-
-Visit = Callable[..., Visitor]
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -7,12 +7,14 @@ import json
 import re
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from axe_playwright_python.sync_playwright import Axe
 
 from app.settings import SANDBOX_TOKEN_KEY
+from sandbox.card_numbers import VISA
 from sandbox.customer import Customer
 from sandbox.processes import MAX_WAIT_S
 from web.http import auth
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from sandbox.platform import Platform
 
-VISA, DECLINED, BY_3DS = "4242424242424242", "4000000000000002", "4000002500003155"
 DETAILS = {
     "line1": "12 MG Road", "city": "Bengaluru", "postal_code": "560001", "name": "Asha Rao",
     "email": "asha@example.com", "phone": "+91 98000 00000",
@@ -151,6 +152,17 @@ class Visitor:
 
     def _add_cookie(self, name: str, value: str) -> None:
         self.context.add_cookies([{"name": name, "value": value, "url": self.home}])
+
+
+Visit = Callable[..., Visitor]
+"""The fixture `visit`: makes visitors, with Visitor's options."""
+
+
+def operator(visit: Visit, **options: object) -> Page:
+    """The overview, opened by an operator of her own."""
+    visitor = visit(**options)
+    visitor.sign_in("Operator", "olga")
+    return visitor.page
 
 
 def order_over_api(worker: str, stripe: str) -> tuple[str, str]:

@@ -100,3 +100,22 @@ class AddingService(ToyService):
             raise ValueError("poisoned")
         event = Output("events", record.key, b"%d" % record.message["n"])
         return Decision([*state, record.message["n"]], [event], outcome=Outcome(accepted=True))
+
+
+class Plain:
+    """A service whose state is its JSON; states with "done" are terminal."""
+
+    name = "plain"
+    inputs = ("in",)
+
+    def load(self, raw: Any) -> Any:
+        return raw
+
+    def dump(self, state: Any) -> Any:
+        return state
+
+    def has_ended(self, state: Any) -> bool:
+        return bool(state and state.get("done"))
+
+
+PLAIN: Any = Plain()

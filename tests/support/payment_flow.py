@@ -26,6 +26,7 @@ from models.commands import (
     WebhookReceived,
 )
 from models.events import Event, EventType, read_event
+from models.graphs import PaymentStatus
 from models.messages import Message, encode
 from models.order import OrderRecord
 from models.payment import Effect, EffectKind, PaymentRecord
@@ -323,6 +324,11 @@ class PaymentFlowHarness:
     def state(self) -> PaymentRecord | None:
         return self.payments.state
 
+    def status(self) -> PaymentStatus:
+        assert self.state
+        assert self.state.payment
+        return self.state.payment.status
+
     @property
     def effects(self) -> list[Effect]:
         return list(self.state.work.effects.values()) if self.state else []
@@ -347,6 +353,18 @@ class PaymentFlowHarness:
                 self.log.append(read_event(ORDER.encode(), output.value))
             if output.topic == topics.ORDER_AUDIT:
                 self.audit.append(read_event(ORDER.encode(), output.value))
+
+    def deliver_all(self, topic: str) -> None:
+        """Decide everything that waits in one topic."""
+        while self.queues[topic]:
+            self.deliver(topic)
+
+    def deliver_webhooks(self) -> None:
+        """Decide what Stripe has to tell, in order."""
+        self.collect_webhooks()
+        self.queues[topics.WEBHOOKS] += self.webhooks
+        self.webhooks = []
+        self.deliver_all(topics.WEBHOOKS)
 
     def settle_all(self) -> None:
         """Let everything that is under way come to its end, faults over."""

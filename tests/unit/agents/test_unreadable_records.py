@@ -24,9 +24,6 @@ from models.events import EVENTS, Event
 from models.messages import Message
 from models.times import to_rfc3339
 from models.transition import Input, UnreadableError
-from tables import Counters, Limits
-from tables.processor import Processor
-from tests.support.engine_services import AddingService, Consumed
 from tests.support.message_strategies import ORDER, records
 
 SERVICES: Final = agents.services()
@@ -346,29 +343,3 @@ def test_reasons_of_declines_cannot_make_a_row_too_large() -> None:
         == sums["declined"]
         == 398
     )
-
-
-class RefusingService(AddingService):
-    """Takes numbers in their order alone: another one's record is none of the key's."""
-
-    def decide(self, state: Any, record: Input, read: Any) -> Any:
-        if record.message["n"] != len(state) + 1:
-            raise UnreadableError("n: not the next")
-        return super().decide(state, record, read)
-
-
-def test_what_decide_calls_unreadable_is_a_dead_letter_and_the_key_goes_on() -> None:
-    processor: Processor[list[Any]] = Processor(
-        RefusingService(), {}.get, list, epoch=1, limits=Limits(), counters=Counters(),
-        dead_letter_topic="dlq",
-    )  # fmt: skip
-    told = [
-        Consumed(b"order", orjson.dumps({"n": number}), offset, topic="commands")
-        for offset, number in enumerate([7, 1, 2])
-    ]
-    assert processor.process("commands", told) == 3
-    record = processor.record_of(b"order")
-    assert (record.state, record.quarantine) == ([1, 2], None)
-    letter, *events = processor.commit_batch.outputs
-    assert dict(letter.headers)["kafka_dlt-exception-message"] == b"n: not the next"
-    assert [event.topic for event in events] == ["events", "events"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -15,7 +14,6 @@ from app.clock import CLOCK_NOT_SYNCED, BrokerClock
 from models.errors import KafkaUnavailableError
 from models.sender import Appended
 from models.topics import WORKER_CLOCKS
-from tables import times
 from tests.support.senders import NoSender
 from web.http.tokens import OrderTokens
 
@@ -163,27 +161,6 @@ async def test_where_kafkas_clock_cant_be_read_the_workers_own_is_taken_and_it_i
     machines.is_up = machines.stamps = True
     await clock.read()
     assert clock.problem() == ""
-
-
-def consumed(timestamp: int | None, timestamp_type: int | None) -> Any:
-    return SimpleNamespace(timestamp=timestamp, timestamp_type=timestamp_type)
-
-
-@pytest.mark.parametrize("at_ms", [-1, 0, 1_000, 4_102_444_800_000, 2**63 - 1, None])
-def test_a_time_that_a_producer_made_up_is_not_believed(
-    at_ms: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tables.times.time.time_ns", lambda: int(NOW_S) * 10**9)
-    assert times.arrival_ms(consumed(at_ms, 0)) == NOW_S * 1000
-
-
-def test_other_times_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tables.times.time.time_ns", lambda: int(NOW_S) * 10**9)
-    now_ms = int(NOW_S) * 1000
-    for at_ms in (now_ms, now_ms - 30 * 24 * 3600 * 1000, now_ms + 60_000):
-        assert times.arrival_ms(consumed(at_ms, 0)) == at_ms
-    late_ms = now_ms + 2400_000
-    assert times.arrival_ms(consumed(late_ms, 1)) == late_ms, "Kafka's word, not our clock's"
 
 
 def test_a_token_of_a_worker_whose_clock_is_ahead_is_good(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kafka.reader import KafkaReader
-from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
-from app.stripe.gateway import StripeGateway
 from models import ids
 from models.events import EVENTS, Event, EventType
 from models.money_movements import (
@@ -23,17 +20,13 @@ from models.money_movements import (
     movement_of_stripe_object,
 )
 from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
-from models.reconciliation import DayTotals, MoneyDifference, ReconciliationReport, compare
+from models.reconciliation import DayTotals, MoneyDifference, compare
 from models.times import from_rfc3339, to_rfc3339
-from tests.support.senders import NoSender
 
 E = EventType
 ORDER = ids.order_id("guest", "reconciliation")
 NOW, DAY_MS = "2026-11-23T12:00:00.000Z", 24 * 3600 * 1000
 LATER = 10 * DAY_MS
-SCHEDULE = ReconciliationSchedule(
-    interval_s=300, grace_s=120, totals_interval_s=3600, orphan_grace_s=3600, days=2
-)
 COLUMN = {
     MovementKind.CHARGE: "charged",
     MovementKind.REFUND: "refunded",
@@ -247,38 +240,3 @@ def test_what_stripe_says_of_the_money(
 
 def test_of_what_is_closed_only_lost_money_is_gone() -> None:
     assert {"lost"} == CLOSED_DISPUTES - NO_FUNDS_WITHDRAWN
-
-
-@pytest.mark.parametrize(
-    ("day", "since"),
-    [
-        ("2026-11-23", "2026-11-22"),
-        ("2026-11-10", "2026-11-10"),
-        ("2026-10-01", "2026-11-22"),
-        ("", "2026-11-22"),
-    ],
-)
-async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) -> None:
-    """Or Stripe keeps its events no longer. A report of an older worker names no day."""
-    gateway = StripeGateway("sk_test_x", base_url="http://127.0.0.1:9")
-    made = Reconciliation(
-        gateway,
-        NoSender(),
-        KafkaReader("127.0.0.1:9"),
-        is_runner=lambda: True,
-        received=nothing,
-        schedule=SCHEDULE,
-    )
-    difference = MoneyDifference(
-        kind=MovementKind.REFUND, id="re_1", order_id=ORDER, currency="INR", stripe=5, tiffin=None,
-        since=NOW, day=day,
-    )  # fmt: skip
-    made.report = ReconciliationReport(
-        run_at=NOW, cursor=NOW, compared_at=NOW, differences=(difference,)
-    )
-    assert to_rfc3339(made._compared_since(from_rfc3339(NOW) + 5000))[:10] == since
-    await gateway.close()
-
-
-async def nothing(_: Any) -> None:
-    return None

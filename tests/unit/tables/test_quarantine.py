@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dead_letter import DryRunVerdict
-from models.transition import Outcome, Output
+from models.transition import Input, Outcome, Output, UnreadableError
 from tables import (
     DEAD_LETTER_ID_HEADER,
     QUARANTINE_HEADER,
@@ -193,3 +194,29 @@ def test_rehearsal_tells_each_input_upon_the_one_before_and_changes_nothing() ->
     assert unreadable[0].verdict is DryRunVerdict.DEAD
     assert unreadable[0].message == "orjson.JSONDecodeError"
     assert task.stored == before
+
+
+class RefusingService(AddingService):
+    """Takes numbers in their order alone: another one's record is none of the key's."""
+
+    def decide(self, state: Any, record: Input, read: Any) -> Any:
+        if record.message["n"] != len(state) + 1:
+            raise UnreadableError("n: not the next")
+        return super().decide(state, record, read)
+
+
+def test_what_decide_calls_unreadable_is_a_dead_letter_and_the_key_goes_on() -> None:
+    processor: Processor[list[Any]] = Processor(
+        RefusingService(), {}.get, list, epoch=1, limits=Limits(), counters=Counters(),
+        dead_letter_topic="dlq",
+    )  # fmt: skip
+    told = [
+        Consumed(b"order", orjson.dumps({"n": number}), offset, topic="commands")
+        for offset, number in enumerate([7, 1, 2])
+    ]
+    assert processor.process("commands", told) == 3
+    record = processor.record_of(b"order")
+    assert (record.state, record.quarantine) == ([1, 2], None)
+    letter, *events = processor.commit_batch.outputs
+    assert dict(letter.headers)["kafka_dlt-exception-message"] == b"n: not the next"
+    assert [event.topic for event in events] == ["events", "events"]

@@ -8,7 +8,6 @@ from models import money, topics
 from models.commands import (
     CancelOrder,
     CommandType,
-    ConfirmPayment,
     RefundPayment,
     ResultKind,
     RetryRefund,
@@ -16,18 +15,7 @@ from models.commands import (
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import broken, money_of
 from models.transition import Outcome
-from tests.support.payment_flow import AMOUNT, PLACE, PaymentFlowHarness
-
-
-@pytest.fixture
-def paid() -> PaymentFlowHarness:
-    world = PaymentFlowHarness()
-    world.command(CommandType.PLACE_ORDER, PLACE)
-    world.settle_all()
-    world.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
-    world.settle_all()
-    assert world.state.payment.status is PaymentStatus.COMPLETED
-    return world
+from tests.support.payment_flow import AMOUNT, PaymentFlowHarness
 
 
 def test_refused_then_shown_as_succeeded_counts(paid: PaymentFlowHarness) -> None:

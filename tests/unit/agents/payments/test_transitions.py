@@ -10,8 +10,6 @@ import pytest
 
 from agents.decision import MAX_AUDIT_RECORDS
 from agents.payments import MAX_PAYMENT_ATTEMPTS
-from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
-from app.stripe.errors import DeclinedError
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
 from models.commands import (
@@ -25,48 +23,11 @@ from models.commands import (
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import MoneyViolation, broken, money_of
 from models.payment import Effect, EffectKind
-from models.stripe_facts import IntentFacts, parse_intent
 from models.stuck import Subject, waiting
 from models.topics import PAYMENT_COMMANDS, WEBHOOKS
 from tables import StoredRecord
-from tests.support.payment_flow import AMOUNT, PLACE, PaymentFlowHarness
+from tests.support.payment_flow import AMOUNT, PaymentFlowHarness
 from tests.support.senders import NoSender
-
-
-@pytest.fixture
-def opened() -> PaymentFlowHarness:
-    world = PaymentFlowHarness()
-    world.command(CommandType.PLACE_ORDER, PLACE)
-    world.settle_all()
-    assert status_of(world) is PaymentStatus.PENDING
-    return world
-
-
-@pytest.fixture
-def paid(opened: PaymentFlowHarness) -> PaymentFlowHarness:
-    opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
-    opened.settle_all()
-    assert status_of(opened) is PaymentStatus.COMPLETED
-    return opened
-
-
-def status_of(world: PaymentFlowHarness) -> PaymentStatus:
-    assert world.state
-    assert world.state.payment
-    return world.state.payment.status
-
-
-def decide_commands(world: PaymentFlowHarness) -> None:
-    while world.queues[PAYMENT_COMMANDS]:
-        world.deliver(PAYMENT_COMMANDS)
-
-
-def webhooks_come(world: PaymentFlowHarness) -> None:
-    world.collect_webhooks()
-    world.queues[WEBHOOKS] += world.webhooks
-    world.webhooks = []
-    while world.queues[WEBHOOKS]:
-        world.deliver(WEBHOOKS)
 
 
 def effect_of(world: PaymentFlowHarness, kind: EffectKind) -> Effect:
@@ -79,27 +40,27 @@ def test_a_cancel_that_conflicts_with_a_charge_that_then_fails(
 ) -> None:
     """Stripe refuses to cancel while the bank thinks; the bank's no is heard of before the refusal."""
     opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
-    decide_commands(opened)
+    opened.deliver_all(PAYMENT_COMMANDS)
     opened.perform(effect_of(opened, EffectKind.CONFIRM), "bank")
-    decide_commands(opened)
-    assert status_of(opened) is PaymentStatus.PROCESSING
+    opened.deliver_all(PAYMENT_COMMANDS)
+    assert opened.status() is PaymentStatus.PROCESSING
     if by_order:
         opened.command(CommandType.CANCEL_ORDER, CancelOrder())
         while not opened.effects:
             opened.deliver(next(topic for topic, queue in opened.queues.items() if queue))
     else:
         opened.command(CommandType.CANCEL_PAYMENT, CancelPayment())
-        decide_commands(opened)
+        opened.deliver_all(PAYMENT_COMMANDS)
     cancel = effect_of(opened, EffectKind.CANCEL)
     answer = opened.stripe.call(cancel, "ok")
     assert answer["result"] == ResultKind.CONFLICT
     opened.stripe.settle(succeed=False)
-    webhooks_come(opened)
-    assert status_of(opened) is PaymentStatus.FAILED
+    opened.deliver_webhooks()
+    assert opened.status() is PaymentStatus.FAILED
     opened.report(cancel, ResultKind.CONFLICT, answer)
     opened.settle_all()
     assert opened.stripe.intent["status"] == "canceled"
-    assert status_of(opened) is PaymentStatus.CANCELLED
+    assert opened.status() is PaymentStatus.CANCELLED
 
 
 def test_a_refund_asked_for_again_after_its_outcome_is_forgotten(paid: PaymentFlowHarness) -> None:
@@ -128,7 +89,7 @@ def test_a_refund_id_is_never_another_refund(paid: PaymentFlowHarness) -> None:
     paid.payments.seen.discard((PAYMENT_COMMANDS, command_id))
     paid.number = itertools.count(int(command_id.removeprefix("cmd_")))
     paid.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=700), by="operator:o")
-    decide_commands(paid)
+    paid.deliver_all(PAYMENT_COMMANDS)
     assert paid.payments.outcomes[command_id].code == "IDEMPOTENCY_KEY_REUSED"
     assert paid.state.refund_pending == 0
 
@@ -139,7 +100,7 @@ def test_a_second_refund_is_heard_of_before_the_first_ones_late_failure(
     """The bank returns a refund, somebody makes it anew at Stripe; the webhooks come the other way."""
     first = paid.stripe.refund(AMOUNT, None, "ok")
     paid.settle_all()
-    assert status_of(paid) is PaymentStatus.REFUNDED
+    assert paid.status() is PaymentStatus.REFUNDED
     paid.stripe.end_refund(first, succeed=False)
     second = paid.stripe.refund(AMOUNT, None, "ok")
     assert second
@@ -154,7 +115,7 @@ def test_a_second_refund_is_heard_of_before_the_first_ones_late_failure(
     paid.look_up()
     paid.settle_all()
     assert paid.state.payment.refunded == AMOUNT == paid.stripe.refunded
-    assert status_of(paid) is PaymentStatus.REFUNDED
+    assert paid.status() is PaymentStatus.REFUNDED
     assert not paid.state.work.refunds
     assert paid.orders.state.order.status is OrderStatus.REFUNDED
 
@@ -182,7 +143,7 @@ def test_another_currency_is_captured(opened: PaymentFlowHarness) -> None:
 
 def test_a_refund_that_stripe_declines_is_over(paid: PaymentFlowHarness) -> None:
     paid.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=600), by="operator:o")
-    decide_commands(paid)
+    paid.deliver_all(PAYMENT_COMMANDS)
     paid.report(paid.effects[0], ResultKind.DECLINED, {"code": "card_declined"})
     paid.settle_all()
     assert [r.status for r in paid.state.payment.refunds.values()] == [RefundStatus.FAILED]
@@ -195,52 +156,21 @@ def test_what_is_held_of_a_payment_without_money_is_shown(opened: PaymentFlowHar
     opened.collect_webhooks()
     opened.webhooks.clear()
     opened.stripe.dispute()
-    webhooks_come(opened)
+    opened.deliver_webhooks()
     assert opened.state.work.held
     assert Subject.WEBHOOK in {each.row.subject for each in waiting(opened.state)}
 
 
 def test_a_cancel_that_never_succeeds_is_given_up(opened: PaymentFlowHarness) -> None:
     opened.command(CommandType.CANCEL_PAYMENT, CancelPayment())
-    decide_commands(opened)
+    opened.deliver_all(PAYMENT_COMMANDS)
     for made in range(1, 21):
         (cancel,) = opened.effects
         assert cancel.tries == made
         opened.report(cancel, ResultKind.CONFLICT, {"code": "odd", "intent": opened.stripe.intent})
-        decide_commands(opened)
+        opened.deliver_all(PAYMENT_COMMANDS)
     assert not opened.effects
-    assert status_of(opened) is PaymentStatus.PENDING
-
-
-@pytest.mark.parametrize("kind", [EffectKind.CREATE_INTENT, EffectKind.REFUND, EffectKind.CANCEL])
-async def test_a_decline_of_anything_but_a_charge_is_a_refusal(kind: EffectKind) -> None:
-    """No answer of Stripe's stand-in is one; what Stripe may answer some day must not hang."""
-
-    class Declines:
-        async def _decline(self, *_: object) -> None:
-            raise DeclinedError("card_declined", "no", None)
-
-        create_intent = cancel = refund = _decline
-
-        async def find_intent(self, *_: object, **__: object) -> None:
-            return None
-
-        async def list_refunds(self, *_: object) -> list[object]:
-            return []
-
-        async def retrieve_intent(self, _: str) -> IntentFacts:
-            return parse_intent(
-                {"id": "pi_1", "status": "processing", "amount": 1, "currency": "inr"}
-            )
-
-    effect = Effect(
-        effect_id="e", kind=kind, intent_id="pi_1", requested_at=0,
-        body={"metadata": {"refundId": "refund_1"}},
-    )  # fmt: skip
-    runner = EffectAttemptRunner(cast("StripeGateway", Declines()), 90, lambda: 1.0)
-    result = await runner.run(EffectAttempt("order_1", effect, "c", {}, is_unknown=False))
-    assert result
-    assert result.result is ResultKind.INVALID
+    assert opened.status() is PaymentStatus.PENDING
 
 
 def test_held_facts_make_the_reconciler_ask(opened: PaymentFlowHarness) -> None:
@@ -248,7 +178,7 @@ def test_held_facts_make_the_reconciler_ask(opened: PaymentFlowHarness) -> None:
     opened.collect_webhooks()
     opened.webhooks.clear()
     opened.stripe.dispute()
-    webhooks_come(opened)
+    opened.deliver_webhooks()
     stored = StoredRecord("o", 1, opened.state, {}, {}, None)
 
     async def watched() -> int:
@@ -271,16 +201,16 @@ def test_stolen_cards_are_not_tried_out_without_end(opened: PaymentFlowHarness, 
         command_id = opened.command(
             CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm")
         )
-        decide_commands(opened)
+        opened.deliver_all(PAYMENT_COMMANDS)
         for effect in opened.effects:
             opened.perform(effect, card)
-        decide_commands(opened)
+        opened.deliver_all(PAYMENT_COMMANDS)
         codes.append(opened.payments.outcomes[command_id].code)
     assert codes == [""] * MAX_PAYMENT_ATTEMPTS + ["TOO_MANY_ATTEMPTS"] * 2
     if card == "3ds":
         opened.stripe.authenticate(succeed=True)
         opened.settle_all()
-        assert status_of(opened) is PaymentStatus.COMPLETED, "the last one may still be finished"
+        assert opened.status() is PaymentStatus.COMPLETED, "the last one may still be finished"
 
 
 def test_a_customer_who_asks_without_end_makes_no_endless_timeline(
@@ -290,7 +220,7 @@ def test_a_customer_who_asks_without_end_makes_no_endless_timeline(
         command_id = paid.command(
             CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"), by=by
         )
-        decide_commands(paid)
+        paid.deliver_all(PAYMENT_COMMANDS)
         assert paid.state
         return paid.payments.outcomes[command_id].code, paid.state.work.audit_sequence
 
