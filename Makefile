@@ -1,7 +1,7 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak screenshots clean
+.PHONY: help setup demo test lint format bench soak newest screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -10,6 +10,9 @@ SETUP := .venv/.complete
 PARTS ?= faults integration pages e2e contract unit money
 AT_ONCE ?= 2
 TEST_LOGS := .sandbox/tests
+NEWEST := .venv-newest
+ENGINE_TESTS := tests/unit/tables tests/integration/test_engine.py tests/integration/test_engine_repairs.py \
+	tests/faults/test_engine_faults.py
 SOURCES = $(wildcard app agents web tables models sandbox bench tests)
 
 # uv downloads no Python of its own: it uses the one that made .venv.
@@ -60,11 +63,22 @@ bench: $(SETUP) ## Measure against peers on the same work (printed, never assert
 soak: $(SETUP) ## The long runs under faults
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
+# Their versions are pinned, for tables/faust_internals.py leans on their inside: docs/engine.md.
+newest: $(SETUP) ## Run the engine's tests with the newest Faust and aiokafka, in .venv-newest (ARGS=of pytest)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(NEWEST)
+	$(BIN)/uv export --quiet --locked --no-hashes --output-file $(NEWEST)/locked.txt \
+		$(addprefix --no-emit-package ,aiokafka faust-streaming mode-streaming rocksdict)
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --requirement $(NEWEST)/locked.txt \
+		aiokafka 'faust-streaming[rocksdict]'
+	$(BIN)/uv pip list --python $(NEWEST)/bin/python | grep -E '^(aiokafka|faust|mode|rocksdict)'
+	$(NEWEST)/bin/python -m pytest $(ENGINE_TESTS) $(ARGS) \
+		--deselect tests/unit/tables/test_faust_internals.py::test_the_versions_that_were_measured
+
 screenshots: $(SETUP) ## Take pictures of every page, into docs/screenshots
 	$(BIN)/python -m sandbox.screenshots
 
 clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
-	rm -rf .venv .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(NEWEST) .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

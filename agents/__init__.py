@@ -1,4 +1,4 @@
-"""The services, a file or folder each: what follows from an input; tables/ keeps their state and runs them."""
+"""The services, a file or folder each: each decides its inputs; tables/ keeps their state and runs them."""
 
 from typing import Any
 
@@ -17,6 +17,10 @@ def services(
 ) -> tuple[Service[Any], ...]:
     """All services of a worker."""
     return (
-        PAYMENTS, orders_service(deadlines), DELIVERIES, notifications_service(policy), ANALYTICS,
+        PAYMENTS,
+        orders_service(deadlines),
+        DELIVERIES,
+        notifications_service(policy),
+        ANALYTICS,
         TIMELINE,
-    )  # fmt: skip
+    )

@@ -19,7 +19,7 @@ def decide(state: CountedPayment | None, record: Input, read: ReadRow) -> Decisi
     """
     event: Event = record.message
     if event.producer != "payments":
-        return Decision(state)  # PAYMENT_REFUND_INITIATED of orders: a wish, not money
+        return Decision(state)  # PAYMENT_REFUND_INITIATED of orders moves no money yet
     before = state.payment if state else None
     try:
         after = evolve(before, event)

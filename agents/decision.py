@@ -1,4 +1,4 @@
-"""One decision in the making: numbers, dates and serialises what a service emits for one input."""
+"""Builds one decision: numbers, dates and serialises the events and commands that a service emits."""
 
 import re
 from typing import Final
@@ -24,7 +24,7 @@ MAX_AUDIT_RECORDS: Final = 500
 asks again and again would make a timeline that no worker can show."""
 
 MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * DAY_MS
-"""Between what a record says of itself and its timestamp: a dead letter may be redriven that late."""
+"""Between a record's own time and Kafka's timestamp: a dead letter may be redriven that late."""
 
 
 class DecisionBuilder:
@@ -77,7 +77,7 @@ class DecisionBuilder:
             order_id=self.order_id,
             payment_id=self.payment_id,
             sequence=self.audit_sequence if is_audit else self.sequence,
-            causation_id=self.input.header.id,
+            causation_id=self.input.identity.id,
             correlation_id=self.correlation_id,
             producer=self.producer,
             data=data,
@@ -101,7 +101,7 @@ class DecisionBuilder:
             issued_at=to_rfc3339(self.at_ms),
             issued_by=f"{SYSTEM}:{self.producer}",
             order_id=self.order_id,
-            causation_id=self.input.header.id,
+            causation_id=self.input.identity.id,
             correlation_id=self.correlation_id,
             producer=self.producer,
             sequence=self.command_sequence,
@@ -136,7 +136,7 @@ class DecisionBuilder:
 
     def _next_id(self) -> str:
         self._index += 1
-        return ids.event_id(self.input.header.id, self.producer, self._index)
+        return ids.event_id(self.input.identity.id, self.producer, self._index)
 
 
 def _traceparent_of(record: Input) -> bytes | None:
@@ -166,4 +166,4 @@ def time_of(record: Input) -> int:
 
 
 def _correlation(record: Input) -> str:
-    return getattr(record.message, "correlation_id", "") or record.header.id
+    return getattr(record.message, "correlation_id", "") or record.identity.id

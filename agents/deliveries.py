@@ -87,7 +87,7 @@ def _command(builder: DeliveryDecisionBuilder, command: Command) -> Outcome:
         event_type is E.DELIVERY_PICKED_UP
         and builder.order_status is not OrderStatus.READY_FOR_PICKUP
     ):
-        # Commands and order-events are two topics: the kitchen's word may still be on its way.
+        # Commands and order-events are two topics: ORDER_READY_FOR_PICKUP may still be on its way.
         return builder.refuse(
             command,
             "NOT_READY_FOR_PICKUP",

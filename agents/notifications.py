@@ -1,4 +1,4 @@
-"""The notifications service: joins what customers are told of with what has been sent to them."""
+"""The notifications service: which events customers are notified of, and how each message ended."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ from models.times import to_rfc3339
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_NOTIFICATIONS: Final = 200
-"""Of one order; a customer whose card is declined all day must not grow the record without end."""
+"""Of one order: a card that is declined all day must not make its record grow without bound."""
 
 
 REPEATED, CONTACT_LIMIT, OUTDATED = "REPEATED", "CONTACT_LIMIT", "OUTDATED"
@@ -54,11 +54,11 @@ SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
     E.ORDER_DELIVERED: frozenset({E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
     E.ORDER_CANCELLED: frozenset({E.PAYMENT_FAILED, E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
 }
-"""Event -> of which earlier ones nobody needs to be told after it. Of money that moved, always."""
+"""Event -> earlier ones whose messages are pointless after it. Messages about money are always sent."""
 
 
 NEVER_REPEATED: Final = frozenset({E.PAYMENT_REFUND_PARTIAL})
-"""Events each of which is another: of every part of a refund, which operators alone make, one is told."""
+"""Types whose messages are never held back as repeated: each partial refund is another one."""
 
 
 FACTS: Final = frozenset(
@@ -69,9 +69,9 @@ FACTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class NotificationPolicy:
-    """What is set up.
+    """Which notifications are made and when they are given up.
 
-    channels: others get no notifications. max_tries: so many failures are left to an operator.
+    channels: those that are set up. max_tries: so many failures are left to an operator.
     repeat_after_ms: between two messages of a kind about one order; 0: none is held back.
     """
 
@@ -110,7 +110,7 @@ class NotificationDecisionBuilder(DecisionBuilder):
         )
 
     def _kept(self) -> dict[str, Notification]:
-        """All, or without the oldest that have ended; the engine recognises their events anyway."""
+        """All, or without the oldest ended ones; the engine drops repeated events by itself."""
         too_many = len(self.notifications) - MAX_NOTIFICATIONS
         if too_many <= 0:
             return self.notifications
@@ -161,7 +161,7 @@ def _request(builder: NotificationDecisionBuilder, event: Event) -> None:
 
 
 def _supersede_held(builder: NotificationDecisionBuilder, new: Notification) -> None:
-    """What was held back, and nobody needs to be told any more, is not sent."""
+    """Held messages that the new one makes pointless are not sent."""
     outdated = SUPERSEDES.get(new.event_type, frozenset())
     for old in list(builder.notifications.values()):
         is_its = old.channel is new.channel and old.event_type in outdated
@@ -170,7 +170,7 @@ def _supersede_held(builder: NotificationDecisionBuilder, new: Notification) -> 
 
 
 def _hold_if_repeated(builder: NotificationDecisionBuilder, new: Notification) -> Notification:
-    """The message, to be sent later if the order has had one of its kind just now."""
+    """The message, held if the order had one of the same kind a short time ago."""
     if new.event_type in NEVER_REPEATED:
         return new
     others = [each for each in builder.notifications.values() if each.channel is new.channel]
@@ -202,7 +202,7 @@ def _emit_held(builder: NotificationDecisionBuilder, held: Notification) -> None
 
 
 def _result(builder: NotificationDecisionBuilder, command: Command) -> None:
-    """Note how a try ended; one that was noted before, or that nobody waits for, changes nothing."""
+    """Record how a try ended; a repeated or unexpected result changes nothing."""
     data: NotificationResult = command.data
     old = builder.notifications.get(data.notification_id)
     if old is None or old.status is S.SENT:

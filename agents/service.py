@@ -1,4 +1,4 @@
-"""What a service is: one declaration, from which its table, Faust agents, topics, docs and CLI are made."""
+"""The declaration of a service, from which its table, Faust agents, docs and CLI output are made."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,32 +10,34 @@ from pydantic import TypeAdapter
 from models.commands import PRODUCERS_OF_COMMANDS, read_command, read_webhook
 from models.events import EVENTS, OPERATORS, read_event_of
 from models.topics import TOPICS, TopicUse
-from models.transition import Decision, Header, Input, ReadRow
+from models.transition import Decision, Input, InputIdentity, ReadRow
 
 S = TypeVar("S")
-Reader = Callable[[str, bytes, bytes], tuple[Header, Any]]
+Reader = Callable[[str, bytes, bytes], tuple[InputIdentity, Any]]
 """Reads a record: topic, key, value -> its identity and its message. Raises UnreadableError."""
 
 
-def events(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
-    """Read an event. Operators' have no sequence: no engine that could count stands behind them."""
+def events(topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
+    """Read an event. Operators' have no sequence: they are not emitted by the engine."""
     event = read_event_of(topic, key, value)
     if event.producer == OPERATORS:
-        return Header(event.event_id), event
-    return Header(event.event_id, event.producer, event.sequence), event
+        return InputIdentity(event.event_id), event
+    return InputIdentity(event.event_id, event.producer, event.sequence), event
 
 
-def commands(topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+def commands(topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
     """Read a command."""
     command = read_command(topic, key, value)
-    header = Header(command.command_id, command.producer, command.sequence, command.body_hash)
-    return header, command
+    identity = InputIdentity(
+        command.command_id, command.producer, command.sequence, command.body_hash
+    )
+    return identity, command
 
 
-def webhooks(_: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+def webhooks(_: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
     """Read a reduced event of Stripe's."""
     webhook = read_webhook(key, value)
-    return Header(webhook.stripe_event_id), webhook
+    return InputIdentity(webhook.stripe_event_id), webhook
 
 
 def _never(_: Any) -> bool:
@@ -65,7 +67,7 @@ class Service(Generic[S]):
     def _adapter(self) -> TypeAdapter[S]:
         return TypeAdapter(self.state)
 
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
         return self.inputs[topic](topic, key, value)
 

@@ -1,4 +1,4 @@
-"""How it is wired: settings, Stripe, effects, reconciler, and the factory that joins them.
+"""The application: settings, connections to Kafka, Stripe, mail and SMS, and the factory that wires a worker.
 
 `faust -A app ...` asks for the attribute `app`, which is made then: importing this package does nothing.
 """

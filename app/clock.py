@@ -184,7 +184,7 @@ class BrokerClock(Background, Collector):
     async def _read(self, partition: int) -> None:
         at = to_rfc3339(round(self._wall_clock_s() * 1000))
         value = encode(WorkerClock(worker=self._worker, clock=at))
-        name = ids.derived("clock", self._worker, partition, at)
+        name = ids.derive_id("clock", self._worker, partition, at)
         asked_s = self._monotonic_s()
         try:
             headers = record_headers(name, EVENT_TYPE, SOURCE, at)

@@ -134,8 +134,8 @@ def create_app(settings: Settings) -> faust.App:
     notifier = Notifier(
         channels,
         MessageRenderer(
-            catalogue,
-            order_link(order_tokens, settings.public_url or settings.canonical_url),
+            catalogue.restaurants.values(),
+            order_link(order_tokens.link, settings.public_url or settings.canonical_url),
         ),
         runtime.tables["orders"],
         sender,

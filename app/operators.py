@@ -1,4 +1,4 @@
-"""What operators' routes are made of on this worker: dead letters, offsets, the audit, the worker itself."""
+"""What operators see and do on this worker: dead letters, offsets, stopped partitions, the audit, its state."""
 
 import time
 import uuid
@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.audit.publish import publish_audit_event
-from app.audit.query import audit_page, parse_audit_cursor
+from app.audit.query import audit_page
 from app.clock import BrokerClock
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive import Redriver
@@ -26,6 +26,7 @@ from models.dead_letter import DeadLetter
 from models.events import EventType, OrdersSearched
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.sender import CommandSender
+from models.times import machine_now_ms
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import ServiceRuntime
 from web.http.operator_deps import OperatorDeps
@@ -58,7 +59,7 @@ class Operators(Collector):
         self._effects = effects
         self._sender = sender
         self._clock = clock
-        self._started_ms = time.time_ns() // 1_000_000  # before Kafka's clock is known
+        self._started_ms = machine_now_ms()  # before Kafka's clock is known
         self._kafka, self._group = kafka, settings.app_id
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
         self.dead_letters = DeadLetterReader(
@@ -79,7 +80,7 @@ class Operators(Collector):
         """What is stuck in this worker's partitions."""
         now_ms = self._clock.now_ms()
         found = Counter(
-            (each.row.subject, each.row.actor)
+            (each.rule.subject, each.rule.actor)
             for partition in self.waiting.partitions()
             for _, _, each in self.waiting.stuck(partition, now_ms)
         )
@@ -91,15 +92,15 @@ class Operators(Collector):
         yield stuck
 
     def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
-        """Say it in the log of the worker that owns the partition: where it is from, never what it says."""
+        """Log it at the worker that owns the partition: where it is from, never its content."""
         table = self._runtime.tables.get(letter.service)
         if table is None or letter.origin.partition not in table.open_partitions():
             return
         named = decoded_headers(headers)
-        tell, what = log.warning, "an input became a dead letter"
+        log_it, what = log.warning, "an input became a dead letter"
         if letter.number == 1:
-            tell, what = log.error, "an order is quarantined: its inputs become dead letters"
-        tell(
+            log_it, what = log.error, "an order is quarantined: its inputs become dead letters"
+        log_it(
             what,
             orderId=letter.order_key,
             eventId=named.get("ce_id"),
@@ -128,18 +129,16 @@ class Operators(Collector):
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""
-        cause = ids.derived("act", "search", uuid.uuid4())
+        cause = ids.derive_id("act", "search", uuid.uuid4())
         data = OrdersSearched(kinds=tuple(kinds), found=found, by=by)
         await publish_audit_event(self._sender, EventType.ORDERS_SEARCHED, cause, data)
 
-    async def _audit(self, limit: int, before: str, asked: AuditFilter) -> AuditPage:
+    async def _audit(self, limit: int, ends: Mapping[str, int], asked: AuditFilter) -> AuditPage:
         """The latest acts and refusals, exactly in the order of Kafka's timestamps."""
         partitions = list(range(self._runtime.partitions))
         size = AUDIT_WINDOW_RECORDS
         if asked.order is not None:  # they all lie in one partition, which may be looked at longer
             size *= len(partitions)
             partitions = [next(iter(self._runtime.tables.values())).partition_of(asked.order)]
-        windows = await self._kafka.windows(
-            AUDIT_TOPICS, partitions, parse_audit_cursor(before), size
-        )
+        windows = await self._kafka.windows(AUDIT_TOPICS, partitions, ends, size)
         return audit_page(windows, limit, asked)

@@ -22,12 +22,7 @@ from web.catalogue import Catalogue
 from web.http.deps import Bounds, StripeOrigins, WebDeps
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
-from web.http.tokens import (
-    DevelopmentStaff,
-    JwksVerifier,
-    OrderTokens,
-    StaffVerifier,
-)
+from web.http.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
 from web.pages.render import warm
 

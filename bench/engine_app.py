@@ -10,7 +10,7 @@ import orjson
 import uvloop
 
 from models import ids
-from models.transition import Decision, Header, Input, Output
+from models.transition import Decision, Input, InputIdentity, Output
 from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ class CountingService:
     name = "bench"
     inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
 
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read JSON."""
         message = orjson.loads(value)
-        return Header(message["eventId"]), message
+        return InputIdentity(message["eventId"]), message
 
     def load(self, raw: Any) -> Any:
         """Give the state as it is."""
@@ -46,7 +46,7 @@ class CountingService:
         """Count the record and emit its event."""
         number = state["number"] + 1 if state else 1
         event = {
-            "eventId": ids.event_id(record.header.id, self.name, 1),
+            "eventId": ids.event_id(record.identity.id, self.name, 1),
             "eventType": "ORDER_CREATED",
             "orderId": record.key,
             "number": number,

@@ -23,7 +23,7 @@ from models.messages import Message, encode
 from models.payment import PaymentRecord
 from models.stripe_facts import IntentFacts
 from models.times import to_rfc3339
-from models.transition import Header, Input
+from models.transition import Input, InputIdentity
 
 ROUNDS: Final = 300
 AT_MS: Final = 1_700_000_000_000
@@ -74,11 +74,11 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
     for topic, value in inputs:
         if topic == topics.WEBHOOKS:
             hook = read_webhook(order.encode(), value)
-            header, message = Header(hook.stripe_event_id), hook
-            record = Input(topic, order, header, message, AT_MS)
+            identity, message = InputIdentity(hook.stripe_event_id), hook
+            record = Input(topic, order, identity, message, AT_MS)
         else:
             command = read_command(topic, order.encode(), value)
-            record = Input(topic, order, Header(command.command_id), command, AT_MS)
+            record = Input(topic, order, InputIdentity(command.command_id), command, AT_MS)
         decision = payments.decide(state, record, lambda _: None)
         raw = decision.state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         state = PaymentRecord.model_validate(raw)

@@ -1,1 +1,1 @@
-"""What is true: money, ids, messages, state graphs, decide and evolve. Pure: no I/O, no clock, no Faust."""
+"""Domain types, events, commands, state graphs and money rules that services share. Pure: no I/O, no clock."""

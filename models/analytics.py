@@ -25,7 +25,7 @@ from models.times import DAY_MS, HOUR_MS, MINUTE_MS
 E = EventType
 
 
-class By(StrEnum):
+class BucketLength(StrEnum):
     """How long a bucket is; UTC."""
 
     MINUTE = "minute"
@@ -33,8 +33,16 @@ class By(StrEnum):
     DAY = "day"
 
 
-LENGTH_MS: Final = {By.MINUTE: MINUTE_MS, By.HOUR: HOUR_MS, By.DAY: DAY_MS}
-_FORMAT: Final = {By.MINUTE: "%Y%m%d%H%M", By.HOUR: "%Y%m%d%H", By.DAY: "%Y%m%d"}
+LENGTH_MS: Final = {
+    BucketLength.MINUTE: MINUTE_MS,
+    BucketLength.HOUR: HOUR_MS,
+    BucketLength.DAY: DAY_MS,
+}
+_FORMAT: Final = {
+    BucketLength.MINUTE: "%Y%m%d%H%M",
+    BucketLength.HOUR: "%Y%m%d%H",
+    BucketLength.DAY: "%Y%m%d",
+}
 
 
 class Sum(StrEnum):
@@ -95,17 +103,17 @@ class CountedPayment(Message):
     restaurant_id: str = ""
 
 
-def bucket_of(by: By, at_ms: int) -> str:
+def bucket_of(by: BucketLength, at_ms: int) -> str:
     """The bucket that a time falls into, as row keys name it: 202611230701 is a minute."""
     return datetime.fromtimestamp(at_ms // 1000, UTC).strftime(_FORMAT[by])
 
 
-def start_of(by: By, bucket: str) -> int:
+def start_of(by: BucketLength, bucket: str) -> int:
     """When a bucket begins, in milliseconds since the epoch."""
     return round(datetime.strptime(bucket, _FORMAT[by]).replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def row_key(by: By, bucket: str, currency: str, restaurant_id: str) -> str:
+def row_key(by: BucketLength, bucket: str, currency: str, restaurant_id: str) -> str:
     """Key of the row that sums up a bucket in one partition."""
     return f"{by}/{bucket}/{currency}/{quote(restaurant_id, safe='')}"
 
@@ -136,9 +144,9 @@ def additions(
     now, at = _sums(before, event, after), event.occurred_at_ms
     took_ms = _time_to_pay(before, after)
     added: dict[str, Sums] = {}
-    for by in By:
+    for by in BucketLength:
         sums = Counter(now)
-        if took_ms is not None and by is not By.MINUTE:
+        if took_ms is not None and by is not BucketLength.MINUTE:
             sums[f"{Sum.PAID}/{bin_of(took_ms)}"] += 1
             sums[Sum.PAID_MS] += took_ms
         key = row_key(by, bucket_of(by, at), after.currency, restaurant_id)

@@ -169,7 +169,7 @@ class StripeResult(Message):
 
 
 class ObservePayment(Message):
-    """What a look-up at Stripe showed; attempt is the payment's when the look-up began."""
+    """The result of a look-up at Stripe; attempt: the payment's when the look-up began."""
 
     attempt: Count
     intent: IntentFacts

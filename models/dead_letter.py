@@ -19,7 +19,7 @@ class DeadLetterState(StrEnum):
 
 
 class RecordLocation(NamedTuple):
-    """Where a record lies, or lay."""
+    """Topic, partition and offset of a record."""
 
     topic: str
     partition: int

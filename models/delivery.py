@@ -19,8 +19,6 @@ STATUS_AFTER: Final = {
     E.DELIVERY_CANCELLED: S.CANCELLED,
 }
 ENDED_STATUSES: Final = frozenset({S.DELIVERED, S.CANCELLED})
-CARRIED: Final = frozenset({S.ASSIGNED, S.PICKED_UP})
-"""What a courier has taken on and not ended: counted against the limit of one courier."""
 
 
 class Delivery(Message):

@@ -31,5 +31,5 @@ class OperatorActionRefusedError(Exception):
         self.code, self.detail = code, detail
 
 
-class InvalidCursorError(ValueError):
-    """The `before` of a list is none that a page of it gave."""
+class InvalidSignatureError(Exception):
+    """A webhook was not signed by Stripe with a secret of this application, or too long ago."""

@@ -59,7 +59,7 @@ PAYMENT_GRAPH: Final[dict[PaymentStatus | None, frozenset[PaymentStatus]]] = {
     P.FAILED: frozenset({P.PROCESSING, P.CANCELLED}),
     P.COMPLETED: frozenset({P.REFUNDED}),
     P.REFUNDED: frozenset({P.COMPLETED}),
-    # Stripe never captures a cancelled payment intent; should it say so all the same, its word is the truth.
+    # Stripe never captures a cancelled payment intent; should it report one captured all the same, it counts.
     P.CANCELLED: frozenset({P.PROCESSING}),
 }
 

@@ -1,7 +1,7 @@
-"""An order as it stood at any past moment: folded from the rows of its timeline.
+"""The state of an order at any past moment, folded from the rows of its timeline.
 
 Pure. The timeline is made of the topics kept for ever alone, so this reaches back to an order's first
-event, however old it is. What is in no event (deadlines, deliveries' couriers on offer) is not told.
+event, however old it is. What is in no event (deadlines) is not part of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from models import topics
 from models.delivery import Delivery
-from models.events import AUDIT_TYPES, EVENTS, Event, EventType
+from models.events import AUDIT_TYPES, EventType
 from models.graphs import RefundStatus
 from models.order import Order
 from models.payment import (
@@ -25,7 +25,7 @@ from models.payment import (
     Refund,
     refund_id_of,
 )
-from models.rebuild import EVENT_FOLDS
+from models.replay import EVENT_FOLDS, event_of
 from models.times import from_rfc3339
 
 Row = Mapping[str, Any]
@@ -101,32 +101,8 @@ class OrderAsOf:
     delivery: Delivery | None
 
 
-def event_of(order_id: str, row: Row) -> Event:
-    """The event of a timeline's row, as it was emitted. Raises ValueError for a row that is none."""
-    event_type = EventType(row["eventType"])
-    kind = EVENTS[event_type].data
-    # Rows leave out what is null, also where a field has to be there.
-    missing = {
-        field.alias or name: None
-        for name, field in kind.model_fields.items()
-        if field.is_required()
-    }
-    return Event(
-        event_id=row["eventId"],
-        event_type=event_type,
-        occurred_at=row["occurredAt"],
-        order_id=order_id,
-        payment_id=row.get("paymentId"),
-        sequence=row["sequence"],
-        causation_id=row.get("causationId") or "",
-        correlation_id=row.get("correlationId") or "",
-        producer=row["service"],
-        data=kind.model_validate({**missing, **row["detail"]}),
-    )
-
-
 def as_of(order_id: str, raw: Iterable[bytes], at_ms: int, live: PaymentRecord | None) -> OrderAsOf:
-    """Fold all that had happened by then, that moment included.
+    """Fold all events up to that moment, inclusive.
 
     raw: the order's rows as they are stored. live: the payment as it is now, which knows the refunds that
     are under way still. Raises IncompleteError.

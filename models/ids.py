@@ -17,7 +17,7 @@ _DIGIT_OF: Final = str.maketrans("ilo", "110")
 _REFERENCE: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{7}")
 
 
-def derived(prefix: str, *parts: object) -> str:
+def derive_id(prefix: str, *parts: object) -> str:
     """Give the typeid (`prefix_...`) of the uuid5 of the parts; the same parts give the same id."""
     name = "\x1f".join(map(str, (prefix, *parts)))
     return str(TypeID.from_uuid(prefix=prefix, suffix=uuid.uuid5(NAMESPACE, name)))
@@ -25,11 +25,11 @@ def derived(prefix: str, *parts: object) -> str:
 
 def order_id(customer: str, idempotency_key: str) -> str:
     """Give the order's id: a repeated create-intent of the same customer is the same order."""
-    return derived("order", customer, idempotency_key)
+    return derive_id("order", customer, idempotency_key)
 
 
 def reference(order_id: str) -> str:
-    """Give what people call an order by: the start of its id, such as 7K3M-9QXV.
+    """Give the order's reference for people: the start of its id, such as 7K3M-9QXV.
 
     In Crockford's base32, which has no letter that looks like another or like a digit. 38 random bits: of
     a hundred million orders one in 2,700 shares its reference with another. As it is the start of the
@@ -50,7 +50,7 @@ def reference_prefix(text: str) -> str | None:
 
 def payment_id(order_id: str) -> str:
     """Give the id of an order's one payment."""
-    return derived("pay", order_id)
+    return derive_id("pay", order_id)
 
 
 def event_id(input_id: str, producer: str, index: int) -> str:
@@ -63,17 +63,17 @@ def event_id(input_id: str, producer: str, index: int) -> str:
 
 def command_id(*parts: object) -> str:
     """Give the id of a command: of an order, an action and the sender's idempotency key."""
-    return derived("cmd", *parts)
+    return derive_id("cmd", *parts)
 
 
 def refund_id(cause_id: str) -> str:
     """Give the id of a refund: of the command or event that asked for it, or of Stripe's refund."""
-    return derived("refund", cause_id)
+    return derive_id("refund", cause_id)
 
 
 def notification_id(event_id: str, channel: str) -> str:
     """Give the id of what tells a customer of an event by a channel; a mail's Message-ID is made of it."""
-    return derived("notif", event_id, channel)
+    return derive_id("notif", event_id, channel)
 
 
 def order_bytes(order_id: str) -> bytes:

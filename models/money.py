@@ -3,25 +3,9 @@
 from typing import Final
 
 ZERO_DECIMAL: Final = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "JPY",
-        "KMF",
-        "KRW",
-        "MGA",
-        "PYG",
-        "RWF",
-        "UGX",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF",
+     "XOF", "XPF")
+)  # fmt: skip
 THREE_DECIMAL: Final = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 
 MINIMUM_CHARGE: Final[dict[str, int]] = {
@@ -33,7 +17,9 @@ MINIMUM_CHARGE: Final[dict[str, int]] = {
 MAXIMUM_CHARGE: Final = 99_999_999
 """Stripe's eight digits, in minor units of any currency."""
 
-CURRENCIES: Final = frozenset(MINIMUM_CHARGE) | ZERO_DECIMAL | THREE_DECIMAL | {"ISK", "ZAR", "ILS"}
+CHARGEABLE_CURRENCIES: Final = (
+    frozenset(MINIMUM_CHARGE) | ZERO_DECIMAL | THREE_DECIMAL | {"ISK", "ZAR", "ILS"}
+)
 
 
 def exponent(currency: str) -> int:

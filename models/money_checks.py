@@ -1,4 +1,4 @@
-"""What must hold of the money of every order: checked live, over the records of payments and orders."""
+"""Invariants of every order's money, checked live over the records of payments and orders."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +18,11 @@ NOT_GIVEN_BACK: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})
 
 
 class MoneyViolation(StrEnum):
-    """What does not hold. Something in flight may break one for a moment; it counts when it lasts."""
+    """A violated invariant. One may be violated for a moment by an input in flight; it counts when it lasts."""
 
     CAPTURED_EXCEEDS_AUTHORISED = "CAPTURED_EXCEEDS_AUTHORISED"
     CAPTURED_FALLS_SHORT = "CAPTURED_FALLS_SHORT"
-    """Somebody changed the payment intent by hand; over once all of it is given back."""
+    """The payment intent was changed by hand; resolved once all of it is refunded."""
     REFUNDED_EXCEEDS_CAPTURED = "REFUNDED_EXCEEDS_CAPTURED"
     GIVEN_BACK_TWICE = "GIVEN_BACK_TWICE"
     """Refunds and disputes together took more than was captured."""
@@ -30,7 +30,7 @@ class MoneyViolation(StrEnum):
     MONEY_WITHOUT_ORDER = "MONEY_WITHOUT_ORDER"
     ORDER_WITHOUT_MONEY = "ORDER_WITHOUT_MONEY"
     CANCELLED_KEEPS_MONEY = "CANCELLED_KEEPS_MONEY"
-    """Nothing is under way to give a cancelled order's money back, and no operator is waited for."""
+    """A cancelled order's money is not being refunded, and no operator is asked to act."""
     REFUND_UNATTENDED = "REFUND_UNATTENDED"
     """A pending refund that is neither being asked for nor known to Stripe."""
 
@@ -110,8 +110,8 @@ def is_retryable(record: PaymentRecord, refund_id: str) -> bool:
     )
 
 
-def broken(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolation]:
-    """What does not hold of an order's money; order: None when its status is not known."""
+def violations(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolation]:
+    """Invariants that an order's money violates; order: None when its status is not known."""
     left = money.net - money.refund_pending
     is_in = money.status in CAPTURED_STATUSES
     checks = {

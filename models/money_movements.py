@@ -1,4 +1,4 @@
-"""What moved money, by whose word: payment events' and Stripe's objects', as one kind of account."""
+"""Money movements of payment events and of Stripe's objects, in one form that can be compared."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from models.events import (
     PaymentDispute,
     PaymentRefund,
 )
-from models.payment import NO_FUNDS_WITHDRAWN
+from models.payment import withdrawn
 
 
 class MovementKind(StrEnum):
@@ -60,7 +60,7 @@ MONEY_EVENTS: Final = frozenset(
 
 
 def movement_of_event(event: Event) -> MoneyMovement | None:
-    """What a payment event says of the money; None if nothing that Stripe would know."""
+    """The movement of a payment event; None for one that moves no money at Stripe."""
     match event.data:
         case PaymentCompleted() as data:
             kind, id, amount = MovementKind.CHARGE, data.stripe_charge_id, data.amount
@@ -69,7 +69,7 @@ def movement_of_event(event: Event) -> MoneyMovement | None:
             amount = 0 if event.event_type is EventType.PAYMENT_REFUND_FAILED else data.amount
         case PaymentDispute() as data:
             kind, id = MovementKind.DISPUTE, data.dispute_id
-            amount = 0 if data.status in NO_FUNDS_WITHDRAWN else data.amount
+            amount = withdrawn(data.amount, data.status)
         case _:
             return None
     if id is None:
@@ -82,14 +82,14 @@ def movement_of_event(event: Event) -> MoneyMovement | None:
 def movement_of_stripe_object(
     kind: MovementKind, thing: Mapping[str, Any], order_id: str
 ) -> MoneyMovement:
-    """What Stripe's object says of the money."""
+    """The movement of Stripe's object."""
     match kind:
         case MovementKind.CHARGE:
             amount = thing["amount_captured"] if thing["status"] == "succeeded" else 0
         case MovementKind.REFUND:
             amount = thing["amount"] if thing["status"] == "succeeded" else 0
         case MovementKind.DISPUTE:
-            amount = 0 if thing["status"] in NO_FUNDS_WITHDRAWN else thing["amount"]
+            amount = withdrawn(thing["amount"], thing["status"])
     currency = thing["currency"].upper()
     return MoneyMovement(kind, thing["id"], order_id, currency, amount, thing["created"] * 1000)
 
@@ -97,7 +97,7 @@ def movement_of_stripe_object(
 def add_movements(
     account: dict[tuple[MovementKind, str], MoneyMovement], moves: Iterable[MoneyMovement]
 ) -> None:
-    """Add moves to an account, each object's latest word last; emitted again ones change nothing."""
+    """Add movements to an account; of each object the highest sequence stays, repeated ones change nothing."""
     for moved in moves:
         known = account.get(moved.key)
         if known is None or known.sequence <= moved.sequence:

@@ -1,4 +1,4 @@
-"""Notifications: which events are told to the customer, their record, and decide of the service."""
+"""Notifications: which events customers are notified of, their states and their record."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -113,5 +113,5 @@ class NotificationRecord(Message):
     correlation_id: str = ""
 
     def with_status(self, *statuses: NotificationStatus) -> Iterator[Notification]:
-        """Those that stand so."""
+        """Notifications with this status."""
         return (each for each in self.notifications.values() if each.status in statuses)

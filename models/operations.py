@@ -26,13 +26,13 @@ class AuditFilter:
 class AuditPage:
     """A part of the audit.
 
-    events: envelopes as JSON values, the latest first. scanned: records looked at. before: where to
-    go on, in no form that callers should rely on; "" when that was all.
+    events: envelopes as JSON values, the latest first. scanned: records looked at. before: where the
+    next page ends in each topic-partition ("topic/0" -> offset); empty when that was all.
     """
 
     events: Sequence[Mapping[str, Any]]
     scanned: int
-    before: str
+    before: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Placed(Message):
 
 
 class OrderWork(Message):
-    """What is in no event.
+    """What no event holds.
 
     cancel: reason and asker of a cancel that came before the payment existed.
     expiring: the payment's deadline has passed and Stripe has been asked to cancel.

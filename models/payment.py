@@ -63,16 +63,21 @@ class Dispute(Message):
         return self.status not in CLOSED_DISPUTES
 
     @property
-    def taken(self) -> int:
-        """What the bank has taken and not given back, in minor units."""
-        return 0 if self.status in NO_FUNDS_WITHDRAWN else self.amount
+    def withdrawn(self) -> int:
+        """What the bank has withdrawn and not reinstated, in minor units."""
+        return withdrawn(self.amount, self.status)
 
 
 CLOSED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
 NO_FUNDS_WITHDRAWN: Final = frozenset(
     {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
 )
-"""An inquiry has not taken the money yet, and what was won came back."""
+"""An inquiry withdraws nothing, and a dispute that was won has been reinstated."""
+
+
+def withdrawn(amount: int, status: str) -> int:
+    """What a dispute of this amount and status has withdrawn and not reinstated, in minor units."""
+    return 0 if status in NO_FUNDS_WITHDRAWN else amount
 
 
 class Payment(Message):
@@ -110,8 +115,8 @@ class Payment(Message):
 
     @property
     def disputed(self) -> int:
-        """Sum of the disputes that took money and have not given it back."""
-        return sum(dispute.taken for dispute in self.disputes.values())
+        """Sum of the disputes whose money is withdrawn, in minor units."""
+        return sum(dispute.withdrawn for dispute in self.disputes.values())
 
     @property
     def is_refund_blocked(self) -> bool:
@@ -195,7 +200,7 @@ class Held(Message):
 
 
 class PaymentWork(Message):
-    """What is under way and in no event: pending effects and refunds, wishes, charges by attempt.
+    """Work in progress that no event holds: pending effects and refunds, deferred requests, charges by attempt.
 
     cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
     charges: attempt -> charge id, where known. cards: last four digits of those that were tried.
@@ -244,7 +249,7 @@ class PaymentRecord(Message):
 
     @property
     def refundable(self) -> int:
-        """Captured - succeeded - pending refunds - what disputes have taken, in minor units."""
+        """Captured - refunded - pending refunds - withdrawn by disputes, in minor units."""
         if self.payment is None:
             return 0
         return max(0, self.payment.net - self.refund_pending)

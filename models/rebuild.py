@@ -4,7 +4,7 @@ Pure: app/ reads the topics and asks the workers. A part is a service whose stat
 give; what else its record holds (work under way, contacts) is no part of the proof.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b, sha256
@@ -12,64 +12,20 @@ from typing import Any, Final
 
 import orjson
 
-from models import (
-    delivery,
-    order,
-    payment,
-    topics,
-)
 from models.events import Event
-from models.messages import Message
+from models.replay import EVENT_FOLDS, EventFold, as_json
 
 MARK_BYTES: Final = 8
 MAX_SEQUENCE_JUMP: Final = 1_000
-"""No order loses so many events on its way; a sequence beyond that was made up."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventFold:
-    """What of a service is proved.
-
-    service: its table and the producer of its events. topic: where the events are that `evolve` folds; other
-    events of the producer, elsewhere, count in its sequence alone. derived: of the state in its record.
-    """
-
-    service: str
-    topic: str
-    evolve: Callable[[Any, Event], Any]
-    derived: Callable[[Any], Any]
-
-
-EVENT_FOLDS: Final[Mapping[str, EventFold]] = {
-    part.service: part
-    for part in (
-        EventFold("payments", topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
-        EventFold("orders", topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
-        EventFold(
-            "deliveries", topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery
-        ),
-    )
-}
-"""By service."""
+"""No order lacks so many events; a sequence beyond that is forged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What stands for a derived state; sequence: of the last event folded into it."""
+    """Digest of a derived state; sequence: of the last event folded into it."""
 
     sequence: int
     sha256: str
-
-
-def derived_state(service: str, state: Any) -> Message | None:
-    """What evolve derives, of the state in a service's record; None before the first event."""
-    found: Message | None = None if state is None else EVENT_FOLDS[service].derived(state)
-    return found
-
-
-def as_json(state: Message) -> dict[str, Any]:
-    """A derived state as JSON values; the same for the same state, however it came about."""
-    return state.model_dump(mode="json", by_alias=True)
 
 
 def digest(state: Any) -> Digest:
@@ -93,7 +49,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateDifference:
-    """One order's one part; live, rebuilt: None where there is none. sequences: of the events at fault."""
+    """A state that differs; live, rebuilt: None where there is none. sequences: of the events at fault."""
 
     order_id: str
     service: str
@@ -105,7 +61,7 @@ class StateDifference:
 
 @dataclass(slots=True)
 class RebuiltState:
-    """One order's one part, as its events give it.
+    """One service's state of an order, folded from its events.
 
     state, sequence: after the last event folded. conflicts, unfoldable: sequences of such events.
     """
@@ -142,7 +98,7 @@ class RebuiltState:
             self.unfoldable.add(sequence)
 
     def missing_sequences(self) -> tuple[int, ...]:
-        """Sequences up to the last one folded that no event has had."""
+        """Sequences missing below the last one folded."""
         return tuple(
             number
             for number in range(1, self.sequence)
@@ -192,7 +148,7 @@ class Rebuild:
 
     @property
     def unsettled(self) -> int:
-        """How many orders' events have not all been read that their live states hold."""
+        """How many states are behind their live ones: not all of their events have been read."""
         return len(self._unsettled)
 
     def _is_settled(self, key: tuple[str, str]) -> bool:
@@ -200,7 +156,7 @@ class Rebuild:
         return fold is not None and fold.sequence >= live.sequence and not fold.missing_sequences()
 
     def differences(self) -> Iterator[StateDifference]:
-        """What is not as it should be, by service and order."""
+        """All differences, by service and order."""
         live = self.live or {}
         for key in sorted({*live, *self.folds}):
             found = _fault(live.get(key), self.folds.get(key))

@@ -1,4 +1,4 @@
-"""Kafka's account of the money against Stripe's: where the two differ, by object and by day."""
+"""Compares the money by our events with the money by Stripe's objects, by object and by day."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ class MoneyDifference(Message):
 
 
 class StripeAndTiffin(Message):
-    """A sum by each side's word, in minor units."""
+    """A sum by Stripe's objects and by our events, in minor units."""
 
     stripe: int = 0
     tiffin: int = 0
@@ -65,7 +65,7 @@ _COLUMN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One object in one currency, by each side's word."""
+    """One object in one currency, by Stripe and by our events."""
 
     known: MoneyMovement
     currency: str

@@ -1,8 +1,8 @@
-"""What an order can be found by, as rows beside the records that say it: one row a term and order.
+"""Search index: the terms that an order can be found by, as rows beside its records, one a term and order.
 
 A row's key is `find/<hash of the term>/<time>/<order id>`, so the orders of a term lie together in a
 partition, the latest first, and looking one up is one seek a partition, however many orders there are.
-Rows hold no text of a person's, only hashes; the records have it. Pure.
+Rows hold only hashes of personal data. Pure.
 """
 
 import re
@@ -23,7 +23,7 @@ from models.payment import PaymentRecord
 SEARCH_ROW_PREFIX: Final = "find/"
 """How the keys of these rows begin. No record's does, for they have no slash."""
 ROW: Final = b"1"
-"""A row's value: its key says all."""
+"""A row's value: all information is in its key."""
 NATIONAL_NUMBER_DIGITS: Final = range(8, 12)
 """Digits of a telephone number without its country: people leave that out."""
 MAX_NAME_WORDS: Final = 6
@@ -47,19 +47,21 @@ class TermKind(StrEnum):
 
 
 PERSONAL_KINDS: Final = frozenset({TermKind.EMAIL, TermKind.PHONE, TermKind.NAME})
-"""Kinds that are a person's: never in an address, and who searches by them is recorded."""
+"""Personal data: never in a URL, and searches by it are recorded in the audit."""
 
 
-def prefix(kind: TermKind, term: str) -> str:
+def row_prefix(kind: TermKind, term: str) -> str:
     """How the keys of a term's rows begin."""
     digest = blake2b(f"{kind}:{term}".encode(), digest_size=9).digest()
     return f"{SEARCH_ROW_PREFIX}{urlsafe_b64encode(digest).decode()}/"
 
 
-def rows(terms: Iterable[tuple[TermKind, str]], order_id: str, at_ms: int = 0) -> dict[str, bytes]:
+def search_rows(
+    terms: Iterable[tuple[TermKind, str]], order_id: str, at_ms: int = 0
+) -> dict[str, bytes]:
     """The rows of an order's terms. at_ms: since the epoch; 0 where the same row may come again."""
     latest_first = f"{0xFFFFFFFF - at_ms // 1000:08x}"
-    return {f"{prefix(*term)}{latest_first}/{order_id}": ROW for term in terms}
+    return {f"{row_prefix(*term)}{latest_first}/{order_id}": ROW for term in terms}
 
 
 def order_of_row(key: str) -> str:
@@ -68,7 +70,7 @@ def order_of_row(key: str) -> str:
 
 
 def rows_of_order(before: OrderRecord, after: OrderRecord, order_id: str) -> Mapping[str, bytes]:
-    """What a decision adds: a customer's words and the sum, when the order is placed."""
+    """Rows that a decision adds: contact and amount, when the order is placed."""
     placed = after.placed
     if placed is None or before.placed is not None:
         return {}
@@ -79,13 +81,13 @@ def rows_of_order(before: OrderRecord, after: OrderRecord, order_id: str) -> Map
         ((TermKind.NAME, term) for term in _name(contact.name)),
         [(TermKind.AMOUNT, _plain(Decimal(money.decimal_text(placed.amount, placed.currency))))],
     )
-    return rows(terms, order_id, placed.placed_at)
+    return search_rows(terms, order_id, placed.placed_at)
 
 
 def rows_of_payment(
     before: PaymentRecord | None, after: PaymentRecord, order_id: str
 ) -> Mapping[str, bytes]:
-    """What a decision adds: ids of ours and of Stripe, and the last digits of cards."""
+    """Rows that a decision adds: our ids and Stripe's, and the last digits of cards."""
     if after is before or after.payment is None:
         return {}
     names, cards = _names(after), after.work.cards
@@ -97,7 +99,7 @@ def rows_of_payment(
     terms = [(TermKind.ID, name) for name in sorted(names)] + [
         (TermKind.CARD, digits) for digits in cards
     ]
-    return rows(terms, order_id, after.payment.initiated_at)
+    return search_rows(terms, order_id, after.payment.initiated_at)
 
 
 def _names(record: PaymentRecord) -> set[str]:
@@ -115,17 +117,17 @@ def _names(record: PaymentRecord) -> set[str]:
 
 
 def rows_of_event(event: Event) -> Mapping[str, bytes]:
-    """Of an event: its own id, and those of the command, Stripe event or message behind it."""
+    """Rows of an event: its own id, and those of the command, Stripe event or message that it names."""
     named = {event.event_id}
     if event.causation_id.startswith(("cmd_", "evt_")):
         named.add(event.causation_id)
     for name in ("stripe_event_id", "command_id", "notification_id"):
         named.add(getattr(event.data, name, None) or event.event_id)
-    return rows(((TermKind.ID, each) for each in sorted(named)), event.order_id)
+    return search_rows(((TermKind.ID, each) for each in sorted(named)), event.order_id)
 
 
 def parse_search_text(text: str) -> dict[TermKind, tuple[str, ...]]:
-    """What a text may be looked for as: several kinds, for 2500 is an amount and ends a card's number."""
+    """Terms that a text may stand for: 2500 is an amount, and may end a card's number."""
     text = unicodedata.normalize("NFKC", text).strip()
     digits = "".join(char for char in text if char.isascii() and char.isdigit())
     found: dict[TermKind, Iterable[str]] = {}

@@ -1,4 +1,4 @@
-"""What Stripe says, reduced to the facts that decide needs; a pure parser at the edge."""
+"""Parses Stripe's objects into the facts that decide needs. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -89,7 +89,7 @@ _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
 
 
 def one_line(text: Any) -> str | None:
-    """A word of Stripe's as it is kept: on one line, the first 500 characters; None for none."""
+    """A text of Stripe's as it is kept: on one line, the first 500 characters; None for an empty one."""
     return str(text).translate(_CONTROLS)[:500] if text else None
 
 
@@ -119,7 +119,7 @@ def parse_intent(intent: StripeObject) -> IntentFacts:
 
 
 def _last4(charge: StripeObject) -> str | None:
-    """Of a charge's card; four digits or nothing."""
+    """Last four digits of a charge's card, or None."""
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     last4 = card.get("last4")
     is_so = isinstance(last4, str) and len(last4) == 4 and last4.isascii() and last4.isdigit()

@@ -1,4 +1,4 @@
-"""What an order waits for: since when, for how long that is fine, and who must act; one table, as data."""
+"""What an order waits for: since when, how long that may last, and who must act; one table, as data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,14 +62,14 @@ class WaitRule:
 class Waiting:
     """Something that waits. since_ms: since the epoch. what: the id of the refund, effect, ... if any."""
 
-    row: WaitRule
+    rule: WaitRule
     since_ms: int
     what: str = ""
 
     @property
     def due_ms(self) -> int:
-        """From then on it is stuck."""
-        return self.since_ms + self.row.allowed_ms
+        """When it becomes stuck, in milliseconds since the epoch."""
+        return self.since_ms + self.rule.allowed_ms
 
 
 A, E, S = Actor, EventType, Subject
@@ -137,19 +137,19 @@ FINAL_STATES: Final = frozenset(
         (S.NOTIFICATION, NotificationStatus.SUPERSEDED),
     }
 )  # fmt: skip
-"""States in which nobody has to do anything. A cancelled order is one of them unless its money is here; a
-refund that failed is done with when it was retried, or when there is no money left to be given back."""
+"""States that wait for nothing. A cancelled order is one of them unless its money is not refunded; a failed
+refund waits for nothing once it was retried, or when nothing is left to refund."""
 
 WAIT_RULE_BY_STATE: Final = {(row.subject, str(row.state)): row for row in WAIT_RULES}
 
 
 def quarantined(service: str, since_ms: int) -> Waiting:
-    """An order whose inputs a service turns away."""
+    """An order that is quarantined in a service."""
     return Waiting(WAIT_RULE_BY_STATE[S.QUARANTINE, "QUARANTINED"], since_ms, service)
 
 
 def waiting(state: Any) -> tuple[Waiting, ...]:
-    """What one service's record of an order says that the order waits for.
+    """What an order waits for, by one service's record of it.
 
     Pure, and the same at any time: what is stuck is what is due by now. Deadlines are in it that have
     not come yet. States of services that nothing waits for give nothing.
@@ -166,24 +166,24 @@ def waiting(state: Any) -> tuple[Waiting, ...]:
     return ()
 
 
-def _row(subject: Subject, state: str, since_ms: int, what: str = "") -> Iterator[Waiting]:
-    row = WAIT_RULE_BY_STATE.get((subject, str(state)))
-    if row is not None:
-        yield Waiting(row, since_ms, what)
+def _waiting(subject: Subject, state: str, since_ms: int, what: str = "") -> Iterator[Waiting]:
+    rule = WAIT_RULE_BY_STATE.get((subject, str(state)))
+    if rule is not None:
+        yield Waiting(rule, since_ms, what)
 
 
 def _of_order(record: OrderRecord) -> Iterator[Waiting]:
     order, work = record.order, record.work
     if order is None:
-        # Of one that was given up, its payment's record says what is still waited for.
+        # Of an order that is being cancelled, its payment's record says what it waits for.
         if record.placed is not None and not (work.cancel or work.expiring):
-            yield from _row(S.ORDER, "PLACED", record.placed.placed_at)
+            yield from _waiting(S.ORDER, "PLACED", record.placed.placed_at)
     elif work.expiring and order.status in UNPAID_ORDER:
-        yield from _row(S.ORDER, "EXPIRING", work.occurred_at)
+        yield from _waiting(S.ORDER, "EXPIRING", work.occurred_at)
     elif order.status is not ORDER.CANCELLED or work.captured:
-        yield from _row(S.ORDER, order.status, order.reached[order.status])
+        yield from _waiting(S.ORDER, order.status, order.reached[order.status])
     for kind, due_ms in work.deadlines.items():
-        yield from _row(S.DEADLINE, kind, due_ms)
+        yield from _waiting(S.DEADLINE, kind, due_ms)
 
 
 def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
@@ -192,28 +192,32 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
     if payment is not None:
         state = "REQUIRES_ACTION" if payment.next_action else payment.status
         # Nothing but the attempts themselves happens to a payment in these states.
-        yield from _row(S.PAYMENT, state, payment.occurred_at)
+        yield from _waiting(S.PAYMENT, state, payment.occurred_at)
         for dispute in payment.disputes.values():
             yield from _of_dispute(dispute, payment.occurred_at)
         if work.refund_wanted and payment.is_refund_blocked:
-            yield from _row(S.REFUND, "BLOCKED", since_ms.get("REFUND_WANTED", payment.occurred_at))
+            yield from _waiting(
+                S.REFUND, "BLOCKED", since_ms.get("REFUND_WANTED", payment.occurred_at)
+            )
     elif work.initiation is not None and not (work.initiation.error and work.cancel):
-        # What Stripe refused to open, and nobody wants any more, has come to nothing.
+        # A payment that Stripe refused to open and that is cancelled has ended.
         state = "NOT_OPENED" if work.initiation.error else "OPENING"
-        yield from _row(S.PAYMENT, state, since_ms.get("INITIATION", 0))
+        yield from _waiting(S.PAYMENT, state, since_ms.get("INITIATION", 0))
     yield from _of_refunds(record)
     for effect in work.effects.values():
-        yield from _row(S.EFFECT, effect.kind, effect.requested_at, effect.effect_id)
+        yield from _waiting(S.EFFECT, effect.kind, effect.requested_at, effect.effect_id)
     if work.held:
-        yield from _row(S.WEBHOOK, "HELD", since_ms.get("HELD", 0), work.held[0].stripe_event_id)
+        yield from _waiting(
+            S.WEBHOOK, "HELD", since_ms.get("HELD", 0), work.held[0].stripe_event_id
+        )
 
 
 def _of_refunds(record: PaymentRecord) -> Iterator[Waiting]:
     for refund in record.refunds().values():
         if refund.status is RefundStatus.PENDING:
-            yield from _row(S.REFUND, refund.status, refund.requested_at or 0, refund.refund_id)
+            yield from _waiting(S.REFUND, refund.status, refund.requested_at or 0, refund.refund_id)
         elif is_retryable(record, refund.refund_id):
-            yield from _row(S.REFUND, refund.status, refund.ended_at or 0, refund.refund_id)
+            yield from _waiting(S.REFUND, refund.status, refund.ended_at or 0, refund.refund_id)
 
 
 def _of_dispute(dispute: Dispute, at_ms: int) -> Iterator[Waiting]:
@@ -221,7 +225,7 @@ def _of_dispute(dispute: Dispute, at_ms: int) -> Iterator[Waiting]:
         needs_response = dispute.status.endswith("needs_response")
         since_ms = dispute.opened_at if needs_response else dispute.changed_at
         state = "NEEDS_RESPONSE" if needs_response else "UNDER_REVIEW"
-        yield from _row(
+        yield from _waiting(
             S.DISPUTE, state, at_ms if since_ms is None else since_ms, dispute.dispute_id
         )
 
@@ -229,9 +233,9 @@ def _of_dispute(dispute: Dispute, at_ms: int) -> Iterator[Waiting]:
 def _of_delivery(record: DeliveryRecord) -> Iterator[Waiting]:
     delivery = record.delivery
     if delivery is not None:
-        yield from _row(S.DELIVERY, delivery.status, delivery.reached[delivery.status])
+        yield from _waiting(S.DELIVERY, delivery.status, delivery.reached[delivery.status])
 
 
 def _of_notifications(record: NotificationRecord) -> Iterator[Waiting]:
     for each in record.notifications.values():
-        yield from _row(S.NOTIFICATION, each.status, each.requested_at, each.notification_id)
+        yield from _waiting(S.NOTIFICATION, each.status, each.requested_at, each.notification_id)

@@ -1,5 +1,6 @@
 """Times: milliseconds since the epoch inside, RFC 3339 in UTC on the wire; lengths in milliseconds."""
 
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +14,11 @@ _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59
 FIRST_MS: Final = round(_FIRST.timestamp() * 1000)
 LAST_MS: Final = round(_LAST.timestamp() * 1000) + 999
 """The calendar's; see `to_rfc3339`."""
+
+
+def machine_now_ms() -> int:
+    """The time by this machine's clock, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def from_rfc3339(text: str) -> int:

@@ -21,6 +21,6 @@ def continued(incoming: str | None) -> str:
 
 
 def reference() -> str:
-    """The id of the trace under way, as far as people read it out; all its log lines hold it. "": none."""
+    """The first 12 digits of the current trace's id, which all its log lines hold. "": no trace."""
     match = _FORM.fullmatch(structlog.contextvars.get_contextvars().get(TRACEPARENT, ""))
     return match[1][:12] if match else ""

@@ -39,7 +39,7 @@ def readable_key(key: bytes | None) -> str:
     return name
 
 
-class Header(NamedTuple):
+class InputIdentity(NamedTuple):
     """What the engine needs to know of an input record before it is decided; made by `Service.parse`.
 
     id: the sender's id (event id, command id, Stripe event id): a repeated one is dropped.
@@ -66,7 +66,7 @@ class Input(NamedTuple):
 
     topic: str
     key: str
-    header: Header
+    identity: InputIdentity
     message: Any
     timestamp_ms: int
     headers: tuple[tuple[str, bytes], ...] = ()
@@ -133,7 +133,7 @@ class Service(Protocol):
     def inputs(self) -> Collection[str]:
         """Topics, keyed alike with one partition count."""
 
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
 
     def load(self, raw: Any) -> Any:

@@ -1,10 +1,10 @@
-"""What a worker writes to ask Kafka for its time (app/clock.py)."""
+"""The record that a worker writes to read Kafka's clock (app/clock.py)."""
 
 from models.messages import Message
 
 
 class WorkerClock(Message):
-    """A worker's address and what its own clock said (RFC 3339); Kafka's stamp of the record says the rest."""
+    """A worker's address and its own clock's time (RFC 3339), compared with Kafka's timestamp."""
 
     worker: str
     clock: str

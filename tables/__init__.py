@@ -1,7 +1,7 @@
-"""Where state is kept: the transition engine, which joins streams with partitioned RocksDB tables.
+"""The transition engine: runs services on streams, with state in partitioned RocksDB tables.
 
-`ServiceRuntime` runs services (models/transition.py: their contract) on Faust; `StateTable` reads what
-they made durable. What a service may count on:
+`ServiceRuntime` runs services (models/transition.py is their contract) on Faust; `StateTable` reads what
+they made durable. docs/engine.md shows how it works. What a service may count on:
 
 - Every input record of its topics is decided exactly once per key, in each partition's order of
   arrival; redelivered, re-emitted and repeated ones are dropped (by offset; by sequence of an
@@ -19,6 +19,7 @@ they made durable. What a service may count on:
 """
 
 from tables.app import make_app
+from tables.consumed_record import ConsumedRecord, UnreadableBatch, UnreadableRecord
 from tables.dead_letters import (
     DEAD_LETTER_ID_HEADER,
     OMITTED_HEADERS_HEADER,
@@ -33,7 +34,6 @@ from tables.dry_run import DryRunInput, DryRunResult
 from tables.limits import Counters, Limits
 from tables.progress import InputPosition
 from tables.record import Quarantine, StoredOutcome, StoredRecord
-from tables.record_batches import ConsumedRecord, UnreadableBatch, UnreadableRecord
 from tables.service_runtime import ServiceRuntime
 from tables.stops import NotStoppedError, PartitionStop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable

@@ -19,15 +19,15 @@ CHATTY_LOGGERS = ("aiokafka", "faust", "mode")
 
 
 COLLECTOR_THRESHOLDS = (100_000, 50, 100)
-"""What is under way in tasks lives just long enough to look old to Python's cyclic collector, which
-by default would go through all of it again and again: a third of the throughput. Nothing of it is
-in cycles, so it is freed without the collector."""
+"""What tasks have in flight exists just long enough to look old to Python's cyclic collector, which by
+default would go through all of it again and again: a third of the throughput. None of it is in
+cycles, so it is freed without the collector."""
 
 
 FETCHED_RECORDS = 6_000
 FETCHED_BYTES = 4 * 1024 * 1024
-"""At most, of one partition at a time. Where much waits, much should come at once: the more inputs of a
-key are in a group, the less each costs."""
+"""At most, of one partition at a time. A backlog should come in large fetches: the more inputs of a key
+are in a commit batch, the less each costs."""
 
 
 STORE_OPTIONS = {
@@ -99,7 +99,7 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
         producer_max_batch_size=256 * 1024,
         producer_max_request_size=2 * MESSAGE_BYTES,
         producer_request_timeout=30.0,
-        # Lanes drain by themselves; Faust would wait without limit for acks that never come.
+        # Tasks drain by themselves; Faust would wait without limit for acks that never come.
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         stream_buffer_maxsize=64,
@@ -112,8 +112,8 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
 def changelog_config(replication: int) -> dict[str, Any]:
     """Settings of a changelog's topic: of three replicas two must have what counts as sent."""
     # Else Kafka refuses the records of a worker whose clock is an hour ahead.
-    stamped = {"message.timestamp.type": "LogAppendTime"}
-    config: dict[str, Any] = {"max.message.bytes": MESSAGE_BYTES, **stamped}
+    broker_time = {"message.timestamp.type": "LogAppendTime"}
+    config: dict[str, Any] = {"max.message.bytes": MESSAGE_BYTES, **broker_time}
     return (
         config | {"min.insync.replicas": 2}
         if replication >= REPLICAS_REQUIRING_MIN_INSYNC

@@ -1,4 +1,4 @@
-"""Which records of a changelog topic are an engine's: others would overwrite or delete records."""
+"""Tells which records of a changelog topic the engine wrote; any others would overwrite or delete state."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tables.unread import ACCEPTED_KEY
 RECORD_PREFIX = re.compile(
     rb'\{("terminal":true,)?"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":'
 )
-"""How everything begins that `Record.dump` wrote."""
+"""How everything that `Record.dump` wrote begins."""
 
 
 def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
-    """Whether a changelog record can be one that an engine wrote.
+    """Whether a changelog record can be one that the engine wrote.
 
     Nothing is ever deleted. A service's rows are its own business; their keys have a slash.
     """

@@ -20,7 +20,7 @@ WITHOUT_LEADER = (
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT,  # noqa: SLF001 -- a documented constant
 )
 """Errors for a partition whose topic was only just created, or whose leader went away."""
 LEADER_POLL_S = 0.1

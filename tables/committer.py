@@ -1,7 +1,7 @@
 """Commits the consumer group's offsets: each input at the slowest of the services that read it.
 
 Only what a table's own progress row has may be committed. The metadata lists the services, so that a
-lost table can be told from a new service's (identity.py).
+lost table can be told apart from a new service's (identity.py).
 """
 
 from __future__ import annotations

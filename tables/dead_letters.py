@@ -15,11 +15,11 @@ the others drop the record. Its key stays quarantined until it is released, so t
 overtakes the dead letters still to come."""
 RELEASE_HEADER = "tiffin-release"
 """Header of a redriven record without a value: `Quarantine.stamp` of the quarantine to lift. An input
-that was turned away meanwhile has changed it; then nothing is lifted."""
+that became a dead letter meanwhile has changed it; then nothing is lifted."""
 QUARANTINE_HEADER = "tiffin-quarantine"
 """Header of a dead letter whose key is quarantined: `Quarantine.stamp` with this one counted."""
 DEAD_LETTER_ID_HEADER = "tiffin-dead-letter"
-"""Header of a redriven dead letter: its name, which it keeps should it become a dead letter again."""
+"""Header of a redriven dead letter: its name, kept should it become a dead letter again."""
 SERVICE_HEADER = "tiffin-service"
 """Header of a dead letter: which service could not act on it."""
 OMITTED_VALUE_HEADER = "tiffin-value-omitted"
@@ -29,7 +29,7 @@ OMITTED_HEADERS_HEADER = "tiffin-headers-omitted"
 OMITTED_KEY_HEADER = "tiffin-key-omitted"
 """Header of a dead letter without its key: how many bytes are left at the origin."""
 DEAD_LETTER_PREFIX = "kafka_dlt-"
-"""Of the headers that tell where a dead letter comes from and why it died."""
+"""Begins the headers that say where a dead letter comes from and why it is one."""
 MAX_MESSAGE_CHARS = 500
 MAX_HEADERS_BYTES = 8 * 1024
 """Of the record's own headers, names included; those that don't fit stay at the origin."""
@@ -56,13 +56,13 @@ def dead_letter(
     max_value_bytes: int,
     quarantine: str = "",
 ) -> DeadLetterRecord:
-    """Make the dead letter of a ConsumerRecord: as it was, with headers of where and why it died.
+    """Make the dead letter of a ConsumerRecord: as it was, with headers that say where it comes from and why.
 
     topic: the dead-letter topic; origin: the topic it came from; reason: an exception's name;
     quarantine: the stamp of its key's quarantine, if there is one.
     """
     headers, omitted = _headers_to_keep(consumed.headers)
-    told = {
+    facts = {
         "original-topic": origin,
         "original-partition": consumed.partition,
         "original-offset": consumed.offset,
@@ -70,7 +70,7 @@ def dead_letter(
         "exception-fqcn": reason,
         "exception-message": message[:MAX_MESSAGE_CHARS],
     }
-    headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in told.items()]
+    headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in facts.items()]
     headers.append((SERVICE_HEADER, service.encode()))
     if quarantine:
         headers.append((QUARANTINE_HEADER, quarantine.encode()))

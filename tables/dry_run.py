@@ -26,7 +26,7 @@ NO_TOPIC = "dead-letters"
 
 
 class DryRunInput(NamedTuple):
-    """An input to dry_run_inputs; as a redriven dead letter it bears the header REDRIVE_HEADER."""
+    """An input to dry_run_inputs; a redriven dead letter has the header REDRIVE_HEADER."""
 
     topic: str
     key: bytes
@@ -38,7 +38,7 @@ class DryRunInput(NamedTuple):
 class DryRunResult:
     """What would become of an input.
 
-    outputs, outcome: of one that would be decided. error, message: of one that would be dead; the
+    outputs, outcome: of one that would be decided. error, message: of one that would be a dead letter; the
     message may hold parts of the value.
     """
 
@@ -50,7 +50,7 @@ class DryRunResult:
 
 
 class _DryRunRecord(NamedTuple):
-    """As much of aiokafka's ConsumerRecord as is looked at."""
+    """The fields of aiokafka's ConsumerRecord that a processor reads."""
 
     key: bytes
     value: bytes
@@ -70,7 +70,7 @@ def dry_run_inputs(
     partition: int,
     at_ms: int,
 ) -> list[DryRunResult]:
-    """Apply inputs of one key, one upon the other, in memory; ends with the first that is dead.
+    """Decide inputs of one key, one upon the other, in memory; ends with the first dead letter.
 
     at_ms: the time that Kafka would give them.
     """

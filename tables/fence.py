@@ -45,8 +45,8 @@ class ProducerFence:
     def is_recovered(self, database: rocksdict.Rdict, offset_key: bytes) -> bool:
         """Whether the database holds the changelog up to the fence record, its last.
 
-        Faust's recovery may be cut off by a rebalance; its word alone is not taken, for a table that
-        lacks its last changes would decide inputs anew.
+        Faust may declare a recovery complete that a rebalance cut off. A table that lacks its last
+        changes would decide inputs anew.
         """
         have = database.get(offset_key)
         return have is not None and int(have) >= self.offset

@@ -19,7 +19,7 @@ class TableHooks(Protocol):
         """The databases are open, recovery has not read the changelog's end yet."""
 
     def on_foreign_records(self, name: str, count: int) -> None:
-        """Recovery met so many changelog records that no engine wrote."""
+        """Recovery met so many changelog records that the engine did not write."""
 
     def on_recovery_failed(self, name: str, exc: BaseException) -> None:
         """A changelog batch could not be applied; Faust would go on without it."""
@@ -32,7 +32,7 @@ class TableHooks(Protocol):
 
 
 class FencedTable(faust.Table[Any, Any]):
-    """Calls `hooks`; recovers only records that an engine wrote."""
+    """Calls `hooks`; recovers only records that the engine wrote."""
 
     hooks: TableHooks
 
@@ -44,7 +44,7 @@ class FencedTable(faust.Table[Any, Any]):
         await self.hooks.on_table_assigned(self.name, generation_id)
 
     def apply_changelog_batch(self, batch: Any) -> None:
-        """Recover a batch, without records that no engine wrote."""
+        """Recover a batch, without records that the engine did not write."""
         try:
             ours = [
                 event for event in batch if is_engine_record(event.message.key, event.message.value)

@@ -2,7 +2,7 @@
 
 Each table keeps the ids of the cluster and its topics, and its offsets, in its progress row. A committed
 offset is never ahead of that row, and its metadata lists the services that had one: so a lost table
-is told from a new service's.
+is told apart from a new service's.
 """
 
 from __future__ import annotations

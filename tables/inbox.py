@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tables.record_batches import EmptyOffsets
+from tables.consumed_record import EmptyOffsets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

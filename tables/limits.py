@@ -8,16 +8,16 @@ class Limits:
     """Bounds of one service's tasks. Sizes in bytes, times in seconds unless the name says else.
 
     The producer's max request size and the changelog's `max.message.bytes` (MESSAGE_BYTES, set by
-    `make_app` and `ServiceRuntime`) hold a record of `record_bytes` plus its unsent outputs.
+    `make_app` and `ServiceRuntime`) hold a record of `record_bytes` plus its outbox.
     """
 
     commit_batch_inputs: int = 10_000
-    """Inputs that one group takes while the one before it becomes durable."""
+    """Inputs that one commit batch takes while the one before it becomes durable."""
     commit_batch_s: float = 0.1
-    """Time spent on deciding a group's inputs, after which it takes no more: so long no reader sees them,
-    and serialising them, which can't be interrupted, grows with it."""
+    """Time spent on deciding a commit batch's inputs, after which it takes no more: until then no reader
+    sees them, and serialising them, which can't be interrupted, takes longer with each."""
     inbox_inputs: int = 8_000
-    """Inputs fetched and not yet applied at which a task pauses its partitions."""
+    """Inputs fetched and not yet decided at which a task pauses its partitions."""
     inbox_bytes: int = 32 * 1024 * 1024
     """The same in bytes of their values: compressed, a fetch can hold much more than it weighs."""
     cached_records: int = 2_000
@@ -25,7 +25,7 @@ class Limits:
     slice_s: float = 0.01
     """Time spent on inputs before other tasks of the worker get a turn."""
     record_bytes: int = 1_000_000
-    """A key whose record would grow beyond this, unsent outputs aside, is quarantined."""
+    """A key whose record would grow beyond this, outbox aside, is quarantined."""
     output_bytes: int = 900_000
     """A larger output or row quarantines its key; fits Kafka's default of 1 MiB a message."""
     entry_bytes: int = 1_500_000
@@ -33,7 +33,7 @@ class Limits:
     dead_letter_bytes: int = 256_000
     """A larger value is left out of its dead letter, which still says where the original lies."""
     key_inputs: int = 64
-    """Inputs of one key that a group takes: a hot key waits for the next. What they lead to is in one
+    """Inputs of one key that a commit batch takes: a hot key waits for the next. What they lead to is in one
     record, and should one of them quarantine the key, all of them are."""
     key_bytes: int = 512_000
     """The same in bytes, of inputs and of what they led to."""
@@ -61,29 +61,33 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class Counters:
-    """What one service's tasks on this worker have done since it started."""
+    """What one service's tasks on this worker have done since it started.
+
+    The names are label values of the metric `tiffin_engine`.
+    """
 
     inputs: int = 0
-    """Inputs whose state and outputs are durable, dropped and dead ones included."""
+    """Inputs whose state and outputs are durable, dropped and dead-lettered ones included."""
     decided: int = 0
     redelivered: int = 0
-    """Dropped by offset: this very record was applied before."""
+    """Dropped by offset: this very record was decided before."""
     duplicates: int = 0
     """Dropped by sequence or id: the sender sent it again."""
     unreadable: int = 0
     odd_times: int = 0
-    """Inputs whose producer gave a time that can't be true; taken to have come when they were read."""
+    """Inputs whose producer gave an impossible time; the time of reading is taken instead."""
     quarantined: int = 0
-    """Inputs turned away because their key is, or just was, quarantined."""
+    """Inputs made dead letters because their key is, or just was, quarantined."""
     reemitted: int = 0
     """Outputs sent again because an earlier task may not have sent them."""
     groups: int = 0
+    """Commit batches."""
     outputs: int = 0
     regrouped: int = 0
-    """Groups decided anew, one input at a time, because a record was too large."""
+    """Commit batches decided anew, one input at a time, because a record was too large."""
     holes: int = 0
-    """Offsets that had to be asked for again."""
+    """Requests to read an input again that was not delivered."""
     gaps: int = 0
     """Offsets at which there is no record: a foreign transaction's markers, or compacted ones."""
     ignored: int = 0
-    """Changelog records that were left out of the table, for no engine wrote them."""
+    """Changelog records that were left out of the table, for the engine did not write them."""

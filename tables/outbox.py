@@ -1,4 +1,4 @@
-"""Outputs that are stored with a key's record until they are known to have left: the engine's outbox.
+"""The outbox: outputs that are stored with a key's record until they are known to have left.
 
 An entry is what one input led to: a list of its topic and offset, then of topic, key, value and
 headers of each output.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from models import ids
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
+from tables.consumed_record import EmptyOffsets, UnreadableRecord
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
@@ -23,13 +24,12 @@ from tables.dead_letters import (
 from tables.errors import BadRowError, TooLargeError, UnloadableError
 from tables.outbox import dump_entry
 from tables.record import Quarantine, Record
-from tables.record_batches import EmptyOffsets, UnreadableRecord
 from tables.times import arrival_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from models.transition import Decision, Header, Outcome, Service
+    from models.transition import Decision, InputIdentity, Outcome, Service
     from tables.limits import Counters, Limits
 
 
@@ -73,7 +73,7 @@ class Processor(Generic[OutputsT]):
 
     @property
     def in_flight(self) -> int:
-        """Inputs applied whose outputs are not known durable."""
+        """Inputs decided whose outputs are not known durable."""
         return self.commit_batch.count + (self.under_way.count if self.under_way else 0)
 
     @property
@@ -126,7 +126,7 @@ class Processor(Generic[OutputsT]):
             raise UnloadableError(_qualified_name(exc)) from exc
 
     def _take(self, topic: str, consumed: Any) -> bool:
-        """Apply an input. False: nothing was done, it waits. Raises UnreadableError."""
+        """Decide an input. False: nothing was done, it waits. Raises UnreadableError."""
         record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)
@@ -141,13 +141,13 @@ class Processor(Generic[OutputsT]):
         if consumed.value is None:
             raise UnreadableError("no value")
         try:
-            header, message = self.service.parse(topic, consumed.key, consumed.value)
+            identity, message = self.service.parse(topic, consumed.key, consumed.value)
         except UnreadableError:
             raise
         except Exception as exc:  # a parser's bug must not stop the stream either
             raise UnreadableError(_qualified_name(exc)) from exc
-        token = "" if header.producer else ids.token(header.id)
-        if self._is_duplicate(topic, record, header, token):
+        token = "" if identity.producer else ids.token(identity.id)
+        if self._is_duplicate(topic, record, identity, token):
             self._drop_duplicate(topic, record, consumed, token)
             return True
         if record.taken and self._is_over_key_limits(record):
@@ -158,7 +158,7 @@ class Processor(Generic[OutputsT]):
             at_ms = arrival_ms(consumed)
             if at_ms != consumed.timestamp:
                 self._counters.odd_times += 1
-            given = Input(topic, record.key, header, message, at_ms, headers, offset)
+            given = Input(topic, record.key, identity, message, at_ms, headers, offset)
             self._decide(record, consumed, given, token)
         return True
 
@@ -175,11 +175,13 @@ class Processor(Generic[OutputsT]):
         crowded = record.taken >= limits.key_inputs or record.taken_bytes >= limits.key_bytes
         return crowded and not self._measures_each_input
 
-    def _is_duplicate(self, topic: str, record: Record, header: Header, token: str) -> bool:
+    def _is_duplicate(
+        self, topic: str, record: Record, identity: InputIdentity, token: str
+    ) -> bool:
         if token:
-            return token in record.ids.get(topic, "") or header.id in record.outcomes
-        source = f"{topic}/{header.producer}"
-        return header.sequence <= record.sequences.get(source, -1)
+            return token in record.ids.get(topic, "") or identity.id in record.outcomes
+        source = f"{topic}/{identity.producer}"
+        return identity.sequence <= record.sequences.get(source, -1)
 
     def _drop_duplicate(self, topic: str, record: Record, consumed: Any, token: str) -> None:
         self._counters.duplicates += 1
@@ -191,7 +193,7 @@ class Processor(Generic[OutputsT]):
 
     def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
         before = record.copy() if self._measures_each_input else None
-        topic, header = given.topic, given.header
+        topic, identity = given.topic, given.identity
         try:
             decision = self.service.decide(record.state, given, self.read)
             state, outputs, rows, outcome = decision
@@ -203,7 +205,7 @@ class Processor(Generic[OutputsT]):
             if token:
                 record.keep_id(topic, token, self._limits.ids_per_topic)
             else:
-                record.sequences[f"{topic}/{header.producer}"] = header.sequence
+                record.sequences[f"{topic}/{identity.producer}"] = identity.sequence
             record.state = state
             record.offsets[topic] = given.offset
             record.version += 1
@@ -223,16 +225,16 @@ class Processor(Generic[OutputsT]):
         self._changed(consumed.key, record)
 
     def _quarantine(self, record: Record, consumed: Any, given: Input, exc: Exception) -> None:
-        reason = Quarantine(_qualified_name(exc), given.timestamp_ms, given.header.id, 0)
+        reason = Quarantine(_qualified_name(exc), given.timestamp_ms, given.identity.id, 0)
         if record.quarantine is not None:  # redriven in vain
             reason = replace(record.quarantine, reason=reason.reason)
         self._dead_letter_quarantined(given.topic, record, consumed, reason, str(exc))
 
     def _keep_outcome(self, record: Record, given: Input, outcome: Outcome) -> None:
         record.keep_outcome(
-            given.header.id,
+            given.identity.id,
             outcome,
-            given.header.body_hash,
+            given.identity.body_hash,
             given.timestamp_ms,
             ttl_ms=self._limits.outcome_ttl_s * 1000,
             cap=self._limits.outcomes,

@@ -38,8 +38,8 @@ class Quarantine:
 
     reason: the exception's qualified name, or which limit was passed; never a value.
     since_ms, input_id: timestamp and id of the input that caused it.
-    dead_lettered: inputs of the key turned away since, that one included; redriven ones count again
-        when they are turned away again.
+    dead_lettered: inputs of the key made dead letters since, that one included; redriven ones count
+        again when they become dead letters again.
     """
 
     reason: str
@@ -49,16 +49,16 @@ class Quarantine:
 
     @property
     def stamp(self) -> str:
-        """Names this quarantine as it stands: whatever is turned away changes it."""
+        """Names this quarantine as it stands: each further dead letter changes it."""
         return f"{self.since_ms}:{self.dead_lettered}"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A key's record as the store step made it durable.
+    """A key's record as it is durable.
 
     state: what `Service.load` or the decision gave: treat it as frozen.
-    sequences: "topic/producer" -> last sequence applied.
+    sequences: "topic/producer" -> last sequence decided.
     """
 
     key: str
@@ -70,15 +70,16 @@ class StoredRecord:
 
 
 class Record:
-    """A record in a task's hands: changed in place, serialised once a group.
+    """A record as a task has it: changed in place, serialised once a commit batch.
 
     key: as text.
-    epoch: of the task that wrote it last.
-    offsets: topic -> last offset applied. ids: topic -> tokens (see `models.ids.token`) of the last ids of
+    epoch: of the fence it was last written under.
+    offsets: topic -> last offset decided. ids: topic -> tokens (see `models.ids.token`) of the last ids of
         senders without sequences, in one text: a list of so many would cost more than all the rest.
-    unsent: what its inputs in this group led to, serialised: earlier groups' outputs are durable before
-        this one is written. outbox_bytes: its size. inherited_outbox: what was stored, until it is looked at.
-    taken: inputs that the group took of it; taken_bytes: of them and of what they led to.
+    outbox: outputs of its inputs in this commit batch, serialised: those of earlier ones are durable
+        before this one is written. outbox_bytes: its size. inherited_outbox: the stored one, until the
+        first input of a task.
+    taken: inputs that the commit batch took of it; taken_bytes: of them and of their outputs.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
@@ -147,24 +148,24 @@ class Record:
         twin.outbox, twin.outcomes = list(self.outbox), dict(self.outcomes)
         return twin
 
-    def take_over_outbox(self, epoch: int, done: Mapping[str, int]) -> list[Output]:
-        """Take over what an earlier task than that with this epoch may not have sent, and give it.
+    def take_over_outbox(self, epoch: int, durable_offsets: Mapping[str, int]) -> list[Output]:
+        """Take over outputs that a task before the one of this epoch may not have sent, and give them.
 
-        `done` has, per topic, the last offset whose outputs are durable. All of it has to leave, in
+        durable_offsets: topic -> last offset whose outputs have left. The others have to leave, in
         order, before anything new of the key.
         """
         inherited_outbox, self.inherited_outbox = self.inherited_outbox, []
         if self.epoch == epoch:
             return []
-        left = [entry for entry in inherited_outbox if entry[1] > done.get(entry[0], -1)]
+        left = [entry for entry in inherited_outbox if entry[1] > durable_offsets.get(entry[0], -1)]
         for entry in left:
             self.count_input(0, orjson.dumps(entry))
         return [output for entry in left for output in load_outputs(entry)]
 
     def count_input(self, size: int, entry: bytes) -> None:
-        """Count an input of `size` bytes, and remember what it led to until that is known to have left.
+        """Count an input of `size` bytes, and keep its outputs until they are known to have left.
 
-        entry: of `outbox.dump`; b"" for nothing.
+        entry: of `dump_entry`; b"" for nothing.
         """
         self.taken += 1
         self.taken_bytes += size + len(entry)
@@ -173,7 +174,7 @@ class Record:
             self.outbox_bytes += len(entry)
 
     def end_commit_batch(self) -> None:
-        """The group that took all this is being written: the next begins with nothing."""
+        """The commit batch is being written: the next begins with nothing."""
         self.outbox = []
         self.outbox_bytes = self.taken = self.taken_bytes = 0
 

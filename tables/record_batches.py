@@ -1,15 +1,9 @@
-"""Fetched bytes of a partition -> records, whoever produced them and whatever is wrong with them.
+"""Decodes a partition's fetched bytes, whoever produced them and whatever is wrong with them.
 
 aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and
 asks for the same batch again for ever. `PartitionReader` and `FetchedBatches` take the place of its
-PartitionRecords and MemoryRecords in this process. They yield, in offset order and without gaps:
-
-- `ConsumedRecord`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
-  escaped.
-- `EmptyOffsets`: offsets at which there is no record: a transaction's marker, or compacted ones.
-- `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
-- `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
-  somebody seeks beyond it.
+PartitionRecords and MemoryRecords in this process. They yield the items of consumed_record.py, in
+offset order and without gaps.
 """
 
 from __future__ import annotations
@@ -21,19 +15,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.record.util import decode_varint as decode_varint_unbounded
 
 from tables.compression import decompress
+from tables.consumed_record import (
+    ConsumedRecord,
+    UnreadableRecord,
+    empty_offsets,
+    unreadable_batch,
+    unreadable_record,
+)
 from tables.faust_internals import PartitionRecords, replace_decoder
+from tables.tolerant_records import (
+    BATCH_HEADER,
+    MAX_HEADERS,
+    DecodedRecord,
+    check_large,
+    tolerant_records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from faust.types import TP
 
-BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
-"""Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
-timestamp, producer id and epoch, base sequence, number of records."""
 LENGTH_FIELD = struct.Struct(">qi")
 LENGTH_FIELD_BYTES = LENGTH_FIELD.size
 MAGIC_POSITION = 16
@@ -42,54 +46,12 @@ MIN_BATCH_LENGTH = 14
 MIN_LEGACY_MESSAGE_BYTES = {0: 26, 1: 34}
 """Of a message of the formats 0 and 1, without key and value."""
 CODEC_MASK = 0x07
-LOG_APPEND_TIME = 0x08
 MAX_DECOMPRESSED_BYTES_PER_FETCH = 16 * 1024 * 1024
 """Once so much was decompressed, the rest of a fetch is left for the next."""
-MAX_ERROR_CHARS = 500
-MAX_HEADERS = 1000
 LARGE_BATCH_BYTES = 1024 * 1024
 """Of a batch's records without compression; producers' batches are smaller."""
-MAX_RECORDS_IN_LARGE_BATCH = 100_000
 MAX_OFFSETS_PER_RECORD = 1000
 """Of a batch that says that it covers more, whatever was compacted away, the end is taken as unknown."""
-
-
-class ConsumedRecord(NamedTuple):
-    """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
-
-    Half of what a fetch costs Python is the making of these. timestamp: ms since 1970, -1 if none.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    checksum: int | None
-    serialized_key_size: int
-    serialized_value_size: int
-    headers: tuple[tuple[str, bytes | None], ...]
-
-
-class EmptyOffsets(ConsumedRecord):
-    """Offsets `first` to `offset` (inclusive), at which there is no record."""
-
-    first: int
-
-
-class UnreadableRecord(ConsumedRecord):
-    """A record whose inside is broken: `value` has its bytes as they are, `error` says what is."""
-
-    error: str
-
-
-class UnreadableBatch(ConsumedRecord):
-    """A batch that can't be read, at `offset`; what follows begins at `next_offset`."""
-
-    error: str
-    next_offset: int
 
 
 class FetchedBatches:
@@ -112,7 +74,7 @@ class FetchedBatches:
         return left > 0 and (self._at == 0 or self._length(left) is not None)
 
     def next_batch(self) -> bytes:
-        """The next batch's bytes. Raises CorruptRecordException when its end can't be told."""
+        """The next batch's bytes. Raises CorruptRecordException when its end is unknown."""
         at, left = self._at, len(self._raw) - self._at
         length = self._length(left)
         if length is None:
@@ -155,9 +117,9 @@ class PartitionReader(PartitionRecords):
             except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
                 if _is_intact(raw) and 0 < _end_of(raw) <= self.next_fetch_offset:
                     continue  # all that it covers was read: it only said that there is more
-                # Where the next batch begins, if the fetch has it: a damaged header tells nothing reliable.
+                # Where the next batch begins, if the fetch has it: a damaged header is not relied on.
                 end = batches.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
-                yield _unreadable_batch(tp, self.next_fetch_offset, end, exc)
+                yield unreadable_batch(tp, self.next_fetch_offset, end, exc)
                 return
 
     def _records_of(self, tp: TP, batch: _Batch) -> Iterator[ConsumedRecord]:
@@ -184,7 +146,7 @@ class PartitionReader(PartitionRecords):
                 or type(record) is UnreadableRecord
                 or len(headers) > MAX_HEADERS
             ):
-                yield _unreadable_record(topic, partition, at, record)
+                yield _broken_or_misplaced(topic, partition, at, record)
                 at += 1
                 continue
             at += 1
@@ -242,7 +204,7 @@ def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
         return _Batch(base, last, 0, 0, ())
     plain = _decompressed(raw)
     if len(plain) > LARGE_BATCH_BYTES:
-        _check_large(plain, count)
+        check_large(plain, count)
     return _Batch(base, last, count, len(plain) if plain is not raw else 0, _records(plain))
 
 
@@ -251,7 +213,7 @@ def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
     if check_crc and not batch.validate_crc():
         raise CorruptRecordException("its checksum is wrong")
     records = [
-        _Record(
+        DecodedRecord(
             record.offset,
             -1 if record.timestamp is None else record.timestamp,
             record.timestamp_type or 0,
@@ -275,43 +237,7 @@ def _records(raw: bytes) -> Iterator[Any]:
     except (CorruptRecordException, ValueError, IndexError):
         if len(raw) > LARGE_BATCH_BYTES:
             raise  # reading on takes seconds a megabyte
-        yield from islice(_tolerant_records(raw), seen, None)
-
-
-def _check_large(raw: bytes, count: int) -> None:
-    """Raise CorruptRecordException for a batch that would take seconds, or gigabytes, to decode.
-
-    A header takes two bytes in a batch and a hundred in memory.
-    """
-    if count > MAX_RECORDS_IN_LARGE_BATCH:
-        raise CorruptRecordException(f"{count} records in {len(raw)} bytes")
-    body, at = bytearray(raw), BATCH_HEADER.size
-    for _ in range(count):
-        length, start = decode_varint(body, at)
-        at = start + length
-        if length <= 0 or at > len(body):
-            raise CorruptRecordException(f"a record of {length} bytes")
-        if _count_headers(body, start) > MAX_HEADERS:
-            raise CorruptRecordException(f"a record with more than {MAX_HEADERS} headers")
-
-
-def decode_varint(body: bytearray, at: int) -> tuple[int, int]:
-    """A number and where it ends. Raises IndexError at the end of the body, which aiokafka's reads past."""
-    if at < len(body):
-        value, end = decode_varint_unbounded(body, at)
-        if end <= len(body):
-            return value, end
-    raise IndexError("the records end inside a number")
-
-
-def _count_headers(body: bytearray, at: int) -> int:
-    for _ in range(3):  # attributes, timestamp, offset
-        _, at = decode_varint(body, at)
-    for _ in range(2):  # key, value
-        size, at = decode_varint(body, at)
-        at += max(0, size)
-    count: int = decode_varint(body, at)[0]
-    return count
+        yield from islice(tolerant_records(raw), seen, None)
 
 
 def _decompressed(raw: bytes) -> bytes:
@@ -326,115 +252,14 @@ def _decompressed(raw: bytes) -> bytes:
     return BATCH_HEADER.pack(*fields) + records
 
 
-class _Record(NamedTuple):
-    """A record as aiokafka's decoder gives it."""
-
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-
-
-def _tolerant_records(raw: bytes) -> Iterator[_Record | UnreadableRecord]:
-    """Records of an uncompressed batch, found one by one, so that a broken one hides no other.
-
-    Brokers read a compressed batch's records on from where each ends, whatever its length field says;
-    where one can't be read its length is all there is to go by. Raises CorruptRecordException when
-    neither leads on.
-    """
-    fields = BATCH_HEADER.unpack_from(raw)
-    base, attributes, first_ms, greatest_ms, count = (fields[i] for i in (0, 5, 7, 8, 12))
-    appended_ms = greatest_ms if attributes & LOG_APPEND_TIME else None
-    body, at = bytearray(raw), BATCH_HEADER.size  # which aiokafka's decoder wants
-    for number in range(count):
-        start, length = at, -1
-        try:
-            length, start = decode_varint(body, at)
-            record, at = _read_record(body, start, base, first_ms, appended_ms)
-            error = f"its length is given as {length}" if at != start + length else ""
-        except (ValueError, IndexError) as exc:
-            error, at = str(exc) or repr(exc), start + length
-            if length <= 0 or at > len(body):
-                raise CorruptRecordException(f"record {number} can't be read: {error}") from None
-        if error:
-            yield _unreadable_record_item("", -1, base + number, bytes(body[start:at]), error)
-        else:
-            yield record
-
-
-def _read_record(
-    body: bytearray, at: int, base: int, first_ms: int, appended_ms: int | None
-) -> tuple[_Record, int]:
-    """Read the record at `at`; gives it and where it ends. Raises ValueError or IndexError."""
-    _, at = decode_varint(body, at)  # attributes, unused
-    delta_ms, at = decode_varint(body, at)
-    delta, at = decode_varint(body, at)
-    key, at = _read_bytes(body, at)
-    value, at = _read_bytes(body, at)
-    count, at = decode_varint(body, at)
-    if not 0 <= count <= len(body):
-        raise ValueError(f"{count} headers")
-    headers: list[tuple[str, bytes | None]] = []
-    for _ in range(count):
-        name, at = _read_bytes(body, at)
-        if name is None:
-            raise ValueError("a header without a name")
-        header, at = _read_bytes(body, at)
-        headers.append((name.decode(errors="backslashreplace"), header))
-    timestamp = first_ms + delta_ms if appended_ms is None else appended_ms
-    record = _Record(base + delta, timestamp, int(appended_ms is not None), key, value, headers)
-    return record, at
-
-
-def _read_bytes(body: bytearray, at: int) -> tuple[bytes | None, int]:
-    size, at = decode_varint(body, at)
-    if size < 0:
-        return None, at
-    if size > len(body) - at:
-        raise ValueError(f"a field of {size} bytes where {len(body) - at} are left")
-    return bytes(body[at : at + size]), at + size
-
-
-def _non_record(
-    kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None
-) -> Any:
-    """An item that is no proper record."""
-    return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
-
-
-def _unreadable_batch(tp: TP, offset: int, end: int, exc: Exception) -> UnreadableBatch:
-    """The end of what can be read; the fetch position stays there. end: where the next batch begins, or 0."""
-    item: UnreadableBatch = _non_record(UnreadableBatch, *tp, offset)
-    item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
-    item.next_offset = max(offset + 1, end)
-    return item
-
-
-def _unreadable_record_item(
-    topic: str, partition: int, offset: int, raw: bytes | None, error: str
-) -> UnreadableRecord:
-    broken: UnreadableRecord = _non_record(UnreadableRecord, topic, partition, offset, raw)
-    broken.error = error
-    return broken
-
-
-def _unreadable_record(topic: str, partition: int, offset: int, record: Any) -> UnreadableRecord:
+def _broken_or_misplaced(topic: str, partition: int, offset: int, record: Any) -> UnreadableRecord:
     """The item of a record that is broken, or whose own offset is not its place in the batch."""
     if type(record) is UnreadableRecord:
-        return _unreadable_record_item(topic, partition, offset, record.value, record.error)
+        return unreadable_record(topic, partition, offset, record.value, record.error)
     error = f"it says that its offset is {record.offset}"
     if len(record.headers) > MAX_HEADERS:
         error = f"it has {len(record.headers)} headers, {MAX_HEADERS} are allowed"
-    return _unreadable_record_item(topic, partition, offset, record.value, error)
-
-
-def empty_offsets(topic: str, partition: int, first: int, last: int) -> EmptyOffsets:
-    """The item for offsets without records, `first` to `last` inclusive."""
-    gap: EmptyOffsets = _non_record(EmptyOffsets, topic, partition, last)
-    gap.first = first
-    return gap
+    return unreadable_record(topic, partition, offset, record.value, error)
 
 
 def _is_intact(raw: bytes) -> bool:

@@ -114,7 +114,7 @@ class ServiceRuntime:
         ]
 
     def known_end(self, topic: str, partition: int) -> int | None:
-        """The next offset to come in a partition, as the last fetch told it; nothing is asked."""
+        """The next offset to come in a partition, as of the last fetch; Kafka is not asked."""
         end: int | None = self.app.consumer.highwater(TP(topic, partition))
         return end
 

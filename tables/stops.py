@@ -16,27 +16,26 @@ from typing import TYPE_CHECKING
 from faust.types import TP
 
 from tables import unread
+from tables.consumed_record import MAX_ERROR_CHARS, empty_offsets
 from tables.errors import RecoveryError
 from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET
-from tables.record_batches import empty_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     import rocksdict
 
+    from tables.consumed_record import UnreadableBatch
     from tables.failure_log import FailureLog
     from tables.feeder import Feeder
     from tables.hosted_service import HostedService, HostedServices
     from tables.partition_task import PartitionTask
     from tables.progress import TableProgress
-    from tables.record_batches import UnreadableBatch
     from tables.transport import FetchConsumer
     from tables.worker_exit import WorkerExit
 
 LOG = logging.getLogger("tiffin.engine")
 
-MAX_ERROR_CHARS = 500
 RETRY_AFTER_S = 1.0
 """Until this process ends to read a changelog again: time to answer the operator's request."""
 

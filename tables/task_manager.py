@@ -232,7 +232,7 @@ class TaskManager:
         if task.is_open or database is None:
             return
         if not task.fence.is_recovered(database, hosted.offset_key):
-            return  # told of an earlier assignment's recovery while this one's has not begun yet
+            return  # an earlier assignment's recovery ended; this one's has not begun yet
         stored = TableProgress.load(database.get(PROGRESS_KEY))
         if self.stops.must_stay_closed(hosted, task, database, stored):
             return
@@ -283,9 +283,9 @@ class TaskManager:
             raise RecoveryError(f"{task.table.name}/{task.partition} ends before its fence")
 
     async def _inspect(self) -> None:
-        """Notice what no rebalance tells: a topic made again, or cut, under a running worker.
+        """Notice a topic made again, or cut, under a running worker, which causes no rebalance.
 
-        Its new records would bear offsets that are durable and be taken for redelivered ones.
+        Its new records would have offsets that are durable, and be taken for redelivered ones.
         """
         while True:
             await asyncio.sleep(self._limits.inspect_s)
@@ -294,7 +294,7 @@ class TaskManager:
                 await self._identity.inspect(tasks, INSPECT_TIMEOUT_S)
             except (KafkaException, TimeoutError) as exc:
                 LOG.warning("topics could not be inspected", extra={"error": type(exc).__name__})
-            except Exception as exc:  # noqa: BLE001 -- as above: without it nobody would notice
+            except Exception as exc:  # noqa: BLE001 -- as above: without it nothing would notice
                 self._exit.fail("inspection", exc)
 
     # -- closing ------------------------------------------------------------------------------

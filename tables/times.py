@@ -1,4 +1,4 @@
-"""When a record came: Kafka's word, and what to make of times that producers gave."""
+"""When a record arrived: by the broker's time, or by a producer's if that is plausible."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from typing import Any, Final
 
 CREATE_TIME: Final = 0
-"""A record's timestamp type: its producer's word. Topics should be set to the broker's own time
-(LogAppendTime); what came before they were, or comes to others, is looked at here."""
+"""A record's timestamp type: given by its producer. Topics should be set to the broker's own time
+(LogAppendTime); records from before they were, and those of other topics, are checked here."""
 EARLIEST_PLAUSIBLE_MS: Final = 1_577_836_800_000
 """2020: no record is older. -1, 0 and times of a clock that was never set say nothing."""
 MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
@@ -15,13 +15,13 @@ MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
 
 
 def is_implausible(consumed: Any, now_ms: int) -> bool:
-    """Whether the producer's time can't be when the record came."""
+    """Whether the record can't have arrived at the producer's time."""
     at_ms = consumed.timestamp
     return at_ms is None or not EARLIEST_PLAUSIBLE_MS <= at_ms <= now_ms + MAX_CLOCK_AHEAD_MS
 
 
 def arrival_ms(consumed: Any) -> int:
-    """When a ConsumerRecord came, in milliseconds since the epoch; now for one that says an odd time.
+    """When a ConsumerRecord arrived, in milliseconds since the epoch; now for an implausible one.
 
     An order's clock never goes back: one record of the year 2099 would stop all its deadlines.
     """

@@ -12,8 +12,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from tables import record_batches
+from tables.consumed_record import UnreadableBatch
 from tables.faust_internals import ConsumerInternals
-from tables.record_batches import UnreadableBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -37,7 +37,7 @@ class FetchConsumer(ConsumerInternals):
     stopped: frozenset[TP] = frozenset()
     """Partitions that can't be read any further until somebody seeks beyond a batch."""
     on_unreadable: Callable[[UnreadableBatch], bool] | None = None
-    """Is told of a batch that can't be read; gives whether to go on behind it, else its partition stops."""
+    """Called with a batch that can't be read. True: go on behind it; False: its partition stops."""
     positions: Callable[[], Mapping[TP, int]] | None = None
     """Where partitions are to be read from, instead of their committed offsets."""
 
@@ -98,7 +98,7 @@ class FetchConsumer(ConsumerInternals):
         return await super().fetch(wanted, timeout)
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets, then to where the tasks say that they are."""
+        """Seek to the committed offsets, then to the tasks' next offsets."""
         await super().perform_seek()
         await self.seek_to(self.positions() if self.positions else {})
 
@@ -118,7 +118,7 @@ class FetchConsumer(ConsumerInternals):
         self.paused = self.paused.difference(tps)
 
     async def verify_all_partitions_active(self) -> None:
-        """Leave Faust's check for stalled partitions out: the engine's own watch tells of those.
+        """Leave Faust's check for stalled partitions out: the engine's own watch finds those.
 
         Faust's takes down the consumer when it meets a partition whose first offset is being looked up.
         """
@@ -154,7 +154,7 @@ class FetchTransport(driver.Transport):
         positions: Callable[[], Mapping[TP, int]],
         on_unreadable: Callable[[UnreadableBatch], bool],
     ) -> None:
-        """Say which topics are fetch-wise, where reading goes on, and who is told where it can't."""
+        """Set which topics are fetch-wise, where reading begins, and what is called where it can't go on."""
         attributes = {
             "fetch_topics": fetch_topics,
             "positions": staticmethod(positions),

@@ -1,7 +1,7 @@
-"""Changelog batches that a table lacks because they could not be read, and those an operator accepted.
+"""Changelog batches that a table lacks because they could not be read, and accepted losses.
 
 Two rows of every table, under reserved keys. UNREAD_KEY is this worker's own: what its RocksDB lacks.
-ACCEPTED_KEY is in the changelog too, so that whoever recovers the partition later knows of it.
+ACCEPTED_KEY is in the changelog too, so that it holds for every later recovery of the partition.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def note(database: rocksdict.Rdict, offset: int, next_offset: int, error: str) -
 
 
 def first(database: rocksdict.Rdict) -> UnreadBatch | None:
-    """The first batch that is lacking and that nobody accepted as lost."""
+    """The first batch that is lacking and whose loss was not accepted."""
     accepted = _accepted(database)
     return next((item for item in _unread(database) if item.offset not in accepted), None)
 

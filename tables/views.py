@@ -1,6 +1,6 @@
 """The read side of a service's table on this worker: look-ups, waits, rows and index feeds.
 
-Everything here shows what the store step made durable, never what a task has under way. All of it
+Everything here shows what is durable, never what a task has in flight. All of it
 runs on the worker's event loop; nothing keeps an iterator or a database across an await.
 """
 
@@ -43,7 +43,7 @@ class NotOwnerError(Exception):
 
 
 class NotReadyError(Exception):
-    """This worker owns the key's partition but recovers it still: read a little later."""
+    """This worker owns the key's partition but still recovers it: read a little later."""
 
 
 class BrokenRecordError(Exception):
@@ -57,13 +57,13 @@ class Listener(Protocol):
     """
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """A record as it is now: at each store step that changed it, and after recovery.
+        """A record as it is now: whenever a change of it is durable, and after recovery.
 
-        Terminal ones are left out after recovery. An index must take being told the same twice.
+        Terminal ones are left out after recovery. An index must take the same one twice.
         """
 
     def closed(self, partition: int) -> None:
-        """The partition is not ours any more: drop what is known of it."""
+        """The partition is not this worker's any more: drop what is known of it."""
 
 
 class StateTable:
@@ -81,7 +81,7 @@ class StateTable:
         self.listeners: list[Listener] = []
         self.unreadable_keys: set[str] = set()
         self._owner_url = owner_url
-        self._claimed: set[int] = set()
+        self._assigned: set[int] = set()
         self._open: dict[int, Rdict] = {}
         self._waiters: defaultdict[bytes, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -104,7 +104,7 @@ class StateTable:
 
     def owned_partitions(self) -> tuple[int, ...]:
         """Partitions that are this worker's, those included that it can't answer for now."""
-        return tuple(sorted(self._claimed | set(self._open)))
+        return tuple(sorted(self._assigned | set(self._open)))
 
     def open_partitions(self) -> tuple[int, ...]:
         """Partitions that this worker answers for now."""
@@ -214,17 +214,17 @@ class StateTable:
                     del self._waiters[key]
 
     def add_listener(self, listener: Listener) -> None:
-        """Feed an index. Add it before the worker starts: it is told of nothing earlier."""
+        """Feed an index. Add it before the worker starts: it gets nothing earlier."""
         self.listeners.append(listener)
 
-    # -- the task's and the coordinator's side ------------------------------------------------
+    # -- for the task manager and its tasks ------------------------------------------------
 
     def assign(self, partitions: Iterable[int]) -> None:
-        """These partitions are ours and being recovered."""
-        self._claimed = set(partitions)
+        """These partitions are this worker's and being recovered."""
+        self._assigned = set(partitions)
 
     async def build_indexes(self, partition: int, database: Callable[[], Rdict | None]) -> bool:
-        """Tell the listeners of every record that is not terminal, in slices that yield.
+        """Give the listeners every record that is not terminal, in slices that yield.
 
         `database` gives None once the partition has been taken away; then False is returned.
         """
@@ -247,12 +247,12 @@ class StateTable:
         return database() is not None
 
     def open(self, partition: int, database: Rdict) -> None:
-        """From now on readers are answered."""
+        """Answer readers from now on."""
         self._open[partition] = database
 
     def close(self, partition: int) -> None:
-        """The partition has left: readers get NotOwnerError, waiting ones too, indexes drop it."""
-        self._claimed.discard(partition)
+        """The partition left this worker: readers and waiters get NotOwnerError, indexes drop it."""
+        self._assigned.discard(partition)
         self._open.pop(partition, None)
         for listener in self.listeners:
             listener.closed(partition)
@@ -262,7 +262,7 @@ class StateTable:
     def publish(
         self, partition: int, keys: Iterable[bytes], records: Sequence[StoredRecord]
     ) -> None:
-        """The store step has made these durable: tell the indexes, wake who waits."""
+        """These are durable now: update the indexes, wake who waits."""
         for record in records:
             self._notify_listeners(partition, record.key, record)
         if self._waiters:
@@ -285,7 +285,7 @@ class StateTable:
     def _database(self, partition: int) -> Rdict:
         database = self._open.get(partition)
         if database is None:
-            if partition in self._claimed:
+            if partition in self._assigned:
                 raise NotReadyError(f"{self.name}: partition {partition} is being recovered")
             raise NotOwnerError(f"{self.name}: partition {partition} is another worker's")
         return database
@@ -294,7 +294,7 @@ class StateTable:
 def _records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Records and rows from `start` on, without reserved keys.
 
-    The rows by which orders are found are many, and leapt over: `StateTable.keys` gives them.
+    The rows by which orders are found are many, and passed over: `StateTable.keys` gives them.
     """
     from_key: bytes | None = start
     while from_key is not None:

@@ -105,7 +105,7 @@ def _refuse_step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
 
 
 def _check_deadline(builder: OrderDecisionBuilder, command: Command) -> None:
-    """A deadline fires by the record's time, once, and only if it is still the one that was set."""
+    """A deadline fires once, by the record's time, and only if it has not been set anew."""
     data: CheckDeadline = command.data
     due = builder.work.deadlines.get(data.deadline)
     if due is None or due != data.due_at or builder.at_ms < due:
@@ -189,7 +189,7 @@ def _refund_failed(builder: OrderDecisionBuilder, event: Event) -> None:
 
 def _delivered_to(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Event], None]:
     def follow(builder: OrderDecisionBuilder, _: Event) -> None:
-        """The courier has it: what happened is the truth, steps that the kitchen forgot are emitted."""
+        """The courier has the order: steps that the kitchen has not reported are emitted first."""
         if builder.status in PAID_ORDER and ORDER_PATH.index(
             builder.known_order.status
         ) < ORDER_PATH.index(target):

@@ -1,4 +1,4 @@
-"""The moves of an order: each emits its events and folds them, so no state changes without its event."""
+"""Transitions of an order: each emits its events and folds them, so no state changes without an event."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -42,9 +42,9 @@ from models.payment import (
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_PAYMENT_ATTEMPTS: Final = 20
-"""Of one payment: whoever tries out stolen cards gets no further than a customer who mistypes."""
+"""Of one payment: bounds the testing of stolen cards, and is more than mistyping takes."""
 MAX_CANCEL_TRIES: Final = 20
-"""Each is made after a longer pause than the one before; then an operator must look."""
+"""With growing pauses between them; after that an operator must look."""
 
 
 def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
@@ -57,7 +57,7 @@ def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
         case WebhookReceived() as webhook:
             apply_webhook(builder, webhook)
         case Event(data=PaymentRefundInitiated() as data):
-            refunds.refund_all(builder, data.reason, ids.refund_id(record.header.id), by="orders")
+            refunds.refund_all(builder, data.reason, ids.refund_id(record.identity.id), by="orders")
     release_held(builder)
     after = builder.next_state()
     rows = search_terms.rows_of_payment(state, after, record.key)
@@ -107,7 +107,7 @@ def _confirm(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
     if payment.attempt >= MAX_PAYMENT_ATTEMPTS:
         return builder.refuse(command, "TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
     if is_at_the_bank:
-        # The customer left the bank's page and tries another card; a late success of the first one still wins.
+        # The customer left the bank's page and tries another card; should the first succeed later, it counts.
         builder.fail("ACTION_ABANDONED", "authentication was not finished", None)
     builder.begin_attempt()
     builder.start_effect(_confirmation(builder, data))
@@ -144,7 +144,10 @@ def _cancel(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
         )
     if payment and payment.status is PaymentStatus.CANCELLED:
         return builder.refuse(command, "ALREADY_CANCELLED", "This payment is cancelled.")
-    if builder.work.cancel in {None, PAYMENT_EXPIRED}:  # a customer's wish outranks the deadline's
+    if builder.work.cancel in {
+        None,
+        PAYMENT_EXPIRED,
+    }:  # a customer's reason replaces the deadline's
         builder.change(cancel=data.reason)
     builder.request_cancel(command.issued_by)
     return builder.accept()
@@ -182,7 +185,7 @@ def _apply_effect_result(builder: PaymentDecisionBuilder, command: Command) -> N
 def _apply_failed_effect(
     builder: PaymentDecisionBuilder, effect: Effect, data: StripeResult
 ) -> None:
-    """End what waits for an effect that Stripe refused for good, or never got."""
+    """End what waits for an effect that Stripe refused permanently, or never received."""
     code = data.code or data.result.value
     is_charge_declined = data.result is ResultKind.DECLINED and effect.kind is EffectKind.CONFIRM
     if data.result is ResultKind.DONE or is_charge_declined:
@@ -215,7 +218,7 @@ def _fail_confirm(
 def _cancel_again(
     builder: PaymentDecisionBuilder, effect: Effect, data: StripeResult, code: str
 ) -> None:
-    """Stripe did not cancel because the money was moving; if that came to nothing meanwhile, ask again.
+    """Stripe did not cancel while a charge was in progress; if the charge failed meanwhile, ask again.
 
     While the payment is PROCESSING its end decides: see PaymentDecisionBuilder.fail and complete.
     """

@@ -22,7 +22,7 @@ DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"}
 
 
 def refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
-    """Give money back: so much, or all that is left."""
+    """Refund an amount, or all that is left."""
     data: RefundPayment = command.data
     refund_id = ids.refund_id(command.command_id)
     made = builder.state.refunds().get(refund_id)
@@ -47,7 +47,7 @@ RETRY_REFUSALS: Final = {
 
 
 def retry_refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
-    """A refund that failed is over at Stripe: another one repeats it, as far as money is left."""
+    """A failed refund has ended at Stripe: a new one repeats it, up to the amount that is left."""
     data: RetryRefund = command.data
     refunds = builder.state.refunds()
     refund_id = ids.refund_id(command.command_id)
@@ -74,7 +74,7 @@ def retry_refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
 
 
 def _refused(builder: PaymentDecisionBuilder, command: Command, amount: int) -> Outcome | None:
-    """The refusal where so much can't be refunded now."""
+    """The refusal if this amount can't be refunded now; else None."""
     payment, refundable = builder.payment, builder.state.refundable
     if payment is None or not payment.captured:
         return builder.refuse(command, "NOT_PAID", "There is no captured money to refund.")
@@ -98,7 +98,7 @@ def _refused(builder: PaymentDecisionBuilder, command: Command, amount: int) -> 
 
 
 def refund_all(builder: PaymentDecisionBuilder, reason: str, refund_id: str, by: str) -> None:
-    """Refund all that is left; while there is no money yet or a dispute is open, remember the wish."""
+    """Refund all that is left; defer it while nothing is captured or a dispute is open."""
     payment = builder.payment
     if payment is None or not payment.captured or payment.is_refund_blocked:
         builder.change(refund_wanted=reason)
@@ -107,11 +107,11 @@ def refund_all(builder: PaymentDecisionBuilder, reason: str, refund_id: str, by:
 
 
 def start_deferred_refund(builder: PaymentDecisionBuilder) -> None:
-    """Carry out a refund that had to wait."""
+    """Start the deferred refund, if there is one."""
     wanted = builder.work.refund_wanted
     if wanted:
         builder.change(refund_wanted=None)
-        refund_all(builder, wanted, ids.refund_id(builder.input.header.id), by="orders")
+        refund_all(builder, wanted, ids.refund_id(builder.input.identity.id), by="orders")
 
 
 def start_refund(
@@ -163,7 +163,7 @@ def fail_refund(builder: PaymentDecisionBuilder, refund_id: str, code: str) -> N
 
 
 def _defer_refund_again(builder: PaymentDecisionBuilder, reason: str) -> None:
-    """The dispute was faster than a cancelled order's refund, which follows when it is won.
+    """A dispute came before a cancelled order's refund, which follows when the dispute is won.
 
     It may have been closed before this refusal was heard of: each dispute explains one of them,
     and what is refused beyond that is the operator's.
@@ -208,7 +208,7 @@ def end_refund(builder: PaymentDecisionBuilder, refund: Refund) -> None:
 
 
 def _retry_with_remainder(builder: PaymentDecisionBuilder) -> None:
-    """Another refund was faster than a cancelled order's, which Stripe refused as too large.
+    """Another refund came before a cancelled order's, which Stripe therefore refused as too large.
 
     Ends, for what repeats it is smaller, and is repeated only when still less is left.
     """
@@ -217,7 +217,7 @@ def _retry_with_remainder(builder: PaymentDecisionBuilder) -> None:
     for failed in refunds.values():
         is_open = failed.status is RefundStatus.FAILED and failed.refund_id not in retried
         if is_open and failed.by == "orders" and 0 < left < failed.amount:
-            refund_id = ids.refund_id(f"{builder.input.header.id}/{failed.refund_id}")
+            refund_id = ids.refund_id(f"{builder.input.identity.id}/{failed.refund_id}")
             start_refund(
                 builder, refund_id, left, failed.reason, by="orders", retry_of=failed.refund_id
             )

@@ -1,4 +1,4 @@
-"""What Stripe says of a payment, in whatever order it comes: truth wins, stale news changes nothing."""
+"""Applies facts from Stripe in whatever order they come: final states win, stale facts change nothing."""
 
 from enum import StrEnum
 from typing import Final
@@ -15,7 +15,7 @@ from models.times import to_rfc3339
 S, R = PaymentStatus, RefundStatus
 NOT_SUBMITTED: Final = "NOT_SUBMITTED"
 MAX_CARDS: Final = 20
-"""Of one payment, by whose last digits it is found."""
+"""Of one payment: operators find it by their last digits."""
 
 REFUND_STATUS: Final = {"succeeded": R.SUCCEEDED, "failed": R.FAILED, "canceled": R.CANCELLED}
 DISPUTE_STEPS: Final = (
@@ -40,7 +40,7 @@ class FactSource(StrEnum):
 def apply_intent(
     builder: PaymentDecisionBuilder, seen: IntentFacts, origin: FactSource, attempt: int
 ) -> None:
-    """Take in the state of the payment intent.
+    """Apply the state of the payment intent.
 
     attempt: that the fact was asked for (RESULT of a confirm, LOOKUP), else 0.
     """
@@ -75,7 +75,7 @@ def _record_card(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
 
 
 def _apply_captured(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
-    """The money is in; where somebody has changed the intent by hand, the audit says so.
+    """Complete the payment; an amount that was changed at Stripe by hand is reported in the audit.
 
     An amount of another currency can't be in this payment's books: it stays as it is, is listed as
     stuck, and the reconciliation shows Stripe's charge as a difference.
@@ -121,7 +121,7 @@ def _apply_in_progress(
 def _apply_failed_attempt(
     builder: PaymentDecisionBuilder, seen: IntentFacts, origin: FactSource, attempt: int
 ) -> None:
-    """Tell whether an intent that waits for a payment method ends the current attempt, or is older news."""
+    """Decide whether an intent without a payment method ends the current attempt, or is of an earlier one."""
     payment, error = builder.known_payment, seen.error
     charge = error.charge_id if error else None
     if payment.status is S.PENDING and error:
@@ -149,7 +149,7 @@ def _apply_failed_attempt(
 
 
 def _request_lookup(builder: PaymentDecisionBuilder, origin: FactSource) -> None:
-    """Have Stripe asked (app/stripe/reconciler.py) about news that may be of the current attempt.
+    """Request a look-up at Stripe (app/stripe/reconciler.py): the fact may be of the current attempt.
 
     While its confirm is under way, only once that has been answered.
     """
@@ -158,10 +158,10 @@ def _request_lookup(builder: PaymentDecisionBuilder, origin: FactSource) -> None
 
 
 def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
-    """Take in the state of a refund, ours or one made in Stripe's dashboard.
+    """Apply the state of a refund, ours or one made in Stripe's dashboard.
 
-    What Stripe said failed stays so; a refund whose request was refused, but which Stripe shows to have
-    succeeded all the same, has taken the money, and counts.
+    A refund that failed at Stripe stays failed; one whose request was refused, but which Stripe shows as
+    succeeded all the same, counts.
     """
     payment = builder.payment
     if (
@@ -213,7 +213,7 @@ def _refund_of(builder: PaymentDecisionBuilder, seen: RefundFacts) -> Refund:
 
 
 def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts) -> None:
-    """Take in the state of a dispute; a closed one stays closed, an older word is dropped."""
+    """Apply the state of a dispute; a closed one stays closed, an older state is dropped."""
     payment = builder.known_payment
     known = payment.disputes.get(seen.dispute_id)
     is_closing = seen.status in CLOSED_DISPUTES

@@ -1,4 +1,4 @@
-"""The moves of a payment: each emits its events and folds them, so no state changes without its event."""
+"""Transitions of a payment: each emits its events and folds them, so no state changes without an event."""
 
 from typing import Any
 

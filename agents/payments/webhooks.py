@@ -1,4 +1,4 @@
-"""Stripe's webhooks: taken in, or held while the payment that they belong to has not begun."""
+"""Stripe's webhooks: applied, or held while the payment that they belong to has not begun."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ MAX_HELD_WEBHOOKS: Final = 20
 
 
 def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
-    """Take in a webhook, or hold it; the audit says which."""
+    """Apply a webhook, or hold it; the audit records which."""
     known = len(builder.events)
     has_facts = webhook.intent or webhook.refund or webhook.dispute
     too_early = builder.payment is None or (
@@ -21,7 +21,7 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
     )
     is_over = webhook.intent is not None and webhook.intent.status == "canceled"
     if builder.payment is None and builder.work.initiation is None and is_over:
-        effect = "nothing new"  # no payment will ever begin with it
+        effect = "nothing new"  # a cancelled intent opens no payment
     elif has_facts and too_early and not (webhook.intent and builder.work.initiation):
         _hold(builder, webhook)
         effect = "held"
@@ -55,7 +55,7 @@ def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
 
 
 def release_held(builder: PaymentDecisionBuilder) -> None:
-    """Take in the facts that waited for the payment to begin, or for its money."""
+    """Apply held facts once the payment has begun, or has been captured."""
     while builder.payment and builder.work.held:
         captured = builder.payment.captured
         due = next((held for held in builder.work.held if held.intent or captured), None)
@@ -66,7 +66,7 @@ def release_held(builder: PaymentDecisionBuilder) -> None:
 
 
 def _apply_facts(builder: PaymentDecisionBuilder, facts: WebhookReceived | Held) -> None:
-    """Take in what a webhook says."""
+    """Apply the facts of a webhook."""
     if facts.intent:
         apply_intent(builder, facts.intent, FactSource.WEBHOOK, 0)
     if facts.refund:

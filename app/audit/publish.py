@@ -1,6 +1,5 @@
 """The audit's records of what operators do that concerns no order."""
 
-import time
 from typing import Final
 
 from app.kafka.headers import record_headers
@@ -8,7 +7,7 @@ from models import ids
 from models.events import NO_ORDER, OPERATORS, Event, EventType
 from models.messages import Message, encode
 from models.sender import CommandSender
-from models.times import to_rfc3339
+from models.times import machine_now_ms, to_rfc3339
 from models.topics import ORDER_AUDIT
 
 OPERATORS_SOURCE: Final = f"/tiffin/{OPERATORS}"
@@ -22,7 +21,7 @@ async def publish_audit_event(
     event = Event(
         event_id=ids.event_id(cause, OPERATORS, 1),
         event_type=event_type,
-        occurred_at=to_rfc3339(time.time_ns() // 1_000_000),
+        occurred_at=to_rfc3339(machine_now_ms()),
         order_id=NO_ORDER,
         payment_id=None,
         sequence=1,
@@ -31,5 +30,10 @@ async def publish_audit_event(
         producer=OPERATORS,
         data=data,
     )
+    await publish_event(sender, event)
+
+
+async def publish_event(sender: CommandSender, event: Event) -> None:
+    """Put an event of an operator into the audit. Raises KafkaUnavailableError."""
     headers = record_headers(event.event_id, event.event_type, OPERATORS_SOURCE, event.occurred_at)
-    await sender.put(ORDER_AUDIT, NO_ORDER.encode(), encode(event), headers)
+    await sender.put(ORDER_AUDIT, event.order_id.encode(), encode(event), headers)

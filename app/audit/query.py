@@ -1,6 +1,5 @@
-"""A page of the audit: what the last records of several partitions hold, as one list by time. Pure."""
+"""A page of the audit: the last records of several partitions merged into one list by time. Pure."""
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -11,8 +10,6 @@ from app.kafka.records import FetchedRecord
 from models.events import EventType, read_event_of
 from models.operations import AuditFilter, AuditPage
 from models.transition import UnreadableError
-from web.http.decoding import DecodingError, base64_json, whole_number
-from web.http.problems import ProblemError
 
 AUDITED_EVENT_TYPES: Final = frozenset(
     {
@@ -52,7 +49,7 @@ def audit_page(windows: Sequence[RecordWindow], limit: int, asked: AuditFilter) 
     return AuditPage(
         events=[event for at_ms, event in acts if at_ms >= horizon_ms],
         scanned=sum(len(window.records) for window in windows),
-        before="" if is_all else _token(ends),
+        before={} if is_all else ends,
     )
 
 
@@ -84,22 +81,5 @@ def _act(record: FetchedRecord, asked: AuditFilter) -> Mapping[str, Any] | None:
             return None
         read_event_of(record.topic, record.key or b"", record.value or b"")
     except (ValueError, KeyError, TypeError, AttributeError, UnreadableError):
-        return None  # no event of ours: it is among the dead letters
+        return None  # no event of this application: it is among the dead letters
     return dict(raw)
-
-
-def _token(ends: Mapping[str, int]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(ends)).decode()
-
-
-def parse_audit_cursor(before: str) -> dict[str, int]:
-    """Where each partition's page ends. Raises ProblemError (400)."""
-    if not before:
-        return {}
-    try:
-        ends = base64_json(before)
-        return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
-    except (DecodingError, AttributeError):
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
-        ) from None

@@ -11,12 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli.http import exit_with, token_for
 from app.cli.options import json_option, token_option, url_option
-from app.cli.output import (
-    console,
-    plain,
-    print_json,
-    table,
-)
+from app.cli.output import console, plain, print_json, table
 from app.cli.rebuild import AuditError, RebuildCheck, RebuildResult
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings

@@ -9,12 +9,7 @@ from faust.cli import argument, option
 
 from app.cli.http import WorkerClient, exit_with
 from app.cli.options import json_option, token_option, url_option
-from app.cli.output import (
-    console,
-    plain,
-    print_json,
-    table,
-)
+from app.cli.output import console, plain, print_json, table
 from app.settings import Settings
 
 TIMEOUT_S: Final = 120.0

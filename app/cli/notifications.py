@@ -10,13 +10,7 @@ from faust.cli import argument, option
 
 from app.cli.http import WorkerClient, exit_with
 from app.cli.options import json_option, token_option, url_option
-from app.cli.output import (
-    console,
-    plain,
-    print_json,
-    print_page,
-    table,
-)
+from app.cli.output import console, plain, print_json, print_page, table
 from app.settings import Settings
 
 ACTIONS: Final = ("list", "retry")

@@ -9,13 +9,7 @@ from rich.text import Text
 
 from app.cli.http import WorkerClient, exit_with
 from app.cli.options import json_option, token_option, url_option
-from app.cli.output import (
-    console,
-    plain,
-    print_json,
-    print_page,
-    table,
-)
+from app.cli.output import console, plain, print_json, print_page, table
 from app.settings import Settings
 from models.graphs import OrderStatus
 from models.ids import reference

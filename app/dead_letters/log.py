@@ -1,7 +1,7 @@
 """The dead-letter topic folded: dead letters, and markers of what operators did with them. Pure.
 
-A dead letter that was redriven in vain comes back under its name; a marker settles the life that it
-names, so it does not matter in which order a marker and a new life arrive.
+A dead letter whose redrive failed comes back under its name. A marker resolves the failure that it names, so
+it does not matter in which order a marker and the next failure arrive.
 """
 
 import re
@@ -28,7 +28,7 @@ MAX_HEADER_DIGITS: Final = 19
 _SERVICE: Final = re.compile(r"[\w-]{1,100}", re.ASCII)
 _TOPIC: Final = re.compile(r"[\w.-]{1,249}", re.ASCII)
 _NAME: Final = re.compile(r"[\w-]{0,100}:[\w.-]{1,249}:\d{1,10}:\d{1,19}", re.ASCII)
-"""What a name of ours looks like: it stands in addresses and in the audit."""
+"""The form of a dead letter's name, which is in URLs and in the audit."""
 _CONTROLS: Final = dict.fromkeys([*range(32), *range(127, 160)])
 
 
@@ -152,7 +152,7 @@ class DeadLetterLog:
 
 
 def _letter(offset: int, at_ms: int, key: bytes | None, named: Any) -> DeadLetter:
-    """Read a dead letter; one that no engine of ours wrote is its own origin."""
+    """Read a dead letter; one that this application's engine did not write is its own origin."""
     service = named.get(SERVICE_HEADER, "")
     service = service if _SERVICE.fullmatch(service) else ""
     topic = named.get(f"{DLT_HEADER_PREFIX}original-topic", "")

@@ -1,22 +1,21 @@
-"""What redriving puts into Kafka, and then waits for: records anew, releases, markers, the audit."""
+"""Puts what an operator does with dead letters into Kafka: records anew, releases, markers, audit events."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from app.audit.publish import OPERATORS_SOURCE
+from app.audit.publish import OPERATORS_SOURCE, publish_event
 from app.dead_letters.log import MARKER, marker
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import audit_event, original_topic, release_topic
 from app.kafka.headers import record_headers
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, Resolution
-from models.messages import encode
+from models.errors import OperatorActionRefusedError
 from models.sender import Appended, CommandSender, Headers
-from models.times import to_rfc3339
-from models.topics import DEAD_LETTERS, ORDER_AUDIT
+from models.times import machine_now_ms, to_rfc3339
+from models.topics import DEAD_LETTERS
 from tables import (
     DEAD_LETTER_ID_HEADER,
     REDRIVE_HEADER,
@@ -25,7 +24,6 @@ from tables import (
     Quarantine,
     StateTable,
 )
-from web.http.problems import ProblemError
 
 DECISION_TIMEOUT_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.02
@@ -34,7 +32,7 @@ POLL_INTERVAL_S: Final = 0.02
 class RedrivePublisher:
     """An operator's acts, as records.
 
-    Methods raise KafkaUnavailableError; those that wait for a service raise ProblemError (REDRIVE_LATE)
+    Methods raise KafkaUnavailableError; those that wait for a service raise OperatorActionRefusedError
     past the bound, and NotOwnerError or NotReadyError when the partition has left this worker.
     """
 
@@ -49,18 +47,20 @@ class RedrivePublisher:
         self._sender = sender
         self._positions = positions
 
-    async def again(self, table: StateTable, letter: DeadLetter, original: OriginalRecord) -> bool:
-        """Put a dead letter where it came from; once it is decided, say whether it lives."""
+    async def redrive(
+        self, table: StateTable, letter: DeadLetter, original: OriginalRecord
+    ) -> bool:
+        """Put a dead letter where it came from; once it is decided, say whether it was accepted."""
         headers = [
             *original.headers,
             (REDRIVE_HEADER, letter.service.encode()),
             (DEAD_LETTER_ID_HEADER, letter.name.encode()),
         ]
-        lives, topic = len(letter.origins), original_topic(letter)
+        failures, topic = len(letter.origins), original_topic(letter)
         put = await self._sender.put(topic, letter.key, original.value, headers)
         await self._decided(table, letter, topic, put)
         await self._letters.caught_up()
-        return len(letter.origins) <= lives
+        return len(letter.origins) <= failures
 
     async def release(self, table: StateTable, letter: DeadLetter, quarantine: Quarantine) -> None:
         """Lift the quarantine of the letter's order; returns once the service has heard of it."""
@@ -85,24 +85,23 @@ class RedrivePublisher:
                 await asyncio.sleep(POLL_INTERVAL_S)
                 await self._letters.caught_up()
 
-    async def mark(self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> None:
+    async def publish_marker(
+        self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str
+    ) -> None:
         """Say in the dead letters' topic what became of one, and hear it ourselves."""
-        settled = Resolution(by, reason, time.time_ns() // 1_000_000)
+        settled = Resolution(by, reason, machine_now_ms())
         value = marker(letter, state, settled)
         headers = _headers(f"{letter.name}/{settled.at_ms}", f"DEAD_LETTER_{state}")
         headers.append((MARKER, state.encode()))
         await self._sender.put(DEAD_LETTERS, letter.key, value, headers)
         await self._letters.caught_up()
 
-    async def audit(self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> None:
+    async def publish_audit(
+        self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str
+    ) -> None:
         """Tell the order's audit what an operator did with a dead letter."""
-        event = audit_event(letter, state, by, reason, time.time_ns() // 1_000_000)
-        await self._sender.put(
-            ORDER_AUDIT,
-            event.order_id.encode(),
-            encode(event),
-            record_headers(event.event_id, event.event_type, OPERATORS_SOURCE, event.occurred_at),
-        )
+        event = audit_event(letter, state, by, reason, machine_now_ms())
+        await publish_event(self._sender, event)
 
     async def _decided(
         self, table: StateTable, letter: DeadLetter, topic: str, put: Appended
@@ -123,8 +122,8 @@ class RedrivePublisher:
 
 def _headers(name: str, kind: str) -> Headers:
     """Of a record that no event stands for."""
-    now = to_rfc3339(time.time_ns() // 1_000_000)
-    return record_headers(ids.derived("act", name), kind, OPERATORS_SOURCE, now)
+    now = to_rfc3339(machine_now_ms())
+    return record_headers(ids.derive_id("act", name), kind, OPERATORS_SOURCE, now)
 
 
 @asynccontextmanager
@@ -133,6 +132,6 @@ async def _bounded() -> AsyncIterator[None]:
         async with asyncio.timeout(DECISION_TIMEOUT_S):
             yield
     except TimeoutError:
-        raise ProblemError(
+        raise OperatorActionRefusedError(
             "REDRIVE_LATE", "It is in Kafka, but not decided yet. Look again in a moment."
         ) from None

@@ -1,14 +1,14 @@
 """What operators do with dead letters: redrive, discard, and the release of a quarantined order.
 
-Runs at the worker that owns the key. Everything is rehearsed by the engine's own code before it is
-done, in the order in which it died, one after the other: the next is sent when the last is decided.
+Runs at the worker that owns the key. Everything goes through a dry run of the engine's own code before it is
+done, in the order in which it was dead-lettered, one after the other: the next is sent when the last is
+decided.
 An order is released when nothing of it is open any more; what is turned away until then follows.
 The last dead letter is marked after the release: a crash in between leaves one open that can be
 redriven again, which then does nothing but release the order.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,9 +26,10 @@ from models.dead_letter import (
     RedriveResult,
     RedriveStep,
 )
+from models.errors import OperatorActionRefusedError
 from models.sender import CommandSender
+from models.times import machine_now_ms
 from tables import REDRIVE_HEADER, DryRunInput, InputPosition, StateTable
-from web.http.problems import ProblemError
 
 MAX_BATCH: Final = 100
 """Dead letters that are read, rehearsed and sent together, at most."""
@@ -75,22 +76,22 @@ class Redriver:
     async def redrive(
         self, letter: DeadLetter, *, by: str, reason: str, all_of_order: bool, dry_run: bool
     ) -> RedriveResult:
-        """See `DeadLetterActions.redrive`. Nothing is done if any of them would be dead again."""
+        """See `DeadLetterActions.redrive`. Nothing is done if any would be dead-lettered again."""
         async with self._exclusively(letter):
-            turn = self._turn(letter, by, reason)
-            plan = self._plan(turn, all_of_order=all_of_order)
-            told, _ = await self._dry_run(turn, plan)
+            session = self._session(letter, by, reason)
+            plan = self._plan(session, all_of_order=all_of_order)
+            told, _ = await self._dry_run(session, plan)
             refusal = next((why for step in told if (why := redrive_refusal(step))), None)
             if dry_run:
-                done = [] if refusal else self._open(turn) if all_of_order else plan
-                return self._dry_run_result(turn, told, done, is_refused=refusal is not None)
+                done = [] if refusal else self._open(session) if all_of_order else plan
+                return self._dry_run_result(session, told, done, is_refused=refusal is not None)
             if refusal is not None:
                 raise refusal
             try:
-                stopped = await self._go(turn, all_of_order=all_of_order)
+                stopped = await self._redrive_all(session, all_of_order=all_of_order)
             finally:
-                await self._audit(turn)
-            return self._acted(turn, turn.steps, stopped=stopped)
+                await self._audit(session)
+            return self._acted(session, session.steps, stopped=stopped)
 
     async def discard(
         self, letter: DeadLetter, *, by: str, reason: str, redrive_rest: bool, dry_run: bool
@@ -100,31 +101,37 @@ class Redriver:
             step = RedriveStep(letter, None)
             if letter.order_key is None or not self._has_consumer(letter):
                 if not dry_run:
-                    await self._publisher.mark(letter, DeadLetterState.DISCARDED, by, reason)
-                    await self._publisher.audit(letter, DeadLetterState.DISCARDED, by, reason)
+                    await self._publisher.publish_marker(
+                        letter, DeadLetterState.DISCARDED, by, reason
+                    )
+                    await self._publisher.publish_audit(
+                        letter, DeadLetterState.DISCARDED, by, reason
+                    )
                 return RedriveResult((step,))
-            turn = self._turn(letter, by, reason)
+            session = self._session(letter, by, reason)
             if dry_run:
-                return await self._dry_run_discard(turn, redrive_rest=redrive_rest)
-            turn.pending = (letter, DeadLetterState.DISCARDED)
-            turn.steps.append(step)
+                return await self._dry_run_discard(session, redrive_rest=redrive_rest)
+            session.pending = (letter, DeadLetterState.DISCARDED)
+            session.steps.append(step)
             stopped = ""
             try:
                 if redrive_rest:
-                    stopped = await self._go(turn, all_of_order=True)
+                    stopped = await self._redrive_all(session, all_of_order=True)
                 else:
-                    await self._finish(turn)
+                    await self._release_if_done(session)
             finally:
-                await self._audit(turn)
-            return self._acted(turn, turn.steps, stopped=stopped)
+                await self._audit(session)
+            return self._acted(session, session.steps, stopped=stopped)
 
-    async def _dry_run_discard(self, turn: _RedriveSession, *, redrive_rest: bool) -> RedriveResult:
+    async def _dry_run_discard(
+        self, session: _RedriveSession, *, redrive_rest: bool
+    ) -> RedriveResult:
         """What it would lead to if it were redriven instead; then what the rest would."""
-        told, _ = await self._dry_run(turn, [turn.letter])
-        done, stopped = [turn.letter], ""
+        told, _ = await self._dry_run(session, [session.letter])
+        done, stopped = [session.letter], ""
         if redrive_rest:
-            rest = [letter for letter in self._open(turn) if letter is not turn.letter]
-            for step in (await self._dry_run(turn, rest[:MAX_BATCH]))[0] if rest else ():
+            rest = [letter for letter in self._open(session) if letter is not session.letter]
+            for step in (await self._dry_run(session, rest[:MAX_BATCH]))[0] if rest else ():
                 told.append(step)
                 if refusal := redrive_refusal(step):
                     stopped = refusal.detail
@@ -132,7 +139,7 @@ class Redriver:
                 done.append(step.letter)
             else:
                 done += rest[MAX_BATCH:]
-        return self._dry_run_result(turn, told, done, stopped=stopped)
+        return self._dry_run_result(session, told, done, stopped=stopped)
 
     @asynccontextmanager
     async def _exclusively(self, letter: DeadLetter) -> AsyncIterator[None]:
@@ -144,7 +151,7 @@ class Redriver:
         async with lock:
             await self._letters.caught_up()
             if letter.state is not DeadLetterState.OPEN:
-                raise ProblemError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
+                raise OperatorActionRefusedError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
             yield
 
     def _has_consumer(self, letter: DeadLetter) -> bool:
@@ -152,40 +159,40 @@ class Redriver:
         table = self._tables.get(letter.service)
         return table is not None and original_topic(letter) in table.service.inputs
 
-    def _turn(self, letter: DeadLetter, by: str, reason: str) -> _RedriveSession:
+    def _session(self, letter: DeadLetter, by: str, reason: str) -> _RedriveSession:
         key = letter.order_key
         if key is None:
-            raise ProblemError(
+            raise OperatorActionRefusedError(
                 "DEAD_AGAIN", "Its key can't be read, so no service can act on it. Discard it."
             )
         if not self._has_consumer(letter):
-            raise ProblemError(
+            raise OperatorActionRefusedError(
                 "DEAD_AGAIN", "No service of this application takes it any more. Discard it."
             )
         return _RedriveSession(letter, self._tables[letter.service], key, by, reason)
 
-    def _plan(self, turn: _RedriveSession, *, all_of_order: bool) -> list[DeadLetter]:
-        """What is to be redriven, in order: what died first comes first."""
-        first, *_ = found = self._open(turn)
+    def _plan(self, session: _RedriveSession, *, all_of_order: bool) -> list[DeadLetter]:
+        """What is to be redriven, in the order in which it was dead-lettered."""
+        first, *_ = found = self._open(session)
         if all_of_order:
             return found[:MAX_BATCH]
-        if first is not turn.letter:
-            raise ProblemError(
+        if first is not session.letter:
+            raise OperatorActionRefusedError(
                 "REDRIVE_OUT_OF_ORDER",
                 f"{first.name} died before it: redrive or discard that one first, or redrive all of "
                 "the order's.",
             )
         return [first]
 
-    def _open(self, turn: _RedriveSession) -> list[DeadLetter]:
-        done = turn.pending[0] if turn.pending else None
-        found = self._letters.open_for_key(turn.letter.service, turn.letter.key)
+    def _open(self, session: _RedriveSession) -> list[DeadLetter]:
+        done = session.pending[0] if session.pending else None
+        found = self._letters.open_for_key(session.letter.service, session.letter.key)
         return [letter for letter in found if letter is not done]
 
     async def _dry_run(
-        self, turn: _RedriveSession, plan: Sequence[DeadLetter]
+        self, session: _RedriveSession, plan: Sequence[DeadLetter]
     ) -> tuple[list[RedriveStep], list[OriginalRecord]]:
-        """What the plan would lead to, up to the first that would be dead again."""
+        """What the plan would lead to, up to the first that would be dead-lettered again."""
         originals = await self._letters.originals(plan)
         inputs = []
         for letter, original in zip(plan, originals, strict=True):
@@ -199,8 +206,8 @@ class Redriver:
                     (*original.headers, (REDRIVE_HEADER, letter.service.encode())),
                 )
             )
-        at_ms = time.time_ns() // 1_000_000
-        results = turn.table.dry_run_inputs(inputs, at_ms) if inputs else []
+        at_ms = machine_now_ms()
+        results = session.table.dry_run_inputs(inputs, at_ms) if inputs else []
         steps = [redrive_step(letter, told) for letter, told in zip(plan, results, strict=False)]
         if len(inputs) < len(plan) and len(steps) == len(inputs):
             letter = plan[len(inputs)]
@@ -208,75 +215,75 @@ class Redriver:
             steps.append(RedriveStep(letter, DryRunVerdict.DEAD, error="no value", message=why))
         return steps, originals
 
-    async def _go(self, turn: _RedriveSession, *, all_of_order: bool) -> str:
+    async def _redrive_all(self, session: _RedriveSession, *, all_of_order: bool) -> str:
         """Redrive and release; gives why it stopped before the end, "" if it did not."""
         for _ in range(MAX_ROUNDS):
-            found = self._open(turn)
-            plan = found[:MAX_BATCH] if all_of_order else [turn.letter]
+            found = self._open(session)
+            plan = found[:MAX_BATCH] if all_of_order else [session.letter]
             if found:
-                told, originals = await self._dry_run(turn, plan)
+                told, originals = await self._dry_run(session, plan)
                 for step, original in zip(told, originals, strict=False):
-                    if stopped := await self._redrive_one(turn, step, original):
-                        await self._mark_pending(turn)
+                    if stopped := await self._redrive_one(session, step, original):
+                        await self._mark_pending(session)
                         return stopped
-            if await self._finish(turn) or not all_of_order:
+            if await self._release_if_done(session) or not all_of_order:
                 return ""
         return "New inputs are turned away as fast as they are redriven. Try again."
 
     async def _redrive_one(
-        self, turn: _RedriveSession, step: RedriveStep, original: OriginalRecord
+        self, session: _RedriveSession, step: RedriveStep, original: OriginalRecord
     ) -> str:
         letter = step.letter
         if refusal := redrive_refusal(step):
-            turn.steps.append(step)
+            session.steps.append(step)
             return refusal.detail
         is_due = step.verdict is DryRunVerdict.DECIDED
-        if is_due and not await self._publisher.again(turn.table, letter, original):
+        if is_due and not await self._publisher.redrive(session.table, letter, original):
             dead = RedriveStep(
                 letter, DryRunVerdict.DEAD, error=letter.error, message=letter.message
             )
-            turn.steps.append(dead)
+            session.steps.append(dead)
             return f"{letter.name} is dead again."
-        await self._mark_pending(turn)
-        turn.pending = (letter, DeadLetterState.REDRIVEN)
-        turn.steps.append(step)
+        await self._mark_pending(session)
+        session.pending = (letter, DeadLetterState.REDRIVEN)
+        session.steps.append(step)
         return ""
 
-    async def _finish(self, turn: _RedriveSession) -> bool:
+    async def _release_if_done(self, session: _RedriveSession) -> bool:
         """Release the order if nothing of it is open; say whether nothing is left to be done."""
-        is_released = await self._release(turn)
-        await self._mark_pending(turn)
-        return is_released and not self._open(turn)
+        is_released = await self._release(session)
+        await self._mark_pending(session)
+        return is_released and not self._open(session)
 
-    async def _release(self, turn: _RedriveSession) -> bool:
+    async def _release(self, session: _RedriveSession) -> bool:
         """Lift the quarantine if nothing that it turned away is open; say whether it is lifted."""
-        record = turn.table.get(turn.key)
+        record = session.table.get(session.key)
         quarantine = record.quarantine if record else None
         if quarantine is None:
             return True
-        letter = turn.letter
+        letter = session.letter
         await self._publisher.wait_until_listed(letter, quarantine)
-        if any(each.since_ms == quarantine.since_ms for each in self._open(turn)):
+        if any(each.since_ms == quarantine.since_ms for each in self._open(session)):
             return False
-        await self._publisher.release(turn.table, letter, quarantine)
-        record = turn.table.get(turn.key)
+        await self._publisher.release(session.table, letter, quarantine)
+        record = session.table.get(session.key)
         return record is None or record.quarantine is None
 
     def _acted(
         self,
-        turn: _RedriveSession,
+        session: _RedriveSession,
         steps: Sequence[RedriveStep],
         *,
         is_refused: bool = False,
         stopped: str = "",
     ) -> RedriveResult:
-        record = turn.table.get(turn.key)
+        record = session.table.get(session.key)
         is_quarantined = record is not None and record.quarantine is not None
         return RedriveResult(tuple(steps), is_refused, is_quarantined, stopped)
 
     def _dry_run_result(
         self,
-        turn: _RedriveSession,
+        session: _RedriveSession,
         steps: Sequence[RedriveStep],
         done: Sequence[DeadLetter],
         *,
@@ -284,23 +291,23 @@ class Redriver:
         stopped: str = "",
     ) -> RedriveResult:
         """done: what would be settled, so that it would hold the order no longer."""
-        record = turn.table.get(turn.key)
+        record = session.table.get(session.key)
         quarantine = record.quarantine if record else None
         is_held = quarantine is not None and any(
             letter.since_ms == quarantine.since_ms
-            for letter in self._open(turn)
+            for letter in self._open(session)
             if letter not in done
         )
         return RedriveResult(tuple(steps), is_refused, is_held, stopped)
 
-    async def _mark_pending(self, turn: _RedriveSession) -> None:
-        if turn.pending is not None:
-            letter, state = turn.pending
-            await self._publisher.mark(letter, state, turn.by, turn.reason)
-            turn.settled.append((letter, state))
-            turn.pending = None
+    async def _mark_pending(self, session: _RedriveSession) -> None:
+        if session.pending is not None:
+            letter, state = session.pending
+            await self._publisher.publish_marker(letter, state, session.by, session.reason)
+            session.settled.append((letter, state))
+            session.pending = None
 
-    async def _audit(self, turn: _RedriveSession) -> None:
+    async def _audit(self, session: _RedriveSession) -> None:
         """Tell what was done, last of all: the timeline itself may be what was quarantined."""
-        for letter, state in turn.settled:
-            await self._publisher.audit(letter, state, turn.by, turn.reason)
+        for letter, state in session.settled:
+            await self._publisher.publish_audit(letter, state, session.by, session.reason)

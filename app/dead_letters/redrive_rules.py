@@ -1,14 +1,14 @@
-"""The pure half of redriving: what a rehearsal means for an operator, and what the audit tells of an act."""
+"""The pure half of redriving: what a dry run means for an operator, and the audit event of an act."""
 
 from collections.abc import Iterable
 
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, DryRunVerdict, RedriveStep
+from models.errors import OperatorActionRefusedError
 from models.events import NO_ORDER, OPERATORS, DeadLetterSettled, Event, EventType
 from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 from tables import DryRunResult
-from web.http.problems import ProblemError
 
 
 def audit_event(
@@ -41,17 +41,17 @@ def audit_event(
     )
 
 
-def redrive_refusal(step: RedriveStep) -> ProblemError | None:
+def redrive_refusal(step: RedriveStep) -> OperatorActionRefusedError | None:
     """Why a dead letter must not be redriven."""
     name = step.letter.name
     if step.verdict is DryRunVerdict.DEAD:
         why = ": ".join(filter(None, (step.error, step.message)))
-        return ProblemError(
+        return OperatorActionRefusedError(
             "DEAD_AGAIN", f"{name} would die again ({why}). Discard it, or mend the service first."
         )
     # In a quarantine nothing can have overtaken it: then it was redriven before a crash.
     if step.verdict is DryRunVerdict.DUPLICATE and not step.letter.number:
-        return ProblemError(
+        return OperatorActionRefusedError(
             "REDRIVE_HAS_NO_EFFECT",
             f"{name}, or a later record of its sender, has been applied. Discard it.",
         )

@@ -8,12 +8,7 @@ from contextlib import closing
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaError as AiokafkaError
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.kafka.records import FetchedRecord, OffsetReader, Place

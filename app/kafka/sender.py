@@ -154,7 +154,7 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await producer.stop()
     except (TimeoutError, KafkaError, OSError) as error:
-        log.warning("a Kafka producer did not stop in good order", error=_named(error))
+        log.warning("a Kafka producer did not stop cleanly", error=_named(error))
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(1):
                 await producer.client.close()

@@ -90,7 +90,7 @@ class NotificationSender:
         )
 
     async def _send(self, attempt: NotificationAttempt) -> str | None:
-        """Send it now. Raises RefusedError, HeldError and DeferredError, the latter for a bug of ours too."""
+        """Send it now. Raises RefusedError, HeldError, and DeferredError, also for an unexpected error."""
         notification = attempt.notification
         if self.now_s() - notification.requested_at / 1000 > self.max_age_s:
             raise RefusedError("TOO_OLD")

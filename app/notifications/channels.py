@@ -1,8 +1,28 @@
-"""What the notifier needs of a channel, and how a channel says that a message was not taken."""
+"""Channels to customers: the message that is sent, what a channel does, and its errors."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from app.notifications.rendering import CustomerMessage
+from models.commands import Contact
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerMessage:
+    """One message, ready to be sent; the channel takes what it needs of it.
+
+    occurred_at: when what it tells of happened. requested_at: since when it is to be sent.
+    """
+
+    notification_id: str
+    order_id: str
+    contact: Contact
+    subject: str
+    text: str
+    html: str
+    short_text: str
+    occurred_at: datetime
+    requested_at: datetime
 
 
 class SendError(Exception):

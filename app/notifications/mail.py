@@ -11,8 +11,7 @@ from typing import Final, Literal
 
 import aiosmtplib
 
-from app.notifications.channels import DeferredError, RefusedError, SendError
-from app.notifications.rendering import CustomerMessage
+from app.notifications.channels import CustomerMessage, DeferredError, RefusedError, SendError
 
 Security = Literal["none", "starttls", "tls"]
 

@@ -1,12 +1,12 @@
 """What customers read: an event and its order as the text of a mail and of a short message."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -15,15 +15,13 @@ from babel.dates import format_datetime
 from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
+from app.notifications.channels import CustomerMessage
 from models import ids
-from models.commands import Contact
 from models.declines import GENERIC, decline_text
 from models.events import EventType
 from models.money import decimal_text, exponent
 from models.notification import CHANNELS_BY_EVENT, Notification
 from models.order import Placed
-from web.catalogue import Catalogue
-from web.http.tokens import OrderTokens
 
 TEMPLATE_DIR: Final = Path(__file__).parent / "templates" / "mail"
 OrderLink = Callable[[str, Notification], str]
@@ -57,7 +55,7 @@ CANCELLATION_TEXTS: Final[dict[str, str]] = {
 """Reason of a cancelled order -> words; one that is not here is not told."""
 
 
-def order_link(tokens: OrderTokens, base_url: str) -> OrderLink:
+def order_link(make_token: Callable[[str, str, int], str], base_url: str) -> OrderLink:
     """How letters link to an order: its page, or where it is paid after a payment that failed.
 
     The end counts from what the letter tells of, so that a second try has the same link.
@@ -66,27 +64,25 @@ def order_link(tokens: OrderTokens, base_url: str) -> OrderLink:
     def link(order_id: str, notification: Notification) -> str:
         name, since_s = notification.notification_id, notification.occurred_at // 1000
         page = "/pay" if notification.event_type is EventType.PAYMENT_FAILED else ""
-        return f"{base_url.rstrip('/')}/o/{tokens.link(order_id, name, since_s)}{page}"
+        return f"{base_url.rstrip('/')}/o/{make_token(order_id, name, since_s)}{page}"
 
     return link
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerMessage:
-    """One message, ready to be sent; the channel takes what it needs of it.
+class RestaurantRegion(Protocol):
+    """What is needed of a restaurant: how its customers write money and times."""
 
-    occurred_at: when what it tells of happened. requested_at: since when it is to be sent.
-    """
+    @property
+    def id(self) -> str:
+        """As orders name it."""
 
-    notification_id: str
-    order_id: str
-    contact: Contact
-    subject: str
-    text: str
-    html: str
-    short_text: str
-    occurred_at: datetime
-    requested_at: datetime
+    @property
+    def locale(self) -> str:
+        """CLDR's name, such as en_IN."""
+
+    @property
+    def time_zone(self) -> str:
+        """The tz database's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +110,7 @@ class RegionFormat:
 class MessageRenderer:
     """Writes letters; all templates are read and compiled at the start."""
 
-    def __init__(self, catalogue: Catalogue, link: OrderLink) -> None:
-        """catalogue: knows the locale and time zone of each restaurant."""
+    def __init__(self, restaurants: Iterable[RestaurantRegion], link: OrderLink) -> None:
         self._link = link
         templates = Environment(
             loader=FileSystemLoader(TEMPLATE_DIR),
@@ -133,7 +128,7 @@ class MessageRenderer:
             restaurant.id: RegionFormat(
                 Locale.parse(restaurant.locale), ZoneInfo(restaurant.time_zone)
             )
-            for restaurant in catalogue.restaurants.values()
+            for restaurant in restaurants
         }
         self._elsewhere = RegionFormat(Locale("en"), ZoneInfo("UTC"))
 

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from app.notifications.channels import DeferredError, RefusedError, SendError
-from app.notifications.rendering import CustomerMessage
+from app.notifications.channels import CustomerMessage, DeferredError, RefusedError, SendError
 
 _NON_DIGIT: Final = re.compile(r"[^0-9]")
 _E164: Final = re.compile(r"\+[1-9][0-9]{4,14}")

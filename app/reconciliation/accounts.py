@@ -148,12 +148,7 @@ class StripeAccount:
         )
 
     async def _ours(self, kind: MovementKind, thing: Mapping[str, Any]) -> MoneyMovement | None:
-        metadata = thing.get("metadata") or {}
-        order_id = self._gateway.order_id_from_metadata(metadata)
-        intent_id = thing.get("payment_intent")
-        if "orderId" not in metadata and isinstance(intent_id, str):
-            # Disputes have no metadata, refunds made in the dashboard none of ours.
-            order_id = await self._gateway.order_of(intent_id)
+        order_id = await self._gateway.order_id_of(thing)
         return movement_of_stripe_object(kind, thing, order_id) if order_id else None
 
 

@@ -19,12 +19,7 @@ from pydantic import ValidationError
 
 from app.kafka.headers import record_headers
 from app.kafka.reader import KafkaReader
-from app.reconciliation.accounts import (
-    CANCELLED,
-    KafkaAccount,
-    StripeAccount,
-    load_accounts,
-)
+from app.reconciliation.accounts import CANCELLED, KafkaAccount, StripeAccount, load_accounts
 from app.reconciliation.missing_webhooks import MissingWebhooks
 from app.stripe.errors import InvalidError
 from app.stripe.gateway import StripeGateway
@@ -54,7 +49,7 @@ STRIPE_KEEPS_MS: Final = 30 * DAY_MS
 
 MAX_SHOWN: Final = 100
 REPORTS_READ: Final = 20
-"""Of the newest: one that is none of ours hides none of those before it."""
+"""Of the newest: a foreign record hides none of those before it."""
 RETRY_S: Final = 15.0
 SOURCE: Final = "/tiffin/reconciler"
 REPORT_TYPE: Final = "RECONCILIATION_REPORT"
@@ -156,7 +151,7 @@ class Reconciliation(Background):
         unusable = self._missing.unusable + (self._kafka.unusable if self._kafka else 0)
         self._change(run_at=to_rfc3339(now_ms), problems=tuple(problems), unusable=unusable)
         if self._is_runner():
-            name = ids.derived("report", self._known.run_at)
+            name = ids.derive_id("report", self._known.run_at)
             headers = record_headers(name, REPORT_TYPE, SOURCE, self._known.run_at)
             await self._sender.put(RECONCILIATION, b"report", encode(self._known), headers)
 

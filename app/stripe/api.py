@@ -9,12 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 import stripe
 
-from app.stripe.errors import (
-    InvalidError,
-    RetryableError,
-    UnknownOutcomeError,
-    classify,
-)
+from app.stripe.errors import InvalidError, RetryableError, UnknownOutcomeError, classify
 from app.stripe.rate_limit import Priority, RateLimiter
 
 CONNECT_TIMEOUT_S: Final = 5.0

@@ -8,12 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.stripe.errors import (
-    DeclinedError,
-    InvalidError,
-    StateConflictError,
-    UnknownOutcomeError,
-)
+from app.stripe.errors import DeclinedError, InvalidError, StateConflictError, UnknownOutcomeError
 from app.stripe.gateway import StripeGateway
 from models import ids
 from models.commands import ResultKind, StripeResult

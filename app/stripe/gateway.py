@@ -1,26 +1,16 @@
 """Stripe's gateway: what payments and refunds ask of Stripe, and the facts that its answers hold."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
 
 import stripe
 
-from app.stripe.api import (
-    READ,
-    Body,
-    Listing,
-    StripeApi,
-)
+from app.stripe.api import READ, Body, Listing, StripeApi
 from app.stripe.errors import InvalidError
 from app.stripe.rate_limit import Priority
 from models import ids
-from models.stripe_facts import (
-    IntentFacts,
-    RefundFacts,
-    parse_intent,
-    parse_refund,
-)
+from models.stripe_facts import IntentFacts, RefundFacts, parse_intent, parse_refund
 
 MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
@@ -155,6 +145,17 @@ class StripeGateway(StripeApi):
         shown: dict[str, Any] = intent.to_dict(recursive=True)
         shown.pop("client_secret", None)
         return shown
+
+    async def order_id_of(self, thing: Body) -> str | None:
+        """The order of any object of Stripe's, if it is one of this application's.
+
+        Disputes have no metadata, refunds made in the dashboard none of ours: their intent has.
+        """
+        metadata, intent = thing.get("metadata") or {}, thing.get("payment_intent")
+        intent_id = intent.get("id") if isinstance(intent, Mapping) else intent
+        if "orderId" not in metadata and intent_id:
+            return await self.order_of(intent_id)
+        return self.order_id_from_metadata(metadata)
 
     async def order_of(self, intent_id: str) -> str | None:
         """Give the order of a PaymentIntent, None if it is not ours or does not exist."""

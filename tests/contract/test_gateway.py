@@ -23,6 +23,7 @@ from app.stripe.gateway import StripeGateway
 from app.stripe.rate_limit import Priority, RateLimiter
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models import ids
+from models.errors import InvalidSignatureError
 from models.stripe_facts import IntentFacts
 from sandbox.processes import free_port
 from sandbox.stripe import StripeSandbox
@@ -356,7 +357,7 @@ EVENT = {"id": "evt_1", "object": "event", "type": "payment_intent.canceled"}
 
 def test_any_of_the_secrets_verifies() -> None:
     payload, header = signed(EVENT, "whsec_old")
-    assert verify_webhook(payload, header, ["whsec_new", "whsec_old"]) == EVENT
+    verify_webhook(payload, header, ["whsec_new", "whsec_old"], 300)
 
 
 @pytest.mark.parametrize(
@@ -373,14 +374,8 @@ def test_any_of_the_secrets_verifies() -> None:
     ],
 )
 def test_a_wrong_signature_is_refused(payload: bytes, header: str, secrets: list[str]) -> None:
-    with pytest.raises(stripe.SignatureVerificationError):
-        verify_webhook(payload, header, secrets)
-
-
-def test_a_signed_body_that_is_no_event_is_refused() -> None:
-    for body in ({"object": "charge"}, [1]):
-        with pytest.raises(ValueError, match="no Stripe event"):
-            verify_webhook(*signed(body, "whsec_1"), ["whsec_1"])
+    with pytest.raises(InvalidSignatureError):
+        verify_webhook(payload, header, secrets, 300)
 
 
 async def event_of(sandbox: StripeSandbox, kind: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Buyer(Customer):
     @property
     def expected_id(self) -> str:
         """The order id that the key leads to, for faults that are set before the order is placed."""
-        return ids.order_id(ids.derived("guest", self.key), self.key)
+        return ids.order_id(ids.derive_id("guest", self.key), self.key)
 
     @property
     def payment_id(self) -> str:

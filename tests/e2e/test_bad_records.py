@@ -19,7 +19,7 @@ from tests.support.kafka_invariants import Record
 from tests.support.waiting import until
 
 ORIGIN = "kafka_dlt-original-"
-KEY = ids.derived("order", "of bad records")
+KEY = ids.derive_id("order", "of bad records")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ COMMANDS = [
     Bad(KEY, _command(data={"amount": 2.5, "currency": "INR", "userId": "guest"}), "amount"),
     Bad(KEY, _command(data={"amount": 1, "currency": "rupees", "userId": "guest"}), "currency"),
     Bad(KEY, _command(price=1), "price"),
-    Bad(ids.derived("order", "another"), _command(), "differs from the record's key"),
+    Bad(ids.derive_id("order", "another"), _command(), "differs from the record's key"),
 ]
 
 

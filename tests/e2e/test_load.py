@@ -16,7 +16,7 @@ from tests.support.waiting import until
 @pytest.mark.parametrize(
     ("orders", "seed"),
     [
-        pytest.param(60, 1, id="short"),
+        pytest.param(40, 1, id="short"),
         pytest.param(1_500, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(7_200)]),
     ],
 )

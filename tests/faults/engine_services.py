@@ -32,23 +32,23 @@ class CountingService(ToyService):
         if message.get("poison"):
             raise ValueError("poisoned")
         n = state["n"] + 1
-        digest = hashlib.sha256(f"{state['hash']}{record.header.id}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{state['hash']}{record.identity.id}".encode()).hexdigest()[:16]
         new = {
             "n": n,
             "hash": digest,
             "sequence": state["sequence"],
-            "applied": [*state["applied"], [record.topic, record.header.id]],
+            "applied": [*state["applied"], [record.topic, record.identity.id]],
             "gaps": state["gaps"],
             "last": state["last"],
         }
-        if record.header.producer:
-            new["gaps"] += record.header.sequence != state["last"] + 1
-            new["last"] = record.header.sequence
+        if record.identity.producer:
+            new["gaps"] += record.identity.sequence != state["last"] + 1
+            new["last"] = record.identity.sequence
         outputs = []
         for index in range(2 if n % 3 == 0 else 1):
             new["sequence"] += 1
             event = {
-                "id": f"{self.name}:{record.header.id}:{index}",
+                "id": f"{self.name}:{record.identity.id}:{index}",
                 "key": record.key,
                 "producer": self.name,
                 "sequence": new["sequence"],
@@ -68,7 +68,7 @@ class CountingService(ToyService):
             }
         outcome = None
         if message.get("command"):
-            outcome = Outcome(accepted=True, events=(record.header.id,))
+            outcome = Outcome(accepted=True, events=(record.identity.id,))
         return Decision(new, outputs, rows, outcome)
 
 

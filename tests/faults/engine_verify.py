@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 import rocksdict
 
-from models.transition import Header, Input
+from models.transition import Input, InputIdentity
 from tests.faults.engine_run import PARTITIONS, Run
 from tests.faults.engine_services import CountingService
 from tests.support.kafka_topics import Read, read_all
@@ -117,8 +117,8 @@ def _replay(
             message = due.get((topic, id_))
             if message is None:
                 continue
-            header = Header(id_, message.get("producer", ""), message.get("sequence", 0))
-            given = Input(topic, key, header, message, 0)
+            identity = InputIdentity(id_, message.get("producer", ""), message.get("sequence", 0))
+            given = Input(topic, key, identity, message, 0)
             decision = service.decide(state, given, lambda row: rows.get(row.encode()))
             state = decision.state
             outputs[key] += [output.value for output in decision.outputs]

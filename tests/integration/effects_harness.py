@@ -84,7 +84,9 @@ class EffectsHarness(NoSender):
             return
         self.seen.add(header.id)
         record = Input(topic, ORDER, header, message, round(self.now_s() * 1000))
-        decision = self.service.decide(self.record, record, lambda _: None)
+        decision = self.service.decide(
+            self.record or self.service.load(None), record, lambda _: None
+        )
         self.record = self.service.load(
             orjson.loads(orjson.dumps(self.service.dump(decision.state)))
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,6 +18,7 @@ from sandbox.kafka import KafkaBroker
 from sandbox.processes import MAX_WAIT_S
 from tables import Limits, ServiceRuntime, StoredRecord, make_app
 from tests.support.engine_services import ToyService
+from tests.support.waiting import until_true
 
 PARTITIONS = 3
 TIMEOUT_S = MAX_WAIT_S
@@ -48,7 +48,7 @@ class SummingService(ToyService):
             "notes": state["notes"] + record.message.get("note", ""),
         }
         event = {
-            "id": f"{self.name}-{record.header.id}",
+            "id": f"{self.name}-{record.identity.id}",
             "producer": self.name,
             "sequence": new["sequence"],
             "add": record.message.get("add", 0),
@@ -57,7 +57,7 @@ class SummingService(ToyService):
         assert read(line) is None
         outcome = Outcome(accepted=True, positions={self.outputs: new["sequence"]})
         outputs = [Output(self.outputs, record.key, orjson.dumps(event), record.headers)]
-        return Decision(new, outputs, {line: record.header.id.encode()}, outcome)
+        return Decision(new, outputs, {line: record.identity.id.encode()}, outcome)
 
 
 class EngineHarness:
@@ -144,17 +144,10 @@ async def running(runtime: ServiceRuntime) -> AsyncIterator[ServiceRuntime]:
     app.finalize()
     await app.start()
     try:
-        await until(runtime.ready, "the worker to be ready")
+        await until_true(runtime.ready, "the worker to be ready")
         yield runtime
     finally:
         await app.stop()
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
-        await asyncio.sleep(0.02)
 
 
 def reached(number: int) -> Callable[[StoredRecord | None], bool]:

@@ -20,8 +20,8 @@ from tests.integration.engine_harness import (
     SummingService,
     reached,
     running,
-    until,
 )
+from tests.support.waiting import until_true
 
 
 class Index:
@@ -75,11 +75,11 @@ async def test_two_services_each_decide_what_they_read(world: EngineHarness) -> 
                 f"{key}/{n:04d}" for n in range(1, 9)
             ]
         ends = Tally(m.partition() for m in world.read("shared"))
-        await until(
+        await until_true(
             lambda: world.committed("shared") == ends | dict.fromkeys(range(3), 0) | ends, "commits"
         )
         counters = runtime.counters["first"]
-        await until(lambda: counters.inputs == 40, "the first service's inputs to be done")
+        await until_true(lambda: counters.inputs == 40, "the first service's inputs to be done")
         assert (counters.decided, counters.duplicates, counters.unreadable) == (40, 0, 0)
     events = world.read("events")
     assert len(events) == 40
@@ -109,7 +109,7 @@ async def test_repeated_ids_and_sequences_are_dropped(world: EngineHarness) -> N
         for sequence in (1, 2, 1, 2, 3):
             message = {"id": f"x{sequence}", "producer": "up", "sequence": sequence, "add": 100}
             world.send("shared", "k", message)
-        await until(lambda: runtime.counters["first"].inputs == 10, "all inputs")
+        await until_true(lambda: runtime.counters["first"].inputs == 10, "all inputs")
         record = runtime.tables["first"].get("k")
         assert record is not None
         assert record.state["sum"] == 303
@@ -128,7 +128,7 @@ async def test_unreadable_inputs_become_dead_letters_and_the_stream_goes_on(
         record = await runtime.tables["first"].wait("k", reached(1), TIMEOUT_S)
         assert record is not None
         assert record.state["sum"] == 7
-        await until(lambda: runtime.counters["first"].inputs == 5, "all inputs to be done")
+        await until_true(lambda: runtime.counters["first"].inputs == 5, "all inputs to be done")
     letters = world.read("dlq", 1)
     origin = {
         (h["kafka_dlt-original-partition"], h["kafka_dlt-original-offset"]): (m.key(), m.value())
@@ -167,7 +167,7 @@ async def test_a_decide_that_raises_stops_one_key_only(world: EngineHarness) -> 
         )
         assert record is not None
         assert record.state["sum"] == 1
-        await until(lambda: runtime.counters["first"].inputs == 13, "all inputs to be done")
+        await until_true(lambda: runtime.counters["first"].inputs == 13, "all inputs to be done")
     assert [orjson.loads(m.value())["id"] for m in world.read("dlq", 1)] == ["2", "3"]
 
 
@@ -186,7 +186,7 @@ async def test_an_index_is_fed_after_a_restart_and_dropped_with_its_partitions(
         # Ready means fed: all but the terminal ones, nothing waited for.
         assert set(index.records) == {f"k{n}" for n in range(1, 12, 2)}
         world.send("commands", "k1", {"id": "more", "add": 5, "close": True})
-        await until(lambda: index.records["k1"].state["closed"], "the index to hear of it")
+        await until_true(lambda: index.records["k1"].state["closed"], "the index to hear of it")
         assert index.records["k1"].state["sum"] == 6
         record = runtime.tables["first"].get("k0")
         assert record is not None
@@ -211,7 +211,7 @@ async def test_a_wiped_data_folder_recovers_rows_records_and_progress(world: Eng
         record = await table.wait("k", reached(2), TIMEOUT_S)
         assert record is not None
         assert record.state["sum"] == 7
-        await until(lambda: runtime.counters["first"].inputs == 1, "only the new input")
+        await until_true(lambda: runtime.counters["first"].inputs == 1, "only the new input")
         assert runtime.counters["first"].redelivered == 0
     assert len(world.read("events")) == 2
 
@@ -245,7 +245,7 @@ async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: EngineH
             return record is not None and record.state["sequence"] == 1_000
 
         await table.wait(other, reached(1), TIMEOUT_S)
-        await until(done, "the hot key")
+        await until_true(done, "the hot key")
     assert any(paused)
 
 

@@ -23,13 +23,8 @@ from faust.types import TP
 
 from sandbox.kafka import KafkaBroker
 from tables import ServiceRuntime
-from tests.integration.engine_harness import (
-    PARTITIONS,
-    TIMEOUT_S,
-    EngineHarness,
-    running,
-    until,
-)
+from tests.integration.engine_harness import PARTITIONS, TIMEOUT_S, EngineHarness, running
+from tests.support.waiting import until_true
 
 NEVER_S = 3600.0
 BOTH = ("first", "second")
@@ -211,7 +206,7 @@ async def test_inputs_that_expired_while_no_worker_ran_are_told_and_the_rest_is_
         await took(runtime, "ade")
         send_notes(world, "f")
         await took(runtime, "adef")
-        await until(lambda: world.committed("shared").get(partition) == 6, "the commit")
+        await until_true(lambda: world.committed("shared").get(partition) == 6, "the commit")
     assert told_expired(caplog) == {("first", 1, 2), ("second", 1, 2)}
 
 
@@ -228,9 +223,9 @@ async def test_an_input_that_expires_before_it_is_asked_for_again_is_told(
         await took(runtime, "a")
         steps.over, steps.times = "b", 1_000_000
         send_notes(world, sent)
-        await until(lambda: all(asked_again(runtime)), "the hole to be seen")
+        await until_true(lambda: all(asked_again(runtime)), "the hole to be seen")
         expire(world, runtime.tables["first"].partition_of("k"), 2)
-        await until(lambda: len(told_expired(caplog)) == len(BOTH), "the loss to be told")
+        await until_true(lambda: len(told_expired(caplog)) == len(BOTH), "the loss to be told")
         send_notes(world, "e")
         await took(runtime, f"a{sent[1:]}e")
     assert told_expired(caplog) == {("first", 1, 1), ("second", 1, 1)}
@@ -252,7 +247,7 @@ async def test_a_worker_survives_while_it_looks_up_where_a_partition_begins(
     async def look_up_late(self: Fetcher, *args: Any) -> Any:
         before = checks[0]
         # One may have begun before this partition's turn.
-        await until(lambda: checks[0] >= before + 2, "Faust's check")
+        await until_true(lambda: checks[0] >= before + 2, "Faust's check")
         lookups[0] += 1
         return await look_up(self, *args)
 
@@ -264,7 +259,7 @@ async def test_a_worker_survives_while_it_looks_up_where_a_partition_begins(
         expire(world, partition, 1)
         monkeypatch.setattr(Fetcher, "_update_fetch_positions", look_up_late)
         await runtime._task_manager._consumer.seek_to({TP(world.topic("shared"), partition): 0})
-        await until(lambda: lookups[0] > 0, "the partition's first offset to be looked up")
+        await until_true(lambda: lookups[0] > 0, "the partition's first offset to be looked up")
         send_notes(world, "c")
         await took(runtime, "abc")
 
@@ -289,12 +284,12 @@ async def test_a_worker_is_not_ready_until_topics_that_kafka_had_not_told_of_are
     app.finalize()
     await app.start()
     try:
-        await until(lambda: bool(runtime._task_manager._watchers), "the first assignment")
+        await until_true(lambda: bool(runtime._task_manager._watchers), "the first assignment")
         assert not runtime._task_manager.is_assignment_complete
         assert not runtime.ready()
         send_notes(world, "a")
         hidden.clear()
-        await until(runtime.ready, "the worker to be ready")
+        await until_true(runtime.ready, "the worker to be ready")
         await took(runtime, "a")
     finally:
         await asyncio.shield(app.stop())
@@ -305,7 +300,7 @@ async def test_workers_too_many_are_ready_without_partitions(world: EngineHarnes
     async with AsyncExitStack() as stack:
         for runtime in workers:
             await stack.enter_async_context(running(runtime))
-        await until(
+        await until_true(
             lambda: all(runtime.ready() for runtime in workers) and _idle(workers) == 1,
             "all to be ready, one of them idle",
         )

@@ -13,12 +13,8 @@ from tables import NotReadyError, NotStoppedError
 from tables.compression import MAX_DECOMPRESSED_BYTES
 from tests.foreign.raw_producer import RawProducer
 from tests.foreign.record_batches import CODECS, Batch, Record, swelling
-from tests.integration.engine_harness import (
-    EngineHarness,
-    reached,
-    running,
-    until,
-)
+from tests.integration.engine_harness import EngineHarness, reached, running
+from tests.support.waiting import until_true
 
 KEY = "order_1"
 
@@ -92,7 +88,9 @@ async def test_transactions_leave_gaps_that_are_not_waited_for(world: EngineHarn
         world.send("commands", KEY, {"id": "after", "add": 1})
         await table.wait(KEY, reached(4), 60)
         partition = table.partition_of(KEY)
-        await until(lambda: world.committed("commands").get(partition) == 7, "all to be committed")
+        await until_true(
+            lambda: world.committed("commands").get(partition) == 7, "all to be committed"
+        )
         assert runtime.counters["first"].gaps == 3  # a marker each
         assert runtime.counters["first"].holes == 0
 
@@ -110,7 +108,7 @@ async def test_a_batch_that_cannot_be_read_stops_its_partition_alone_until_it_is
             assert foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded()).is_accepted
             assert foreign.send(Batch([order(2)]).encoded()).is_accepted
         await table.wait(KEY, reached(1), 60)
-        await until(lambda: runtime.stops.all() != [], "the partition to stop")
+        await until_true(lambda: runtime.stops.all() != [], "the partition to stop")
         (stop,) = runtime.stops.all()
         assert (stop.topic, stop.partition, stop.offset, stop.next_offset) == (
             topic,
@@ -130,7 +128,9 @@ async def test_a_batch_that_cannot_be_read_stops_its_partition_alone_until_it_is
         await runtime.stops.skip(runtime.stops.find(topic, partition, 1))
         await table.wait(KEY, reached(3), 60)
         assert runtime.stops.all() == []
-        await until(lambda: world.committed("commands").get(partition) == 3, "all to be committed")
+        await until_true(
+            lambda: world.committed("commands").get(partition) == 3, "all to be committed"
+        )
 
 
 async def test_a_stopped_partition_stops_there_again_after_a_restart_and_what_was_skipped_stays_so(
@@ -141,12 +141,14 @@ async def test_a_stopped_partition_stops_there_again_after_a_restart_and_what_wa
         partition = runtime.tables["first"].partition_of(KEY)
         with raw(world, world.topic("commands"), partition) as foreign:
             assert foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded()).is_accepted
-        await until(lambda: runtime.stops.all() != [], "the partition to stop")
+        await until_true(lambda: runtime.stops.all() != [], "the partition to stop")
     again = world.runtime()
     async with running(again):
-        await until(lambda: again.stops.all() != [], "the partition to stop again")
+        await until_true(lambda: again.stops.all() != [], "the partition to stop again")
         await again.stops.skip(again.stops.all()[0])
-        await until(lambda: world.committed("commands").get(partition) == 1, "the skip to be kept")
+        await until_true(
+            lambda: world.committed("commands").get(partition) == 1, "the skip to be kept"
+        )
     last = world.runtime(worker="another-worker")
     async with running(last):
         world.send("commands", KEY, {"id": "after", "add": 1})

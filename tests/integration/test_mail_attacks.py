@@ -8,8 +8,9 @@ from html import unescape
 
 import pytest
 
+from app.notifications.channels import CustomerMessage
 from app.notifications.mail import Mailer
-from app.notifications.rendering import CustomerMessage, MessageRenderer
+from app.notifications.rendering import MessageRenderer
 from models.commands import Contact
 from models.events import EventType
 from models.notification import Channel, Notification
@@ -73,9 +74,9 @@ def test_a_name_that_advertises_is_not_told(name: str, greeted: str) -> None:
         notification_id="notif_1", event_type=EventType.ORDER_CONFIRMED, channel=Channel.EMAIL,
         occurred_at=0, requested_at=0, event_id="e", facts={},
     )  # fmt: skip
-    written = MessageRenderer(load_catalogue(), lambda *_: "https://eat.example/o/x").write(
-        "order_1", notification, placed
-    )
+    written = MessageRenderer(
+        load_catalogue().restaurants.values(), lambda *_: "https://eat.example/o/x"
+    ).write("order_1", notification, placed)
     assert f"Hello {greeted}," in written.text
     assert f"{greeted}," in unescape(written.html)
     assert greeted == name or name not in unescape(written.html)

@@ -49,7 +49,8 @@ from web.http.tokens import OrderTokens
 
 E, S = EventType, NotificationStatus
 ORDER = ids.order_id("guest", "notifier")
-LINK = order_link(OrderTokens("k" * 32), "https://eat.example")
+LINK = order_link(OrderTokens("k" * 32).link, "https://eat.example")
+RENDERER = MessageRenderer(load_catalogue().restaurants.values(), LINK)
 CONTACT = Contact(name="Asha Rao", email="asha@example.com", phone="+91 98000-00000")
 PLACED = Placed(
     restaurant_id="annapurna-bengaluru", restaurant_name="Annapurna",
@@ -106,7 +107,9 @@ class NotifierHarness(NoSender):
             return
         self.seen.add(header.id)
         record = Input(topic, ORDER, header, message, round(self.now_s() * 1000))
-        decision = self.service.decide(self.state, record, lambda _: None)
+        decision = self.service.decide(
+            self.state or self.service.load(None), record, lambda _: None
+        )
         raw = orjson.dumps(self.service.dump(decision.state))
         self.state = self.service.load(orjson.loads(raw))
         self.version += 1
@@ -124,7 +127,7 @@ class NotifierHarness(NoSender):
         options = {"concurrency": 8, "max_age_s": 86_400.0, **options}
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
-            channels, options.pop("letters", None) or MessageRenderer(load_catalogue(), LINK), self, self,
+            channels, options.pop("letters", None) or RENDERER, self, self,
             now_s=self.now_s, **options,
         )  # fmt: skip
         self.notifiers.append(notifier)
@@ -400,7 +403,7 @@ async def test_a_bug_is_deferred_and_its_log_line_names_nobody(
             return super().write(order_id, notification, placed)
 
     with caplog.at_level(logging.DEBUG):
-        world.start(letters=Broken(load_catalogue(), LINK))
+        world.start(letters=Broken(load_catalogue().restaurants.values(), LINK))
         world.event()
         await world.until_status(S.WAITING_FOR_OPERATOR, Channel.EMAIL)
         await world.until_status(S.SENT, Channel.SMS)

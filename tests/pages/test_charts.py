@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from models.analytics import By
+from models.analytics import BucketLength
 from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import check_fits
 from tests.support.model_examples import answering, of_model
@@ -54,7 +54,7 @@ def report(currency: str, amounts: list[int]) -> PaymentReport:
         update={"currency": currency, "revenue": Money.of(sum(amounts), currency)}
     )
     return PaymentReport.model_construct(
-        begin="2026-11-23T00:00:00.000Z", to="2026-11-24T00:00:00.000Z", by=By.HOUR, time_zone="UTC",
+        begin="2026-11-23T00:00:00.000Z", to="2026-11-24T00:00:00.000Z", by=BucketLength.HOUR, time_zone="UTC",
         buckets=tuple(buckets), totals=(total,), restaurants=(), quarantined=(), quarantined_total=0,
         incomplete=(),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.transition import Decision, Header, Input, Outcome, Output, UnreadableError
+from models.transition import Decision, Input, InputIdentity, Outcome, Output, UnreadableError
 
 
 class Consumed(NamedTuple):
@@ -26,14 +26,16 @@ class Consumed(NamedTuple):
 class ToyService:
     """State is JSON as it is; messages have id and, from an engine, producer and sequence."""
 
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         del topic, key
         try:
             message = orjson.loads(value)
-            header = Header(message["id"], message.get("producer", ""), message.get("sequence", 0))
+            identity = InputIdentity(
+                message["id"], message.get("producer", ""), message.get("sequence", 0)
+            )
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError) as exc:
             raise UnreadableError(type(exc).__name__) from exc
-        return header, message
+        return identity, message
 
     def load(self, raw: Any) -> Any:
         return raw or []
@@ -51,12 +53,12 @@ class EchoService(ToyService):
     name = "echo"
     inputs = ("in-a", "in-b")
 
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         del topic, key
         if not value.startswith(b"{"):
             raise UnreadableError("not an object")
         message = orjson.loads(value)
-        return Header(message["id"], message.get("p", ""), message.get("s", 0)), message
+        return InputIdentity(message["id"], message.get("p", ""), message.get("s", 0)), message
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         message = record.message
@@ -65,12 +67,12 @@ class EchoService(ToyService):
         rows = {}
         if message.get("row"):
             rows[f"{record.key}/count"] = b"%d" % (1 + int(read(f"{record.key}/count") or 0))
-        new = [*state, record.header.id + "x" * message.get("grow", 0)]
-        value = orjson.dumps({"n": len(new), "id": record.header.id})
+        new = [*state, record.identity.id + "x" * message.get("grow", 0)]
+        value = orjson.dumps({"n": len(new), "id": record.identity.id})
         outputs = [Output("out", record.key, value + b"y" * message.get("swell", 0))]
         if message.get("quiet"):
             outputs = []
-        return Decision(new, outputs, rows, Outcome(accepted=True, code=record.header.id))
+        return Decision(new, outputs, rows, Outcome(accepted=True, code=record.identity.id))
 
 
 def body(id_: str, **more: Any) -> bytes:
@@ -87,10 +89,10 @@ class AddingService(ToyService):
     def __init__(self) -> None:
         self.is_broken = True
 
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[Header, Any]:
+    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         message = orjson.loads(value)
         producer = message.get("producer", "upstream")
-        return Header(str(message["n"]), producer, message["n"] if producer else 0), message
+        return InputIdentity(str(message["n"]), producer, message["n"] if producer else 0), message
 
     def has_ended(self, state: Any) -> bool:
         return bool(state)

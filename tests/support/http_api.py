@@ -17,7 +17,6 @@ import agents
 from agents.service import topic_uses
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
-from sandbox.processes import MAX_WAIT_S
 from tests.support.in_memory_backend import InMemoryBackend
 from web import setup
 from web.catalogue import load_catalogue
@@ -46,13 +45,6 @@ def head(request_line: bytes, *lines: bytes) -> bytes:
 
 def new_key() -> str:
     return str(uuid.uuid4())
-
-
-async def until(condition: Callable[[], Any], within_s: float = MAX_WAIT_S) -> None:
-    """Let the other tasks run until it holds."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0)
 
 
 @dataclass
@@ -172,7 +164,7 @@ def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, **changes: Any) -
         topics=topic_uses(agents.services()),
         sender=world,
         client_secret=world.client_secret,
-        verify_webhook=partial(verify_webhook, secrets=SECRETS),
+        verify_webhook=partial(verify_webhook, secrets=SECRETS, tolerance_s=300),
         reduce_webhook=partial(reduce_webhook, NO_STRIPE),
         ready=list,
         order_tokens=OrderTokens("o" * 32),

@@ -57,8 +57,8 @@ async def no_offsets() -> Mapping[tuple[str, int], Offsets]:
     return {}
 
 
-async def no_audit(_: int, __: str, ___: object) -> AuditPage:
-    return AuditPage((), 0, "")
+async def no_audit(_: int, __: Mapping[str, int], ___: object) -> AuditPage:
+    return AuditPage((), 0, {})
 
 
 QUIET_OPERATIONS: Any = OperatorDeps(

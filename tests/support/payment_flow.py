@@ -32,7 +32,7 @@ from models.order import OrderRecord
 from models.payment import Effect, EffectKind, PaymentRecord
 from models.stripe_facts import WEBHOOK_TYPES, parse_dispute, parse_intent, parse_refund
 from models.times import to_rfc3339
-from models.transition import Decision, Header, Input, Outcome
+from models.transition import Decision, Input, InputIdentity, Outcome
 
 ORDER = ids.order_id("guest", "world")
 AMOUNT, CURRENCY = 2500, "INR"
@@ -220,16 +220,18 @@ class ServiceHarness:
     seen: set[tuple[str, str]] = field(default_factory=set)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
-    def apply(self, topic: str, header: Header, message: Any, at_ms: int) -> Decision | None:
-        if header.producer:
-            place = f"{topic}/{header.producer}"
-            if header.sequence <= self.sequences.get(place, 0):
+    def apply(
+        self, topic: str, identity: InputIdentity, message: Any, at_ms: int
+    ) -> Decision | None:
+        if identity.producer:
+            place = f"{topic}/{identity.producer}"
+            if identity.sequence <= self.sequences.get(place, 0):
                 return None
-            self.sequences[place] = header.sequence
-        elif (topic, header.id) in self.seen:
+            self.sequences[place] = identity.sequence
+        elif (topic, identity.id) in self.seen:
             return None
-        self.seen.add((topic, header.id))
-        record = Input(topic, ORDER, header, message, at_ms, (("traceparent", b"00-1-2-01"),))
+        self.seen.add((topic, identity.id))
+        record = Input(topic, ORDER, identity, message, at_ms, (("traceparent", b"00-1-2-01"),))
         decision: Decision = self.service.decide(self.state, record, {}.get)
         again: Decision = self.service.decide(self.state, record, {}.get)
         assert again.outputs == decision.outputs, "the same input twice gives the same outputs"
@@ -238,7 +240,7 @@ class ServiceHarness:
             orjson.loads(orjson.dumps(self.service.dump(decision.state)))
         )
         if decision.outcome:
-            self.outcomes[header.id] = decision.outcome
+            self.outcomes[identity.id] = decision.outcome
         return decision
 
 
@@ -344,8 +346,8 @@ class PaymentFlowHarness:
             self.queues[topic].append(value)
         self.now += 7
         cell = self.payments if topic in self.payments.service.inputs else self.orders
-        header, message = cell.service.parse(topic, ORDER.encode(), value)
-        decision = cell.apply(topic, header, message, self.now)
+        identity, message = cell.service.parse(topic, ORDER.encode(), value)
+        decision = cell.apply(topic, identity, message, self.now)
         for output in decision.outputs if decision else ():
             if output.topic in self.queues:
                 self.queues[output.topic].append(output.value)

@@ -30,7 +30,7 @@ from models.graphs import (
     PaymentStatus,
     RefundStatus,
 )
-from models.money_checks import broken, money_of
+from models.money_checks import money_of, violations
 from models.payment import EffectKind
 from models.stuck import waiting
 from tests.support.payment_flow import AMOUNT, PLACE, PaymentFlowHarness
@@ -293,7 +293,7 @@ class PaymentFlow(RuleBasedStateMachine):
         else:
             assert payment.status not in {PaymentStatus.COMPLETED, PaymentStatus.REFUNDED}
             assert order.status not in PAID_ORDER | {OrderStatus.REFUNDED}
-        assert broken(money_of(world.state), order.status) == []
+        assert violations(money_of(world.state), order.status) == []
         if payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}:
             assert world.state.work.cancel is None, "Stripe is asked until it has cancelled"
             assert order.status is not OrderStatus.CANCELLED, "nothing is left to be paid"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sandbox.processes import MAX_WAIT_S
 
@@ -25,3 +25,13 @@ async def until(ask: Callable[[], Awaitable[T | None]], what: str, within_s: flo
                 await asyncio.sleep(POLL_INTERVAL_S)
     except TimeoutError:
         raise TimeoutError(f"waited {within_s:g} s in vain for {what}") from None
+
+
+async def until_true(condition: Callable[[], Any], what: str = "the condition") -> None:
+    """Let other tasks run until it holds. Raises TimeoutError that names `what`."""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not condition():  # noqa: ASYNC110 -- what is waited for has no event of its own
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise TimeoutError(f"waited {WITHIN_S:g} s in vain for {what}") from None

@@ -16,7 +16,6 @@ MAX_LINES: Final = 350
 LONGER_FILES: Final[Mapping[str, str]] = {
     "models/events.py": "every event type and its data, as one table",
     "tables/processor.py": "the hot path: decide a commit batch in memory",
-    "tables/record_batches.py": "Kafka's record format, version by version",
 }
 """Files above MAX_LINES -> why each is one file."""
 

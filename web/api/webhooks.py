@@ -8,11 +8,16 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-import stripe
 from aiohttp import web
 
+from models.errors import InvalidSignatureError
 from models.messages import Message
-from web.http.decoding import DecodingError, check_signature_header
+from web.http.decoding import (
+    MAX_EVENT_DEPTH,
+    DecodingError,
+    check_signature_header,
+    plain_json,
+)
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.rate_limits import RequestKind
@@ -46,10 +51,11 @@ async def stripe_webhook(call: Call[Params, bytes]) -> Received:
     """Take in one event."""
     deps, signature = call.context.deps, call.request.headers["Stripe-Signature"]
     try:
-        event = _event(deps.verify_webhook(call.body, signature))
+        deps.verify_webhook(call.body, signature)
+        event = _event(plain_json(call.body, deepest=MAX_EVENT_DEPTH, most_values=None))
     except DecodingError:
         raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
-    except stripe.SignatureVerificationError:
+    except InvalidSignatureError:
         call.context.limiter.count(call.request, RequestKind.BAD_WEBHOOK)
         raise _wrong_signature("accepted: of this endpoint's secret") from None
     if event["livemode"] is not deps.livemode:
@@ -91,7 +97,9 @@ def _wrong_signature(accepted: str) -> ProblemError:
     return ProblemError("SIGNATURE_INVALID", errors=[("Stripe-Signature", accepted)])
 
 
-def _event(event: Mapping[str, Any]) -> Mapping[str, Any]:
+def _event(event: Any) -> Mapping[str, Any]:
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise DecodingError("the body is no Stripe event")
     typed = {"id": str, "type": str, "livemode": bool, "created": int, "data": Mapping}
     for name, kind in typed.items():
         if not isinstance(event.get(name), kind):

@@ -70,8 +70,8 @@ class Restaurant(Entry):
     @field_validator("currency")
     @classmethod
     def _currency_is_known(cls, currency: str) -> str:
-        if currency not in money.CURRENCIES:
-            known = ", ".join(sorted(money.CURRENCIES))
+        if currency not in money.CHARGEABLE_CURRENCIES:
+            known = ", ".join(sorted(money.CHARGEABLE_CURRENCIES))
             raise ValueError(f"{currency} is none that Stripe settles here; accepted: {known}")
         return currency
 

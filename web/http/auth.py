@@ -200,7 +200,7 @@ def guest(request: web.Request) -> str | None:
 
 def guest_or_derived(request: web.Request, key: str) -> str:
     """The guest; without a cookie one made of the key, so that the same key is the same order again."""
-    return guest(request) or ids.derived("guest", key)
+    return guest(request) or ids.derive_id("guest", key)
 
 
 async def customer_id_of(request: web.Request, deps: WebDeps, key: str) -> str:
@@ -221,7 +221,7 @@ async def customer_id_of(request: web.Request, deps: WebDeps, key: str) -> str:
 
 def new_guest() -> str:
     """A guest nobody can guess."""
-    return ids.derived("guest", uuid.uuid4())
+    return ids.derive_id("guest", uuid.uuid4())
 
 
 def set_guest_cookie(

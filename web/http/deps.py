@@ -126,8 +126,7 @@ class WebDeps:
 
     tables: by service name; orders, payments and timeline must be there, deliveries may be.
     client_secret: payment intent id -> client secret. Raises UnavailableError.
-    verify_webhook: payload and Stripe-Signature -> the event. Raises
-        stripe.SignatureVerificationError, or ValueError when the payload is no JSON.
+    verify_webhook: checks Stripe-Signature over the payload. Raises InvalidSignatureError.
     reduce_webhook: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
     ready: reasons why this worker is not ready; empty when it is.
@@ -160,7 +159,7 @@ class WebDeps:
     topics: tuple[TopicUse, ...]
     sender: CommandSender
     client_secret: Callable[[str], Awaitable[str]]
-    verify_webhook: Callable[[bytes, str], Mapping[str, Any]]
+    verify_webhook: Callable[[bytes, str], None]
     reduce_webhook: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]
     ready: Callable[[], Sequence[str]]
     order_tokens: OrderTokens

@@ -35,7 +35,7 @@ class DeadLetters(Protocol):
 class DeadLetterActions(Protocol):
     """What operators do with dead letters, at the worker that owns the key.
 
-    Methods raise ProblemError, KafkaUnavailableError, NotOwnerError and NotReadyError.
+    Methods raise OperatorActionRefusedError, KafkaUnavailableError, NotOwnerError and NotReadyError.
     """
 
     async def redrive(
@@ -78,7 +78,7 @@ class OperatorDeps:
     """Everything that the operators' routes are given.
 
     positions: of this worker's engines. offsets: of every input topic's partitions; raises
-    KafkaUnavailableError. audit: so many of the latest acts and refusals, from `before` on; likewise. A
+    KafkaUnavailableError. audit: so many of the latest acts and refusals, from these ends on; likewise. A
     page looks at a bounded number of records, so it may show few acts, or none, and go on.
     audit_search: who looked for orders by which kinds of personal data, and how many were found; returns
     when Kafka has it, and raises likewise.
@@ -89,6 +89,6 @@ class OperatorDeps:
     stopped: StoppedPartitions
     positions: Callable[[], Sequence[InputPosition]]
     offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
-    audit: Callable[[int, str, AuditFilter], Awaitable[AuditPage]]
+    audit: Callable[[int, Mapping[str, int], AuditFilter], Awaitable[AuditPage]]
     worker: Callable[[], WorkerStatus]
     audit_search: Callable[[str, Sequence[str], int], Awaitable[None]]

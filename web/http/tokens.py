@@ -260,7 +260,7 @@ def user_id(issuer: str, subject: str) -> str:
     """
     if _PLAIN_ID.fullmatch(subject) and not subject.startswith("guest_"):
         return subject
-    return ids.derived("user", issuer, subject)
+    return ids.derive_id("user", issuer, subject)
 
 
 def is_order_token(token: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.graphs import OrderStatus, RefundStatus
-from models.money_checks import MoneyViolation, OrderMoney, broken, is_retryable, money_of
+from models.money_checks import MoneyViolation, OrderMoney, is_retryable, money_of, violations
 from models.order import OrderRecord
 from models.payment import Dispute, PaymentRecord, Refund
 from tables import StoredRecord
@@ -142,7 +142,7 @@ class MoneyIndex:
     def _check(self, known: _PartitionMoney, order_id: str) -> None:
         """Hold payment and order against each other; what was broken before keeps its time."""
         money = known.money.get(order_id)
-        found = broken(money, known.orders.get(order_id)) if money else []
+        found = violations(money, known.orders.get(order_id)) if money else []
         if not found:
             known.broken.pop(order_id, None)
             return

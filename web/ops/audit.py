@@ -1,11 +1,16 @@
 """What operators did and what was refused, from the audit's topic, for operators."""
 
+import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import orjson
 
 from models.events import EventType
 from models.messages import Message
 from models.operations import AuditFilter
+from web.http.decoding import DecodingError, base64_json, whole_number
 from web.http.params import (
     Params,
     any_text,
@@ -15,6 +20,7 @@ from web.http.params import (
     param,
     text_that,
 )
+from web.http.problems import ProblemError
 from web.http.route import Call
 
 MAX_AUDIT_ENTRIES: Final = 500
@@ -55,11 +61,29 @@ async def list_audit(call: Call[AuditParams, None]) -> AuditView:
     params = call.params
     page = await call.context.operations.audit(
         params.limit,
-        params.before,
+        read_audit_cursor(params.before),
         AuditFilter(by=params.by, kind=params.kind, order=params.order),
     )
     return AuditView(
         entries=tuple(dict(event) for event in page.events),
         scanned=page.scanned,
-        next=page.before or None,
+        next=audit_cursor(page.before) if page.before else None,
     )
+
+
+def audit_cursor(ends: Mapping[str, int]) -> str:
+    """Where a page ended, as its readers send it back for the next one."""
+    return base64.urlsafe_b64encode(orjson.dumps(ends)).decode()
+
+
+def read_audit_cursor(before: str) -> dict[str, int]:
+    """Where each partition's page ends. Raises ProblemError (400)."""
+    if not before:
+        return {}
+    try:
+        ends = base64_json(before)
+        return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
+    except (DecodingError, AttributeError):
+        raise ProblemError(
+            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
+        ) from None

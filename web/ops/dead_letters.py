@@ -2,11 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from models.dead_letter import DeadLetter, DeadLetterState
+from models.errors import OperatorActionRefusedError
 from web.http.decoding import whole_number
 from web.http.params import MAX_OFFSET, Params, any_text, choice_param, limit_param, param
 from web.http.problems import ProblemError
@@ -117,27 +119,38 @@ async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDeta
     return dead_letter_view(operations, letter, original, record, hide=not shows_people)
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Answer a refused act with its code."""
+    try:
+        yield
+    except OperatorActionRefusedError as refusal:
+        raise ProblemError(refusal.code, refusal.detail) from None
+
+
 async def redrive_dead_letter(call: Call[Params, RedriveBody]) -> SettlementView:
     """Send a dead letter to its origin again, and those behind it; refused if it would die again."""
     body = call.body
-    acted = await call.context.operations.settling.redrive(
-        call.subject,
-        by=call.identity.issued_by,
-        reason=body.reason,
-        all_of_order=body.all_of_order,
-        dry_run=body.dry_run,
-    )
+    with _refusals():
+        acted = await call.context.operations.settling.redrive(
+            call.subject,
+            by=call.identity.issued_by,
+            reason=body.reason,
+            all_of_order=body.all_of_order,
+            dry_run=body.dry_run,
+        )
     return settlement_view(acted, dry_run=body.dry_run)
 
 
 async def discard_dead_letter(call: Call[Params, DiscardBody]) -> SettlementView:
     """Give a dead letter up, with a reason; an order that nothing else holds goes on."""
     body = call.body
-    acted = await call.context.operations.settling.discard(
-        call.subject,
-        by=call.identity.issued_by,
-        reason=body.reason,
-        redrive_rest=body.redrive_rest,
-        dry_run=body.dry_run,
-    )
+    with _refusals():
+        acted = await call.context.operations.settling.discard(
+            call.subject,
+            by=call.identity.issued_by,
+            reason=body.reason,
+            redrive_rest=body.redrive_rest,
+            dry_run=body.dry_run,
+        )
     return settlement_view(acted, dry_run=body.dry_run)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from models.analytics import By, Sum, Sums, grouped, quantiles, revenue, start_of
+from models.analytics import BucketLength, Sum, Sums, grouped, quantiles, revenue, start_of
 from models.messages import Message
 from models.times import to_rfc3339
 from web.api.payment_views import Money
@@ -101,7 +101,7 @@ class PaymentReport(Message):
 
     begin: str = Field(alias="from")
     to: str
-    by: By
+    by: BucketLength
     time_zone: str = "UTC"
     buckets: tuple[Bucket, ...]
     totals: tuple[Payments, ...]
@@ -113,7 +113,11 @@ class PaymentReport(Message):
 
 
 def report_of(
-    shares: Iterable[ReportShare], begin_ms: int, end_ms: int, by: By, incomplete: tuple[int, ...]
+    shares: Iterable[ReportShare],
+    begin_ms: int,
+    end_ms: int,
+    by: BucketLength,
+    incomplete: tuple[int, ...],
 ) -> PaymentReport:
     """Add up the partitions' shares and show them."""
     buckets: dict[str, Sums] = {}

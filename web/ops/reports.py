@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 from aiohttp import web
 
 from models import ids
-from models.analytics import LENGTH_MS, By, Sums, bucket_of, load_row, parts_of, start_of
+from models.analytics import LENGTH_MS, BucketLength, Sums, bucket_of, load_row, parts_of, start_of
 from models.dead_letter import DeadLetterState
 from models.times import to_rfc3339
 from web.http.answers import json_answer
@@ -24,9 +24,9 @@ from web.ops.payment_report import PaymentReport, ReportShare, csv_of, report_of
 from web.ops.stuck import quarantined_orders
 
 ANALYTICS: Final = "analytics"
-MAX_BUCKETS: Final = {By.MINUTE: 1440, By.HOUR: 744, By.DAY: 366}
+MAX_BUCKETS: Final = {BucketLength.MINUTE: 1440, BucketLength.HOUR: 744, BucketLength.DAY: 366}
 """A day of minutes, a month of hours, a year of days."""
-DEFAULT_BUCKETS: Final = {By.MINUTE: 60, By.HOUR: 24, By.DAY: 30}
+DEFAULT_BUCKETS: Final = {BucketLength.MINUTE: 60, BucketLength.HOUR: 24, BucketLength.DAY: 30}
 """Without `from`."""
 INCOMPLETE: Final = "Tiffin-Incomplete"
 """Header of a CSV: partitions that did not answer, such as "0,2"."""
@@ -56,9 +56,9 @@ class ReportParams(Params):
 
     begin_ms: int | None = param(_TIME, "Begin, included: RFC 3339 or a date (UTC)", name="from")
     end_ms: int | None = param(_TIME, "End, not included; by default now", name="to")
-    by: By = param(  # noqa: RUF009 - it is a field
-        lambda text: By(one_of(By)(text)), f"One of {', '.join(By)}; by default {By.HOUR}",
-        default=By.HOUR,
+    by: BucketLength = param(  # noqa: RUF009 - it is a field
+        lambda text: BucketLength(one_of(BucketLength)(text)), f"One of {', '.join(BucketLength)}; by default {BucketLength.HOUR}",
+        default=BucketLength.HOUR,
     )  # fmt: skip
     currency: str | None = _matching(r"[A-Z]{3}", "Only this ISO 4217 currency")
     restaurant: str | None = _matching(
@@ -73,7 +73,7 @@ class ReportQuery:
 
     begin_ms: int
     end_ms: int
-    by: By
+    by: BucketLength
     currency: str | None
     restaurant: str | None
 
@@ -181,7 +181,9 @@ def _csv_response(report: PaymentReport) -> web.Response:
     )
 
 
-def _range(by: By, begin_ms: int | None, end_ms: int | None, now_ms: int) -> tuple[int, int]:
+def _range(
+    by: BucketLength, begin_ms: int | None, end_ms: int | None, now_ms: int
+) -> tuple[int, int]:
     """Whole buckets. Raises ProblemError (400) for none, and for more than are given at once."""
     step = LENGTH_MS[by]
     if end_ms is None:

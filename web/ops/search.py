@@ -131,7 +131,10 @@ def plan_of(text: str, *, personal: bool) -> SearchPlan:
     kinds = asked.keys() if personal else {TermKind.ID} & asked.keys()
     return SearchPlan(
         order,
-        {kind: tuple(search_terms.prefix(kind, term) for term in asked[kind]) for kind in kinds},
+        {
+            kind: tuple(search_terms.row_prefix(kind, term) for term in asked[kind])
+            for kind in kinds
+        },
     )
 
 

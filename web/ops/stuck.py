@@ -101,19 +101,19 @@ def stuck_in_partition(context: Context, partition: int, params: StuckParams) ->
     found = [
         (order_id, service, each)
         for order_id, service, each in _stuck(context, partition, now_ms)
-        if params.actor in {None, each.row.actor} and params.subject in {None, each.row.subject}
+        if params.actor in {None, each.rule.actor} and params.subject in {None, each.rule.subject}
     ]
     found.sort(key=lambda entry: entry[2].due_ms)
     return StuckShare(
         rows=tuple(_shown(*entry, now_ms) for entry in found[: params.limit]),
-        by_actor=Counter(str(each.row.actor) for _, _, each in found),
+        by_actor=Counter(str(each.rule.actor) for _, _, each in found),
     )
 
 
 def quarantined_orders(context: Context, partition: int) -> Iterator[tuple[str, str, int]]:
     """Orders of an owned partition whose inputs a service turns away: order, service, since when (ms)."""
     for order_id, service, each in _stuck(context, partition, context.deps.now_ms()):
-        if each.row.subject is Subject.QUARANTINE:
+        if each.rule.subject is Subject.QUARANTINE:
             yield order_id, service, each.since_ms
 
 
@@ -164,12 +164,12 @@ def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitView:
     return WaitView(
         order_id=order_id,
         service=service,
-        subject=each.row.subject,
-        state=each.row.state,
+        subject=each.rule.subject,
+        state=each.rule.state,
         what=each.what or None,
         since=to_rfc3339(each.since_ms),
-        expected=each.row.expects,
-        actor=each.row.actor,
+        expected=each.rule.expects,
+        actor=each.rule.actor,
         due=to_rfc3339(each.due_ms),
         stuck=each.due_ms <= now_ms,
     )

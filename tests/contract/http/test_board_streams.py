@@ -13,8 +13,9 @@ import pytest
 from yarl import URL
 
 from sandbox.processes import MAX_WAIT_S
-from tests.support.http_api import Api, MakeApi, until
+from tests.support.http_api import Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
+from tests.support.waiting import until_true
 from web.http import change_feed, sse
 from web.http.change_feed import (
     EVERYTHING,
@@ -199,14 +200,14 @@ async def test_a_watch_works_once_for_all_who_ask_and_as_long_as_one_does() -> N
     watch = SharedTask(work)
     first, second = cast(Any, object()), cast(Any, object())
     with watch.asked(first):
-        await until(lambda: work.begun == 2)  # it was begun anew
+        await until_true(lambda: work.begun == 2)  # it was begun anew
         with watch.asked(second):
             assert watch.latest_request is second
         assert watch.latest_request is first
         assert work.begun == 2
     assert watch._task is None
     with watch.asked(second):
-        await until(lambda: work.begun == 3)
+        await until_true(lambda: work.begun == 3)
     assert work.askers == [first, first, second]
 
 
@@ -265,7 +266,7 @@ async def test_a_stream_that_was_left_is_not_kept(
             await next_event(own.content)
             assert context.streams.open.total() == 2
             own.close()
-    await until(lambda: not context.streams.open.total())
+    await until_true(lambda: not context.streams.open.total())
     assert context.changes.following._task is None  # nobody follows the other workers any more
 
 
@@ -286,16 +287,18 @@ async def test_a_board_hears_of_another_workers_orders(make_api: MakeApi) -> Non
     async with listening(ours, "/kitchen/stream", Role.KITCHEN, RESTAURANT) as content:
         # First it hears that it has begun to follow, then that nothing is known of what was before.
         heard = context_of(ours).changes.heard
-        await until(lambda: list(heard._kept).count(EVERYTHING) >= 2)
+        await until_true(lambda: list(heard._kept).count(EVERYTHING) >= 2)
         read = heard.last
         await theirs.order()
-        await until(lambda: matches_any(heard.since(read), frozenset({f"kitchen:{RESTAURANT}"})))
+        await until_true(
+            lambda: matches_any(heard.since(read), frozenset({f"kitchen:{RESTAURANT}"}))
+        )
         assert EVERYTHING not in heard.since(read)
         assert BOARD_CHANGED in await next_event(content)
         # It dies: boards look, and go on looking, until there is another one.
         read = heard.last
         await theirs.client.close()
-        await until(lambda: EVERYTHING in heard.since(read))
+        await until_true(lambda: EVERYTHING in heard.since(read))
 
 
 async def test_what_changed_is_told_from_where_a_worker_has_read(api: Api) -> None:

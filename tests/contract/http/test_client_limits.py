@@ -11,7 +11,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sandbox.processes import MAX_WAIT_S
-from tests.support.http_api import CART, Api, MakeApi, new_key, until
+from tests.support.http_api import CART, Api, MakeApi, new_key
+from tests.support.waiting import until_true
 from web.http import bodies
 from web.http.problems import ProblemError
 from web.http.rate_limits import (
@@ -125,7 +126,7 @@ async def test_a_body_that_does_not_come(api: Api, monkeypatch: pytest.MonkeyPat
     ):
         assert answer.status == 408
         assert (await answer.json(content_type=None))["code"] == "BODY_TOO_SLOW"
-    await until(begun.is_set)
+    await until_true(begun.is_set)
     assert not api.world.commands
 
 

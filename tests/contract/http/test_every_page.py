@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from models import ids
-from tests.support.http_api import CART, HTML, Api, MakeApi, until
+from tests.support.http_api import CART, HTML, Api, MakeApi
 from tests.support.operations import QUIET_OPERATIONS, Letters
 from tests.support.staff_requests import RESTAURANT, cook, courier, kitchen, tap
+from tests.support.waiting import until_true
 from web.http import auth
 from web.http.tokens import DevelopmentStaff
 from web.pages.routes import PAGES
@@ -41,7 +42,7 @@ async def order_in(api: Api, state: str) -> tuple[str, str]:
             assert (await tap(api, f"{delivery}/{step}", courier(api)))[0] == 200
     if state == "refunded":
         assert (await tap(api, f"/api/orders/{order_id}/reject", kitchen(api)))[0] == 200
-        await until(lambda: not api.world.tasks)
+        await until_true(lambda: not api.world.tasks)
     if state == "held":
         for service in ("orders", "payments"):
             api.world.quarantine(service, order_id)

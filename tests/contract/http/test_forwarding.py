@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key, until
+from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key
 from tests.support.in_memory_backend import InMemoryBackend
+from tests.support.waiting import until_true
 
 CREATE = "/api/payments/create-intent"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -179,7 +180,7 @@ async def test_answer_that_breaks_off_is_seen_to_be_broken(make_api: MakeApi) ->
 async def test_partition_that_leaves_meanwhile_is_503(api: Api) -> None:
     api.world.stripe_answers.clear()
     first = asyncio.create_task(api.post(CREATE, CART))
-    await until(lambda: api.world.commands)
+    await until_true(lambda: api.world.commands)
     payments = api.world.tables["payments"]
     payments.is_ours = False
     async with payments.changed:

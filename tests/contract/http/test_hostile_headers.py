@@ -13,7 +13,8 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.support.http_api import CART, head, new_key, until
+from tests.support.http_api import CART, head, new_key
+from tests.support.waiting import until_true
 from web.http import bodies
 from web.http.decoding import MAX_TOKEN_CHARS
 from web.http.tokens import OrderTokens, Role
@@ -275,7 +276,7 @@ async def test_chunks_that_can_not_be_read(
     ]  # fmt: skip
     reader, writer = await api.connect()
     writer.write(head(b"POST /api/payments/create-intent", *lines) + b"1\r\n{\r\n")
-    await until(lambda: api.client.server.runner.server.requests_count > 0)
+    await until_true(lambda: api.client.server.runner.server.requests_count > 0)
     writer.write(b"zz\r\n")
     async with asyncio.timeout(30):
         answer = await reader.read()
@@ -289,9 +290,9 @@ async def test_who_leaves_is_no_failure_of_ours(api: Api, caplog: pytest.LogCapt
     _, writer = await api.connect()
     writer.write(head(b"POST /api/payments/create-intent", *lines) + b"{")
     runner: Any = api.client.server.runner
-    await until(lambda: runner.server.requests_count > 0)
+    await until_true(lambda: runner.server.requests_count > 0)
     writer.transport.abort()
-    await until(lambda: not runner.connections)
+    await until_true(lambda: not runner.connections)
     await asyncio.sleep(0)
     assert "request failed" not in caplog.text
 

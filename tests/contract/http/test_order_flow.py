@@ -13,7 +13,8 @@ from models.commands import read_command
 from models.events import DeliveryMoved, Event, EventType
 from models.messages import encode
 from models.topics import DELIVERY_EVENTS, ORDER_COMMANDS
-from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key, until
+from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key
+from tests.support.waiting import until_true
 from web.http.context import CONTEXT
 
 CREATE, CONFIRM = "/api/payments/create-intent", "/api/payments/confirm"
@@ -104,7 +105,7 @@ async def test_second_request_while_the_first_is_under_way(api: Api) -> None:
     api.world.stripe_answers.clear()
     key = new_key()
     first = asyncio.create_task(api.post(CREATE, CART, key=key))
-    await until(lambda: api.world.commands)
+    await until_true(lambda: api.world.commands)
     status, problem, response = await api.post(CREATE, CART, key=key)
     assert (status, problem["code"]) == (409, "IDEMPOTENCY_KEY_IN_USE")
     assert response.headers["Retry-After"] == "1"
@@ -190,7 +191,7 @@ async def test_second_confirm_while_one_runs(api: Api) -> None:
     api.world.stripe_answers.clear()
     body = {"orderId": order["orderId"], "paymentMethodId": "pm_card_visa"}
     first = asyncio.create_task(api.post(CONFIRM, body, key=key, token=order["orderToken"]))
-    await until(lambda: len(api.world.commands) == 2)
+    await until_true(lambda: len(api.world.commands) == 2)
     status, problem, _ = await api.post(CONFIRM, body, key=key, token=order["orderToken"])
     assert (status, problem["code"]) == (409, "IDEMPOTENCY_KEY_IN_USE")
     status, problem, _ = await api.post(CONFIRM, body, token=order["orderToken"])
@@ -209,7 +210,7 @@ async def test_confirm_whose_attempt_was_overtaken_does_not_wait_for_the_next(
     order, world = await api.order(), api.world
     world.stripe_answers.clear()
     first = asyncio.create_task(api.confirm(order, "pm_card_chargeDeclined"))
-    await until(lambda: len(world.commands) == 2)
+    await until_true(lambda: len(world.commands) == 2)
     (effect,) = world.tables["payments"].records[order["orderId"]].state.work.effects.values()
     # The decline and the next attempt are stored before the first request wakes up.
     world.stripe_answers.set()
@@ -245,7 +246,7 @@ async def test_cancelled_order_is_refunded_and_the_timeline_tells(api: Api) -> N
     status, answer, _ = await api.post(f"{path}/cancel", token=order["orderToken"], data=b"")
     assert (status, answer["status"], answer["refund"]) == (200, "CANCELLED", True)
     token = {"Consistency-Token": answer["consistencyToken"]}
-    await until(lambda: not api.world.tasks)
+    await until_true(lambda: not api.world.tasks)
     _, view = await api.get(path, order["orderToken"], **token)
     assert (view["status"], view["cancelledBy"]) == ("REFUNDED", "customer")
     assert view["payment"]["refunded"] == MONEY
@@ -268,7 +269,7 @@ async def test_partial_refund_by_an_operator(api: Api) -> None:
     body = {"amount": 50_000, "reason": "ITEM_MISSING"}
     status, answer, _ = await api.post(f"{path}/refunds", body, token=api.operator)
     assert (status, answer["refund"]["status"]) == (201, "PENDING")
-    await until(lambda: not api.world.tasks)
+    await until_true(lambda: not api.world.tasks)
     _, view = await api.get(path, api.operator)
     assert view["refundable"]["amount"] == 200_000
     assert [refund["status"] for refund in view["refunds"]] == ["SUCCEEDED"]

@@ -18,8 +18,9 @@ from models.events import (
 from models.messages import Message, encode
 from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
-from tests.support.http_api import Api, until
+from tests.support.http_api import Api
 from tests.support.payment_flow import Stripe
+from tests.support.waiting import until_true
 from web.api.timeline import CUSTOMERS, OPERATOR_EVENTS, STAFF_ONLY_FIELDS
 from web.http.tokens import Role
 
@@ -54,7 +55,7 @@ async def delivered(api: Api) -> dict[str, str]:
         await api.post(path, {}, token=token)
     refund = {"amount": 1000, "reason": "fraudulent"}
     await api.post(f"/api/payments/{order_id}/refunds", refund, token=api.operator)
-    await until(lambda: not api.world.tasks)
+    await until_true(lambda: not api.world.tasks)
     settled = DeadLetterSettled(
         dead_letter_id="payment-commands/0/17", service="payments", topic="payment-commands",
         partition=0, offset=17, error="ValueError", reason=REASON, by="operator:olga",

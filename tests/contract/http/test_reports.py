@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from agents.analytics import ANALYTICS
 from models import ids
-from models.analytics import By, Sum, dump_row, row_key
+from models.analytics import BucketLength, Sum, dump_row, row_key
 from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation
 from tests.support.http_api import Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend, PartitionedTable
@@ -30,7 +30,7 @@ def world_of(**table: Any) -> InMemoryBackend:
     world = InMemoryBackend()
     analytics = PartitionedTable(ANALYTICS, "analytics", **table)
     sums = Counter({Sum.INITIATED: 1, Sum.CONVERTED: 1, Sum.CAPTURED: 1000})
-    analytics.stored_rows[row_key(By.DAY, DAY, "USD", "petra-amman")] = dump_row(0, sums)
+    analytics.stored_rows[row_key(BucketLength.DAY, DAY, "USD", "petra-amman")] = dump_row(0, sums)
     world.tables["analytics"] = analytics
     return world
 

@@ -14,7 +14,8 @@ import orjson
 import pytest
 import stripe
 
-from tests.support.http_api import SECRETS, head, new_key, until
+from tests.support.http_api import SECRETS, head, new_key
+from tests.support.waiting import until_true
 from tests.support.webhooks import event, signature
 from web import asyncapi, openapi
 from web.http.decoding import MAX_DIGITS, MAX_JSON_VALUES, MAX_WEBHOOK_BYTES
@@ -372,7 +373,7 @@ async def test_idle_connections_make_room_for_others(make_api: MakeApi) -> None:
     held = [await api.connect() for _ in range(6)]
     assert (await api.get("/livez"))[0] == 200
     closed = [asyncio.create_task(ended(reader)) for reader, _ in held]
-    await until(lambda: sum(task.done() for task in closed) >= 4, 30)
+    await until_true(lambda: sum(task.done() for task in closed) >= 4)
     assert not stream_reader.at_eof(), "who is being answered is not closed"
     for task in closed:
         task.cancel()
@@ -384,7 +385,7 @@ async def test_who_takes_nothing_is_dropped_by_the_kernel(make_api: MakeApi) -> 
     api = await make_api(connections=ConnectionLimits(unread_s=7))
     _, writer = await api.connect()
     runner: Any = api.client.server.runner
-    await until(lambda: len(runner.connections) > 0)
+    await until_true(lambda: len(runner.connections) > 0)
     (known,) = [k for k in runner.connections._known.values() if k.client == "127.0.0.1"]
     accepted = known.transport.get_extra_info("socket")
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000

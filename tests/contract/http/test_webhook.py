@@ -85,8 +85,16 @@ async def test_event_of_the_other_mode_is_refused(make_api: MakeApi, livemode: b
 
 @pytest.mark.parametrize(
     "payload",
-    [b"{}", b"[]", b"not json", event("x", livemode=None), event("x", id=1), event("x", data=[])],
-    ids=["empty", "array", "not json", "no livemode", "no id", "no data"],
+    [
+        b"{}",
+        b"[]",
+        b"not json",
+        event("x", livemode=None),
+        event("x", id=1),
+        event("x", data=[]),
+        event("x", object="charge"),
+    ],
+    ids=["empty", "array", "not json", "no livemode", "no id", "no data", "another object"],
 )
 async def test_signed_nonsense_is_refused(api: Api, payload: bytes) -> None:
     status, problem = await post(api, payload)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +12,10 @@ import pytest
 import stripe
 from aiohttp import web
 
-from sandbox.processes import MAX_WAIT_S
 from sandbox.stripe import StripeSandbox
 
 SECRET = "whsec_test_current"
 OLD_SECRET = "whsec_test_previous"
-
-
-async def until(condition: Callable[[], bool], bound_s: float = MAX_WAIT_S) -> None:
-    """Wait for a condition; fail after the bound."""
-    deadline = time.monotonic() + bound_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        await asyncio.sleep(0.01)
 
 
 @dataclass

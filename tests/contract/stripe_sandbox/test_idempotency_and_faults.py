@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.contract.stripe_sandbox.stripe_client import StripeShop, refused, until
+from tests.contract.stripe_sandbox.stripe_client import StripeShop, refused
+from tests.support.waiting import until_true
 
 
 def impatient(shop: StripeShop, retries: int = 0, timeout_s: float = 0.3) -> stripe.StripeClient:
@@ -54,7 +55,7 @@ async def test_a_key_in_use_is_a_conflict(shop: StripeShop) -> None:
     await shop.fault("hold", method="POST", path="/confirm$")
     first = asyncio.create_task(shop.confirm(intent.id, "pm_card_visa", key="confirm:1"))
     faults = shop.sandbox.api.faults
-    await until(lambda: faults.all()[0].hits == 1)
+    await until_true(lambda: faults.all()[0].hits == 1)
     error = await refused(shop.confirm(intent.id, "pm_card_visa", key="confirm:1"))
     # The SDK has no class of its own for it and leaves its `code` empty.
     assert isinstance(error, stripe.APIError)
@@ -153,7 +154,7 @@ async def test_an_effect_that_comes_after_the_client_gave_up(shop: StripeShop) -
     assert (await shop.retrieve(intent.id)).status == "requires_payment_method"
     await shop.control("POST", "/faults/release", {})
     state = shop.sandbox.state
-    await until(lambda: state.payment_intents[intent.id]["status"] == "succeeded")
+    await until_true(lambda: state.payment_intents[intent.id]["status"] == "succeeded")
     assert replayed(await shop.confirm(intent.id, "pm_card_visa", key="c:1"))
 
 
@@ -162,7 +163,7 @@ async def test_a_late_confirm_finds_a_cancelled_payment(shop: StripeShop) -> Non
     await shop.fault("hold", path="/confirm$")
     late = asyncio.create_task(shop.confirm(intent.id, "pm_card_visa"))
     faults = shop.sandbox.api.faults
-    await until(lambda: faults.all()[0].hits == 1)
+    await until_true(lambda: faults.all()[0].hits == 1)
     await shop.client.v1.payment_intents.cancel_async(intent.id)
     await shop.control("DELETE", "/faults")
     assert (await refused(late)).code == "payment_intent_unexpected_state"

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.contract.stripe_sandbox.stripe_client import (
-    Endpoint,
-    StripeShop,
-    refused,
-    until,
-)
+from tests.contract.stripe_sandbox.stripe_client import Endpoint, StripeShop, refused
+from tests.support.waiting import until_true
 
 CANNOT = "payment_intent_unexpected_state"
 
@@ -173,7 +169,7 @@ async def test_a_bank_debit_settles_by_itself_after_the_delay(
 ) -> None:
     await shop.control("POST", "/settings", {"settle_delay_s": 0.01})
     intent = await shop.pay("pm_usBankAccount_success")
-    await until(lambda: "payment_intent.succeeded" in endpoint.types())
+    await until_true(lambda: "payment_intent.succeeded" in endpoint.types())
     assert (await shop.retrieve(intent.id)).status == "succeeded"
 
 

@@ -14,8 +14,8 @@ from tests.contract.stripe_sandbox.stripe_client import (
     Endpoint,
     StripeShop,
     refused,
-    until,
 )
+from tests.support.waiting import until_true
 
 CREATED_AND_PAID = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
 
@@ -24,7 +24,7 @@ async def test_deliveries_are_signed_with_every_secret(
     shop: StripeShop, endpoint: Endpoint
 ) -> None:
     intent = await shop.pay()
-    await until(lambda: len(endpoint.deliveries) == 3)
+    await until_true(lambda: len(endpoint.deliveries) == 3)
     for body, header in endpoint.deliveries:
         for secret in (SECRET, OLD_SECRET):
             event = shop.client.construct_event(body, header, secret)
@@ -47,7 +47,7 @@ async def test_a_rolled_secret_signs_beside_the_old_one(
     (hook,) = (await shop.client.v1.webhook_endpoints.list_async()).data
     rolled = await shop.control("POST", "/webhooks/roll_secret", {"webhook_endpoint": hook.id})
     await shop.create()
-    await until(lambda: len(endpoint.deliveries) == 1)
+    await until_true(lambda: len(endpoint.deliveries) == 1)
     for secret in (SECRET, rolled["secret"]):
         assert shop.client.construct_event(*endpoint.deliveries[0], secret).type
 
@@ -55,10 +55,10 @@ async def test_a_rolled_secret_signs_beside_the_old_one(
 async def test_a_refused_delivery_is_tried_again(shop: StripeShop, endpoint: Endpoint) -> None:
     endpoint.refusals = 3
     await shop.create()
-    await until(lambda: len(endpoint.deliveries) == 4)
+    await until_true(lambda: len(endpoint.deliveries) == 4)
     assert len({body for body, _ in endpoint.deliveries}) == 1
     events = shop.client.v1.events.list_async
-    await until(lambda: shop.sandbox.webhooks.deliveries[0].state != "pending")
+    await until_true(lambda: shop.sandbox.webhooks.deliveries[0].state != "pending")
     assert len((await events({"delivery_success": True})).data) == 1
     assert (await events({"delivery_success": False})).data == []
 
@@ -68,9 +68,9 @@ async def test_an_endpoint_that_is_away_gets_it_later(shop: StripeShop, endpoint
     update = shop.client.v1.webhook_endpoints.update_async
     await update(hook.id, {"url": "http://127.0.0.1:9/nobody"})
     await shop.create()
-    await until(lambda: shop.sandbox.webhooks.deliveries[0].attempts > 2)
+    await until_true(lambda: shop.sandbox.webhooks.deliveries[0].attempts > 2)
     await update(hook.id, {"url": endpoint.url})
-    await until(lambda: endpoint.types() == ["payment_intent.created"])
+    await until_true(lambda: endpoint.types() == ["payment_intent.created"])
 
 
 async def test_lost_webhooks_are_found_in_the_events(shop: StripeShop, endpoint: Endpoint) -> None:
@@ -78,7 +78,7 @@ async def test_lost_webhooks_are_found_in_the_events(shop: StripeShop, endpoint:
         "POST", "/webhooks/rules", {"kind": "lose", "events": r"^payment_intent\.succeeded$"}
     )
     intent = await shop.pay()
-    await until(lambda: len(endpoint.deliveries) == 2)
+    await until_true(lambda: len(endpoint.deliveries) == 2)
     assert "payment_intent.succeeded" not in endpoint.types()
     (lost,) = await shop.control("GET", "/webhooks/undelivered")
     assert (lost["type"], lost["state"]) == ("payment_intent.succeeded", "lost")
@@ -87,14 +87,14 @@ async def test_lost_webhooks_are_found_in_the_events(shop: StripeShop, endpoint:
     found: Any = missed[0].data.object
     assert (found["id"], found["status"]) == (intent.id, "succeeded")
     await shop.control("POST", "/webhooks/redeliver", {"event": lost["event"]})
-    await until(lambda: "payment_intent.succeeded" in endpoint.types())
+    await until_true(lambda: "payment_intent.succeeded" in endpoint.types())
 
 
 async def test_twice(shop: StripeShop, endpoint: Endpoint) -> None:
     rule = {"kind": "duplicate", "events": r"^charge\.succeeded$", "copies": 3}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.pay()
-    await until(lambda: len(endpoint.deliveries) == 5)
+    await until_true(lambda: len(endpoint.deliveries) == 5)
     assert endpoint.types().count("charge.succeeded") == 3
 
 
@@ -107,17 +107,17 @@ async def test_held_and_released_in_reverse(shop: StripeShop, endpoint: Endpoint
         "POST", "/webhooks/release", {"order": "reverse", "events": "payment_intent"}
     )
     assert released == {"released": 2}
-    await until(lambda: len(endpoint.deliveries) == 2)
+    await until_true(lambda: len(endpoint.deliveries) == 2)
     assert endpoint.types() == ["payment_intent.succeeded", "payment_intent.created"]
     assert await shop.control("DELETE", "/webhooks/rules") == {"cleared": 1, "released": 1}
-    await until(lambda: len(endpoint.deliveries) == 3)
+    await until_true(lambda: len(endpoint.deliveries) == 3)
 
 
 async def test_out_of_order(shop: StripeShop, endpoint: Endpoint) -> None:
     rule = {"kind": "reorder", "batch": 3, "times": 3}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.pay()
-    await until(lambda: len(endpoint.deliveries) == 3)
+    await until_true(lambda: len(endpoint.deliveries) == 3)
     assert endpoint.types() == CREATED_AND_PAID[::-1]
 
 
@@ -125,18 +125,18 @@ async def test_delayed(shop: StripeShop, endpoint: Endpoint) -> None:
     rule = {"kind": "delay", "events": "created", "delay_s": 0.1}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.pay()
-    await until(lambda: len(endpoint.deliveries) == 3)
+    await until_true(lambda: len(endpoint.deliveries) == 3)
     assert sorted(endpoint.types()) == sorted(CREATED_AND_PAID)
 
 
 async def test_a_rule_for_one_payment_only(shop: StripeShop, endpoint: Endpoint) -> None:
     lost, kept = await shop.create(), await shop.create()
-    await until(lambda: len(endpoint.deliveries) == 2)
+    await until_true(lambda: len(endpoint.deliveries) == 2)
     rule = {"kind": "lose", "payment_intent": lost.id, "times": None}
     await shop.control("POST", "/webhooks/rules", rule)
     await shop.confirm(lost.id, "pm_card_visa")
     await shop.confirm(kept.id, "pm_card_visa")
-    await until(lambda: len(endpoint.deliveries) == 4)
+    await until_true(lambda: len(endpoint.deliveries) == 4)
     subjects = [json.loads(body)["data"]["object"] for body, _ in endpoint.deliveries[2:]]
     assert {s.get("payment_intent", s["id"]) for s in subjects} == {kept.id}
 
@@ -175,9 +175,9 @@ async def test_endpoints_of_the_api(shop: StripeShop, endpoint: Endpoint) -> Non
     wanted: Any = {"url": endpoint.url, "enabled_events": ["charge.failed"], "description": "late"}
     made = await v1.create_async(wanted)
     await shop.create()
-    await until(lambda: endpoint.types() == ["payment_intent.created"])
+    await until_true(lambda: endpoint.types() == ["payment_intent.created"])
     await refused(shop.pay("pm_card_visa_chargeDeclined"))
-    await until(lambda: endpoint.types().count("charge.failed") == 2)
+    await until_true(lambda: endpoint.types().count("charge.failed") == 2)
     assert (await v1.update_async(made.id, {"disabled": True})).status == "disabled"
     assert (await v1.delete_async(made.id)).deleted is True
     assert (await refused(v1.retrieve_async(made.id))).code == "resource_missing"

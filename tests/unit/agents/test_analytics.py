@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agents.analytics import ANALYTICS
 from agents.service import Service
 from models import analytics, ids, topics
-from models.analytics import By, CountedPayment, Sum, Sums
+from models.analytics import BucketLength, CountedPayment, Sum, Sums
 from models.events import EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.messages import encode
@@ -127,13 +127,13 @@ def interleaved(histories: list[list[Event]], data: st.DataObject) -> list[Event
     return log
 
 
-def of(rows: dict[str, bytes], by: By) -> Iterator[tuple[str, Sums]]:
+def of(rows: dict[str, bytes], by: BucketLength) -> Iterator[tuple[str, Sums]]:
     for key, raw in rows.items():
         if key.startswith(f"{by}/"):
             yield key, analytics.load_row(raw)[1]
 
 
-def summed(rows: dict[str, bytes], by: By) -> Sums:
+def summed(rows: dict[str, bytes], by: BucketLength) -> Sums:
     total: Sums = Counter()
     for _, sums in of(rows, by):
         total.update(sums)
@@ -162,8 +162,8 @@ def test_sums_are_exact_whatever_is_repeated_or_cut_off(
     clean = Partition()
     for number, event in enumerate(e for history in histories for e in history):
         clean.apply(number, event)
-    assert {k: v for by in By for k, v in of(partition.rows, by)} == {
-        k: v for by in By for k, v in of(clean.rows, by)
+    assert {k: v for by in BucketLength for k, v in of(partition.rows, by)} == {
+        k: v for by in BucketLength for k, v in of(clean.rows, by)
     }
 
 
@@ -180,7 +180,7 @@ def test_sums_agree_with_the_payments_and_with_each_other(histories: list[list[E
             partition.apply(sum(truth.values()), event)
             truth[event.event_type] += 1
         folded.append(payment)
-    for by in By:
+    for by in BucketLength:
         sums = summed(partition.rows, by)
         assert analytics.revenue(sums) == sum(payment.net for payment in folded)
         assert sums[Sum.CONVERTED] == sums[Sum.COMPLETED] == truth[E.PAYMENT_COMPLETED]
@@ -189,10 +189,13 @@ def test_sums_agree_with_the_payments_and_with_each_other(histories: list[list[E
         assert sums[Sum.DECLINED] == truth[E.PAYMENT_FAILED]
         assert sum(analytics.grouped(sums, Sum.DECLINES).values()) == sums[Sum.DECLINED]
         assert sums[Sum.DISPUTES] == sum(len(payment.disputes) for payment in folded)
-        if by is not By.MINUTE:
+        if by is not BucketLength.MINUTE:
             assert sum(analytics.grouped(sums, Sum.PAID).values()) == sums[Sum.COMPLETED]
     times = (f"{Sum.PAID}/", Sum.PAID_MS)
-    for longer, shorter in ((By.HOUR, By.MINUTE), (By.DAY, By.HOUR)):
+    for longer, shorter in (
+        (BucketLength.HOUR, BucketLength.MINUTE),
+        (BucketLength.DAY, BucketLength.HOUR),
+    ):
         added: dict[tuple[str, str, str], Sums] = defaultdict(Counter)
         for key, sums in of(partition.rows, shorter):
             bucket, currency, restaurant = analytics.parts_of(key)
@@ -200,7 +203,7 @@ def test_sums_agree_with_the_payments_and_with_each_other(histories: list[list[E
         for key, sums in of(partition.rows, longer):
             known = added[analytics.parts_of(key)]
             for name in {*sums, *known}:
-                if shorter is not By.MINUTE or not name.startswith(times):
+                if shorter is not BucketLength.MINUTE or not name.startswith(times):
                     assert known[name] == sums[name]
 
 
@@ -219,7 +222,7 @@ def test_money_that_comes_back_is_taken_off_where_it_came_back() -> None:
         ]
     ):
         partition.apply(number, event(order_id, number + 1, kind, START_MS + at_ms, **data))
-    days = [analytics.revenue(sums) for _, sums in sorted(of(partition.rows, By.DAY))]
+    days = [analytics.revenue(sums) for _, sums in sorted(of(partition.rows, BucketLength.DAY))]
     assert days == [1000, -300, 300, -1000, 1000]
 
 
@@ -251,7 +254,7 @@ def test_quantiles_of_merged_times_are_within_one_percent(times: list[int], part
 
 def test_keys_name_their_bucket_and_any_restaurant() -> None:
     at_ms = START_MS + 59_999
-    for by, restaurant in zip(By, RESTAURANTS, strict=True):
+    for by, restaurant in zip(BucketLength, RESTAURANTS, strict=True):
         bucket = analytics.bucket_of(by, at_ms)
         key = analytics.row_key(by, bucket, "INR", restaurant)
         assert key.count("/") == 3

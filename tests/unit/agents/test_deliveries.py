@@ -23,7 +23,7 @@ from models.events import (
 from models.graphs import DELIVERY_GRAPH
 from models.messages import Message
 from models.times import to_rfc3339
-from models.transition import Header, Input
+from models.transition import Input, InputIdentity
 
 ORDER = ids.order_id("guest", "delivery")
 SENDERS = ("courier:c1", "courier:c2", "operator:o", "system:timers", "kitchen:k")
@@ -62,7 +62,7 @@ def play(
     state, events, accepted = delivery.DeliveryRecord(), [], []
     for number, step in enumerate(steps, 1):
         kind, by = (step, "courier:c1") if isinstance(step, str) else step
-        record = Input("t", ORDER, Header(f"in{number}"), message(number, kind, by), number)
+        record = Input("t", ORDER, InputIdentity(f"in{number}"), message(number, kind, by), number)
         decision = deliveries.decide(state, record, {}.get)
         state = decision.state
         events += [read_event(ORDER.encode(), out.value) for out in decision.outputs]

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -287,5 +288,11 @@ class DeliveryFlow(RuleBasedStateMachine):
         assert self.orders.state.work.refund_initiated == (self.order.status is S.CANCELLED)
 
 
-DeliveryFlow.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestDeliveryFlow = DeliveryFlow.TestCase
+TestDeliveryFlow.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+class TestDeliveryFlowLong(DeliveryFlow.TestCase):
+    settings = settings(max_examples=2000, stateful_step_count=60, deadline=None)

@@ -12,9 +12,10 @@ from hypothesis import settings
 from agents.timeline import TIMELINE
 from models import topics
 from models.commands import CommandType, ConfirmPayment
-from models.history import IncompleteError, OrderAsOf, as_of, event_of
+from models.history import IncompleteError, OrderAsOf, as_of
 from models.messages import encode
-from models.transition import Decision, Header, Input
+from models.replay import event_of
+from models.transition import Decision, Input, InputIdentity
 from tests.support.payment_flow import (
     ORDER,
     PLACE,
@@ -54,8 +55,8 @@ class Recording(PaymentFlowHarness):
     def record(self, decision: Decision) -> None:
         for output in decision.outputs:
             if output.topic in TIMELINE.inputs:
-                header, message = TIMELINE.parse(output.topic, ORDER.encode(), output.value)
-                given = Input(output.topic, ORDER, header, message, self.now)
+                identity, message = TIMELINE.parse(output.topic, ORDER.encode(), output.value)
+                given = Input(output.topic, ORDER, identity, message, self.now)
                 rows = TIMELINE.decide(len(self.rows), given, lambda _: None).rows
                 self.rows += [
                     orjson.loads(row) for key, row in rows.items() if key.startswith(f"{ORDER}/")
@@ -80,8 +81,10 @@ class Recording(PaymentFlowHarness):
 class RecordedServiceHarness(ServiceHarness):
     world: Recording = field(kw_only=True)
 
-    def apply(self, topic: str, header: Header, message: Any, at_ms: int) -> Decision | None:
-        decision = super().apply(topic, header, message, at_ms)
+    def apply(
+        self, topic: str, identity: InputIdentity, message: Any, at_ms: int
+    ) -> Decision | None:
+        decision = super().apply(topic, identity, message, at_ms)
         if decision is not None:
             self.world.record(decision)
         return decision

@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
-from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation, OrderMoney, broken, money_of
+from models.money_checks import (
+    VIOLATION_DESCRIPTIONS,
+    MoneyViolation,
+    OrderMoney,
+    money_of,
+    violations,
+)
 from models.payment import (
     Effect,
     EffectKind,
@@ -44,7 +50,7 @@ UNPAID = replace(PAID, status=P.PENDING, captured=0)
 def test_each_invariant_can_break(
     money: OrderMoney, status: OrderStatus, wanted: MoneyViolation
 ) -> None:
-    assert broken(money, status) == [wanted]
+    assert violations(money, status) == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_each_invariant_can_break(
 def test_what_is_right_or_under_way_is_not_broken(
     money: OrderMoney, status: OrderStatus | None
 ) -> None:
-    assert broken(money, status) == []
+    assert violations(money, status) == []
 
 
 def test_every_code_has_its_meaning() -> None:

@@ -34,7 +34,7 @@ def finds(text: str, record: OrderRecord, order_id: str = ORDER) -> set[TermKind
         kind
         for kind, terms in search_terms.parse_search_text(text).items()
         for term in terms
-        if any(key.startswith(search_terms.prefix(kind, term)) for key in rows)
+        if any(key.startswith(search_terms.row_prefix(kind, term)) for key in rows)
     }
 
 
@@ -80,7 +80,7 @@ PRINTED = st.characters(exclude_categories=["Cc", "Cs"])
 def test_any_text_can_be_asked_for(text: str) -> None:
     for kind, terms in search_terms.parse_search_text(text).items():
         for term in terms:
-            assert search_terms.prefix(kind, term).isascii()
+            assert search_terms.row_prefix(kind, term).isascii()
         assert len(terms) <= 2
 
 
@@ -104,7 +104,9 @@ def test_a_customer_has_few_rows_and_none_says_anything(name: str, email: str, p
 def test_the_latest_order_comes_first() -> None:
     times = [1_600_000_000_000, 1_700_000_000_000, 1_800_000_000_000]
     keys = {
-        at: min(search_terms.rows([(TermKind.NAME, "asha")], ids.order_id("guest", str(at)), at))
+        at: min(
+            search_terms.search_rows([(TermKind.NAME, "asha")], ids.order_id("guest", str(at)), at)
+        )
         for at in times
     }
     assert sorted(keys.values()) == [keys[at] for at in reversed(times)]

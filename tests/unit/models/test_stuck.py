@@ -176,7 +176,7 @@ EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
 
 def found(state: Any, subject: Subject, name: str) -> list[Waiting]:
     return [
-        each for each in waiting(state) if (each.row.subject, each.row.state) == (subject, name)
+        each for each in waiting(state) if (each.rule.subject, each.rule.state) == (subject, name)
     ]
 
 
@@ -188,16 +188,16 @@ def test_every_row_has_an_example() -> None:
 def test_row(subject: Subject, state: str) -> None:
     waits, moved_on = EXAMPLES[subject, state]
     (only,) = found(waits, subject, state)
-    assert only.row is WAIT_RULE_BY_STATE[subject, state]
+    assert only.rule is WAIT_RULE_BY_STATE[subject, state]
     assert only.since_ms == T
-    assert only.due_ms == T + only.row.allowed_ms
-    assert only.row.expects
+    assert only.due_ms == T + only.rule.allowed_ms
+    assert only.rule.expects
     assert not found(moved_on, subject, state)
 
 
 def test_quarantine_is_due_at_once_and_the_operators() -> None:
     waits = quarantined("payments", T)
-    assert (waits.due_ms, waits.what, waits.row.actor) == (T, "payments", "OPERATOR")
+    assert (waits.due_ms, waits.what, waits.rule.actor) == (T, "payments", "OPERATOR")
 
 
 def unopened() -> PaymentFlowHarness:
@@ -213,7 +213,7 @@ def unopened() -> PaymentFlowHarness:
 
 def waits(world: PaymentFlowHarness) -> list[tuple[str, str]]:
     found = [*waiting(world.orders.state), *waiting(world.payments.state)]
-    return sorted((each.row.subject.value, each.row.state) for each in found)
+    return sorted((each.rule.subject.value, each.rule.state) for each in found)
 
 
 def test_an_order_that_stripe_refused_to_open_is_the_operators_to_end() -> None:

@@ -10,7 +10,7 @@ from models.wording import counted
 ROOT = Path(__file__).parents[3]
 SOURCES = [
     path
-    for folder in ("app", "web", "models", "sandbox")
+    for folder in ("agents", "app", "models", "sandbox", "tables", "web")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".html", ".js"} and "vendor" not in path.parts
 ]
@@ -19,14 +19,14 @@ COUNT = re.compile(
     r"(?:</span>)?(?:<span[^>]*>)? ?(?P<word>(?<=[ >])[a-z]{3,}s)\b"
 )
 NO_PLURALS = {
-    "does", "was", "has", "begins", "belongs", "exceeds", "ends", "takes", "runs", "says", "less",
-    "times",
+    "does", "was", "has", "begins", "belongs", "bytes", "exceeds", "ends", "takes", "goes", "runs",
+    "says", "less", "times",
 }  # fmt: skip
-"""Words with an s that follow names; and how often something died, told from twice on."""
+"""Words with an s that follow names; sizes; and how often something died, told from twice on."""
 KNOWN = {
-    "{ms} ms", "{digits} decimals", "{MAX_BUCKETS[by]} buckets", "{limit_bytes} bytes", "{width} pixels",
-    "{len(jars)} jars", "{found.size} bytes", "{jar.size} bytes", "{path} exists", "{verb} this",
-    "{most_chars} characters", "{len(key)} bytes",
+    "{ms} ms", "{digits} decimals", "{MAX_BUCKETS[by]} buckets", "{width} pixels",
+    "{len(jars)} jars", "{len(record.headers)} headers", "{count} headers", "{count} records",
+    "{path} exists", "{verb} this", "{most_chars} characters", "{len(key)} bytes",
     "{len(list(folder.glob('*.png')))} pictures",
 }  # fmt: skip
 """Numbers that are never one, and what is no number."""

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.batches import Batches, Item
-from tables.record_batches import ConsumedRecord
+from tables.consumed_record import ConsumedRecord
 
 BATCH_BYTES = 300
 

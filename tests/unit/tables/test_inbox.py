@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tables.consumed_record import empty_offsets
 from tables.inbox import MIN_FETCH_BYTES, DeliveryGap, Inbox
 from tables.limits import Limits
-from tables.record_batches import empty_offsets
 
 
 @pytest.fixture

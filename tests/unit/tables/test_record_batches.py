@@ -12,17 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tables.compression import MAX_DECOMPRESSED_BYTES
-from tables.record_batches import (
-    MAX_HEADERS,
-    MAX_RECORDS_IN_LARGE_BATCH,
-    ConsumedRecord,
-    EmptyOffsets,
-    FetchedBatches,
-    PartitionReader,
-    UnreadableBatch,
-    UnreadableRecord,
-    decode_varint,
-)
+from tables.consumed_record import ConsumedRecord, EmptyOffsets, UnreadableBatch, UnreadableRecord
+from tables.record_batches import FetchedBatches, PartitionReader
+from tables.tolerant_records import MAX_HEADERS, MAX_RECORDS_IN_LARGE_BATCH, decode_varint
 from tests.foreign.record_batches import (
     CODECS,
     COMPRESS,

@@ -24,7 +24,7 @@ def table(tmp_path: Path) -> Iterator[StateTable]:
     record = orjson.dumps({"version": 1, "epoch": 1, "state": {}, "offsets": {}})
     for order_id in [*ORDERS, "a-key", "find", "zebra"]:
         database[order_id.encode()] = record
-        for key, value in search_terms.rows(
+        for key, value in search_terms.search_rows(
             [(TermKind.NAME, "asha"), (TermKind.ID, order_id)], order_id
         ).items():
             database[key.encode()] = value
@@ -49,8 +49,8 @@ def test_keys_are_found_by_how_they_begin(table: StateTable) -> None:
     first = ORDERS[0]
     assert table.keys(0, first[:14]) == [first, f"{first}/000001"]
     assert table.keys(0, first[:14], 1) == [first]
-    (row,) = table.keys(0, search_terms.prefix(TermKind.ID, first))
+    (row,) = table.keys(0, search_terms.row_prefix(TermKind.ID, first))
     assert search_terms.order_of_row(row) == first
-    assert len(table.keys(0, search_terms.prefix(TermKind.NAME, "asha"), 21)) == 21
-    assert table.keys(0, search_terms.prefix(TermKind.NAME, "ben")) == []
+    assert len(table.keys(0, search_terms.row_prefix(TermKind.NAME, "asha"), 21)) == 21
+    assert table.keys(0, search_terms.row_prefix(TermKind.NAME, "ben")) == []
     assert table.keys(0, "zz") == []

@@ -71,7 +71,7 @@ OVERVIEW_SNAPSHOT: Final = web.AppKey("overview snapshot", OverviewSnapshot)
 
 def fingerprint(overview: Overview) -> str:
     """The same for overviews that differ in their time alone."""
-    return ids.derived("board", {**as_json(overview), "at": ""})
+    return ids.derive_id("board", {**as_json(overview), "at": ""})
 
 
 async def overview_or_snapshot(call: AnyCall) -> Any:

@@ -118,7 +118,7 @@ class PricedCart:
     def fingerprint(self) -> str:
         """Differs whenever what is ordered, or what it costs, does."""
         rows = [(line.dish.id, line.quantity, line.dish.price) for line in self.lines]
-        return ids.derived("cart", f"{self.cart.restaurant_id}{rows}")
+        return ids.derive_id("cart", f"{self.cart.restaurant_id}{rows}")
 
     def items(self) -> list[dict[str, Any]]:
         """As create-intent takes them."""

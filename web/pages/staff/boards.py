@@ -92,7 +92,7 @@ def _board(
 ) -> web.Response:
     """The board; 204 when the browser has just this. late: which rows are shown as late."""
     refused = call.request.query.get("refused", "")
-    seen = ids.derived("board", found, late, refused)
+    seen = ids.derive_id("board", found, late, refused)
     if call.request.query.get("seen") == seen:
         return web.Response(status=204)
     return render(

@@ -9,7 +9,7 @@ from models import topics
 from models.commands import Command, CommandType, InitiatePayment, WebhookReceived
 from models.payment import PaymentRecord
 from models.stripe_facts import IntentFacts
-from models.transition import Header, Input
+from models.transition import Input, InputIdentity
 
 ORDER = "order_00000000000000000000000001"
 
@@ -28,8 +28,10 @@ def test_an_older_webhook_does_not_turn_the_audits_clock_back() -> None:
             currency="INR",
         ),
     )  # fmt: skip
-    later = Input(topics.PAYMENT_COMMANDS, ORDER, Header("cmd"), initiate, timestamp_ms=2_000)
-    older = Input(topics.WEBHOOKS, ORDER, Header("evt"), webhook, timestamp_ms=1_000)
+    later = Input(
+        topics.PAYMENT_COMMANDS, ORDER, InputIdentity("cmd"), initiate, timestamp_ms=2_000
+    )
+    older = Input(topics.WEBHOOKS, ORDER, InputIdentity("evt"), webhook, timestamp_ms=1_000)
     first = payments.decide(PaymentRecord(), later, {}.get)
     second = payments.decide(first.state, older, {}.get)
     told = [orjson.loads(out.value) for out in (*first.outputs, *second.outputs)]

@@ -13,7 +13,7 @@ from models.commands import (
     RetryRefund,
 )
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
-from models.money_checks import broken, money_of
+from models.money_checks import money_of, violations
 from models.transition import Outcome
 from tests.support.payment_flow import AMOUNT, PaymentFlowHarness
 
@@ -118,7 +118,7 @@ def test_a_refund_that_fails_beside_one_of_everything_reverses_nothing(
     assert RefundStatus.FAILED in {r.status for r in paid.state.payment.refunds.values()}
     assert paid.state.payment.status is PaymentStatus.REFUNDED
     assert paid.orders.state.order.status is OrderStatus.REFUNDED
-    assert broken(money_of(paid.state), paid.orders.state.order.status) == []
+    assert violations(money_of(paid.state), paid.orders.state.order.status) == []
 
 
 def test_a_dashboard_refund_that_was_faster_than_a_cancels_refund(paid: PaymentFlowHarness) -> None:

@@ -21,7 +21,7 @@ from models.commands import (
     ResultKind,
 )
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
-from models.money_checks import MoneyViolation, broken, money_of
+from models.money_checks import MoneyViolation, money_of, violations
 from models.payment import Effect, EffectKind
 from models.stuck import Subject, waiting
 from models.topics import PAYMENT_COMMANDS, WEBHOOKS
@@ -130,7 +130,7 @@ def test_less_than_was_asked_for_is_captured(opened: PaymentFlowHarness, receive
     assert opened.state.payment.captured == received
     money = money_of(opened.state)
     assert money
-    assert MoneyViolation.CAPTURED_FALLS_SHORT in broken(money, OrderStatus.PENDING)
+    assert MoneyViolation.CAPTURED_FALLS_SHORT in violations(money, OrderStatus.PENDING)
 
 
 def test_another_currency_is_captured(opened: PaymentFlowHarness) -> None:
@@ -158,7 +158,7 @@ def test_what_is_held_of_a_payment_without_money_is_shown(opened: PaymentFlowHar
     opened.stripe.dispute()
     opened.deliver_webhooks()
     assert opened.state.work.held
-    assert Subject.WEBHOOK in {each.row.subject for each in waiting(opened.state)}
+    assert Subject.WEBHOOK in {each.rule.subject for each in waiting(opened.state)}
 
 
 def test_a_cancel_that_never_succeeds_is_given_up(opened: PaymentFlowHarness) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.audit.query import audit_page, parse_audit_cursor
+from app.audit.query import audit_page
 from app.kafka.reader import RecordWindow
 from app.kafka.records import FetchedRecord
 from models import ids, topics
 from models.operations import AuditFilter
 from web.http.problems import ProblemError
+from web.ops.audit import audit_cursor, read_audit_cursor
 
 ORDER = ids.order_id("guest", "audit")
 T = 1_795_417_200_000
@@ -37,9 +39,10 @@ def pages(
     log: dict[str, list[FetchedRecord]], asked: AuditFilter, size: int, limit: int
 ) -> list[str]:
     """Ids of the acts of all pages, as an operator goes through them."""
-    before, found = "", []
+    before: Mapping[str, int] = {}
+    found: list[str] = []
     for _ in range(sum(map(len, log.values())) + 2):
-        ends = parse_audit_cursor(before)
+        ends = read_audit_cursor(audit_cursor(before) if before else "")
         windows = []
         for place, messages in log.items():
             end = ends.get(place, len(messages))
@@ -97,5 +100,5 @@ def test_the_audit_is_filtered_by_whom_kind_and_order() -> None:
 @pytest.mark.parametrize("before", ["x", "bnVsbA==", "eyJhIjoxZTQwMH0=", "eyJhIjoieCJ9", "\udcff"])
 def test_a_cursor_that_is_none_is_refused(before: str) -> None:
     with pytest.raises(ProblemError) as refusal:
-        parse_audit_cursor(before)
+        read_audit_cursor(before)
     assert refusal.value.status == 400

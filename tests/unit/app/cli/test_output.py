@@ -10,17 +10,9 @@ from typing import Any
 import click
 import pytest
 
-from app.cli import (
-    audit,
-    dead_letters,
-    http,
-)
-from app.cli import (
-    notifications as cli_notifications,
-)
-from app.cli import (
-    orders as cli_orders,
-)
+from app.cli import audit, dead_letters, http
+from app.cli import notifications as cli_notifications
+from app.cli import orders as cli_orders
 from app.cli.completion import script
 from app.cli.rebuild import RebuildResult
 from models.rebuild import Fault, StateDifference

@@ -9,9 +9,7 @@ import pytest
 from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
 from app.stripe.errors import DeclinedError
 from app.stripe.gateway import StripeGateway
-from models.commands import (
-    ResultKind,
-)
+from models.commands import ResultKind
 from models.payment import Effect, EffectKind
 from models.stripe_facts import IntentFacts, parse_intent
 

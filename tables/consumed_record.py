@@ -1,0 +1,85 @@
+"""What is read from an input topic: records, and items in place of those that can't be read.
+
+- `ConsumedRecord`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
+  escaped.
+- `EmptyOffsets`: offsets at which there is no record: a transaction's marker, or compacted ones.
+- `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
+- `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
+  somebody seeks beyond it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from faust.types import TP
+
+MAX_ERROR_CHARS = 500
+
+
+class ConsumedRecord(NamedTuple):
+    """A consumed record as `aiokafka.ConsumerRecord` has it, made in a third of the time.
+
+    Making these is half of what a fetch costs Python. timestamp: ms since 1970, -1 if none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    checksum: int | None
+    serialized_key_size: int
+    serialized_value_size: int
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+class EmptyOffsets(ConsumedRecord):
+    """Offsets `first` to `offset` (inclusive), at which there is no record."""
+
+    first: int
+
+
+class UnreadableRecord(ConsumedRecord):
+    """A record whose inside is broken: `value` has its bytes as they are, `error` says what is."""
+
+    error: str
+
+
+class UnreadableBatch(ConsumedRecord):
+    """A batch that can't be read, at `offset`; what follows begins at `next_offset`."""
+
+    error: str
+    next_offset: int
+
+
+def _item(kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None) -> Any:
+    """An item that is no proper record."""
+    return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
+
+
+def unreadable_batch(tp: TP, offset: int, end: int, exc: Exception) -> UnreadableBatch:
+    """The end of what can be read; the fetch position stays there. end: where the next batch begins, or 0."""
+    item: UnreadableBatch = _item(UnreadableBatch, *tp, offset)
+    item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
+    item.next_offset = max(offset + 1, end)
+    return item
+
+
+def unreadable_record(
+    topic: str, partition: int, offset: int, raw: bytes | None, error: str
+) -> UnreadableRecord:
+    """The item of a broken record. raw: its bytes."""
+    broken: UnreadableRecord = _item(UnreadableRecord, topic, partition, offset, raw)
+    broken.error = error
+    return broken
+
+
+def empty_offsets(topic: str, partition: int, first: int, last: int) -> EmptyOffsets:
+    """The item for offsets without records, `first` to `last` inclusive."""
+    gap: EmptyOffsets = _item(EmptyOffsets, topic, partition, last)
+    gap.first = first
+    return gap
