@@ -17,11 +17,11 @@ from web.http.change_feed import ANY_COURIER, COURIER, KITCHEN, OPERATIONS, Chan
 from web.http.problems import ProblemError
 from web.http.route import Access, AnyCall
 from web.http.scatter_gather import PARTITIONS
-from web.http.sse import HEARTBEAT_S, Event, EventStream
+from web.http.sse import HEARTBEAT_S, EventStream, StreamEvent
 from web.http.tokens import Role
 from web.pages.ops.overview import OVERVIEW_SNAPSHOT
 
-BOARD_CHANGED: Final = Event("board", "look")
+BOARD_CHANGED: Final = StreamEvent("board", "look")
 MIN_INTERVAL_S: Final = 2.0
 """A board is told of changes at most so often: nobody reads, or hits, a list that changes faster."""
 
@@ -67,7 +67,7 @@ def _stream(call: AnyCall, *scopes: str) -> EventStream:
     return EventStream(whose, _while_open(call, frozenset(scopes)))
 
 
-async def _while_open(call: AnyCall, scopes: frozenset[str]) -> AsyncGenerator[Event | None]:
+async def _while_open(call: AnyCall, scopes: frozenset[str]) -> AsyncGenerator[StreamEvent | None]:
     """A board's events; what they need from the other workers is asked for until they end."""
     changes = call.context.changes
     with ExitStack() as stack:
@@ -82,7 +82,7 @@ async def _while_open(call: AnyCall, scopes: frozenset[str]) -> AsyncGenerator[E
 
 async def _board_events(
     changes: ChangeFeed, scopes: frozenset[str]
-) -> AsyncGenerator[Event | None]:
+) -> AsyncGenerator[StreamEvent | None]:
     read, due_s = changes.heard.last, time.monotonic() + MIN_INTERVAL_S
     yield BOARD_CHANGED  # what happened before the stream began
     while True:
