@@ -16,11 +16,11 @@ from web.http.change_feed import ANY_COURIER, COURIER, KITCHEN, OPERATIONS, Chan
 from web.http.context import CONTEXT, Context
 from web.http.problems import ProblemError
 from web.http.scatter_gather import PARTITIONS
-from web.http.sse import HEARTBEAT_S, Event
+from web.http.sse import HEARTBEAT_S, StreamEvent
 from web.http.tokens import Identity, Role
 from web.pages.ops.overview import OVERVIEW_SNAPSHOT
 
-BOARD_CHANGED: Final = Event("board", "look")
+BOARD_CHANGED: Final = StreamEvent("board", "look")
 MIN_INTERVAL_S: Final = 2.0
 """A board is told to look at most so often: nobody reads, or hits, a list that changes faster."""
 
@@ -82,7 +82,7 @@ async def _send(
 
 async def _board_events(
     changes: ChangeFeed, scopes: frozenset[str]
-) -> AsyncGenerator[Event | None]:
+) -> AsyncGenerator[StreamEvent | None]:
     read, due_s = changes.heard.last, time.monotonic() + MIN_INTERVAL_S
     yield BOARD_CHANGED  # what happened while nothing was told
     while True:
