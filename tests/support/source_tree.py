@@ -66,6 +66,17 @@ class SourceTree:
         """Give the groups of modules that import each other in a loop."""
         return sorted(sorted(group) for group in _components(self.imports) if len(group) > 1)
 
+    def folder_circles(self) -> list[list[str]]:
+        """Give the groups of folders that import each other in a loop, a folder's own folders apart."""
+        folders = {name: self.modules[name].rpartition("/")[0] for name in self.modules}
+        graph: dict[str, set[str]] = {folder: set() for folder in folders.values()}
+        for name, imported in self.imports.items():
+            here = folders[name]
+            for there in (folders[each] for each in imported):
+                if not f"{here}/".startswith(f"{there}/") and not there.startswith(f"{here}/"):
+                    graph[here].add(there)
+        return sorted(sorted(group) for group in _components(graph) if len(group) > 1)
+
     def class_definitions(self) -> Mapping[str, list[str]]:
         """Class name -> the files that define it, in any nesting."""
         found: defaultdict[str, list[str]] = defaultdict(list)

@@ -32,6 +32,10 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert TREE.circles() == []
 
 
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    assert TREE.folder_circles() == []
+
+
 def test_a_class_name_is_defined_once() -> None:
     repeated = {name: paths for name, paths in TREE.class_definitions().items() if len(paths) > 1}
     assert {name: repeated[name] for name in repeated if name not in REPEATED_CLASSES} == {}
