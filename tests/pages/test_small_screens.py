@@ -13,7 +13,7 @@ from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import DETAILS, check_fits
 from tests.support.http_api import CART
 from tests.support.model_examples import PAGES, answering, of_model
-from tests.support.operations import QUIET_OPERATIONS
+from tests.support.operations import ONE_LETTER
 from tests.support.staff_requests import RESTAURANT, cook
 from web.http.tokens import DevelopmentStaff, Role
 
@@ -25,7 +25,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}}
 def site(browser: Browser) -> Iterator[InMemorySite]:
     login = DevelopmentStaff("d" * 32, sandbox=True)
     with InMemorySite(
-        browser, operations=QUIET_OPERATIONS, development_login=login, is_sandbox=True
+        browser, operations=ONE_LETTER, development_login=login, is_sandbox=True
     ) as running:
         yield running
 
