@@ -157,7 +157,7 @@ def make_staff() -> DevelopmentStaff:
     return DevelopmentStaff("d" * 32, sandbox=True)
 
 
-def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, **changes: Any) -> WebDeps:
+def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, /, **changes: Any) -> WebDeps:
     """What web/ is given, over the services in memory; changed dependencies as arguments."""
     deps = WebDeps(
         catalogue=load_catalogue(),
