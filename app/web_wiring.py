@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from yarl import URL
 
-import web
 from app.clock import BrokerClock
 from app.metrics import Metrics
 from app.operators import Operators
@@ -18,6 +17,7 @@ from models.topics import TopicUse
 from tables import ServiceRuntime
 from tables.catch_up import CatchUp
 from tables.faust_internals import serve_with, web_application
+from web.application import setup
 from web.catalogue import Catalogue
 from web.http.deps import Bounds, StripeOrigins, WebDeps
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
@@ -100,7 +100,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         is_sandbox=settings.sandbox,
     )
     application = web_application(runtime.app)
-    web.setup(application, deps)
+    setup(application, deps)
     application.on_startup.append(warm)
     limits = ConnectionLimits(
         most=connections_allowed(),

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 class UnreadableError(Exception):
     """An input record that no service can act on: not JSON, unknown type, wrong key, negative amount.
 
-    Raised by `Service.parse`, and by `decide` where only the key's state shows that the record can't be
+    Raised by `parse`, and by `decide` where only the key's state shows that the record can't be
     one of its own; the engine turns the record into a dead letter and goes on, the key with it.
     """
 
@@ -40,7 +40,7 @@ def readable_key(key: bytes | None) -> str:
 
 
 class InputIdentity(NamedTuple):
-    """What the engine needs to know of an input record before it is decided; made by `Service.parse`.
+    """What the engine needs to know of an input record before it is decided; made by `parse`.
 
     id: the sender's id (event id, command id, Stripe event id): a repeated one is dropped.
     producer, sequence: set on records that an engine emitted; a sequence not above the last one seen
@@ -58,7 +58,7 @@ class Input(NamedTuple):
     """One input record as decide sees it.
 
     timestamp_ms: Kafka's record timestamp, the only clock that decide knows.
-    message: what `Service.parse` made of the value.
+    message: what `parse` made of the value.
     headers: the Kafka record's headers (traceparent is carried on to the outputs).
     offset: the record's, in the partition that the service's rows of it lie in: rows that sum up over
         keys keep the last one that they hold, for an input may be decided again after a crash.
@@ -122,7 +122,7 @@ ReadRow = Callable[[str], bytes | None]
 """Gives a row's raw value by its key; None where there is none."""
 
 
-class Service(Protocol):
+class TransitionService(Protocol):
     """What the engine needs of a service (agents/service.py): no method does I/O or reads a clock."""
 
     @property

@@ -15,7 +15,7 @@ from tables.record import load_outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from models.transition import Service
+    from models.transition import TransitionService
 
 OutputList = list[Output | DeadLetterRecord]
 
@@ -63,7 +63,7 @@ class _DryRunRecord(NamedTuple):
 
 
 def dry_run_inputs(
-    service: Service,
+    service: TransitionService,
     read_stored: Callable[[bytes], bytes | None],
     inputs: Sequence[DryRunInput],
     *,

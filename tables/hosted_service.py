@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import faust
     import rocksdict
 
-    from models.transition import Service
+    from models.transition import TransitionService
     from tables.partition_task import PartitionTask
     from tables.views import StateTable
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class HostedService:
     """A service on this worker. `tasks`: partition -> task, from the fencing of the partition on."""
 
-    service: Service
+    service: TransitionService
     table: faust.Table[Any, Any]
     state: StateTable
     changelog: str

@@ -29,7 +29,7 @@ from tables.times import arrival_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from models.transition import Decision, InputIdentity, Outcome, Service
+    from models.transition import Decision, InputIdentity, Outcome, TransitionService
     from tables.limits import Counters, Limits
 
 
@@ -45,7 +45,7 @@ class Processor(Generic[OutputsT]):
 
     def __init__(  # noqa: PLR0913 -- most are given by name
         self,
-        service: Service,
+        service: TransitionService,
         read_stored: Callable[[bytes], bytes | None],
         new_outputs: Callable[[], OutputsT],
         *,

@@ -17,7 +17,7 @@ from models.transition import Outcome
 from tables.outbox import load_outputs
 
 if TYPE_CHECKING:
-    from models.transition import Output, Service
+    from models.transition import Output, TransitionService
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
@@ -100,7 +100,7 @@ class Record:
         "version",
     )
 
-    def __init__(self, key: str, raw: bytes | None, service: Service) -> None:
+    def __init__(self, key: str, raw: bytes | None, service: TransitionService) -> None:
         """Read stored bytes, or begin a key that has none."""
         self.key = key
         self.outbox: list[bytes] = []
@@ -178,7 +178,7 @@ class Record:
         self.outbox = []
         self.outbox_bytes = self.taken = self.taken_bytes = 0
 
-    def dump(self, service: Service) -> bytes:
+    def dump(self, service: TransitionService) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
         fields: dict[str, Any] = {}
         # A quarantined record is never left out of an index: somebody must act on it.

@@ -26,7 +26,7 @@ from tables.views import StateTable
 from tables.worker_exit import WorkerExit
 
 if TYPE_CHECKING:
-    from models.transition import Service
+    from models.transition import TransitionService
     from tables.limits import Counters
     from tables.stops import PartitionStops
 
@@ -40,7 +40,7 @@ class ServiceRuntime:
     def __init__(
         self,
         app: faust.App,
-        services: Sequence[Service],
+        services: Sequence[TransitionService],
         *,
         dead_letter_topic: str,
         partitions: int,
@@ -127,7 +127,7 @@ class ServiceRuntime:
         """Faust has stopped the flow by now, and heartbeats still run."""
         await self._task_manager.close()
 
-    def _host(self, service: Service) -> HostedService:
+    def _host(self, service: TransitionService) -> HostedService:
         table = FencedTable(
             self.app,
             name=service.name,

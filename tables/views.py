@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rocksdict import Rdict
     from yarl import URL
 
-    from models.transition import Service
+    from models.transition import TransitionService
     from tables.dry_run import DryRunInput, DryRunResult
     from tables.record import StoredRecord
 
@@ -73,7 +73,7 @@ class StateTable:
     """
 
     def __init__(
-        self, service: Service, partitions: int, owner_url: Callable[[int], URL | None]
+        self, service: TransitionService, partitions: int, owner_url: Callable[[int], URL | None]
     ) -> None:
         self.name = service.name
         self.service = service

@@ -18,7 +18,7 @@ from models.events import EventType
 from models.messages import Message, encode
 from models.notification import Channel
 from models.reconciliation import ReconciliationReport
-from models.transition import Decision, Input, Service
+from models.transition import Decision, Input, TransitionService
 from models.worker_clock import WorkerClock
 from tables import Counters, Limits
 from tables.changelog import is_engine_record
@@ -45,7 +45,7 @@ FAILURE = "broken on request"
 """What a service says that was made to fail while it was recorded."""
 
 
-def make_service(name: str, run: Mapping[str, Any]) -> Service:
+def make_service(name: str, run: Mapping[str, Any]) -> TransitionService:
     """A service, as a worker with these settings has it."""
     deadlines = Deadlines(
         payment_ms=int(run["payment_deadline_s"] * 1000),
@@ -62,7 +62,7 @@ def make_service(name: str, run: Mapping[str, Any]) -> Service:
 class _Failing:
     """A service that raises at some inputs, as one with a bug would."""
 
-    def __init__(self, service: Service, at: Collection[tuple[str, int]]) -> None:
+    def __init__(self, service: TransitionService, at: Collection[tuple[str, int]]) -> None:
         self._service, self._at = service, at
 
     def __getattr__(self, name: str) -> Any:

@@ -18,7 +18,7 @@ from agents.service import topic_uses
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from tests.support.in_memory_backend import InMemoryBackend
-from web import setup
+from web.application import setup
 from web.catalogue import load_catalogue
 from web.http.deps import Bounds, WebDeps
 from web.http.server import ConnectionLimits, WorkerRunner
@@ -142,7 +142,8 @@ async def started(
     """A worker that serves; changed dependencies as arguments. Close its client."""
     world = world or InMemoryBackend()
     staff = make_staff()
-    deps = make_deps(world, staff, **changes)
+    staff = make_staff()
+    deps = replace(make_deps(world, staff), **changes)
     app = web.Application()
     setup(app, deps)
     server = Server(app)
@@ -156,7 +157,7 @@ def make_staff() -> DevelopmentStaff:
     return DevelopmentStaff("d" * 32, sandbox=True)
 
 
-def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, **changes: Any) -> WebDeps:
+def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, /, **changes: Any) -> WebDeps:
     """What web/ is given, over the services in memory; changed dependencies as arguments."""
     deps = WebDeps(
         catalogue=load_catalogue(),

@@ -21,7 +21,7 @@ from models.messages import encode
 from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
 from models.topics import WEBHOOKS
-from models.transition import Input, Output, Service
+from models.transition import Input, Output, TransitionService
 from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
 from tests.support.payment_flow import Stripe
 from tests.support.senders import NoSender
@@ -33,7 +33,7 @@ CARDS = {"pm_card_visa": "ok", "pm_card_chargeDeclined": "decline", "pm_card_thr
 class InMemoryTable:
     """What `tables.StateTable` shows, without Kafka or RocksDB."""
 
-    service: Service
+    service: TransitionService
     name: str = ""
     is_ours: bool = True
     owner: URL | None = None

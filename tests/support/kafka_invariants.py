@@ -290,7 +290,7 @@ def _check_sequences(records: list[Record]) -> None:
 
 
 def _check_second_copies(records: list[Record]) -> None:
-    """The seed's topics hold the same events again, the same way round."""
+    """Topics of one type hold the same events again, the same way round."""
     for type_, topic in TOPIC_OF_TYPE.items():
         there = _by_order(events(records, topic))
         here = _by_order(e for e in events(records, "payment-events") if e["eventType"] == type_)

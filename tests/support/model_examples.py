@@ -34,16 +34,12 @@ from web.ops import (
 
 AT = "2026-11-23T12:00:00.000Z"
 """What every text is that has no value of its own below: pages show most of them as times."""
-
-
 TEXTS = {
     "order_id": "order_01h2xcejqtf2nbrexx3vqjhp41", "currency": "INR", "status": "PENDING",
     "message": "a" * 80, "error": "builtins.AnErrorWithALongName", "stripe_intent_id": "pi_" + "3" * 40,
     "url": "http://worker-with-a-name-that-is-long.internal.example:6066", "topic": "payment-events-dlq",
     "channel": "EMAIL", "event_type": "PAYMENT_COMPLETED", "format": "json", "state": "OPEN",
 }  # fmt: skip
-
-
 MAPS: Mapping[str, Any] = {
     "counts": {"OPEN": 1, "PENDING": 2, "WAITING_FOR_OPERATOR": 1, "FAILED": 1, "SENT": 2},
     "dead_letters": {"OPEN": 1, "REDRIVEN": 0, "DISCARDED": 2},

@@ -71,6 +71,4 @@ QUIET_OPERATIONS: Any = OperatorDeps(
     worker=lambda: WorkerStatus(started_ms=0),
     audit_search=None,
 )
-
-
 ONE_LETTER: Any = replace(QUIET_OPERATIONS, dead_letters=OneLetter())

@@ -17,15 +17,17 @@ from models.commands import (
     Address,
     Command,
     CommandType,
+    ConfirmPayment,
     Contact,
     Item,
     ObservePayment,
     PlaceOrder,
+    RefundPayment,
     ResultKind,
     StripeResult,
     WebhookReceived,
 )
-from models.events import Event, EventType, read_event
+from models.events import EVENTS, Event, EventType, read_event
 from models.graphs import PaymentStatus
 from models.messages import Message, encode
 from models.order import OrderRecord
@@ -272,6 +274,19 @@ class PaymentFlowHarness:
         self.queues[COMMANDS[kind].topic].append(encode(command))
         return command.command_id
 
+    def pay(self) -> None:
+        """Place the order and pay it, until nothing is under way."""
+        self.command(CommandType.PLACE_ORDER, PLACE)
+        self.settle_all()
+        self.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
+        self.settle_all()
+        assert self.payments.state.payment.status is PaymentStatus.COMPLETED
+
+    def refund(self, amount: int = AMOUNT) -> None:
+        """An operator gives money back, until nothing is under way."""
+        self.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=amount), by="operator:olga")
+        self.settle_all()
+
     def perform(self, effect: Effect, card: str, *, report: bool = True) -> None:
         """The effects service makes a pending write and reports it (or dies before it can)."""
         answer = self.stripe.call(effect, card)
@@ -388,3 +403,13 @@ class PaymentFlowHarness:
 
 def of_type(log: list[Event], *kinds: EventType) -> list[Event]:
     return [event for event in log if event.event_type in kinds]
+
+
+def state_of(service: Service[Any], log: list[Event]) -> Any:
+    """What a service that reads payment-events makes of those in the log."""
+    harness = ServiceHarness(service, service.initial)
+    for event in log:
+        if topics.PAYMENT_EVENTS in EVENTS[event.event_type].topics:
+            identity = InputIdentity(event.event_id, event.producer, event.sequence)
+            harness.apply(topics.PAYMENT_EVENTS, identity, event, event.occurred_at_ms)
+    return harness.state

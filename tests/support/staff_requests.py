@@ -8,8 +8,6 @@ from tests.support.http_api import Api
 from web.http.tokens import Role
 
 RESTAURANT = "annapurna-bengaluru"
-
-
 STEPS = ("accept", "start-preparing", "ready")
 
 

@@ -59,6 +59,7 @@ def copy_tree(folder: Path) -> None:
         else:
             shutil.copy2(ROOT / name, folder / name)
     for name in LINKED:
+        (ROOT / name).mkdir(parents=True, exist_ok=True)
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(ROOT / name)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from models import ids
@@ -17,7 +16,7 @@ from web.http.context import DELIVERIES, ORDERS, Context
 from web.http.params import Params, limit_param
 from web.http.scatter_gather import Gather
 from web.http.tokens import Identity, Role
-from web.indexes.orders import DeliveryEntry
+from web.indexes.deliveries import DeliveryEntry
 
 MAX_LISTED: Final = 500
 
@@ -63,7 +62,6 @@ class DeliveriesShare(NamedTuple):
     rows: list[DeliveryRow]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DeliveryParams(Params):
     """Of the list."""
 

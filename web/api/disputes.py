@@ -1,11 +1,10 @@
 """Disputes over HTTP: the list of all of them, for operators."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from models.messages import Message
-from web.api.payment_views import Dispute, dispute_view
+from web.api.payment_views import DisputeView, dispute_view
 from web.http.context import PAYMENTS
 from web.http.params import Params, choice_param, limit_param
 from web.http.scatter_gather import Gather
@@ -15,7 +14,7 @@ MAX_LISTED: Final = 1000
 STATES: Final = ("OPEN", "CLOSED")
 
 
-class DisputeRow(Dispute):
+class DisputeRow(DisputeView):
     """One dispute of the list. evidence: where its bundle is."""
 
     order_id: str
@@ -33,7 +32,6 @@ class DisputeRows(Message):
     incomplete: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DisputeParams(Params):
     """Of the list."""
 

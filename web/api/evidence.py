@@ -1,7 +1,6 @@
 """The evidence for a disputed payment, from the order's records and timeline, as JSON or a page to print."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from models.commands import Address, Contact
@@ -17,13 +16,7 @@ from web.api.order_views import (
     RestaurantName,
     order_view,
 )
-from web.api.payment_views import (
-    Dispute,
-    Money,
-    Refund,
-    dispute_view,
-    refund_view,
-)
+from web.api.payment_views import DisputeView, RefundView, dispute_view, refund_view
 from web.api.timeline import TimelineEntry, timeline_view
 from web.http.context import (
     DELIVERIES,
@@ -32,6 +25,7 @@ from web.http.context import (
     TIMELINE,
     Context,
 )
+from web.http.money import Money
 from web.http.params import Params, choice_param
 from web.http.problems import ProblemError
 from web.http.route import Call
@@ -41,7 +35,6 @@ E = EventType
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES, TIMELINE)
 
 
-@dataclass(frozen=True, kw_only=True)
 class EvidenceParams(Params):
     """How it is shown."""
 
@@ -104,14 +97,14 @@ class Evidence(Message):
 
     order_id: str
     made_at: str
-    dispute: Dispute
+    dispute: DisputeView
     customer: Contact | None = None
     address: Address | None = None
     restaurant: RestaurantName | None = None
     items: tuple[OrderLine, ...]
     placed_at: str | None = None
     payment: PaymentEvidence
-    refunds: tuple[Refund, ...]
+    refunds: tuple[RefundView, ...]
     order_status: str
     delivery: DeliveryEvidence | None = None
     messages: tuple[SentMessage, ...]

@@ -1,7 +1,6 @@
 """The kitchen over HTTP: the orders of a restaurant, and the steps that it takes with one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Literal
 
@@ -68,7 +67,6 @@ class KitchenOrders(Message):
     incomplete: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class KitchenParams(Params):
     """restaurant_id: a kitchen sees its own orders whatever it says."""
 

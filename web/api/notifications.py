@@ -1,4 +1,4 @@
-"""What customers were told of an order, for operators: its messages, and another try."""
+"""The notifications of an order, for operators, and the retry of one."""
 
 from collections.abc import Mapping
 from typing import Final, Self
@@ -23,7 +23,7 @@ RETRIABLE: Final = frozenset({S.WAITING_FOR_OPERATOR, S.FAILED, S.HELD, S.SUPERS
 
 
 class NotificationView(Message):
-    """One message about one event; whom it went to is not told. tries: made so far.
+    """One message about one event; whom it went to is left out. tries: made so far.
 
     occurredAt: of the event. requestedAt: of the event, or of the operator's last retry. code, reason:
     why the last try failed, or why it is held back, the latter in words. heldUntil: it is not sent

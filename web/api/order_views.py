@@ -8,13 +8,10 @@ from models.messages import Message
 from models.order import OrderRecord
 from models.payment import PaymentRecord
 from models.times import to_rfc3339, to_rfc3339_or_none
-from web.api.payment_views import (
-    Money,
-    PaymentView,
-    payment_view,
-    role_of,
-)
+from models.wording import role_of
+from web.api.payment_views import PaymentView, payment_view
 from web.api.payment_views import for_customer as payment_for_customer
+from web.http.money import Money
 
 
 class OrderLine(Message):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -22,14 +21,13 @@ from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
 from web.http.params import Params, param
 from web.http.problems import ProblemError
 from web.http.route import Call
-from web.http.sse import HEARTBEAT_S, Event, EventStream
+from web.http.sse import HEARTBEAT_S, EventStream, StreamEvent
 from web.http.tokens import Identity, Role
 
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
 """Services whose records the order's view joins."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class OrderParams(Params):
     """as_of_ms: milliseconds since the epoch."""
 
@@ -71,7 +69,7 @@ def stream_order(call: Call[Params, None]) -> EventStream:
 
 async def _views(
     context: Context, order_id: str, identity: Identity, seen: str | None
-) -> AsyncGenerator[Event | None]:
+) -> AsyncGenerator[StreamEvent | None]:
     """The view whenever it changes. Raises NotOwnerError and NotReadyError when the partition moves."""
     while True:
         view = _shown(joined(context, order_id), identity)
@@ -79,7 +77,7 @@ async def _views(
             yield None
         else:
             seen = stream_event_id(view)
-            yield Event("order", orjson.dumps(as_json(view)).decode(), seen)
+            yield StreamEvent("order", orjson.dumps(as_json(view)).decode(), seen)
         await _change(context, order_id, view.versions)
 
 

@@ -1,32 +1,16 @@
 """What the API shows of a payment, its refunds and its disputes."""
 
-from typing import Self
-
 from models.declines import customer_decline_code, decline_text
 from models.messages import Message
-from models.money import decimal_text
-from models.payment import Dispute as DisputeRecord
-from models.payment import PaymentRecord
-from models.payment import Refund as RefundRecord
+from models.payment import Dispute, PaymentRecord, Refund
 from models.times import to_rfc3339, to_rfc3339_or_none
+from models.wording import customer_reason, role_of
+from web.http.money import Money
 
 REQUIRES_ACTION = "REQUIRES_ACTION"
 
 
-class Money(Message):
-    """amount: minor units. display: 2500.00."""
-
-    amount: int
-    currency: str
-    display: str
-
-    @classmethod
-    def of(cls, amount: int, currency: str) -> Self:
-        """Minor units of a currency."""
-        return cls(amount=amount, currency=currency, display=decimal_text(amount, currency))
-
-
-class Refund(Message):
+class RefundView(Message):
     """One refund; by: the role that asked. retryOf: the failed refund that it repeats."""
 
     refund_id: str
@@ -41,7 +25,7 @@ class Refund(Message):
     retry_of: str | None = None
 
 
-class Dispute(Message):
+class DisputeView(Message):
     """One dispute; status is Stripe's word. blocksRefunds: Stripe refuses refunds meanwhile."""
 
     dispute_id: str
@@ -69,8 +53,8 @@ class PaymentView(Message):
     refundable: Money
     disputed: Money
     net: Money
-    refunds: tuple[Refund, ...]
-    disputes: tuple[Dispute, ...]
+    refunds: tuple[RefundView, ...]
+    disputes: tuple[DisputeView, ...]
     failure_reason: str | None = None
     failure_code: str | None = None
     next_action: str | None = None
@@ -83,9 +67,9 @@ class PaymentView(Message):
     updated_at: str
 
 
-def refund_view(refund: RefundRecord, currency: str) -> Refund:
+def refund_view(refund: Refund, currency: str) -> RefundView:
     """Show a refund."""
-    return Refund(
+    return RefundView(
         refund_id=refund.refund_id,
         status=refund.status,
         amount=Money.of(refund.amount, currency),
@@ -99,9 +83,9 @@ def refund_view(refund: RefundRecord, currency: str) -> Refund:
     )
 
 
-def dispute_view(dispute: DisputeRecord, currency: str) -> Dispute:
+def dispute_view(dispute: Dispute, currency: str) -> DisputeView:
     """Show a dispute."""
-    return Dispute(
+    return DisputeView(
         dispute_id=dispute.dispute_id,
         status=dispute.status,
         amount=Money.of(dispute.amount, currency),
@@ -160,13 +144,3 @@ def for_customer(view: PaymentView) -> PaymentView:
     return view.model_copy(
         update={"failure_code": customer_decline_code(view.failure_code), "refunds": refunds}
     )
-
-
-def customer_reason(reason: str) -> str:
-    """A refund's or a cancel's reason as customers may read it."""
-    return "OPERATOR_REQUEST" if reason == "fraudulent" else reason
-
-
-def role_of(by: str) -> str:
-    """Who did it, without the name: "operator:alice" is an operator."""
-    return by.partition(":")[0]

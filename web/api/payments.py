@@ -8,13 +8,7 @@ from models.declines import customer_decline_code, decline_text
 from models.graphs import PaymentStatus
 from models.payment import Payment, PaymentRecord
 from tables import StoredRecord
-from web.api.payment_views import (
-    REQUIRES_ACTION,
-    Money,
-    PaymentView,
-    for_customer,
-    payment_view,
-)
+from web.api.payment_views import REQUIRES_ACTION, PaymentView, for_customer, payment_view
 from web.api.pricing import priced
 from web.api.schemas import (
     CancelPaymentBody,
@@ -28,6 +22,7 @@ from web.http import auth, consistency
 from web.http.answers import Accepted, json_answer
 from web.http.commands import CommandRequest, CommandResult, OutcomePendingError, wait
 from web.http.context import ORDERS, PAYMENTS, Context, state_of
+from web.http.money import Money
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.route import Call

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from models import ids
@@ -11,11 +10,12 @@ from models.graphs import RefundStatus
 from models.messages import Message
 from models.payment import PaymentRecord
 from models.times import to_rfc3339_or_none
-from web.api.payment_views import Money, refund_view
+from web.api.payment_views import refund_view
 from web.api.schemas import RefundAnswer, RefundBody
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import PAYMENTS
+from web.http.money import Money
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
 from web.http.scatter_gather import Gather
@@ -106,7 +106,6 @@ def _command(
     return write
 
 
-@dataclass(frozen=True, kw_only=True)
 class RefundParams(Params):
     """Of the list."""
 

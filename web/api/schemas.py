@@ -6,8 +6,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from models import money
 from models.messages import Message
-from web.api.payment_views import Money, Refund
+from web.api.payment_views import RefundView
 from web.http.bodies import Body
+from web.http.money import Money
 
 MAX_CART_LINES = 50
 MAX_QUANTITY = 99
@@ -163,7 +164,7 @@ class RefundAnswer(Message):
     """A refund as it stands."""
 
     order_id: str
-    refund: Refund
+    refund: RefundView
     consistency_token: str
 
 

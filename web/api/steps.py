@@ -1,8 +1,8 @@
 """A step of the kitchen or a courier: a write whose Idempotency-Key may be left out.
 
-Whoever taps a button twice means it once. Without a key the command's id is made of the order, the
-step, its body, who asks, and how many refusals the order's record counts: the same tap again is the
-same command, and after a refusal the next tap is a new one.
+Without a key the command's id is made of the order, the step, its body, who asks, and how many refusals
+the order's record counts: a button pressed twice is one command, and after a refusal the next press is
+a new one.
 """
 
 from models.commands import CommandType, NoData

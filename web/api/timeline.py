@@ -9,7 +9,7 @@ from models.history import BrokenRowError, read_row
 from models.messages import Message
 from models.times import from_rfc3339
 from models.topics import ORDER_AUDIT
-from web.api.payment_views import customer_reason, role_of
+from models.wording import customer_reason, role_of
 from web.http.tokens import Role
 
 E = EventType
@@ -17,7 +17,7 @@ E = EventType
 CUSTOMERS: Final = frozenset(
     kind for kind in EventType if kind.startswith(("PAYMENT_", "ORDER_", "DELIVERY_"))
 ) | {E.COMMAND_REFUSED, E.NOTIFICATION_SENT}
-"""What is told to the order's customer; of refusals, those of what a customer asked for."""
+"""What the order's customer sees; of refusals, those of what a customer asked for."""
 OPERATOR_EVENTS: Final = frozenset(
     {
         E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
@@ -27,15 +27,15 @@ OPERATOR_EVENTS: Final = frozenset(
 )  # fmt: skip
 """How it was done, what went wrong inside, and what operators wrote about it."""
 STAFF_ONLY_FIELDS: Final = frozenset({"courierId", "providerId", "failureReason", "commandId"})
-"""Fields that are not told to customers: who of the staff, and what a thief would like to know (Stripe's
-reasons of a decline, some of which must not be told)."""
+"""Fields that customers do not see: who of the staff, and Stripe's reasons of a decline, some of which must
+not be disclosed."""
 
 MAX_CAUSE_DEPTH: Final = 100
 """Of causes within one millisecond; forged rows may name each other in a circle."""
 
 
 class TimelineEntry(Message):
-    """One thing that happened; tMs: since the first that is told."""
+    """One thing that happened; tMs: since the first one shown."""
 
     t_ms: int
     occurred_at: str

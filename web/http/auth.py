@@ -1,8 +1,10 @@
-"""Who may do what: reads tokens from requests, keeps the cookies, refuses foreign pages."""
+"""Authentication and authorization: tokens of requests, cookies, and the origin of posts."""
 
 import hmac
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -57,10 +59,8 @@ async def require_any_token(request: web.Request, deps: WebDeps) -> None:
     """
     if "Authorization" not in request.headers and _identities_in_cookies(request, deps):
         return
-    try:
+    with _bad_tokens_refused():
         identity = await _bearer(request, deps)
-    except BadTokenError as error:
-        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
     if identity is None:
         raise _missing()
 
@@ -70,10 +70,8 @@ async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> 
 
     Raises ProblemError (401, 403) and UnavailableError.
     """
-    try:
+    with _bad_tokens_refused():
         identity = await _bearer(request, deps)
-    except BadTokenError as error:
-        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
     if identity is None:
         raise ProblemError("TOKEN_MISSING", f"Send a token of: {', '.join(roles)}.")
     if identity.role not in roles:
@@ -106,7 +104,7 @@ async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:
 async def _identify(
     request: web.Request, deps: WebDeps, order_id: str, roles: tuple[Role, ...]
 ) -> Identity:
-    try:
+    with _bad_tokens_refused():
         cookie = request.cookies.get(_cookie_name(order_id))
         # Staff order food too: in their browser an order's cookie is for what customers may do.
         if cookie and Role.CUSTOMER in roles and "Authorization" not in request.headers:
@@ -116,11 +114,17 @@ async def _identify(
             return identity
         if cookie:
             return deps.order_tokens.read(cookie)
-    except BadTokenError as error:
-        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
     for identity in _identities_in_cookies(request, deps):
         raise ProblemError("WRONG_ORDER", f"This browser has no token of it ({identity.role}).")
     raise _missing()
+
+
+@contextmanager
+def _bad_tokens_refused() -> Iterator[None]:
+    try:
+        yield
+    except BadTokenError as error:
+        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
 
 
 def _missing() -> ProblemError:
@@ -212,10 +216,8 @@ async def customer_id_of(request: web.Request, deps: WebDeps, key: str) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if deps.staff is None or scheme.lower() != "bearer" or is_order_token(token):
         return guest_or_derived(request, key)
-    try:
+    with _bad_tokens_refused():
         account = await deps.staff.customer(token)
-    except BadTokenError as error:
-        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
     return account or guest_or_derived(request, key)
 
 

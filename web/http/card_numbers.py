@@ -1,4 +1,4 @@
-"""Finds card numbers, so that none is ever taken in: digits in any dress that pass Luhn's check."""
+"""Finds card numbers, so that none is ever stored: digits with any separators that pass Luhn's check."""
 
 import re
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
-"""What has changed, told at once: the boards' news, from this worker's tables and from the other workers.
+"""Notifies boards of changes, in this worker's tables and in the other workers'.
 
 A worker notes what its own partitions store, by scope ("kitchen:<restaurant>", "courier:<courier>"),
-whoever listens; a board hears of its own scopes alone. Only while somebody has a board open does it
-also follow the others: one request a worker, held until there is news, however many boards are open.
-News say that one should look, nothing else, so they may come once too often; what was missed (a worker
-that died, partitions that moved, a note that was pushed out) is told as `EVERYTHING`.
+whoever listens; a board is notified of its own scopes alone. Only while somebody has a board open does
+it also follow the others: one long poll a worker, however many boards are open. A change says that one
+should look, nothing else, so it may come once too often; what was missed (a worker that died,
+partitions that moved, a change that was pushed out) is reported as `EVERYTHING`.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ CHANGES_URL: Final = URL("/boards/changes")
 LONG_POLL_S: Final = 20.0
 """How long such a request is held when nothing happens."""
 COALESCE_S: Final = 0.15
-"""News of so long are told together: what one tap causes, or a busy hour."""
+"""Changes within so long are reported together: those of one tap, or of a busy hour."""
 PEER_REFRESH_S: Final = 1.0
 RESTART_DELAY_S: Final = 2.0
 MAX_RECENT_CHANGES: Final = 4096
@@ -203,14 +203,14 @@ class OrderChangeListener:
         self._changes = changes
 
     def updated(self, _partition: int, _key: str, record: StoredRecord) -> None:
-        """Tell the order's kitchen."""
+        """Note a change of the order's kitchen."""
         state: OrderRecord = record.state
         known = state.placed or state.order
         if known is not None:
             self._changes.note(f"{KITCHEN}:{known.restaurant_id}")
 
     def closed(self, _partition: int) -> None:
-        """Somebody else tells of its orders now."""
+        """Another worker notes its changes now."""
         self._changes.note(EVERYTHING)
 
 
@@ -222,7 +222,7 @@ class DeliveryChangeListener:
         self._waiting: dict[int, set[str]] = {}
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """Tell all couriers of a delivery that waits for one, or just did; its courier of any other."""
+        """Note it for all couriers if it waits for one, or just did; else for its courier."""
         state: DeliveryRecord = record.state
         waiting, delivery = self._waiting.setdefault(partition, set()), state.delivery
         waited = key in waiting
@@ -234,6 +234,6 @@ class DeliveryChangeListener:
             self._changes.note(f"{COURIER}:{delivery.courier_id}")
 
     def closed(self, partition: int) -> None:
-        """Somebody else tells of its deliveries now."""
+        """Another worker notes its changes now."""
         self._waiting.pop(partition, None)
         self._changes.note(EVERYTHING)

@@ -126,9 +126,11 @@ async def settle(context: Context, write: CommandRequest) -> CommandResult:
     return CommandResult(stored.outcome, record, token)
 
 
-def is_rebalancing(error: ProblemError | NotOwnerError | NotReadyError) -> bool:
+def is_rebalancing(error: Exception) -> bool:
     """Whether nobody answers for the order right now."""
-    return not isinstance(error, ProblemError) or error.code in REBALANCING_CODES
+    if isinstance(error, ProblemError):
+        return error.code in REBALANCING_CODES
+    return isinstance(error, NotOwnerError | NotReadyError)
 
 
 async def send_without_waiting(context: Context, write: CommandRequest) -> None:

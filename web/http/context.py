@@ -8,16 +8,17 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from tables import NotOwnerError, StoredRecord
+from tables import NotOwnerError, StateTable, StoredRecord
 from web.http.change_feed import ChangeFeed
-from web.http.deps import Table, WebDeps
+from web.http.deps import WebDeps
 from web.http.forwarding import Forwarder
 from web.http.operator_deps import OperatorDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import ClientRateLimiter
 from web.http.sse import Streams
+from web.indexes.deliveries import DeliveryIndex
 from web.indexes.notifications import NotificationIndex
-from web.indexes.orders import DeliveryIndex, OrderIndex
+from web.indexes.orders import OrderIndex
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
 NOTIFICATIONS = "notifications"
@@ -34,7 +35,7 @@ class Context:
     stopping: set when the worker stops, so that streams end.
     order_index, delivery_index, notification_index: what lists are made of; the last one None where
         there are no notifications.
-    changes: what the boards' pages are told of. streams: those that are open.
+    changes: what notifies the boards' pages. streams: those that are open.
     limiter: what each client may ask for.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
@@ -57,7 +58,7 @@ class Context:
         self.streams = Streams(self.stopping)
 
     @property
-    def tables(self) -> Mapping[str, Table]:
+    def tables(self) -> Mapping[str, StateTable]:
         """By service name."""
         return self.deps.tables
 

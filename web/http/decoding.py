@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from models.history import is_shallow
+
 BODY_TIMEOUT_S: Final = 20.0
 """Nobody holds a request open by sending it byte by byte."""
 MAX_WEBHOOK_BYTES: Final = 512 * 1024
@@ -132,18 +134,8 @@ def _check_count(raw: bytes, most_values: int) -> None:
 
 def check_depth(value: Any, deepest: int) -> None:
     """Refuse JSON values that are nested too deep. Raises DecodingError."""
-    level: list[Any] = [value]
-    for _ in range(deepest):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return
-    raise DecodingError(f"nested at most {deepest} deep is accepted")
-
-
-def _inside(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    if not is_shallow(value, deepest - 1):
+        raise DecodingError(f"nested at most {deepest} deep is accepted")
 
 
 def texts_in(value: Any) -> Iterator[str]:

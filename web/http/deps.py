@@ -1,19 +1,17 @@
-"""What web/ needs of the rest of the application; app/ fills these in, so web/ imports nothing of it."""
+"""The dependencies of web/, filled in by app/."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from yarl import URL
 
 from models.commands import WebhookReceived
-from models.errors import KafkaUnavailableError, StripeUnavailableError, UnavailableError
 from models.reconciliation import ReconciliationReport
 from models.sender import CommandSender
 from models.topics import TopicUse
-from models.transition import Service
-from tables import Listener, StoredRecord
+from tables import StateTable
 from web.catalogue import Catalogue
 from web.http.operator_deps import OperatorDeps
 from web.http.rate_limits import ClientLimits
@@ -21,64 +19,7 @@ from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
 from web.indexes.waiting import WaitingIndex
 
-__all__ = [
-    "Bounds", "KafkaUnavailableError", "StripeOrigins", "StripeUnavailableError", "Table",
-    "UnavailableError", "WebDeps",
-]  # fmt: skip
-
 BODY_LIMIT_BYTES = 64 * 1024
-
-
-class Table(Protocol):
-    """The read side of one service's table, `tables.StateTable`.
-
-    get, rows, scan, keys and wait raise NotOwnerError and NotReadyError, wait also TimeoutError.
-    """
-
-    name: str
-    service: Service
-    partitions: int
-
-    def add_listener(self, listener: Listener) -> None:
-        """Feed an index; before the worker starts."""
-
-    def partition_of(self, key: str) -> int:
-        """Partition of a key."""
-
-    def owner_of_partition(self, partition: int) -> URL | None:
-        """Canonical URL of the worker that owns the partition; None while that is not known."""
-
-    def owned_partitions(self) -> tuple[int, ...]:
-        """Partitions that are this worker's, those included that it can't answer for now."""
-
-    def open_partitions(self) -> tuple[int, ...]:
-        """Partitions that this worker answers for now."""
-
-    def owner_of(self, key: str) -> URL | None:
-        """Canonical URL of the worker that owns the key; None while that is not known."""
-
-    def owns(self, key: str) -> bool:
-        """Whether this worker can answer for the key now."""
-
-    def get(self, key: str) -> StoredRecord | None:
-        """The key's record."""
-
-    def rows(self, prefix: str, partition: int | None = None) -> list[tuple[str, bytes]]:
-        """All rows whose key begins with the prefix, in key order.
-
-        They lie in `partition`, or in that of the key before the prefix's first slash.
-        """
-
-    def scan(self, partition: int, after: str = "", limit: int = 500) -> list[StoredRecord]:
-        """A partition's next records in key order, those behind the key `after`."""
-
-    def keys(self, partition: int, prefix: str, limit: int = 500) -> list[str]:
-        """The first keys of a partition's records and rows that begin with the prefix."""
-
-    async def wait(
-        self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float
-    ) -> StoredRecord | None:
-        """Wait until the record satisfies the predicate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +96,7 @@ class WebDeps:
     """
 
     catalogue: Catalogue
-    tables: Mapping[str, Table]
+    tables: Mapping[str, StateTable]
     topics: tuple[TopicUse, ...]
     sender: CommandSender
     client_secret: Callable[[str], Awaitable[str]]

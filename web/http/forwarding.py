@@ -1,6 +1,7 @@
 """Passes a request to the worker that owns its order, as it is, and streams the answer back.
 
-Faust's own router serves to find the owner, not to forward (FAUST.md 11).
+Faust's own router finds the owner of a key but does not forward: it has no time-outs, drops headers and
+reads answers whole, so streams would hang.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from tables import StateTable
 from web.http.bodies import BODY
-from web.http.deps import Table, WebDeps
+from web.http.deps import WebDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import WORKER_HEADER
 
@@ -60,7 +62,7 @@ class Forwarder:
         self,
         request: web.Request,
         key: str,
-        table: Table,
+        table: StateTable,
         *,
         max_hops: int = 1,
         headers: Mapping[str, str] | None = None,
@@ -77,7 +79,7 @@ class Forwarder:
         return await self._forward(request, self._owner(table.owner_of(key)), headers)
 
     async def forwarded_partition(
-        self, request: web.Request, partition: int, table: Table
+        self, request: web.Request, partition: int, table: StateTable
     ) -> web.StreamResponse | None:
         """As `forwarded`, for a request about one partition."""
         if partition in table.open_partitions():

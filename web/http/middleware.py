@@ -21,7 +21,7 @@ from web.http.route import route_of
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LINK_PATH: Final = "/o/"
-"""Where letters link to; what follows opens an order, and is a secret."""
+"""Where notifications link to; what follows opens an order, and is a secret."""
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'",
@@ -42,7 +42,7 @@ access_log = logging.getLogger("tiffin.web.access")
 
 
 def _shown(path: str) -> str:
-    """The path as the log has it: without what a letter's link is worth."""
+    """The path as the log has it: without the secret of a notification's link."""
     return f"{LINK_PATH}***" if path.startswith(LINK_PATH) else path
 
 

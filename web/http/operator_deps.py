@@ -1,4 +1,4 @@
-"""What the operators' routes need of the rest of the application; app/ fills it in."""
+"""The dependencies of the operators' routes, filled in by app/."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

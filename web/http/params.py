@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -23,17 +23,20 @@ Parse = Callable[[str], Any]
 """Reads the text of a parameter; raises DecodingError, whose text says what is accepted."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Params:
-    """Base of a route's parameters, a dataclass whose fields are made by `param`; has none itself."""
+    """Base of a route's parameters; subclasses are frozen dataclasses whose fields `param` makes."""
 
     is_strict: ClassVar[bool] = False
     """Unknown and repeated parameters are refused."""
 
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
+
     @classmethod
     def descriptions(cls) -> Mapping[str, str]:
         """What each parameter means, by its name in the query."""
-        return {_name(each): each.metadata["text"] for each in fields(cls)}
+        return {_name(each): each.metadata["text"] for each in _fields(cls)}
 
     @classmethod
     def read(cls, query: MultiMapping[str]) -> Self:
@@ -44,7 +47,7 @@ class Params:
         if cls.is_strict:
             wrong += [(n, f"accepted: {', '.join(known)}") for n in sorted({*query} - {*known})]
             wrong += [(name, "accepted: once") for name in known if len(query.getall(name, ())) > 1]
-        for each in fields(cls):
+        for each in _fields(cls):
             name = _name(each)
             if name not in query:
                 continue
@@ -55,6 +58,10 @@ class Params:
         if wrong:
             raise ProblemError("VALIDATION_FAILED", errors=wrong)
         return cls(**found)
+
+
+def _fields(kind: type[Params]) -> tuple[Any, ...]:
+    return () if kind is Params else fields(kind)  # type: ignore[arg-type]
 
 
 def _name(of: Any) -> str:

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as data: stable codes, their HTTP status, and RFC 9457's form of them."""
+"""Problems as RFC 9457 has them: stable codes, their HTTP status and titles."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final

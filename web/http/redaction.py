@@ -1,4 +1,4 @@
-"""What is shown of a record that nobody vouches for: text as text, without secrets and, if asked, people.
+"""Redacts records of unknown content for operators: text as text, without secrets and, if asked, people.
 
 Secrets and card numbers are never shown. What a customer entered is hidden where a record may hold it:
 exactly in a command of ours, by its looks in anything else.

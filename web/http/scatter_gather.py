@@ -15,9 +15,8 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from tables import NotOwnerError, NotReadyError
+from tables import NotOwnerError, NotReadyError, StateTable
 from web.http.decoding import DecodingError, whole_number
-from web.http.deps import Table
 from web.http.problems import ProblemError
 from web.http.route import AnyCall
 
@@ -92,7 +91,7 @@ class Gather(Generic[S, R]):
         }
         return web.Response(body=orjson.dumps(dumped), content_type="application/json")
 
-    def _table(self) -> Table:
+    def _table(self) -> StateTable:
         table = self.context.tables.get(self.service)
         if table is None:
             raise ProblemError("NOT_FOUND", f"This application runs no {self.service}.")
@@ -135,7 +134,7 @@ def _adapter(share_type: Any) -> TypeAdapter[Any]:
     return TypeAdapter(share_type)
 
 
-def _requested_partitions(request: web.Request, table: Table) -> list[int]:
+def _requested_partitions(request: web.Request, table: StateTable) -> list[int]:
     texts = request.headers[PARTITIONS].split(",", maxsplit=table.partitions)
     try:
         asked = {whole_number(text, 0, table.partitions - 1) for text in texts}

@@ -26,7 +26,7 @@ MAX_STREAMS: Final = 5000
 RETRY_AFTER_FULL_S: Final = 30
 
 
-class Event(NamedTuple):
+class StreamEvent(NamedTuple):
     """name: what the page listens for. id: where a stream that is made anew goes on."""
 
     name: str
@@ -34,14 +34,14 @@ class Event(NamedTuple):
     id: str | None = None
 
 
-HEARTBEAT: Final = Event("beat", "")
+HEARTBEAT: Final = StreamEvent("beat", "")
 
 
 class EventStream(NamedTuple):
     """A stream to be sent. whose: who it is counted for. events: see `Streams.send`."""
 
     whose: str
-    events: AsyncGenerator[Event | None]
+    events: AsyncGenerator[StreamEvent | None]
 
 
 class Streams:
@@ -66,7 +66,7 @@ class Streams:
                 del self.open[whose]
 
     async def send(
-        self, request: web.Request, whose: str, events: AsyncGenerator[Event | None]
+        self, request: web.Request, whose: str, events: AsyncGenerator[StreamEvent | None]
     ) -> web.StreamResponse:
         """Answer with the events until the client leaves, this worker stops or the time is over.
 

@@ -1,8 +1,8 @@
 """Who is asking: order tokens that we sign, and tokens of staff from the platform's identity provider.
 
 An order token is good for one order; a customer has it from the answer of create-intent and as an
-HttpOnly cookie, one a order. A link in a letter is worth such a token; it is short, for it goes into
-short messages.
+HttpOnly cookie, one a order. A link in a notification is worth such a token; it is short, for it
+goes into short messages.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from web.http.decoding import DecodingError, check_token
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30
 LINK_DAYS: Final = 30
-"""After what a letter tells of; whatever happens later has a letter, and so a link, of its own."""
+"""After the event; whatever happens later has a notification, and so a link, of its own."""
 NOTIFICATION_LINK_SUBJECT: Final = "letter"
-"""Subject of the token of somebody who followed a letter's link."""
+"""Subject of the token of somebody who followed a notification's link."""
 _SIGNATURE_BYTES: Final = 12
-"""Of a link; behind them 4 of its end (seconds since the epoch), 16 of the order, 4 of the letter."""
+"""Of a link; behind them 4 of its end (seconds since the epoch), 16 of the order, 4 of the notification."""
 _LINK: Final = re.compile(r"[A-Za-z0-9_-]{48}")
 ADMISSION_ISSUER: Final = "tiffin-worker"
 ADMISSION_S: Final = 30
@@ -102,7 +102,7 @@ class OrderTokens:
     def link(self, order_id: str, letter_id: str, since_s: int) -> str:
         """What opens one order to whoever has it, for `LINK_DAYS` since that time; 48 characters.
 
-        The same for the same letter, and another for each other one. Raises ValueError for what is no
+        The same for the same notification, and another for each other one. Raises ValueError for what is no
         order's id.
         """
         mark = bytearray(hashlib.blake2b(letter_id.encode(), digest_size=4).digest())

@@ -1,22 +1,21 @@
-"""Reads the records that had ended before this worker had their partition: indexes are not told of those."""
+"""Reads records that had ended before this worker had their partition, which indexes are not fed."""
 
 import asyncio
 from collections.abc import Callable
 
-from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.http.deps import Table
+from tables import NotOwnerError, NotReadyError, StateTable, StoredRecord
 
 
 class EndedRecordsReader:
     """Once for each partition, when somebody first asks. All methods run on the worker's event loop."""
 
-    def __init__(self, table: Table, tell: Callable[[int, StoredRecord], None]) -> None:
-        """tell: is told of every record of a partition; it may know it already."""
+    def __init__(self, table: StateTable, tell: Callable[[int, StoredRecord], None]) -> None:
+        """tell: is given every record of a partition; may be given one twice."""
         self._table, self._tell = table, tell
         self._reading: dict[int, asyncio.Task[None]] = {}
 
     async def read(self, partition: int, within_s: float) -> None:
-        """Return once all of them are told; goes on when the caller leaves.
+        """Return once all of them are read; goes on when the caller leaves.
 
         Reads the whole partition, in slices that yield. Raises NotOwnerError, and NotReadyError also
         when it takes longer than the caller can wait.
@@ -45,7 +44,7 @@ class EndedRecordsReader:
         after = ""
         while slice_ := self._table.scan(partition, after):
             for record in slice_:
-                # Read and told without a pause between: nothing newer can be overwritten.
+                # Read and passed on without a pause: nothing newer can be overwritten.
                 self._tell(partition, record)
             after = slice_[-1].key
             await asyncio.sleep(0)

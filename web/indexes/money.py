@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from models.graphs import OrderStatus, RefundStatus
 from models.money_checks import MoneyViolation, OrderMoney, is_retryable, money_of, violations
@@ -69,8 +69,8 @@ class MoneyIndex:
         self._grace_ms = round(grace_s * 1000)
         self._now_s = now_s
         self._partitions: dict[int, _PartitionMoney] = {}
-        self.payments = _PaymentListener(self)
-        self.orders = _OrderListener(self)
+        self.payments = _Listener(self.put_payment, self.drop)
+        self.orders = _Listener(self.put_order, self.drop)
 
     def totals(self, partition: int) -> Mapping[str, Mapping[str, int]]:
         """Currency -> sums of AMOUNTS and the number of payments."""
@@ -151,33 +151,19 @@ class MoneyIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class _PaymentListener:
-    """Listener of payments' table."""
+class _Listener:
+    """Listener of one table. put: partition, key, state. Both tables leave a partition together."""
 
-    index: MoneyIndex
+    put: Callable[[int, str, Any], None]
+    drop: Callable[[int], None]
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Take in a record."""
-        self.index.put_payment(partition, key, record.state)
+        self.put(partition, key, record.state)
 
     def closed(self, partition: int) -> None:
         """Forget a partition."""
-        self.index.drop(partition)
-
-
-@dataclass(frozen=True, slots=True)
-class _OrderListener:
-    """Listener of orders' table."""
-
-    index: MoneyIndex
-
-    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """Take in a record."""
-        self.index.put_order(partition, key, record.state)
-
-    def closed(self, partition: int) -> None:
-        """Forget a partition: all of it, for both tables leave together."""
-        self.index.drop(partition)
+        self.drop(partition)
 
 
 def _amounts(money: OrderMoney) -> dict[str, int]:

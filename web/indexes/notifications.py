@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.notification import ENDED_STATUSES, Notification, NotificationRecord, NotificationStatus
-from tables import StoredRecord
-from web.http.deps import Table
+from tables import StateTable, StoredRecord
 from web.indexes.ended import EndedRecordsReader
 
 MAX_ENDED_KEPT: Final = 500
@@ -71,7 +70,7 @@ class _PartitionNotifications:
 class NotificationIndex:
     """All methods run on the worker's event loop."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: StateTable) -> None:
         self._partitions: dict[int, _PartitionNotifications] = {}
         self._ended = EndedRecordsReader(table, self._tell)
 

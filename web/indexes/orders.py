@@ -1,7 +1,7 @@
-"""What lists are made of: in-memory indexes over the orders and deliveries of owned partitions.
+"""What lists of orders are made of: an in-memory index over the orders of owned partitions.
 
-Listeners of the tables: they show what is durable, hold compact entries and no personal data, and are
-dropped with their partition. Orders that have ended are many: of each status the latest are kept, and
+A listener of the table: it shows what is durable, holds compact entries and no personal data, and is
+dropped with its partition. Orders that have ended are many: of each status the latest are kept, and
 those of before this worker had the partition are read from the table when somebody first asks.
 """
 
@@ -9,11 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.delivery import DeliveryRecord
-from models.graphs import DeliveryStatus, OrderStatus
 from models.order import OrderRecord
-from tables import StoredRecord
-from web.http.deps import Table
+from tables import StateTable, StoredRecord
 from web.indexes.ended import EndedRecordsReader
 
 MAX_ENDED_KEPT: Final = 500
@@ -37,17 +34,6 @@ class OrderEntry:
     items: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryEntry:
-    """A delivery that has not ended, in lists."""
-
-    order_id: str
-    status: DeliveryStatus
-    courier_id: str | None
-    since_ms: int
-    order_status: OrderStatus | None
-
-
 @dataclass(slots=True)
 class _PartitionOrders:
     """One partition. statuses: of the orders that `ended` holds."""
@@ -61,7 +47,7 @@ class _PartitionOrders:
 class OrderIndex:
     """Orders by status; a listener of orders' table. All methods run on the worker's event loop."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: StateTable) -> None:
         self._ended = EndedRecordsReader(table, self._tell)
         self._partitions: dict[int, _PartitionOrders] = {}
 
@@ -141,37 +127,3 @@ def _order_entry(order_id: str, state: OrderRecord) -> OrderEntry | None:
         accept_before_ms=state.work.deadlines.get("KITCHEN"),
         items=tuple((item.name, item.quantity) for item in items),
     )
-
-
-class DeliveryIndex:
-    """Deliveries that have not ended; a listener of deliveries' table."""
-
-    def __init__(self) -> None:
-        self._partitions: dict[int, dict[str, DeliveryEntry]] = {}
-
-    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """Put the delivery in, or out when it has ended."""
-        state: DeliveryRecord = record.state
-        deliveries, delivery = self._partitions.setdefault(partition, {}), state.delivery
-        if delivery is None or state.has_ended:
-            deliveries.pop(key, None)
-            return
-        deliveries[key] = DeliveryEntry(
-            order_id=key,
-            status=delivery.status,
-            courier_id=delivery.courier_id,
-            since_ms=delivery.reached[delivery.status],
-            order_status=state.order_status,
-        )
-
-    def closed(self, partition: int) -> None:
-        """Forget a partition."""
-        self._partitions.pop(partition, None)
-
-    def open(self, partition: int) -> Iterable[DeliveryEntry]:
-        """All of a partition."""
-        return self._partitions.get(partition, {}).values()
-
-    def of_courier(self, partition: int, courier_id: str) -> list[DeliveryEntry]:
-        """What a courier has taken and not delivered."""
-        return [entry for entry in self.open(partition) if entry.courier_id == courier_id]

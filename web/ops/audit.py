@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -40,7 +39,6 @@ class AuditView(Message):
     next: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class AuditParams(Params):
     """before: in no form that clients should rely on; "" for the latest."""
 

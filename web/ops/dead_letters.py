@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from models.dead_letter import DeadLetter, DeadLetterState
@@ -31,7 +30,6 @@ ALL: Final = "ALL"
 STATES: Final = f"{', '.join(DeadLetterState)} or {ALL}; {DeadLetterState.OPEN} by default"
 
 
-@dataclass(frozen=True, kw_only=True)
 class DeadLetterListParams(Params):
     """before: the first offset of the last one of the page before."""
 
@@ -57,7 +55,6 @@ class DeadLetterListParams(Params):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class DeadLetterParams(Params):
     """Of one dead letter."""
 

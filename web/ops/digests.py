@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -11,10 +10,9 @@ from aiohttp import web
 
 from models import rebuild, replay
 from models.messages import Message
-from tables import NotOwnerError, NotReadyError
+from tables import NotOwnerError, NotReadyError, StateTable
 from web.http.context import ORDERS
 from web.http.decoding import DecodingError, whole_number
-from web.http.deps import Table
 from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
 from web.http.route import Call, Owner
@@ -40,7 +38,6 @@ class DerivedStates(Message):
     states: tuple[DerivedState, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DigestParams(Params):
     """partition: "" without one, which is refused."""
 
@@ -107,7 +104,7 @@ def show_derived(call: Call[Params, None]) -> DerivedStates:
     return DerivedStates(order_id=call.order_id, states=tuple(states))
 
 
-def _slices(table: Table, service: str, partition: int) -> Iterator[list[bytes]]:
+def _slices(table: StateTable, service: str, partition: int) -> Iterator[list[bytes]]:
     after = ""
     while records := table.scan(partition, after, SLICE_RECORDS):
         after = records[-1].key

@@ -1,8 +1,7 @@
-"""The list of what customers were told, over all orders or of one, for operators: filtered, in pages."""
+"""The list of notifications, over all orders or of one, for operators: filtered, in pages."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, ClassVar, Final
 
@@ -47,7 +46,6 @@ class NotificationsShare(Message):
     is_bounded: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
 class NotificationListParams(Params):
     """before: place of the last one of the page before."""
 

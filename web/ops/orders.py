@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from models import ids
@@ -72,7 +71,6 @@ class OrdersShare(Message):
     rows: tuple[OrderRow, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class OrderListParams(Params):
     """Times in milliseconds since the epoch. before: where the page begins."""
 

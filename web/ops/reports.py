@@ -13,9 +13,9 @@ from models import ids
 from models.analytics import LENGTH_MS, BucketLength, Sums, bucket_of, load_row, parts_of, start_of
 from models.dead_letter import DeadLetterState
 from models.times import to_rfc3339
+from tables import StateTable
 from web.http.answers import json_answer
 from web.http.context import PAYMENTS, Context
-from web.http.deps import Table
 from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
@@ -48,7 +48,6 @@ def _matching(pattern: str, text: str) -> Any:
     return param(text_that(re.compile(pattern).fullmatch, text), text)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReportParams(Params):
     """Times in milliseconds since the epoch."""
 
@@ -56,10 +55,11 @@ class ReportParams(Params):
 
     begin_ms: int | None = param(_TIME, "Begin, included: RFC 3339 or a date (UTC)", name="from")
     end_ms: int | None = param(_TIME, "End, not included; by default now", name="to")
-    by: BucketLength = param(  # noqa: RUF009 - it is a field
-        lambda text: BucketLength(one_of(BucketLength)(text)), f"One of {', '.join(BucketLength)}; by default {BucketLength.HOUR}",
+    by: BucketLength = param(
+        lambda text: BucketLength(one_of(BucketLength)(text)),
+        f"One of {', '.join(BucketLength)}; by default {BucketLength.HOUR}",
         default=BucketLength.HOUR,
-    )  # fmt: skip
+    )
     currency: str | None = _matching(r"[A-Z]{3}", "Only this ISO 4217 currency")
     restaurant: str | None = _matching(
         r"[^\x00-\x1f\x7f]{1,60}", "Only the restaurant with this id"
@@ -151,7 +151,7 @@ def _uncounted(context: Context) -> int:
     )
 
 
-async def _share(table: Table, partition: int, asked: ReportQuery) -> ReportShare:
+async def _share(table: StateTable, partition: int, asked: ReportQuery) -> ReportShare:
     """One partition's sums."""
     buckets: dict[str, Sums] = {}
     restaurants: dict[str, Sums] = {}

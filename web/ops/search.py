@@ -92,7 +92,6 @@ class SearchPlan:
 SEARCH_PLAN: Final = TypeAdapter(SearchPlan)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SearchParams(Params):
     """Of the search that has its text in the address."""
 

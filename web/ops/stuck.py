@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from models.dead_letter import DeadLetter, DeadLetterState
@@ -64,7 +63,6 @@ class StuckShare(Message):
     by_actor: Counter[str]
 
 
-@dataclass(frozen=True, kw_only=True)
 class StuckParams(Params):
     """Of the list."""
 

@@ -13,7 +13,9 @@ from aiohttp import web
 
 from models.topics import TopicUse
 from web import asyncapi, openapi
-from web.http.context import CONTEXT, ORDERS
+from web.http.context import ORDERS
+from web.http.dispatch import mount
+from web.http.route import AnyCall, Route
 from web.pages import reference
 from web.pages.assets import Asset
 
@@ -27,7 +29,7 @@ class Documents:
         self._made: dict[str, Asset] = {}
         self._lock = asyncio.Lock()
 
-    async def of(self, path: str, make: Callable[[], Asset]) -> Asset:
+    async def get(self, path: str, make: Callable[[], Asset]) -> Asset:
         """The document; the first who asks has it made, the others wait."""
         if path not in self._made:
             async with self._lock:
@@ -39,33 +41,38 @@ class Documents:
 DOCUMENTS: Final = web.AppKey("documents", Documents)
 
 
+async def show_openapi(call: AnyCall) -> web.Response:
+    """OpenAPI of the HTTP API."""
+    made = await call.request.app[DOCUMENTS].get("openapi", _openapi)
+    return made.response(call.request)
+
+
+async def show_asyncapi(call: AnyCall) -> web.Response:
+    """AsyncAPI of Kafka's topics."""
+    partitions, uses = call.context.tables[ORDERS].partitions, call.context.deps.topics
+    made = await call.request.app[DOCUMENTS].get("asyncapi", lambda: _asyncapi(partitions, uses))
+    return made.response(call.request)
+
+
+async def show_reference(call: AnyCall) -> web.Response:
+    """The same for people, on one page."""
+    made = await call.request.app[DOCUMENTS].get("docs", lambda: _reference(call.request))
+    response = made.response(call.request)
+    response.headers.update(reference.HEADERS)
+    return response
+
+
+ROUTES: Final = (
+    Route(method="GET", path="/openapi.json", run=show_openapi),
+    Route(method="GET", path="/asyncapi.json", run=show_asyncapi),
+    Route(method="GET", path="/docs", run=show_reference, is_page=True),
+)
+
+
 def setup(app: web.Application) -> None:
     """Mount the documents."""
     app[DOCUMENTS] = Documents()
-    app.router.add_get("/openapi.json", show_openapi)
-    app.router.add_get("/asyncapi.json", show_asyncapi)
-    app.router.add_get("/docs", show_reference)
-
-
-async def show_openapi(request: web.Request) -> web.Response:
-    """OpenAPI of the HTTP API."""
-    return (await request.app[DOCUMENTS].of("openapi", _openapi)).response(request)
-
-
-async def show_asyncapi(request: web.Request) -> web.Response:
-    """AsyncAPI of Kafka's topics."""
-    context = request.app[CONTEXT]
-    partitions, uses = context.tables[ORDERS].partitions, context.deps.topics
-    made = await request.app[DOCUMENTS].of("asyncapi", lambda: _asyncapi(partitions, uses))
-    return made.response(request)
-
-
-async def show_reference(request: web.Request) -> web.Response:
-    """The same for people, on one page."""
-    made = await request.app[DOCUMENTS].of("docs", lambda: _reference(request))
-    response = made.response(request)
-    response.headers.update(reference.HEADERS)
-    return response
+    mount(app, ROUTES)
 
 
 @functools.cache
@@ -79,7 +86,7 @@ def _asyncapi(partitions: int, uses: tuple[TopicUse, ...]) -> Asset:
 
 
 def _reference(request: web.Request) -> Asset:
-    page = reference.page(request)
+    page = reference.render_reference(request)
     assert isinstance(page.body, bytes), "a page is rendered whole"
     return Asset(page.body, page.headers["Content-Type"], is_packable=True)
 

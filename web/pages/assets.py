@@ -101,9 +101,8 @@ class Assets:
         """The hash of a file. Raises KeyError."""
         return self.by_name[name].integrity
 
-    async def show(self, request: web.Request) -> web.Response:
-        """Serve a file."""
-        name = request.match_info["name"]
+    def response(self, request: web.Request, name: str) -> web.Response:
+        """A file as an answer. Raises ProblemError (404)."""
         asset = self.by_name.get(name)
         if asset is None:
             raise ProblemError("NOT_FOUND")

@@ -1,4 +1,4 @@
-"""What goes wrong on a page, as a page: plain words, what to do, nothing of our inside."""
+"""Problems of pages as pages: in plain words, with what to do, and no internals."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -10,16 +10,16 @@ from aiohttp import web
 from models import ids, tracing
 from models.errors import UnavailableError
 from tables import NotOwnerError, NotReadyError
-from web.http.auth import check_origin
-from web.http.context import CONTEXT
 from web.http.middleware import unexpected
 from web.http.problems import CODES, ProblemError, of_http_exception
+from web.http.route import route_of
 from web.pages import retry
-from web.pages.forms import wants_fragment
 from web.pages.render import render
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+HTMX: Final = "HX-Request"
+"""Set by htmx, which swaps a part of a page."""
 MACHINE_PATHS: Final = (
     "/api/",
     "/webhooks/",
@@ -29,14 +29,14 @@ MACHINE_PATHS: Final = (
     "/openapi.json",
     "/asyncapi",
 )
-"""Paths of programs, which get problems as JSON."""
+"""Where requests that fit no route get problems as JSON."""
 
 STAFF_HOMES: Final = {
     "/kitchen": "The kitchen's board",
     "/courier": "Deliveries",
     "/ops": "Overview",
 }
-"""Where nobody comes without having signed in -> how the way back is called."""
+"""Where nobody comes without having signed in -> how the link back is called."""
 
 PROBLEM_TEXTS: Final = {
     "NOT_FOUND": ("We can't find that page", "It may have moved, or the address has a typo."),
@@ -108,11 +108,9 @@ log = logging.getLogger("tiffin.web.pages")
 @web.middleware
 async def problems_as_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Show what a page's handler raises as a page; programs' paths and programs pass through."""
-    if _is_for_programs(request):
-        return await handler(request)
-    if request.method == "POST":
-        check_origin(request, request.app[CONTEXT].deps)
-    if "text/html" not in request.headers.get("Accept", "") and not wants_fragment(request):
+    is_fragment = request.headers.get(HTMX) == "true"
+    is_for_people = is_fragment or "text/html" in request.headers.get("Accept", "")
+    if not (is_for_people and _is_page(request)):
         return await handler(request)
     try:
         return await handler(request)
@@ -134,10 +132,11 @@ async def problems_as_pages(request: web.Request, handler: Handler) -> web.Strea
     return _page(request, problem)
 
 
-def _is_for_programs(request: web.Request) -> bool:
-    """Whether problems go out as JSON. The API has one page: evidence, which prints."""
-    is_page = request.path.endswith("/evidence") and request.query.get("format") != "json"
-    return request.path.startswith(MACHINE_PATHS) and not is_page
+def _is_page(request: web.Request) -> bool:
+    route = route_of(request)
+    if route is None:
+        return not request.path.startswith(MACHINE_PATHS)
+    return route.is_page or bool(route.html and request.query.get("format") != "json")
 
 
 def _page(request: web.Request, problem: ProblemError) -> web.Response:
@@ -186,3 +185,8 @@ def _texts(problem: ProblemError, *, is_form: bool, is_trying: bool) -> tuple[st
     if problem.status >= 500:
         return BROKEN_FORM if is_form else BROKEN
     return CODES[problem.code][1] + ".", problem.detail
+
+
+def field_texts(problem: ProblemError) -> str:
+    """What is wrong with each field; "" where no field is named."""
+    return "; ".join(f"{field}: {message}" for field, message in problem.errors)

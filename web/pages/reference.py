@@ -24,12 +24,12 @@ GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
 }  # fmt: skip
 
 
-def page(request: web.Request) -> web.Response:
+def render_reference(request: web.Request) -> web.Response:
     """All of it on one page, to be searched with the browser's own search."""
     partitions = request.app[CONTEXT].tables[ORDERS].partitions
     return render(
         request,
-        "docs.html",
+        "reference.html",
         routes=[(route, first_paragraph(route.run)) for route in ROUTES],
         graphs={name: _edges(graph) for name, graph in GRAPHS.items()},
         topics=[

@@ -1,98 +1,168 @@
-"""The pages' routes, and what mounts them."""
+"""The pages' routes: who gets which query or command, and what renders its result."""
 
-from typing import Final
+import functools
+from typing import Any, Final
 
 from aiohttp import web
 
-from web.api.evidence import Evidence
-from web.http.context import CONTEXT
+from web.api import deliveries, kitchen, orders
+from web.api.couriers import (
+    assign_delivery,
+    assign_owner,
+    complete_delivery,
+    delivery_owner,
+    pick_up_delivery,
+)
+from web.api.schemas import CancelOrderBody
+from web.http.bodies import Body, EmptyBody
+from web.http.context import CONTEXT, NOTIFICATIONS, TIMELINE
 from web.http.dispatch import mount
 from web.http.rate_limits import RequestKind
-from web.http.route import HTML_RENDERERS, AnyCall, Renderer
+from web.http.route import (
+    HTML_RENDERERS,
+    AnyCall,
+    Form,
+    Key,
+    Renderer,
+    Route,
+    of_order,
+    owner_of_order,
+    staff,
+)
+from web.http.tokens import Role
+from web.ops import dead_letters as dead_letter_queries
+from web.ops import notifications as notification_queries
+from web.ops import reports
+from web.ops import search as searches
+from web.ops.search import SearchBody
 from web.pages.assets import Assets
 from web.pages.errors import problems_as_pages
-from web.pages.interim import raw
-from web.pages.ops import (
-    dead_letters,
-    lists,
-    notifications,
-    order,
-    overview,
-    payments_report,
-    search,
-)
-from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_environment, render
+from web.pages.ops import dead_letters, notifications, order, overview, payments_report, search
+from web.pages.ops.lists import LISTS, OPERATORS
+from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_environment
 from web.pages.shop import cart, checkout, home, menu, order_links, payment, tracking
 from web.pages.staff import board_streams, boards, login
 
-GET: Final = (
-    ("/", home.show_restaurants),
-    ("/restaurants/{restaurant_id}", menu.show_restaurant),
-    ("/cart/replace", cart.ask_to_replace),
-    ("/checkout", checkout.show_checkout),
-    ("/o/{link}", order_links.open_order),
-    ("/o/{link}/pay", order_links.open_payment),
-    ("/orders/{order_id}/pay", payment.show_payment),
-    ("/orders/{order_id}", tracking.show_order),
-    ("/orders/{order_id}/live", tracking.show_live),
-    ("/orders/{order_id}/cancel", tracking.show_cancel),
-    ("/login", login.show_login),
-    ("/kitchen", boards.show_kitchen),
-    ("/courier", boards.show_courier),
-    ("/courier/{order_id}/assign", boards.show_courier_capacity),
-    ("/kitchen/stream", board_streams.stream_kitchen),
-    ("/courier/stream", board_streams.stream_courier),
-    ("/ops/stream", board_streams.stream_operations),
-    ("/boards/changes", board_streams.show_changes),
-    ("/ops", overview.show_overview),
-    ("/ops/orders", lists.list_orders),
-    ("/ops/orders/{order_id}", order.show_order),
-    ("/ops/orders/{order_id}/{action}", order.show_confirmation),
-    ("/ops/search", search.search_ids),
-    ("/ops/stuck", lists.list_stuck),
-    ("/ops/dead-letters", dead_letters.list_dead_letters),
-    ("/ops/dead-letters/{dead_letter_id}", dead_letters.show_dead_letter),
-    ("/ops/payments", payments_report.report_payments),
-    ("/ops/refunds", lists.list_refunds),
-    ("/ops/disputes", lists.list_disputes),
-    ("/ops/notifications", notifications.show_notifications),
-    ("/ops/reconciliation", lists.show_reconciliation),
-    ("/ops/lag", lists.show_lag),
-    ("/ops/audit", lists.list_audit),
-)
+CUSTOMER, KITCHEN, COURIER, OPERATOR = (
+    Role.CUSTOMER, Role.KITCHEN, Role.COURIER, Role.OPERATOR
+)  # fmt: skip
 
 
-POST: Final = (
-    ("/cart", cart.change_cart),
-    ("/checkout", checkout.place),
-    ("/orders/{order_id}/change", payment.change_order),
-    ("/orders/{order_id}/cancel", tracking.cancel),
-    ("/login", login.login),
-    ("/logout", login.logout),
-    ("/kitchen/{order_id}/{step}", boards.kitchen_step),
-    ("/courier/{order_id}/{step}", boards.courier_step),
-    ("/ops/orders/{order_id}/{action}", order.perform),
-    ("/ops/search", search.search),
-    ("/ops/dead-letters/{dead_letter_id}/redrive", dead_letters.redrive_dead_letter),
-    ("/ops/dead-letters/{dead_letter_id}/discard", dead_letters.discard_dead_letter),
-)
+def _get(path: str, run: Any, **more: Any) -> Route:
+    return Route(method="GET", path=path, run=run, is_page=True, **more)
 
 
-def show_evidence(call: AnyCall, evidence: Evidence) -> web.StreamResponse:
-    """The evidence of a dispute, to be printed."""
-    return render(call.request, "evidence.html", evidence=evidence, identity=call.identity)
+def _post(path: str, run: Any, **more: Any) -> Route:
+    return Route(method="POST", path=path, run=run, is_page=True, **{"body": Form(), **more})
+
+
+def _order_page(path: str, run: Any, **more: Any) -> Route:
+    """A page of one order, by its owner; for its customer and for operators."""
+    defaults = {"access": tracking.ORDER_READERS, "waits_for": orders.PARTS}
+    return _get(path, run, owner=owner_of_order, **{**defaults, **more})
+
+
+def _step(board: str, name: str, run: Any, body: type[Body] = EmptyBody, **more: Any) -> Route:
+    """A button of a board."""
+    return _post(
+        f"{board}/{{order_id}}/{name}", run, body=Form(body), key=Key.OPTIONAL, key_param="key",
+        renderer=boards.after_step(board), rescue=boards.after_refused_step(board), **more,
+    )  # fmt: skip
+
+
+_kitchen_step = functools.partial(
+    _step, "/kitchen", access=of_order(KITCHEN, OPERATOR), owner=owner_of_order, order_must_exist=True
+)  # fmt: skip
+_courier_step = functools.partial(_step, "/courier", access=of_order(COURIER))
+
+
+def show_file(call: AnyCall) -> web.Response:
+    """A static file."""
+    return call.request.app[ASSETS].response(call.request, call.id_of("name"))
+
+
+SHOP: Final = (
+    _get("/", home.ListBrowserOrders, renderer=home.show_restaurants),
+    _get("/restaurants/{restaurant_id}", menu.show_restaurant),
+    _post("/cart", cart.change_cart),
+    _get("/cart/replace", cart.ask_to_replace),
+    _get("/checkout", checkout.show_checkout),
+    _post("/checkout", checkout.place, resolve=checkout.prepare, owner=checkout.owner_of_cart,
+          rescue=checkout.place_later, counted_as=RequestKind.CREATE),
+    _get("/o/{link}", order_links.open_order),
+    _get("/o/{link}/pay", order_links.open_payment),
+    _order_page("/orders/{order_id}/pay", payment.show_payment),
+    _order_page("/orders/{order_id}", tracking.show_order, access=tracking.BACK_FROM_BANK),
+    _order_page("/orders/{order_id}/live", tracking.show_live),
+    _order_page("/orders/{order_id}/cancel", tracking.show_cancel),
+    _post("/orders/{order_id}/cancel", tracking.cancel, access=of_order(CUSTOMER), owner=owner_of_order,
+          body=Form(CancelOrderBody, lambda _, form: {"reason": form.get("reason", "")}),
+          order_must_exist=True, renderer=tracking.to_order, rescue=tracking.cancel_later),
+    _post("/orders/{order_id}/change", payment.change_order, access=of_order(CUSTOMER),
+          owner=owner_of_order, renderer=payment.back_to_cart, rescue=payment.change_later),
+)  # fmt: skip
+STAFF: Final = (
+    _get("/login", login.show_login),
+    _post("/login", login.login),
+    _post("/logout", login.logout),
+    _get("/kitchen", kitchen.ListKitchenOrders, params=kitchen.KitchenParams,
+         access=staff(KITCHEN, OPERATOR), renderer=boards.show_kitchen),
+    _get("/kitchen/stream", board_streams.stream_kitchen, access=staff(KITCHEN, OPERATOR)),
+    _kitchen_step("accept", kitchen.accept_order),
+    _kitchen_step("reject", kitchen.reject_order, kitchen.RejectBody),
+    _kitchen_step("start-preparing", kitchen.start_preparing),
+    _kitchen_step("ready", kitchen.mark_ready),
+    _get("/courier", deliveries.ListDeliveries, params=deliveries.DeliveryParams,
+         access=staff(COURIER, OPERATOR), renderer=boards.show_courier),
+    _get("/courier/stream", board_streams.stream_courier, access=staff(COURIER, OPERATOR)),
+    _get("/courier/{order_id}/assign", boards.show_courier_capacity, access=staff(COURIER, OPERATOR)),
+    _courier_step("assign", assign_delivery, owner=assign_owner),
+    _courier_step("pick-up", pick_up_delivery, owner=delivery_owner),
+    _courier_step("deliver", complete_delivery, owner=delivery_owner),
+    _get("/boards/changes", board_streams.show_changes, access=board_streams.WORKERS),
+)  # fmt: skip
+OPERATIONS: Final = (
+    overview.ROUTE,
+    _get("/ops/stream", board_streams.stream_operations, access=OPERATORS),
+    *LISTS,
+    _get("/ops/payments", reports.ReportPayments, params=reports.ReportParams, access=OPERATORS,
+         drops_empty=True, renderer=payments_report.show_report, rescue=payments_report.show_refused),
+    _get("/ops/search", searches.search_ids, params=searches.SearchParams, access=OPERATORS,
+         renderer=search.show_found, rescue=search.show_refused),
+    _post("/ops/search", searches.search, access=OPERATORS, renderer=search.show_found,
+          body=Form(SearchBody, lambda _, form: {"q": form.get("q", "")}), rescue=search.show_refused),
+    _get("/ops/notifications", notification_queries.list_notifications, access=OPERATORS,
+         params=notification_queries.NotificationListParams, drops_empty=True,
+         resolve=notification_queries.order_of, owner=notification_queries.owner_if_of_order,
+         waits_for=(NOTIFICATIONS,), renderer=notifications.show_notifications,
+         rescue=notifications.show_refused),
+    *(make(f"/ops/dead-letters/{{dead_letter_id}}{path}", run, access=OPERATORS,
+           params=dead_letter_queries.DeadLetterParams, resolve=dead_letter_queries.find_dead_letter,
+           owner=dead_letter_queries.owner_of_letter, renderer=dead_letters.show_dead_letter)
+      for make, path, run in (
+          (_get, "", dead_letter_queries.show_dead_letter),
+          (_post, "/redrive", dead_letters.redrive_dead_letter),
+          (_post, "/discard", dead_letters.discard_dead_letter),
+      )),
+    _order_page("/ops/orders/{order_id}", order.show_order, access=of_order(OPERATOR),
+                waits_for=(*orders.PARTS, TIMELINE), order_must_exist=True),
+    *(_order_page(f"/ops/orders/{{order_id}}/{name}", functools.partial(order.ask, name),
+                  access=of_order(OPERATOR)) for name in order.ACTIONS),
+    *(_post(f"/ops/orders/{{order_id}}/{name}", functools.partial(order.act, name), name=name,
+            access=of_order(OPERATOR), owner=owner_of_order, key=Key.REQUIRED, key_param="key")
+      for name in order.ACTIONS),
+)  # fmt: skip
+FILES: Final = _get("/static/{name:.+}", show_file)
+PAGES: Final = (*SHOP, *STAFF, *OPERATIONS)
 
 
 def setup(app: web.Application) -> None:
     """Mount the pages on an application that has web's context. Reads files; blocks."""
     assets = Assets()
-    html: dict[str, Renderer] = {"evidence": show_evidence}
     app[ASSETS] = assets
     app[TEMPLATE_ENGINE] = make_environment(assets)
     app[overview.OVERVIEW_SNAPSHOT] = overview.OverviewSnapshot(app[CONTEXT].changes)
+    renderers: dict[str, Renderer] = {"evidence": order.show_evidence}
+    app[HTML_RENDERERS] = renderers
     app.middlewares.append(problems_as_pages)
-    app[HTML_RENDERERS] = html
-    rows = [raw("GET", path, handler) for path, handler in GET]
-    rows += [raw("POST", path, handler) for path, handler in POST if path != "/checkout"]
-    rows.append(raw("POST", "/checkout", checkout.place, counted_as=RequestKind.CREATE))
-    mount(app, [raw("GET", "/static/{name:.+}", assets.show), *rows])
+    mount(app, [FILES, *PAGES])

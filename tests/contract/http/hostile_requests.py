@@ -15,7 +15,7 @@ import stripe
 
 from tests.support.http_api import CART, SECRETS
 from tests.support.webhooks import event
-from web.pages.routes import GET, POST
+from web.pages.routes import PAGES
 from web.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 STREAMS = ("/stream", "/digests", "/boards/changes")
 """They end when their client does."""
 TARGETS = sorted(
-    {(route.method, route.path) for route in ROUTES}
-    | {("GET", path) for path, _ in GET}
-    | {("POST", path) for path, _ in POST}
+    {(route.method, route.path) for route in (*ROUTES, *PAGES)}
     | {("GET", path) for path in ("/openapi.json", "/asyncapi.json", "/docs", "/static/style.css")}
     | {("GET", "/static/vendor/htmx.min.js"), ("PUT", "/"), ("DELETE", "/api/restaurants")}
 )

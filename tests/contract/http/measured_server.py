@@ -27,7 +27,7 @@ from aiohttp import web
 from app.logs import configure_logs
 from tests.support.http_api import CART, QUICK, make_deps, make_staff
 from tests.support.in_memory_backend import InMemoryBackend
-from web import setup
+from web.application import setup
 from web.http import bodies
 from web.http.rate_limits import ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner

@@ -19,36 +19,24 @@ from web.openapi import description
 from web.routes import ROUTES
 
 SCHEMA = schemathesis.openapi.from_dict(description())
-
-
 OPERATIONS = {
     f"{found.ok().method.upper()} {found.ok().path}": found.ok()
     for found in SCHEMA.get_all_operations()
 }
-
-
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
 ]
-
-
 WITHIN_S = MAX_WAIT_S
-
-
 STREAMS = {"GET /api/orders/{order_id}/stream", "GET /api/ops/digests"}
 """They have no end that a client of JSON could wait for; test_flow and test_digests read them."""
-
-
 TAKE_SOMETHING = {
     f"{route.method} {route.path}"
     for route in ROUTES
     if isinstance(route.body, type) or route.params.descriptions()
 } - STREAMS
-
-
 CASES = [(name, GenerationMode.POSITIVE) for name in OPERATIONS if name not in STREAMS] + [
     (name, GenerationMode.NEGATIVE) for name in sorted(TAKE_SOMETHING)
 ]

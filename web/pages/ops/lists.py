@@ -1,90 +1,77 @@
-"""The operators' pages: what the API's lists say, as people read it."""
+"""The operators' lists as pages: a query of the API and a template each."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel
 
+from models.dead_letter import DeadLetterState
 from models.stuck import Actor
 from web.api import disputes, refunds
-from web.http.auth import authorize_staff
-from web.http.context import CONTEXT
+from web.catalogue import Restaurant
+from web.http.answers import as_json
+from web.http.params import Params
+from web.http.route import AnyCall, Renderer, Route, staff
 from web.http.tokens import Role
-from web.ops import audit, orders
-from web.pages import interim
-from web.pages.forms import answer_of, drop_empty, is_for_worker
+from web.ops import audit, dead_letters, lag, orders, reconciliation, stuck
 from web.pages.render import render
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+OPERATORS = staff(Role.OPERATOR)
 
 
-async def _page(
-    request: web.Request, handler: Handler, template: str, **values: Any
-) -> web.StreamResponse:
-    """What a handler of the API answers, as a page; for another worker as it is."""
-    answer = await handler(request)
-    if is_for_worker(request):
-        return answer
-    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
-    return render(request, template, found=answer_of(answer), identity=identity, **values)
+def list_page(template: str, **values: Any) -> Renderer:
+    """Renders a template with the result. values: more for it; of functions, what they give for the call."""
+
+    def show(call: AnyCall, result: BaseModel) -> web.Response:
+        made = {name: value(call) if callable(value) else value for name, value in values.items()}
+        return render(call.request, template, found=as_json(result), identity=call.identity, **made)
+
+    return show
 
 
-async def list_orders(request: web.Request) -> web.StreamResponse:
-    """Orders by state, restaurant and time."""
-    drop_empty(request)
-    return await _page(
-        request, interim.handler("list_orders"), "ops_orders.html", states=orders.STATES,
-        state=request.query.get("state", ""), asked=request.query, older=_older(request),
-        restaurants=request.app[CONTEXT].deps.catalogue.restaurants,
-    )  # fmt: skip
+def _chosen(name: str, default: str = "") -> Callable[[AnyCall], str]:
+    """The value of a parameter of the query."""
+    return lambda call: call.request.query.get(name, default)
 
 
-def _older(request: web.Request) -> Callable[[str], str]:
+def _query(call: AnyCall) -> Mapping[str, str]:
+    return call.request.query
+
+
+def _older(call: AnyCall) -> Callable[[str], str]:
     """The address of the next page of the same list, by where it begins."""
-    return lambda before: str(request.rel_url.with_query({**request.query, "before": before}))
+    url = call.request.rel_url
+    return lambda before: str(url.with_query({**url.query, "before": before}))
 
 
-async def list_stuck(request: web.Request) -> web.StreamResponse:
-    """What is stuck, and who must act."""
-    drop_empty(request)
-    return await _page(
-        request, interim.handler("list_stuck"), "ops_stuck.html", actors=tuple(Actor),
-        actor=request.query.get("actor", ""),
+def restaurants(call: AnyCall) -> Mapping[str, Restaurant]:
+    """The catalogue's restaurants by their ids."""
+    return call.context.deps.catalogue.restaurants
+
+
+def _list(path: str, run: Any, params: type[Params], template: str, **values: Any) -> Route:
+    return Route(
+        method="GET", path=path, run=run, params=params, access=OPERATORS, is_page=True,
+        drops_empty=True, renderer=list_page(template, **values),
     )  # fmt: skip
 
 
-async def show_lag(request: web.Request) -> web.StreamResponse:
-    """How far each service is behind."""
-    return await _page(request, interim.handler("show_lag"), "ops_lag.html")
-
-
-async def list_audit(request: web.Request) -> web.StreamResponse:
-    """What operators did and what was refused."""
-    drop_empty(request)
-    return await _page(
-        request, interim.handler("list_audit"), "ops_audit.html", asked=request.query, older=_older(request),
-        kinds=audit.AUDIT_EVENT_TYPES,
-    )  # fmt: skip
-
-
-async def list_refunds(request: web.Request) -> web.StreamResponse:
-    """Refunds by state."""
-    drop_empty(request)
-    return await _page(
-        request, interim.handler("list_refunds"), "ops_refunds.html", states=refunds.STATES,
-        state=request.query.get("state", ""),
-    )  # fmt: skip
-
-
-async def list_disputes(request: web.Request) -> web.StreamResponse:
-    """Disputes, those whose evidence is due soonest first."""
-    drop_empty(request)
-    return await _page(
-        request, interim.handler("list_disputes"), "ops_disputes.html", states=disputes.STATES,
-        state=request.query.get("state", ""),
-    )  # fmt: skip
-
-
-async def show_reconciliation(request: web.Request) -> web.StreamResponse:
-    """Whether Stripe's money and ours agree."""
-    return await _page(request, interim.handler("show_reconciliation"), "ops_reconciliation.html")
+LISTS = (
+    _list("/ops/orders", orders.ListOrders, orders.OrderListParams, "ops_orders.html",
+          states=orders.STATES, state=_chosen("state"), asked=_query, older=_older,
+          restaurants=restaurants),
+    _list("/ops/stuck", stuck.ListStuck, stuck.StuckParams, "ops_stuck.html", actors=tuple(Actor),
+          actor=_chosen("actor")),
+    _list("/ops/lag", lag.ShowLag, Params, "ops_lag.html"),
+    _list("/ops/audit", audit.list_audit, audit.AuditParams, "ops_audit.html", asked=_query,
+          older=_older, kinds=audit.AUDIT_EVENT_TYPES),
+    _list("/ops/refunds", refunds.ListRefunds, refunds.RefundParams, "ops_refunds.html",
+          states=refunds.STATES, state=_chosen("state")),
+    _list("/ops/disputes", disputes.ListDisputes, disputes.DisputeParams, "ops_disputes.html",
+          states=disputes.STATES, state=_chosen("state")),
+    _list("/ops/reconciliation", reconciliation.ShowReconciliation, Params, "ops_reconciliation.html"),
+    _list("/ops/dead-letters", dead_letters.list_dead_letters, dead_letters.DeadLetterListParams,
+          "ops_dead_letters.html", states=(*DeadLetterState, dead_letters.ALL),
+          state=_chosen("state", DeadLetterState.OPEN)),
+)  # fmt: skip

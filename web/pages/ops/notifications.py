@@ -1,4 +1,4 @@
-"""The operators' page of what customers were told: sent, to be sent, given up, and what waits for them."""
+"""The operators' page of customers' notifications: sent, to be sent, given up, or waiting for an operator."""
 
 from typing import Final
 
@@ -6,12 +6,11 @@ from aiohttp import web
 
 from models.events import EventType
 from models.notification import Channel, NotificationStatus
-from web.http.auth import authorize_staff
-from web.http.context import CONTEXT
+from web.http.answers import as_json
 from web.http.problems import ProblemError
-from web.http.tokens import Role
-from web.pages import interim
-from web.pages.forms import answer_of, drop_empty, is_for_worker
+from web.http.route import AnyCall
+from web.ops.notifications import NotificationRows
+from web.pages.errors import field_texts
 from web.pages.render import render
 
 E, S = EventType, NotificationStatus
@@ -48,26 +47,25 @@ KINDS: Final = {
 CHANNELS: Final = {Channel.EMAIL: "Mail", Channel.SMS: "Short message"}
 
 
-async def show_notifications(request: web.Request) -> web.StreamResponse:
-    """All messages, the latest first; filters that are refused, and an unknown order, are told."""
-    drop_empty(request)
-    found, wrong = None, ""
-    try:
-        answer = await interim.handler("list_notifications")(request)
-        if answer.prepared or is_for_worker(request):
-            return answer
-        found = answer_of(answer)
-    except ProblemError as problem:
-        if problem.code not in {"VALIDATION_FAILED", "ORDER_UNKNOWN"}:
-            raise
-        wrong = "; ".join(f"{field}: {text}" for field, text in problem.errors)
-        wrong = wrong or "There is no such order."
-    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
+def show_notifications(
+    call: AnyCall, rows: NotificationRows | None = None, wrong: str = ""
+) -> web.Response:
+    """All messages, the latest first; without rows, what is wrong with what was asked for."""
+    request, found = call.request, as_json(rows) if rows else None
     filters = {name: value for name, value in request.query.items() if name != "before"}
     older = {**filters, "before": found["next"]} if found and "next" in found else None
     return render(
-        request, "ops_notifications.html", identity=identity, found=found, wrong=wrong,
+        request, "ops_notifications.html", identity=call.identity, found=found, wrong=wrong,
         query=request.query, states=STATES, tones=TONES, hints=HINTS, kinds=KINDS,
         channels=CHANNELS, newest=request.rel_url.with_query(filters),
         older=request.rel_url.with_query(older) if older else None,
     )  # fmt: skip
+
+
+async def show_refused(call: AnyCall, error: Exception) -> web.Response:
+    """The form with what is wrong in it: a filter, or an order that there is not."""
+    if not isinstance(error, ProblemError) or error.code not in {
+        "VALIDATION_FAILED", "ORDER_UNKNOWN"
+    }:  # fmt: skip
+        raise error
+    return show_notifications(call, wrong=field_texts(error) or "There is no such order.")

@@ -7,12 +7,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from models import ids
-from web.http.auth import authorize_staff
+from web.http.answers import as_json
 from web.http.change_feed import OPERATIONS, RESTART_DELAY_S, ChangeFeed, SharedTask
-from web.http.context import CONTEXT
-from web.http.tokens import Role
-from web.pages import interim
-from web.pages.forms import answer_of, is_for_worker
+from web.http.dispatch import given_by
+from web.http.route import AnyCall, Call, Route, context_of
+from web.http.scatter_gather import PARTITIONS
+from web.ops.overview import Overview, ShowOverview
+from web.pages.ops.lists import OPERATORS
 from web.pages.render import render
 
 PAGE_OF_API_PATH: Final = {
@@ -36,61 +37,63 @@ CONCERN_TEXTS: Final = {
 }
 
 
-async def show_overview(request: web.Request) -> web.StreamResponse:
-    """Healthy or not, at one glance; 204 when the browser has just this one."""
-    glance, asked = request.app[OVERVIEW_SNAPSHOT], request.query.get("seen")
-    identity = await authorize_staff(request, request.app[CONTEXT].deps, Role.OPERATOR)
-    found = glance.latest() if asked is not None and not is_for_worker(request) else None
-    if found is None:
-        answer = await interim.handler("show_overview")(request)
-        if is_for_worker(request):
-            return answer
-        found = answer_of(answer)
-    seen = overview_fingerprint(found)
-    if asked == seen:
-        return web.Response(status=204)
-    return render(
-        request, "ops_overview.html", identity=identity, found=found, seen=seen, places=PAGE_OF_API_PATH,
-        concerns=CONCERN_TEXTS,
-    )  # fmt: skip
-
-
-OVERVIEW: Final = "/api/ops/overview"
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Snapshot:
-    overview: dict[str, Any]
+    overview: Overview
     at_s: float
 
 
 class OverviewSnapshot:
-    """The overview as it was a moment ago, looked at once for all who have it open."""
+    """The overview as it was a moment ago, made once for all who have it open."""
 
     def __init__(self, changes: ChangeFeed) -> None:
         self.watch = SharedTask(self._look)
         self._changes = changes
         self._snapshot: _Snapshot | None = None
 
-    def latest(self) -> dict[str, Any] | None:
+    def latest(self) -> Overview | None:
         """The overview, unless it is old."""
-        seen = self._snapshot
-        return (
-            seen.overview if seen and time.monotonic() - seen.at_s < 2 * RESTART_DELAY_S else None
-        )
+        last = self._snapshot
+        is_fresh = last is not None and time.monotonic() - last.at_s < 2 * RESTART_DELAY_S
+        return last.overview if last and is_fresh else None
 
     async def _look(self, watch: SharedTask) -> None:
-        """Once; the watch does it again and again."""
-        request = watch.latest_request.clone(rel_url=OVERVIEW)
-        found = answer_of(await interim.handler("show_overview")(request))
+        """Once; the watch repeats it. The other workers are asked as the API asks them."""
+        request = watch.latest_request.clone(rel_url="/api/ops/overview")
+        found = await ShowOverview(Call(context_of(request), request, ROUTE)).collect()
         before, self._snapshot = self._snapshot, _Snapshot(found, time.monotonic())
-        if before is None or overview_fingerprint(before.overview) != overview_fingerprint(found):
+        if before is None or fingerprint(before.overview) != fingerprint(found):
             self._changes.heard.add(OPERATIONS)
 
 
-def overview_fingerprint(overview: dict[str, Any]) -> str:
-    """The same for overviews that say the same."""
-    return ids.derive_id("board", {**overview, "at": ""})
+OVERVIEW_SNAPSHOT: Final = web.AppKey("overview snapshot", OverviewSnapshot)
 
 
-OVERVIEW_SNAPSHOT: Final = web.AppKey("glance", OverviewSnapshot)
+def fingerprint(overview: Overview) -> str:
+    """The same for overviews that differ in their time alone."""
+    return ids.derive_id("board", {**as_json(overview), "at": ""})
+
+
+async def overview_or_snapshot(call: AnyCall) -> Any:
+    """The overview; for a page that looks again, the latest snapshot will do."""
+    request = call.request
+    looks_again = "seen" in request.query and PARTITIONS not in request.headers
+    latest = request.app[OVERVIEW_SNAPSHOT].latest() if looks_again else None
+    return latest or await given_by(ShowOverview, call)
+
+
+def show_overview(call: AnyCall, overview: Overview) -> web.Response:
+    """Whether all is well, and what is not; 204 when the browser has just this."""
+    seen = fingerprint(overview)
+    if call.request.query.get("seen") == seen:
+        return web.Response(status=204)
+    return render(
+        call.request, "ops_overview.html", identity=call.identity, found=as_json(overview), seen=seen,
+        places=PAGE_OF_API_PATH, concerns=CONCERN_TEXTS,
+    )  # fmt: skip
+
+
+ROUTE: Final = Route(
+    method="GET", path="/ops", run=overview_or_snapshot, access=OPERATORS, renderer=show_overview,
+    is_page=True,
+)  # fmt: skip

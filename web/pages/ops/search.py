@@ -1,17 +1,14 @@
-"""The operators' search."""
+"""The operators' search as a page."""
 
 from typing import Final
 
 from aiohttp import web
 
-from web.http.auth import authorize_staff
-from web.http.bodies import VALUE
-from web.http.context import CONTEXT
+from web.http.answers import as_json
 from web.http.problems import ProblemError
-from web.http.tokens import Role
-from web.pages import interim
-from web.pages.forms import answer_of, is_for_worker, read_form
-from web.pages.ops.lists import Handler
+from web.http.route import AnyCall
+from web.ops.search import SearchView
+from web.pages.ops.lists import restaurants
 from web.pages.render import render
 
 MATCH_TEXTS: Final = {
@@ -21,35 +18,31 @@ MATCH_TEXTS: Final = {
 }  # fmt: skip
 
 
-async def search_ids(request: web.Request) -> web.StreamResponse:
-    """The orders that the id in the address belongs to; the form searches for anything."""
-    return await _search(request, interim.handler("search_ids"), request.query.get("q", ""))
+def show_found(call: AnyCall, found: SearchView) -> web.Response:
+    """The orders that were found; at once the order, if there is just one."""
+    if len(found.orders) == 1 and not found.incomplete:
+        raise web.HTTPSeeOther(f"/ops/orders/{found.orders[0].order_id}")
+    return _page(call, _asked(call), found)
 
 
-async def search(request: web.Request) -> web.StreamResponse:
-    """The orders that a text stands for, which is never in an address; at once the order, if there is one."""
-    asked = (await read_form(request)).get("q", "")
-    request[VALUE] = {"q": asked}
-    return await _search(request, interim.handler("search"), asked)
+async def show_refused(call: AnyCall, error: Exception) -> web.Response:
+    """Why a text can't be searched for; a card's number is not repeated."""
+    code = error.code if isinstance(error, ProblemError) else ""
+    if code not in {"VALIDATION_FAILED", "CARD_NUMBER_REFUSED"}:
+        raise error
+    return _page(call, "" if code == "CARD_NUMBER_REFUSED" else _asked(call), wrong=code)
 
 
-async def _search(request: web.Request, handler: Handler, asked: str) -> web.StreamResponse:
-    found, wrong = None, ""
-    try:
-        answer = await handler(request)
-    except ProblemError as problem:
-        if problem.code not in {"VALIDATION_FAILED", "CARD_NUMBER_REFUSED"}:
-            raise
-        wrong, asked = problem.code, "" if problem.code == "CARD_NUMBER_REFUSED" else asked
-    else:
-        if is_for_worker(request):
-            return answer
-        found = answer_of(answer)
-        if len(found["orders"]) == 1 and not found["incomplete"]:
-            raise web.HTTPSeeOther(f"/ops/orders/{found['orders'][0]['orderId']}")
-    context = request.app[CONTEXT]
-    identity = await authorize_staff(request, context.deps, Role.OPERATOR)
+def _asked(call: AnyCall) -> str:
+    """What was asked for: in the form, or an id in the address."""
+    return call.fields.get("q") or call.request.query.get("q", "")
+
+
+def _page(
+    call: AnyCall, asked: str, found: SearchView | None = None, wrong: str = ""
+) -> web.Response:
     return render(
-        request, "ops_search.html", identity=identity, asked=asked, found=found, wrong=wrong,
-        restaurants=context.deps.catalogue.restaurants, kinds=MATCH_TEXTS,
+        call.request, "ops_search.html", identity=call.identity, asked=asked,
+        found=as_json(found) if found else None, wrong=wrong, restaurants=restaurants(call),
+        kinds=MATCH_TEXTS,
     )  # fmt: skip

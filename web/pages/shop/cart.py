@@ -23,8 +23,8 @@ from web.http.context import CONTEXT
 from web.http.decoding import base64_json
 from web.http.deps import WebDeps
 from web.http.problems import ProblemError
+from web.http.route import AnyCall
 from web.pages.formats import money_text
-from web.pages.forms import read_form
 from web.pages.render import render
 
 COOKIE: Final = "tiffin_cart"
@@ -177,10 +177,9 @@ def keep_cart(response: web.StreamResponse, deps: WebDeps, cart: Cart) -> None:
     )  # fmt: skip
 
 
-async def change_cart(request: web.Request) -> web.StreamResponse:
+def change_cart(call: AnyCall) -> web.Response:
     """Add a dish or take one away, then show the page it came from."""
-    deps = request.app[CONTEXT].deps
-    form = await read_form(request)
+    deps, form, request = call.context.deps, call.fields, call.request
     restaurant = deps.catalogue.restaurants.get(form.get("restaurant", ""))
     if restaurant is None or form.get("dish") not in restaurant.by_id:
         raise ProblemError("BAD_REQUEST", "That dish is not on the menu any more.")
@@ -205,12 +204,12 @@ async def change_cart(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def ask_to_replace(request: web.Request) -> web.StreamResponse:
+def ask_to_replace(call: AnyCall) -> web.Response:
     """Ask before a cart of another restaurant is given up."""
-    catalogue = request.app[CONTEXT].deps.catalogue
+    request, catalogue = call.request, call.context.deps.catalogue
     restaurant = catalogue.restaurants.get(request.query.get("restaurant", ""))
     dish = restaurant.by_id.get(request.query.get("dish", "")) if restaurant else None
-    if restaurant is None or dish is None or not priced_cart(request).lines:
-        raise web.HTTPSeeOther("/")
     priced = priced_cart(request)
+    if restaurant is None or dish is None or not priced.lines:
+        raise web.HTTPSeeOther("/")
     return render(request, "replace_cart.html", restaurant=restaurant, dish=dish, priced=priced)

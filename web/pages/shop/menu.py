@@ -3,16 +3,16 @@
 from aiohttp import web
 
 from web.http import auth
-from web.http.context import CONTEXT
 from web.http.problems import ProblemError
+from web.http.route import AnyCall
 from web.pages.render import render
 from web.pages.shop.cart import priced_cart
 
 
-async def show_restaurant(request: web.Request) -> web.StreamResponse:
+def show_restaurant(call: AnyCall) -> web.Response:
     """A menu beside the cart; `?vegetarian=1` shows only such dishes."""
-    deps = request.app[CONTEXT].deps
-    restaurant = deps.catalogue.restaurants.get(request.match_info["restaurant_id"])
+    deps, request = call.context.deps, call.request
+    restaurant = deps.catalogue.restaurants.get(call.id_of("restaurant_id"))
     if restaurant is None:
         raise ProblemError("RESTAURANT_UNKNOWN")
     only_vegetarian = request.query.get("vegetarian") == "1"

@@ -5,32 +5,24 @@ from typing import Final
 from aiohttp import web
 
 from models import ids
-from models.commands import CancelPayment, CommandType
 from models.errors import StripeUnavailableError
 from models.graphs import PaymentStatus
 from models.order import PLACED
 from models.payment import PaymentRecord
-from tables import NotOwnerError, NotReadyError, StoredRecord
-from web.api import orders
+from tables import StoredRecord
+from web.api import orders, payments
 from web.api.order_views import OrderView
 from web.api.schemas import CancelPaymentBody
-from web.http import auth
-from web.http.commands import (
-    CommandRequest,
-    OutcomePendingError,
-    forwarded_to_owner,
-    is_rebalancing,
-    send_without_waiting,
-)
-from web.http.context import CONTEXT, ORDERS, PAYMENTS, Context
-from web.http.params import order_id_of
+from web.http.answers import Accepted
+from web.http.commands import CommandRequest, is_rebalancing, send_without_waiting
+from web.http.context import ORDERS, PAYMENTS, Context, state_of
 from web.http.problems import ProblemError
-from web.http.tokens import Role
-from web.pages import interim
-from web.pages.forms import read_form
+from web.http.route import AnyCall
+from web.http.tokens import Identity
 from web.pages.render import render
 from web.pages.shop.cart import cart_of, keep_cart
 from web.pages.shop.order_progress import UNPAID
+from web.pages.shop.tracking import to_order
 
 CHANGE_KEY: Final = "changed-by-customer"
 """Key of the cancel of an order that is given up for another: it is cancelled once."""
@@ -42,18 +34,15 @@ nobody answered for."""
 SENT_CHARS: Final = 16
 
 
-async def show_payment(request: web.Request) -> web.StreamResponse:
+async def show_payment(call: AnyCall) -> web.Response:
     """Where the card is entered, or what has become of the payment."""
-    context, order_id, _, forwarded = await interim.reader(request, *orders.PARTS)
-    if forwarded is not None:
-        return forwarded
+    context, order_id = call.context, call.order_id
     view = orders.joined(context, order_id)
     if view.status not in UNPAID:
         raise web.HTTPSeeOther(f"/orders/{order_id}")
     if not_opened(context.record(PAYMENTS, order_id)):
         raise ProblemError("PAYMENT_NOT_OPENED")
-    step = payment_step(view)
-    secret = ""
+    step, secret = payment_step(view), ""
     if step == "action" and view.payment:
         # A reload in the middle of the bank's question: Stripe.js needs the secret to ask again.
         try:
@@ -61,7 +50,7 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
         except StripeUnavailableError:
             step = "checking"
     return render(
-        request,
+        call.request,
         "pay.html",
         stripe=context.deps.stripe_js,
         stripe_url=context.deps.stripe_js.script_url,
@@ -69,24 +58,26 @@ async def show_payment(request: web.Request) -> web.StreamResponse:
         view=view,
         step=step,
         client_secret=secret,
-        has_other_details=_has_other_details(request, context, order_id),
+        has_other_details=_has_other_details(call),
     )
 
 
-def _has_other_details(request: web.Request, context: Context, order_id: str) -> bool:
+def _has_other_details(call: AnyCall) -> bool:
     """Whether the order was placed with other details than those sent last, while nobody answered."""
-    sent, record = request.query.get(DETAILS_HASH_PARAM), context.record(ORDERS, order_id)
-    placed = ids.command_id(order_id, PLACE, cart_of(request).key)
+    sent, record = (
+        call.request.query.get(DETAILS_HASH_PARAM),
+        call.context.record(ORDERS, call.order_id),
+    )
+    placed = ids.command_id(call.order_id, PLACE, cart_of(call.request).key)
     outcome = record.outcomes.get(placed) if record else None
     return bool(sent and outcome and not outcome.body_hash.startswith(sent))
 
 
 def not_opened(record: StoredRecord | None) -> bool:
     """Whether Stripe has refused to open the payment."""
-    state = record.state if record else None
-    if not isinstance(state, PaymentRecord) or state.payment is not None:
-        return False
-    return bool(state.work.initiation and state.work.initiation.error)
+    state = state_of(record, PaymentRecord)
+    initiation = state.work.initiation
+    return state.payment is None and bool(initiation and initiation.error)
 
 
 def payment_step(view: OrderView) -> str:
@@ -101,32 +92,31 @@ def payment_step(view: OrderView) -> str:
     return "checking"
 
 
-async def change_order(request: web.Request) -> web.StreamResponse:
-    """Give up an order that is not paid, and go back to its cart."""
-    context = request.app[CONTEXT]
-    order_id = order_id_of(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
-    await read_form(request)
+def give_up(context: Context, order_id: str, identity: Identity) -> CommandRequest:
+    """The command that cancels an unpaid order's payment because the customer wants another order."""
     body = CancelPaymentBody(orderId=order_id, reason="CHANGED_MIND")
-    write = CommandRequest(
-        order_id=order_id, service=PAYMENTS, command_type=CommandType.CANCEL_PAYMENT,
-        data=CancelPayment(reason=body.reason), action="cancel-payment", key=CHANGE_KEY,
-        body=body, identity=identity,
-    )  # fmt: skip
-    try:
-        forwarded = await forwarded_to_owner(context, request, order_id)
-        if forwarded is not None:
-            return forwarded
-        await interim.cancel_payment(context, write)
-    except OutcomePendingError:
-        raise web.HTTPSeeOther(f"/orders/{order_id}") from None
-    except (ProblemError, NotOwnerError, NotReadyError) as error:
-        if not is_rebalancing(error):
-            raise
-        await send_without_waiting(context, write)
-        raise web.HTTPSeeOther(f"/orders/{order_id}") from None
-    cart = cart_of(request)
+    return payments.cancel_command(context, CHANGE_KEY, body, identity)
+
+
+def change_order(call: AnyCall) -> CommandRequest:
+    """Give up an order that is not paid."""
+    return give_up(call.context, call.order_id, call.identity)
+
+
+def back_to_cart(call: AnyCall, result: object) -> web.Response:
+    """Leads back to the order's cart, once the order is given up."""
+    if isinstance(result, Accepted):
+        return to_order(call, result)
+    cart = cart_of(call.request)
     response = web.Response(status=303, headers={"Location": "/checkout?back=cancelled"})
-    if cart.order_id == order_id:
-        keep_cart(response, context.deps, cart.renewed())
+    if cart.order_id == call.order_id:
+        keep_cart(response, call.context.deps, cart.renewed())
     return response
+
+
+async def change_later(call: AnyCall, error: Exception) -> web.Response:
+    """Leave it in Kafka while nobody answers for the order."""
+    if not is_rebalancing(error):
+        raise error
+    await send_without_waiting(call.context, change_order(call))
+    return to_order(call, None)

@@ -1,32 +1,17 @@
 """An order's own page: where it is, live; its cancel with what comes back."""
 
 import uuid
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
 
-from models.commands import CancelOrder, CommandType
-from tables import NotOwnerError, NotReadyError
 from web.api import orders
-from web.api.schemas import CancelOrderBody
-from web.http import auth
-from web.http.bodies import validated
-from web.http.commands import (
-    CommandRequest,
-    OutcomePendingError,
-    check_order_is_known,
-    forwarded_to_owner,
-    is_rebalancing,
-    one_request_per_key,
-    send_without_waiting,
-    settle,
-)
-from web.http.context import CONTEXT, ORDERS
+from web.http.commands import CommandRequest, is_rebalancing, send_without_waiting
 from web.http.params import order_id_of
 from web.http.problems import ProblemError
-from web.http.tokens import Role
-from web.pages import interim
-from web.pages.forms import read_form
+from web.http.route import AnyCall, of_order
+from web.http.tokens import Identity, Role
 from web.pages.render import render
 from web.pages.shop.cart import Cart, cart_of, keep_cart
 from web.pages.shop.order_progress import (
@@ -39,79 +24,71 @@ from web.pages.shop.order_progress import (
 
 STRIPE_RETURN_PARAM: Final = "payment_intent_client_secret"
 """What Stripe adds to the address when it sends a customer back."""
+ORDER_READERS: Final = of_order(Role.CUSTOMER, Role.OPERATOR)
 
 
-async def show_order(request: web.Request) -> web.StreamResponse:
-    """The order as it stands; the part that changes is swapped when the stream says so.
-
-    A bank's page sends customers back with Stripe's secret in the address, where it must not stay.
-    """
-    if STRIPE_RETURN_PARAM in request.query:
-        raise web.HTTPSeeOther(f"/orders/{order_id_of(request)}")
-    return await _order_page(request, "order.html")
+async def _without_secret(call: AnyCall) -> Identity | None:
+    if STRIPE_RETURN_PARAM in call.request.query:
+        raise web.HTTPSeeOther(f"/orders/{order_id_of(call.request)}")
+    return await ORDER_READERS.check(call)
 
 
-async def show_live(request: web.Request) -> web.StreamResponse:
+BACK_FROM_BANK: Final = replace(ORDER_READERS, check=_without_secret)
+"""A bank's page sends customers back with Stripe's secret in the address: it must not stay there."""
+
+
+def show_order(call: AnyCall) -> web.Response:
+    """The order as it stands; the part that changes is swapped when the stream says so."""
+    return _order_page(call, "order.html")
+
+
+def show_live(call: AnyCall) -> web.Response:
     """The part of the order's page that changes."""
-    return await _order_page(request, "order_live.html")
+    return _order_page(call, "order_live.html")
 
 
-async def _order_page(request: web.Request, template: str) -> web.StreamResponse:
-    context, order_id, _, forwarded = await interim.reader(request, *orders.PARTS)
-    if forwarded is not None:
-        return forwarded
-    view = orders.joined(context, order_id)
+def _order_page(call: AnyCall, template: str) -> web.Response:
+    view = orders.joined(call.context, call.order_id)
     response = render(
-        request,
+        call.request,
         template,
         view=view,
         progress=progress_of(view),
         last_event_id=orders.stream_event_id(view),
     )
-    if view.status not in UNPAID and cart_of(request).order_id == order_id:
-        keep_cart(response, context.deps, Cart())
+    if view.status not in UNPAID and cart_of(call.request).order_id == call.order_id:
+        keep_cart(response, call.context.deps, Cart())
     return response
 
 
-async def show_cancel(request: web.Request) -> web.StreamResponse:
+def show_cancel(call: AnyCall) -> web.Response:
     """What a cancel means for the customer's money, and the button."""
-    context, order_id, _, forwarded = await interim.reader(request, *orders.PARTS)
-    if forwarded is not None:
-        return forwarded
-    view = orders.joined(context, order_id)
+    view = orders.joined(call.context, call.order_id)
     if not progress_of(view).can_cancel:
-        raise web.HTTPSeeOther(f"/orders/{order_id}")
+        raise web.HTTPSeeOther(f"/orders/{call.order_id}")
     return render(
-        request, "cancel.html", view=view, reasons=CANCEL_REASONS, money_takes=REFUND_DURATION_TEXT,
-        gives_back=gives_refund(view.payment), key=str(uuid.uuid4()), wrong="",
+        call.request, "cancel.html", view=view, reasons=CANCEL_REASONS,
+        money_takes=REFUND_DURATION_TEXT, gives_back=gives_refund(view.payment),
+        key=str(uuid.uuid4()), wrong="",
     )  # fmt: skip
 
 
-async def cancel(request: web.Request) -> web.StreamResponse:
-    """Cancel the order, then show it."""
-    context = request.app[CONTEXT]
-    order_id = order_id_of(request)
-    identity = await auth.authorize(request, context.deps, order_id, Role.CUSTOMER)
-    form = await read_form(request)
-    body = validated(CancelOrderBody, {"reason": form.get("reason", "")})
-    write = CommandRequest(
-        order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
-        data=CancelOrder(reason=body.reason), action="cancel-order", key=form.get("key", "page"),
-        body=body, identity=identity,
-    )  # fmt: skip
-    try:
-        forwarded = await forwarded_to_owner(context, request, order_id)
-        if forwarded is not None:
-            return forwarded
-        check_order_is_known(context, order_id)
-        with one_request_per_key(context, write):
-            await settle(context, write)
-    except OutcomePendingError:
-        pass  # it is in Kafka, and the order's page will show it
-    except (ProblemError, NotOwnerError, NotReadyError) as error:
-        if is_rebalancing(error):
-            await send_without_waiting(context, write)
-        elif not (isinstance(error, ProblemError) and error.status in {409, 422}):
-            raise
-        # Else the order was faster, or the button was pressed twice: its page says how it stands.
-    raise web.HTTPSeeOther(f"/orders/{order_id}")
+def cancel(call: AnyCall) -> CommandRequest:
+    """Cancel the order."""
+    key = call.fields.get("key", "page")
+    return orders.cancel_command(call.order_id, key, call.body, call.identity)
+
+
+def to_order(call: AnyCall, _: object) -> web.Response:
+    """Leads to the order's page, which shows what has become of it."""
+    return web.Response(status=303, headers={"Location": f"/orders/{call.order_id}"})
+
+
+async def cancel_later(call: AnyCall, error: Exception) -> web.Response:
+    """Leave the cancel in Kafka while nobody answers for the order."""
+    if is_rebalancing(error):
+        await send_without_waiting(call.context, cancel(call))
+    elif not (isinstance(error, ProblemError) and error.status in {409, 422}):
+        raise error
+    # Else the order was faster, or the button was pressed twice: its page says how it stands.
+    return to_order(call, None)

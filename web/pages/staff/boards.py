@@ -1,6 +1,6 @@
-"""The kitchen's and the couriers' boards: lists of the API with the next step beside each row."""
+"""The kitchen's and the couriers' boards: the API's lists with the next step beside each row."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -9,18 +9,15 @@ from models import ids
 from models.errors import UnavailableError
 from models.graphs import OrderStatus
 from models.times import from_rfc3339
-from tables import NotOwnerError, NotReadyError
-from web.http.auth import authorize, authorize_staff
-from web.http.bodies import VALUE
-from web.http.context import CONTEXT
-from web.http.params import order_id_of
+from web.api.deliveries import DeliveryRows, ShowCourierCapacity
+from web.api.kitchen import KitchenOrders
+from web.http.answers import Accepted, as_json
 from web.http.problems import CODES, ProblemError
+from web.http.route import AnyCall, Renderer
+from web.http.scatter_gather import PARTITIONS
 from web.http.tokens import Role
-from web.pages import interim
-from web.pages.forms import answer_of, is_for_worker, read_form
 from web.pages.render import render
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 O = OrderStatus  # noqa: E741 - as in models/graphs.py
 
 LATE_AFTER_S: Final = {O.PENDING: 180, O.CONFIRMED: 300, O.PREPARING: 1500, O.READY_FOR_PICKUP: 600}
@@ -36,17 +33,6 @@ REJECT_REASONS: Final = {
     "TOO_BUSY": "Too busy", "OUT_OF_STOCK": "Something is out", "CLOSED": "Closed", "OTHER": "Other",
 }  # fmt: skip
 
-KITCHEN_STEPS: Final[dict[str, Handler]] = {
-    "accept": interim.handler("accept_order"),
-    "reject": interim.handler("reject_order"),
-    "start-preparing": interim.handler("start_preparing"),
-    "ready": interim.handler("mark_ready"),
-}
-COURIER_STEPS: Final[dict[str, Handler]] = {
-    "assign": interim.handler("assign_delivery"),
-    "pick-up": interim.handler("pick_up_delivery"),
-    "deliver": interim.handler("complete_delivery"),
-}
 REFUSAL_TEXTS: Final = {
     "NOT_ALLOWED_NOW": "Somebody was faster: the order has moved on. The board shows how it stands.",
     "COURIER_BUSY": "You have as many deliveries as you may have. Bring one to its door first.",
@@ -54,30 +40,25 @@ REFUSAL_TEXTS: Final = {
 TRY_AGAIN_TEXT: Final = (
     "That did not go through: parts of the system are moving. Tap again in a moment."
 )
+LATER: Final = "later"
 PENDING_TEXT: Final = (
     "That takes a moment longer than usual. The board shows it as soon as it is done."
 )
 
 
-async def show_kitchen(request: web.Request) -> web.StreamResponse:
+def show_kitchen(call: AnyCall, orders: KitchenOrders) -> web.Response:
     """The restaurant's open orders in three columns."""
-    answer = await interim.handler("list_kitchen_orders")(request)
-    if is_for_worker(request):
-        return answer
-    context = request.app[CONTEXT]
-    identity = await authorize_staff(request, context.deps, Role.KITCHEN, Role.OPERATOR)
-    found = answer_of(answer)
-    restaurants = context.deps.catalogue.restaurants
-    restaurant = restaurants.get(identity.restaurant_id or "")
-    now_ms = context.deps.now_ms()
+    found, now_ms = as_json(orders), call.context.deps.now_ms()
+    restaurants = call.context.deps.catalogue.restaurants
     rows = [_kitchen_row(order, now_ms) for order in found["orders"]]
     columns = [
         (title, [row for row in rows if row["status"] in states], empty)
         for title, states, empty in COLUMNS
     ]
     return _board(
-        request, "kitchen.html", found, columns=columns, buttons=BUTTONS, reasons=REJECT_REASONS,
-        restaurant=restaurant, restaurants=restaurants, identity=identity,
+        call, "kitchen.html", found, [row["isLate"] for _, shown, _ in columns for row in shown],
+        columns=columns, buttons=BUTTONS, reasons=REJECT_REASONS, restaurants=restaurants,
+        restaurant=restaurants.get(call.identity.restaurant_id or ""),
     )  # fmt: skip
 
 
@@ -87,90 +68,68 @@ def _kitchen_row(order: dict[str, Any], now_ms: int) -> dict[str, Any]:
     return {**order, "lateAfterS": late_after_s, "isLate": waited_s >= late_after_s}
 
 
-async def show_courier(request: web.Request) -> web.StreamResponse:
+def show_courier(call: AnyCall, deliveries: DeliveryRows) -> web.Response:
     """A courier's own deliveries and those that wait for a courier."""
-    answer = await interim.handler("list_deliveries")(request)
-    if is_for_worker(request):
-        return answer
-    context = request.app[CONTEXT]
-    identity = await authorize_staff(request, context.deps, Role.COURIER, Role.OPERATOR)
-    found = answer_of(answer)
-    rows = found["deliveries"]
-    is_own = identity.role is Role.COURIER
-    mine = [row for row in rows if row.get("courierId")]
-    waiting = [row for row in rows if not row.get("courierId")]
-    has_capacity = is_own and len(mine) < context.deps.courier_limit
+    found, limit = as_json(deliveries), call.context.deps.courier_limit
+    is_own = call.identity.role is Role.COURIER
+    mine = [row for row in found["deliveries"] if row.get("courierId")]
+    waiting = [row for row in found["deliveries"] if not row.get("courierId")]
     return _board(
-        request, "courier.html", found, mine=mine, waiting=waiting, identity=identity,
-        is_own=is_own, has_capacity=has_capacity, limit=context.deps.courier_limit,
+        call, "courier.html", found, [], mine=mine, waiting=waiting, is_own=is_own, limit=limit,
+        has_capacity=is_own and len(mine) < limit,
     )  # fmt: skip
 
 
-async def show_courier_capacity(request: web.Request) -> web.StreamResponse:
-    """What a courier has, for the worker that takes a step of this board; others see the board."""
-    if is_for_worker(request):
-        return await interim.handler("show_courier_capacity")(request)
-    raise web.HTTPSeeOther("/courier")
+def show_courier_capacity(call: AnyCall) -> ShowCourierCapacity:
+    """A courier's deliveries, for the worker that assigns one from this board; people get the board."""
+    if PARTITIONS not in call.request.headers:
+        raise web.HTTPSeeOther("/courier")
+    return ShowCourierCapacity(call)
 
 
 def _board(
-    request: web.Request, template: str, found: dict[str, Any], **values: Any
-) -> web.StreamResponse:
-    """The board; 204 when the browser has just this one."""
-    refused = request.query.get("refused", "")
-    shown = ids.derive_id(
-        "board", found, [bool(row.get("isLate")) for row in _rows(values)], refused
-    )
-    if request.query.get("seen") == shown:
+    call: AnyCall, template: str, found: Any, late: list[bool], **values: Any
+) -> web.Response:
+    """The board; 204 when the browser has just this. late: which rows are shown as late."""
+    refused = call.request.query.get("refused", "")
+    seen = ids.derive_id("board", found, late, refused)
+    if call.request.query.get("seen") == seen:
         return web.Response(status=204)
+    return render(
+        call.request, template, found=found, seen=seen, said=_refusal_text(refused),
+        identity=call.identity, **values,
+    )  # fmt: skip
+
+
+def _refusal_text(refused: str) -> str:
+    """What to say of a step: its problem's code, "later", or "" for none."""
     status, title = CODES.get(refused, (0, ""))
-    said = (
-        PENDING_TEXT
-        if refused == "later"
-        else TRY_AGAIN_TEXT
-        if status == 503
-        else title and f"{title}."
-    )
-    said = REFUSAL_TEXTS.get(refused, said)
-    return render(request, template, found=found, seen=shown, said=said, **values)
+    if refused == LATER:
+        return PENDING_TEXT
+    if status == 503:
+        return TRY_AGAIN_TEXT
+    return REFUSAL_TEXTS.get(refused, title and f"{title}.")
 
 
-def _rows(values: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for _, rows, _ in values.get("columns", ()) for row in rows]
+def after_step(board: str) -> Renderer:
+    """Shows the board after a step has been taken, or is under way."""
+    return lambda _, result: _to(board, LATER if isinstance(result, Accepted) else "")
 
 
-async def kitchen_step(request: web.Request) -> web.StreamResponse:
-    """Take a kitchen's step, then show the board."""
-    return await _step(request, KITCHEN_STEPS, "/kitchen", Role.KITCHEN, Role.OPERATOR)
+def after_refused_step(board: str) -> Callable[[AnyCall, Exception], Any]:
+    """Shows the board with why a step was not taken."""
+
+    async def show(_: AnyCall, error: Exception) -> web.Response:
+        if isinstance(error, ProblemError):
+            if error.status not in {404, 409, 503}:
+                raise error
+            return _to(board, error.code)
+        is_unavailable = isinstance(error, UnavailableError)
+        return _to(board, UnavailableError.code if is_unavailable else "OWNER_UNKNOWN")
+
+    return show
 
 
-async def courier_step(request: web.Request) -> web.StreamResponse:
-    """Take a courier's step, then show the board."""
-    return await _step(request, COURIER_STEPS, "/courier", Role.COURIER)
-
-
-async def _step(
-    request: web.Request, steps: dict[str, Handler], board: str, *roles: Role
-) -> web.StreamResponse:
-    order_id = order_id_of(request)
-    handler = steps.get(request.match_info["step"])
-    if handler is None:
-        raise ProblemError("NOT_FOUND")
-    await authorize(request, request.app[CONTEXT].deps, order_id, *roles)
-    more = ""
-    request[VALUE] = dict(await read_form(request))
-    try:
-        answer = await handler(request)
-        if answer.prepared:  # the owner has answered, and this worker passed that on
-            return answer
-        if answer.status == 202:
-            more = "?refused=later"
-    except ProblemError as problem:
-        if problem.status not in {404, 409, 503}:
-            raise
-        more = f"?refused={problem.code}"
-    except (NotOwnerError, NotReadyError):
-        more = "?refused=OWNER_UNKNOWN"
-    except UnavailableError:
-        more = f"?refused={UnavailableError.code}"
-    return web.Response(status=303, headers={"Location": board + more})
+def _to(board: str, refused: str) -> web.Response:
+    location = f"{board}?refused={refused}" if refused else board
+    return web.Response(status=303, headers={"Location": location})

@@ -1,14 +1,15 @@
 """Staff sign in and out: with a token of the platform's identity provider, or freely in the sandbox."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
 from web.http import auth
-from web.http.context import CONTEXT, Context
+from web.http.context import Context
 from web.http.problems import ProblemError
+from web.http.route import AnyCall
 from web.http.tokens import BadTokenError, Identity, Role
-from web.pages.forms import read_form
 from web.pages.render import render
 
 HOMES: Final = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
@@ -16,21 +17,20 @@ SHIFT_S: Final = 12 * 3600
 NAMES: Final = {Role.KITCHEN: "kitchen", Role.COURIER: "courier", Role.OPERATOR: "operator"}
 
 
-async def show_login(request: web.Request) -> web.StreamResponse:
+def show_login(call: AnyCall) -> web.Response:
     """The form; `?next=` says where to go on."""
-    return _form(request, _next(request.query.get("next", "")))
+    return _form(call, _next(call.request.query.get("next", "")))
 
 
-async def login(request: web.Request) -> web.StreamResponse:
+async def login(call: AnyCall) -> web.Response:
     """Sign in, and go where the role works or where the page before wanted to."""
-    context = request.app[CONTEXT]
-    form = await read_form(request)
+    context, form = call.context, call.fields
     target = _next(form.get("next", ""))
     try:
         token = form.get("token") or _development_token(context, form)
         identity = await _verified(context, token)
     except BadTokenError as error:
-        return _form(request, target, wrong=f"That did not work: the token is {error}.")
+        return _form(call, target, wrong=f"That did not work: the token is {error}.")
     home = HOMES[identity.role]
     fits = target.startswith(home)
     response = web.Response(status=303, headers={"Location": target if fits else home})
@@ -38,9 +38,8 @@ async def login(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def logout(request: web.Request) -> web.StreamResponse:
+def logout(_: AnyCall) -> web.Response:
     """Sign out."""
-    await read_form(request)
     response = web.Response(status=303, headers={"Location": "/login"})
     auth.delete_staff_cookie(response)
     return response
@@ -52,7 +51,7 @@ async def _verified(context: Context, token: str) -> Identity:
     return await context.deps.staff.verify(token)
 
 
-def _development_token(context: Context, form: dict[str, str]) -> str:
+def _development_token(context: Context, form: Mapping[str, str]) -> str:
     development = context.deps.development_login
     if development is None:
         raise BadTokenError("missing")
@@ -66,11 +65,11 @@ def _development_token(context: Context, form: dict[str, str]) -> str:
     return development.issue(role, name, restaurant_id)
 
 
-def _form(request: web.Request, target: str, wrong: str = "") -> web.Response:
-    deps = request.app[CONTEXT].deps
+def _form(call: AnyCall, target: str, wrong: str = "") -> web.Response:
+    deps = call.context.deps
     wanted = next((role for role, home in HOMES.items() if target.startswith(home)), Role.OPERATOR)
     return render(
-        request, "login.html", target=target, wrong=wrong, wanted=wanted, roles=NAMES,
+        call.request, "login.html", target=target, wrong=wrong, wanted=wanted, roles=NAMES,
         restaurants=tuple(deps.catalogue.restaurants.values()),
         is_development=deps.development_login is not None,
     )  # fmt: skip
@@ -80,8 +79,3 @@ def _next(target: str) -> str:
     """A path of ours; never another site's."""
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
     return target if is_ours and target.isprintable() else ""
-
-
-def signed_in(request: web.Request) -> str:
-    """For links: whether the browser has a staff cookie; what it is worth, each page asks itself."""
-    return request.cookies.get(auth.STAFF_COOKIE, "")
