@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-from app.settings.field_types import PREFIX, Port, Seconds, Url, named
+from app.settings.field_types import (
+    PREFIX,
+    Port,
+    Seconds,
+    Url,
+    named,
+)
 
 
 class NotificationSettings(BaseModel):

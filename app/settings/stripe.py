@@ -6,7 +6,12 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from app.settings.field_types import COMMA_SEPARATED, Seconds, Url, named
+from app.settings.field_types import (
+    COMMA_SEPARATED,
+    Seconds,
+    Url,
+    named,
+)
 
 STRIPE_API: Final = "https://api.stripe.com"
 LIVE_KEYS: Final = ("sk_live_", "rk_live_")

@@ -7,7 +7,12 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 from pydantic_settings import NoDecode
 
-from app.settings.field_types import COMMA_SEPARATED, Port, Seconds, Url
+from app.settings.field_types import (
+    COMMA_SEPARATED,
+    Port,
+    Seconds,
+    Url,
+)
 
 PerMinute = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

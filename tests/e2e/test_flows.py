@@ -1,4 +1,4 @@
-"""The three flows and the matrix of events and topics, held against what an outside consumer reads from real topics."""
+"""The three flows and the matrix of events, held against what an outside consumer reads from real topics."""
 
 from __future__ import annotations
 

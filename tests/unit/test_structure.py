@@ -20,9 +20,6 @@ LONGER_FILES: Final[Mapping[str, str]] = {
 """Files above MAX_LINES -> why each is one file."""
 
 REPEATED_CLASSES: Final[Mapping[str, str]] = {
-    "Dispute": "stored, and as the API shows it: OpenAPI's schemas are named so",
-    "Event": "of a Kafka topic, and of a stream of server-sent events",
-    "Refund": "as Dispute",
     "Service": "what tables/ asks of a service, and the one way in which agents/ declares it",
 }
 """Class names defined more than once -> why."""
