@@ -92,7 +92,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except BrokenRecordError:
         problem = ProblemError("RECORD_BROKEN")
     except Exception as error:  # the last line of defence; it answers 500 and logs
-        if isinstance(error, ConnectionError) and _has_left(request):
+        if client_has_left(request, error):
             raise  # aiohttp ends the connection, and nothing of ours has failed
         problem = unexpected(error)
     return problem.response(shown_path(request))
@@ -127,9 +127,10 @@ def _is_probe(request: web.Request) -> bool:
     return route is not None and route.is_probe
 
 
-def _has_left(request: web.Request) -> bool:
-    """Whether the connection of who asked is gone."""
-    return request.transport is None or request.transport.is_closing()
+def client_has_left(request: web.Request, error: Exception) -> bool:
+    """Whether the error says no more than that the client has closed its connection."""
+    is_closed = request.transport is None or request.transport.is_closing()
+    return is_closed and isinstance(error, ConnectionError)
 
 
 def shown_path(request: web.Request) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 from models import ids, tracing
 from models.errors import UnavailableError
 from tables import NotOwnerError, NotReadyError
-from web.http.middleware import unexpected
+from web.http.middleware import client_has_left, unexpected
 from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.route import route_of
 from web.pages import retry
@@ -124,7 +124,9 @@ async def problems_as_pages(request: web.Request, handler: Handler) -> web.Strea
         problem = ProblemError("OWNER_UNKNOWN")
     except UnavailableError as error:
         problem = ProblemError(error.code if error.code in CODES else UnavailableError.code)
-    except Exception as error:  # noqa: BLE001 - people get a page, whatever happens
+    except Exception as error:  # people get a page, whatever happens
+        if client_has_left(request, error):
+            raise
         problem = unexpected(error)
     if problem.status == 401 and request.path.startswith(tuple(STAFF_HOMES)):
         # Nothing that was sent is lost by it: what needs a token is refused before it is done.

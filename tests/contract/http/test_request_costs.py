@@ -301,7 +301,7 @@ async def test_document_is_made_once(
 
     counted(openapi, "description")
     counted(asyncapi, "description")
-    counted(reference, "page")
+    counted(reference, "render_reference")
     api = await make_api()
 
     async def get(**headers: str) -> tuple[int, bytes, str]:
