@@ -20,7 +20,8 @@ WITHOUT_LEADER = (
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError._TIMED_OUT,  # noqa: SLF001 -- a documented constant
+    KafkaError._NOENT,  # noqa: SLF001 -- documented; librdkafka's word when no partition asked has a leader
+    KafkaError._TIMED_OUT,  # noqa: SLF001 -- likewise
 )
 """Errors for a partition whose topic was only just created, or whose leader went away."""
 LEADER_POLL_S = 0.1

@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -26,13 +28,6 @@ IDLE_TIMEOUT_S: Final = 15.0
 MAX_POLL_RECORDS: Final = 1000
 MAX_READ_GAP: Final = 50
 """Records that are read along rather than going to the next place anew."""
-UNKNOWN_PARTITION_ERRORS: Final = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-    }
-)  # fmt: skip
-"""There is no such topic or partition."""
 R = TypeVar("R")
 Take = Callable[[FetchedRecord], None]
 """Is given each record, in a thread; a record for which it raises ValueError is skipped."""
@@ -142,18 +137,19 @@ class KafkaReader:
         return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
 
     def _records(self, wanted: Sequence[RecordLocation]) -> dict[RecordLocation, FetchedRecord]:
+        # A place may be in a topic that was deleted, or that whoever named it made up.
+        exist = self._partitions({location.topic for location in wanted}, REQUEST_TIMEOUT_S)
+        runs = _runs(location for location in wanted if location[:2] in exist)
+        bounds = self._cluster.bounds(sorted({run[0][:2] for run in runs}), REQUEST_TIMEOUT_S)
         found = {}
         with closing(self._reader()) as reader:
-            for run in _runs(wanted):
+            for run in runs:
                 place = run[0][:2]
-                try:
-                    low, high = self._cluster.bounds([place], REQUEST_TIMEOUT_S)[place]
-                except KafkaException as error:
-                    if error.args[0].code() not in UNKNOWN_PARTITION_ERRORS:
-                        raise
-                    continue  # whoever named the place made it up
+                low, high = bounds[place]
                 start, end = max(run[0].offset, low), min(run[-1].offset + 1, high)
-                for record in _read(reader, {place: start}, {place: end}, REQUEST_TIMEOUT_S):
+                for record in _read(
+                    reader, {place: start}, {place: end}, within_s=REQUEST_TIMEOUT_S
+                ):
                     if record.error is None:
                         found[RecordLocation(*place, record.offset)] = record
         return {location: found[location] for location in wanted if location in found}
@@ -166,7 +162,7 @@ class KafkaReader:
         starts = {place: max(bounds[place][0], until[place] - size) for place in places}
         records: dict[Place, list[FetchedRecord]] = {place: [] for place in places}
         with closing(self._reader()) as reader:
-            for record in _read(reader, starts, until, REQUEST_TIMEOUT_S):
+            for record in _read(reader, starts, until, within_s=REQUEST_TIMEOUT_S):
                 if record.error is None:
                     records[record.topic, record.partition].append(record)
         return [
@@ -180,16 +176,15 @@ class KafkaReader:
         starts: Callable[[Mapping[Place, tuple[int, int]]], Mapping[Place, int]],
         take: Take,
     ) -> TopicRead:
-        known = self._admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
-        if topic not in known:
+        places = self._partitions({topic}, METADATA_TIMEOUT_S)
+        if not places:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-        places = [(topic, partition) for partition in known[topic].partitions]
-        bounds = self._cluster.bounds(places, METADATA_TIMEOUT_S)
+        bounds = self._cluster.bounds(sorted(places), METADATA_TIMEOUT_S)
         begin = {place: max(bounds[place][0], start) for place, start in starts(bounds).items()}
         ends = {place: end for place, (_, end) in bounds.items()}
         skipped = 0
         with closing(self._reader()) as reader:
-            for record in _read(reader, begin, ends, IDLE_TIMEOUT_S):
+            for record in _read(reader, begin, ends):
                 try:
                     if record.error is not None:
                         raise ValueError(record.error)
@@ -197,6 +192,16 @@ class KafkaReader:
                 except ValueError:
                     skipped += 1
         return TopicRead({place[1]: max(begin[place], ends[place]) for place in places}, skipped)
+
+    def _partitions(self, topics: AbstractSet[str], timeout_s: float) -> set[Place]:
+        """The partitions that these topics have; none of a topic that does not exist. Raises KafkaException."""
+        known = self._admin.list_topics(timeout=timeout_s).topics
+        places = set()
+        for topic in topics & known.keys():
+            if known[topic].error is not None:
+                raise KafkaException(known[topic].error)
+            places |= {(topic, partition) for partition in known[topic].partitions}
+        return places
 
     def _reader(self) -> OffsetReader:
         return OffsetReader(self._bootstrap, self._security)
@@ -219,23 +224,28 @@ def _runs(wanted: Iterable[RecordLocation]) -> list[list[RecordLocation]]:
 
 
 def _read(
-    reader: OffsetReader, starts: Mapping[Place, int], ends: Mapping[Place, int], idle_s: float
+    reader: OffsetReader,
+    starts: Mapping[Place, int],
+    ends: Mapping[Place, int],
+    *,
+    within_s: float = math.inf,
 ) -> Iterator[FetchedRecord]:
     """What there is from the starts to the ends, each partition in order, with what can't be read.
 
-    Raises KafkaError, and TimeoutError after a silence.
+    Raises KafkaError, and TimeoutError after a silence, or `within_s` after the beginning.
     """
     left = {place: end for place, end in ends.items() if starts[place] < end}
     if not left:
         return
     reader.assign({place: starts[place] for place in left})
-    heard_s = time.monotonic()
+    began_s = heard_s = time.monotonic()
     while any(reader.next_offset(place) < end for place, end in left.items()):
         records = reader.read(MAX_POLL_RECORDS, 1.0)
         yield from (each for each in records if each.offset < left[each.topic, each.partition])
+        now_s = time.monotonic()
         if records:
-            heard_s = time.monotonic()
-        elif time.monotonic() - heard_s > idle_s:
+            heard_s = now_s
+        if now_s - heard_s > IDLE_TIMEOUT_S or now_s - began_s > within_s:
             raise TimeoutError
 
 

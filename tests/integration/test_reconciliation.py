@@ -135,6 +135,21 @@ async def test_a_topic_that_is_not_there_is_told(kafka: KafkaBroker) -> None:
         await KafkaReader(kafka.bootstrap).newest("there-is-no-such-topic", 1)
 
 
+async def test_places_that_do_not_exist_hide_no_others(kafka: KafkaBroker) -> None:
+    """A dead letter's origin may be of a topic that was deleted, or that its sender made up."""
+    topic = Topic(kafka, partitions=1)
+    topic.put(b"kept")
+    kept = RecordLocation(topic.name, 0, 0)
+    odd = [
+        RecordLocation("there-is-no-such-topic", 0, 0),
+        RecordLocation(topic.name, 99, 0),
+        RecordLocation(topic.name, 0, 10**6),
+    ]
+    found = await topic.reader.records([*odd, kept])
+    assert {place: record.value for place, record in found.items()} == {kept: b"kept"}
+    assert await topic.reader.records(odd) == {}
+
+
 async def test_a_record_that_can_t_be_used_is_skipped_and_counted(
     kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,12 @@ from confluent_kafka import KafkaError, KafkaException
 from tables.cluster import ClusterReader
 
 PARTITION = ("topic", 0)
-AGAIN = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)
+AGAIN = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError._NOENT,
+    KafkaError._TIMED_OUT,
+)
 ERRORS = {*AGAIN, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
 
