@@ -382,7 +382,7 @@ class Processor(Generic[OutputsT]):
         return values, fits
 
     def _reprocess_one_by_one(self, undone: CommitBatch[OutputsT]) -> CommitBatch[OutputsT]:
-        """Decide a commit batch's inputs anew, upon what the store has: all groups before."""
+        """Decide a commit batch's inputs anew, upon what the store has: all commit batches before."""
         self._counters.regrouped += 1
         for key in undone.records:
             del self._records[key]

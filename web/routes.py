@@ -27,6 +27,7 @@ from web.http.decoding import MAX_WEBHOOK_BYTES
 from web.http.params import Params
 from web.http.rate_limits import RequestKind
 from web.http.route import (
+    PUBLIC,
     Key,
     RawBody,
     Route,
@@ -105,11 +106,11 @@ def _for_operators(
 
 
 ROUTES: Final = (
-    Route(method="GET", path="/api/restaurants", run=menu.list_restaurants, answer=menu.RestaurantList,
-          renderer=menu.cached_answer),
-    Route(method="GET", path="/api/restaurants/{restaurant_id}/menu", run=menu.show_menu,
+    Route(method="GET", path="/api/restaurants", access=PUBLIC, run=menu.list_restaurants,
+          answer=menu.RestaurantList, renderer=menu.cached_answer),
+    Route(method="GET", path="/api/restaurants/{restaurant_id}/menu", access=PUBLIC, run=menu.show_menu,
           answer=menu.Menu, renderer=menu.menu_answer),
-    Route(method="POST", path="/api/payments/create-intent", run=payments.create_intent,
+    Route(method="POST", path="/api/payments/create-intent", access=PUBLIC, run=payments.create_intent,
           body=schemas.CreateIntent, answer=schemas.Intent, status=201, key=Key.REQUIRED,
           resolve=payments.place_order, owner=owner_of_order, renderer=payments.intent_answer,
           counted_as=RequestKind.CREATE),
@@ -199,8 +200,8 @@ ROUTES: Final = (
     Route(method="POST", path="/webhooks/stripe", run=webhooks.stripe_webhook,
           body=RawBody(MAX_WEBHOOK_BYTES), answer=webhooks.Received, access=webhooks.STRIPE,
           counted_as=RequestKind.BAD_WEBHOOK, checks_origin=False),
-    Route(method="GET", path="/livez", run=health.livez, answer=health.Alive, is_probe=True),
-    Route(method="GET", path="/readyz", run=health.readyz, answer=health.Readiness,
+    Route(method="GET", path="/livez", access=PUBLIC, run=health.livez, answer=health.Alive, is_probe=True),
+    Route(method="GET", path="/readyz", access=PUBLIC, run=health.readyz, answer=health.Readiness,
           renderer=health.readiness_answer, is_probe=True),
     Route(method="GET", path="/metrics", run=health.metrics, access=health.METRICS, is_probe=True),
 )  # fmt: skip

@@ -32,8 +32,6 @@ CLOSE_CONNECTION: Final = {"Connection": "close"}
 FORM_CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
 BODY: Final = web.RequestKey("body", bytes)
 """The bytes of a body that was read, for forwarding."""
-VALUE: Final = web.RequestKey("value", dict[str, Any])
-"""What a page has made of its form: it stands for the JSON that programs send."""
 
 
 class Body(Message):
@@ -84,8 +82,6 @@ async def read_json(
     request: web.Request, kind: type[B], limit_bytes: int, *, may_be_empty: bool = False
 ) -> B:
     """Read a body of this kind. Raises ProblemError (400, 413, 415)."""
-    if VALUE in request:
-        return validated(kind, request[VALUE])
     raw = await read_body(request, limit_bytes)
     if may_be_empty and not raw:
         raw = b"{}"

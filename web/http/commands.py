@@ -10,8 +10,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
-from aiohttp import web
 from pydantic import BaseModel
 
 from models import ids
@@ -23,7 +21,7 @@ from tables import NotOwnerError, NotReadyError, StoredRecord
 from web.http import consistency
 from web.http.answers import Accepted
 from web.http.bodies import Body, body_hash
-from web.http.context import ORDER_ID, ORDERS, Context
+from web.http.context import ORDERS, Context
 from web.http.problems import ProblemError, refused
 from web.http.tokens import Identity
 
@@ -178,11 +176,3 @@ def check_order_is_known(context: Context, order_id: str) -> None:
     """Refuse a write to an order that is not there (yet). Raises ProblemError (404)."""
     if context.record(ORDERS, order_id) is None:
         raise ProblemError("ORDER_UNKNOWN", "If it was placed a moment ago, try again.")
-
-
-async def forwarded_to_owner(
-    context: Context, request: web.Request, order_id: str
-) -> web.StreamResponse | None:
-    """The owner's answer, if the order is another worker's."""
-    structlog.contextvars.bind_contextvars(**{ORDER_ID: order_id})
-    return await context.forwarder.forwarded(request, order_id, context.tables[ORDERS])

@@ -2,7 +2,8 @@
 
 For each request, in this order; whatever fails first ends it:
 
-1. origin of a POST, empty parameters of a form (redirect), the order's id in the path
+1. empty parameters of a form (redirect), the order's id in the path (the origin of a POST and the limits
+   of clients come before: middleware.py)
 2. access: token and role; then key, query and body, each as the row says; then access again where the
    body names the order
 3. `resolve`; then forwarding to the `owner`, with the body as it came
@@ -27,7 +28,7 @@ from aiohttp import web
 
 from models.errors import UnavailableError
 from tables import NotOwnerError, NotReadyError
-from web.http import auth, consistency
+from web.http import consistency
 from web.http.answers import json_answer
 from web.http.bodies import FORM_CONTENT_TYPE, parse_form, read_body, read_json, validated
 from web.http.commands import CommandRequest, check_order_is_known, perform
@@ -63,8 +64,6 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
 async def dispatch(route: Route, request: web.Request) -> web.StreamResponse:
     """Answer a request as its row says."""
     call: AnyCall = Call(context_of(request), request, route)
-    if route.method == "POST" and route.checks_origin:
-        auth.check_origin(request, call.context.deps)
     if route.drops_empty and not all(request.query.values()):
         kept = {name: value for name, value in request.query.items() if value}
         raise web.HTTPSeeOther(request.rel_url.with_query(kept))

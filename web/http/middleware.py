@@ -13,6 +13,7 @@ from aiohttp import web
 from models import tracing
 from models.errors import UnavailableError
 from tables import BrokenRecordError, NotOwnerError, NotReadyError
+from web.http.auth import check_origin
 from web.http.context import CONTEXT, ORDER_ID
 from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.rate_limits import RequestKind
@@ -103,6 +104,15 @@ async def reject_invalid_path_params(request: web.Request, handler: Handler) -> 
     """Refuse a path whose ids no application makes, before anything looks one up. Innermost."""
     if not all(map(PATH_SEGMENT.fullmatch, request.match_info.values())):
         raise ProblemError("LINK_INVALID" if request.path.startswith(LINK_PATH) else "NOT_FOUND")
+    return await handler(request)
+
+
+@web.middleware
+async def refuse_foreign_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a page of others makes a browser send, before it counts for the customer's limits."""
+    route = route_of(request)
+    if request.method == "POST" and route is not None and route.checks_origin:
+        check_origin(request, request.app[CONTEXT].deps)
     return await handler(request)
 
 

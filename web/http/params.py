@@ -175,8 +175,6 @@ def idempotency_key(request: web.Request, param: str = "", *, optional: bool = F
     (400).
     """
     key = request.headers.get("Idempotency-Key", "").strip()
-    if not request.path.startswith("/api/"):
-        param = param or "key"
     if param:
         key = key or request.query.get(param, "")
     if not key and optional:

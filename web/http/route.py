@@ -177,8 +177,8 @@ class Route:
     method: str
     path: str
     run: Callable[[AnyCall], Any]
+    access: Access
     name: str = ""
-    access: Access = PUBLIC
     key: Key = Key.NONE
     key_param: str = ""
     params: type[Params] = Params

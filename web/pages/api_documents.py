@@ -15,7 +15,7 @@ from models.topics import TopicUse
 from web import asyncapi, openapi
 from web.http.context import ORDERS
 from web.http.dispatch import mount
-from web.http.route import AnyCall, Route
+from web.http.route import PUBLIC, AnyCall, Route
 from web.pages import reference
 from web.pages.assets import Asset
 
@@ -63,9 +63,9 @@ async def show_reference(call: AnyCall) -> web.Response:
 
 
 ROUTES: Final = (
-    Route(method="GET", path="/openapi.json", run=show_openapi),
-    Route(method="GET", path="/asyncapi.json", run=show_asyncapi),
-    Route(method="GET", path="/docs", run=show_reference, is_page=True),
+    Route(method="GET", path="/openapi.json", access=PUBLIC, run=show_openapi),
+    Route(method="GET", path="/asyncapi.json", access=PUBLIC, run=show_asyncapi),
+    Route(method="GET", path="/docs", access=PUBLIC, run=show_reference, is_page=True),
 )
 
 

@@ -20,6 +20,8 @@ from web.http.dispatch import mount
 from web.http.rate_limits import RequestKind
 from web.http.route import (
     HTML_RENDERERS,
+    PUBLIC,
+    Access,
     AnyCall,
     Form,
     Key,
@@ -48,12 +50,13 @@ CUSTOMER, KITCHEN, COURIER, OPERATOR = (
 )  # fmt: skip
 
 
-def _get(path: str, run: Any, **more: Any) -> Route:
-    return Route(method="GET", path=path, run=run, is_page=True, **more)
+def _get(path: str, run: Any, *, access: Access, **more: Any) -> Route:
+    return Route(method="GET", path=path, run=run, access=access, is_page=True, **more)
 
 
-def _post(path: str, run: Any, **more: Any) -> Route:
-    return Route(method="POST", path=path, run=run, is_page=True, **{"body": Form(), **more})
+def _post(path: str, run: Any, *, access: Access, **more: Any) -> Route:
+    more = {"body": Form(), **more}
+    return Route(method="POST", path=path, run=run, access=access, is_page=True, **more)
 
 
 def _order_page(path: str, run: Any, **more: Any) -> Route:
@@ -65,7 +68,7 @@ def _order_page(path: str, run: Any, **more: Any) -> Route:
 def _step(board: str, name: str, run: Any, body: type[Body] = EmptyBody, **more: Any) -> Route:
     """A button of a board."""
     return _post(
-        f"{board}/{{order_id}}/{name}", run, body=Form(body), key=Key.OPTIONAL, key_param="key",
+        f"{board}/{{order_id}}/{name}", run, body=Form(body), key=Key.OPTIONAL,
         renderer=boards.after_step(board), rescue=boards.after_refused_step(board), **more,
     )  # fmt: skip
 
@@ -82,15 +85,15 @@ def show_file(call: AnyCall) -> web.Response:
 
 
 SHOP: Final = (
-    _get("/", home.ListBrowserOrders, renderer=home.show_restaurants),
-    _get("/restaurants/{restaurant_id}", menu.show_restaurant),
-    _post("/cart", cart.change_cart),
-    _get("/cart/replace", cart.ask_to_replace),
-    _get("/checkout", checkout.show_checkout),
-    _post("/checkout", checkout.place, resolve=checkout.prepare, owner=checkout.owner_of_cart,
+    _get("/", home.ListBrowserOrders, access=PUBLIC, renderer=home.show_restaurants),
+    _get("/restaurants/{restaurant_id}", menu.show_restaurant, access=PUBLIC),
+    _post("/cart", cart.change_cart, access=PUBLIC),
+    _get("/cart/replace", cart.ask_to_replace, access=PUBLIC),
+    _get("/checkout", checkout.show_checkout, access=PUBLIC),
+    _post("/checkout", checkout.place, access=PUBLIC, resolve=checkout.prepare, owner=checkout.owner_of_cart,
           rescue=checkout.place_later, counted_as=RequestKind.CREATE),
-    _get("/o/{link}", order_links.open_order),
-    _get("/o/{link}/pay", order_links.open_payment),
+    _get("/o/{link}", order_links.open_order, access=PUBLIC),
+    _get("/o/{link}/pay", order_links.open_payment, access=PUBLIC),
     _order_page("/orders/{order_id}/pay", payment.show_payment),
     _order_page("/orders/{order_id}", tracking.show_order, access=tracking.BACK_FROM_BANK),
     _order_page("/orders/{order_id}/live", tracking.show_live),
@@ -102,9 +105,9 @@ SHOP: Final = (
           owner=owner_of_order, renderer=payment.back_to_cart, rescue=payment.change_later),
 )  # fmt: skip
 STAFF: Final = (
-    _get("/login", login.show_login),
-    _post("/login", login.login),
-    _post("/logout", login.logout),
+    _get("/login", login.show_login, access=PUBLIC),
+    _post("/login", login.login, access=PUBLIC),
+    _post("/logout", login.logout, access=PUBLIC),
     _get("/kitchen", kitchen.ListKitchenOrders, params=kitchen.KitchenParams,
          access=staff(KITCHEN, OPERATOR), renderer=boards.show_kitchen),
     _get("/kitchen/stream", board_streams.stream_kitchen, access=staff(KITCHEN, OPERATOR)),
@@ -115,7 +118,7 @@ STAFF: Final = (
     _get("/courier", deliveries.ListDeliveries, params=deliveries.DeliveryParams,
          access=staff(COURIER, OPERATOR), renderer=boards.show_courier),
     _get("/courier/stream", board_streams.stream_courier, access=staff(COURIER, OPERATOR)),
-    _get("/courier/{order_id}/assign", boards.show_courier_capacity, access=staff(COURIER, OPERATOR)),
+    _get("/courier/{order_id}/assign", boards.show_courier_capacity, access=staff(COURIER)),
     _courier_step("assign", assign_delivery, owner=assign_owner),
     _courier_step("pick-up", pick_up_delivery, owner=delivery_owner),
     _courier_step("deliver", complete_delivery, owner=delivery_owner),
@@ -152,7 +155,7 @@ OPERATIONS: Final = (
             access=of_order(OPERATOR), owner=owner_of_order, key=Key.REQUIRED, key_param="key")
       for name in order.ACTIONS),
 )  # fmt: skip
-FILES: Final = _get("/static/{name:.+}", show_file)
+FILES: Final = _get("/static/{name:.+}", show_file, access=PUBLIC)
 PAGES: Final = (*SHOP, *STAFF, *OPERATIONS)
 
 

@@ -60,7 +60,10 @@ class OverviewSnapshot:
     async def _look(self, watch: SharedTask) -> None:
         """Once; the watch repeats it. The other workers are asked as the API asks them."""
         request = watch.latest_request.clone(rel_url="/api/ops/overview")
-        found = await ShowOverview(Call(context_of(request), request, ROUTE)).collect()
+        call: AnyCall = Call(context_of(request), request, ROUTE)
+        # The other workers would refuse a token that has ended meanwhile: their part would be missing.
+        await OPERATORS.check(call)
+        found = await ShowOverview(call).collect()
         before, self._snapshot = self._snapshot, _Snapshot(found, time.monotonic())
         if before is None or fingerprint(before.overview) != fingerprint(found):
             self._changes.heard.add(OPERATIONS)
