@@ -28,6 +28,7 @@ from tables.faust_internals import PartitionRecords, replace_decoder
 from tables.tolerant_records import (
     BATCH_HEADER,
     MAX_HEADERS,
+    MAX_ITEMS_IN_LARGE_BATCH,
     DecodedRecord,
     check_large,
     tolerant_records,
@@ -203,9 +204,10 @@ def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
     if batch.is_control_batch or last < due or count == 0:
         return _Batch(base, last, 0, 0, ())
     plain = _decompressed(raw)
-    if len(plain) > LARGE_BATCH_BYTES:
-        check_large(plain, count)
-    return _Batch(base, last, count, len(plain) if plain is not raw else 0, _records(plain))
+    is_large = len(plain) > LARGE_BATCH_BYTES
+    reads_on = not is_large or check_large(plain, count) <= MAX_ITEMS_IN_LARGE_BATCH
+    records = _records(plain, reads_on=reads_on)
+    return _Batch(base, last, count, len(plain) if plain is not raw else 0, records)
 
 
 def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
@@ -227,16 +229,19 @@ def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
     return _Batch(records[0].offset if records else last, last, len(records), 0, records)
 
 
-def _records(raw: bytes) -> Iterator[Any]:
-    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a tolerant one."""
+def _records(raw: bytes, *, reads_on: bool) -> Iterator[Any]:
+    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a tolerant one.
+
+    reads_on: the tolerant one may go on, else what the other raises is raised.
+    """
     seen = 0
     try:
         for record in DefaultRecordBatch(raw):
             yield record
             seen += 1
     except (CorruptRecordException, ValueError, IndexError):
-        if len(raw) > LARGE_BATCH_BYTES:
-            raise  # reading on takes seconds a megabyte
+        if not reads_on:
+            raise
         yield from islice(tolerant_records(raw), seen, None)
 
 

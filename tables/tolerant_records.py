@@ -20,6 +20,9 @@ timestamp, producer id and epoch, base sequence, number of records."""
 LOG_APPEND_TIME = 0x08
 MAX_HEADERS = 1000
 MAX_RECORDS_IN_LARGE_BATCH = 100_000
+MAX_ITEMS_IN_LARGE_BATCH = 10_000
+"""Records and headers of a large batch in which a record can't be read: reading on behind it takes some
+microseconds for each; of small ones it would take seconds a megabyte."""
 
 
 class DecodedRecord(NamedTuple):
@@ -95,21 +98,25 @@ def _read_bytes(body: bytearray, at: int) -> tuple[bytes | None, int]:
     return bytes(body[at : at + size]), at + size
 
 
-def check_large(raw: bytes, count: int) -> None:
+def check_large(raw: bytes, count: int) -> int:
     """Raise CorruptRecordException for a batch that would take seconds, or gigabytes, to decode.
 
-    A header takes two bytes in a batch and a hundred in memory.
+    A header takes two bytes in a batch and a hundred in memory. Gives the number of records and headers.
     """
     if count > MAX_RECORDS_IN_LARGE_BATCH:
         raise CorruptRecordException(f"{count} records in {len(raw)} bytes")
     body, at = bytearray(raw), BATCH_HEADER.size
+    items, most = count, 0
     for _ in range(count):
         length, start = decode_varint(body, at)
         at = start + length
         if length <= 0 or at > len(body):
             raise CorruptRecordException(f"a record of {length} bytes")
-        if _count_headers(body, start) > MAX_HEADERS:
-            raise CorruptRecordException(f"a record with more than {MAX_HEADERS} headers")
+        headers = max(0, _count_headers(body, start))
+        items, most = items + headers, max(most, headers)
+    if items > MAX_ITEMS_IN_LARGE_BATCH and most > MAX_HEADERS:
+        raise CorruptRecordException(f"a record with more than {MAX_HEADERS} headers")
+    return items
 
 
 def decode_varint(body: bytearray, at: int) -> tuple[int, int]:

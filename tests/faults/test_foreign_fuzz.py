@@ -22,8 +22,6 @@ from tests.foreign.record_batches import CODECS, Batch, Record
 from tests.foreign.senders import Message
 from tests.support.kafka_topics import Read
 
-SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.randrange(1, 2**31)
-"""FUZZ_SEED sends the same batches again."""
 WITHIN_S = 120
 WORKERS = 2
 # Batches, and honest inputs sent meanwhile.
@@ -44,8 +42,16 @@ def run(kafka: KafkaBroker, tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def attack(run: Run) -> Attack:
-    print(f"FUZZ_SEED={SEED}")  # noqa: T201 -- shown when it fails
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of the batches: FUZZ_SEED, else the same each time, but another for each soak run."""
+    is_soak = request.node.get_closest_marker("soak") is not None
+    chosen = int(os.environ.get("FUZZ_SEED", "0")) or (random.randrange(1, 2**31) if is_soak else 1)
+    print(f"FUZZ_SEED={chosen}")  # noqa: T201 -- shown when it fails
+    return chosen
+
+
+@pytest.fixture
+def attack(run: Run, seed: int) -> Attack:
     readers: dict[str, list[str]] = {}
     for service in run.services:
         for topic in service.inputs:
@@ -57,7 +63,7 @@ def attack(run: Run) -> Attack:
         own | {run.dead_letter_topic: 1},
         partitions=PARTITIONS,
         dead_letters=run.dead_letter_topic,
-        seed=SEED,
+        seed=seed,
     )
     attack.take_any_time()
     return attack
@@ -115,10 +121,10 @@ def _as_read(record: raw_consumer.Stored) -> Read:
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_random_batches_end_no_worker_and_each_is_named(
-    run: Run, attack: Attack, length: tuple[int, int]
+    run: Run, attack: Attack, length: tuple[int, int], seed: int
 ) -> None:
     batches, inputs = length
-    run.load(inputs, seconds=inputs / 150, seed=SEED)
+    run.load(inputs, seconds=inputs / 150, seed=seed)
     run.wait_sent(0.01)
     for topic in attack.readers:
         attack.put_each(topic, attack.rnd.randrange(PARTITIONS), attack.rnd.choice([0, 1, 2, 3, 4]))
@@ -133,7 +139,7 @@ def test_random_batches_end_no_worker_and_each_is_named(
         run.wipe_and_kill(number)
         run.worker(number)
         run.wait_ready(number, again_after=before)
-    run.load(200, seconds=1, seed=SEED + 1)
+    run.load(200, seconds=1, seed=seed + 1)
     run.wait_done(timeout_s=WITHIN_S)
     assert [worker.exits for worker in run.workers.values()] == [[0]] * WORKERS
     run.stop()

@@ -142,7 +142,6 @@ async def started(
     """A worker that serves; changed dependencies as arguments. Close its client."""
     world = world or InMemoryBackend()
     staff = make_staff()
-    staff = make_staff()
     deps = replace(make_deps(world, staff), **changes)
     app = web.Application()
     setup(app, deps)

@@ -47,6 +47,18 @@ async def test_create_intents_in_a_loop_open_no_more_payments(make_api: MakeApi)
     assert (await api.get(f"/api/orders/{order['orderId']}", order["orderToken"]))[0] == 200
 
 
+@pytest.mark.parametrize("path", [CREATE, "/checkout"])
+async def test_what_foreign_pages_make_a_browser_send_costs_the_customer_nothing(
+    make_api: MakeApi, path: str
+) -> None:
+    api = await make_api(client_limits=ClientLimits(creates_per_min=1, writes_per_min=1, at_once=1))
+    for _ in range(3):
+        headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+        async with api.client.post(path, data={}, headers=headers) as response:
+            assert response.status == 403
+    assert (await api.post(CREATE, CART))[0] == 201
+
+
 async def test_the_page_places_orders_at_the_same_rate(make_api: MakeApi) -> None:
     api = await make_api(client_limits=ClientLimits(creates_per_min=1))
     assert (await api.post(CREATE, CART))[0] == 201

@@ -49,6 +49,22 @@ def batches(*given: Batch) -> bytes:
     return b"".join(batch.encoded() for batch in given)
 
 
+@EVERY_CODEC
+def test_a_large_batch_of_few_records_hides_none_behind_a_broken_one(codec: int) -> None:
+    large = b"[" * 700_000
+    records = [
+        Record(value=large),
+        Record(value=b"v", headers=[(b"\xff\xfe", b"x")]),
+        Record(value=large),
+        Record(headers=[(b"n", b"v")] * 1001),
+        Record(key=b"k", value=b"last"),
+    ]
+    items, due = read(batches(Batch(records, codec)))
+    assert [item.offset for item in items] == [0, 1, 2, 3, 4]
+    assert not any(isinstance(item, UnreadableBatch) for item in items)
+    assert (items[-1].value, due) == (b"last", 5)
+
+
 def told(items: Sequence[Any]) -> list[tuple[type, int]]:
     return [(type(item), item.offset) for item in items]
 
@@ -258,9 +274,9 @@ def test_what_is_dear_to_decode_is_refused_before_it_is_decoded() -> None:
     assert told(read(few.encoded())[0]) == [(UnreadableRecord, 0), (ConsumedRecord, 1)]
     dense = Batch([Record(key=None, value=None)] * (MAX_RECORDS_IN_LARGE_BATCH + 60_000), ZSTD)
     assert told(read(dense.encoded())[0]) == [(UnreadableBatch, 0)]
-    broken_last = Batch([Record(value=bytes(1000))] * 2000 + [Record(header_count=-1)], LZ4)
+    broken_last = Batch([Record(value=bytes(100))] * 12_000 + [Record(header_count=-1)], LZ4)
     items, due = read(broken_last.encoded())
-    assert (type(items[-1]), due) == (UnreadableBatch, 2000)
+    assert (type(items[-1]), due) == (UnreadableBatch, 12_000)
 
 
 def test_empty_members_of_gzip_are_bounded() -> None:
