@@ -19,6 +19,7 @@ from web.ops.payment_report import (
     PaymentReport,
     Payments,
 )
+from web.ops.reports import ReportPayments
 
 NOTE = """() => {
   window.drawn = [];
@@ -76,7 +77,7 @@ def test_charts_write_as_the_browser_does(
     site: InMemorySite, monkeypatch: pytest.MonkeyPatch, locale: str, currency: str,
     amounts: list[int], wanted: str | None, width: int,
 ) -> None:  # fmt: skip
-    answering(monkeypatch, "web.ops.reports.report_payments", report(currency, amounts))
+    answering(monkeypatch, ReportPayments, report(currency, amounts))
     page = site.visit(
         Role.OPERATOR,
         viewport={"width": width, "height": 800},
@@ -86,7 +87,7 @@ def test_charts_write_as_the_browser_does(
     page.add_init_script(f"({NOTE})()")
     page.goto("/ops/payments")
     page.wait_for_function(
-        "document.querySelectorAll('.uplot canvas').length === 2 && drawn.length > 8"
+        "() => document.querySelectorAll('.uplot canvas').length === 2 && drawn.length > 8"
     )
     drawn = page.evaluate("drawn")
     cut = [each for each in drawn if each["left"] < -0.5 or each["right"] > each["room"] + 0.5]
@@ -106,12 +107,12 @@ def test_charts_write_as_the_browser_does(
 def test_a_day_is_the_reports_own_wherever_it_is_read(
     site: InMemorySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, "web.ops.reports.report_payments", report("INR", [100, 200]))
+    answering(monkeypatch, ReportPayments, report("INR", [100, 200]))
     page = site.visit(Role.OPERATOR, locale="en-GB", timezone_id="America/Los_Angeles")
     page.add_init_script(f"({NOTE})()")
     page.goto("/ops/payments")
     page.wait_for_function(
-        "document.querySelectorAll('.uplot canvas').length === 2 && drawn.length > 8"
+        "() => document.querySelectorAll('.uplot canvas').length === 2 && drawn.length > 8"
     )
     texts = page.evaluate("drawn.map((each) => each.text)")
     assert "23 Nov" in texts
