@@ -40,7 +40,7 @@ from tables import faust_internals
 ROOT = Path(__file__).parents[3]
 INTERNALS = Path(faust_internals.__file__)
 THEIRS = ("faust", "mode", "aiokafka")
-PUBLIC = {"_TIMED_OUT", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "_asdict", "_exit", "_replace"}
+PUBLIC = {"_NOENT", "_TIMED_OUT", "_asdict", "_exit", "_replace"}
 """Documented with their underscore: by confluent-kafka, for named tuples, and in `os`."""
 
 OWNERS = {
