@@ -95,7 +95,6 @@ class BrokerClock(Background, Collector):
         self._unread = ""
         self._was_told = ""
         self._first_round = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     def now_s(self) -> float:
         """The broker's time, seconds since the epoch; this machine's while that is not known."""

@@ -23,9 +23,6 @@ QUIET_LOGGERS: Final = (
 )
 """Loggers at WARNING: their debug calls cost 10 to 12 % of the throughput, and the SDKs' hold bodies."""
 
-CONTEXT_FIELDS: Final = ("orderId", "eventId", "traceparent")
-"""What `structlog.contextvars.bind_contextvars` binds in this project; every line inside carries it."""
-
 SECRET_NAMES: Final = ("secret", "token", "authorization", "password", "cookie", "api_key")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class ClusterReader:
 
     def ids(self, topics: Sequence[str], timeout_s: float) -> ClusterIds:
         """Ids of the cluster and of these topics. Raises KafkaException."""
-        client = self._connected()
+        client = self.client
         described = client.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
         cluster = client.describe_cluster(request_timeout=timeout_s)
         return ClusterIds(
@@ -62,7 +63,7 @@ class ClusterReader:
 
         Asks again while a partition has no leader. Raises KafkaException, TimeoutError.
         """
-        client = self._connected()
+        client = self.client
         deadline_s = time.monotonic() + timeout_s
         starts: dict[TopicPartition, int] = {}
         ends: dict[TopicPartition, int] = {}
@@ -82,7 +83,22 @@ class ClusterReader:
                 time.sleep(LEADER_POLL_S)
         return {(tp.topic, tp.partition): (start, ends[tp]) for tp, start in starts.items()}
 
-    def _connected(self) -> AdminClient:
+    def partitions(self, topics: AbstractSet[str], timeout_s: float) -> set[tuple[str, int]]:
+        """The partitions that these topics have; none of a topic that does not exist.
+
+        Raises KafkaException.
+        """
+        known = self.client.list_topics(timeout=timeout_s).topics
+        found = set()
+        for topic in topics & known.keys():
+            if known[topic].error is not None:
+                raise KafkaException(known[topic].error)
+            found |= {(topic, partition) for partition in known[topic].partitions}
+        return found
+
+    @property
+    def client(self) -> AdminClient:
+        """The client, for other questions; connects at the first call."""
         if self._client is None:
             self._client = AdminClient(self._settings)
         return self._client

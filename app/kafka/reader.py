@@ -5,13 +5,12 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import closing
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import NO_SECURITY, KafkaSecurity
@@ -57,12 +56,8 @@ class KafkaReader:
 
     def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
         """Connects at the first call."""
-        self._settings: dict[str, Any] = {
-            "bootstrap.servers": bootstrap, "log_level": 0, **security.librdkafka()
-        }  # fmt: skip
         self._bootstrap, self._security = bootstrap, security
-        self._client: AdminClient | None = None
-        self._cluster = ClusterReader(self._settings)
+        self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
 
     async def offsets(
         self, group: str, topics: Sequence[str], partitions: int
@@ -89,7 +84,7 @@ class KafkaReader:
 
         def starts(bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
             at = OffsetSpec.for_timestamp(max(0, since_ms))
-            asked = self._admin.list_offsets(
+            asked = self._cluster.client.list_offsets(
                 {TopicPartition(*place): at for place in bounds}, request_timeout=METADATA_TIMEOUT_S
             )
             found = {(tp.topic, tp.partition): each.result().offset for tp, each in asked.items()}
@@ -118,15 +113,9 @@ class KafkaReader:
         )
         return found[::-1]
 
-    @property
-    def _admin(self) -> AdminClient:
-        if self._client is None:
-            self._client = AdminClient(self._settings)
-        return self._client
-
     def _offsets(self, group: str, places: list[Place]) -> dict[Place, Offsets]:
         wanted = [TopicPartition(*place) for place in places]
-        groups = self._admin.list_consumer_group_offsets(
+        groups = self._cluster.client.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=REQUEST_TIMEOUT_S
         )
         bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
@@ -138,7 +127,7 @@ class KafkaReader:
 
     def _records(self, wanted: Sequence[RecordLocation]) -> dict[RecordLocation, FetchedRecord]:
         # A place may be in a topic that was deleted, or that whoever named it made up.
-        exist = self._partitions({location.topic for location in wanted}, REQUEST_TIMEOUT_S)
+        exist = self._cluster.partitions({location.topic for location in wanted}, REQUEST_TIMEOUT_S)
         runs = _runs(location for location in wanted if location[:2] in exist)
         bounds = self._cluster.bounds(sorted({run[0][:2] for run in runs}), REQUEST_TIMEOUT_S)
         found = {}
@@ -176,7 +165,7 @@ class KafkaReader:
         starts: Callable[[Mapping[Place, tuple[int, int]]], Mapping[Place, int]],
         take: Take,
     ) -> TopicRead:
-        places = self._partitions({topic}, METADATA_TIMEOUT_S)
+        places = self._cluster.partitions({topic}, METADATA_TIMEOUT_S)
         if not places:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         bounds = self._cluster.bounds(sorted(places), METADATA_TIMEOUT_S)
@@ -192,16 +181,6 @@ class KafkaReader:
                 except ValueError:
                     skipped += 1
         return TopicRead({place[1]: max(begin[place], ends[place]) for place in places}, skipped)
-
-    def _partitions(self, topics: AbstractSet[str], timeout_s: float) -> set[Place]:
-        """The partitions that these topics have; none of a topic that does not exist. Raises KafkaException."""
-        known = self._admin.list_topics(timeout=timeout_s).topics
-        places = set()
-        for topic in topics & known.keys():
-            if known[topic].error is not None:
-                raise KafkaException(known[topic].error)
-            places |= {(topic, partition) for partition in known[topic].partitions}
-        return places
 
     def _reader(self) -> OffsetReader:
         return OffsetReader(self._bootstrap, self._security)
