@@ -5,13 +5,7 @@ from typing import Final
 
 from models import ids
 from models.commands import COMMANDS, Command, CommandType, WebhookReceived
-from models.events import (
-    AUDIT_TYPES,
-    EVENTS,
-    CommandRefused,
-    Event,
-    EventType,
-)
+from models.events import AUDIT_TYPES, EVENTS, CommandRefused, Event, EventType
 from models.messages import Message, cloudevent_headers, encode
 from models.times import DAY_MS, from_rfc3339, to_rfc3339
 from models.tracing import TRACEPARENT

@@ -8,13 +8,7 @@ from typing import Any, Final
 from agents.decision import DecisionBuilder
 from agents.service import Service, commands, events
 from models import ids, topics
-from models.commands import (
-    Command,
-    CommandType,
-    NotificationResult,
-    RetryNotification,
-    SendResult,
-)
+from models.commands import Command, CommandType, NotificationResult, RetryNotification, SendResult
 from models.events import (
     Event,
     EventType,
@@ -266,10 +260,7 @@ def _about(notification: Notification) -> dict[str, Any]:
 
 _COMMANDS: Final[
     dict[CommandType, Callable[[NotificationDecisionBuilder, Command], Outcome | None]]
-] = {
-    C.NOTIFICATION_RESULT: _result,
-    C.RETRY_NOTIFICATION: _retry,
-}
+] = {C.NOTIFICATION_RESULT: _result, C.RETRY_NOTIFICATION: _retry}
 
 
 def notifications_service(

@@ -17,14 +17,7 @@ from models.events import (
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
 from models.messages import Message
-from models.order import (
-    STATUS_AFTER,
-    Order,
-    OrderRecord,
-    OrderWork,
-    Placed,
-    evolve,
-)
+from models.order import STATUS_AFTER, Order, OrderRecord, OrderWork, Placed, evolve
 from models.transition import Input
 
 E, C = EventType, CommandType

@@ -4,12 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents.payments import refunds
-from agents.payments.stripe_facts import (
-    NOT_SUBMITTED,
-    FactSource,
-    apply_intent,
-    apply_refund,
-)
+from agents.payments.stripe_facts import NOT_SUBMITTED, FactSource, apply_intent, apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
@@ -26,19 +21,9 @@ from models.commands import (
     StripeResult,
     WebhookReceived,
 )
-from models.events import (
-    EffectFinished,
-    Event,
-    EventType,
-    PaymentRefundInitiated,
-)
+from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
-from models.payment import (
-    Effect,
-    EffectKind,
-    Initiation,
-    PaymentRecord,
-)
+from models.payment import Effect, EffectKind, Initiation, PaymentRecord
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_PAYMENT_ATTEMPTS: Final = 20

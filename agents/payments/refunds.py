@@ -4,11 +4,7 @@ from typing import Final
 
 from agents.payments.transitions import PaymentDecisionBuilder
 from models import ids, money
-from models.commands import (
-    Command,
-    RefundPayment,
-    RetryRefund,
-)
+from models.commands import Command, RefundPayment, RetryRefund
 from models.events import EventType, PaymentRefund
 from models.graphs import RefundStatus
 from models.payment import Effect, EffectKind, Refund, refund_effect_id
