@@ -18,13 +18,7 @@ from models.delivery import Delivery
 from models.events import AUDIT_TYPES, EventType
 from models.graphs import RefundStatus
 from models.order import Order
-from models.payment import (
-    EffectKind,
-    PaymentRecord,
-    PaymentWork,
-    Refund,
-    refund_id_of,
-)
+from models.payment import EffectKind, PaymentRecord, PaymentWork, Refund, refund_id_of
 from models.replay import EVENT_FOLDS, event_of
 from models.times import from_rfc3339
 

@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from models.events import (
-    Event,
-    EventType,
-    PaymentCompleted,
-    PaymentDispute,
-    PaymentRefund,
-)
+from models.events import Event, EventType, PaymentCompleted, PaymentDispute, PaymentRefund
 from models.payment import withdrawn
 
 

@@ -6,12 +6,8 @@ from typing import Final
 
 from pydantic import Field
 
-from models.commands import (
-    CommandType,
-)
-from models.events import (
-    EventType,
-)
+from models.commands import CommandType
+from models.events import EventType
 from models.messages import Message
 
 E, C = EventType, CommandType

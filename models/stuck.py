@@ -7,13 +7,7 @@ from typing import Any, Final
 
 from models.delivery import DeliveryRecord
 from models.events import EventType
-from models.graphs import (
-    UNPAID_ORDER,
-    DeliveryStatus,
-    OrderStatus,
-    PaymentStatus,
-    RefundStatus,
-)
+from models.graphs import UNPAID_ORDER, DeliveryStatus, OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import is_retryable
 from models.notification import NotificationRecord, NotificationStatus
 from models.order import OrderRecord

@@ -3,7 +3,6 @@
 from typing import Any
 
 from agents.decision import DecisionBuilder
-from models import ids
 from models.commands import PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
@@ -17,14 +16,7 @@ from models.events import (
 )
 from models.graphs import PaymentStatus
 from models.messages import Message
-from models.payment import (
-    Effect,
-    EffectKind,
-    Payment,
-    PaymentRecord,
-    PaymentWork,
-    evolve,
-)
+from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork, evolve
 from models.stripe_facts import IntentFacts
 from models.transition import Input
 
@@ -37,15 +29,8 @@ class PaymentDecisionBuilder(DecisionBuilder):
     def __init__(self, state: PaymentRecord, record: Input) -> None:
         self.payment: Payment | None = state.payment
         self.work: PaymentWork = state.work
-        super().__init__(
-            "payments",
-            record,
-            payment_id=ids.payment_id(record.key),
-            last_at_ms=state.work.occurred_at,
-            correlation_id=state.work.correlation_id,
-            sequence=self.payment.sequence if self.payment else 0,
-            audit_sequence=state.work.audit_sequence,
-        )
+        sequence = self.payment.sequence if self.payment else 0
+        super().__init__("payments", record, self.work, sequence)
 
     @property
     def known_payment(self) -> Payment:
