@@ -22,6 +22,7 @@ from models.messages import (
     Text,
     Timestamp,
     Url,
+    omitted_if_empty,
     read_data,
     read_envelope,
 )
@@ -124,6 +125,10 @@ PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
 """Reason of a cancel that is asked for because the payment's deadline has passed."""
 
 
+TOO_MANY_ATTEMPTS: Final = "TOO_MANY_ATTEMPTS"
+"""Reason of a cancel, because too many cards were tried."""
+
+
 class CancelPayment(Message):
     reason: ShortText = "CUSTOMER_REQUEST"
 
@@ -174,6 +179,7 @@ class ObservePayment(Message):
     attempt: Count
     intent: IntentFacts
     refunds: tuple[RefundFacts, ...] = Field(default=(), max_length=1000)
+    disputes: tuple[DisputeFacts, ...] = omitted_if_empty(max_length=100)
 
 
 class AssignDelivery(Message):

@@ -33,7 +33,9 @@ class EventType(StrEnum):
     PAYMENT_INITIATED = "PAYMENT_INITIATED"
     PAYMENT_PROCESSING = "PAYMENT_PROCESSING"
     PAYMENT_REQUIRES_ACTION = "PAYMENT_REQUIRES_ACTION"
+    PAYMENT_ACTION_FINISHED = "PAYMENT_ACTION_FINISHED"
     PAYMENT_COMPLETED = "PAYMENT_COMPLETED"
+    PAYMENT_DETAILS_ADDED = "PAYMENT_DETAILS_ADDED"
     PAYMENT_FAILED = "PAYMENT_FAILED"
     PAYMENT_CANCELLED = "PAYMENT_CANCELLED"
     PAYMENT_REFUND_INITIATED = "PAYMENT_REFUND_INITIATED"
@@ -97,6 +99,13 @@ class PaymentRequiresAction(Message):
     next_action: ShortText
 
 
+class PaymentActionFinished(Message):
+    """The customer has answered the bank, and Stripe waits for the result."""
+
+    payment_id: Id
+    attempt: Count
+
+
 class PaymentCompleted(Message):
     """cancelRequested: the reason of a cancel of the payment that came too late; its refund follows."""
 
@@ -108,6 +117,19 @@ class PaymentCompleted(Message):
     receipt_url: Url | None
     attempt: Count
     cancel_requested: ShortText | None = None
+
+
+class PaymentDetailsAdded(Message):
+    """What was not known when the payment was completed; None: known before, or still not known.
+
+    amount: what was captured then.
+    """
+
+    payment_id: Id
+    amount: MinorUnits
+    currency: Currency
+    stripe_charge_id: Id | None
+    receipt_url: Url | None
 
 
 class PaymentFailed(Message):
@@ -348,7 +370,9 @@ EVENTS: Final[dict[EventType, EventSpec]] = {
     E.PAYMENT_INITIATED: _payment(PaymentInitiated, topics.PAYMENT_INITIATED),
     E.PAYMENT_PROCESSING: _payment(PaymentProcessing, topics.PAYMENT_PROCESSING),
     E.PAYMENT_REQUIRES_ACTION: _payment(PaymentRequiresAction),
+    E.PAYMENT_ACTION_FINISHED: _payment(PaymentActionFinished),
     E.PAYMENT_COMPLETED: _payment(PaymentCompleted, topics.PAYMENT_COMPLETED),
+    E.PAYMENT_DETAILS_ADDED: _payment(PaymentDetailsAdded),
     E.PAYMENT_FAILED: _payment(PaymentFailed, topics.PAYMENT_FAILED),
     E.PAYMENT_CANCELLED: _payment(PaymentCancelled, topics.PAYMENT_CANCELLED),
     E.PAYMENT_REFUND_INITIATED: EventSpec(

@@ -81,6 +81,16 @@ class Message(BaseModel):
     )
 
 
+def omitted_if_none() -> Any:
+    """A field that is None by default, and then not written: records without it stay as they were."""
+    return Field(default=None, exclude_if=lambda value: value is None)
+
+
+def omitted_if_empty(**bounds: Any) -> Any:
+    """A collection that is empty by default, and then not written."""
+    return Field(default=(), exclude_if=lambda value: not value, **bounds)
+
+
 class OrderMessage(Message):
     """A message whose Kafka key is its order id."""
 

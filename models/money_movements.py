@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from models.events import Event, EventType, PaymentCompleted, PaymentDispute, PaymentRefund
+from models.events import (
+    Event,
+    EventType,
+    PaymentCompleted,
+    PaymentDetailsAdded,
+    PaymentDispute,
+    PaymentRefund,
+)
 from models.payment import withdrawn
 
 
@@ -44,6 +51,7 @@ Account = Mapping[tuple[MovementKind, str], MoneyMovement]
 MONEY_EVENTS: Final = frozenset(
     {
         EventType.PAYMENT_COMPLETED,
+        EventType.PAYMENT_DETAILS_ADDED,
         EventType.PAYMENT_REFUNDED,
         EventType.PAYMENT_REFUND_PARTIAL,
         EventType.PAYMENT_REFUND_FAILED,
@@ -56,7 +64,7 @@ MONEY_EVENTS: Final = frozenset(
 def movement_of_event(event: Event) -> MoneyMovement | None:
     """The movement of a payment event; None for one that moves no money at Stripe."""
     match event.data:
-        case PaymentCompleted() as data:
+        case PaymentCompleted() | PaymentDetailsAdded() as data:
             kind, id, amount = MovementKind.CHARGE, data.stripe_charge_id, data.amount
         case PaymentRefund() as data:
             kind, id = MovementKind.REFUND, data.stripe_refund_id

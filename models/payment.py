@@ -9,8 +9,10 @@ from pydantic import Field
 from models.events import (
     Event,
     EventType,
+    PaymentActionFinished,
     PaymentCancelled,
     PaymentCompleted,
+    PaymentDetailsAdded,
     PaymentDispute,
     PaymentFailed,
     PaymentInitiated,
@@ -19,7 +21,7 @@ from models.events import (
     PaymentRequiresAction,
 )
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message
+from models.messages import Message, omitted_if_empty, omitted_if_none
 from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
 from models.times import from_rfc3339
 
@@ -28,6 +30,7 @@ class Refund(Message):
     """One refund; amount in minor units; by: who asked ("orders", "operator:...", "stripe").
 
     requestedAt, endedAt: milliseconds since the epoch. retryOf: the failed refund that it repeats.
+    requiresAction: Stripe waits for the customer, and has written to them.
     """
 
     refund_id: str
@@ -40,12 +43,14 @@ class Refund(Message):
     requested_at: int | None = None
     ended_at: int | None = None
     retry_of: str | None = None
+    requires_action: bool | None = omitted_if_none()
 
 
 class Dispute(Message):
     """One dispute; status is Stripe's word.
 
-    openedAt, changedAt: milliseconds since the epoch, as we heard of it. evidenceDueBy: RFC 3339.
+    openedAt, changedAt: milliseconds since the epoch, as we heard of it. evidenceDueBy: RFC 3339. isClosed:
+    Stripe closed it with a status that says nothing of that.
     """
 
     dispute_id: str
@@ -56,11 +61,12 @@ class Dispute(Message):
     evidence_due_by: str | None = None
     opened_at: int | None = None
     changed_at: int | None = None
+    is_closed: bool | None = omitted_if_none()
 
     @property
     def is_open(self) -> bool:
         """The bank has not decided yet."""
-        return self.status not in CLOSED_DISPUTES
+        return not self.is_closed and self.status not in CLOSED_DISPUTES
 
     @property
     def withdrawn(self) -> int:
@@ -68,11 +74,17 @@ class Dispute(Message):
         return withdrawn(self.amount, self.status)
 
 
-CLOSED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
-NO_FUNDS_WITHDRAWN: Final = frozenset(
-    {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+CLOSED_DISPUTES: Final = frozenset(
+    {"won", "lost", "warning_closed", "prevented", "charge_refunded"}
 )
-"""An inquiry withdraws nothing, and a dispute that was won has been reinstated."""
+NO_FUNDS_WITHDRAWN: Final = frozenset(
+    {
+        "won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented",
+        "charge_refunded",
+    }
+)  # fmt: skip
+"""An inquiry withdraws nothing, and a dispute that was won has been reinstated. charge_refunded: of old API
+versions; the charge was given back instead."""
 
 
 def withdrawn(amount: int, status: str) -> int:
@@ -205,6 +217,9 @@ class PaymentWork(Message):
     cancel: reason of a cancel that is wanted. refundWanted: reason of a refund that a dispute blocks.
     charges: attempt -> charge id, where known. cards: last four digits of those that were tried.
     cancelTries: effects made so far to cancel.
+    seenAt: id of Stripe's object -> when Stripe said what was last taken of it, in seconds since the epoch.
+    doubtedDisputes: Stripe is to be asked how they stand. failedAtStripe: charges that failed without a
+    confirm of ours, after the first.
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
     waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
@@ -221,6 +236,9 @@ class PaymentWork(Message):
     refund_wanted: str | None = None
     held: tuple[Held, ...] = ()
     in_doubt_since: int | None = None
+    seen_at: Mapping[str, int] = Field(default={}, exclude_if=lambda seen: not seen)
+    doubted_disputes: tuple[str, ...] = omitted_if_empty()
+    failed_at_stripe: tuple[str, ...] = omitted_if_empty()
     waiting_since: dict[str, int] = Field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0
@@ -281,7 +299,9 @@ def evolve(payment: Payment | None, event: Event) -> Payment:
     return payment.model_copy(update=changed | _changes(payment, event.event_type, data, at))
 
 
-def _changes(payment: Payment, event_type: EventType, data: Any, at: int) -> dict[str, Any]:
+def _changes(  # noqa: PLR0911 - one return a type
+    payment: Payment, event_type: EventType, data: Any, at: int
+) -> dict[str, Any]:
     match data:
         case PaymentProcessing():
             return {
@@ -309,16 +329,26 @@ def _changes(payment: Payment, event_type: EventType, data: Any, at: int) -> dic
         case PaymentRefund():
             return _refunded(payment, event_type, data, at)
         case PaymentDispute():
-            return {"disputes": {**payment.disputes, data.dispute_id: _disputed(payment, data, at)}}
+            dispute = _disputed(payment, event_type, data, at)
+            return {"disputes": {**payment.disputes, data.dispute_id: dispute}}
+        case PaymentActionFinished():
+            return {"next_action": None}
+        case PaymentDetailsAdded():
+            return {
+                "stripe_charge_id": data.stripe_charge_id or payment.stripe_charge_id,
+                "receipt_url": data.receipt_url or payment.receipt_url,
+            }
     raise ValueError(f"not an event of a payment: {event_type}")
 
 
-def _disputed(payment: Payment, data: PaymentDispute, at: int) -> Dispute:
+def _disputed(payment: Payment, event_type: EventType, data: PaymentDispute, at: int) -> Dispute:
+    is_closed = event_type is EventType.PAYMENT_DISPUTE_CLOSED
     known = payment.disputes.get(data.dispute_id)
     return Dispute(
         dispute_id=data.dispute_id, amount=data.amount, status=data.status, reason=data.reason,
         is_charge_refundable=data.is_charge_refundable, evidence_due_by=data.evidence_due_by,
         opened_at=known.opened_at if known else at, changed_at=at,
+        is_closed=True if is_closed and data.status not in CLOSED_DISPUTES else None,
     )  # fmt: skip
 
 

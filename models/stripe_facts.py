@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from models.messages import Currency, EpochSeconds, Id, Message, MinorUnits, ShortText, Text, Url
+from models.messages import (
+    Currency,
+    EpochSeconds,
+    Id,
+    Message,
+    MinorUnits,
+    ShortText,
+    Text,
+    Url,
+    omitted_if_none,
+)
 
 WEBHOOK_TYPES: Final = (
     "payment_intent.succeeded",
@@ -23,10 +33,15 @@ WEBHOOK_TYPES: Final = (
 
 
 class StripeFacts(Message):
-    """Base of the facts about a Stripe object."""
+    """Base of the facts about a Stripe object.
+
+    asOf: when Stripe said so, by its own clock, in seconds since the epoch; None where it did not tell.
+    """
+
+    as_of: EpochSeconds | None = omitted_if_none()
 
 
-class PaymentError(StripeFacts):
+class PaymentError(Message):
     """last_payment_error of a payment intent; it outlives the attempt, so its charge must be compared."""
 
     code: ShortText
@@ -69,7 +84,10 @@ class RefundFacts(StripeFacts):
 
 
 class DisputeFacts(StripeFacts):
-    """A dispute as Stripe showed it; evidenceDueBy: seconds since the epoch."""
+    """A dispute as Stripe showed it; evidenceDueBy: seconds since the epoch.
+
+    isClosed: said by an event that closes it, whatever its status is.
+    """
 
     dispute_id: Id
     intent_id: Id | None
@@ -80,6 +98,7 @@ class DisputeFacts(StripeFacts):
     reason: ShortText
     is_charge_refundable: bool = False
     evidence_due_by: EpochSeconds | None = None
+    is_closed: bool | None = omitted_if_none()
 
 
 StripeObject = Mapping[str, Any]
@@ -100,7 +119,7 @@ def _web_url(text: Any) -> str | None:
 
 def parse_intent(intent: StripeObject) -> IntentFacts:
     """Reduce a PaymentIntent (a plain mapping; latest_charge expanded or not)."""
-    charge = intent.get("latest_charge")
+    charge = intent.get("latest_charge") or _newest_charge(intent)
     expanded = charge if isinstance(charge, Mapping) else {}
     error = intent.get("last_payment_error") or {}
     return IntentFacts(
@@ -116,6 +135,12 @@ def parse_intent(intent: StripeObject) -> IntentFacts:
         next_action=one_line((intent.get("next_action") or {}).get("type")),
         cancellation_reason=one_line(intent.get("cancellation_reason")),
     )
+
+
+def _newest_charge(intent: StripeObject) -> StripeObject | None:
+    """The charge of a payment as API versions before 2022-11-15 show it; None where there is none."""
+    charges = (intent.get("charges") or {}).get("data") or []
+    return charges[0] if intent["status"] == "succeeded" and charges else None
 
 
 def _last4(charge: StripeObject) -> str | None:

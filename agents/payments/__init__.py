@@ -4,8 +4,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents.payments import refunds
-from agents.payments.stripe_facts import NOT_SUBMITTED, FactSource, apply_intent, apply_refund
-from agents.payments.transitions import PaymentDecisionBuilder
+from agents.payments.stripe_facts import (
+    NOT_SUBMITTED,
+    FactSource,
+    apply_dispute,
+    apply_intent,
+    apply_refund,
+)
+from agents.payments.transitions import MAX_PAYMENT_ATTEMPTS, PaymentDecisionBuilder
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
 from models import ids, search_terms, topics
@@ -26,8 +32,6 @@ from models.graphs import PaymentStatus
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
 from models.transition import Decision, Input, Outcome, ReadRow
 
-MAX_PAYMENT_ATTEMPTS: Final = 20
-"""Of one payment: bounds the testing of stolen cards, and is more than mistyping takes."""
 MAX_CANCEL_TRIES: Final = 20
 """With growing pauses between them; after that an operator must look."""
 
@@ -82,10 +86,11 @@ def _confirm(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Outcome:
         return builder.refuse("PAYMENT_NOT_READY", "Stripe has not opened this payment yet.")
     if builder.work.cancel:
         return builder.refuse("CANCEL_UNDER_WAY", "This payment is being cancelled.")
-    is_at_the_bank = payment.next_action and not builder.confirm_in_flight
+    in_doubt = builder.work.in_doubt_since is not None  # the bank may have its answer already
+    is_at_the_bank = payment.next_action and not builder.confirm_in_flight and not in_doubt
     if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
         return builder.refuse(*CONFIRM_REFUSALS[payment.status])
-    if payment.attempt >= MAX_PAYMENT_ATTEMPTS:
+    if payment.attempt + len(builder.work.failed_at_stripe) >= MAX_PAYMENT_ATTEMPTS:
         return builder.refuse("TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
     if is_at_the_bank:
         # The customer left the bank's page and tries another card; should the first succeed later, it counts.
@@ -151,12 +156,11 @@ def _apply_effect_result(builder: PaymentDecisionBuilder, data: StripeResult) ->
             return
         builder.finish_effect(effect.effect_id)
     attempt = effect.attempt if effect and effect.kind is EffectKind.CONFIRM else 0
+    source = FactSource.RESULT if is_current else FactSource.STALE
     if data.intent:
-        apply_intent(
-            builder, data.intent, FactSource.RESULT if is_current else FactSource.STALE, attempt
-        )
+        apply_intent(builder, data.intent, source, attempt)
     if data.refund:
-        apply_refund(builder, data.refund)
+        apply_refund(builder, data.refund, source)
     if is_current and effect:
         _apply_failed_effect(builder, effect, data)
 
@@ -213,7 +217,9 @@ def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None
     builder.change(in_doubt_since=None)
     apply_intent(builder, data.intent, FactSource.LOOKUP, data.attempt)
     for refund in data.refunds:
-        apply_refund(builder, refund)
+        apply_refund(builder, refund, FactSource.LOOKUP)
+    for dispute in data.disputes:
+        apply_dispute(builder, dispute, FactSource.LOOKUP)
 
 
 _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outcome | None]]] = {

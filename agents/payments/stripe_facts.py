@@ -1,14 +1,34 @@
-"""Applies facts from Stripe in whatever order they come: final states win, stale facts change nothing."""
+"""Applies facts from Stripe in whatever order they come, by the table in agents/payments/fact_rules.py."""
 
 from enum import StrEnum
 from typing import Final
 
+from agents.payments.fact_rules import (
+    DISPUTE_RULES,
+    INTENT_RULES,
+    REFUND_RULES,
+    DisputeNews,
+    DisputeState,
+    IntentNews,
+    IntentState,
+    RefundNews,
+    RefundState,
+    Rule,
+    age_of,
+)
 from agents.payments.refunds import end_refund, start_deferred_refund
-from agents.payments.transitions import PaymentDecisionBuilder
+from agents.payments.transitions import MAX_PAYMENT_ATTEMPTS, PaymentDecisionBuilder
 from models import ids
-from models.events import EventType, PaymentDispute, PaymentRequiresAction
+from models.commands import TOO_MANY_ATTEMPTS
+from models.events import (
+    EventType,
+    PaymentActionFinished,
+    PaymentDetailsAdded,
+    PaymentDispute,
+    PaymentRequiresAction,
+)
 from models.graphs import CAPTURED_STATUSES, PaymentStatus, RefundStatus
-from models.payment import CLOSED_DISPUTES, Refund, is_charge_of_attempt
+from models.payment import CLOSED_DISPUTES, Dispute, Refund, is_charge_of_attempt
 from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
 from models.times import to_rfc3339
 
@@ -17,7 +37,10 @@ NOT_SUBMITTED: Final = "NOT_SUBMITTED"
 MAX_CARDS: Final = 20
 """Of one payment: operators find it by their last digits."""
 
-REFUND_STATUS: Final = {"succeeded": R.SUCCEEDED, "failed": R.FAILED, "canceled": R.CANCELLED}
+REFUND_STATUS: Final = {
+    RefundNews.SUCCEEDED: R.SUCCEEDED, RefundNews.FAILED: R.FAILED, RefundNews.CANCELED: R.CANCELLED,
+}  # fmt: skip
+REFUND_STATES: Final = {R.PENDING: RefundState.PENDING, R.SUCCEEDED: RefundState.SUCCEEDED}
 DISPUTE_STEPS: Final = (
     "warning_needs_response", "warning_under_review", "needs_response", "under_review",
 )  # fmt: skip
@@ -25,16 +48,21 @@ DISPUTE_STEPS: Final = (
 
 
 class FactSource(StrEnum):
-    """How fresh a fact is.
+    """Where a fact comes from.
 
     RESULT: the answer to a pending effect. LOOKUP: asked for after the attempt's confirm had ended.
-    WEBHOOK, STALE: may be older than what is known.
+    STALE: the answer to an effect that is not pending any more.
     """
 
     RESULT = "RESULT"
     LOOKUP = "LOOKUP"
     WEBHOOK = "WEBHOOK"
     STALE = "STALE"
+
+    @property
+    def is_answer(self) -> bool:
+        """It was asked for."""
+        return self in {FactSource.RESULT, FactSource.LOOKUP}
 
 
 def apply_intent(
@@ -51,21 +79,82 @@ def apply_intent(
         builder.report_anomaly("WRONG_INTENT", f"{seen.intent_id} is not this payment's intent")
         return
     _record_card(builder, seen)
+    state, news = _intent_state(builder), _intent_news(builder, seen)
+    is_in_progress = news in {IntentNews.ACTION, IntentNews.PROCESSING}
+    is_its = attempt == payment.attempt or (attempt == 0 and is_in_progress)
+    if origin.is_answer and is_in_progress and not is_its:
+        return  # of an attempt that has ended
+    # An attempt that has failed meanwhile is not what was asked about.
+    is_answer = origin.is_answer and is_its and payment.status is not S.FAILED
+    age = age_of(seen.as_of, builder.work.seen_at.get(seen.intent_id), is_answer=is_answer)
+    rule = INTENT_RULES[state][news].by(age)
+    if rule is not Rule.ASK and state is not IntentState.CONFIRMING:
+        builder.record_seen(seen.intent_id, seen.as_of)
+    match rule:
+        case Rule.APPLY:
+            _apply_intent_news(builder, seen, news)
+        case Rule.ADD_DETAILS:
+            _add_charge(builder, seen)
+        case Rule.COUNT:
+            _count_failure(builder, seen)
+        case Rule.REPORT:
+            builder.report_anomaly(
+                "CANCELLED_AFTER_CAPTURE", "Stripe says canceled, but captured before"
+            )
+        case Rule.ASK:
+            if state is IntentState.PENDING:
+                builder.begin_attempt()
+            if not origin.is_answer:
+                # app/stripe/reconciler.py asks; while a confirm is under way, once that has been answered.
+                builder.change(in_doubt_since=builder.at_ms)
+
+
+def _intent_state(builder: PaymentDecisionBuilder) -> IntentState:
+    payment = builder.known_payment
+    if payment.status in CAPTURED_STATUSES:
+        return IntentState.CAPTURED
+    if payment.status is not S.PROCESSING:
+        return IntentState[payment.status.name]
+    if builder.confirm_in_flight:
+        return IntentState.CONFIRMING
+    return IntentState.AT_THE_BANK if payment.next_action else IntentState.PROCESSING
+
+
+def _intent_news(builder: PaymentDecisionBuilder, seen: IntentFacts) -> IntentNews:
     match seen.status:
         case "succeeded":
-            if payment.status not in CAPTURED_STATUSES:
-                _apply_captured(builder, seen)
+            return IntentNews.SUCCEEDED
         case "canceled":
-            if payment.status in {S.PENDING, S.PROCESSING, S.FAILED}:
-                builder.cancelled(seen)
-            elif payment.status in CAPTURED_STATUSES:
-                builder.report_anomaly(
-                    "CANCELLED_AFTER_CAPTURE", "Stripe says canceled, but captured before"
-                )
+            return IntentNews.CANCELED
+        case "requires_action":
+            return IntentNews.ACTION
         case "requires_payment_method" | "requires_confirmation":
-            _apply_failed_attempt(builder, seen, origin, attempt)
+            if seen.error is None:
+                return IntentNews.UNPAID
         case _:
-            _apply_in_progress(builder, seen, origin, attempt)
+            return IntentNews.PROCESSING
+    charge, charges = seen.error.charge_id, builder.work.charges
+    # A payment that is PENDING has had no attempt: the failed one is its first.
+    attempt = max(1, builder.known_payment.attempt)
+    earlier = {known for number, known in charges.items() if number != attempt}
+    if charge in {*earlier, *builder.work.failed_at_stripe}:
+        return IntentNews.EARLIER
+    is_its = is_charge_of_attempt(charge, attempt, charges)
+    return IntentNews.DECLINED if is_its else IntentNews.UNPLACED
+
+
+def _apply_intent_news(
+    builder: PaymentDecisionBuilder, seen: IntentFacts, news: IntentNews
+) -> None:
+    match news:
+        case IntentNews.SUCCEEDED:
+            _apply_captured(builder, seen)
+        case IntentNews.CANCELED:
+            builder.cancelled(seen)
+        case IntentNews.ACTION | IntentNews.PROCESSING:
+            _apply_in_progress(builder, seen)
+        case _:
+            _apply_failed_attempt(builder, seen, news)
 
 
 def _record_card(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
@@ -94,70 +183,66 @@ def _apply_captured(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
     start_deferred_refund(builder)
 
 
-def _apply_in_progress(
-    builder: PaymentDecisionBuilder, seen: IntentFacts, origin: FactSource, attempt: int
-) -> None:
-    payment = builder.known_payment
-    if payment.status is S.PENDING:
+def _apply_in_progress(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
+    """The customer's bank asks, or has its answer; a charge without a confirm of ours is an attempt too."""
+    if builder.known_payment.status is not S.PROCESSING:
         builder.begin_attempt()
-    elif (
-        payment.status is not S.PROCESSING
-        or builder.confirm_in_flight
-        or (
-            origin in {FactSource.RESULT, FactSource.LOOKUP} and attempt not in {0, payment.attempt}
-        )
-    ):
-        return
     payment = builder.known_payment
-    if seen.status == "requires_action" and payment.next_action is None:
+    payment_id, attempt = payment.payment_id, payment.attempt
+    if seen.status == "requires_action":
         action = PaymentRequiresAction(
-            payment_id=payment.payment_id,
-            attempt=payment.attempt,
-            next_action=seen.next_action or "unknown",
+            payment_id=payment_id, attempt=attempt, next_action=seen.next_action or "unknown"
         )
         builder.apply(EventType.PAYMENT_REQUIRES_ACTION, action)
+    elif payment.next_action:
+        finished = PaymentActionFinished(payment_id=payment_id, attempt=attempt)
+        builder.apply(EventType.PAYMENT_ACTION_FINISHED, finished)
 
 
 def _apply_failed_attempt(
-    builder: PaymentDecisionBuilder, seen: IntentFacts, origin: FactSource, attempt: int
+    builder: PaymentDecisionBuilder, seen: IntentFacts, news: IntentNews
 ) -> None:
-    """Decide whether an intent without a payment method ends the current attempt, or is of an earlier one."""
-    payment, error = builder.known_payment, seen.error
-    charge = error.charge_id if error else None
-    if payment.status is S.PENDING and error:
+    if builder.known_payment.status is S.PENDING:
         builder.begin_attempt()
-    elif payment.status is not S.PROCESSING:
-        return
-    elif builder.confirm_in_flight:
-        _request_lookup(builder, origin)
-        return
-    payment = builder.known_payment
-    is_fresh = origin in {FactSource.RESULT, FactSource.LOOKUP} and attempt == payment.attempt
-    elsewhere = {c for n, c in builder.work.charges.items() if n != payment.attempt}
-    if (
-        not is_fresh
-        and payment.status is S.PROCESSING
-        and not is_charge_of_attempt(charge, payment.attempt, builder.work.charges)
-    ):
-        if charge not in elsewhere:
-            _request_lookup(builder, origin)
-        return
-    if error is None or charge in elsewhere:
+    error = seen.error
+    if error is None or news is IntentNews.EARLIER:
         builder.fail(NOT_SUBMITTED, "no_charge", None)
     else:
-        builder.fail(error.decline_code or error.code, error.code, charge)
+        builder.fail(error.decline_code or error.code, error.code, error.charge_id)
 
 
-def _request_lookup(builder: PaymentDecisionBuilder, origin: FactSource) -> None:
-    """Request a look-up at Stripe (app/stripe/reconciler.py): the fact may be of the current attempt.
+def _count_failure(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
+    """Cards that are tried with the client secret, past our confirm, have the same limit."""
+    charge, work = seen.error.charge_id if seen.error else None, builder.work
+    if charge is None or charge in {*work.charges.values(), *work.failed_at_stripe} or work.cancel:
+        return
+    failed = (*work.failed_at_stripe, charge)
+    builder.change(failed_at_stripe=failed)
+    if builder.known_payment.attempt + len(failed) >= MAX_PAYMENT_ATTEMPTS:
+        builder.change(cancel=TOO_MANY_ATTEMPTS)
+        builder.request_cancel()
 
-    While its confirm is under way, only once that has been answered.
-    """
-    if origin in {FactSource.WEBHOOK, FactSource.STALE}:
-        builder.change(in_doubt_since=builder.at_ms)
+
+def _add_charge(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
+    """Add the charge and the receipt that the payment's completion did not tell."""
+    payment = builder.known_payment
+    charge_id = seen.charge_id if payment.stripe_charge_id is None else None
+    is_of_charge = seen.charge_id in {charge_id, payment.stripe_charge_id}
+    receipt_url = seen.receipt_url if payment.receipt_url is None and is_of_charge else None
+    if charge_id is None and receipt_url is None:
+        return
+    details = PaymentDetailsAdded(
+        payment_id=payment.payment_id,
+        amount=payment.captured,
+        currency=payment.currency,
+        stripe_charge_id=charge_id,
+        receipt_url=receipt_url,
+    )
+    builder.apply(EventType.PAYMENT_DETAILS_ADDED, details)
+    builder.record_charge_id(charge_id)
 
 
-def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
+def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts, origin: FactSource) -> None:
     """Apply the state of a refund, ours or one made in Stripe's dashboard.
 
     A refund that failed at Stripe stays failed; one whose request was refused, but which Stripe shows as
@@ -174,12 +259,15 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
         )
         return
     refund = _refund_of(builder, seen)
+    news, known_as_of = _refund_news(seen), builder.work.seen_at.get(seen.stripe_refund_id)
+    age = age_of(seen.as_of, known_as_of, is_answer=origin.is_answer)
+    rule = REFUND_RULES[_refund_state(builder, refund.refund_id)][news].by(age)
+    builder.record_seen(seen.stripe_refund_id, seen.as_of)
+    if rule is not Rule.APPLY:
+        return
     earlier = payment.refunds.get(refund.refund_id)
-    if earlier and (earlier.stripe_refund_id or refund.status is not R.SUCCEEDED):
-        if earlier.status is R.SUCCEEDED and refund.status in {R.FAILED, R.CANCELLED}:
-            end_refund(builder, refund.model_copy(update={"status": R.FAILED}))
-    elif refund.status is R.PENDING:
-        builder.change(refunds={**builder.work.refunds, refund.refund_id: refund})
+    if earlier and earlier.status is R.SUCCEEDED:
+        end_refund(builder, refund.model_copy(update={"status": R.FAILED}))
     elif refund.status is R.SUCCEEDED and payment.refunded + refund.amount > payment.captured:
         # Stripe gives nothing back twice: another refund has failed, which we have not heard of yet.
         if refund.refund_id not in builder.work.refunds:
@@ -188,8 +276,26 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
             )
         waits = refund.model_copy(update={"status": R.PENDING})
         builder.change(refunds={**builder.work.refunds, refund.refund_id: waits})
+    elif refund.status is R.PENDING:
+        builder.change(refunds={**builder.work.refunds, refund.refund_id: refund})
     else:
         end_refund(builder, refund)
+
+
+def _refund_news(seen: RefundFacts) -> RefundNews:
+    """A status that Stripe has added since is one of a refund that is not over."""
+    return RefundNews(seen.status) if seen.status in set(RefundNews) else RefundNews.PENDING
+
+
+def _refund_state(builder: PaymentDecisionBuilder, refund_id: str) -> RefundState:
+    refund = builder.state.refunds().get(refund_id)
+    if refund is None:
+        return RefundState.UNKNOWN
+    if refund.status is R.PENDING and refund.stripe_refund_id is None:
+        return RefundState.REQUESTED
+    if refund.status is R.FAILED and refund.stripe_refund_id is None:
+        return RefundState.REFUSED
+    return REFUND_STATES.get(refund.status, RefundState.ENDED)
 
 
 def _refund_of(builder: PaymentDecisionBuilder, seen: RefundFacts) -> Refund:
@@ -205,24 +311,48 @@ def _refund_of(builder: PaymentDecisionBuilder, seen: RefundFacts) -> Refund:
     return base.model_copy(
         update={
             "amount": seen.amount,
-            "status": REFUND_STATUS.get(seen.status, R.PENDING),
+            "status": REFUND_STATUS.get(_refund_news(seen), R.PENDING),
             "stripe_refund_id": seen.stripe_refund_id,
             "failure_reason": seen.failure_reason,
+            "requires_action": True if _refund_news(seen) is RefundNews.ACTION else None,
         }
     )
 
 
-def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts) -> None:
-    """Apply the state of a dispute; a closed one stays closed, an older state is dropped."""
-    payment = builder.known_payment
-    known = payment.disputes.get(seen.dispute_id)
-    is_closing = seen.status in CLOSED_DISPUTES
-    if known and (
-        not known.is_open or known.status == seen.status or _step(seen.status) < _step(known.status)
-    ):
-        return
-    data = PaymentDispute(
-        payment_id=payment.payment_id,
+def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: FactSource) -> None:
+    """Apply the state of a dispute: Stripe's latest word, a closed one too may be decided otherwise."""
+    known = builder.known_payment.disputes.get(seen.dispute_id)
+    state = DisputeState.UNKNOWN
+    if known:
+        state = DisputeState.OPEN if known.is_open else DisputeState.CLOSED
+    data = _dispute_data(builder, seen, known)
+    news = _dispute_news(seen, data, known)
+    known_as_of = builder.work.seen_at.get(seen.dispute_id)
+    age = age_of(seen.as_of, known_as_of, is_answer=origin.is_answer)
+    doubted = builder.work.doubted_disputes
+    match DISPUTE_RULES[state][news].by(age):
+        case Rule.ASK:
+            if seen.dispute_id not in doubted:
+                builder.change(doubted_disputes=(*doubted, seen.dispute_id))
+            return
+        case Rule.APPLY:
+            _apply_dispute_news(builder, data, is_new=known is None, is_closing=_is_closing(seen))
+        case Rule.ADD_DETAILS:
+            if known and known.evidence_due_by is None and data.evidence_due_by:
+                same = {"amount", "status", "reason", "is_charge_refundable"}
+                data = data.model_copy(update=known.model_dump(include=same))
+                _apply_dispute_news(builder, data, is_new=False, is_closing=not known.is_open)
+    builder.record_seen(seen.dispute_id, seen.as_of)
+    if origin.is_answer and seen.dispute_id in doubted:
+        builder.change(doubted_disputes=tuple(id for id in doubted if id != seen.dispute_id))
+
+
+def _dispute_data(
+    builder: PaymentDecisionBuilder, seen: DisputeFacts, known: Dispute | None
+) -> PaymentDispute:
+    due_by = to_rfc3339(seen.evidence_due_by * 1000) if seen.evidence_due_by else None
+    return PaymentDispute(
+        payment_id=builder.payment_id,
         order_id=builder.order_id,
         dispute_id=seen.dispute_id,
         amount=seen.amount,
@@ -230,11 +360,40 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts) -> None:
         status=seen.status,
         reason=seen.reason,
         is_charge_refundable=seen.is_charge_refundable,
-        evidence_due_by=to_rfc3339(seen.evidence_due_by * 1000) if seen.evidence_due_by else None,
+        evidence_due_by=due_by or (known.evidence_due_by if known else None),
     )
-    if known is None and is_closing:
+
+
+def _is_closing(seen: DisputeFacts) -> bool:
+    return bool(seen.is_closed) or seen.status in CLOSED_DISPUTES
+
+
+def _dispute_news(seen: DisputeFacts, data: PaymentDispute, known: Dispute | None) -> DisputeNews:
+    if known is None or seen.status != known.status:
+        if _is_closing(seen):
+            return DisputeNews.CLOSED
+        is_back = known is not None and (
+            not known.is_open or _step(seen.status) < _step(known.status)
+        )
+        return DisputeNews.BACKWARD if is_back else DisputeNews.ONWARD
+    if _is_closing(seen) and known.is_open:
+        return DisputeNews.CLOSED
+    compared = ("amount", "reason", "is_charge_refundable", "evidence_due_by")
+    is_same = all(getattr(data, name) == getattr(known, name) for name in compared)
+    return DisputeNews.SAME if is_same else DisputeNews.CHANGED
+
+
+def _apply_dispute_news(
+    builder: PaymentDecisionBuilder, data: PaymentDispute, *, is_new: bool, is_closing: bool
+) -> None:
+    if is_new and is_closing:
         opened = data.model_copy(update={"status": "needs_response"})
         builder.apply(EventType.PAYMENT_DISPUTED, opened)
+    if is_closing and data.status not in CLOSED_DISPUTES:
+        builder.report_anomaly(
+            "UNKNOWN_DISPUTE_STATUS",
+            f"{data.dispute_id} was closed as {data.status}; its money counts as withdrawn",
+        )
     builder.apply(
         EventType.PAYMENT_DISPUTE_CLOSED if is_closing else EventType.PAYMENT_DISPUTED, data
     )

@@ -1,6 +1,6 @@
 """Transitions of a payment: each emits its events and folds them, so no state changes without an event."""
 
-from typing import Any
+from typing import Any, Final
 
 from agents.decision import DecisionBuilder
 from models.commands import PAYMENT_EXPIRED
@@ -21,6 +21,10 @@ from models.stripe_facts import IntentFacts
 from models.transition import Input
 
 S = PaymentStatus
+
+MAX_PAYMENT_ATTEMPTS: Final = 20
+"""Of one payment, those at Stripe without a confirm of ours too: bounds the testing of stolen cards, and is
+more than mistyping takes."""
 
 
 class PaymentDecisionBuilder(DecisionBuilder):
@@ -67,6 +71,11 @@ class PaymentDecisionBuilder(DecisionBuilder):
     def apply(self, event_type: EventType, data: Message) -> None:
         """Emit an event of the payment and fold it."""
         self.payment = evolve(self.payment, self.emit(event_type, data))
+
+    def record_seen(self, stripe_id: str, as_of: int | None) -> None:
+        """Keep the time of the newest fact of an object (seconds since the epoch, by Stripe's clock)."""
+        if as_of is not None and as_of > self.work.seen_at.get(stripe_id, -1):
+            self.change(seen_at={**self.work.seen_at, stripe_id: as_of})
 
     def report_anomaly(self, code: str, detail: str) -> None:
         """Put something that should not happen into the audit."""

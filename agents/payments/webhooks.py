@@ -14,7 +14,14 @@ MAX_HELD_WEBHOOKS: Final = 20
 
 def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
     """Apply a webhook, or hold it; the audit records which."""
-    known = len(builder.events)
+    known, as_of = len(builder.events), {"as_of": webhook.created}
+    webhook = webhook.model_copy(
+        update={
+            name: facts.model_copy(update=as_of)
+            for name in ("intent", "refund", "dispute")
+            if (facts := getattr(webhook, name))
+        }
+    )
     has_facts = webhook.intent or webhook.refund or webhook.dispute
     too_early = builder.payment is None or (
         not builder.payment.captured and (webhook.refund or webhook.dispute)
@@ -70,6 +77,6 @@ def _apply_facts(builder: PaymentDecisionBuilder, facts: WebhookReceived | Held)
     if facts.intent:
         apply_intent(builder, facts.intent, FactSource.WEBHOOK, 0)
     if facts.refund:
-        apply_refund(builder, facts.refund)
+        apply_refund(builder, facts.refund, FactSource.WEBHOOK)
     if facts.dispute:
-        apply_dispute(builder, facts.dispute)
+        apply_dispute(builder, facts.dispute, FactSource.WEBHOOK)
