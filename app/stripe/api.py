@@ -74,12 +74,7 @@ class StripeApi:
         params = {**wanted, "limit": PAGE}
         while True:
             page: Any = await self._call(
-                priority,
-                partial(
-                    self._services[listing].list_async,
-                    params,
-                    READ,
-                ),
+                priority, partial(self._services[listing].list_async, params, READ)
             )
             items = [item.to_dict() for item in page.data]
             yield items
@@ -92,8 +87,7 @@ class StripeApi:
         service = self._services[listing]
         try:
             found: Any = await self._call(
-                Priority.POLL,
-                lambda: service.retrieve_async(id, {}, READ),
+                Priority.POLL, lambda: service.retrieve_async(id, {}, READ)
             )
         except InvalidError as error:
             if error.code != "resource_missing":

@@ -118,11 +118,7 @@ class EffectAttemptRunner:
         elif done := await self._look_up(attempt, is_thorough=True):
             return done
         return _result(
-            effect,
-            ResultKind.CONFLICT,
-            intent=attempt.seen,
-            code=error.code,
-            message=error.message,
+            effect, ResultKind.CONFLICT, intent=attempt.seen, code=error.code, message=error.message
         )
 
     def _conclude(self, attempt: EffectAttempt) -> StripeResult | None:

@@ -55,8 +55,7 @@ class StripeGateway(StripeApi):
         """Create a PaymentIntent; its client secret is remembered, not returned."""
         params, options = _write(self._with_owner_metadata(body), idempotency_key)
         intent = await self._call(
-            Priority.CREATE,
-            lambda: self._intents.create_async(params, options),
+            Priority.CREATE, lambda: self._intents.create_async(params, options)
         )
         return self._seen(intent)
 
@@ -78,8 +77,7 @@ class StripeGateway(StripeApi):
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
         params, options = _write(self._with_owner_metadata(body), idempotency_key)
         refund = await self._call(
-            Priority.MONEY,
-            lambda: self._refunds.create_async(params, options),
+            Priority.MONEY, lambda: self._refunds.create_async(params, options)
         )
         return parse_refund(refund.to_dict())
 
