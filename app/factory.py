@@ -156,8 +156,8 @@ def create_app(settings: Settings) -> faust.App:
     reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
     letters = operators.dead_letters
     metrics = Metrics(
-        runtime, clock, effects, reconciler, notifier, timers, letters, operators,
-        MoneyMetrics(money, reconciliation),
+        runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
+        notifier, timers, letters, operators, MoneyMetrics(money, reconciliation),
     )  # fmt: skip
     mount_web(
         settings,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from app.audit.publish import publish_audit_event
@@ -18,6 +18,7 @@ from app.dead_letters.redrive import Redriver
 from app.kafka.headers import decoded_headers
 from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
+from app.metrics import gauges
 from app.settings import Settings
 from app.stopped_partitions import StoppedPartitionActions
 from app.stripe.effects import EffectsService
@@ -84,12 +85,7 @@ class Operators(Collector):
             for partition in self.waiting.partitions()
             for _, _, each in self.waiting.stuck(partition, now_ms)
         )
-        stuck = GaugeMetricFamily(
-            "tiffin_stuck", "What is overdue, and who must act", labels=["subject", "actor"]
-        )
-        for (subject, actor), count in found.items():
-            stuck.add_metric([subject, actor], count)
-        yield stuck
+        yield gauges("tiffin_stuck", "What is overdue, and who must act", "subject actor", found)
 
     def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
         """Log it at the worker that owns the partition: where it is from, never its content."""

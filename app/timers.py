@@ -15,9 +15,10 @@ from typing import Final
 
 import structlog
 from prometheus_client import Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from app.metrics import counters, gauges
 from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
@@ -121,16 +122,13 @@ class Timers(Background, Collector):
                 pending[deadline.kind] += 1
                 due[deadline.kind] += deadline.due_ms <= now_ms
         for name, about, counts, family in (
-            ("pending", "Deadlines that orders have", pending, GaugeMetricFamily),
-            ("due", "Deadlines that have passed and still stand", due, GaugeMetricFamily),
-            ("fired", "Deadlines that orders were asked to check", self._fired, CounterMetricFamily),
-            ("repeated", "Times that orders had to be asked again", self._repeated,
-             CounterMetricFamily),
-        ):  # fmt: skip
-            metric = family(f"tiffin_timers_{name}", about, labels=["kind"])
-            for kind in KINDS:
-                metric.add_metric([kind], counts[kind])
-            yield metric
+            ("pending", "Deadlines that orders have", pending, gauges),
+            ("due", "Deadlines that have passed and still stand", due, gauges),
+            ("fired", "Deadlines that orders were asked to check", self._fired, counters),
+            ("repeated", "Times that orders had to be asked again", self._repeated, counters),
+        ):
+            by_kind = {kind: counts[kind] for kind in KINDS}
+            yield family(f"tiffin_timers_{name}", about, "kind", by_kind)
         yield from self._lateness_s.collect()
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:

@@ -15,6 +15,7 @@ from app.dead_letters.log import DLT_HEADER_PREFIX, MAX_DEAD_LETTERS, DeadLetter
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
 from app.kafka.security import NO_SECURITY, KafkaSecurity
+from app.metrics import gauges
 from app.task_runner import Background
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
 from models.errors import KafkaUnavailableError
@@ -82,12 +83,8 @@ class DeadLetterReader(Background, Collector):
     def collect(self) -> Iterator[Metric]:
         """All dead letters: every worker knows them."""
         counts = Counter(letter.state for letter in self.all())
-        letters = GaugeMetricFamily(
-            "tiffin_dead_letters", "Dead letters by state", labels=["state"]
-        )
-        for state in DeadLetterState:
-            letters.add_metric([state], counts[state])
-        yield letters
+        states = {state: counts[state] for state in DeadLetterState}
+        yield gauges("tiffin_dead_letters", "Dead letters by state", "state", states)
         yield GaugeMetricFamily(
             "tiffin_dead_letter_batches_unread",
             "Batches of the dead-letter topic that can't be read",

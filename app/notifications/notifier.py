@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from agents.notifications import CONTACT_LIMIT
+from app.metrics import counters, gauges
 from app.notifications.attempt import NotificationAttempt, NotificationSender, Orders
 from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
@@ -81,21 +82,13 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
-        states = GaugeMetricFamily(
-            "tiffin_notifications",
-            "Messages to customers that have not ended: to be sent, held back, or for an operator",
-            labels=["state"],
+        about = (
+            "Messages to customers that have not ended: to be sent, held back, or for an operator"
         )
-        states.add_metric(["pending"], self.pending)
-        states.add_metric(["held"], self.held)
-        states.add_metric(["waiting_for_operator"], self.waiting)
-        yield states
-        tries = CounterMetricFamily(
-            "tiffin_notification_tries", "How tries to send ended", labels=["channel", "result"]
-        )
-        for (channel, result), count in self.counters.results.items():
-            tries.add_metric([channel, result], count)
-        yield tries
+        states = {"pending": self.pending, "held": self.held, "waiting_for_operator": self.waiting}
+        yield gauges("tiffin_notifications", about, "state", states)
+        about, results = "How tries to send ended", self.counters.results
+        yield counters("tiffin_notification_tries", about, "channel result", results)
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Begin the tries that are new in the record, drop those that are gone from it."""

@@ -67,20 +67,11 @@ class ReconciliationSchedule:
     days: int
 
 
-@dataclass(slots=True)
-class ReconciliationCounters:
-    """Since the worker's start."""
-
-    runs: int = 0
-    errors: int = 0
-    applied: int = 0
-    orphans: int = 0
-
-
 class Reconciliation(Background):
     """One task a worker; it works only while `is_runner` says so.
 
-    report: what the latest runs found, by whichever worker; None at all but the runner.
+    report: what the latest runs found, by whichever worker; None at all but the runner. counters: since
+    the worker's start.
     """
 
     def __init__(
@@ -96,7 +87,7 @@ class Reconciliation(Background):
     ) -> None:
         """received: reduces an event of Stripe's; None: it is not ours."""
         super().__init__()
-        self.counters = ReconciliationCounters()
+        self.counters = dict.fromkeys(("runs", "errors", "applied", "orphans"), 0)
         self.report: ReconciliationReport | None = None
         self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
         self._sender = sender
@@ -127,9 +118,9 @@ class Reconciliation(Background):
             log.exception("unexpected error in the reconciliation")
         else:
             if not self._known.problems:
-                self.counters.runs += 1
+                self.counters["runs"] += 1
                 return True
-        self.counters.errors += 1
+        self.counters["errors"] += 1
         return False
 
     async def run_once(self) -> None:
@@ -201,7 +192,7 @@ class Reconciliation(Background):
             self._change(cursor=to_rfc3339(cursor_ms), listed=self._known.listed + listed)
 
     def _note(self, event: MissingEvent) -> None:
-        self.counters.applied += event.result == "APPLIED"
+        self.counters["applied"] += event.result == "APPLIED"
         self._change(
             missing=(event, *self._known.missing)[:MAX_SHOWN],
             missing_total=self._known.missing_total + 1,
@@ -264,7 +255,7 @@ class Reconciliation(Background):
             if not self._is_runner():
                 break
             orphan = await self._stripe.cancel_orphan(intent)
-            self.counters.orphans += orphan.result == CANCELLED
+            self.counters["orphans"] += orphan.result == CANCELLED
             log.warning("a payment intent of no order", intent=intent["id"], result=orphan.result)
             ended.append(orphan)
         return ended
