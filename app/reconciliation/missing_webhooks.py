@@ -7,8 +7,7 @@ import structlog
 
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
-from app.stripe.api import Listing
-from app.stripe.gateway import StripeGateway
+from app.stripe.gateway import Listing, StripeGateway
 from models.commands import WebhookReceived
 from models.reconciliation import MissingEvent
 from models.sender import CommandSender
