@@ -151,7 +151,7 @@ def create_app(settings: Settings) -> faust.App:
     )
     runtime.tables["orders"].add_listener(timers)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
-    operators = Operators(settings, runtime, sender, effects, clock, kafka, security)
+    operators = Operators(settings, runtime, sender, effects, clock, kafka)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
     reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
     letters = operators.dead_letters

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from prometheus_client.core import Metric
@@ -17,7 +17,7 @@ from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive import Redriver
 from app.kafka.headers import decoded_headers
 from app.kafka.reader import KafkaReader
-from app.kafka.security import KafkaSecurity
+from app.kafka.records import FetchedRecord
 from app.metrics import gauges
 from app.settings import Settings
 from app.stopped_partitions import StoppedPartitionActions
@@ -53,7 +53,6 @@ class Operators(Collector):
         effects: EffectsService,
         clock: BrokerClock,
         kafka: KafkaReader,
-        security: KafkaSecurity,
     ) -> None:
         self.waiting = WaitingIndex()
         self._runtime = runtime
@@ -63,9 +62,7 @@ class Operators(Collector):
         self._started_ms = machine_now_ms()  # before Kafka's clock is known
         self._kafka, self._group = kafka, settings.app_id
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
-        self.dead_letters = DeadLetterReader(
-            settings.kafka_bootstrap, kafka, security=security, arrived=self._log_dead_letter
-        )
+        self.dead_letters = DeadLetterReader(kafka, self._log_dead_letter)
         self.ports = OperatorDeps(
             dead_letters=self.dead_letters,
             stopped=StoppedPartitionActions(runtime, sender),
@@ -87,12 +84,12 @@ class Operators(Collector):
         )
         yield gauges("tiffin_stuck", "What is overdue, and who must act", "subject actor", found)
 
-    def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
+    def _log_dead_letter(self, letter: DeadLetter, record: FetchedRecord) -> None:
         """Log it at the worker that owns the partition: where it is from, never its content."""
         table = self._runtime.tables.get(letter.service)
         if table is None or letter.origin.partition not in table.open_partitions():
             return
-        named = decoded_headers(headers)
+        named = decoded_headers(record.headers)
         log_it, what = log.warning, "an input became a dead letter"
         if letter.number == 1:
             log_it, what = log.error, "an order is quarantined: its inputs become dead letters"

@@ -77,9 +77,7 @@ class RedrivePublisher:
         """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
         async with _bounded():
             while (
-                self._letters.letters.highest(
-                    letter.service, letter.key or b"", quarantine.since_ms
-                )
+                self._letters.highest(letter.service, letter.key or b"", quarantine.since_ms)
                 < quarantine.dead_lettered
             ):
                 await asyncio.sleep(POLL_INTERVAL_S)

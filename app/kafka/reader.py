@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from app.kafka.records import FetchedRecord, OffsetReader, Place
+from app.kafka.records import FetchedRecord, OffsetReader, PartitionReader, Place
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
@@ -65,6 +65,14 @@ class KafkaReader:
         """End, and the group's committed offset, of every partition of the topics."""
         places = list(itertools.product(topics, range(partitions)))
         return await _in_thread(self._offsets, group, places)
+
+    async def end(self, place: Place) -> int:
+        """The next offset to come in a partition."""
+        return (await _in_thread(self._cluster.bounds, [place], REQUEST_TIMEOUT_S))[place][1]
+
+    def partition_reader(self) -> PartitionReader:
+        """One that reads on and on, on the event loop."""
+        return PartitionReader(self._bootstrap, self._security)
 
     async def records(
         self, wanted: Sequence[RecordLocation]
