@@ -1,8 +1,7 @@
 """Puts what an operator does with dead letters into Kafka: records anew, releases, markers, audit events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from app.audit.publish import OPERATORS_SOURCE, publish_event
@@ -75,13 +74,11 @@ class RedrivePublisher:
 
     async def wait_until_listed(self, letter: DeadLetter, quarantine: Quarantine) -> None:
         """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
-        async with _bounded():
-            while (
-                self._letters.highest(letter.service, letter.key or b"", quarantine.since_ms)
-                < quarantine.dead_lettered
-            ):
-                await asyncio.sleep(POLL_INTERVAL_S)
-                await self._letters.caught_up()
+        place = (letter.service, letter.key or b"", quarantine.since_ms)
+        await _until(
+            lambda: self._letters.highest(*place) >= quarantine.dead_lettered,
+            look_again=self._letters.caught_up,
+        )
 
     async def publish_marker(
         self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str
@@ -105,17 +102,16 @@ class RedrivePublisher:
         self, table: StateTable, letter: DeadLetter, topic: str, put: Appended
     ) -> None:
         """Wait until the service has decided a record, and what came of it is in Kafka."""
-        async with _bounded():
-            while True:
-                table.get(letter.order_key or "")  # raises when the partition has left this worker
-                for at in self._positions():
-                    here = (at.service, at.topic, at.partition)
-                    if (
-                        here == (letter.service, topic, put.partition)
-                        and at.durable_offset >= put.offset
-                    ):
-                        return
-                await asyncio.sleep(POLL_INTERVAL_S)
+        place = (letter.service, topic, put.partition)
+
+        def is_decided() -> bool:
+            table.get(letter.order_key or "")  # raises when the partition has left this worker
+            return any(
+                (at.service, at.topic, at.partition) == place and at.durable_offset >= put.offset
+                for at in self._positions()
+            )
+
+        await _until(is_decided)
 
 
 def _headers(name: str, kind: str) -> Headers:
@@ -124,11 +120,15 @@ def _headers(name: str, kind: str) -> Headers:
     return record_headers(ids.derive_id("act", name), kind, OPERATORS_SOURCE, now)
 
 
-@asynccontextmanager
-async def _bounded() -> AsyncIterator[None]:
+async def _until(
+    check: Callable[[], bool], *, look_again: Callable[[], Awaitable[None]] | None = None
+) -> None:
     try:
         async with asyncio.timeout(DECISION_TIMEOUT_S):
-            yield
+            while not check():
+                await asyncio.sleep(POLL_INTERVAL_S)
+                if look_again:
+                    await look_again()
     except TimeoutError:
         raise OperatorActionRefusedError(
             "REDRIVE_LATE", "It is in Kafka, but not decided yet. Look again in a moment."

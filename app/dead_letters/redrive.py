@@ -29,7 +29,7 @@ from models.dead_letter import (
 from models.errors import OperatorActionRefusedError
 from models.sender import CommandSender
 from models.times import machine_now_ms
-from tables import REDRIVE_HEADER, DryRunInput, InputPosition, StateTable
+from tables import REDRIVE_HEADER, DryRunInput, InputPosition, Quarantine, StateTable
 
 MAX_BATCH: Final = 100
 """Dead letters that are read, rehearsed and sent together, at most."""
@@ -53,6 +53,17 @@ class _RedriveSession:
     steps: list[RedriveStep] = field(default_factory=list)
     pending: tuple[DeadLetter, DeadLetterState] | None = None
     settled: list[tuple[DeadLetter, DeadLetterState]] = field(default_factory=list)
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """The order's, in this service."""
+        record = self.table.get(self.key)
+        return record.quarantine if record else None
+
+    def result(self, stopped: str) -> RedriveResult:
+        """What was done."""
+        is_quarantined = self.quarantine is not None
+        return RedriveResult(tuple(self.steps), is_quarantined=is_quarantined, stopped=stopped)
 
 
 class Redriver:
@@ -91,7 +102,7 @@ class Redriver:
                 stopped = await self._redrive_all(session, all_of_order=all_of_order)
             finally:
                 await self._audit(session)
-            return self._acted(session, session.steps, stopped=stopped)
+            return session.result(stopped)
 
     async def discard(
         self, letter: DeadLetter, *, by: str, reason: str, redrive_rest: bool, dry_run: bool
@@ -121,7 +132,7 @@ class Redriver:
                     await self._release_if_done(session)
             finally:
                 await self._audit(session)
-            return self._acted(session, session.steps, stopped=stopped)
+            return session.result(stopped)
 
     async def _dry_run_discard(
         self, session: _RedriveSession, *, redrive_rest: bool
@@ -257,8 +268,7 @@ class Redriver:
 
     async def _release(self, session: _RedriveSession) -> bool:
         """Lift the quarantine if nothing that it turned away is open; say whether it is lifted."""
-        record = session.table.get(session.key)
-        quarantine = record.quarantine if record else None
+        quarantine = session.quarantine
         if quarantine is None:
             return True
         letter = session.letter
@@ -266,20 +276,7 @@ class Redriver:
         if any(each.since_ms == quarantine.since_ms for each in self._open(session)):
             return False
         await self._publisher.release(session.table, letter, quarantine)
-        record = session.table.get(session.key)
-        return record is None or record.quarantine is None
-
-    def _acted(
-        self,
-        session: _RedriveSession,
-        steps: Sequence[RedriveStep],
-        *,
-        is_refused: bool = False,
-        stopped: str = "",
-    ) -> RedriveResult:
-        record = session.table.get(session.key)
-        is_quarantined = record is not None and record.quarantine is not None
-        return RedriveResult(tuple(steps), is_refused, is_quarantined, stopped)
+        return session.quarantine is None
 
     def _dry_run_result(
         self,
@@ -291,8 +288,7 @@ class Redriver:
         stopped: str = "",
     ) -> RedriveResult:
         """done: what would be settled, so that it would hold the order no longer."""
-        record = session.table.get(session.key)
-        quarantine = record.quarantine if record else None
+        quarantine = session.quarantine
         is_held = quarantine is not None and any(
             letter.since_ms == quarantine.since_ms
             for letter in self._open(session)
