@@ -20,10 +20,12 @@ from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
 from app.metrics import Metrics
-from app.notifications.channels_from_settings import message_channels
+from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
+from app.notifications.mail import Mailer
 from app.notifications.notifier import Notifier
 from app.notifications.rendering import MessageRenderer, order_link
+from app.notifications.sms import TwilioSms
 from app.operators import Operators
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
@@ -31,10 +33,10 @@ from app.settings import Settings, SettingsError, load_settings
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
-from app.stripe.webhooks import reduce_webhook
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models.notification import Channel
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
 from tables import ServiceRuntime, make_app
@@ -84,7 +86,7 @@ def create_app(settings: Settings) -> faust.App:
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
     catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
-    channels = message_channels(settings)
+    channels = _message_channels(settings)
     policy = NotificationPolicy(
         frozenset(channels),
         settings.notification_tries,
@@ -137,7 +139,7 @@ def create_app(settings: Settings) -> faust.App:
             catalogue.restaurants.values(),
             order_link(order_tokens.link, settings.public_url or settings.canonical_url),
         ),
-        runtime.tables["orders"],
+        runtime.tables["orders"].get,
         sender,
         concurrency=settings.notifier_concurrency,
         backoff=Backoff(settings.notification_first_pause_s, settings.notification_longest_pause_s),
@@ -183,6 +185,31 @@ def create_app(settings: Settings) -> faust.App:
     return app
 
 
+def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
+    """A channel is missing where its settings are."""
+    channels: dict[Channel, MessageChannel] = {}
+    if settings.smtp_host and settings.mail_from:
+        password = settings.smtp_password
+        channels[Channel.EMAIL] = Mailer(
+            settings.smtp_host,
+            settings.smtp_port,
+            security=settings.smtp_security,
+            user=settings.smtp_user,
+            password=password.get_secret_value() if password else None,
+            sender=settings.mail_from,
+            timeout_s=settings.smtp_timeout_s,
+        )
+    if settings.twilio_account_sid and settings.twilio_auth_token and settings.sms_from:
+        channels[Channel.SMS] = TwilioSms(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token.get_secret_value(),
+            sender=settings.sms_from,
+            timeout_s=settings.sms_timeout_s,
+            api_url=settings.twilio_api_url,
+        )
+    return channels
+
+
 def _caught_up_once_clock_synced(
     clock: BrokerClock, runtime: ServiceRuntime
 ) -> Callable[[tuple[str, ...], int], Awaitable[None]]:
@@ -210,7 +237,6 @@ def _reconciliation(
         sender,
         kafka,
         is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
-        received=functools.partial(reduce_webhook, gateway),
         schedule=ReconciliationSchedule(
             interval_s=settings.reconciliation_interval_s,
             grace_s=settings.reconciliation_grace_s,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
+from aiokafka.errors import KafkaError
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -20,16 +21,16 @@ from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
 from app.metrics import gauges
 from app.settings import Settings
-from app.stopped_partitions import StoppedPartitionActions
 from app.stripe.effects import EffectsService
 from models import ids
 from models.dead_letter import DeadLetter
-from models.events import EventType, OrdersSearched
+from models.errors import KafkaUnavailableError
+from models.events import EventType, OrdersSearched, RecordSkipped
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.sender import CommandSender
 from models.times import machine_now_ms
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
-from tables import ServiceRuntime
+from tables import PartitionStop, ServiceRuntime
 from web.http.operator_deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
@@ -42,8 +43,51 @@ AUDIT_WINDOW_RECORDS: Final = 500
 OFFSETS_CACHE_S: Final = 1.0
 
 
+class StoppedPartitionActions:
+    """`web.http.operator_deps.StoppedPartitions`, of this worker's runtime: audited first, then done."""
+
+    def __init__(self, runtime: ServiceRuntime, sender: CommandSender) -> None:
+        self._runtime, self._sender = runtime, sender
+
+    def all(self) -> Sequence[PartitionStop]:
+        """All of them."""
+        return self._runtime.stops.all()
+
+    async def skip(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        service: str | None,
+        *,
+        by: str,
+        reason: str,
+        is_retry: bool,
+        dry_run: bool,
+    ) -> PartitionStop:
+        """Go on behind what can't be read, or at it; gives what was stopped.
+
+        Raises NotStoppedError, KafkaUnavailableError.
+        """
+        stop = self._runtime.stops.find(topic, partition, offset, service)
+        if dry_run:
+            return stop
+        data = RecordSkipped(
+            topic=stop.topic, partition=stop.partition, offset=stop.offset,
+            next_offset=stop.offset if is_retry else stop.next_offset, service=stop.service,
+            error=stop.error, reason=reason, by=by,
+        )  # fmt: skip
+        cause = f"{stop.topic}/{stop.partition}/{stop.offset}/{stop.since_ms}"
+        await publish_audit_event(self._sender, EventType.RECORD_SKIPPED, cause, data)
+        try:
+            await self._runtime.stops.skip(stop, is_retry=is_retry)
+        except (KafkaError, TimeoutError) as error:
+            raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
+        return stop
+
+
 class Operators(Collector):
-    """One a worker. `ports` and `waiting` are what web/ is given; a collector of metrics."""
+    """What they see and do here. `ports` and `waiting` are what web/ is given; a collector of metrics."""
 
     def __init__(
         self,

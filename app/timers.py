@@ -134,7 +134,10 @@ class Timers(Background, Collector):
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Learn of a record's deadlines, forget those that it has no more."""
         state: OrderRecord = record.state
-        owned = self._partitions.get(partition) or self._take_over(partition)
+        owned = self._partitions.get(partition)
+        if owned is None:
+            gate = self._spawn(self._open(partition), f"timers of partition {partition}")
+            owned = self._partitions[partition] = _Partition(gate)
         wanted = state.work.deadlines
         for kind in KINDS:
             known, due_ms = owned.deadlines.get((key, kind)), wanted.get(kind)
@@ -151,17 +154,6 @@ class Timers(Background, Collector):
         owned = self._partitions.pop(partition, None)
         if owned is not None:
             owned.gate.cancel()
-
-    async def stop(self) -> None:
-        """End all tasks; the next owner finds the deadlines in the table."""
-        for partition in list(self._partitions):
-            self.closed(partition)
-        await super().stop()
-
-    def _take_over(self, partition: int) -> _Partition:
-        gate = self._spawn(self._open(partition), f"timers of partition {partition}")
-        owned = self._partitions[partition] = _Partition(gate)
-        return owned
 
     async def _open(self, partition: int) -> None:
         failures = 0
@@ -216,13 +208,10 @@ class Timers(Background, Collector):
                 deadline.order_id, "deadline", deadline.kind, deadline.due_ms, deadline.asked
             ),
             command_type=CommandType.CHECK_DEADLINE,
-            issued_at=to_rfc3339(round(self._now_s() * 1000)),
-            issued_by=ISSUER,
+            issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
             correlation_id=deadline.correlation_id,
-            data=CheckDeadline.model_validate(
-                {"deadline": deadline.kind, "due_at": deadline.due_ms}
-            ),
-        )
+            data=CheckDeadline.model_validate({"deadline": deadline.kind, "due_at": deadline.due_ms}),
+        )  # fmt: skip
         try:
             async with self._sends:
                 if not self._is_current(deadline):

@@ -1,9 +1,11 @@
 """One try of a message to a customer: who it goes to, what it says, and how it ended."""
 
 import asyncio
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -14,7 +16,7 @@ from app.notifications.channels import (
     MessageChannel,
     RefusedError,
     SendError,
-)
+)  # fmt: skip
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
 from app.task_runner import TaskCounters
@@ -26,13 +28,6 @@ from tables import NotOwnerError, NotReadyError, StoredRecord
 log = structlog.stdlib.get_logger(__name__)
 
 TABLE_RETRY_S: Final = 0.2
-
-
-class Orders(Protocol):
-    """What is needed of the orders table, whose partitions are this worker's too."""
-
-    def get(self, key: str) -> StoredRecord | None:
-        """The order's record. Raises NotOwnerError, NotReadyError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +50,12 @@ class NotificationAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationSender:
-    """Makes attempts. max_age_s: see Notifier."""
+    """Makes attempts. order, max_age_s: see Notifier."""
 
     channels: Mapping[Channel, MessageChannel]
     letters: MessageRenderer
     contacts: ContactLimit
-    orders: Orders
+    order: Callable[[str], StoredRecord | None]
     counters: TaskCounters
     max_age_s: float
     now_s: Callable[[], float]
@@ -71,23 +66,16 @@ class NotificationSender:
         result, code, provider_id, held_until = SendResult.SENT, None, None, None
         try:
             provider_id = await self._send(attempt)
-        except RefusedError as error:
-            result, code = SendResult.REFUSED, error.code
-        except DeferredError as error:
-            result, code = SendResult.DEFERRED, error.code
-        except HeldError as error:
-            result, code = SendResult.HELD, error.code
-            held_until = round((self.now_s() + error.wait_s) * 1000)
+        except SendError as error:
+            result, code = error.result, error.code
+            if isinstance(error, HeldError):
+                held_until = round((self.now_s() + error.wait_s) * 1000)
         finally:
             self.counters.in_flight -= 1
         return NotificationResult(
-            notification_id=attempt.notification.notification_id,
-            attempt=attempt.number,
-            result=result,
-            provider_id=provider_id,
-            code=code,
-            held_until=held_until,
-        )
+            notification_id=attempt.notification.notification_id, attempt=attempt.number,
+            result=result, provider_id=provider_id, code=code, held_until=held_until,
+        )  # fmt: skip
 
     async def _send(self, attempt: NotificationAttempt) -> str | None:
         """Send it now. Raises RefusedError, HeldError, and DeferredError, also for an unexpected error."""
@@ -114,7 +102,8 @@ class NotificationSender:
             raise
         except Exception as error:  # noqa: BLE001 -- the others still have to be sent
             # Neither its text nor the locals of its frames are told: the address may be in them.
-            name, where = type(error).__name__, _where(error)
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            name, where = type(error).__name__, f"{Path(frame.filename).name}:{frame.lineno}"
             self.counters.errors[name] += 1
             log.error("unexpected error in sending a notification", error=name, where=where)  # noqa: TRY400
             raise DeferredError(f"BUG_{name}"[:60]) from None
@@ -123,19 +112,9 @@ class NotificationSender:
         """Whom to write to and about what: the contact is in the orders table and nowhere else."""
         while True:
             try:
-                stored = self.orders.get(key)
+                stored = self.order(key)
             except (NotOwnerError, NotReadyError):  # it opens, or `closed` cancels us, in a moment
                 await asyncio.sleep(TABLE_RETRY_S)
                 continue
             state: OrderRecord | None = stored.state if stored else None
             return state.placed if state else None
-
-
-def _where(error: BaseException) -> str:
-    """File and line of the innermost frame."""
-    trace: Any = error.__traceback__
-    where = ""
-    while trace is not None:
-        where = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return where

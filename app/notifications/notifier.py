@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from agents.notifications import CONTACT_LIMIT
 from app.metrics import counters, gauges
-from app.notifications.attempt import NotificationAttempt, NotificationSender, Orders
+from app.notifications.attempt import NotificationAttempt, NotificationSender
 from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
@@ -43,7 +43,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         self,
         channels: Mapping[Channel, MessageChannel],
         letters: MessageRenderer,
-        orders: Orders,
+        order: Callable[[str], StoredRecord | None],
         sender: CommandSender,
         *,
         concurrency: int,
@@ -52,14 +52,15 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         contacts: ContactLimit | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """concurrency: messages being sent at one time. backoff: between two tries.
+        """order: an order's record, whose partition is this worker's too; raises as `StateTable.get`.
 
+        concurrency: messages being sent at one time. backoff: between two tries.
         max_age_s: after that nobody wants to read it, as when a service is added to old topics.
         contacts: how many messages one address gets; None: as many as there are.
         """
         super().__init__(sender, backoff, now_s)
         self._attempts = NotificationSender(
-            channels=channels, letters=letters, contacts=contacts or ContactLimit(0), orders=orders,
+            channels=channels, letters=letters, contacts=contacts or ContactLimit(0), order=order,
             counters=self.counters, max_age_s=max_age_s, now_s=now_s,
         )  # fmt: skip
         self._sending = asyncio.Semaphore(concurrency)

@@ -9,9 +9,10 @@ and every repetition is recognised (webhooks by their event's id, cancels by Str
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,9 +24,9 @@ from app.reconciliation.accounts import CANCELLED, KafkaAccount, StripeAccount, 
 from app.reconciliation.missing_webhooks import MissingWebhooks
 from app.stripe.errors import InvalidError
 from app.stripe.gateway import StripeGateway
+from app.stripe.webhooks import reduce_webhook
 from app.task_runner import Background
 from models import ids
-from models.commands import WebhookReceived
 from models.errors import UnavailableError
 from models.messages import encode
 from models.reconciliation import (
@@ -81,11 +82,9 @@ class Reconciliation(Background):
         kafka: KafkaReader,
         *,
         is_runner: Callable[[], bool],
-        received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
         schedule: ReconciliationSchedule,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """received: reduces an event of Stripe's; None: it is not ours."""
         super().__init__()
         self.counters = dict.fromkeys(("runs", "errors", "applied", "orphans"), 0)
         self.report: ReconciliationReport | None = None
@@ -93,7 +92,7 @@ class Reconciliation(Background):
         self._sender = sender
         self._stripe = StripeAccount(gateway)
         self._reader = kafka
-        self._missing = MissingWebhooks(gateway, sender, received, kafka)
+        self._missing = MissingWebhooks(gateway, sender, partial(reduce_webhook, gateway), kafka)
         self._kafka: KafkaAccount | None = None
 
     async def _run(self) -> None:

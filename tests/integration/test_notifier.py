@@ -127,7 +127,7 @@ class NotifierHarness(NoSender):
         options = {"concurrency": 8, "max_age_s": 86_400.0, **options}
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
-            channels, options.pop("letters", None) or RENDERER, self, self,
+            channels, options.pop("letters", None) or RENDERER, self.get, self,
             now_s=self.now_s, **options,
         )  # fmt: skip
         self.notifiers.append(notifier)
