@@ -57,10 +57,9 @@ class _Deadline:
 
 @dataclass(slots=True)
 class _Partition:
-    """gate: waits until the partition has read what lay in its inputs when it came to us."""
+    """gate: is done when the partition has read what lay in its inputs when it came to us."""
 
     gate: asyncio.Task[None]
-    is_open: bool = False
     deadlines: dict[tuple[str, str], _Deadline] = field(default_factory=dict)
 
 
@@ -146,7 +145,7 @@ class Timers(Background, Collector):
             elif known is None or known.due_ms != due_ms:
                 deadline = _Deadline(partition, key, kind, due_ms, state.work.correlation_id)
                 owned.deadlines[key, kind] = deadline
-                if owned.is_open:
+                if owned.gate.done():
                     self._put(deadline, due_ms / 1000)
 
     def closed(self, partition: int) -> None:
@@ -165,9 +164,7 @@ class Timers(Background, Collector):
                 log.info("how far to read is not known", partition=partition, error=repr(error))
                 failures += 1
                 await CATCH_UP_BACKOFF.pause(failures)
-        owned = self._partitions[partition]
-        owned.is_open = True
-        for deadline in owned.deadlines.values():
+        for deadline in self._partitions[partition].deadlines.values():
             self._put(deadline, deadline.due_ms / 1000)
 
     async def _run(self) -> None:

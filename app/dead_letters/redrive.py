@@ -77,12 +77,9 @@ class Redriver:
         positions: Callable[[], Sequence[InputPosition]],
     ) -> None:
         """positions: of this worker's runtime."""
-        self._letters = letters
-        self._tables = tables
+        self._letters, self._tables = letters, tables
         self._publisher = RedrivePublisher(letters, sender, positions)
-        self._locks: WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock] = (
-            WeakValueDictionary()
-        )
+        self._locks = WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock]()
 
     async def redrive(
         self, letter: DeadLetter, *, by: str, reason: str, all_of_order: bool, dry_run: bool
@@ -156,10 +153,7 @@ class Redriver:
     async def _exclusively(self, letter: DeadLetter) -> AsyncIterator[None]:
         """One act of a key at a time, on a letter that is open."""
         place = (letter.service, letter.key)
-        lock = self._locks.get(place)
-        if lock is None:
-            lock = self._locks[place] = asyncio.Lock()
-        async with lock:
+        async with self._locks.setdefault(place, asyncio.Lock()):
             await self._letters.caught_up()
             if letter.state is not DeadLetterState.OPEN:
                 raise OperatorActionRefusedError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
@@ -209,13 +203,9 @@ class Redriver:
         for letter, original in zip(plan, originals, strict=True):
             if original.value is None:
                 break
+            headers = (*original.headers, (REDRIVE_HEADER, letter.service.encode()))
             inputs.append(
-                DryRunInput(
-                    original_topic(letter),
-                    letter.key or b"",
-                    original.value,
-                    (*original.headers, (REDRIVE_HEADER, letter.service.encode())),
-                )
+                DryRunInput(original_topic(letter), letter.key or b"", original.value, headers)
             )
         at_ms = machine_now_ms()
         results = session.table.dry_run_inputs(inputs, at_ms) if inputs else []

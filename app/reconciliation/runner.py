@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -236,7 +235,7 @@ class Reconciliation(Background):
         latest_ms, oldest_ms = now_ms, now_ms - STRIPE_KEEPS_MS
         if self._known.compared_at is not None:
             latest_ms = max(from_rfc3339(self._known.compared_at), oldest_ms)
-        first_ms = _midnight(latest_ms) - (self._schedule.days - 1) * DAY_MS
+        first_ms = (latest_ms // DAY_MS - (self._schedule.days - 1)) * DAY_MS
         differing = (*self._known.differences, *self._known.settling)
         days = [from_rfc3339(f"{d.day}T00:00:00Z") for d in differing if d.day]
         return min([first_ms, *(day_ms for day_ms in days if day_ms >= oldest_ms)])
@@ -258,10 +257,3 @@ class Reconciliation(Background):
             log.warning("a payment intent of no order", intent=intent["id"], result=orphan.result)
             ended.append(orphan)
         return ended
-
-
-def _midnight(at_ms: int) -> int:
-    day = datetime.fromtimestamp(at_ms / 1000, UTC).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
-    return round(day.timestamp() * 1000)

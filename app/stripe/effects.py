@@ -135,13 +135,10 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
                 order_id=attempt.order_id,
                 command_id=ids.command_id("result", result.idempotency_key, result.result),
                 command_type=CommandType.STRIPE_RESULT,
-                issued_at=to_rfc3339(round(self._now_s() * 1000)),
-                issued_by=ISSUER,
-                causation_id=effect.effect_id,
-                correlation_id=attempt.correlation_id,
-                data=result,
+                issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
+                causation_id=effect.effect_id, correlation_id=attempt.correlation_id, data=result,
             )
-        )
+        )  # fmt: skip
         self.counters.results[effect.kind, result.result] += 1
         log.info(
             "an effect ended", effect=effect.idempotency_key, kind=effect.kind,
