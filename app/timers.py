@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 from prometheus_client import Histogram
@@ -33,7 +33,8 @@ log = structlog.stdlib.get_logger(__name__)
 ISSUER: Final = "system:timers"
 GATING_SERVICES: Final = ("payments", "orders")
 """Services whose inputs may hold what makes a deadline void: a payment, the kitchen's answer."""
-KINDS: Final = ("PAYMENT", "KITCHEN")
+Kind = Literal["PAYMENT", "KITCHEN"]
+KINDS: Final[tuple[Kind, ...]] = ("PAYMENT", "KITCHEN")
 LATENESS_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 """Upper bounds of the histogram's buckets; the last ones are of deadlines that passed while nobody ran."""
 MAX_SLEEP_S: Final = 1.0
@@ -49,7 +50,7 @@ class _Deadline:
 
     partition: int
     order_id: str
-    kind: str
+    kind: Kind
     due_ms: int
     correlation_id: str
     asked: int = 0
@@ -207,7 +208,7 @@ class Timers(Background, Collector):
             command_type=CommandType.CHECK_DEADLINE,
             issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
             correlation_id=deadline.correlation_id,
-            data=CheckDeadline.model_validate({"deadline": deadline.kind, "due_at": deadline.due_ms}),
+            data=CheckDeadline(deadline=deadline.kind, due_at=deadline.due_ms),
         )  # fmt: skip
         try:
             async with self._sends:

@@ -108,7 +108,7 @@ class DeadLetterReader(DeadLetterLog, Background, Collector):
             await asyncio.sleep(PAUSE_S)
 
     async def _read(self) -> None:
-        reader = self._kafka.partition_reader()
+        reader = self._kafka.record_reader()
         try:
             await reader.assign({DEAD_LETTER_PARTITION: self._position})
             if self._reported_end is None:

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from app.kafka.records import FetchedRecord, OffsetReader, PartitionReader, Place
+from app.kafka.records import FetchedRecord, OffsetReader, Place, RecordReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
@@ -70,9 +70,9 @@ class KafkaReader:
         """The next offset to come in a partition."""
         return (await _in_thread(self._cluster.bounds, [place], REQUEST_TIMEOUT_S))[place][1]
 
-    def partition_reader(self) -> PartitionReader:
+    def record_reader(self) -> RecordReader:
         """One that reads on and on, on the event loop."""
-        return PartitionReader(self._bootstrap, self._security)
+        return RecordReader(self._bootstrap, self._security)
 
     async def records(
         self, wanted: Sequence[RecordLocation]

@@ -38,7 +38,7 @@ class FetchedRecord(NamedTuple):
     is_batch: bool = False
 
 
-class PartitionReader:
+class RecordReader:
     """Reads partitions from given offsets on. Methods raise KafkaError."""
 
     def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
@@ -104,25 +104,25 @@ class PartitionReader:
         headers = tuple((name, value or b"") for name, value in item.headers)
         error = None if kind is ConsumedRecord else item.error
         return FetchedRecord(
-            tp.topic, tp.partition, item.offset, item.timestamp, item.key, item.value, headers, error,
-            is_batch=kind is UnreadableBatch,
+            tp.topic, tp.partition, item.offset, item.timestamp, item.key, item.value, headers,
+            error=error, is_batch=kind is UnreadableBatch,
         )  # fmt: skip
 
 
 class OffsetReader:
-    """A `PartitionReader` whose methods block: call them in a thread, one at a time."""
+    """A `RecordReader` whose methods block: call them in a thread, one at a time."""
 
     def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
         self._loop = asyncio.new_event_loop()
-        self._reader = PartitionReader(bootstrap, security)
+        self._reader = RecordReader(bootstrap, security)
         self.next_offset = self._reader.next_offset
 
     def assign(self, starts: Mapping[Place, int]) -> None:
-        """See `PartitionReader.assign`."""
+        """See `RecordReader.assign`."""
         self._loop.run_until_complete(self._reader.assign(starts))
 
     def read(self, most: int, timeout_s: float) -> list[FetchedRecord]:
-        """See `PartitionReader.read`."""
+        """See `RecordReader.read`."""
         return self._loop.run_until_complete(self._reader.read(most, timeout_s))
 
     def close(self) -> None:
