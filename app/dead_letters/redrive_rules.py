@@ -47,17 +47,9 @@ def redrive_refusal(step: RedriveStep) -> OperatorActionRefusedError | None:
 def redrive_step(letter: DeadLetter, told: DryRunResult) -> RedriveStep:
     """A rehearsal as operators see it."""
     types = [dict(output.headers).get("ce_type", b"").decode() for output in told.outputs]
-    events = tuple(dict.fromkeys(name for name in types if name))
-    outcome = told.outcome
-    return RedriveStep(
-        letter,
-        told.verdict,
-        events,
-        outcome.accepted if outcome else None,
-        outcome.code if outcome else "",
-        told.error,
-        told.message,
-    )
+    events, outcome = tuple(dict.fromkeys(filter(None, types))), told.outcome
+    accepted, code = (outcome.accepted, outcome.code) if outcome else (None, "")
+    return RedriveStep(letter, told.verdict, events, accepted, code, told.error, told.message)
 
 
 def original_topic(letter: DeadLetter) -> str:
@@ -67,7 +59,4 @@ def original_topic(letter: DeadLetter) -> str:
 
 def release_topic(inputs: Iterable[str]) -> str:
     """Where a release is the least in anybody's way: it has no value, and events are read by many."""
-    names = list(inputs)
-    commands = [topic for topic in names if topic.endswith("-commands")]
-    audit = [topic for topic in names if topic == ORDER_AUDIT]
-    return [*commands, *audit, *names][0]
+    return min(inputs, key=lambda topic: (not topic.endswith("-commands"), topic != ORDER_AUDIT))
