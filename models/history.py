@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from models import topics
 from models.delivery import Delivery
-from models.events import AUDIT_TYPES, EventType
+from models.events import AUDIT_TYPES, EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.order import Order
 from models.payment import EffectKind, PaymentRecord, PaymentWork, Refund, refund_id_of
-from models.replay import EVENT_FOLDS, event_of
+from models.rebuild import EVENT_FOLDS
 from models.times import from_rfc3339
 
 Row = Mapping[str, Any]
@@ -133,6 +133,30 @@ def _fold(service: str, order_id: str, rows: Iterable[Row]) -> Any:
             except (ValueError, KeyError, TypeError):
                 raise IncompleteError(f"{service}: {number}, which can't be read") from None
     return state
+
+
+def event_of(order_id: str, row: Row) -> Event:
+    """The event of a timeline's row, as it was emitted. Raises ValueError for a row that is none."""
+    event_type = EventType(row["eventType"])
+    kind = EVENTS[event_type].data
+    # Rows leave out what is null, also where a field has to be there.
+    missing = {
+        field.alias or name: None
+        for name, field in kind.model_fields.items()
+        if field.is_required()
+    }
+    return Event(
+        event_id=row["eventId"],
+        event_type=event_type,
+        occurred_at=row["occurredAt"],
+        order_id=order_id,
+        payment_id=row.get("paymentId"),
+        sequence=row["sequence"],
+        causation_id=row.get("causationId") or "",
+        correlation_id=row.get("correlationId") or "",
+        producer=row["service"],
+        data=kind.model_validate({**missing, **row["detail"]}),
+    )
 
 
 def _pending(

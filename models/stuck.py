@@ -121,19 +121,6 @@ WAIT_RULES: Final = (
     WaitRule(S.QUARANTINE, "QUARANTINED", _SETTLED, 0, A.OPERATOR),
 )  # fmt: skip
 
-FINAL_STATES: Final = frozenset(
-    {
-        (S.ORDER, ORDER.DELIVERED), (S.ORDER, ORDER.REFUNDED),
-        (S.PAYMENT, PAYMENT.COMPLETED), (S.PAYMENT, PAYMENT.CANCELLED), (S.PAYMENT, PAYMENT.REFUNDED),
-        (S.REFUND, RefundStatus.SUCCEEDED),
-        (S.DELIVERY, DELIVERY.DELIVERED), (S.DELIVERY, DELIVERY.CANCELLED),
-        (S.NOTIFICATION, NotificationStatus.SENT), (S.NOTIFICATION, NotificationStatus.FAILED),
-        (S.NOTIFICATION, NotificationStatus.SUPERSEDED),
-    }
-)  # fmt: skip
-"""States that wait for nothing. A cancelled order is one of them unless its money is not refunded; a failed
-refund waits for nothing once it was retried, or when nothing is left to refund."""
-
 WAIT_RULE_BY_STATE: Final = {(row.subject, str(row.state)): row for row in WAIT_RULES}
 
 
