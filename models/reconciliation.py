@@ -8,7 +8,15 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from models.events import (EVENTS, Event, EventType, PaymentCompleted, PaymentDetailsAdded, PaymentDispute, PaymentRefund)
+from models.events import (
+    EVENTS,
+    Event,
+    EventType,
+    PaymentCompleted,
+    PaymentDetailsAdded,
+    PaymentDispute,
+    PaymentRefund,
+)
 from models.messages import Message, Timestamp
 from models.payment import withdrawn
 from models.times import to_rfc3339

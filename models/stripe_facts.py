@@ -117,12 +117,13 @@ def _web_url(text: Any) -> str | None:
     return text if is_one and " " not in text else None
 
 
-def parse_intent(intent: StripeObject) -> IntentFacts:
-    """Reduce a PaymentIntent (a plain mapping; latest_charge expanded or not)."""
+def parse_intent(intent: StripeObject, *, as_of: int | None = None) -> IntentFacts:
+    """Reduce a PaymentIntent (a plain mapping; latest_charge expanded or not) of any API version."""
     charge = intent.get("latest_charge") or _newest_charge(intent)
     expanded = charge if isinstance(charge, Mapping) else {}
     error = intent.get("last_payment_error") or {}
     return IntentFacts(
+        as_of=as_of,
         intent_id=intent["id"],
         status=intent["status"],
         amount=intent["amount"],
@@ -162,9 +163,10 @@ def parse_payment_error(error: StripeObject) -> PaymentError:
     )
 
 
-def parse_refund(refund: StripeObject) -> RefundFacts:
+def parse_refund(refund: StripeObject, *, as_of: int | None = None) -> RefundFacts:
     """Reduce a Refund."""
     return RefundFacts(
+        as_of=as_of,
         stripe_refund_id=refund["id"],
         refund_id=(refund.get("metadata") or {}).get("refundId"),
         intent_id=_id(refund.get("payment_intent")),
@@ -176,9 +178,13 @@ def parse_refund(refund: StripeObject) -> RefundFacts:
     )
 
 
-def parse_dispute(dispute: StripeObject) -> DisputeFacts:
-    """Reduce a Dispute."""
+def parse_dispute(
+    dispute: StripeObject, *, as_of: int | None = None, is_closed: bool = False
+) -> DisputeFacts:
+    """Reduce a Dispute; is_closed: it came with an event that closes it."""
     return DisputeFacts(
+        as_of=as_of,
+        is_closed=True if is_closed else None,
         dispute_id=dispute["id"],
         intent_id=_id(dispute.get("payment_intent")),
         charge_id=_id(dispute["charge"]) or "",

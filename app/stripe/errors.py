@@ -1,6 +1,7 @@
 """The gateway's errors: what an answer of Stripe's, or the lack of one, means for the request."""
 
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -106,17 +107,19 @@ def classify(error: stripe.StripeError) -> GatewayError:
         case stripe.AuthenticationError() | stripe.PermissionError():
             return MisconfiguredError(code)
         case stripe.CardError():
-            return DeclinedError(code, message, _intent(details))
+            return DeclinedError(code, message, _intent(error, details))
         case stripe.IdempotencyError():
             return InvalidError("idempotency_error", message)
         case stripe.InvalidRequestError():
-            return _classify_invalid(code, message, details)
+            return _classify_invalid(error, code, message, details)
     return _classify_status(error, code, is_stripes=bool(details))
 
 
-def _classify_invalid(code: str, message: str, details: Mapping[str, Any]) -> GatewayError:
+def _classify_invalid(
+    error: stripe.StripeError, code: str, message: str, details: Mapping[str, Any]
+) -> GatewayError:
     if code in DECLINE_CODES or details.get("type") == "card_error":
-        return DeclinedError(code, message, _intent(details))
+        return DeclinedError(code, message, _intent(error, details))
     if code in CONFLICT_CODES:
         return StateConflictError(code, message)
     if code in MISCONFIGURED_CODES:
@@ -142,9 +145,25 @@ def _details(error: stripe.StripeError) -> Mapping[str, Any]:
     return details if isinstance(details, Mapping) else {}
 
 
-def _intent(details: Mapping[str, Any]) -> IntentFacts | None:
+def _intent(error: stripe.StripeError, details: Mapping[str, Any]) -> IntentFacts | None:
     intent = details.get("payment_intent")
-    return parse_intent(intent) if isinstance(intent, Mapping) else None
+    if not isinstance(intent, Mapping):
+        return None
+    return parse_intent(intent, as_of=answer_time(error.headers))
+
+
+def answer_time(headers: Mapping[str, str] | None) -> int | None:
+    """When Stripe gave an answer, by its own clock, in seconds since the epoch.
+
+    None where it does not say so, and for one that it repeats for an idempotency key: that one is as old as the
+    first.
+    """
+    known = headers or {}
+    try:
+        at = parsedate_to_datetime(known["date"])
+    except (KeyError, ValueError):
+        return None
+    return None if known.get("idempotent-replayed") == "true" else int(at.timestamp())
 
 
 def _header(error: stripe.StripeError, name: str) -> str:

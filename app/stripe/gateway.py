@@ -9,10 +9,23 @@ from typing import Any, Final, TypeVar
 import httpx
 import stripe
 
-from app.stripe.errors import InvalidError, RetryableError, UnknownOutcomeError, classify
+from app.stripe.errors import (
+    InvalidError,
+    RetryableError,
+    UnknownOutcomeError,
+    answer_time,
+    classify,
+)
 from app.stripe.rate_limit import Priority, RateLimiter
 from models import ids
-from models.stripe_facts import IntentFacts, RefundFacts, parse_intent, parse_refund
+from models.stripe_facts import (
+    DisputeFacts,
+    IntentFacts,
+    RefundFacts,
+    parse_dispute,
+    parse_intent,
+    parse_refund,
+)
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ: Final[stripe.RequestOptions] = {"max_network_retries": 2}
@@ -100,7 +113,7 @@ class StripeGateway:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
         create, marked = self._refunds.create_async, self._with_owner_metadata(body)
         refund = await self._write(Priority.MONEY, idempotency_key, create, marked)
-        return parse_refund(refund.to_dict())
+        return parse_refund(refund.to_dict(), as_of=_answered_at(refund))
 
     async def retrieve_intent(
         self, intent_id: str, priority: Priority = Priority.LOOK_UP
@@ -118,6 +131,11 @@ class StripeGateway:
             async for page in self.pages(Listing.REFUNDS, wanted, priority)
             for refund in page
         ]
+
+    async def find_dispute(self, dispute_id: str) -> DisputeFacts | None:
+        """A dispute as it stands; None when Stripe knows none of this id."""
+        found = await self._find(Listing.DISPUTES, dispute_id, Priority.LOOK_UP)
+        return parse_dispute(found.to_dict(), as_of=_answered_at(found)) if found else None
 
     async def find_intent(
         self, payment_id: str, *, created_after_s: float, created_before_s: float
@@ -159,15 +177,20 @@ class StripeGateway:
 
     async def find(self, listing: Listing, id: str) -> dict[str, Any] | None:
         """One object as Stripe shows it; None when there is none of this id."""
+        found = await self._find(listing, id, Priority.POLL)
+        return found.to_dict() if found else None
+
+    async def _find(
+        self, listing: Listing, id: str, priority: Priority
+    ) -> stripe.StripeObject | None:
         retrieve = self._services[listing].retrieve_async
         try:
-            found: Any = await self._call(Priority.POLL, retrieve, id, {}, READ)
+            found: stripe.StripeObject = await self._call(priority, retrieve, id, {}, READ)
         except InvalidError as error:
             if error.code != "resource_missing":
                 raise
             return None
-        shown: dict[str, Any] = found.to_dict()
-        return shown
+        return found
 
     def order_id_from_metadata(self, metadata: Body | None) -> str | None:
         """The order that metadata name, if it is one of this application's."""
@@ -256,10 +279,16 @@ class StripeGateway:
         facts = intent.to_dict()
         _remember(self._client_secrets, intent.id, facts.get("client_secret"))
         _remember(self._orders, intent.id, self.order_id_from_metadata(facts.get("metadata")))
-        return parse_intent(facts)
+        return parse_intent(facts, as_of=_answered_at(intent))
 
     def _with_owner_metadata(self, body: Body) -> Body:
         return {**body, "metadata": {**body.get("metadata", {}), OWNER: self._owner}}
+
+
+def _answered_at(answer: stripe.StripeObject) -> int | None:
+    """When Stripe gave an answer: seconds since the epoch; see answer_time."""
+    response: Any = answer.last_response
+    return answer_time(response.headers) if response else None
 
 
 def _remember(memory: OrderedDict[str, str], key: str, value: str | None) -> None:

@@ -24,7 +24,7 @@ from models.errors import UnavailableError
 from models.graphs import PaymentStatus
 from models.payment import EffectKind, PaymentRecord
 from models.sender import CommandSender
-from models.times import to_rfc3339
+from models.times import HOUR_MS, to_rfc3339
 from tables import StoredRecord
 
 log = structlog.stdlib.get_logger(__name__)
@@ -34,6 +34,8 @@ MAX_INTERVAL_FACTOR: Final = 10
 """Each answer that settles nothing doubles the interval, up to so many of the first."""
 MAX_CONCURRENT_LOOKUPS: Final = 4
 IN_DOUBT_INTERVAL_S: Final = 2.0
+RECEIPT_WAIT_MS: Final = HOUR_MS
+"""After a payment, for its receipt: some charges have none."""
 
 
 @dataclass(slots=True)
@@ -48,8 +50,21 @@ class _WatchedPayment:
     is_processing: bool
     in_doubt_since: int | None
     pending_refunds: frozenset[str]
+    doubted_disputes: frozenset[str]
+    receipt_until_ms: int
     due_s: float = field(default=0.0, compare=False)
     asked: int = field(default=0, compare=False)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """A webhook told what only a look-up can place."""
+        return self.in_doubt_since is not None or bool(self.doubted_disputes)
+
+    def is_over(self, now_ms: int) -> bool:
+        """Only the receipt was waited for, and it has not come."""
+        return now_ms > self.receipt_until_ms > 0 and not (
+            self.is_processing or self.pending_refunds or self.doubted_disputes
+        )
 
 
 class Reconciler(Background, Collector):
@@ -104,15 +119,15 @@ class Reconciler(Background, Collector):
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Watch a payment that is under way; news of it puts the question off."""
-        watch = _watch(partition, key, record.state)
+        watch = _watch(partition, key, record.state, round(self._now_s() * 1000))
         known = self._watches.get(key)
         if watch is None:
             self._watches.pop(key, None)
         elif known != watch:
-            after_s = 0 if watch.in_doubt_since else self._after_s
+            after_s = 0 if watch.is_in_doubt else self._after_s
             watch.due_s = asyncio.get_running_loop().time() + after_s
             self._watches[key] = watch
-            if watch.in_doubt_since:
+            if watch.is_in_doubt:
                 self._in_doubt_added.set()
 
     def closed(self, partition: int) -> None:
@@ -130,12 +145,15 @@ class Reconciler(Background, Collector):
             self._in_doubt_added.clear()
             due = [watch for watch in self._watches.values() if watch.due_s <= loop.time()]
             # A few at a time and the longest waiting first, for a backlog would use up the rate.
-            due.sort(key=lambda watch: (watch.in_doubt_since is None, watch.due_s))
+            due.sort(key=lambda watch: (not watch.is_in_doubt, watch.due_s))
             await asyncio.gather(*map(self._ask, due[:MAX_CONCURRENT_LOOKUPS]))
 
     async def _ask(self, watch: _WatchedPayment) -> None:
         bind_order(watch.order_id)
-        pauses = self._pauses_in_doubt if watch.in_doubt_since else self._pauses
+        pauses = self._pauses_in_doubt if watch.is_in_doubt else self._pauses
+        if watch.is_over(round(self._now_s() * 1000)):
+            self._watches.pop(watch.order_id, None)
+            return
         watch.asked += 1
         watch.due_s = asyncio.get_running_loop().time() + pauses.delay_s(watch.asked)
         try:
@@ -148,11 +166,13 @@ class Reconciler(Background, Collector):
             log.exception("unexpected error in the reconciler")
 
     async def _observe(self, watch: _WatchedPayment) -> None:
-        priority = Priority.LOOK_UP if watch.in_doubt_since else Priority.POLL
+        priority = Priority.LOOK_UP if watch.is_in_doubt else Priority.POLL
         intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
         refunds = []
         if watch.pending_refunds:
             refunds = await self._gateway.list_refunds(watch.intent_id, priority)
+        found = [await self._gateway.find_dispute(id) for id in sorted(watch.doubted_disputes)]
+        disputes = tuple(dispute for dispute in found if dispute)
         if self._watches.get(watch.order_id) is not watch:
             return  # news came meanwhile, or the partition went: this answer may be old
         now_ms = round(self._now_s() * 1000)
@@ -161,13 +181,17 @@ class Reconciler(Background, Collector):
             command_id=ids.command_id("observe", watch.order_id, watch.attempt, now_ms),
             command_type=CommandType.OBSERVE_PAYMENT,
             issued_at=to_rfc3339(now_ms), issued_by=ISSUER, correlation_id=watch.correlation_id,
-            data=ObservePayment(attempt=watch.attempt, intent=intent, refunds=tuple(refunds)),
+            data=ObservePayment(
+                attempt=watch.attempt, intent=intent, refunds=tuple(refunds), disputes=disputes
+            ),
         )  # fmt: skip
         await self._sender.send(command)
         self.observed += 1
 
 
-def _watch(partition: int, order_id: str, state: PaymentRecord) -> _WatchedPayment | None:
+def _watch(
+    partition: int, order_id: str, state: PaymentRecord, now_ms: int
+) -> _WatchedPayment | None:
     """What there is to ask about a payment; None when nothing is under way that Stripe knows of."""
     payment, work = state.payment, state.work
     if payment is None:
@@ -183,9 +207,14 @@ def _watch(partition: int, order_id: str, state: PaymentRecord) -> _WatchedPayme
     pending = frozenset(
         refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
     )
-    if not is_processing and not pending:
+    doubted = frozenset(work.doubted_disputes)
+    receipt_until_ms = 0
+    if payment.completed_at is not None and payment.receipt_url is None:
+        receipt_until_ms = payment.completed_at + RECEIPT_WAIT_MS
+    if not is_processing and not pending and not doubted and receipt_until_ms < now_ms:
         return None
     return _WatchedPayment(
         partition, order_id, payment.stripe_intent_id, payment.attempt, work.correlation_id,
         is_processing=is_processing, in_doubt_since=work.in_doubt_since, pending_refunds=pending,
+        doubted_disputes=doubted, receipt_until_ms=receipt_until_ms,
     )  # fmt: skip

@@ -68,7 +68,7 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
         case ["refund", _]:
             refund = parse_refund(thing)
         case ["charge", "dispute", _]:
-            dispute = parse_dispute(thing)
+            dispute = parse_dispute(thing, is_closed=kind == "charge.dispute.closed")
         case ["charge", "refunded"]:
             refund = await _newest_refund(gateway, thing)
     return WebhookReceived(
@@ -78,17 +78,16 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
 
 
 async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFacts:
-    """Webhooks never expand the charge: fetch the receipt."""
+    """Webhooks never expand the charge, and those of some API versions don't name it: ask for both."""
     if seen.status != "succeeded" or seen.receipt_url:
         return seen
     latest = await _briefly(
         gateway.retrieve_intent(seen.intent_id), "a webhook goes without its receipt"
     )
-    if latest is None or latest.charge_id != seen.charge_id:
+    if latest is None or seen.charge_id not in {None, latest.charge_id}:
         return seen
-    return seen.model_copy(
-        update={"receipt_url": latest.receipt_url, "card_last4": latest.card_last4}
-    )
+    charge = {"charge_id", "receipt_url", "card_last4"}
+    return seen.model_copy(update=latest.model_dump(include=charge))
 
 
 async def _newest_refund(gateway: StripeGateway, charge: Facts) -> RefundFacts | None:
