@@ -168,8 +168,11 @@ def _sums(before: Payment | None, event: Event, after: Payment) -> Sums:
     if isinstance(event.data, PaymentDispute):
         if before is None or event.data.dispute_id not in before.disputes:
             sums[Sum.DISPUTES] += 1
-        if event.event_type is E.PAYMENT_DISPUTE_CLOSED and event.data.status in WHEN_CLOSED:
-            sums[WHEN_CLOSED[event.data.status]] += 1
+        earlier = before.disputes.get(event.data.dispute_id) if before else None
+        # A bank may decide otherwise later: each dispute counts once, as it was decided last.
+        for dispute, change in ((earlier, -1), (after.disputes[event.data.dispute_id], 1)):
+            if dispute and dispute.status in WHEN_CLOSED:
+                sums[WHEN_CLOSED[dispute.status]] += change
     sums[Sum.CAPTURED] += after.captured - (before.captured if before else 0)
     sums[Sum.REFUNDED] += after.refunded - (before.refunded if before else 0)
     sums[Sum.DISPUTED] += after.disputed - (before.disputed if before else 0)

@@ -53,7 +53,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
         waits = {
             "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted
         }  # fmt: skip
-        is_open = self.payment is not None and self.payment.status is S.PROCESSING
+        is_open = self.payment is not None and self.payment.status in {S.PROCESSING, S.FAILED}
         since = {name: work.waiting_since.get(name, self.at_ms) for name in waits if waits[name]}
         self.change(
             audit_sequence=self.audit_sequence,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from agents.decision import MAX_AUDIT_RECORDS
 from agents.payments.stripe_facts import FactSource, apply_dispute, apply_intent, apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from models.commands import WebhookReceived
@@ -13,7 +14,7 @@ MAX_HELD_WEBHOOKS: Final = 20
 
 
 def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
-    """Apply a webhook, or hold it; the audit records which."""
+    """Apply a webhook, or hold it; the audit records which, and without bound only what changes something."""
     known, as_of = len(builder.events), {"as_of": webhook.created}
     webhook = webhook.model_copy(
         update={
@@ -33,11 +34,13 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
         _hold(builder, webhook)
         effect = "held"
     else:
-        doubted = builder.work.in_doubt_since
+        doubted = builder.work.in_doubt_since, builder.work.doubted_disputes
         _apply_facts(builder, webhook)
         effect = "applied" if len(builder.events) > known else "nothing new"
-        if builder.work.in_doubt_since != doubted:
+        if (builder.work.in_doubt_since, builder.work.doubted_disputes) != doubted:
             effect = "Stripe is asked"
+    if effect == "nothing new" and builder.audit_sequence >= MAX_AUDIT_RECORDS:
+        return
     builder.emit(
         EventType.WEBHOOK_RECEIVED,
         WebhookNoted(

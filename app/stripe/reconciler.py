@@ -201,9 +201,8 @@ def _watch(
         for effect in work.effects.values()
     )
     # Stripe spoke of a refund or dispute of money that we have not heard of: it has not told all.
-    is_processing = bool(work.held) or (
-        payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
-    )
+    is_open = payment.status is PaymentStatus.PROCESSING or work.in_doubt_since is not None
+    is_processing = bool(work.held) or (is_open and not is_being_confirmed)
     pending = frozenset(
         refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
     )

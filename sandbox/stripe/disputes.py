@@ -58,9 +58,12 @@ def _book(state: State, dispute: Resource, amount: int) -> None:
 
 
 def close_dispute(state: State, id_: str, outcome: str) -> Resource:
-    """The bank decides: won, lost, or warning_closed for an inquiry that comes to nothing."""
+    """The bank decides: won, lost, or warning_closed for an inquiry that comes to nothing.
+
+    What is lost may still be won, days later, when the bank takes its decision back.
+    """
     dispute = state.get("dispute", id_)
-    if dispute["status"] not in OPEN:
+    if dispute["status"] not in OPEN and (dispute["status"], outcome) != ("lost", "won"):
         raise invalid(f"This dispute is already closed: {dispute['status']}.")
     is_inquiry = dispute["status"].startswith("warning_")
     if (outcome == "warning_closed") != is_inquiry:

@@ -11,7 +11,10 @@ REQUIRES_ACTION = "REQUIRES_ACTION"
 
 
 class RefundView(Message):
-    """One refund; by: the role that asked. retryOf: the failed refund that it repeats."""
+    """One refund; by: the role that asked. retryOf: the failed refund that it repeats.
+
+    requiresAction: Stripe waits for the customer, and has written to them.
+    """
 
     refund_id: str
     status: str
@@ -23,6 +26,7 @@ class RefundView(Message):
     requested_at: str | None = None
     ended_at: str | None = None
     retry_of: str | None = None
+    requires_action: bool = False
 
 
 class DisputeView(Message):
@@ -80,6 +84,7 @@ def refund_view(refund: Refund, currency: str) -> RefundView:
         requested_at=to_rfc3339_or_none(refund.requested_at),
         ended_at=to_rfc3339_or_none(refund.ended_at),
         retry_of=refund.retry_of,
+        requires_action=bool(refund.requires_action),
     )
 
 

@@ -14,7 +14,7 @@ from models.graphs import (
 )
 from models.order import PLACED
 from web.api.order_views import OrderView
-from web.api.payment_views import PaymentView
+from web.api.payment_views import PaymentView, RefundView
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
 
@@ -61,6 +61,7 @@ WHY_CANCELLED: Final = {
     "RESTAURANT_REJECTED": "The restaurant could not take it.",
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time. We are sorry.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
+    "TOO_MANY_ATTEMPTS": "Too many cards were tried. Nothing was charged.",
     "OPERATOR_REQUEST": "Our support team cancelled it.",
     "REFUNDED": "It was refunded in full.",
 }
@@ -79,6 +80,10 @@ REFUND_WORDS: Final = {
     RefundStatus.FAILED: "Your bank did not take it; our support team looks after it",
     RefundStatus.CANCELLED: "Stopped",
 }
+
+REFUND_REQUIRES_ACTION: Final = (
+    "Waits for you: Stripe has written to you and asks where to send the money"
+)
 
 COURIER_STAGE: Final = {
     O.PENDING: 0, O.CONFIRMED: 0, O.PREPARING: 0, O.READY_FOR_PICKUP: 1, O.OUT_FOR_DELIVERY: 2,
@@ -131,10 +136,16 @@ def progress_of(view: OrderView) -> OrderProgress:
         can_cancel=view.status not in ENDED_ORDER and not view.held_for_operator,
         can_pay=view.status in {O.PAYMENT_PENDING, O.PAYMENT_FAILED},
         refunds=tuple(
-            (refund, REFUND_WORDS[RefundStatus(refund.status)])
+            (refund, _refund_words(refund))
             for refund in (view.payment.refunds if view.payment else ())
         ),
     )
+
+
+def _refund_words(refund: RefundView) -> str:
+    if refund.requires_action:
+        return REFUND_REQUIRES_ACTION
+    return REFUND_WORDS[RefundStatus(refund.status)]
 
 
 def _is_checked(view: OrderView) -> bool:
