@@ -20,7 +20,6 @@ _TRACEPARENT_FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[
 MAX_AUDIT_RECORDS: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
-
 MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * DAY_MS
 """Between a record's own time and Kafka's timestamp: a dead letter may be redriven that late."""
 

@@ -1,5 +1,6 @@
 """Money: integer minor units and an ISO 4217 currency; floats never."""
 
+from decimal import Decimal
 from typing import Final
 
 ZERO_DECIMAL: Final = frozenset(
@@ -36,12 +37,7 @@ def minimum_charge(currency: str) -> int:
 
 def decimal_text(amount: int, currency: str) -> str:
     """Show minor units as a decimal number: 250000 INR is "2500.00", 500 JPY is "500"."""
-    digits = exponent(currency)
-    if digits == 0:
-        return str(amount)
-    sign, whole = ("-", -amount) if amount < 0 else ("", amount)
-    units, rest = divmod(whole, 10**digits)
-    return f"{sign}{units}.{rest:0{digits}d}"
+    return f"{Decimal(amount).scaleb(-exponent(currency)):f}"
 
 
 def charge_increment(currency: str) -> int:
