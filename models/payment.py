@@ -167,11 +167,7 @@ class Effect(Message):
 
 
 REFUND_EFFECT_PREFIX: Final = "refund:"
-
-
-def refund_effect_id(refund_id: str) -> str:
-    """Give the id of the effect that makes a refund."""
-    return REFUND_EFFECT_PREFIX + refund_id
+"""An effect that makes a refund has its id with this in front."""
 
 
 def refund_id_of(effect_id: str) -> str:
