@@ -5,6 +5,7 @@ it, a command, has been decided. So a crash at any point leaves work that the ne
 """
 
 import asyncio
+import itertools
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -134,10 +135,7 @@ class RowTasks(Background, ABC, Generic[ItemT, WorkT]):
         """backoff: between two tries of a task. ready: waited for before a task begins."""
         super().__init__()
         self.counters = TaskCounters()
-        self._sender = sender
-        self._backoff = backoff
-        self._now_s = now_s
-        self._ready = ready
+        self._sender, self._backoff, self._now_s, self._ready = sender, backoff, now_s, ready
         self._opened_ms: dict[int, float] = {}
         self._partitions: dict[int, dict[str, dict[str, RowTask[WorkT]]]] = {}
 
@@ -168,12 +166,8 @@ class RowTasks(Background, ABC, Generic[ItemT, WorkT]):
                     each.task.cancel()
 
     def _all(self) -> Iterator[RowTask[WorkT]]:
-        return (
-            each
-            for rows in self._partitions.values()
-            for row in rows.values()
-            for each in row.values()
-        )
+        rows = itertools.chain.from_iterable(map(dict.values, self._partitions.values()))
+        return itertools.chain.from_iterable(map(dict.values, rows))
 
     async def _do(self, each: RowTask[WorkT]) -> None:
         bind_order(each.work.order_id, **self._log_context(each.work))

@@ -11,7 +11,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewTopic,
     ResourceType,
-)  # fmt: skip
+)
 
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
