@@ -96,7 +96,7 @@ def create_app(settings: Settings) -> faust.App:
         read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
         owner=settings.app_id,
     )  # fmt: skip
-    sender = KafkaCommandSender(settings.kafka_bootstrap, security=security)
+    sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,

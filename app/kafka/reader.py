@@ -28,6 +28,7 @@ MAX_POLL_RECORDS: Final = 1000
 MAX_READ_GAP: Final = 50
 """Records that are read along rather than going to the next place anew."""
 R = TypeVar("R")
+FoundRecords = dict[RecordLocation, FetchedRecord]
 Take = Callable[[FetchedRecord], None]
 """Is given each record, in a thread; a record for which it raises ValueError is skipped."""
 
@@ -74,9 +75,7 @@ class KafkaReader:
         """One that reads on and on, on the event loop."""
         return RecordReader(self._bootstrap, self._security)
 
-    async def records(
-        self, wanted: Sequence[RecordLocation]
-    ) -> dict[RecordLocation, FetchedRecord]:
+    async def records(self, wanted: Sequence[RecordLocation]) -> FoundRecords:
         """The records at these places; those that are gone are missing."""
         return await _in_thread(self._records, wanted)
 
@@ -104,21 +103,17 @@ class KafkaReader:
     async def onwards(self, topic: str, begin: Mapping[int, int], take: Take) -> TopicRead:
         """Read on from the offsets of an earlier call, up to the present end."""
         return await _in_thread(
-            self._read_topic,
-            topic,
-            lambda bounds: {place: begin.get(place[1], 0) for place in bounds},
-            take,
+            self._read_topic, topic, lambda bounds: {p: begin.get(p[1], 0) for p in bounds}, take
         )
 
     async def newest(self, topic: str, most: int) -> list[bytes]:
         """Values of the last records, the newest first, of a topic with one partition."""
         found: list[bytes] = []
         await _in_thread(
-            self._read_topic,
-            topic,
+            self._read_topic, topic,
             lambda bounds: {place: end - most for place, (_, end) in bounds.items()},
             lambda record: found.append(record.value or b""),
-        )
+        )  # fmt: skip
         return found[::-1]
 
     def _offsets(self, group: str, places: list[Place]) -> dict[Place, Offsets]:
@@ -133,7 +128,7 @@ class KafkaReader:
         }
         return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
 
-    def _records(self, wanted: Sequence[RecordLocation]) -> dict[RecordLocation, FetchedRecord]:
+    def _records(self, wanted: Sequence[RecordLocation]) -> FoundRecords:
         # A place may be in a topic that was deleted, or that whoever named it made up.
         exist = self._cluster.partitions({location.topic for location in wanted}, REQUEST_TIMEOUT_S)
         runs = _runs(location for location in wanted if location[:2] in exist)
@@ -143,10 +138,9 @@ class KafkaReader:
             for run in runs:
                 place = run[0][:2]
                 low, high = bounds[place]
-                start, end = max(run[0].offset, low), min(run[-1].offset + 1, high)
-                for record in _read(
-                    reader, {place: start}, {place: end}, within_s=REQUEST_TIMEOUT_S
-                ):
+                starts = {place: max(run[0].offset, low)}
+                ends = {place: min(run[-1].offset + 1, high)}
+                for record in _read(reader, starts, ends, within_s=REQUEST_TIMEOUT_S):
                     if record.error is None:
                         found[RecordLocation(*place, record.offset)] = record
         return {location: found[location] for location in wanted if location in found}

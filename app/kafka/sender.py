@@ -19,7 +19,6 @@ from models.topics import WEBHOOKS
 
 log = structlog.stdlib.get_logger(__name__)
 
-SEND_TIMEOUT_S: Final = 5.0
 STOP_TIMEOUT_S: Final = 5.0
 MAX_REQUEST_BYTES: Final = 1_048_576
 LOG_APPEND_TIME: Final = 1
@@ -35,15 +34,10 @@ class KafkaCommandSender:
     """
 
     def __init__(
-        self,
-        bootstrap: str,
-        *,
-        security: KafkaSecurity = NO_SECURITY,
-        within_s: float = SEND_TIMEOUT_S,
+        self, bootstrap: str, security: KafkaSecurity = NO_SECURITY, *, within_s: float = 5.0
     ) -> None:
         """within_s: the bound of one send, connecting included. Connects at the first send."""
-        self._bootstrap = bootstrap
-        self._security = security.aiokafka()
+        self._bootstrap, self._security = bootstrap, security.aiokafka()
         self._within_s = within_s
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -101,9 +95,8 @@ class KafkaCommandSender:
             raise
         except TimeoutError as error:
             # The producer keeps trying; a new one would only lose its place in the sequence.
-            raise KafkaUnavailableError(
-                f"Kafka did not acknowledge within {self._within_s:g} s"
-            ) from error
+            why = f"Kafka did not acknowledge within {self._within_s:g} s"
+            raise KafkaUnavailableError(why) from error
         except (KafkaError, OSError) as error:
             # An idempotent producer that lost one record can't number the next ones.
             self._retire(producer)
@@ -117,12 +110,9 @@ class KafkaCommandSender:
                 raise KafkaUnavailableError("the command sender has stopped")
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap,
-                    acks="all",
-                    enable_idempotence=True,
-                    max_request_size=MAX_REQUEST_BYTES,
-                    **self._security,
-                )
+                    bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True,
+                    max_request_size=MAX_REQUEST_BYTES, **self._security,
+                )  # fmt: skip
                 try:
                     await producer.start()
                 except BaseException:

@@ -97,7 +97,8 @@ class StripeAccount:
             wanted = {"created": {"gte": since_ms // 1000}}
             async for page in self._gateway.pages(listing, wanted):
                 for thing in page:
-                    moved = await self._ours(kind, thing)
+                    order_id = await self._gateway.order_id_of(thing)
+                    moved = movement_of_stripe_object(kind, thing, order_id) if order_id else None
                     if moved is not None:
                         found[moved.key] = moved
         return found
@@ -128,13 +129,10 @@ class StripeAccount:
         except StateConflictError as error:
             result = error.code
         return Orphan(
-            stripe_intent_id=intent["id"],
-            order_id=intent["metadata"]["orderId"],
-            created=to_rfc3339(intent["created"] * 1000),
-            amount=intent["amount"],
-            currency=intent["currency"].upper(),
-            result=result,
-        )
+            stripe_intent_id=intent["id"], order_id=intent["metadata"]["orderId"],
+            created=to_rfc3339(intent["created"] * 1000), amount=intent["amount"],
+            currency=intent["currency"].upper(), result=result,
+        )  # fmt: skip
 
     def _is_surely_ours(self, intent: Mapping[str, Any]) -> bool:
         """An account may serve others too: only what bears our mark and our ids is touched."""
@@ -145,10 +143,6 @@ class StripeAccount:
             and self._gateway.has_owner_metadata(metadata)
             and metadata.get("paymentId") == ids.payment_id(order_id)
         )
-
-    async def _ours(self, kind: MovementKind, thing: Mapping[str, Any]) -> MoneyMovement | None:
-        order_id = await self._gateway.order_id_of(thing)
-        return movement_of_stripe_object(kind, thing, order_id) if order_id else None
 
 
 async def load_accounts(stripe: StripeAccount, kafka: KafkaAccount) -> tuple[Account, Account, int]:
