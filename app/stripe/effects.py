@@ -140,7 +140,5 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
             )
         )  # fmt: skip
         self.counters.results[effect.kind, result.result] += 1
-        log.info(
-            "an effect ended", effect=effect.idempotency_key, kind=effect.kind,
-            result=result.result, code=result.code,
-        )  # fmt: skip
+        about = {"effect": effect.idempotency_key, "kind": effect.kind}
+        log.info("an effect ended", **about, result=result.result, code=result.code)

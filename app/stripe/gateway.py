@@ -85,16 +85,14 @@ class StripeGateway:
     async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
         confirm = self._intents.confirm_async
-        return self._seen(
-            await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
-        )
+        intent = await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
+        return self._seen(intent)
 
     async def cancel(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Cancel. Raises StateConflictError where the money moved first, or is moving."""
         cancel = self._intents.cancel_async
-        return self._seen(
-            await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
-        )
+        intent = await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
+        return self._seen(intent)
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundFacts:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
@@ -127,10 +125,8 @@ class StripeGateway:
         Seconds since the epoch, give or take what clocks differ. Lists, because Stripe's search
         may not know an intent yet that a list shows; all intents of that time are gone through.
         """
-        created = {
-            "gte": int(created_after_s) - CLOCK_SKEW_S,
-            "lte": int(created_before_s) + CLOCK_SKEW_S,
-        }
+        first, last = int(created_after_s) - CLOCK_SKEW_S, int(created_before_s) + CLOCK_SKEW_S
+        created = {"gte": first, "lte": last}
         found = [
             intent
             async for page in self.pages(Listing.INTENTS, {"created": created}, Priority.LOOK_UP)

@@ -76,12 +76,9 @@ class Reconciler(Background, Collector):
         in_doubt_interval_s: in the place of interval_s for a payment in doubt.
         """
         super().__init__()
-        self.observed = 0
-        self.errors = 0
-        self._gateway = gateway
-        self._sender = sender
-        self._after_s = after_s
-        self._interval_s = interval_s
+        self.observed, self.errors = 0, 0
+        self._gateway, self._sender = gateway, sender
+        self._after_s, self._interval_s = after_s, interval_s
         # Workers that started together must not ask together.
         self._pauses, self._pauses_in_doubt = (
             Backoff(first_s, first_s * MAX_INTERVAL_FACTOR, jitter=(0.75, 1.25))
@@ -180,9 +177,8 @@ def _watch(partition: int, order_id: str, state: PaymentRecord) -> _WatchedPayme
     is_processing = bool(work.held) or (
         payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
     )
-    pending = frozenset(
-        refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
-    )
+    refunds = (refund.stripe_refund_id for refund in work.refunds.values())
+    pending = frozenset(filter(None, refunds))
     if not is_processing and not pending:
         return None
     return _WatchedPayment(
