@@ -79,11 +79,13 @@ class Timers(Background, Collector):
         sender: CommandSender,
         caught_up: Callable[[tuple[str, ...], int], Awaitable[None]],
         *,
+        clock_known: Callable[[], Awaitable[None]] | None = None,
         repeat_after_s: float = 10.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """caught_up: `CatchUp.caught_up`. repeat_after_s: doubled each time, up to a bound.
+        """caught_up: `CatchUp.caught_up`; clock_known: is waited for first.
 
+        repeat_after_s: doubled each time, up to a bound.
         now_s: a time that has passed by the clock that stamps records (app/clock.py: `earliest_now_s`).
         """
         super().__init__()
@@ -95,7 +97,7 @@ class Timers(Background, Collector):
         )  # fmt: skip
         for kind in KINDS:  # shown from the start, so that a rate has a beginning
             self._lateness_s.labels(kind)
-        self._sender, self._caught_up = sender, caught_up
+        self._sender, self._caught_up, self._clock_known = sender, caught_up, clock_known
         self._repeat = Backoff(repeat_after_s, repeat_after_s * MAX_REPEAT_FACTOR, jitter=(1, 1))
         self._now_s = now_s
         self._partitions: dict[int, _Partition] = {}
@@ -152,6 +154,8 @@ class Timers(Background, Collector):
             owned.gate.cancel()
 
     async def _open(self, partition: int) -> None:
+        if self._clock_known is not None:
+            await self._clock_known()
         failures = 0
         while True:
             try:
