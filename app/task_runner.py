@@ -5,11 +5,10 @@ it, a command, has been decided. So a crash at any point leaves work that the ne
 """
 
 import asyncio
-import itertools
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -101,10 +100,7 @@ class TaskCounters:
 
 @dataclass(slots=True)
 class RowTask(Generic[WorkT]):
-    """A piece of work and the task that does it.
-
-    is_held: the task only waits until it may begin, so it can be cancelled when it is not wanted any more.
-    """
+    """A piece of work and the task that does it. is_held: it only waits until it may begin, so it may end."""
 
     work: WorkT
     is_wanted: bool = True
@@ -160,14 +156,14 @@ class RowTasks(Background, ABC, Generic[ItemT, WorkT]):
     def closed(self, partition: int) -> None:
         """Stop all work of a partition that is not this worker's any more."""
         self._opened_ms.pop(partition, None)
-        for tasks in self._partitions.pop(partition, {}).values():
-            for each in tasks.values():
+        for row in self._partitions.pop(partition, {}).values():
+            for each in row.values():
                 if each.task:
                     each.task.cancel()
 
-    def _all(self) -> Iterator[RowTask[WorkT]]:
-        rows = itertools.chain.from_iterable(map(dict.values, self._partitions.values()))
-        return itertools.chain.from_iterable(map(dict.values, rows))
+    def _all(self) -> list[RowTask[WorkT]]:
+        rows = (row for rows in self._partitions.values() for row in rows.values())
+        return [each for row in rows for each in row.values()]
 
     async def _do(self, each: RowTask[WorkT]) -> None:
         bind_order(each.work.order_id, **self._log_context(each.work))

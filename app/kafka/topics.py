@@ -43,9 +43,8 @@ def partition_count(topic: Topic, settings: Settings) -> int:
 def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
     """Give a topic's configuration at the broker.
 
-    Of three replicas two must have a record before it counts as sent: else the broker that took it
-    alone could lose it. With fewer replicas that is left to the broker. Records bear the time at which
-    Kafka took them (models/transition.py: decide knows no other clock), whoever produced them.
+    Of three replicas two must have a record before it counts as sent: else the broker that took it alone could
+    lose it. Records bear the time at which Kafka took them (decide knows no other clock).
     """
     config = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
     config |= STAMPED_BY_BROKER
@@ -57,11 +56,10 @@ def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
 def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
     """Make missing topics, correct the configuration of those that are there; idempotent.
 
-    Of changelogs that the workers have made, it is corrected that Kafka stamps their records: it would
-    refuse those of a worker whose clock is an hour ahead (`message.timestamp.after.max.ms`).
-
-    Raises TopicsError when Kafka is away, when a topic has another partition count (an order's records
-    would move to other partitions), and with `check_only` when anything is missing or differs.
+    Of changelogs it is corrected that Kafka stamps their records: it would refuse those of a worker whose
+    clock is an hour ahead (`message.timestamp.after.max.ms`). Raises TopicsError when Kafka is away, when a
+    topic has another partition count (an order's records would move to other partitions), and with
+    `check_only` when anything is missing or differs.
     """
     admin = AdminClient(
         {

@@ -113,9 +113,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         """Begin the tries that are new in the record, drop those that are gone from it."""
         super().updated(partition, key, record)
         rows = self._waiting.setdefault(partition, {})
-        rows[key] = sum(
-            1 for _ in record.state.with_status(NotificationStatus.WAITING_FOR_OPERATOR)
-        )
+        rows[key] = len(list(record.state.with_status(NotificationStatus.WAITING_FOR_OPERATOR)))
         if not rows[key]:
             del rows[key]
 

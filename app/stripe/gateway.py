@@ -122,8 +122,8 @@ class StripeGateway:
     ) -> IntentFacts | None:
         """Look for the PaymentIntent whose metadata names the payment, created in that time.
 
-        Seconds since the epoch, give or take what clocks differ. Lists, because Stripe's search
-        may not know an intent yet that a list shows; all intents of that time are gone through.
+        Seconds since the epoch, give or take what clocks differ. Lists all intents of that time, for
+        Stripe's search may not know one yet that a list shows.
         """
         first, last = int(created_after_s) - CLOCK_SKEW_S, int(created_before_s) + CLOCK_SKEW_S
         created = {"gte": first, "lte": last}
@@ -140,10 +140,7 @@ class StripeGateway:
     async def pages(
         self, listing: Listing, wanted: Body, priority: Priority = Priority.POLL
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Objects as Stripe shows them, newest first, a page at a time, each in its turn of the rate.
-
-        wanted: the list's own parameters. Events are kept for 30 days.
-        """
+        """Objects as Stripe shows them, newest first, by pages. wanted: the list's own parameters."""
         params = {**wanted, "limit": PAGE}
         while True:
             page: Any = await self._call(priority, self._services[listing].list_async, params, READ)

@@ -55,10 +55,9 @@ class _WatchedPayment:
 class Reconciler(Background, Collector):
     """A listener of payments' table, and a task that asks about what it found there; a collector of metrics.
 
-    Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
-    asks), those with facts held for money that we have not heard of, and refunds that Stripe has,
-    but has not finished. Only of owned partitions. A payment in doubt, of which a webhook told what
-    only a look-up can place, is asked about at once: a customer waits for it.
+    Watches payments of owned partitions in PROCESSING whose confirm has been answered (before, its effect
+    asks), those with facts held for money that we have not heard of, and refunds that Stripe has not finished.
+    A payment in doubt, of which a webhook told what only a look-up can place, is asked about at once.
     """
 
     def __init__(
