@@ -75,10 +75,8 @@ class DeadLetterReader(DeadLetterLog, Background, Collector):
     async def originals(self, letters: Sequence[DeadLetter]) -> list[OriginalRecord]:
         """The records as they were sent. Raises KafkaUnavailableError."""
         places = [
-            letter.origin
-            if letter.omitted_bytes
-            else RecordLocation(*DEAD_LETTER_PARTITION, letter.offset)
-            for letter in letters
+            each.origin if each.omitted_bytes else RecordLocation(DEAD_LETTERS, 0, each.offset)
+            for each in letters
         ]
         found = await self._kafka.records(places)
         return [_original(found.get(place)) for place in places]

@@ -147,8 +147,7 @@ class Redriver:
     @asynccontextmanager
     async def _exclusively(self, letter: DeadLetter) -> AsyncIterator[None]:
         """One act of a key at a time, on a letter that is open."""
-        place = (letter.service, letter.key)
-        async with self._locks.setdefault(place, asyncio.Lock()):
+        async with self._locks.setdefault((letter.service, letter.key), asyncio.Lock()):
             await self._letters.caught_up()
             if letter.state is not DeadLetterState.OPEN:
                 raise OperatorActionRefusedError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")

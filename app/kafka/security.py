@@ -60,9 +60,8 @@ class KafkaSecurity:
         return SSLCredentials(tls) if tls else None
 
     def _tls(self) -> ssl.SSLContext | None:
-        if not self.protocol.endswith("SSL"):
-            return None
-        return ssl.create_default_context(cafile=self.ca_file)
+        has_tls = self.protocol.endswith("SSL")
+        return ssl.create_default_context(cafile=self.ca_file) if has_tls else None
 
 
 NO_SECURITY = KafkaSecurity()

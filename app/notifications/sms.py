@@ -31,8 +31,7 @@ class TwilioSms:
 
         api_url: None is Twilio's own.
         """
-        self._account = account_sid, auth_token
-        self._api_url = api_url
+        self._account, self._api_url = (account_sid, auth_token), api_url
         self._from = {"messaging_service_sid" if sender.startswith("MG") else "from_": sender}
         self._timeout_s = timeout_s
         self._client: Any = None

@@ -33,7 +33,6 @@ ISSUER: Final = "system:reconciler"
 MAX_INTERVAL_FACTOR: Final = 10
 """Each answer that settles nothing doubles the interval, up to so many of the first."""
 MAX_CONCURRENT_LOOKUPS: Final = 4
-IN_DOUBT_INTERVAL_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -67,7 +66,7 @@ class Reconciler(Background, Collector):
         *,
         after_s: float,
         interval_s: float,
-        in_doubt_interval_s: float = IN_DOUBT_INTERVAL_S,
+        in_doubt_interval_s: float = 2.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """after_s: without news for so long, ask; interval_s: then again, more and more rarely.
