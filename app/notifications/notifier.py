@@ -1,7 +1,7 @@
 """The notifier: sends the messages that notifications' table holds, and reports how each try ended.
 
-A message is a row of the order's record (app/task_runner.py): pending until the result of its try, a command,
-has been decided. After a crash it is found again and sent with the same id.
+A message is a row (app/task_runner.py): stored before it is sent, and pending until the result of its try, a
+command, has been decided. After a crash it is found again and sent with the same id.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Performs the Stripe writes that payments' table holds, and reports how they ended.
 
-An effect is a row of payments' record (app/task_runner.py), pending until its result, a command, is decided.
+An effect is a row (app/task_runner.py): stored before it is made, pending until its result is decided.
 """
 
 import asyncio
