@@ -56,22 +56,16 @@ class KafkaCommandSender:
         # "system:effects" becomes "/tiffin/effects"; whoever has a token speaks through web.
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
-        await self.put(
-            COMMANDS[command.command_type].topic,
-            command.order_id.encode(),
-            encode(command),
-            record_headers(command.command_id, command.command_type, source, command.issued_at),
-        )
+        kind, at = command.command_type, command.issued_at
+        headers = record_headers(command.command_id, kind, source, at)
+        await self.put(COMMANDS[kind].topic, command.order_id.encode(), encode(command), headers)
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
         """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""
         created = to_rfc3339(webhook.created * 1000)
-        await self.put(
-            WEBHOOKS,
-            webhook.order_id.encode(),
-            encode(webhook),
-            record_headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
-        )
+        name, kind = webhook.stripe_event_id, webhook.stripe_event_type
+        headers = record_headers(name, kind, "/stripe", created)
+        await self.put(WEBHOOKS, webhook.order_id.encode(), encode(webhook), headers)
 
     async def put(
         self,
@@ -100,9 +94,8 @@ class KafkaCommandSender:
         except (KafkaError, OSError) as error:
             # An idempotent producer that lost one record can't number the next ones.
             self._retire(producer)
-            raise KafkaUnavailableError(
-                f"Kafka refused a record: {type(error).__name__}"
-            ) from error
+            why = f"Kafka refused a record: {type(error).__name__}"
+            raise KafkaUnavailableError(why) from error
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
