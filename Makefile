@@ -5,10 +5,10 @@
 
 BIN := .venv/bin
 SETUP := .venv/.complete
-# One run of pytest each, with a Kafka of its own; two at once, for most of a test is waiting. The
-# longest come first, so that no long one is left to run alone.
-PARTS ?= faults integration pages e2e contract unit money
-AT_ONCE ?= 2
+# One run of pytest each, with a Kafka of its own; four at once, for half of a test is waiting, for other
+# processes and for deadlines. The longest come first, so that no long one is left to run alone.
+PARTS ?= integration faults pages e2e contract unit money
+AT_ONCE ?= 4
 TEST_LOGS := .sandbox/tests
 # With it each of the tests' forty brokers starts in half the processor time.
 KAFKA_CACHE := .sandbox/jars/kafka.aot
@@ -34,7 +34,7 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 	@ONCE='$(ONCE)' RATE='$(RATE)' $(BIN)/python -m sandbox.demo \
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
-test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=2, ARGS=of pytest)
+test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=4, ARGS=of pytest)
 	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
 	@$(if $(filter-out unit contract,$(PARTS)),$(MAKE) --no-print-directory $(KAFKA_CACHE))
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'

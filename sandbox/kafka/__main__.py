@@ -1,4 +1,4 @@
-"""`python -m sandbox.kafka`: run the sandbox's Kafka in the foreground, lock its jars anew, or speed up its start."""
+"""`python -m sandbox.kafka`: run the sandbox's Kafka, have it start sooner, or lock its jars anew."""
 
 from __future__ import annotations
 
