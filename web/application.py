@@ -4,14 +4,7 @@ from aiohttp import web
 
 from web.http import middleware
 from web.http.change_feed import ChangeFeed, DeliveryChangeListener, OrderChangeListener
-from web.http.context import (
-    CONTEXT,
-    DELIVERIES,
-    NOTIFICATIONS,
-    ORDERS,
-    PAYMENTS,
-    Context,
-)
+from web.http.context import CONTEXT, DELIVERIES, NOTIFICATIONS, ORDERS, PAYMENTS, Context
 from web.http.deps import WebDeps
 from web.http.dispatch import mount
 from web.http.forwarding import Forwarder

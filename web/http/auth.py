@@ -15,13 +15,7 @@ from web.http.decoding import MAX_ORDER_COOKIES_READ, DecodingError, host_name
 from web.http.deps import WebDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import WORKER_HEADER
-from web.http.tokens import (
-    ORDER_TOKEN_DAYS,
-    BadTokenError,
-    Identity,
-    Role,
-    is_order_token,
-)
+from web.http.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order_token
 
 GUEST_COOKIE: Final = "tiffin_guest"
 ORDER_COOKIE: Final = "tiffin_order_"

@@ -45,9 +45,7 @@ class Forwarder:
         """Hold a client session while the application runs."""
         bounds = self._deps.bounds
         timeout = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=bounds.forward_connect_s,
-            sock_read=bounds.forward_idle_s,
+            total=None, sock_connect=bounds.forward_connect_s, sock_read=bounds.forward_idle_s
         )
         # Bytes pass as they are: compressed ones stay so, cookies are the customer's.
         async with aiohttp.ClientSession(
@@ -132,8 +130,7 @@ class Forwarder:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning(
-                "owner does not answer",
-                extra={"owner": str(owner), "error": type(error).__name__},
+                "owner does not answer", extra={"owner": str(owner), "error": type(error).__name__}
             )
             raise ProblemError("OWNER_UNREACHABLE", "Try again with the same key.") from None
         async with upstream:
@@ -143,9 +140,7 @@ class Forwarder:
         self, request: web.Request, upstream: aiohttp.ClientResponse
     ) -> web.StreamResponse:
         response = web.StreamResponse(
-            status=upstream.status,
-            reason=upstream.reason,
-            headers=_end_to_end(upstream.headers),
+            status=upstream.status, reason=upstream.reason, headers=_end_to_end(upstream.headers)
         )
         try:
             await response.prepare(request)
