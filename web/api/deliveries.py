@@ -76,7 +76,7 @@ class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
     async def share(self, partition: int) -> DeliveriesShare:
         """Of an owned partition."""
         identity, limit = self.call.identity, self.call.params.limit
-        known = self.context.delivery_index.open(partition)
+        known = self.context.delivery_index.current(partition)
         entries = [entry for entry in known if _may_see(entry, identity)]
         entries.sort(key=lambda entry: _rank(entry.courier_id, entry.since_ms))
         rows = [_row(self.context, entry, identity) for entry in entries[:limit]]
