@@ -29,7 +29,7 @@ from models.sender import CommandSender
 from models.times import machine_now_ms
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import ServiceRuntime
-from web.http.operator_deps import OperatorDeps
+from web.http.deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
 log = structlog.stdlib.get_logger(__name__)

@@ -12,7 +12,7 @@ from tables import PartitionStop, ServiceRuntime
 
 
 class StoppedPartitionActions:
-    """`web.http.operator_deps.StoppedPartitions`, of this worker's runtime."""
+    """`web.http.deps.StoppedPartitions`, of this worker's runtime."""
 
     def __init__(self, runtime: ServiceRuntime, sender: CommandSender) -> None:
         self._runtime = runtime

@@ -49,7 +49,7 @@ DEAD_LETTER_PARTITION: Final = TopicPartition(DEAD_LETTERS, 0)
 
 
 class DeadLetterReader(Background, Collector):
-    """Keeps `DeadLetterLog` up to date, in a task of its own; `web.http.operator_deps.DeadLetters`.
+    """Keeps `DeadLetterLog` up to date, in a task of its own; `web.http.deps.DeadLetters`.
 
     unread: offsets of batches in the topic that can't be read.
     """

@@ -36,13 +36,10 @@ async def authorize(request: web.Request, deps: WebDeps, order_id: str, *roles: 
     and UnavailableError.
     """
     identity = await _identify(request, deps, order_id, roles)
-    if identity.role is Role.CUSTOMER:
-        if Role.CUSTOMER not in roles:
-            raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
-        if identity.order_id != order_id:
-            raise ProblemError("WRONG_ORDER", "An order's token is good for that order alone.")
-    elif identity.role not in roles:
+    if identity.role not in roles:
         raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
+    if identity.role is Role.CUSTOMER and identity.order_id != order_id:
+        raise ProblemError("WRONG_ORDER", "An order's token is good for that order alone.")
     return identity
 
 

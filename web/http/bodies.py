@@ -84,10 +84,17 @@ async def read_json(
     """Read a body of this kind. Raises ProblemError (400, 413, 415)."""
     raw = await read_body(request, limit_bytes)
     if may_be_empty and not raw:
-        raw = b"{}"
-    else:
-        _check_content_type(request)
-    return validated(kind, parse_strictly(raw))
+        return validated(kind, {})
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type != "application/json" or charset not in {"utf-8", "utf8"}:
+        raise ProblemError(
+            "CONTENT_TYPE_REFUSED", "Content-Type: only application/json in UTF-8 is accepted"
+        )
+    try:
+        value = json_value(raw)
+    except DecodingError as error:
+        raise ProblemError("INVALID_JSON", f"body: {error}") from None
+    return validated(kind, value)
 
 
 def validated(kind: type[B], value: Any) -> B:
@@ -115,28 +122,12 @@ def parse_form(raw: bytes) -> dict[str, str]:
         raise ProblemError("BAD_REQUEST", str(error)) from None
 
 
-def parse_strictly(raw: bytes) -> Any:
-    """Parse JSON as `decoding.json_value` does. Raises ProblemError (400)."""
-    try:
-        return json_value(raw)
-    except DecodingError as error:
-        raise ProblemError("INVALID_JSON", f"body: {error}") from None
-
-
 def body_hash(body: Body) -> str:
     """SHA-256 of a body's meaning: how it was spaced, ordered or abbreviated does not count."""
     canonical = orjson.dumps(
         body.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS
     )
     return hashlib.sha256(canonical).hexdigest()
-
-
-def _check_content_type(request: web.Request) -> None:
-    charset = (request.charset or "utf-8").lower()
-    if request.content_type != "application/json" or charset not in {"utf-8", "utf8"}:
-        raise ProblemError(
-            "CONTENT_TYPE_REFUSED", "Content-Type: only application/json in UTF-8 is accepted"
-        )
 
 
 def _phones(value: Any) -> Iterator[str]:

@@ -155,8 +155,8 @@ class ChangeFeed:
             number = -1
         if number >= 0:
             await self.own.wait(number, LONG_POLL_S)
-        scopes = self.own.since(number) if number >= 0 else {EVERYTHING}
-        return {"at": f"{self.name}.{self.own.last}", "scopes": sorted(scopes)}
+        at = f"{self.name}.{self.own.last}"
+        return {"at": at, "scopes": sorted(self.own.since(number))}
 
     async def _follow(self, watch: SharedTask) -> None:
         """Hold a request at each other worker; they come and go."""

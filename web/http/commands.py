@@ -120,7 +120,9 @@ async def settle(context: Context, write: CommandRequest) -> CommandResult:
         raise ProblemError("IDEMPOTENCY_KEY_REUSED", "Take a new key for another request.")
     if not stored.outcome.accepted:
         raise refused(stored.outcome.code, stored.outcome.detail)
-    token = consistency.token_of(write.order_id, write.service, record, stored.outcome)
+    token = consistency.Token(order=write.order_id).covering(
+        write.service, record, stored.outcome.positions
+    )
     return CommandResult(stored.outcome, record, token)
 
 

@@ -10,9 +10,8 @@ from aiohttp import web
 
 from tables import NotOwnerError, StateTable, StoredRecord
 from web.http.change_feed import ChangeFeed
-from web.http.deps import WebDeps
+from web.http.deps import OperatorDeps, WebDeps
 from web.http.forwarding import Forwarder
-from web.http.operator_deps import OperatorDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import ClientRateLimiter
 from web.http.sse import Streams

@@ -98,7 +98,10 @@ def json_value(raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int = MAX_J
         # length at once, and stops at its own depth.
         check_depth(orjson.loads(raw), deepest)
         return json.loads(
-            raw, object_pairs_hook=_reject_duplicate_names, parse_float=_decimal, parse_int=_integer
+            raw,
+            object_pairs_hook=_reject_duplicate_names,
+            parse_float=_decimal,
+            parse_int=lambda text: int(_short(text)),
         )
     except DecodingError:
         raise
@@ -265,17 +268,15 @@ def _reject_duplicate_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _integer(text: str) -> int:
+def _short(text: str) -> str:
     if len(text) > MAX_NUMBER_CHARS:
         raise DecodingError(f"numbers of at most {MAX_NUMBER_CHARS} characters are accepted")
-    return int(text)
+    return text
 
 
 def _decimal(text: str) -> Decimal:
-    if len(text) > MAX_NUMBER_CHARS:
-        raise DecodingError(f"numbers of at most {MAX_NUMBER_CHARS} characters are accepted")
     try:
-        number = Decimal(text)
+        number = Decimal(_short(text))
     except ArithmeticError:  # an exponent of 19 digits
         number = None
     if number is None or abs(number.adjusted()) > MAX_EXPONENT:

@@ -99,10 +99,7 @@ async def forward(
     table = call.context.tables.get(owner.service) if owner else None
     if owner is None or table is None:
         return None
-    forwarder = call.context.forwarder
-    if isinstance(owner.key, int):
-        return await forwarder.forwarded_partition(call.request, owner.key, table)
-    return await forwarder.forwarded(
+    return await call.context.forwarder.forwarded(
         call.request, owner.key, table, max_hops=owner.max_hops, headers=headers
     )
 

@@ -59,39 +59,28 @@ class Forwarder:
     async def forwarded(
         self,
         request: web.Request,
-        key: str,
+        key: str | int,
         table: StateTable,
         *,
         max_hops: int = 1,
         headers: Mapping[str, str] | None = None,
     ) -> web.StreamResponse | None:
-        """The owner's answer, or None when this worker owns the key, an order's id mostly.
+        """The owner's answer, or None when this worker is the owner.
 
+        key: what is owned, an order's id mostly; a number is a partition.
         max_hops: how often the request may have been passed on afterwards. headers: to be added.
         Raises ProblemError (503) when there is no owner, or none that answers.
         """
-        if table.owns(key):
+        if key in table.open_partitions() if isinstance(key, int) else table.owns(key):
             return None
         if len(request.headers.getall(HOP, ())) >= max_hops:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
-        return await self._forward(request, self._owner(table.owner_of(key)), headers)
-
-    async def forwarded_partition(
-        self, request: web.Request, partition: int, table: StateTable
-    ) -> web.StreamResponse | None:
-        """As `forwarded`, for a request about one partition."""
-        if partition in table.open_partitions():
-            return None
-        if HOP in request.headers:
-            raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
-        return await self._forward(request, self._owner(table.owner_of_partition(partition)))
-
-    def _owner(self, owner: URL | None) -> URL:
+        owner = table.owner_of_partition(key) if isinstance(key, int) else table.owner_of(key)
         if owner is None:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
         if owner == self._deps.own_url:
             raise ProblemError("NOT_READY", "The partition is being opened; try again.")
-        return owner
+        return await self._forward(request, owner, headers)
 
     async def ask(
         self, request: web.Request, url: URL, headers: Mapping[str, str], timeout_s: float
@@ -114,7 +103,7 @@ class Forwarder:
         return None
 
     async def _forward(
-        self, request: web.Request, owner: URL, headers: Mapping[str, str] | None = None
+        self, request: web.Request, owner: URL, headers: Mapping[str, str] | None
     ) -> web.StreamResponse:
         if self._session is None:
             raise ProblemError("NOT_READY")

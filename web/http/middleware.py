@@ -79,8 +79,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except ProblemError as error:
         problem = error
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
         problem = of_http_exception(error)
     except UnavailableError as error:
         log.warning("unavailable", extra={"code": error.code, "reason": type(error).__name__})
