@@ -81,7 +81,7 @@ def _restaurant(restaurant: Restaurant) -> RestaurantView:
 def menu_answer(call: Call[Params, None], menu: Menu) -> web.Response:
     """With a guest's cookie."""
     response = cached_answer(call, menu)
-    auth.set_guest_cookie(call.request, response, call.context.deps, auth.new_guest())
+    auth.set_guest_cookie(call.request, response, call.context.deps)
     return response
 
 

@@ -45,10 +45,8 @@ def as_json(result: BaseModel) -> Any:
 
 def json_response(result: BaseModel, status: int = 200, **headers: str) -> web.Response:
     """A result as an answer of the API."""
-    return web.Response(
-        status=status, body=orjson.dumps(as_json(result)), content_type="application/json",
-        headers=headers,
-    )  # fmt: skip
+    body = orjson.dumps(as_json(result))
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
 def json_answer(call: AnyCall, result: BaseModel) -> web.Response:

@@ -212,15 +212,11 @@ async def customer_id_of(request: web.Request, deps: WebDeps, key: str) -> str:
     return account or guest_or_derived(request, key)
 
 
-def new_guest() -> str:
-    """A guest nobody can guess."""
-    return ids.derive_id("guest", uuid.uuid4())
-
-
 def set_guest_cookie(
-    request: web.Request, response: web.StreamResponse, deps: WebDeps, who: str
+    request: web.Request, response: web.StreamResponse, deps: WebDeps, who: str = ""
 ) -> None:
-    """Set the guest's cookie unless the browser has it, or who is none."""
+    """Set the guest's cookie, by default a new guest's, unless the browser has it, or who is none."""
+    who = who or ids.derive_id("guest", uuid.uuid4())
     if guest(request) is None and _GUEST.fullmatch(who):
         _set_cookie(response, deps, GUEST_COOKIE, who, _YEAR_S)
 

@@ -57,12 +57,8 @@ class Token(BaseModel):
     def covering(self, service: str, record: StoredRecord, positions: Mapping[str, int]) -> "Token":
         """A token that also covers a service's record, as it is now, and what it emitted until then."""
         added = tuple((topic, service, sequence) for topic, sequence in positions.items())
-        version = max(record.version, self.versions.get(service, 0))
-        return Token(
-            order=self.order,
-            positions=self.positions + added,
-            versions={**self.versions, service: version},
-        )
+        versions = {**self.versions, service: max(record.version, self.versions.get(service, 0))}
+        return Token(order=self.order, positions=self.positions + added, versions=versions)
 
 
 def token_of_request(request: web.Request, order_id: str) -> Token | None:
@@ -75,15 +71,12 @@ def token_of_request(request: web.Request, order_id: str) -> Token | None:
     except (DecodingError, ValidationError):
         token = None
     if token is None or any(topic not in TOPICS for topic, _, _ in token.positions):
-        raise ProblemError(
-            "CONSISTENCY_TOKEN_INVALID",
-            errors=[(HEADER, "accepted: the token of a write's answer, unchanged")],
-        )
-    if token.order != order_id:
-        raise ProblemError(
-            "CONSISTENCY_TOKEN_INVALID", errors=[(HEADER, "accepted: a token of this order")]
-        )
-    return token
+        accepted = "the token of a write's answer, unchanged"
+    elif token.order != order_id:
+        accepted = "a token of this order"
+    else:
+        return token
+    raise ProblemError("CONSISTENCY_TOKEN_INVALID", errors=[(HEADER, f"accepted: {accepted}")])
 
 
 async def hold(context: Context, order_id: str, token: Token | None, parts: Iterable[str]) -> None:

@@ -42,7 +42,7 @@ log = logging.getLogger("tiffin.web")
 access_log = logging.getLogger("tiffin.web.access")
 
 
-def _shown(path: str) -> str:
+def _without_secret(path: str) -> str:
     """The path as the log has it: without the secret of a notification's link."""
     return f"{LINK_PATH}***" if path.startswith(LINK_PATH) else path
 
@@ -60,12 +60,11 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
             logging.DEBUG if _is_probe(request) else logging.INFO,
             "request",
             extra={
-                "method": request.method,
-                "path": _shown(shown_path(request)),
+                "method": request.method, "path": _without_secret(shown_path(request)),
                 "status": response.status,
                 "durationMs": round((time.perf_counter() - started) * 1000, 1),
             },
-        )
+        )  # fmt: skip
         # The connection's next request has an order of its own.
         structlog.contextvars.unbind_contextvars(ORDER_ID)
     return response
@@ -151,13 +150,8 @@ def unexpected(error: Exception) -> ProblemError:
 
     Where it happened, not what it says: messages may hold what the customer sent.
     """
-    log.error(
-        "request failed",
-        extra={
-            "error": type(error).__name__,
-            "stack": "".join(traceback.format_tb(error.__traceback__)),
-        },
-    )
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request failed", extra={"error": type(error).__name__, "stack": stack})
     return ProblemError("INTERNAL")
 
 
