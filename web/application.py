@@ -32,8 +32,8 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     if NOTIFICATIONS in deps.tables:
         context.notification_index = NotificationIndex(deps.tables[NOTIFICATIONS])
         deps.tables[NOTIFICATIONS].add_listener(context.notification_index)
-    deps.tables[PAYMENTS].add_listener(deps.money.payments)
-    deps.tables[ORDERS].add_listener(deps.money.orders)
+    deps.tables[PAYMENTS].add_listener(deps.money)
+    deps.tables[ORDERS].add_listener(deps.money)
     for name in WAITING_SERVICES & deps.tables.keys():
         deps.tables[name].add_listener(deps.waiting.of(name))
     app[CONTEXT] = context

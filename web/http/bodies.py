@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from models.messages import Message
@@ -152,8 +153,7 @@ def field_name(loc: Sequence[str | int]) -> str:
 
 def _message(kind: type[BaseModel], detail: ErrorDetails) -> str:
     *outer, name = detail["loc"] or ("",)
-    model = _model_at(kind, outer)
-    by_alias = {field.alias or key: field for key, field in model.model_fields.items()}
+    by_alias = _fields_at(kind, [part for part in outer if isinstance(part, str)])
     if detail["type"] == "extra_forbidden":
         return f"is not accepted here; accepted: {', '.join(by_alias)}"
     text = "is required" if detail["type"] == "missing" else detail["msg"]
@@ -164,16 +164,11 @@ def _message(kind: type[BaseModel], detail: ErrorDetails) -> str:
     return f"{text}; accepted: {field.description}" if field and field.description else text
 
 
-def _model_at(kind: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel]:
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        by_alias = {field.alias or key: field for key, field in kind.model_fields.items()}
-        inner = _model_in(by_alias[part].annotation) if part in by_alias else None
-        if inner is None:
-            break
-        kind = inner
-    return kind
+def _fields_at(kind: type[BaseModel], names: Sequence[str]) -> dict[str, FieldInfo]:
+    """The fields of the model that is inside of these, as far as they are models."""
+    by_alias = {field.alias or key: field for key, field in kind.model_fields.items()}
+    inner = _model_in(by_alias[names[0]].annotation) if names and names[0] in by_alias else None
+    return by_alias if inner is None else _fields_at(inner, names[1:])
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -178,17 +178,12 @@ def form_fields(raw: bytes) -> dict[str, str]:
     """Parse a page's form, outer blanks cut off."""
     try:
         pairs = parse_qsl(
-            raw.decode(),
-            keep_blank_values=True,
-            strict_parsing=bool(raw),
+            raw.decode(), keep_blank_values=True, strict_parsing=bool(raw),
             max_num_fields=MAX_FORM_FIELDS,
-        )
+        )  # fmt: skip
     except ValueError:
         raise DecodingError("The form can't be read.") from None
-    if any(
-        len(name) > MAX_FORM_FIELD_CHARS or len(value) > MAX_FORM_FIELD_CHARS
-        for name, value in pairs
-    ):
+    if any(len(text) > MAX_FORM_FIELD_CHARS for pair in pairs for text in pair):
         raise DecodingError(f"A field has at most {MAX_FORM_FIELD_CHARS} characters.")
     return {name: value.strip() for name, value in pairs}
 

@@ -39,7 +39,6 @@ from web.http.route import (
     HTML_RENDERERS,
     AnyCall,
     Call,
-    Form,
     Key,
     Owner,
     RawBody,
@@ -126,16 +125,12 @@ async def _body(call: AnyCall) -> Any:
         return await read_json(
             request, kind, limit_bytes, may_be_empty=call.route.body_may_be_empty
         )
-    return await _form(call, kind, limit_bytes)
-
-
-async def _form(call: AnyCall, form: Form, limit_bytes: int) -> Any:
-    raw = await read_body(call.request, limit_bytes)
-    if raw and call.request.content_type != FORM_CONTENT_TYPE:
+    raw = await read_body(request, limit_bytes)
+    if raw and request.content_type != FORM_CONTENT_TYPE:
         raise ProblemError("CONTENT_TYPE_REFUSED", "A form of our own pages is accepted here.")
     call.fields = parse_form(raw)
-    value = form.value_of(call, dict(call.fields))
-    return value if form.to is None else validated(form.to, value)
+    value = kind.value_of(call, dict(call.fields))
+    return value if kind.to is None else validated(kind.to, value)
 
 
 async def _at_owner(call: AnyCall) -> web.StreamResponse:

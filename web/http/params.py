@@ -24,6 +24,7 @@ Parse = Callable[[str], Any]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True)
 class Params:
     """Base of a route's parameters; subclasses are frozen dataclasses whose fields `param` makes."""
 
@@ -36,7 +37,7 @@ class Params:
     @classmethod
     def descriptions(cls) -> Mapping[str, str]:
         """What each parameter means, by its name in the query."""
-        return {_name(each): each.metadata["text"] for each in _fields(cls)}
+        return {_name(each): each.metadata["text"] for each in fields(cls)}
 
     @classmethod
     def read(cls, query: MultiMapping[str]) -> Self:
@@ -47,7 +48,7 @@ class Params:
         if cls.is_strict:
             wrong += [(n, f"accepted: {', '.join(known)}") for n in sorted({*query} - {*known})]
             wrong += [(name, "accepted: once") for name in known if len(query.getall(name, ())) > 1]
-        for each in _fields(cls):
+        for each in fields(cls):
             name = _name(each)
             if name not in query:
                 continue
@@ -58,10 +59,6 @@ class Params:
         if wrong:
             raise ProblemError("VALIDATION_FAILED", errors=wrong)
         return cls(**found)
-
-
-def _fields(kind: type[Params]) -> tuple[Any, ...]:
-    return () if kind is Params else fields(kind)  # type: ignore[arg-type]
 
 
 def _name(of: Any) -> str:

@@ -20,6 +20,7 @@ import jwt
 from models import ids
 from models.errors import UnavailableError
 from web.http.decoding import DecodingError, check_token
+from web.http.problems import ProblemError
 
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30
@@ -67,8 +68,12 @@ class Identity:
         return f"{self.role}:{self.subject}"
 
 
-class BadTokenError(Exception):
-    """A token that is expired, forged, or lacks a claim; the text is fit for the one who sent it."""
+class BadTokenError(ProblemError):
+    """A token that is expired, forged, or lacks a claim. text: what it is; fit for the one who sent it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("TOKEN_INVALID", f"The token is {text}.")
+        self.args = (text,)
 
 
 class OrderTokens:
