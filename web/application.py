@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from web.http import middleware
-from web.http.change_feed import ChangeFeed, DeliveryChangeListener, OrderChangeListener
+from web.http.change_feed import ChangeFeed, ChangeListener
 from web.http.context import CONTEXT, DELIVERIES, NOTIFICATIONS, ORDERS, PAYMENTS, Context
 from web.http.deps import WebDeps
 from web.http.dispatch import mount
@@ -21,14 +21,15 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     """Mount everything on an application that has not started: Faust's own, or a plain one."""
     forwarder = Forwarder(deps)
     changes = ChangeFeed(deps, forwarder, ORDERS)
+    listener = ChangeListener(changes)
     limiter = ClientRateLimiter(deps.client_limits, deps.order_tokens.worker_proof)
     context = Context(deps, forwarder, OrderIndex(deps.tables[ORDERS]), changes, limiter)
     # Listeners of changes come last: whoever looks then finds them in the indexes.
     deps.tables[ORDERS].add_listener(context.order_index)
-    deps.tables[ORDERS].add_listener(OrderChangeListener(changes))
+    deps.tables[ORDERS].add_listener(listener)
     if DELIVERIES in deps.tables:
         deps.tables[DELIVERIES].add_listener(context.delivery_index)
-        deps.tables[DELIVERIES].add_listener(DeliveryChangeListener(changes))
+        deps.tables[DELIVERIES].add_listener(listener)
     if NOTIFICATIONS in deps.tables:
         context.notification_index = NotificationIndex(deps.tables[NOTIFICATIONS])
         deps.tables[NOTIFICATIONS].add_listener(context.notification_index)

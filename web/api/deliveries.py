@@ -16,7 +16,7 @@ from web.http.context import DELIVERIES, ORDERS, Context
 from web.http.params import Params, limit_param
 from web.http.scatter_gather import Gather
 from web.http.tokens import Identity, Role
-from web.indexes.deliveries import DeliveryEntry
+from web.indexes.orders import DeliveryEntry
 
 MAX_LISTED: Final = 500
 

@@ -53,10 +53,7 @@ async def require_any_token(request: web.Request, deps: WebDeps) -> None:
 
 
 async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> Identity:
-    """Say who asks about more than one order, if that one has one of the roles.
-
-    Raises ProblemError (401, 403) and UnavailableError.
-    """
+    """Say who asks about more than one order, if that one has one of the roles. Raises as `authorize`."""
     identity = await _bearer(request, deps)
     if identity is None:
         raise ProblemError("TOKEN_MISSING", f"Send a token of: {', '.join(roles)}.")

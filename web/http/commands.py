@@ -162,10 +162,7 @@ async def wait(
 
 
 async def perform(context: Context, write: CommandRequest) -> Any:
-    """Do a write, one request of its key at a time; gives its answer, or `Accepted` past the bound.
-
-    Raises as `settle` does, but OutcomePendingError.
-    """
+    """Do a write, one request of its key at a time, as `settle` does; `Accepted` past the bound."""
     try:
         with one_request_per_key(context, write) if write.is_key_given else nullcontext():
             settled = await settle(context, write)

@@ -87,16 +87,16 @@ def host_name(authority: str) -> str:
     return match[1].strip("[]").lower()
 
 
-def json_value(raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int = MAX_JSON_VALUES) -> Any:
+def json_value(raw: bytes) -> Any:
     """Parse JSON strictly: UTF-8, no NaN, each name once in an object, within the limits above.
 
     Numbers with a fraction or an exponent become Decimal.
     """
-    _check_count(raw, most_values)
+    _check_count(raw, MAX_JSON_VALUES)
     try:
         # orjson is strict where json is not: encoding, surrogates, NaN. It is in C, reads a number of any
         # length at once, and stops at its own depth.
-        check_depth(orjson.loads(raw), deepest)
+        check_depth(orjson.loads(raw), MAX_DEPTH)
         return json.loads(
             raw,
             object_pairs_hook=_reject_duplicate_names,
@@ -112,10 +112,7 @@ def json_value(raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int = MAX_J
 def plain_json(
     raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int | None = MAX_JSON_VALUES
 ) -> Any:
-    """Parse JSON that our own code or Stripe made: as `json_value`, but fast and with floats.
-
-    most_values: None for what is signed.
-    """
+    """Parse JSON of our own or of Stripe: fast, with floats. most_values: None for what is signed."""
     if most_values is not None:
         _check_count(raw, most_values)
     try:

@@ -159,13 +159,10 @@ class WebDeps:
     ready: reasons why this worker is not ready; empty when it is.
     webhook_tolerance_s: how old a webhook's signature may be.
     metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
-    client_limits: how much one client may ask for.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
-    secure_cookies: cookies are sent over HTTPS alone.
-    own_url: this worker's canonical URL, so that it never forwards to itself.
-    stripe_js: where pages have Stripe.js from.
+    secure_cookies: over HTTPS alone. own_url: this worker's canonical URL: it never forwards to itself.
     stripe_intent: payment intent id -> Stripe's object as JSON values, without its secret; None where
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
@@ -173,10 +170,7 @@ class WebDeps:
     topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
-    courier_limit: deliveries that one courier may have at a time.
-    operations: what operators see and do; None where there are no such routes.
-    waiting: what orders wait for; listens to the tables.
-    money: what lists of refunds and disputes and the checks of money are made of.
+    courier_limit: deliveries at a time. operations: None where there are no routes of operators.
     now_ms: Kafka's clock, by which records are stamped; milliseconds since the epoch.
     reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
     """

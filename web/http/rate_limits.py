@@ -104,10 +104,7 @@ class ClientRateLimiter:
             raise _too_many(tokens, per_min)
 
     def check(self, request: web.Request, kind: RequestKind) -> None:
-        """Refuse a client that may not have another one, without counting this one.
-
-        Raises ProblemError (429).
-        """
+        """Refuse a client that may have no other; this one is not counted. Raises ProblemError (429)."""
         client, per_min = self.client_of(request), self._per_min[kind]
         if client is not None and per_min:
             tokens = self._tokens(client, kind, self._now_s())

@@ -14,8 +14,7 @@ from models.graphs import DeliveryStatus, OrderStatus
 from models.order import Order, OrderRecord, OrderWork
 from tables import NotOwnerError, StoredRecord
 from web.indexes import entries
-from web.indexes.deliveries import DeliveryIndex
-from web.indexes.orders import OrderIndex
+from web.indexes.orders import DeliveryIndex, OrderIndex
 
 KEYS = [f"order-{n}" for n in range(6)]
 STATES = st.tuples(st.sampled_from(KEYS), st.sampled_from(list(OrderStatus)), st.integers(0, 99))
