@@ -45,11 +45,4 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     mount(app, ROUTES)
     api_documents.setup(app)
     page_routes.setup(app)
-    # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
-    app.middlewares.extend(
-        [
-            middleware.refuse_foreign_origin,
-            middleware.limited,
-            middleware.reject_invalid_path_params,
-        ]
-    )
+    app.middlewares.append(middleware.admitted)

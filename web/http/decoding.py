@@ -40,7 +40,6 @@ MAX_DIGITS: Final = 4000
 """In all texts, numbers and names of a body: looking for card numbers among them takes time."""
 
 MAX_FORM_FIELDS: Final = 60
-"""Of a form."""
 MAX_FORM_FIELD_CHARS: Final = 8192
 """Of a form's field; the longest is a token."""
 

@@ -110,7 +110,7 @@ class LatestEndedIndex(EntryIndex[E]):
         NotOwnerError, and NotReadyError also when it takes longer than the caller can wait.
         """
         reading = self._reading.get(partition)
-        if reading is None or _has_failed(reading):
+        if reading is None or (reading.done() and (reading.cancelled() or reading.exception())):
             reading = asyncio.create_task(self._read(partition), name=f"{self._table.name}: ended")
             self._reading[partition] = reading
         try:
@@ -131,7 +131,3 @@ class LatestEndedIndex(EntryIndex[E]):
                 self.updated(partition, record.key, record)
             after = slice_[-1].key
             await asyncio.sleep(0)
-
-
-def _has_failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
