@@ -59,14 +59,13 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
         raise ProblemError("CONTENT_TYPE_REFUSED", "Content-Encoding: only identity is accepted")
     if request.content_length is not None and request.content_length > limit_bytes:
         raise too_large
-    chunks, size = [], 0
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > limit_bytes:
+                body += chunk
+                if len(body) > limit_bytes:
                     raise too_large
-                chunks.append(chunk)
     except TimeoutError:
         raise ProblemError("BODY_TOO_SLOW", headers=CLOSE_CONNECTION) from None
     except web.RequestPayloadError:
@@ -75,7 +74,7 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
             "body: it ends early, or its chunks can't be read",
             headers=CLOSE_CONNECTION,
         ) from None
-    request[BODY] = b"".join(chunks)
+    request[BODY] = bytes(body)
     return request[BODY]
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -102,15 +103,10 @@ async def settle(context: Context, write: CommandRequest) -> CommandResult:
     """
     table = context.tables[write.service]
     record = table.get(write.order_id)
-    if not _is_decided(record, write.command_id):
+    is_decided, bound_s = partial(_is_decided, write.command_id), context.deps.bounds.command_s
+    if not is_decided(record):
         await context.deps.sender.send(write.command())
-        record = await wait(
-            context,
-            write.service,
-            write.order_id,
-            lambda record: _is_decided(record, write.command_id),
-            context.deps.bounds.command_s,
-        )
+        record = await wait(context, write.service, write.order_id, is_decided, bound_s)
     stored = record.outcomes.get(write.command_id) if record else None
     if record is None or stored is None:
         raise ProblemError(
@@ -142,7 +138,7 @@ async def send_without_waiting(context: Context, write: CommandRequest) -> None:
     await context.deps.sender.send(write.command())
 
 
-def _is_decided(record: StoredRecord | None, command_id: str) -> bool:
+def _is_decided(command_id: str, record: StoredRecord | None) -> bool:
     """The outcome is there, or never will be."""
     return record is not None and (command_id in record.outcomes or record.quarantine is not None)
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from models.graphs import OrderStatus, RefundStatus
@@ -84,13 +85,11 @@ class MoneyIndex:
 
     def refunds(self, partition: int) -> Iterator[RefundEntry]:
         """Those under way, and the latest that are over."""
-        for entries in self._of(partition).refunds.values():
-            yield from entries
+        return chain.from_iterable(self._of(partition).refunds.values())
 
     def disputes(self, partition: int) -> Iterator[DisputeEntry]:
         """All of them."""
-        for entries in self._of(partition).disputes.values():
-            yield from entries
+        return chain.from_iterable(self._of(partition).disputes.values())
 
     def waits_for_operator(self, partition: int) -> int:
         """Orders with a refund that failed and can be retried."""
