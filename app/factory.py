@@ -37,8 +37,7 @@ from app.timers import Timers
 from app.web_wiring import mount_web
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
-from tables import ServiceRuntime, make_app
-from tables.catch_up import CatchUp
+from tables import ServiceRuntime, caught_up, make_app
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
@@ -187,13 +186,12 @@ def _caught_up_once_clock_synced(
     clock: BrokerClock, runtime: ServiceRuntime
 ) -> Callable[[tuple[str, ...], int], Awaitable[None]]:
     """What timers wait for: to know what time it is, and what lay in the partition's inputs."""
-    progress = CatchUp(runtime)
 
-    async def caught_up(services: tuple[str, ...], partition: int) -> None:
+    async def wait(services: tuple[str, ...], partition: int) -> None:
         await clock.synced()
-        await progress.caught_up(services, partition)
+        await caught_up(runtime, services, partition)
 
-    return caught_up
+    return wait
 
 
 def _reconciliation(

@@ -10,12 +10,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from faust.types import TP
 
 MAX_ERROR_CHARS = 500
+CREATE_TIME: Final = 0
+"""A record's timestamp type: given by its producer. Topics should be set to the broker's own time
+(LogAppendTime); records from before they were, and those of other topics, are checked here."""
+EARLIEST_PLAUSIBLE_MS: Final = 1_577_836_800_000
+"""2020: no record is older. -1, 0 and times of a clock that was never set say nothing."""
+MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
+"""How far a producer's clock may be ahead of ours and still be believed."""
 
 
 class ConsumedRecord(NamedTuple):
@@ -54,6 +62,20 @@ class UnreadableBatch(ConsumedRecord):
 
     error: str
     next_offset: int
+
+
+def arrival_ms(consumed: Any) -> int:
+    """When a ConsumerRecord arrived, in milliseconds since the epoch; now for an implausible time.
+
+    An order's clock never goes back: one record of the year 2099 would stop all its deadlines.
+    """
+    at_ms: int | None = consumed.timestamp
+    if at_ms is not None and consumed.timestamp_type != CREATE_TIME:
+        return at_ms
+    now_ms = time.time_ns() // 1_000_000
+    if at_ms is None or not EARLIEST_PLAUSIBLE_MS <= at_ms <= now_ms + MAX_CLOCK_AHEAD_MS:
+        return now_ms
+    return at_ms
 
 
 def _item(kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None) -> Any:

@@ -1,11 +1,11 @@
-"""Dead letters: what becomes of an input that a service can't act on."""
+"""Dead letters: what becomes of an input that a service can't act on, and errors that lead to them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from models.transition import MAX_KEY_BYTES
+from models.transition import MAX_KEY_BYTES, UnreadableError
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -34,6 +34,27 @@ MAX_MESSAGE_CHARS = 500
 MAX_HEADERS_BYTES = 8 * 1024
 """Of the record's own headers, names included; those that don't fit stay at the origin."""
 HEADER_OVERHEAD_BYTES = 16
+STORED_MODULE = "tables.apply"
+"""Dead letters and quarantines name the exception that led to them, with the module where it stood
+first. What is stored keeps that name, wherever the class stands."""
+
+
+class TooLargeError(Exception):
+    """A decision made a record, an output or a row that is larger than the limits allow."""
+
+    __module__ = STORED_MODULE
+
+
+class UnloadableError(UnreadableError):
+    """A stored state that its service can't load: the key's inputs become dead letters."""
+
+    __module__ = STORED_MODULE
+
+
+class BadRowError(Exception):
+    """A decision named a row without a slash, which could be taken for a record."""
+
+    __module__ = STORED_MODULE
 
 
 class DeadLetterRecord(NamedTuple):
@@ -105,9 +126,9 @@ def _headers_to_keep(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:
         size = len(name.encode()) + len(header or b"") + HEADER_OVERHEAD_BYTES
         if size > room:
             omitted += 1
-            continue
-        room -= size
-        carried.append((name, header or b""))
+        else:
+            room -= size
+            carried.append((name, header or b""))
     return carried, omitted
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.dead_letter import DryRunVerdict
 from models.transition import Outcome, Output, UnreadableError
+from tables.consumed_record import ConsumedRecord
 from tables.dead_letters import DEAD_LETTER_PREFIX, DeadLetterRecord
 from tables.limits import Counters, Limits
 from tables.processor import Processor
@@ -21,6 +22,8 @@ OutputList = list[Output | DeadLetterRecord]
 
 FIRST_DRY_RUN_OFFSET = 2**62
 """Offsets of the inputs of a dry run begin here: behind all that Kafka gives."""
+KAFKAS_TIME = 1
+"""The timestamp type of a record that Kafka has stamped."""
 NO_TOPIC = "dead-letters"
 """Nothing is sent."""
 
@@ -49,19 +52,6 @@ class DryRunResult:
     message: str = ""
 
 
-class _DryRunRecord(NamedTuple):
-    """The fields of aiokafka's ConsumerRecord that a processor reads."""
-
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp: int
-    offset: int
-    partition: int
-    topic: str
-    timestamp_type: int = 1  # as Kafka would stamp it
-
-
 def dry_run_inputs(
     service: TransitionService,
     read_stored: Callable[[bytes], bytes | None],
@@ -88,16 +78,9 @@ def dry_run_inputs(
         measures_each_input=True,
     )
     found: list[DryRunResult] = []
-    for number, given in enumerate(inputs):
-        consumed = _DryRunRecord(
-            given.key,
-            given.value,
-            given.headers,
-            at_ms,
-            FIRST_DRY_RUN_OFFSET + number,
-            partition,
-            given.topic,
-        )
+    for offset, (topic, key, value, headers) in enumerate(inputs, FIRST_DRY_RUN_OFFSET):
+        at = (topic, partition, offset, at_ms, KAFKAS_TIME)
+        consumed = ConsumedRecord(*at, key, value, None, len(key), len(value), headers)
         found.append(_process_one(processor, counters, consumed))
         if found[-1].verdict is DryRunVerdict.DEAD:
             break
@@ -105,7 +88,7 @@ def dry_run_inputs(
 
 
 def _process_one(
-    processor: Processor[OutputList], counters: Counters, consumed: _DryRunRecord
+    processor: Processor[OutputList], counters: Counters, consumed: ConsumedRecord
 ) -> DryRunResult:
     known = _outcomes(processor, consumed.key)
     outputs = processor.commit_batch.outputs
@@ -122,8 +105,8 @@ def _process_one(
         )
     if counters.decided == decided:
         return DryRunResult(DryRunVerdict.DUPLICATE)
-    outcomes = _outcomes(processor, consumed.key)
-    added = [raw for command_id, raw in outcomes.items() if command_id not in known]
+    outcomes = _outcomes(processor, consumed.key).items()
+    added = [raw for command_id, raw in outcomes if command_id not in known]
     return DryRunResult(
         DryRunVerdict.DECIDED,
         outputs=tuple(output for output in new if isinstance(output, Output)),
@@ -131,7 +114,7 @@ def _process_one(
     )
 
 
-def _outcomes(processor: Processor[OutputList], key: bytes) -> Mapping[str, list[Any]]:
+def _outcomes(processor: Processor[OutputList], key: bytes | None) -> Mapping[str, list[Any]]:
     try:
         return dict(processor.record_of(key).outcomes)
     except UnreadableError:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from faust.types import TP
 
 from tables.cluster import ClusterIds, ClusterReader
-from tables.errors import WrongKafkaError
-from tables.progress import TableProgress
+from tables.worker_exit import WrongKafkaError
 
 if TYPE_CHECKING:
+    from tables.changelog import TableProgress
     from tables.hosted_service import HostedService
     from tables.partition_task import PartitionTask
 
@@ -26,18 +26,14 @@ LOG = logging.getLogger("tiffin.engine")
 
 
 class IdentityCheck:
-    """Whether Kafka still is what this worker's tables were made with, as of the last fencing.
-
-    ends: input partition -> the next offset to come there.
-    """
+    """The check. bounds: input partition -> its first offset and the next to come, as of the last fencing."""
 
     def __init__(self, services: Iterable[HostedService], reader: ClusterReader) -> None:
-        self.ends: dict[tuple[str, int], int] = {}
+        self.bounds: Mapping[tuple[str, int], tuple[int, int]] = {}
         self._reader = reader
         self._topics = sorted(
             {name for hosted in services for name in (*hosted.service.inputs, hosted.changelog)}
         )
-        self._starts: dict[tuple[str, int], int] = {}
         self._ids: ClusterIds | None = None
 
     async def learn_ids(self, timeout_s: float) -> None:
@@ -48,9 +44,7 @@ class IdentityCheck:
         self, owned: Iterable[tuple[HostedService, int]], timeout_s: float
     ) -> None:
         """Ask where the inputs of these partitions begin and end. Raises KafkaException."""
-        bounds = await self._read_bounds(owned, timeout_s)
-        self._starts = {partition: start for partition, (start, _) in bounds.items()}
-        self.ends = {partition: end for partition, (_, end) in bounds.items()}
+        self.bounds = await self._read_bounds(owned, timeout_s)
 
     def of(self, hosted: HostedService) -> ClusterIds:
         """Ids of the cluster and of this service's topics, as of the last `learn_ids`."""
@@ -59,31 +53,30 @@ class IdentityCheck:
 
     def check(self, hosted: HostedService, stored: TableProgress | None) -> None:
         """Raise WrongKafkaError when the stored row is not of this Kafka."""
-        check_ids(self.of(hosted), hosted.service.name, stored)
+        if stored is not None:
+            _check_ids(self.of(hosted), hosted.name, stored)
 
     def first_offsets(
         self,
         hosted: HostedService,
         partition: int,
-        stored: TableProgress | None,
+        known: Mapping[str, int],
         committed: Mapping[TP, tuple[int, str]],
     ) -> dict[str, int]:
-        """Where a task begins in each input topic: after the offsets of its table, else at the start.
+        """Where a task begins in each input topic: after `known`, its table's offsets, else at the start.
 
         committed: offset and metadata of the inputs that the table does not know. Raises
         WrongKafkaError when a table or inputs of it are lost.
         """
-        name = hosted.service.name
-        known = stored.offsets if stored else {}
-        due = {}
+        name, due = hosted.name, {}
         for topic in hosted.service.inputs:
             tp = TP(topic, partition)
-            start, end = self._starts[tp], self.ends[tp]
+            start, end = self.bounds[tp]
             due[topic] = known.get(topic, start - 1) + 1
             if tp in committed and name in committed[tp][1].split(","):
-                raise lost_table(name, topic, partition)
+                raise _lost_table(name, topic, partition)
             if due[topic] > end:
-                raise lost_inputs(name, topic, partition, due[topic], end)
+                raise _lost_inputs(name, topic, partition, due[topic], end)
             if due[topic] < start:
                 log_expired(name, tp, due[topic], start)
                 due[topic] = start
@@ -99,20 +92,17 @@ class IdentityCheck:
         if known is None or not opened:
             return
         ids = await self._read_ids(timeout_s)
-        bounds = await self._read_bounds(
-            [(hosted, task.partition) for hosted, task in tasks], timeout_s
-        )
+        owned = [(hosted, task.partition) for hosted, task in tasks]
+        bounds = await self._read_bounds(owned, timeout_s)
         for hosted, task, next_offsets in opened:
             if not task.is_open:
                 continue  # its next one is checked when it opens
-            name, began = hosted.service.name, _ids_of_service(known, hosted)
-            check_ids(
-                _ids_of_service(ids, hosted), name, TableProgress(began.cluster, began.topics, {})
-            )
+            began = _ids_of_service(known, hosted)
+            _check_ids(_ids_of_service(ids, hosted), hosted.name, began)
             for topic, offset in next_offsets.items():
                 _, end = bounds[topic, task.partition]
                 if offset > end:
-                    raise lost_inputs(name, topic, task.partition, offset, end)
+                    raise _lost_inputs(hosted.name, topic, task.partition, offset, end)
 
     async def _read_ids(self, timeout_s: float) -> ClusterIds:
         return await asyncio.to_thread(self._reader.ids, self._topics, timeout_s)
@@ -129,13 +119,11 @@ def _ids_of_service(ids: ClusterIds, hosted: HostedService) -> ClusterIds:
     return ClusterIds(ids.cluster, {name: ids.topics[name] for name in names})
 
 
-def check_ids(ids: ClusterIds, table: str, stored: TableProgress | None) -> None:
-    """Raise WrongKafkaError when a table's row was written in another cluster or for other topics.
+def _check_ids(ids: ClusterIds, table: str, stored: ClusterIds) -> None:
+    """Raise WrongKafkaError when a table is of another cluster or of other topics.
 
-    A topic that the row does not know (an input added since) is fine.
+    A topic that it does not know (an input added since) is fine.
     """
-    if stored is None:
-        return
     changed = [
         f"topic {topic} was deleted and made again"
         for topic, id_ in stored.topics.items()
@@ -151,7 +139,7 @@ def check_ids(ids: ClusterIds, table: str, stored: TableProgress | None) -> None
         )
 
 
-def lost_table(table: str, topic: str, partition: int) -> WrongKafkaError:
+def _lost_table(table: str, topic: str, partition: int) -> WrongKafkaError:
     """The error for a table that is gone although its inputs were committed."""
     return WrongKafkaError(
         f"the table {table!r} has nothing in partition {partition} although inputs of {topic} were "
@@ -161,7 +149,7 @@ def lost_table(table: str, topic: str, partition: int) -> WrongKafkaError:
     )
 
 
-def lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> WrongKafkaError:
+def _lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> WrongKafkaError:
     """The error for an input topic that has fewer records than were processed."""
     return WrongKafkaError(
         f"the table {table!r} has processed {topic}/{partition} up to offset {due - 1}, which ends "

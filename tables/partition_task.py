@@ -20,16 +20,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import rocksdict
-
-from tables.batches import Batches
-from tables.errors import TaskClosedError
+from tables.changelog import PROGRESS_KEY, TableProgress, write_rows
+from tables.commit_batch import Batches
 from tables.inbox import Inbox
 from tables.processor import Processor
-from tables.progress import PROGRESS_KEY, TableProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import rocksdict
 
     from tables.cluster import ClusterIds
     from tables.commit_batch import CommitBatch
@@ -40,6 +39,10 @@ if TYPE_CHECKING:
 
 STEP_INPUTS = 20
 """Inputs decided before the clock is looked at."""
+
+
+class TaskClosedError(Exception):
+    """The partition was taken away while a step was at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class PartitionTask:
     """The work on one partition, from its fencing to the next rebalance.
 
     checkpointed_offsets: topic -> last durable offset that the table's own progress row has; only these
-    may be committed to the consumer group. isolates_inputs: each input is made durable alone.
+    may be committed to the consumer group. isolates_inputs: each input is made durable alone, so that one
+    that fails is known by its offset.
     """
 
     def __init__(
@@ -81,7 +85,7 @@ class PartitionTask:
         self.fence = fence
         self.database: rocksdict.Rdict | None = database
         self.inbox = Inbox(context.limits)
-        self.checkpointed_offsets: dict[str, int] | None = None
+        self.checkpointed_offsets: Mapping[str, int] = {}
         self.is_open = False
         self.isolates_inputs = False
         self._context = context
@@ -115,23 +119,17 @@ class PartitionTask:
         return self._processor.in_flight
 
     def open(
-        self, next_offsets: Mapping[str, int], checkpointed_offsets: Mapping[str, int] | None
+        self, next_offsets: Mapping[str, int], checkpointed_offsets: Mapping[str, int]
     ) -> None:
-        """Begin at these offsets. checkpointed_offsets: None when the table has no progress row."""
+        """Begin at these offsets. checkpointed_offsets: of the table's progress row, if it has one."""
         self.inbox.next_offsets.update(next_offsets)
         self.durable_offsets.update({topic: next_ - 1 for topic, next_ in next_offsets.items()})
-        self.checkpointed_offsets = (
-            None if checkpointed_offsets is None else dict(checkpointed_offsets)
-        )
+        self.checkpointed_offsets = checkpointed_offsets
         self.is_open = True
         self._loops = [
             asyncio.create_task(self._end_worker_on_error("process", self._process_inbox)),
             asyncio.create_task(self._end_worker_on_error("commit", self._commit_batches)),
         ]
-
-    def isolate_inputs(self, *, isolate: bool) -> None:
-        """Make each input durable alone, so that one that fails is known by its offset; or not."""
-        self.isolates_inputs = isolate
 
     def feed(self, topic: str, inputs: Sequence[Any]) -> bool:
         """Take a fetch's records; never waits. False: the inbox is full, the caller pauses the partition."""
@@ -163,7 +161,7 @@ class PartitionTask:
             task.cancel()
         self.inbox.clear()
 
-    def inputs_in_flight(self) -> tuple[tuple[str, int], dict[str, int]] | None:
+    def _inputs_in_flight(self) -> tuple[tuple[str, int], dict[str, int]] | None:
         """Topic and offset of the first input in flight, and topic -> offset of the last; None: none is."""
         first = self._processor.first_in_flight() or self._processing
         if first is None:
@@ -179,9 +177,9 @@ class PartitionTask:
             await loop()
         except Exception as exc:  # noqa: BLE001 -- fenced, Kafka away, a bug: the process ends
             if self.is_open:
-                service = self.table.name
-                where = f"{name} {service}/{self.partition}"
-                self._exit.fail_at(service, self.partition, self.inputs_in_flight(), where, exc)
+                service, partition = self.table.name, self.partition
+                where = f"{name} {service}/{partition}"
+                self._exit.fail_at(service, partition, self._inputs_in_flight(), where, exc)
 
     # -- deciding inputs ----------------------------------------------------------------------
 
@@ -237,6 +235,7 @@ class PartitionTask:
 
     async def _commit_batches(self) -> None:
         """Make one commit batch after the other durable, whatever has gathered."""
+        counters = self._context.counters
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -254,9 +253,9 @@ class PartitionTask:
             self.table.publish(self.partition, commit_batch.records, snapshots)
             await commit_batch.outputs.send(self._partition_of)
             self._processor.advance()
-            self._context.counters.inputs += commit_batch.count
-            self._context.counters.outputs += commit_batch.outputs.count
-            self._context.counters.groups += 1
+            counters.inputs += commit_batch.count
+            counters.outputs += commit_batch.outputs.count
+            counters.groups += 1
             self._progress.set()
 
     def _close_commit_batch(self) -> tuple[CommitBatch[Batches], Sequence[tuple[bytes, bytes]]]:
@@ -285,14 +284,9 @@ class PartitionTask:
         """Write rows and the changelog offset that they reach, in one write batch."""
         if self.database is None:
             raise TaskClosedError
-        if not rows:
-            return
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in rows:
-            batch.put(key, value)
-        if changelog_offset >= 0:
-            batch.put(self._context.offset_key, str(changelog_offset).encode())
-        self.database.write(batch)
+        if rows:
+            reached = changelog_offset if changelog_offset >= 0 else None
+            write_rows(self.database, rows, self._context.offset_key, reached)
 
     def _new_batches(self) -> Batches:
         return Batches(self.fence.producer)

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, Generic
 from models import ids
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
-from tables.consumed_record import EmptyOffsets, UnreadableRecord
+from tables.consumed_record import EmptyOffsets, UnreadableRecord, arrival_ms
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
+    BadRowError,
     DeadLetterRecord,
+    TooLargeError,
+    UnloadableError,
     dead_letter,
     header_of,
 )
-from tables.errors import BadRowError, TooLargeError, UnloadableError
-from tables.outbox import dump_entry
-from tables.record import Quarantine, Record
-from tables.times import arrival_ms
+from tables.record import Quarantine, Record, dump_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from models.transition import Decision, InputIdentity, Outcome, TransitionService
+    from models.transition import Decision, InputIdentity, TransitionService
     from tables.limits import Counters, Limits
 
 
@@ -201,7 +201,9 @@ class Processor(Generic[OutputsT]):
             if rows or len(entry) > self._limits.output_bytes:
                 self._check(decision, entry)
             if outcome is not None:
-                self._keep_outcome(record, given, outcome)
+                at_ms, body_hash = given.timestamp_ms, identity.body_hash
+                ttl_ms, cap = self._limits.outcome_ttl_s * 1000, self._limits.outcomes
+                record.keep_outcome(identity.id, outcome, body_hash, at_ms, ttl_ms=ttl_ms, cap=cap)
             if token:
                 record.keep_id(topic, token, self._limits.ids_per_topic)
             else:
@@ -210,8 +212,8 @@ class Processor(Generic[OutputsT]):
             record.offsets[topic] = given.offset
             record.version += 1
             record.count_input(len(consumed.value), entry)
-            if before is not None:
-                self._measure(record)
+            if before is not None and not self._fits(record, record.dump(self.service)):
+                raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
         except UnreadableError:
             raise  # the service says that it is none of this key's: nothing has been changed yet
         except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
@@ -230,20 +232,8 @@ class Processor(Generic[OutputsT]):
             reason = replace(record.quarantine, reason=reason.reason)
         self._dead_letter_quarantined(given.topic, record, consumed, reason, str(exc))
 
-    def _keep_outcome(self, record: Record, given: Input, outcome: Outcome) -> None:
-        record.keep_outcome(
-            given.identity.id,
-            outcome,
-            given.identity.body_hash,
-            given.timestamp_ms,
-            ttl_ms=self._limits.outcome_ttl_s * 1000,
-            cap=self._limits.outcomes,
-        )
-
-    def _measure(self, record: Record) -> None:
-        size = len(record.dump(self.service)) - record.outbox_bytes
-        if size > self._limits.record_bytes:
-            raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
+    def _fits(self, record: Record, dumped: bytes) -> bool:
+        return len(dumped) - record.outbox_bytes <= self._limits.record_bytes
 
     def _check(self, decision: Decision, entry: bytes) -> None:
         """Raise when an output or a row is none that may be, or the outputs are too much to store."""
@@ -271,19 +261,15 @@ class Processor(Generic[OutputsT]):
             if redriven not in self._readers.get(topic, (redriven,)):
                 raise UnreadableError(f"redriven for {redriven[:64]!r}, which reads no {topic}")
             return True
-        if consumed.value is not None or header_of(consumed.headers, RELEASE_HEADER) is None:
-            return False
-        self._release(topic, record, consumed)
-        return True
-
-    def _release(self, topic: str, record: Record, consumed: Any) -> None:
-        """Lift the quarantine without deciding anything, if it is still the one that was meant."""
         stamp = header_of(consumed.headers, RELEASE_HEADER)
+        if consumed.value is not None or stamp is None:
+            return False
         if record.quarantine is not None and record.quarantine.stamp == stamp:
-            record.quarantine = None
+            record.quarantine = None  # it is still the one that was meant
             record.offsets[topic] = consumed.offset
             record.version += 1
             self._changed(consumed.key, record)
+        return True
 
     def _handle_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
         """Pass over offsets that have no record; make a dead letter of a record that can't be read."""
@@ -293,17 +279,12 @@ class Processor(Generic[OutputsT]):
             return
         if kind is UnreadableRecord:
             exc = UnreadableError(f"the record itself is broken: {consumed.error}")
-        self._dead_letter_unreadable(topic, consumed, exc)
+        self._counters.unreadable += 1
+        letter = self._dead_letter(topic, consumed, _qualified_name(exc), str(exc))
+        self.commit_batch.outputs.append(letter)
 
     def _changed(self, key: bytes, record: Record) -> None:
         self._records[key] = self.commit_batch.records[key] = record
-
-    def _dead_letter_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
-        """Make a dead letter of an input that touches no record."""
-        self._counters.unreadable += 1
-        self.commit_batch.outputs.append(
-            self._dead_letter(topic, consumed, _qualified_name(exc), str(exc))
-        )
 
     def _dead_letter_quarantined(
         self,
@@ -320,9 +301,8 @@ class Processor(Generic[OutputsT]):
             topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        record.count_input(
-            len(consumed.value or b""), dump_entry(topic, consumed.offset, (output,))
-        )
+        entry = dump_entry(topic, consumed.offset, (output,))
+        record.count_input(len(consumed.value or b""), entry)
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
@@ -377,7 +357,7 @@ class Processor(Generic[OutputsT]):
             record.epoch = self._epoch
             value = record.dump(self.service)
             values.append(value)
-            fits = fits and len(value) - record.outbox_bytes <= self._limits.record_bytes
+            fits = fits and self._fits(record, value)
             record.end_commit_batch()
         return values, fits
 

@@ -16,7 +16,15 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
-from tables.compression import decompress
+from tables.batch_decoding import (
+    BATCH_HEADER,
+    MAX_HEADERS,
+    MAX_ITEMS_IN_LARGE_BATCH,
+    DecodedRecord,
+    check_large,
+    decompress,
+    tolerant_records,
+)
 from tables.consumed_record import (
     ConsumedRecord,
     UnreadableRecord,
@@ -24,15 +32,7 @@ from tables.consumed_record import (
     unreadable_batch,
     unreadable_record,
 )
-from tables.faust_internals import PartitionRecords, replace_decoder
-from tables.tolerant_records import (
-    BATCH_HEADER,
-    MAX_HEADERS,
-    MAX_ITEMS_IN_LARGE_BATCH,
-    DecodedRecord,
-    check_large,
-    tolerant_records,
-)
+from tables.faust_internals import PartitionRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -290,8 +290,3 @@ def _end_of(raw: bytes) -> int:
     fields = BATCH_HEADER.unpack_from(raw)
     base, last_delta, count = fields[0], fields[6], fields[12]
     return base + last_delta + 1 if 0 <= last_delta < MAX_OFFSETS_PER_RECORD * max(count, 1) else 0
-
-
-def install() -> None:
-    """Have every aiokafka consumer of this process read this way."""
-    replace_decoder(FetchedBatches, PartitionReader)

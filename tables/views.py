@@ -1,7 +1,7 @@
 """The read side of a service's table on this worker: look-ups, waits, rows and index feeds.
 
-Everything here shows what is durable, never what a task has in flight. All of it
-runs on the worker's event loop; nothing keeps an iterator or a database across an await.
+Everything here shows what is durable, never what a task has in flight. All of it runs on the worker's
+event loop; nothing keeps an iterator or a database across an await.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import suppress
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -87,8 +86,7 @@ class StateTable:
 
     def partition_of(self, key: str) -> int:
         """Partition of a key: Kafka's murmur2, as every producer here uses it."""
-        hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
-        return hashed % self.partitions
+        return int(murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions
 
     def owner_of(self, key: str) -> URL | None:
         """Canonical URL of the worker that owns the key; None while that is not known."""
@@ -159,9 +157,8 @@ class StateTable:
         A slice at a time, so that the worker's other tasks get their turn in between. Those that can't be
         read are left out. Raises NotOwnerError, NotReadyError.
         """
-        items = _records_and_rows(
-            self._database(partition), after.encode() + b"\0" if after else b"\x01"
-        )
+        start = after.encode() + b"\0" if after else b"\x01"
+        items = _records_and_rows(self._database(partition), start)
         found = (self._load(key, raw) for key, raw in items if b"/" not in key)
         return list(islice((record for record in found if record is not None), limit))
 
@@ -208,10 +205,9 @@ class StateTable:
         try:
             await change
         finally:
-            with suppress(KeyError):
-                self._waiters[key].discard(change)
-                if not self._waiters[key]:
-                    del self._waiters[key]
+            self._waiters[key].discard(change)
+            if not self._waiters[key]:
+                del self._waiters[key]
 
     def add_listener(self, listener: Listener) -> None:
         """Feed an index. Add it before the worker starts: it gets nothing earlier."""
@@ -239,7 +235,7 @@ class StateTable:
                 if b"/" not in key and not raw.startswith(TERMINAL):
                     record = self._load(key, raw)
                     if record is not None:
-                        self._notify_listeners(partition, record.key, record)
+                        self._notify_listeners(partition, record)
             if len(slice_) < SLICE_KEYS:
                 break
             start = slice_[-1][0] + b"\0"
@@ -256,7 +252,7 @@ class StateTable:
         self._open.pop(partition, None)
         for listener in self.listeners:
             listener.closed(partition)
-        for key in [key for key in self._waiters if self._partition_of_bytes(key) == partition]:
+        for key in [key for key in self._waiters if self.partition_of(key.decode()) == partition]:
             self._wake(key)
 
     def publish(
@@ -264,23 +260,19 @@ class StateTable:
     ) -> None:
         """These are durable now: update the indexes, wake who waits."""
         for record in records:
-            self._notify_listeners(partition, record.key, record)
+            self._notify_listeners(partition, record)
         if self._waiters:
             for key in keys:
-                if key in self._waiters:
-                    self._wake(key)
+                self._wake(key)
 
-    def _notify_listeners(self, partition: int, key: str, record: StoredRecord) -> None:
+    def _notify_listeners(self, partition: int, record: StoredRecord) -> None:
         for listener in self.listeners:
-            listener.updated(partition, key, record)
+            listener.updated(partition, record.key, record)
 
     def _wake(self, key: bytes) -> None:
         for change in self._waiters.pop(key, ()):
             if not change.done():
                 change.set_result(None)
-
-    def _partition_of_bytes(self, key: bytes) -> int:
-        return self.partition_of(key.decode())
 
     def _database(self, partition: int) -> Rdict:
         database = self._open.get(partition)

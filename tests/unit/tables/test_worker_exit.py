@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError, ProducerFenced
 
-from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET, Failure, FailureLog
+from tables.worker_exit import MAX_FAILURES_AT_ONE_OFFSET, Failure, FailureLog
 
 PLACE = ("payment-commands", 7)
 
