@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tables.faust_internals import append_fast
 
@@ -23,14 +23,8 @@ Item = tuple[str, str | bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 NO_HEADERS: list[tuple[str, bytes]] = []
 
 
-class Outputs(Protocol):
-    """Collects a commit batch's outputs: `Batches`, or a list when nothing is to be sent."""
-
-    def append(self, output: Output | DeadLetterRecord, /) -> None:
-        """Add one behind the others."""
-
-
-OutputsT = TypeVar("OutputsT", bound=Outputs)
+OutputsT = TypeVar("OutputsT", bound="Batches | list[Output | DeadLetterRecord]")
+"""Collects a commit batch's outputs: a list when nothing is to be sent."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,6 @@
 """What is read from an input topic: records, and items in place of those that can't be read.
 
-- `ConsumedRecord`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
-  escaped.
+- `ConsumedRecord`: a record, header names that are not UTF-8 escaped.
 - `EmptyOffsets`: offsets at which there is no record: a transaction's marker, or compacted ones.
 - `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
 - `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
@@ -11,7 +10,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from faust.types import TP
@@ -64,6 +63,9 @@ class UnreadableBatch(ConsumedRecord):
     next_offset: int
 
 
+ItemT = TypeVar("ItemT", bound=ConsumedRecord)
+
+
 def arrival_ms(consumed: Any) -> int:
     """When a ConsumerRecord arrived, in milliseconds since the epoch; now for an implausible time.
 
@@ -78,30 +80,28 @@ def arrival_ms(consumed: Any) -> int:
     return at_ms
 
 
-def _item(kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None) -> Any:
+def _item(
+    kind: type[ItemT], topic: str, partition: int, offset: int, value: bytes | None, **facts: Any
+) -> ItemT:
     """An item that is no proper record."""
-    return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
+    item = kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
+    vars(item).update(facts)
+    return item
 
 
 def unreadable_batch(tp: TP, offset: int, end: int, exc: Exception) -> UnreadableBatch:
     """The end of what can be read; the fetch position stays there. end: where the next batch begins, or 0."""
-    item: UnreadableBatch = _item(UnreadableBatch, *tp, offset)
-    item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
-    item.next_offset = max(offset + 1, end)
-    return item
+    error, next_offset = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS], max(offset + 1, end)
+    return _item(UnreadableBatch, *tp, offset, None, error=error, next_offset=next_offset)
 
 
 def unreadable_record(
     topic: str, partition: int, offset: int, raw: bytes | None, error: str
 ) -> UnreadableRecord:
     """The item of a broken record. raw: its bytes."""
-    broken: UnreadableRecord = _item(UnreadableRecord, topic, partition, offset, raw)
-    broken.error = error
-    return broken
+    return _item(UnreadableRecord, topic, partition, offset, raw, error=error)
 
 
 def empty_offsets(topic: str, partition: int, first: int, last: int) -> EmptyOffsets:
     """The item for offsets without records, `first` to `last` inclusive."""
-    gap: EmptyOffsets = _item(EmptyOffsets, topic, partition, last)
-    gap.first = first
-    return gap
+    return _item(EmptyOffsets, topic, partition, last, None, first=first)

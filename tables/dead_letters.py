@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.transition import MAX_KEY_BYTES, UnreadableError
@@ -66,45 +67,44 @@ class DeadLetterRecord(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def dead_letter(
-    topic: str,
-    consumed: Any,
-    *,
-    origin: str,
-    service: str,
-    reason: str,
-    message: str,
-    max_value_bytes: int,
-    quarantine: str = "",
-) -> DeadLetterRecord:
-    """Make the dead letter of a ConsumerRecord: as it was, with headers that say where it comes from and why.
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Makes a service's dead letters. topic: of dead letters."""
 
-    topic: the dead-letter topic; origin: the topic it came from; reason: an exception's name;
-    quarantine: the stamp of its key's quarantine, if there is one.
-    """
-    headers, omitted = _headers_to_keep(consumed.headers)
-    facts = {
-        "original-topic": origin,
-        "original-partition": consumed.partition,
-        "original-offset": consumed.offset,
-        "original-timestamp": consumed.timestamp,
-        "exception-fqcn": reason,
-        "exception-message": message[:MAX_MESSAGE_CHARS],
-    }
-    headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in facts.items()]
-    headers.append((SERVICE_HEADER, service.encode()))
-    if quarantine:
-        headers.append((QUARANTINE_HEADER, quarantine.encode()))
-    if omitted:
-        headers.append((OMITTED_HEADERS_HEADER, str(omitted).encode()))
-    key, value = consumed.key, consumed.value
-    if key is not None and len(key) > MAX_KEY_BYTES:
-        headers.append((OMITTED_KEY_HEADER, str(len(key)).encode()))
-        key = None
-    if value is not None and len(value) > max_value_bytes:
-        headers.append((OMITTED_VALUE_HEADER, str(len(value)).encode()))
-        value = b""
-    return DeadLetterRecord(topic, key, value, tuple(headers))
+    topic: str
+    service: str
+    max_value_bytes: int
+
+    def make(
+        self, origin: str, consumed: Any, reason: str, message: str, quarantine: str = ""
+    ) -> DeadLetterRecord:
+        """Make a ConsumerRecord's: as it was, with headers that say from which topic (origin) and why.
+
+        reason: an exception's name; quarantine: the stamp of its key's quarantine, if there is one.
+        """
+        headers, omitted = _headers_to_keep(consumed.headers)
+        facts = {
+            "original-topic": origin,
+            "original-partition": consumed.partition,
+            "original-offset": consumed.offset,
+            "original-timestamp": consumed.timestamp,
+            "exception-fqcn": reason,
+            "exception-message": message[:MAX_MESSAGE_CHARS],
+        }
+        headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in facts.items()]
+        headers.append((SERVICE_HEADER, self.service.encode()))
+        if quarantine:
+            headers.append((QUARANTINE_HEADER, quarantine.encode()))
+        if omitted:
+            headers.append((OMITTED_HEADERS_HEADER, str(omitted).encode()))
+        key, value = consumed.key, consumed.value
+        if key is not None and len(key) > MAX_KEY_BYTES:
+            headers.append((OMITTED_KEY_HEADER, str(len(key)).encode()))
+            key = None
+        if value is not None and len(value) > self.max_value_bytes:
+            headers.append((OMITTED_VALUE_HEADER, str(len(value)).encode()))
+            value = b""
+        return DeadLetterRecord(self.topic, key, value, tuple(headers))
 
 
 def _headers_to_keep(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:

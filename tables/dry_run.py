@@ -39,10 +39,9 @@ class DryRunInput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """What would become of an input.
+    """What would become of an input. outputs, outcome: of one that would be decided.
 
-    outputs, outcome: of one that would be decided. error, message: of one that would be a dead letter; the
-    message may hold parts of the value.
+    error, message: of one that would be a dead letter; the message may hold parts of the value.
     """
 
     verdict: DryRunVerdict
@@ -60,10 +59,7 @@ def dry_run_inputs(
     partition: int,
     at_ms: int,
 ) -> list[DryRunResult]:
-    """Decide inputs of one key, one upon the other, in memory; ends with the first dead letter.
-
-    at_ms: the time that Kafka would give them.
-    """
+    """Decide inputs of one key in memory, at Kafka's time `at_ms`; ends with the first dead letter."""
     counters = Counters()
     processor: Processor[OutputList] = Processor(
         service,

@@ -202,10 +202,7 @@ def append_fast(
 
 
 class TableInternals(faust.Table[Any, Any]):
-    """A Faust table with its RocksDBs.
-
-    Why: Faust's table can be written only from a stream, one key at a time.
-    """
+    """A table that gives its RocksDBs. Why: Faust's is written only from a stream, one key at a time."""
 
     def database(self, partition: int) -> rocksdict.Rdict:
         """The RocksDB of a partition, opened if need be."""

@@ -44,10 +44,9 @@ class ProducerFence:
     """Of the fence record."""
 
     def is_recovered(self, database: rocksdict.Rdict, offset_key: bytes) -> bool:
-        """Whether the database holds the changelog up to the fence record, its last.
+        """Whether the database holds the changelog up to the fence record, its last, else inputs are redone.
 
-        Faust may declare a recovery complete that a rebalance cut off. A table that lacks its last
-        changes would decide inputs anew.
+        Faust may declare a recovery complete that a rebalance cut off.
         """
         have = database.get(offset_key)
         return have is not None and int(have) >= self.offset

@@ -1,7 +1,6 @@
-"""Finds inputs that Kafka has and Faust did not deliver, and has them read again.
+"""Finds inputs that Kafka has and Faust did not deliver, around a rebalance, and has them read again.
 
-Around a rebalance Faust may step over records. A later record shows it (a confirmed gap); at the end
-of a partition only the broker's end offset does.
+A later record shows such a gap (confirms it); at the end of a partition only the broker's end offset does.
 """
 
 from __future__ import annotations

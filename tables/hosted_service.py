@@ -49,9 +49,6 @@ class HostedServices:
                 readers.setdefault(topic, []).append(hosted)
         self.readers_by_topic: Mapping[str, Sequence[HostedService]] = readers
 
-    def __len__(self) -> int:
-        return len(self._services)
-
     def __iter__(self) -> Iterator[HostedService]:
         return iter(self._services)
 
@@ -126,9 +123,8 @@ class Feeder:
 class Committer:
     """Commits the consumer group's offsets: each input at the slowest of the services that read it.
 
-    Only what a table's own progress row has may be committed. The metadata lists the services, so that a
-    lost table can be told apart from a new service's (identity.py). committed: what this worker has
-    committed since the assignment: next offset and metadata.
+    Only what a table's own progress row has may be committed. The metadata lists the services, for
+    identity.py. committed: what this worker committed since the assignment: next offset and metadata.
     """
 
     def __init__(self, services: HostedServices) -> None:

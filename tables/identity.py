@@ -1,8 +1,7 @@
 """Whether Kafka still is the one that this worker's tables were made with, and has what they build on.
 
-Each table keeps the ids of the cluster and its topics, and its offsets, in its progress row. A committed
-offset is never ahead of that row, and its metadata lists the services that had one: so a lost table
-is told apart from a new service's.
+A committed offset is never ahead of its table's progress row, and its metadata lists the services that
+had one: so a lost table is told apart from a new service's.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
@@ -74,7 +73,13 @@ class IdentityCheck:
             start, end = self.bounds[tp]
             due[topic] = known.get(topic, start - 1) + 1
             if tp in committed and name in committed[tp][1].split(","):
-                raise _lost_table(name, topic, partition)
+                raise WrongKafkaError(
+                    f"the table {name!r} has nothing in partition {partition} although inputs of "
+                    f"{topic} were processed into it: its changelog topic was deleted or emptied. "
+                    "Restore that topic; or, to build the table again from the input topics as far "
+                    "as they reach back, delete the consumer group's committed offsets and start "
+                    "again."
+                )
             if due[topic] > end:
                 raise _lost_inputs(name, topic, partition, due[topic], end)
             if due[topic] < start:
@@ -120,10 +125,7 @@ def _ids_of_service(ids: ClusterIds, hosted: HostedService) -> ClusterIds:
 
 
 def _check_ids(ids: ClusterIds, table: str, stored: ClusterIds) -> None:
-    """Raise WrongKafkaError when a table is of another cluster or of other topics.
-
-    A topic that it does not know (an input added since) is fine.
-    """
+    """Raise WrongKafkaError for a table of another cluster or topics; it may lack an input added since."""
     changed = [
         f"topic {topic} was deleted and made again"
         for topic, id_ in stored.topics.items()
@@ -139,16 +141,6 @@ def _check_ids(ids: ClusterIds, table: str, stored: ClusterIds) -> None:
         )
 
 
-def _lost_table(table: str, topic: str, partition: int) -> WrongKafkaError:
-    """The error for a table that is gone although its inputs were committed."""
-    return WrongKafkaError(
-        f"the table {table!r} has nothing in partition {partition} although inputs of {topic} were "
-        "processed into it: its changelog topic was deleted or emptied. Restore that topic; or, to "
-        "build the table again from the input topics as far as they reach back, delete the consumer "
-        "group's committed offsets and start again."
-    )
-
-
 def _lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> WrongKafkaError:
     """The error for an input topic that has fewer records than were processed."""
     return WrongKafkaError(
@@ -160,13 +152,6 @@ def _lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> 
 
 def log_expired(service: str, tp: TP, due: int, earliest: int) -> None:
     """Log that Kafka deleted inputs before the service processed them."""
-    LOG.error(
-        "inputs expired before they were processed",
-        extra={
-            "service": service,
-            "topic": tp.topic,
-            "partition": tp.partition,
-            "first_offset": due,
-            "count": earliest - due,
-        },
-    )
+    extra: dict[str, Any] = {"service": service, "topic": tp.topic, "partition": tp.partition}
+    extra |= {"first_offset": due, "count": earliest - due}
+    LOG.error("inputs expired before they were processed", extra=extra)

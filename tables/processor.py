@@ -1,7 +1,4 @@
-"""The in-memory half of a task: inputs are decided one by one, their effects gathered in commit batches.
-
-Nothing here awaits, sends or writes.
-"""
+"""The in-memory half of a task: decides inputs, gathers commit batches; never awaits, sends or writes."""
 
 from __future__ import annotations
 
@@ -18,10 +15,9 @@ from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
     BadRowError,
-    DeadLetterRecord,
+    DeadLetters,
     TooLargeError,
     UnloadableError,
-    dead_letter,
     header_of,
 )
 from tables.record import Quarantine, Record, dump_entry
@@ -68,7 +64,7 @@ class Processor(Generic[OutputsT]):
         self._epoch = epoch
         self._limits = limits
         self._counters = counters
-        self._dead_letter_topic = dead_letter_topic
+        self._dead_letters = DeadLetters(dead_letter_topic, service.name, limits.dead_letter_bytes)
         self._measures_each_input = measures_each_input
 
     @property
@@ -201,9 +197,7 @@ class Processor(Generic[OutputsT]):
             if rows or len(entry) > self._limits.output_bytes:
                 self._check(decision, entry)
             if outcome is not None:
-                at_ms, body_hash = given.timestamp_ms, identity.body_hash
-                ttl_ms, cap = self._limits.outcome_ttl_s * 1000, self._limits.outcomes
-                record.keep_outcome(identity.id, outcome, body_hash, at_ms, ttl_ms=ttl_ms, cap=cap)
+                record.keep_outcome(identity, outcome, given.timestamp_ms, self._limits)
             if token:
                 record.keep_id(topic, token, self._limits.ids_per_topic)
             else:
@@ -253,10 +247,7 @@ class Processor(Generic[OutputsT]):
     def _is_handled_by_header(
         self, topic: str, record: Record, consumed: Any, redriven: str
     ) -> bool:
-        """Whether a redriven record is another service's, or releases the key and is no input.
-
-        Raises UnreadableError for one that no service would take.
-        """
+        """Whether a redriven record is another service's, or releases the key. Raises UnreadableError."""
         if redriven != self.service.name:
             if redriven not in self._readers.get(topic, (redriven,)):
                 raise UnreadableError(f"redriven for {redriven[:64]!r}, which reads no {topic}")
@@ -280,7 +271,7 @@ class Processor(Generic[OutputsT]):
         if kind is UnreadableRecord:
             exc = UnreadableError(f"the record itself is broken: {consumed.error}")
         self._counters.unreadable += 1
-        letter = self._dead_letter(topic, consumed, _qualified_name(exc), str(exc))
+        letter = self._dead_letters.make(topic, consumed, _qualified_name(exc), str(exc))
         self.commit_batch.outputs.append(letter)
 
     def _changed(self, key: bytes, record: Record) -> None:
@@ -297,8 +288,8 @@ class Processor(Generic[OutputsT]):
         """Make a dead letter of an input of a quarantined key; the record remembers and counts it."""
         self._counters.quarantined += 1
         quarantine = replace(quarantine, dead_lettered=quarantine.dead_lettered + 1)
-        letter = self._dead_letter(
-            topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
+        letter = self._dead_letters.make(
+            topic, consumed, quarantine.reason, message, quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
         entry = dump_entry(topic, consumed.offset, (output,))
@@ -308,20 +299,6 @@ class Processor(Generic[OutputsT]):
         record.version += 1
         self.commit_batch.outputs.append(output)
         self._changed(consumed.key, record)
-
-    def _dead_letter(
-        self, topic: str, consumed: Any, reason: str, message: str, *, quarantine: str = ""
-    ) -> DeadLetterRecord:
-        return dead_letter(
-            self._dead_letter_topic,
-            consumed,
-            origin=topic,
-            service=self.service.name,
-            reason=reason,
-            message=message,
-            max_value_bytes=self._limits.dead_letter_bytes,
-            quarantine=quarantine,
-        )
 
     def read(self, row: str) -> bytes | None:
         """A row as the inputs so far left it; what `decide` is given."""
@@ -334,9 +311,8 @@ class Processor(Generic[OutputsT]):
     def close_commit_batch(self) -> tuple[CommitBatch[OutputsT], list[tuple[bytes, bytes]]]:
         """End the commit batch and begin the next; gives it with its records serialised.
 
-        The commit batch before must be settled. When a record has become too large or can't be serialised,
-        the commit batch is undone and decided again one input at a time, so that the input that did it is
-        found and its key quarantined.
+        The one before must be settled. When a record has become too large or can't be serialised, all is
+        decided again one input at a time, so that the input that did it is found and its key quarantined.
         """
         commit_batch = self.commit_batch
         try:

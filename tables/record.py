@@ -21,7 +21,8 @@ from models.transition import Outcome, Output
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from models.transition import TransitionService
+    from models.transition import InputIdentity, TransitionService
+    from tables.limits import Limits
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
@@ -43,8 +44,7 @@ class Quarantine:
 
     reason: the exception's qualified name, or which limit was passed; never a value.
     since_ms, input_id: timestamp and id of the input that caused it.
-    dead_lettered: inputs of the key made dead letters since, that one included; redriven ones count
-        again when they become dead letters again.
+    dead_lettered: inputs of the key made dead letters since, that one included, each time they are.
     """
 
     reason: str
@@ -60,9 +60,8 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A key's record as it is durable.
+    """A key's record as it is durable. state: treat it as frozen.
 
-    state: what `Service.load` or the decision gave: treat it as frozen.
     sequences: "topic/producer" -> last sequence decided.
     """
 
@@ -104,7 +103,7 @@ class Record:
     taken_bytes: int
 
     def __init__(self, key: str, raw: bytes | None, service: TransitionService) -> None:
-        """Read stored bytes, or begin a key that has none."""
+        """Read stored bytes, or begin a key that has none. Raises TypeError, and what `load` does."""
         stored = orjson.loads(NEW_RECORD if raw is None else raw)
         get = stored.get
         self.key = key
@@ -119,10 +118,7 @@ class Record:
         self.quarantine = Quarantine(**quarantine) if quarantine else None
         self.inherited_outbox = get("unsent") or []
         self.end_commit_batch()
-        self._check()
-
-    def _check(self) -> None:
-        """Raise TypeError when what was stored has not the types that everything here counts on."""
+        # Everything here counts on these types.
         numbers = [self.version, self.epoch, *self.offsets.values(), *self.sequences.values()]
         if any(type(number) is not int for number in numbers):
             raise TypeError("a stored number is none")
@@ -154,10 +150,7 @@ class Record:
         return [output for entry in left for output in load_outputs(entry)]
 
     def count_input(self, size: int, entry: bytes) -> None:
-        """Count an input of `size` bytes, and keep its outputs until they are known to have left.
-
-        entry: of `dump_entry`; b"" for nothing.
-        """
+        """Count an input of `size` bytes; keep its outputs, as by `dump_entry`, until they have left."""
         self.taken += 1
         self.taken_bytes += size + len(entry)
         if entry:
@@ -206,28 +199,15 @@ class Record:
         self.ids[topic] = kept if len(kept) <= cap * ids.TOKEN_CHARS else kept[ids.TOKEN_CHARS :]
 
     def keep_outcome(
-        self,
-        command_id: str,
-        outcome: Outcome,
-        body_hash: str,
-        at_ms: int,
-        *,
-        ttl_ms: int,
-        cap: int,
+        self, command: InputIdentity, outcome: Outcome, at_ms: int, limits: Limits
     ) -> None:
-        """Remember a command's outcome; forget those past their time, and the oldest above `cap`."""
-        self.outcomes[command_id] = [
-            outcome.accepted,
-            outcome.code,
-            outcome.detail,
-            outcome.events,
-            outcome.positions,
-            body_hash,
-            at_ms,
-        ]
+        """Remember a command's outcome; forget those past their time, and the oldest above the limit."""
+        said = [outcome.accepted, outcome.code, outcome.detail, outcome.events, outcome.positions]
+        self.outcomes[command.id] = [*said, command.body_hash, at_ms]
         while len(self.outcomes) > 1:
             oldest = next(iter(self.outcomes))
-            if len(self.outcomes) <= cap and self.outcomes[oldest][6] > at_ms - ttl_ms:
+            is_young = self.outcomes[oldest][6] > at_ms - limits.outcome_ttl_s * 1000
+            if is_young and len(self.outcomes) <= limits.outcomes:
                 break
             del self.outcomes[oldest]
 

@@ -1,8 +1,7 @@
 """Decodes a partition's fetched bytes, whoever produced them and whatever is wrong with them.
 
-aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and
-asks for the same batch again for ever. `PartitionReader` and `FetchedBatches` take the place of its
-PartitionRecords and MemoryRecords in this process. They yield the items of consumed_record.py, in
+aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and asks
+for the same batch again for ever. What takes its place yields the items of consumed_record.py, in
 offset order and without gaps.
 """
 
@@ -174,10 +173,7 @@ class PartitionReader(PartitionRecords):
 
 
 class _Batch(NamedTuple):
-    """A batch whose records can be iterated over. stated_count: how many its header says it has.
-
-    decompressed_bytes: of a compressed one.
-    """
+    """A batch. stated_count: records that its header says it has; decompressed_bytes: of a compressed one."""
 
     base_offset: int
     last_offset: int
@@ -187,10 +183,7 @@ class _Batch(NamedTuple):
 
 
 def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
-    """Read a batch's header, and expand it if it has what is due.
-
-    Raises whatever its bytes make the decoders raise.
-    """
+    """Read a batch's header, and expand it if it has what is due. Raises whatever the decoders raise."""
     magic = _magic_of(raw)
     if magic < 2:  # brokers before Kafka 0.11
         return _decode_legacy(raw, magic, check_crc=check_crc)
@@ -230,10 +223,7 @@ def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
 
 
 def _records(raw: bytes, *, reads_on: bool) -> Iterator[Any]:
-    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a tolerant one.
-
-    reads_on: the tolerant one may go on, else what the other raises is raised.
-    """
+    """Records of an uncompressed batch: by aiokafka's decoder; if it gives up and `reads_on`, by ours."""
     seen = 0
     try:
         for record in DefaultRecordBatch(raw):
@@ -259,10 +249,10 @@ def _decompressed(raw: bytes) -> bytes:
 
 def _broken_or_misplaced(topic: str, partition: int, offset: int, record: Any) -> UnreadableRecord:
     """The item of a record that is broken, or whose own offset is not its place in the batch."""
-    if type(record) is UnreadableRecord:
-        return unreadable_record(topic, partition, offset, record.value, record.error)
     error = f"it says that its offset is {record.offset}"
-    if len(record.headers) > MAX_HEADERS:
+    if type(record) is UnreadableRecord:
+        error = record.error
+    elif len(record.headers) > MAX_HEADERS:
         error = f"it has {len(record.headers)} headers, {MAX_HEADERS} are allowed"
     return unreadable_record(topic, partition, offset, record.value, error)
 
@@ -273,10 +263,7 @@ def _is_intact(raw: bytes) -> bool:
 
 
 def _magic_of(raw: bytes) -> int:
-    """A batch's format. Raises CorruptRecordException when it is too short.
-
-    aiokafka's decoder would read on behind it, which can end the process.
-    """
+    """A batch's format. Raises CorruptRecordException for a short one, behind which aiokafka would read on."""
     magic = raw[MAGIC_POSITION] if len(raw) > MAGIC_POSITION else 2
     if len(raw) < MIN_LEGACY_MESSAGE_BYTES.get(magic, BATCH_HEADER.size):
         raise CorruptRecordException(f"a batch of {len(raw)} bytes")

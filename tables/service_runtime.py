@@ -1,7 +1,6 @@
 """All services of one worker, as the app sees them.
 
-`ServiceRuntime` registers with Faust a fenced table a service and an agent a (service, input topic), and
-has the `TaskManager` run a `PartitionTask` for each partition that the worker owns.
+The `TaskManager` runs a `PartitionTask` for each service and partition that the worker owns.
 """
 
 from __future__ import annotations
@@ -56,10 +55,7 @@ class InputPosition:
 
 
 class FencedTable(TableInternals):
-    """A table whose changelog only partition tasks write.
-
-    Calls `hooks`; recovers only records that the engine wrote.
-    """
+    """A table that only partition tasks write: it recovers nothing else from the changelog."""
 
     hooks: TaskManager
 
@@ -111,8 +107,7 @@ class ServiceRuntime:
     ) -> None:
         """Register a table a service and an agent a (service, input topic) with `app`.
 
-        partitions: the one count of all topics and tables; admin: librdkafka's settings for reading
-        the cluster's ids (by default just the app's brokers).
+        partitions: of each topic and table; admin: librdkafka's settings (by default the app's brokers).
         """
         self.app = app
         self.partitions = partitions
@@ -171,13 +166,11 @@ class ServiceRuntime:
 
     def known_end(self, topic: str, partition: int) -> int | None:
         """The next offset to come in a partition, as of the last fetch; Kafka is not asked."""
-        end: int | None = self.app.consumer.highwater(TP(topic, partition))
-        return end
+        return cast("int | None", self.app.consumer.highwater(TP(topic, partition)))
 
     async def read_ends(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
         """Ask Kafka for the next offset to come in each partition. Raises what its client raises."""
-        ends: Mapping[TP, int] = await self.app.consumer.highwaters(*partitions)
-        return ends
+        return await self.app.consumer.highwaters(*partitions)
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow by now, and heartbeats still run."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tables.consumed_record import UnreadableBatch
     from tables.hosted_service import Feeder, HostedService, HostedServices
     from tables.partition_task import PartitionTask
-    from tables.worker_exit import FailureLog, WorkerExit
+    from tables.worker_exit import WorkerExit
 
 LOG = logging.getLogger("tiffin.engine")
 
@@ -66,13 +66,11 @@ class PartitionStops:
         self,
         services: HostedServices,
         *,
-        failures: FailureLog,
         worker_exit: WorkerExit,
         open_task: Callable[[HostedService, PartitionTask, Mapping[str, int]], Awaitable[None]],
         feeder: Feeder,
     ) -> None:
         self._services = services
-        self._failures = failures
         self._exit = worker_exit
         self._open_task = open_task
         self._feeder = feeder
@@ -137,9 +135,9 @@ class PartitionStops:
         if lacking is not None:
             self._add(name, hosted.changelog, partition, lacking)
             return True
-        failure = self._failures.of(name, partition)
+        failure = self._exit.failures.of(name, partition)
         if failure is not None and failure.is_behind(durable_offsets):
-            self._failures.clear(name, partition)  # another worker got beyond that place
+            self._exit.failures.clear(name, partition)  # another worker got beyond that place
             failure = None
         task.isolates_inputs = failure is not None
         if failure is None or failure.count < MAX_FAILURES_AT_ONE_OFFSET:
@@ -153,9 +151,9 @@ class PartitionStops:
         """Once a task got beyond the place where it failed, take its inputs in groups again."""
         if not (task.is_open and task.isolates_inputs):
             return
-        failure = self._failures.of(task.table.name, task.partition)
+        failure = self._exit.failures.of(task.table.name, task.partition)
         if failure is None or failure.is_behind(task.durable_offsets):
-            self._failures.clear(task.table.name, task.partition)
+            self._exit.failures.clear(task.table.name, task.partition)
             task.isolates_inputs = False
 
     def behind_skipped(self, tp: TP, offset: int) -> int:
@@ -201,7 +199,7 @@ class PartitionStops:
                 return
             tp = TP(stop.topic, stop.partition)
             await accept_loss(task.fence.producer, task.database, key, tp, stop.offset)
-        self._failures.clear(stop.service, stop.partition)
+        self._exit.failures.clear(stop.service, stop.partition)
         await self._open_task(hosted, task, {} if is_retry else {stop.topic: stop.next_offset})
         # What this service still needs may lie before a batch at which the others have stopped.
         mine = {TP(topic, stop.partition) for topic in task.inbox.next_offsets}

@@ -24,7 +24,7 @@ from tables.hosted_service import Committer, Feeder
 from tables.identity import IdentityCheck
 from tables.partition_task import PartitionTask, TaskContext
 from tables.stops import PartitionStops
-from tables.worker_exit import FAILURES_FILE, FailureLog, RecoveryError, WorkerExit
+from tables.worker_exit import FAILURES_FILE, RecoveryError, WorkerExit
 
 if TYPE_CHECKING:
     import faust
@@ -56,14 +56,12 @@ class TaskManager:
         dead_letter_topic: str,
         limits: Limits,
     ) -> None:
-        failures = FailureLog(app.conf.datadir / FAILURES_FILE)
-        self._exit = WorkerExit(failures, self._leave_group)
+        self._exit = WorkerExit(app.conf.datadir / FAILURES_FILE, self._leave_group)
         self.is_assignment_complete = True
         self.feeder = Feeder(services)
         self.committer = Committer(services)
         self.stops = PartitionStops(
             services,
-            failures=failures,
             worker_exit=self._exit,
             open_task=self._open,
             feeder=self.feeder,
@@ -96,7 +94,7 @@ class TaskManager:
     async def on_table_assigned(self, name: str, generation: int) -> None:
         """Once Faust has assigned all tables, fence their partitions together."""
         self._assigned_tables.add(name)
-        if len(self._assigned_tables) < len(self._services):
+        if self._assigned_tables != {each.name for each in self._services}:
             return
         self._assigned_tables.clear()
         await self.close()
@@ -157,6 +155,7 @@ class TaskManager:
         self, hosted: HostedService, partition: int, acquired: fence.ProducerFence
     ) -> PartitionTask:
         context = TaskContext(
+            table=hosted.state,
             changelog=hosted.changelog,
             offset_key=hosted.table.offset_key,
             dead_letter_topic=self._dead_letter_topic,
@@ -167,11 +166,10 @@ class TaskManager:
                 for topic, readers in self._services.readers_by_topic.items()
             },
             cluster_ids=self._identity.of(hosted),
+            worker_exit=self._exit,
+            on_backlog_drained=self.feeder.on_backlog_drained,
         )
-        database, on_drained = hosted.table.database(partition), self.feeder.on_backlog_drained
-        return PartitionTask(
-            context, hosted.state, partition, acquired, database, self._exit, on_drained
-        )
+        return PartitionTask(context, partition, acquired, hosted.table.database(partition))
 
     # -- recovery and opening ------------------------------------------------------------------------------
 

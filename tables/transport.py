@@ -110,29 +110,14 @@ class FetchConsumer(ConsumerInternals):
             await self.seek_wait(wanted)
 
     async def verify_all_partitions_active(self) -> None:
-        """Leave Faust's check for stalled partitions out: the engine's own watch finds those.
-
-        Faust's takes down the consumer when it meets a partition whose first offset is being looked up.
-        """
+        """Leave Faust's check out: it ends the consumer where a partition's first offset is being looked up."""
 
 
 def _fetch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
     first = batch[0]
-    return ConsumerMessage(
-        tp.topic,
-        tp.partition,
-        first.offset,
-        first.timestamp / 1000.0,
-        first.timestamp_type,
-        None,
-        None,
-        cast(Any, batch),
-        None,
-        0,
-        0,
-        tp,
-        generation_id=generation,
-    )
+    at = (*tp, first.offset, first.timestamp / 1000.0, first.timestamp_type)
+    value = cast(Any, batch)
+    return ConsumerMessage(*at, None, None, value, None, 0, 0, tp, generation_id=generation)
 
 
 class FetchTransport(driver.Transport):

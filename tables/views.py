@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from tables.dry_run import DryRunInput, DryRunResult
     from tables.record import StoredRecord
 
-RESERVED = b"\0"
-FAUST_RESERVED = b"__faust"
+RESERVED = (b"\0", b"__faust")
 LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
 AFTER_LOOKUP_ROWS = LOOKUP_PREFIX[:-1] + bytes([LOOKUP_PREFIX[-1] + 1])
 SLICE_KEYS = 500
@@ -109,10 +108,7 @@ class StateTable:
         return tuple(sorted(self._open))
 
     def get(self, key: str) -> StoredRecord | None:
-        """The key's record, None if there is none.
-
-        Raises NotOwnerError, NotReadyError, BrokenRecordError.
-        """
+        """The key's record, if there is one. Raises NotOwnerError, NotReadyError, BrokenRecordError."""
         raw = self._database(self.partition_of(key)).get(key.encode())
         if raw is None:
             return None
@@ -163,10 +159,7 @@ class StateTable:
         return list(islice((record for record in found if record is not None), limit))
 
     def keys(self, partition: int, prefix: str, limit: int = SLICE_KEYS) -> list[str]:
-        """The first keys, of records and rows, that begin with `prefix`, in key order: one seek.
-
-        Raises NotOwnerError, NotReadyError.
-        """
+        """Keys of records and rows with a prefix, in order: one seek. Raises NotOwnerError, NotReadyError."""
         start, database = prefix.encode(), cast("Any", self._database(partition))
         found = islice(database.items(from_key=start), limit)
         return [
@@ -295,5 +288,5 @@ def _records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, byte
             if key.startswith(LOOKUP_PREFIX):
                 from_key = AFTER_LOOKUP_ROWS
                 break
-            if not key.startswith((RESERVED, FAUST_RESERVED)):
+            if not key.startswith(RESERVED):
                 yield key, value

@@ -28,6 +28,8 @@ MAX_FAILURES_AT_ONE_OFFSET = 3
 EXIT_FAULT = 70
 EXIT_WRONG_KAFKA = 78
 LEAVE_TIMEOUT_S = 0.5
+InFlight = tuple[tuple[str, int], Mapping[str, int]]
+"""Topic and offset of the first input in flight, and topic -> offset of the last."""
 
 
 class WrongKafkaError(Exception):
@@ -71,8 +73,7 @@ ERRORS_WITHOUT_VALUES = (
 class Failure:
     """How often a service's partition failed at an input, and with what.
 
-    topic, offset: the first input in flight; last: topic -> offset of the last one in flight. One of
-    them is what fails.
+    topic, offset: the first input in flight, last: as in `InFlight`: one of them is what fails.
     """
 
     topic: str
@@ -96,24 +97,14 @@ class FailureLog:
         """path: the file, created at the first failure."""
         self._path = path
 
-    def note(
-        self,
-        service: str,
-        partition: int,
-        first: tuple[str, int],
-        last: Mapping[str, int],
-        error: BaseException,
-    ) -> None:
-        """Count a failure, if a record can be its cause. Never raises: the process is ending.
-
-        first: topic and offset of the first input in flight; last: as in `Failure`.
-        """
+    def note(self, service: str, partition: int, inputs: InFlight, error: BaseException) -> None:
+        """Count a failure, if a record can be its cause. Never raises: the process is ending."""
         # For the disk RocksDB raises a plain Exception.
         is_other_cause = type(error) is Exception or isinstance(error, OTHER_CAUSES)
         if is_other_cause and not isinstance(error, CAUSED_BY_RECORDS):
             return
         try:
-            known = self._read()
+            known, (first, last) = self._read(), inputs
             before = known.get(f"{service}/{partition}")
             is_again = before is not None and (before.topic, before.offset) == first
             count = before.count + 1 if before is not None and is_again else 1
@@ -147,8 +138,8 @@ class FailureLog:
 class WorkerExit:
     """Ends the process. leave_group: leaves the consumer group within so many seconds, never raises."""
 
-    def __init__(self, failures: FailureLog, leave_group: Callable[[float], None]) -> None:
-        self._failures = failures
+    def __init__(self, failures_path: Path, leave_group: Callable[[float], None]) -> None:
+        self.failures = FailureLog(failures_path)
         self._leave_group = leave_group
 
     def fail(self, where: str, exc: BaseException) -> NoReturn:
@@ -167,18 +158,9 @@ class WorkerExit:
             os._exit(EXIT_WRONG_KAFKA if isinstance(exc, WrongKafkaError) else EXIT_FAULT)
 
     def fail_at(
-        self,
-        service: str,
-        partition: int,
-        inputs: tuple[tuple[str, int], Mapping[str, int]] | None,
-        where: str,
-        exc: BaseException,
+        self, service: str, partition: int, inputs: InFlight | None, where: str, exc: BaseException
     ) -> NoReturn:
-        """End the process for a failure of one task; it is counted in the failure log.
-
-        inputs: topic and offset of the first input in flight, and topic -> offset of the last; None
-        when there was none, and then nothing is counted.
-        """
+        """End the process for a failure of one task; it is counted, if there was an input in flight."""
         if inputs is not None:
-            self._failures.note(service, partition, *inputs, exc)
+            self.failures.note(service, partition, inputs, exc)
         self.fail(where, exc)

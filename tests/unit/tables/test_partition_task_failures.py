@@ -78,11 +78,13 @@ class Exit:
 
 
 def make(worker_exit: Any) -> PartitionTask:
+    table: Any = Table()
     context = TaskContext(
-        changelog="c", offset_key=b"o", dead_letter_topic="d", limits=Limits(),
+        table=table, changelog="c", offset_key=b"o", dead_letter_topic="d", limits=Limits(),
         counters=Counters(), readers={}, cluster_ids=ClusterIds("c", {}),
+        worker_exit=worker_exit, on_backlog_drained=lambda _: None,
     )  # fmt: skip
-    parts: list[Any] = [Table(), 0, ProducerFence(), Store(), worker_exit, lambda _: None]
+    parts: list[Any] = [0, ProducerFence(), Store()]
     return PartitionTask(context, *parts)
 
 
@@ -97,7 +99,7 @@ async def run_until_failure(failures: FailureLog, monkeypatch: pytest.MonkeyPatc
     def fail_at(
         service: str, partition: int, known: tuple[Any, Any], _: str, error: BaseException
     ) -> None:
-        failures.note(service, partition, *known, error)
+        failures.note(service, partition, known, error)
         task.is_open = False
         ended.set_result(None)
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.ids import token as id_token
-from models.transition import Outcome, Output
+from models.transition import InputIdentity, Outcome, Output
+from tables.limits import Limits
 from tables.record import TERMINAL, Quarantine, Record, dump_entry, load_outputs
 from tests.support.engine_services import PLAIN
 
@@ -37,7 +38,7 @@ def test_a_record_is_read_back_as_it_was() -> None:
     record.keep_id("in", id_token("a"), 2)
     record.count_input(0, dump_entry("in", 5, [Output("out", "k", b"{}")]))
     outcome = Outcome(accepted=False, code="NO", detail="d", events=("e",), positions={"out": 2})
-    record.keep_outcome("cmd", outcome, "hash", 1_000, ttl_ms=10, cap=5)
+    record.keep_outcome(InputIdentity("cmd", body_hash="hash"), outcome, 1_000, Limits())
     record.quarantine = Quarantine("builtins.ValueError", 1_000, "x", 2)
     raw = record.dump(PLAIN)
     again = Record("k", raw, PLAIN)
@@ -91,7 +92,8 @@ def test_outcomes_stay_within_time_and_number(gaps: list[int], cap: int) -> None
     for number, gap in enumerate(gaps):
         now += gap
         kept.append((f"c{number}", now))
-        record.keep_outcome(f"c{number}", Outcome(accepted=True), "", now, ttl_ms=1_000, cap=cap)
+        limits = Limits(outcome_ttl_s=1, outcomes=cap)
+        record.keep_outcome(InputIdentity(f"c{number}"), Outcome(accepted=True), now, limits)
     wanted = [name for name, at in kept if at > now - 1_000][-cap:]
     assert list(record.outcomes) == wanted
 
