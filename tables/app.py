@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     import faust
 
-CHATTY_LOGGERS = ("aiokafka", "faust", "mode")
 COLLECTOR_THRESHOLDS = (100_000, 50, 100)
 """What tasks have in flight exists just long enough to look old to Python's cyclic collector, which by
 default would go through all of it again and again: a third of the throughput. None of it is in
@@ -64,7 +63,11 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
     `broker` as Faust takes it ("kafka://host:port;..."), `datadir` this worker's own, `instance_id` for
     static membership. `settings` are further ones of Faust's: web_port, broker_credentials, ...
     """
-    for name in CHATTY_LOGGERS:  # their debug calls alone cost a tenth of the throughput
+    for name in (
+        "aiokafka",
+        "faust",
+        "mode",
+    ):  # their debug calls alone cost a tenth of the throughput
         if logging.getLogger(name).level < logging.INFO:
             logging.getLogger(name).setLevel(logging.INFO)
     return WorkerApp(

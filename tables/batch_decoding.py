@@ -201,10 +201,8 @@ def _read_record(
         header, at = _read_bytes(body, at)
         headers.append((name.decode(errors="backslashreplace"), header))
     timestamp = first_ms + delta_ms if appended_ms is None else appended_ms
-    record = DecodedRecord(
-        base + delta, timestamp, int(appended_ms is not None), key, value, headers
-    )
-    return record, at
+    times = (timestamp, int(appended_ms is not None))
+    return DecodedRecord(base + delta, *times, key, value, headers), at
 
 
 def _read_bytes(body: bytearray, at: int) -> tuple[bytes | None, int]:

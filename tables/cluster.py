@@ -24,6 +24,8 @@ WITHOUT_LEADER = (
 )
 """Errors for a partition whose topic was only just created, or whose leader went away."""
 LEADER_POLL_S = 0.1
+Bounds = dict[tuple[str, int], tuple[int, int]]
+"""(topic, partition) -> first offset that exists, and the next one to come."""
 BROKER_ANSWER_S = 1.0
 """How long to wait for a broker before the request is repeated, perhaps to another leader."""
 
@@ -51,15 +53,9 @@ class ClusterReader:
         ids = {name: str(future.result().topic_id) for name, future in described.items()}
         return ClusterIds(cluster, ids)
 
-    def bounds(
-        self, partitions: Sequence[tuple[str, int]], timeout_s: float
-    ) -> dict[tuple[str, int], tuple[int, int]]:
-        """(topic, partition) -> first offset that exists, and the next one to come.
-
-        Asks again while a partition has no leader. Raises KafkaException, TimeoutError.
-        """
-        client = self.client
-        deadline_s = time.monotonic() + timeout_s
+    def bounds(self, partitions: Sequence[tuple[str, int]], timeout_s: float) -> Bounds:
+        """Bounds of partitions; waits while one has no leader. Raises KafkaException, TimeoutError."""
+        client, deadline_s = self.client, time.monotonic() + timeout_s
         starts: dict[TopicPartition, int] = {}
         ends: dict[TopicPartition, int] = {}
         left = [TopicPartition(*partition) for partition in partitions]

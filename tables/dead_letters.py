@@ -68,7 +68,7 @@ class DeadLetterRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetters:
+class DeadLetterMaker:
     """Makes a service's dead letters. topic: of dead letters."""
 
     topic: str

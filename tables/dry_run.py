@@ -22,10 +22,6 @@ OutputList = list[Output | DeadLetterRecord]
 
 FIRST_DRY_RUN_OFFSET = 2**62
 """Offsets of the inputs of a dry run begin here: behind all that Kafka gives."""
-KAFKAS_TIME = 1
-"""The timestamp type of a record that Kafka has stamped."""
-NO_TOPIC = "dead-letters"
-"""Nothing is sent."""
 
 
 class DryRunInput(NamedTuple):
@@ -68,14 +64,14 @@ def dry_run_inputs(
         epoch=-2,
         limits=Limits(),
         counters=counters,
-        dead_letter_topic=NO_TOPIC,
+        dead_letter_topic="dead-letters",  # nothing is sent
         # What is stored has left.
         durable_offsets=dict.fromkeys(service.inputs, FIRST_DRY_RUN_OFFSET - 1),
         measures_each_input=True,
     )
     found: list[DryRunResult] = []
     for offset, (topic, key, value, headers) in enumerate(inputs, FIRST_DRY_RUN_OFFSET):
-        at = (topic, partition, offset, at_ms, KAFKAS_TIME)
+        at = (topic, partition, offset, at_ms, 1)  # the timestamp's type: as Kafka would stamp it
         consumed = ConsumedRecord(*at, key, value, None, len(key), len(value), headers)
         found.append(_process_one(processor, counters, consumed))
         if found[-1].verdict is DryRunVerdict.DEAD:
@@ -93,12 +89,9 @@ def _process_one(
     processor.process(consumed.topic, (consumed,))
     new = outputs[earlier:]
     if counters.unreadable + counters.quarantined > died:
-        headers = dict(new[-1].headers)
-        return DryRunResult(
-            DryRunVerdict.DEAD,
-            error=headers[f"{DEAD_LETTER_PREFIX}exception-fqcn"].decode(),
-            message=headers[f"{DEAD_LETTER_PREFIX}exception-message"].decode(),
-        )
+        headers, name = dict(new[-1].headers), f"{DEAD_LETTER_PREFIX}exception-"
+        error, message = headers[f"{name}fqcn"].decode(), headers[f"{name}message"].decode()
+        return DryRunResult(DryRunVerdict.DEAD, error=error, message=message)
     if counters.decided == decided:
         return DryRunResult(DryRunVerdict.DUPLICATE)
     outcomes = _outcomes(processor, consumed.key).items()

@@ -16,8 +16,7 @@ from tables.identity import log_expired
 from tables.worker_exit import DeliveryGapError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from tables.cluster import Bounds
     from tables.hosted_service import HostedService, HostedServices
     from tables.inbox import DeliveryGap
     from tables.limits import Limits
@@ -33,7 +32,7 @@ class GapRepair:
         self._services = services
         self._limits = limits
 
-    async def repair(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+    async def repair(self, bounds: Bounds) -> None:
         """Look at all tasks; `bounds`: of input partitions as last known. Raises DeliveryGapError."""
         now = time.monotonic()
         for hosted, task in self._services.tasks():
@@ -43,9 +42,7 @@ class GapRepair:
                 if task.is_open and tp not in self._services.consumer.stopped:
                     await self._repair(hosted, task, tp, gap, now - gap.since_s)
 
-    def _find_missing_tails(
-        self, task: PartitionTask, bounds: Mapping[tuple[str, int], tuple[int, int]]
-    ) -> None:
+    def _find_missing_tails(self, task: PartitionTask, bounds: Bounds) -> None:
         """Have a task note the last records of a partition that exist and do not come."""
         consumer = self._services.consumer
         assigned = consumer.assignment()

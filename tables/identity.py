@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from tables.cluster import ClusterIds, ClusterReader
+from tables.cluster import Bounds, ClusterIds, ClusterReader
 from tables.worker_exit import WrongKafkaError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tables.hosted_service import HostedService
     from tables.partition_task import PartitionTask
 
+Owned = Iterable[tuple["HostedService", int]]
+"""Services and partitions of theirs."""
 LOG = logging.getLogger("tiffin.engine")
 
 
@@ -28,7 +30,7 @@ class IdentityCheck:
     """The check. bounds: input partition -> its first offset and the next to come, as of the last fencing."""
 
     def __init__(self, services: Iterable[HostedService], reader: ClusterReader) -> None:
-        self.bounds: Mapping[tuple[str, int], tuple[int, int]] = {}
+        self.bounds: Bounds = {}
         self._reader = reader
         self._topics = sorted(
             {name for hosted in services for name in (*hosted.service.inputs, hosted.changelog)}
@@ -39,9 +41,7 @@ class IdentityCheck:
         """Ask for the ids of the cluster and of all topics. Raises KafkaException."""
         self._ids = await self._read_ids(timeout_s)
 
-    async def learn_bounds(
-        self, owned: Iterable[tuple[HostedService, int]], timeout_s: float
-    ) -> None:
+    async def learn_bounds(self, owned: Owned, timeout_s: float) -> None:
         """Ask where the inputs of these partitions begin and end. Raises KafkaException."""
         self.bounds = await self._read_bounds(owned, timeout_s)
 
@@ -112,9 +112,7 @@ class IdentityCheck:
     async def _read_ids(self, timeout_s: float) -> ClusterIds:
         return await asyncio.to_thread(self._reader.ids, self._topics, timeout_s)
 
-    async def _read_bounds(
-        self, owned: Iterable[tuple[HostedService, int]], timeout_s: float
-    ) -> dict[tuple[str, int], tuple[int, int]]:
+    async def _read_bounds(self, owned: Owned, timeout_s: float) -> Bounds:
         inputs = {(topic, p) for hosted, p in owned for topic in hosted.service.inputs}
         return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
 

@@ -15,7 +15,7 @@ from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
     BadRowError,
-    DeadLetters,
+    DeadLetterMaker,
     TooLargeError,
     UnloadableError,
     header_of,
@@ -64,7 +64,9 @@ class Processor(Generic[OutputsT]):
         self._epoch = epoch
         self._limits = limits
         self._counters = counters
-        self._dead_letters = DeadLetters(dead_letter_topic, service.name, limits.dead_letter_bytes)
+        self._dead_letters = DeadLetterMaker(
+            dead_letter_topic, service.name, limits.dead_letter_bytes
+        )
         self._measures_each_input = measures_each_input
 
     @property
@@ -149,7 +151,8 @@ class Processor(Generic[OutputsT]):
         if record.taken and self._is_over_key_limits(record):
             return False
         if record.quarantine is not None and redriven is None:
-            self._dead_letter_quarantined(topic, record, consumed, record.quarantine)
+            why = "the key is quarantined"
+            self._dead_letter_quarantined(topic, record, consumed, record.quarantine, why)
         else:
             at_ms = arrival_ms(consumed)
             if at_ms != consumed.timestamp:
@@ -278,12 +281,7 @@ class Processor(Generic[OutputsT]):
         self._records[key] = self.commit_batch.records[key] = record
 
     def _dead_letter_quarantined(
-        self,
-        topic: str,
-        record: Record,
-        consumed: Any,
-        quarantine: Quarantine,
-        message: str = "the key is quarantined",
+        self, topic: str, record: Record, consumed: Any, quarantine: Quarantine, message: str
     ) -> None:
         """Make a dead letter of an input of a quarantined key; the record remembers and counts it."""
         self._counters.quarantined += 1

@@ -70,13 +70,11 @@ class FetchedBatches:
 
     def has_next(self) -> bool:
         """Whether there is another batch; one that is cut off at the end is only the first."""
-        left = len(self._raw) - self._at
-        return left > 0 and (self._at == 0 or self._length(left) is not None)
+        return bool(self._raw) and (self._at == 0 or self._length() is not None)
 
     def next_batch(self) -> bytes:
         """The next batch's bytes. Raises CorruptRecordException when its end is unknown."""
-        at, left = self._at, len(self._raw) - self._at
-        length = self._length(left)
+        at, length = self._at, self._length()
         if length is None:
             raise CorruptRecordException("the batch is cut off")
         if length < MIN_BATCH_LENGTH:
@@ -91,8 +89,9 @@ class FetchedBatches:
         base: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[0]
         return base
 
-    def _length(self, left: int) -> int | None:
+    def _length(self) -> int | None:
         """What the length field says; None when the batch is cut off."""
+        left = len(self._raw) - self._at
         if left < LENGTH_FIELD_BYTES:
             return None
         length: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[1]
@@ -141,11 +140,8 @@ class PartitionReader(PartitionRecords):
                 yield empty_offsets(topic, partition, due, at - 1)
             self.next_fetch_offset = due = at + 1
             headers = record.headers
-            if (
-                record.offset != at
-                or type(record) is UnreadableRecord
-                or len(headers) > MAX_HEADERS
-            ):
+            is_broken = type(record) is UnreadableRecord or len(headers) > MAX_HEADERS
+            if is_broken or record.offset != at:
                 yield _broken_or_misplaced(topic, partition, at, record)
                 at += 1
                 continue
@@ -207,17 +203,11 @@ def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
     batch = LegacyRecordBatch(raw, magic)
     if check_crc and not batch.validate_crc():
         raise CorruptRecordException("its checksum is wrong")
-    records = [
-        DecodedRecord(
-            record.offset,
-            -1 if record.timestamp is None else record.timestamp,
-            record.timestamp_type or 0,
-            record.key,
-            record.value,
-            [],
-        )
-        for record in batch
-    ]
+    records = []
+    for record in batch:
+        at_ms = -1 if record.timestamp is None else record.timestamp
+        times = (at_ms, record.timestamp_type or 0)
+        records.append(DecodedRecord(record.offset, *times, record.key, record.value, []))
     last = batch.next_offset - 1
     return _Batch(records[0].offset if records else last, last, len(records), 0, records)
 

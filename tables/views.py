@@ -168,10 +168,9 @@ class StateTable:
         ]
 
     def dry_run_inputs(self, inputs: Sequence[DryRunInput], at_ms: int) -> list[DryRunResult]:
-        """Tell what inputs of one key would lead to, one upon the other; changes nothing.
+        """What inputs of one key would lead to at Kafka's time `at_ms`, up to the first dead letter.
 
-        Up to the first that would be a dead letter. at_ms: the time that Kafka would give them.
-        Raises NotOwnerError, NotReadyError.
+        Changes nothing. Raises NotOwnerError, NotReadyError.
         """
         partition = self.partition_of(inputs[0].key.decode())
         database = self._database(partition)
