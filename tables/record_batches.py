@@ -253,7 +253,7 @@ def _is_intact(raw: bytes) -> bool:
 
 
 def _magic_of(raw: bytes) -> int:
-    """A batch's format. Raises CorruptRecordException for a short one, behind which aiokafka would read on."""
+    """A batch's format. Raises CorruptRecordException for one so short that aiokafka's decoder can crash."""
     magic = raw[MAGIC_POSITION] if len(raw) > MAGIC_POSITION else 2
     if len(raw) < MIN_LEGACY_MESSAGE_BYTES.get(magic, BATCH_HEADER.size):
         raise CorruptRecordException(f"a batch of {len(raw)} bytes")
