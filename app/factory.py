@@ -120,12 +120,8 @@ def create_app(settings: Settings) -> faust.App:
         contacts=ContactLimit(settings.notifications_per_contact_hour), now_s=clock.now_s,
     )  # fmt: skip
     runtime.tables["notifications"].add_listener(notifier)
-    timers = Timers(
-        sender,
-        functools.partial(caught_up, runtime),
-        clock_known=clock.synced,
-        now_s=clock.earliest_now_s,
-    )
+    until = functools.partial(caught_up, runtime)
+    timers = Timers(sender, until, clock_known=clock.synced, now_s=clock.earliest_now_s)
     runtime.tables["orders"].add_listener(timers)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     operators = Operators(settings, runtime, sender, effects, clock, kafka)
