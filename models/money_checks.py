@@ -12,6 +12,7 @@ from models.graphs import (
     PaymentStatus,
     RefundStatus,
 )
+from models.money import rules_of
 from models.payment import EffectKind, PaymentRecord
 
 NOT_GIVEN_BACK: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})
@@ -125,7 +126,7 @@ def violations(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolat
         MoneyViolation.MONEY_WITHOUT_ORDER: bool(money.captured) and order in UNPAID_ORDER,
         MoneyViolation.ORDER_WITHOUT_MONEY: not money.captured and order in PAID_ORDER,
         MoneyViolation.CANCELLED_KEEPS_MONEY: order in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
-        and left > 0
+        and left >= rules_of(money.currency).step  # less can't be refunded
         and not (money.is_wanted or money.needs_operator),
         MoneyViolation.REFUND_UNATTENDED: money.is_unattended,
     }
