@@ -20,7 +20,6 @@ _TRACEPARENT_FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[
 MAX_AUDIT_RECORDS: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
-
 MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * DAY_MS
 """Between a record's own time and Kafka's timestamp: a dead letter may be redriven that late."""
 
@@ -47,7 +46,8 @@ class DecisionBuilder:
         self.producer, self.input, self.order_id = producer, record, record.key
         self.payment_id = ids.payment_id(record.key)
         self.at_ms = max(time_of(record), kept.occurred_at)
-        self.correlation_id = kept.correlation_id or _correlation(record)
+        caused = getattr(record.message, "correlation_id", "") or record.identity.id
+        self.correlation_id = kept.correlation_id or caused
         self.sequence, self.audit_sequence = sequence, kept.audit_sequence
         self.command_sequence = command_sequence
         self.outputs: list[Output] = []
@@ -163,7 +163,3 @@ def time_of(record: Input) -> int:
             return record.timestamp_ms
     is_a_time = abs(record.timestamp_ms - said_ms) <= MAX_TIMESTAMP_DEVIATION_MS
     return record.timestamp_ms if is_a_time else said_ms
-
-
-def _correlation(record: Input) -> str:
-    return getattr(record.message, "correlation_id", "") or record.identity.id

@@ -33,11 +33,8 @@ from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_NOTIFICATIONS: Final = 200
 """Of one order: a card that is declined all day must not make its record grow without bound."""
-
-
 REPEATED, CONTACT_LIMIT, OUTDATED = "REPEATED", "CONTACT_LIMIT", "OUTDATED"
 """Codes of what is held back, by which limit, and of what was superseded."""
-
 
 SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
     E.PAYMENT_FAILED: frozenset({E.PAYMENT_FAILED}),
@@ -47,15 +44,9 @@ SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
     E.ORDER_CANCELLED: frozenset({E.PAYMENT_FAILED, E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
 }
 """Event -> earlier ones whose messages are pointless after it. Messages about money are always sent."""
-
-
 NEVER_REPEATED: Final = frozenset({E.PAYMENT_REFUND_PARTIAL})
 """Types whose messages are never held back as repeated: each partial refund is another one."""
-
-
-FACTS: Final = frozenset(
-    {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
-)
+FACTS: Final = {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
 """What a notification keeps of its event's data; contact data is in no event, nor here."""
 
 
@@ -176,10 +167,9 @@ def _hold_if_repeated(builder: NotificationDecisionBuilder, new: Notification) -
     )
     if is_outdated:
         return new.model_copy(update={"status": S.SUPERSEDED, "code": OUTDATED})
-    held = {"status": S.HELD, "code": REPEATED, "held_until": until_ms}
-    held_back = new.model_copy(update=held)
-    _emit_held(builder, held_back)
-    return held_back
+    held = new.model_copy(update={"status": S.HELD, "code": REPEATED, "held_until": until_ms})
+    _emit_held(builder, held)
+    return held
 
 
 def _emit_held(builder: NotificationDecisionBuilder, held: Notification) -> None:

@@ -23,11 +23,13 @@ from models.rebuild import EVENT_FOLDS
 from models.times import from_rfc3339
 
 Row = Mapping[str, Any]
-
-
 MAX_DETAIL_DEPTH: Final = 32
 """Of a row's detail: no event of ours is nested so deep."""
-_TEXTS: Final = ("occurredAt", "service", "eventType", "eventId")
+_TYPES: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("occurredAt", "service", "eventType", "eventId"), str),
+    "causationId": str | NoneType,
+    "sequence": int | NoneType,
+}
 
 
 class IncompleteError(Exception):
@@ -54,10 +56,7 @@ def read_row(raw: bytes) -> Row:
     if not isinstance(row, dict):
         raise BrokenRowError("it is not an object")
     is_audit = row.setdefault("topic", None) == topics.ORDER_AUDIT
-    wrong = [name for name in _TEXTS if not isinstance(row.get(name), str)]
-    wrong += [name for name in ("causationId",) if not isinstance(row.get(name), str | NoneType)]
-    if not isinstance(row.get("sequence"), int | NoneType):
-        wrong.append("sequence")
+    wrong = [name for name, kind in _TYPES.items() if not isinstance(row.get(name), kind)]
     detail = row.setdefault("detail", {})
     if not isinstance(detail, dict) or not is_shallow(detail, MAX_DETAIL_DEPTH):
         wrong.append("detail")

@@ -25,27 +25,21 @@ MAX_SEQUENCE_JUMP: Final = 1_000
 class EventFold:
     """How the events of a service make its state.
 
-    service: its table and the producer of its events. topic: where the events are that `evolve` folds; other
-    events of the producer, elsewhere, count in its sequence alone. derived: that state in the service's record.
+    topic: where the events are that `evolve` folds; other events of the producer, elsewhere, count in its
+    sequence alone. derived: that state in the service's record.
     """
 
-    service: str
     topic: str
     evolve: Callable[[Any, Event], Any]
     derived: Callable[[Any], Any]
 
 
 EVENT_FOLDS: Final[Mapping[str, EventFold]] = {
-    part.service: part
-    for part in (
-        EventFold("payments", topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
-        EventFold("orders", topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
-        EventFold(
-            "deliveries", topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery
-        ),
-    )
+    "payments": EventFold(topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
+    "orders": EventFold(topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
+    "deliveries": EventFold(topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery),
 }
-"""By service."""
+"""Service, which is its table and the producer of its events -> how they make its state."""
 
 
 def derived_state(service: str, state: Any) -> Message | None:
@@ -163,7 +157,7 @@ class Rebuild:
         part = EVENT_FOLDS.get(event.producer)
         if part is None:
             return
-        key = (part.service, event.order_id)
+        key = (event.producer, event.order_id)
         if self.live is not None:
             live = self.live.get(key)
             if live is None or event.sequence > live.sequence:

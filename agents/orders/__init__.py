@@ -126,11 +126,7 @@ def _payment_initiated(builder: OrderDecisionBuilder, data: PaymentInitiated) ->
 
 def _payment_processing(builder: OrderDecisionBuilder, _: Message) -> None:
     if builder.status is O.PAYMENT_FAILED:
-        order = builder.known_order
-        pending = OrderPaymentPending(
-            user_id=order.user_id, restaurant_id=order.restaurant_id, amount=order.amount,
-            currency=order.currency,
-        )  # fmt: skip
+        pending = OrderPaymentPending.model_validate(builder.known_order, from_attributes=True)
         builder.move(E.ORDER_PAYMENT_PENDING, pending)
 
 

@@ -7,7 +7,7 @@ from models import ids, money
 from models.commands import RefundPayment, RetryRefund
 from models.events import EventType, PaymentRefund
 from models.graphs import RefundStatus
-from models.payment import Effect, EffectKind, Refund, refund_effect_id
+from models.payment import REFUND_EFFECT_PREFIX, Effect, EffectKind, Refund
 from models.times import to_rfc3339
 from models.transition import Outcome
 
@@ -72,7 +72,7 @@ def _refund_amount(
         return builder.refuse(
             "REFUND_TOO_LARGE", f"amount: at most {refundable} {unit} can still be refunded."
         )
-    step = money.charge_increment(payment.currency)
+    step = money.rules_of(payment.currency).step
     if amount % step:
         return builder.refuse(
             "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
@@ -125,7 +125,7 @@ def start_refund(
     }  # fmt: skip
     builder.start_effect(
         Effect(
-            effect_id=refund_effect_id(refund_id),
+            effect_id=REFUND_EFFECT_PREFIX + refund_id,
             kind=EffectKind.REFUND,
             intent_id=payment.stripe_intent_id,
             requested_at=builder.at_ms,

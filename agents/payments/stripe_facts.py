@@ -171,14 +171,12 @@ def _apply_captured(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
     """
     payment = builder.known_payment
     if seen.currency != payment.currency:
-        builder.report_anomaly(
-            "WRONG_CURRENCY", f"captured in {seen.currency}, not {payment.currency}"
-        )
+        why = f"captured in {seen.currency}, not {payment.currency}"
+        builder.report_anomaly("WRONG_CURRENCY", why)
         return
     if seen.amount_received != payment.amount:
-        builder.report_anomaly(
-            "WRONG_AMOUNT", f"captured {seen.amount_received}, not {payment.amount} (minor units)"
-        )
+        why = f"captured {seen.amount_received}, not {payment.amount} (minor units)"
+        builder.report_anomaly("WRONG_AMOUNT", why)
     builder.complete(seen)
     start_deferred_refund(builder)
 
@@ -249,14 +247,10 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts, origin: Fac
     succeeded all the same, counts.
     """
     payment = builder.payment
-    if (
-        payment is None
-        or not payment.captured
-        or seen.intent_id not in {None, payment.stripe_intent_id}
-    ):
-        builder.report_anomaly(
-            "WRONG_REFUND", f"{seen.stripe_refund_id} does not belong to this payment"
-        )
+    is_of_it = payment and payment.captured and seen.intent_id in {None, payment.stripe_intent_id}
+    if payment is None or not is_of_it:
+        why = f"{seen.stripe_refund_id} does not belong to this payment"
+        builder.report_anomaly("WRONG_REFUND", why)
         return
     refund = _refund_of(builder, seen)
     news, known_as_of = _refund_news(seen), builder.work.seen_at.get(seen.stripe_refund_id)
@@ -271,9 +265,8 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts, origin: Fac
     elif refund.status is R.SUCCEEDED and payment.refunded + refund.amount > payment.captured:
         # Stripe gives nothing back twice: another refund has failed, which we have not heard of yet.
         if refund.refund_id not in builder.work.refunds:
-            builder.report_anomaly(
-                "OVER_REFUND", f"{seen.stripe_refund_id} exceeds what was captured"
-            )
+            why = f"{seen.stripe_refund_id} exceeds what was captured"
+            builder.report_anomaly("OVER_REFUND", why)
         waits = refund.model_copy(update={"status": R.PENDING})
         builder.change(refunds={**builder.work.refunds, refund.refund_id: waits})
     elif refund.status is R.PENDING:

@@ -85,13 +85,8 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """Make a Stripe write pending; the effects service makes it once this record is durable."""
         effect = effect.model_copy(update={"traceparent": self.traceparent})
         self.change(effects={**self.work.effects, effect.effect_id: effect})
-        requested = EffectRequested(
-            effect_id=effect.effect_id,
-            kind=effect.kind,
-            idempotency_key=effect.idempotency_key,
-            by=by,
-        )
-        self.emit(EventType.EFFECT_REQUESTED, requested)
+        known = {"effect_id": effect.effect_id, "idempotency_key": effect.idempotency_key}
+        self.emit(EventType.EFFECT_REQUESTED, EffectRequested(**known, kind=effect.kind, by=by))
 
     def finish_effect(self, effect_id: str) -> None:
         """End a pending effect."""
@@ -110,17 +105,13 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """Begin the payment with Stripe's intent, if that is what was asked for."""
         asked = self.work.initiation
         if asked is None or (seen.amount, seen.currency) != (asked.amount, asked.currency):
-            self.report_anomaly(
-                "WRONG_INTENT", f"{seen.intent_id} is not the payment intent that was asked for"
-            )
+            why = f"{seen.intent_id} is not the payment intent that was asked for"
+            self.report_anomaly("WRONG_INTENT", why)
             return False
         initiated = PaymentInitiated(
             order_id=self.order_id,
-            user_id=asked.user_id,
-            amount=asked.amount,
-            currency=asked.currency,
             stripe_intent_id=seen.intent_id,
-            restaurant_id=asked.restaurant_id,
+            **asked.model_dump(exclude={"error"}),
         )
         self.apply(EventType.PAYMENT_INITIATED, initiated)
         self.change(initiation=None)
@@ -184,11 +175,9 @@ class PaymentDecisionBuilder(DecisionBuilder):
 
     def cancelled(self, seen: IntentFacts) -> None:
         """Stripe says that the intent is cancelled."""
-        payment = self.known_payment
         reason = self.work.cancel or seen.cancellation_reason or "CANCELLED_AT_STRIPE"
-        cancelled = PaymentCancelled(
-            payment_id=payment.payment_id, order_id=self.order_id, cancel_reason=reason
-        )
+        known = {"payment_id": self.known_payment.payment_id, "order_id": self.order_id}
+        cancelled = PaymentCancelled(**known, cancel_reason=reason)
         self.apply(EventType.PAYMENT_CANCELLED, cancelled)
         self.change(cancel=None)
 
