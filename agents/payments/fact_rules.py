@@ -145,6 +145,7 @@ LATER_OR_NONE = Row(Rule.APPLY, Rule.APPLY, Rule.IGNORE, Rule.IGNORE)
 ANSWER_ONLY = Row(Rule.APPLY, Rule.IGNORE, Rule.IGNORE, Rule.IGNORE)
 
 ATTEMPTS = Row(Rule.APPLY, Rule.APPLY, Rule.APPLY, Rule.ASK)
+"""Nobody tries another card within a second: the failure is later than what was under way."""
 
 S, N = IntentState, IntentNews
 _UNDER_WAY: Final = {
@@ -184,13 +185,13 @@ one is asked about anyway."""
 
 D, U = DisputeState, DisputeNews
 WINS = Row(Rule.APPLY, Rule.APPLY, Rule.ASK, Rule.ADD_DETAILS)
-ONWARD = Row(Rule.APPLY, Rule.APPLY, Rule.APPLY, Rule.ADD_DETAILS)
+CLOSES = Row(Rule.APPLY, Rule.APPLY, Rule.APPLY, Rule.ADD_DETAILS)
 REOPENED = Row(Rule.APPLY, Rule.APPLY, Rule.ADD_DETAILS, Rule.ADD_DETAILS)
 """Stripe opens and closes some disputes within a second: the open one is the earlier then."""
 DISPUTE_RULES: Final[Mapping[DisputeState, Mapping[DisputeNews, Row]]] = {
     D.UNKNOWN: dict.fromkeys(U, APPLY),
     D.OPEN: {
-        U.SAME: IGNORE, U.CHANGED: WINS, U.ONWARD: ONWARD, U.BACKWARD: WINS, U.CLOSED: ONWARD,
+        U.SAME: IGNORE, U.CHANGED: WINS, U.ONWARD: WINS, U.BACKWARD: WINS, U.CLOSED: CLOSES,
     },
     D.CLOSED: {
         U.SAME: IGNORE, U.CHANGED: WINS, U.ONWARD: REOPENED, U.BACKWARD: REOPENED, U.CLOSED: WINS,

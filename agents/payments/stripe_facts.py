@@ -314,7 +314,12 @@ def _refund_of(builder: PaymentDecisionBuilder, seen: RefundFacts) -> Refund:
 
 def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: FactSource) -> None:
     """Apply the state of a dispute: Stripe's latest word, a closed one too may be decided otherwise."""
-    known = builder.known_payment.disputes.get(seen.dispute_id)
+    payment = builder.payment
+    if payment is None or seen.intent_id not in {None, payment.stripe_intent_id}:
+        why = f"{seen.dispute_id} does not belong to this payment"
+        builder.report_anomaly("WRONG_DISPUTE", why)
+        return
+    known = payment.disputes.get(seen.dispute_id)
     state = DisputeState.UNKNOWN
     if known:
         state = DisputeState.OPEN if known.is_open else DisputeState.CLOSED

@@ -163,6 +163,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
             attempt=payment.attempt,
         )
         self.apply(EventType.PAYMENT_FAILED, failed)
+        self.change(in_doubt_since=None)
         self.record_charge_id(charge_id)
         if self.work.cancel:
             self.request_cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,8 +39,13 @@ READ_OUTSIDE: Mapping[str, type[Message]] = {
 }
 """Topics that no service reads -> what a record of theirs is."""
 MESSAGE_TYPES = (*CommandType, *EventType)
-NEVER_RECORDED = {"RECORD_SKIPPED", "CANCEL_DELIVERY"}
-"""Of these types: no partition was stopped and skipped, and nothing of ours sends the other."""
+NEVER_RECORDED = {
+    "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",
+}  # fmt: skip
+"""Of these types: no partition was stopped and skipped, nothing of ours sends the second, and the others came
+after the recording."""
+ADDED_SINCE = re.compile(rb'"seenAt":\{[^}]*\},')
+"""What is stored today and was not when the recordings were made: the times of Stripe's facts."""
 FAILURE = "broken on request"
 """What a service says that was made to fail while it was recorded."""
 

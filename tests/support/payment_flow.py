@@ -55,7 +55,7 @@ class Stripe:
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, dict[str, Any]] = {}
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[tuple[str, dict[str, Any], int | None]] = []
         self.count = itertools.count(1)
         self.late: list[tuple[Effect, str]] = []
 
@@ -67,8 +67,9 @@ class Stripe:
     def refunded(self) -> int:
         return sum(r["amount"] for r in self.refunds.values() if r["status"] == "succeeded")
 
-    def _emit(self, kind: str, thing: dict[str, Any]) -> None:
-        self.events.append((kind, orjson.loads(orjson.dumps(thing))))
+    def _emit(self, kind: str, thing: dict[str, Any], at_s: int | None = None) -> None:
+        """at_s: of the event, in seconds since the epoch; None: when it is collected."""
+        self.events.append((kind, orjson.loads(orjson.dumps(thing)), at_s))
 
     def call(self, effect: Effect, card: str) -> dict[str, Any]:
         """Carry a request out, or answer again for a key that was used."""
@@ -314,7 +315,7 @@ class PaymentFlowHarness:
 
     def collect_webhooks(self) -> None:
         """Turn Stripe's new events into webhooks that have not come yet."""
-        for number, (kind, thing) in enumerate(self.stripe.events[self.taken :], self.taken):
+        for number, (kind, thing, at_s) in enumerate(self.stripe.events[self.taken :], self.taken):
             assert kind in WEBHOOK_TYPES
             facts: dict[str, Any] = {}
             if kind.startswith("payment_intent"):
@@ -325,7 +326,7 @@ class PaymentFlowHarness:
                 facts["dispute"] = parse_dispute(thing)
             hook = WebhookReceived(
                 stripe_event_id=f"evt_{number}", stripe_event_type=kind, order_id=ORDER,
-                created=self.now // 1000, **facts,
+                created=self.now // 1000 if at_s is None else at_s, **facts,
             )  # fmt: skip
             self.webhooks.append(encode(hook))
         self.taken = len(self.stripe.events)
@@ -359,7 +360,7 @@ class PaymentFlowHarness:
         value = self.queues[topic].pop(0)
         if again:
             self.queues[topic].append(value)
-        self.now += 7
+        self.now += 1007  # Stripe tells times in whole seconds
         cell = self.payments if topic in self.payments.service.inputs else self.orders
         identity, message = cell.service.parse(topic, ORDER.encode(), value)
         decision = cell.apply(topic, identity, message, self.now)

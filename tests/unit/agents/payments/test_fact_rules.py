@@ -437,6 +437,7 @@ def histories(draw: Any, truth: History) -> History:
     """What may happen at Stripe after an intent has been created, all of it with the client secret."""
     charges = itertools.count(1)
     for _ in range(draw(st.integers(1, 3))):
+        truth.at_s += 1  # nobody tries another card within a second
         if draw(st.booleans()):
             truth.intent_is("requires_action", draw(seconds()), status="requires_action", **ACTION)
             if draw(st.booleans()):
@@ -445,6 +446,7 @@ def histories(draw: Any, truth: History) -> History:
         if draw(st.booleans()):
             truth.intent_is("processing", draw(seconds()), status="processing", **NO_ACTION)
         fail(draw, truth, charges)
+    truth.at_s += 1
     match draw(st.sampled_from(["failed", "canceled", "action", "processing", *["succeeded"] * 4])):
         case "canceled":
             truth.intent_is("canceled", draw(seconds()), status="canceled", **NO_ACTION)
