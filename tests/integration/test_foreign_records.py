@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from sandbox.kafka import KafkaBroker
 from tables import NotReadyError, NotStoppedError
-from tables.compression import MAX_DECOMPRESSED_BYTES
+from tables.batch_decoding import MAX_DECOMPRESSED_BYTES
 from tests.foreign.raw_producer import RawProducer
 from tests.foreign.record_batches import CODECS, Batch, Record, swelling
 from tests.integration.engine_harness import EngineHarness, reached, running
