@@ -10,14 +10,14 @@ from models import ids
 from models.commands import CommandType, RejectOrder
 from models.graphs import OrderStatus
 from models.messages import Message
-from models.times import to_rfc3339, to_rfc3339_or_none
 from web.api.steps import step
+from web.api.views import view_of
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest
 from web.http.context import ORDERS
 from web.http.params import Params, any_text, param
 from web.http.route import Call
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.http.tokens import Role
 from web.indexes.orders import OrderEntry
 
@@ -90,22 +90,19 @@ class ListKitchenOrders(Gather[list[KitchenOrder], KitchenOrders]):
             if entry.status in NEXT_STEPS and (shows_all or entry.restaurant_id == wanted)
         ]
 
-    async def merged(
-        self, shares: Mapping[int, list[KitchenOrder]], missing: tuple[int, ...]
-    ) -> KitchenOrders:
+    async def merged(self, shares: Shares[list[KitchenOrder]], missing: Missing) -> KitchenOrders:
         """The longest waiting first."""
         found = sorted(chain(*shares.values()), key=lambda order: (order.since, order.order_id))
         return KitchenOrders(orders=tuple(found), incomplete=missing)
 
 
 def _shown(entry: OrderEntry) -> KitchenOrder:
-    return KitchenOrder(
-        order_id=entry.order_id,
+    return view_of(
+        KitchenOrder,
+        entry,
         reference=ids.reference(entry.order_id),
-        restaurant_id=entry.restaurant_id,
-        status=entry.status,
-        since=to_rfc3339(entry.since_ms),
-        accept_before=to_rfc3339_or_none(entry.accept_before_ms),
+        since=entry.since_ms,
+        accept_before=entry.accept_before_ms,
         items=tuple(KitchenLine(name=name, quantity=quantity) for name, quantity in entry.items),
         next_steps=NEXT_STEPS[entry.status],
     )

@@ -8,7 +8,7 @@ from models.declines import customer_decline_code, decline_text
 from models.graphs import PaymentStatus
 from models.payment import Payment, PaymentRecord
 from tables import StoredRecord
-from web.api.payment_views import REQUIRES_ACTION, PaymentView, for_customer, payment_view
+from web.api.order_views import PaymentView, payment_for_customer, payment_view
 from web.api.pricing import priced
 from web.api.schemas import (
     CancelPaymentBody,
@@ -18,11 +18,11 @@ from web.api.schemas import (
     Intent,
     PaymentCancelAnswer,
 )
+from web.api.views import view_of
 from web.http import auth, consistency
 from web.http.answers import Accepted, json_answer
 from web.http.commands import CommandRequest, CommandResult, OutcomePendingError, wait
 from web.http.context import ORDERS, PAYMENTS, Context, state_of
-from web.http.money import Money
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.route import Call
@@ -71,13 +71,12 @@ async def _opened(context: Context, placed: CommandResult, order_id: str, token:
     payment = state_of(record, PaymentRecord).payment
     if record is None or payment is None:
         raise ProblemError("PAYMENT_NOT_OPENED", "Nothing was charged. Place the order anew.")
-    return Intent(
-        order_id=order_id,
+    return view_of(
+        Intent,
+        payment,
+        context.deps,
         reference=ids.reference(order_id),
-        payment_id=payment.payment_id,
         client_secret=await context.deps.client_secret(payment.stripe_intent_id),
-        publishable_key=context.deps.publishable_key,
-        amount=Money.of(payment.amount, payment.currency),
         order_token=token,
         consistency_token=_with_payment(placed.token, record).text(),
     )
@@ -126,20 +125,14 @@ async def _confirmation(
 ) -> Confirmation:
     payment = _known(record)
     needs_action = payment.status is PaymentStatus.PROCESSING and payment.next_action is not None
-    secret = None
-    if needs_action:
-        secret = await context.deps.client_secret(payment.stripe_intent_id)
-    return Confirmation(
-        order_id=payment.order_id,
-        payment_id=payment.payment_id,
-        status=REQUIRES_ACTION if needs_action else payment.status,
-        attempt=payment.attempt,
-        amount=Money.of(payment.amount, payment.currency),
+    intent_id = payment.stripe_intent_id
+    return view_of(
+        Confirmation,
+        payment,
+        status="REQUIRES_ACTION" if needs_action else payment.status,
         failure_reason=decline_text(payment.failure_reason),
         failure_code=customer_decline_code(payment.failure_reason),
-        next_action=payment.next_action,
-        client_secret=secret,
-        receipt_url=payment.receipt_url,
+        client_secret=await context.deps.client_secret(intent_id) if needs_action else None,
         consistency_token=_with_payment(settled.token, record).text(),
     )
 
@@ -159,12 +152,8 @@ def cancel_command(
         bound_s = context.deps.bounds.command_s
         record = await wait(context, PAYMENTS, order_id, _is_ended, bound_s) or settled.record
         payment = _known(record)
-        return PaymentCancelAnswer(
-            order_id=order_id,
-            payment_id=payment.payment_id,
-            status=payment.status,
-            consistency_token=_with_payment(settled.token, record).text(),
-        )
+        token = _with_payment(settled.token, record).text()
+        return view_of(PaymentCancelAnswer, payment, consistency_token=token)
 
     return CommandRequest(
         order_id=order_id, service=PAYMENTS, command_type=CommandType.CANCEL_PAYMENT,
@@ -181,7 +170,7 @@ def show_payment(call: Call[Params, None]) -> PaymentView:
         raise ProblemError(
             "PAYMENT_UNKNOWN", "Stripe has not opened it, or there is no such order."
         )
-    return for_customer(view) if call.identity.role is Role.CUSTOMER else view
+    return payment_for_customer(view) if call.identity.role is Role.CUSTOMER else view
 
 
 def _known(record: StoredRecord | None) -> Payment:

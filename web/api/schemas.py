@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from models import money
 from models.messages import Message
-from web.api.payment_views import RefundView
+from web.api.order_views import RefundView
 from web.http.bodies import Body
 from web.http.money import Money
 
@@ -33,10 +33,7 @@ class CartLine(Body):
 
     dish_id: str = Field(max_length=60, description="the id of a dish of the restaurant's menu")
     quantity: int = Field(
-        strict=True,
-        ge=1,
-        le=MAX_QUANTITY,
-        description=f"a whole number from 1 to {MAX_QUANTITY}",
+        strict=True, ge=1, le=MAX_QUANTITY, description=f"a whole number from 1 to {MAX_QUANTITY}"
     )
 
 

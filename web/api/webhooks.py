@@ -12,12 +12,7 @@ from aiohttp import web
 
 from models.errors import InvalidSignatureError
 from models.messages import Message
-from web.http.decoding import (
-    MAX_EVENT_DEPTH,
-    DecodingError,
-    check_signature_header,
-    plain_json,
-)
+from web.http.decoding import MAX_EVENT_DEPTH, DecodingError, check_signature_header, plain_json
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.rate_limits import RequestKind

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from models.messages import Message
 from models.operations import Offsets
 from web.http.context import ORDERS, Context
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.stopped import StoppedPartition, stops_of
 
 
@@ -79,7 +79,7 @@ class ShowLag(Gather[LagShare, LagView]):
         stops = stops_of(self.context, partition)
         return LagShare(positions=positions_of(self.context, partition), stopped=stops)
 
-    async def merged(self, shares: Mapping[int, LagShare], missing: tuple[int, ...]) -> LagView:
+    async def merged(self, shares: Shares[LagShare], missing: Missing) -> LagView:
         """By topic and partition."""
         rows = topic_lags(self.offsets, {p: share.positions for p, share in shares.items()})
         return LagView(

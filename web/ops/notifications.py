@@ -1,7 +1,7 @@
 """The list of notifications, over all orders or of one, for operators: filtered, in pages."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from heapq import nlargest
 from typing import Any, ClassVar, Final
 
@@ -9,12 +9,12 @@ from models.messages import Message
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.times import from_rfc3339
 from tables import NotOwnerError
-from web.api.notifications import NotificationView, entries_of
+from web.api.notifications import NotificationView, entries_of, notification_view
 from web.http.commands import check_order_is_known
 from web.http.context import NOTIFICATIONS
 from web.http.params import Params, choice_param, cursor_param, limit_param, order_param
 from web.http.route import Call, Owner, owner_of_order
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.notifications import NotificationEntry
 from web.ops.orders import ENDED_READ_SHARE
 
@@ -82,7 +82,7 @@ def _share(
             total += 1
             if params.before is None or _place(entry) < params.before:
                 page.append(entry)
-    rows = tuple(map(NotificationView.of, nlargest(params.limit + 1, page, key=_place)))
+    rows = tuple(map(notification_view, nlargest(params.limit + 1, page, key=_place)))
     return NotificationsShare(counts=counts, total=total, rows=rows, is_bounded=is_bounded)
 
 
@@ -128,7 +128,7 @@ class _OfAllOrders(Gather[NotificationsShare, NotificationRows]):
         return _share(self.call.params, index.entries(partition), is_bounded=is_bounded)
 
     async def merged(
-        self, shares: Mapping[int, NotificationsShare], missing: tuple[int, ...]
+        self, shares: Shares[NotificationsShare], missing: Missing
     ) -> NotificationRows:
         """The latest first."""
         return _merged(self.call.params.limit, shares.values(), missing)

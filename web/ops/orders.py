@@ -1,7 +1,6 @@
 """Orders by state, for operators: from the indexes of all workers, the latest first."""
 
 import heapq
-from collections.abc import Mapping
 from typing import Final
 
 from models import ids
@@ -20,7 +19,7 @@ from web.http.params import (
     text_that,
     time_ms,
 )
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.orders import OrderEntry
 
 MAX_LISTED: Final = 1000
@@ -120,9 +119,7 @@ class ListOrders(Gather[OrdersShare, OrderRows]):
             rows=tuple(map(_row, page)),
         )
 
-    async def merged(
-        self, shares: Mapping[int, OrdersShare], missing: tuple[int, ...]
-    ) -> OrderRows:
+    async def merged(self, shares: Shares[OrdersShare], missing: Missing) -> OrderRows:
         """The latest first."""
         limit = self.call.params.limit
         rows = [row for share in shares.values() for row in share.rows]

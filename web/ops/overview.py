@@ -12,7 +12,7 @@ from models.operations import Offsets
 from models.times import to_rfc3339
 from models.wording import counted
 from web.http.context import ORDERS
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.dead_letters import counts_by_state
 from web.ops.lag import LagShare, positions_of, topic_lags
 from web.ops.reconciliation import RECONCILIATION_PARTITION
@@ -118,9 +118,7 @@ class ShowOverview(Gather[OverviewShare, Overview]):
             ),
         )
 
-    async def merged(
-        self, shares: Mapping[int, OverviewShare], missing: tuple[int, ...]
-    ) -> Overview:
+    async def merged(self, shares: Shares[OverviewShare], missing: Missing) -> Overview:
         """Of all workers."""
         letters = counts_by_state(self.context.operations.dead_letters.all())
         now_ms = self.context.deps.now_ms()

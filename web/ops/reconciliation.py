@@ -18,7 +18,7 @@ from models.reconciliation import (
 from models.times import to_rfc3339
 from web.http.context import PAYMENTS
 from web.http.money import Money
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.money import AMOUNTS
 
 RECONCILIATION_PARTITION: Final = 0
@@ -169,9 +169,7 @@ class ShowReconciliation(Gather[MoneyShare, ReconciliationView]):
             report=deps.reconciliation() if is_runner else None,
         )
 
-    async def merged(
-        self, shares: Mapping[int, MoneyShare], missing: tuple[int, ...]
-    ) -> ReconciliationView:
+    async def merged(self, shares: Shares[MoneyShare], missing: Missing) -> ReconciliationView:
         """Of all workers."""
         return _view(shares, missing, self.context.deps.now_ms())
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
@@ -19,7 +19,7 @@ from web.http.context import PAYMENTS, Context
 from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.payment_report import PaymentReport, ReportShare, csv_of, report_of
 from web.ops.stuck import quarantined_orders
 
@@ -126,9 +126,7 @@ class ReportPayments(Gather[ReportShare, PaymentReport]):
         quarantined = tuple(each for each in found if each[1] in COUNTED)
         return share.model_copy(update={"quarantined": quarantined})
 
-    async def merged(
-        self, shares: Mapping[int, ReportShare], missing: tuple[int, ...]
-    ) -> PaymentReport:
+    async def merged(self, shares: Shares[ReportShare], missing: Missing) -> PaymentReport:
         """Added up."""
         asked, uncounted = self.asked, _uncounted(self.context)
         report = report_of(shares.values(), asked.begin_ms, asked.end_ms, asked.by, missing)

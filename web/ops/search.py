@@ -23,7 +23,7 @@ from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
 from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
-from web.http.scatter_gather import PARTITIONS, Gather
+from web.http.scatter_gather import PARTITIONS, Gather, Missing, Shares
 
 MAX_FOUND: Final = 20
 """Of one partition, table and term; as many are answered, the latest."""
@@ -172,9 +172,7 @@ class SearchOrders(Gather[SearchShare, SearchView]):
         """Of an owned partition."""
         return _share(self.context, partition, self.plan)
 
-    async def merged(
-        self, shares: Mapping[int, SearchShare], missing: tuple[int, ...]
-    ) -> SearchView:
+    async def merged(self, shares: Shares[SearchShare], missing: Missing) -> SearchView:
         """The latest first. Raises ProblemError (404) where nothing can be recorded."""
         orders = [order for share in shares.values() for order in share.orders]
         orders.sort(key=lambda order: order.placed_at or "", reverse=True)

@@ -1,7 +1,7 @@
 """What is stuck, over all orders and of one: where, since when, who must act. For operators."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from models.dead_letter import DeadLetter, DeadLetterState
@@ -11,7 +11,7 @@ from models.times import to_rfc3339
 from web.http.context import ORDERS, Context
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.waiting import WAITING_SERVICES, waiting_of
 
 MAX_LISTED: Final = 1000
@@ -80,7 +80,7 @@ class ListStuck(Gather[StuckShare, StuckList]):
         """Of an owned partition."""
         return stuck_in_partition(self.context, partition, self.call.params)
 
-    async def merged(self, shares: Mapping[int, StuckShare], missing: tuple[int, ...]) -> StuckList:
+    async def merged(self, shares: Shares[StuckShare], missing: Missing) -> StuckList:
         """The longest overdue first."""
         rows = [row for share in shares.values() for row in share.rows]
         rows.sort(key=lambda row: row.due)

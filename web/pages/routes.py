@@ -6,13 +6,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from web.api import deliveries, kitchen, orders
-from web.api.couriers import (
-    assign_delivery,
-    assign_owner,
-    complete_delivery,
-    delivery_owner,
-    pick_up_delivery,
-)
 from web.api.schemas import CancelOrderBody
 from web.http.bodies import Body, EmptyBody
 from web.http.context import CONTEXT, NOTIFICATIONS, TIMELINE
@@ -119,9 +112,9 @@ STAFF: Final = (
          access=staff(COURIER, OPERATOR), renderer=boards.show_courier),
     _get("/courier/stream", board_streams.stream_courier, access=staff(COURIER, OPERATOR)),
     _get("/courier/{order_id}/assign", boards.show_courier_capacity, access=staff(COURIER)),
-    _courier_step("assign", assign_delivery, owner=assign_owner),
-    _courier_step("pick-up", pick_up_delivery, owner=delivery_owner),
-    _courier_step("deliver", complete_delivery, owner=delivery_owner),
+    _courier_step("assign", deliveries.assign_delivery, owner=deliveries.assign_owner),
+    _courier_step("pick-up", deliveries.pick_up_delivery, owner=deliveries.delivery_owner),
+    _courier_step("deliver", deliveries.complete_delivery, owner=deliveries.delivery_owner),
     _get("/boards/changes", board_streams.show_changes, access=board_streams.WORKERS),
 )  # fmt: skip
 OPERATIONS: Final = (

@@ -9,12 +9,12 @@ from aiohttp import web
 from models.errors import UnavailableError
 from models.graphs import ENDED_ORDER, RefundStatus
 from web.api import notifications, orders, refunds
-from web.api.evidence import Evidence
+from web.api.disputes import Evidence
 from web.api.order_views import OrderView
 from web.api.schemas import CancelOrderBody, RefundBody
 from web.api.timeline import timeline_view
 from web.http.answers import Accepted, as_json
-from web.http.bodies import validated
+from web.http.bodies import EmptyBody, validated
 from web.http.commands import CommandRequest, perform
 from web.http.context import TIMELINE, Context
 from web.http.problems import CODES, ProblemError
@@ -113,8 +113,8 @@ async def act(name: str, call: AnyCall) -> web.Response:
 
 
 def _cancel(call: AnyCall, _: OrderView) -> CommandRequest:
-    body = validated(CancelOrderBody, {"reason": "OPERATOR_REQUEST"})
-    return orders.cancel_command(call.order_id, call.key, body, call.identity)
+    call.body = validated(CancelOrderBody, {"reason": "OPERATOR_REQUEST"})
+    return orders.cancel_order(call)
 
 
 def _refund(call: AnyCall, view: OrderView) -> CommandRequest:
@@ -122,18 +122,18 @@ def _refund(call: AnyCall, view: OrderView) -> CommandRequest:
     value: dict[str, Any] = {"reason": call.fields.get("reason", "")}
     if call.fields.get("amount"):
         value["amount"] = _minor_units(call.fields["amount"], view)
-    body = validated(RefundBody, value)
-    return refunds.refund_command(call.order_id, call.key, body, call.identity)
+    call.body = validated(RefundBody, value)
+    return refunds.refund(call)
 
 
 def _retry_refund(call: AnyCall, _: OrderView) -> CommandRequest:
-    refund_id = call.fields.get("which", "")
-    return refunds.retry_command(call.order_id, refund_id, call.key, call.identity)
+    call.body = EmptyBody()
+    return refunds.retry_command(call, call.fields.get("which", ""))
 
 
 def _retry_notification(call: AnyCall, _: OrderView) -> CommandRequest:
-    name = call.fields.get("which", "")
-    return notifications.retry_command(call.context, call.order_id, name, call.key, call.identity)
+    call.body = EmptyBody()
+    return notifications.retry_command(call, call.fields.get("which", ""))
 
 
 def _minor_units(text: str, view: OrderView) -> int:

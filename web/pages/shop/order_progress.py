@@ -13,8 +13,7 @@ from models.graphs import (
     RefundStatus,
 )
 from models.order import PLACED
-from web.api.order_views import OrderView
-from web.api.payment_views import PaymentView
+from web.api.order_views import OrderView, PaymentView
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
 

@@ -75,8 +75,8 @@ def show_cancel(call: AnyCall) -> web.Response:
 
 def cancel(call: AnyCall) -> CommandRequest:
     """Cancel the order."""
-    key = call.fields.get("key", "page")
-    return orders.cancel_command(call.order_id, key, call.body, call.identity)
+    call.key = call.fields.get("key", "page")
+    return orders.cancel_order(call)
 
 
 def to_order(call: AnyCall, _: object) -> web.Response:
