@@ -2,25 +2,28 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 
-from models.dead_letter import DeadLetter, DeadLetterState
+from models.dead_letter import DeadLetter, DeadLetterState, RedriveResult, RedriveStep
 from models.errors import OperatorActionRefusedError
+from models.topics import ORDER_COMMANDS
+from models.tracing import TRACEPARENT
+from web.api.views import view_of
 from web.http.decoding import whole_number
 from web.http.params import MAX_OFFSET, Params, any_text, choice_param, limit_param, param
 from web.http.problems import ProblemError
+from web.http.redaction import redacted_header, shown
 from web.http.route import AnyCall, Call, Owner
 from web.ops.dead_letter_views import (
     DeadLetterDetail,
     DeadLetterList,
     DiscardBody,
+    Quarantined,
     RedriveBody,
+    RedriveStepView,
     SettlementView,
-    dead_letter_view,
     row_of,
-    settlement_view,
 )
 
 log = logging.getLogger("tiffin.web.dead_letters")
@@ -107,47 +110,76 @@ async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDeta
     """One dead letter with the record that it was."""
     letter: DeadLetter = call.subject
     shows_people = call.params.personal == "true"
-    operations, key = call.context.operations, letter.order_key
-    original = await operations.dead_letters.original(letter)
+    dead_letters, key = call.context.operations.dead_letters, letter.order_key
+    original = await dead_letters.original(letter)
     if shows_people:
         extra = {"by": call.identity.issued_by, "letter": letter.name}
         log.info("personal data of a dead letter shown", extra=extra)
     record = None if key is None else call.context.record(letter.service, key)
-    return dead_letter_view(operations, letter, original, record, hide=not shows_people)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Answer a refused act with its code."""
-    try:
-        yield
-    except OperatorActionRefusedError as refusal:
-        raise ProblemError(refusal.code, refusal.detail) from None
+    found, quarantine = dead_letters.open_for_key(letter.service, letter.key), None
+    if record is not None and record.quarantine is not None:
+        quarantine = view_of(
+            Quarantined,
+            record.quarantine,
+            since=record.quarantine.since_ms,
+            turned_away=record.quarantine.dead_lettered,
+            first_dead_letter_id=found[0].name if found else None,
+        )
+    has_people = letter.origins[0].topic == ORDER_COMMANDS
+    value = shown(original.value, hides_people=has_people and not shows_people)
+    headers = {name: redacted_header(name, value) for name, value in original.headers}
+    return view_of(
+        DeadLetterDetail,
+        value,
+        dead_letter=row_of(letter),
+        bytes=None if original.value is None else len(original.value),
+        masked=value.is_masked,
+        omitted_bytes=letter.omitted_bytes or None,
+        headers=headers,
+        traceparent=headers.get(TRACEPARENT),
+        quarantine=quarantine,
+        others=tuple(other.name for other in found if other is not letter),
+    )
 
 
 async def redrive_dead_letter(call: Call[Params, RedriveBody]) -> SettlementView:
     """Send a dead letter to its origin again, and those behind it; refused if it would die again."""
-    body = call.body
-    with _refusals():
-        acted = await call.context.operations.settling.redrive(
-            call.subject,
-            by=call.identity.issued_by,
-            reason=body.reason,
-            all_of_order=body.all_of_order,
-            dry_run=body.dry_run,
-        )
-    return settlement_view(acted, dry_run=body.dry_run)
+    redrive = call.context.operations.settling.redrive
+    return await _settle(call, redrive, all_of_order=call.body.all_of_order)
 
 
 async def discard_dead_letter(call: Call[Params, DiscardBody]) -> SettlementView:
     """Give a dead letter up, with a reason; an order that nothing else holds goes on."""
+    discard = call.context.operations.settling.discard
+    return await _settle(call, discard, redrive_rest=call.body.redrive_rest)
+
+
+async def _settle(
+    call: AnyCall, act: Callable[..., Awaitable[RedriveResult]], **options: bool
+) -> SettlementView:
+    """Answers a refused act with its code."""
     body = call.body
-    with _refusals():
-        acted = await call.context.operations.settling.discard(
+    try:
+        acted = await act(
             call.subject,
             by=call.identity.issued_by,
             reason=body.reason,
-            redrive_rest=body.redrive_rest,
             dry_run=body.dry_run,
+            **options,
         )
-    return settlement_view(acted, dry_run=body.dry_run)
+    except OperatorActionRefusedError as refusal:
+        raise ProblemError(refusal.code, refusal.detail) from None
+    return SettlementView(
+        dry_run=body.dry_run,
+        refused=acted.is_refused,
+        steps=tuple(map(_step, acted.steps)),
+        quarantined=acted.is_quarantined,
+        stopped=acted.stopped or None,
+    )
+
+
+def _step(step: RedriveStep) -> RedriveStepView:
+    told: dict[str, Any] = {
+        name: getattr(step, name) or None for name in ("code", "error", "message")
+    }
+    return view_of(RedriveStepView, step, dead_letter_id=step.letter.name, **told)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from models.messages import Message
 from models.operations import Offsets
+from web.api.views import view_of
 from web.http.context import ORDERS, Context
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.stopped import StoppedPartition, stops_of
@@ -113,22 +114,10 @@ def _topic_lag(
     topic: str, partition: int, at: Offsets, positions: tuple[Position, ...]
 ) -> TopicLag:
     rows = tuple(
-        LagRow(
-            service=row.service,
-            next=row.next,
-            lag=max(0, at.end - row.next),
-            backlog=row.backlog,
-            paused=row.paused,
-        )
+        view_of(LagRow, row, lag=max(0, at.end - row.next))
         for row in positions
         if row.topic == topic
     )
     lags = [row.lag for row in rows if row.lag is not None]
-    return TopicLag(
-        topic=topic,
-        partition=partition,
-        end=at.end,
-        committed=at.committed,
-        lag=max(lags, default=max(0, at.end - (at.committed or 0))),
-        services=rows,
-    )
+    lag = max(lags, default=max(0, at.end - (at.committed or 0)))
+    return view_of(TopicLag, at, topic=topic, partition=partition, lag=lag, services=rows)

@@ -7,8 +7,9 @@ from models import ids
 from models.graphs import OrderStatus
 from models.messages import Message
 from models.order import PLACED
-from models.times import from_rfc3339, to_rfc3339
+from models.times import from_rfc3339
 from tables import NotReadyError
+from web.api.views import view_of
 from web.http.context import ORDERS, Context
 from web.http.params import (
     Params,
@@ -161,12 +162,5 @@ async def _entries(
 
 
 def _row(entry: OrderEntry) -> OrderRow:
-    return OrderRow(
-        order_id=entry.order_id,
-        reference=ids.reference(entry.order_id),
-        status=entry.status,
-        amount=entry.amount,
-        currency=entry.currency,
-        restaurant_id=entry.restaurant_id,
-        since=to_rfc3339(entry.since_ms),
-    )
+    reference = ids.reference(entry.order_id)
+    return view_of(OrderRow, entry, reference=reference, since=entry.since_ms)

@@ -15,6 +15,11 @@ from web.http.money import Money
 
 MAX_NAMED_QUARANTINED: Final = 100
 """Quarantined orders."""
+COUNTS: Final = (
+    Sum.INITIATED, Sum.CONVERTED, Sum.ATTEMPTS, Sum.COMPLETED, Sum.CANCELLED, Sum.REFUNDS,
+    Sum.REFUNDS_FAILED, Sum.DISPUTES, Sum.DISPUTES_WON, Sum.DISPUTES_LOST,
+)  # fmt: skip
+"""Sums that are shown as they are, under their names in lower case."""
 
 
 class ReportShare(Message):
@@ -162,27 +167,15 @@ def _sorted(found: Mapping[str, Sums]) -> list[tuple[str, str, Sums]]:
 def _shown(currency: str, sums: Sums) -> dict[str, Any]:
     """The fields of `Payments`."""
     initiated, converted = sums[Sum.INITIATED], sums[Sum.CONVERTED]
+    declines = sorted(grouped(sums, Sum.DECLINES).items(), key=lambda row: (-row[1], row[0]))
+    amounts = {str(each): sums[each] for each in (Sum.CAPTURED, Sum.REFUNDED, Sum.DISPUTED)}
+    amounts["revenue"] = revenue(sums)
     return {
         "currency": currency,
-        "initiated": initiated,
-        "converted": converted,
+        **{each.name.lower(): sums[each] for each in COUNTS},
         "conversion": round(converted / initiated, 4) if initiated else None,
-        "attempts": sums[Sum.ATTEMPTS],
-        "completed": sums[Sum.COMPLETED],
-        "declined": DeclinedAttempts(
-            count=sums[Sum.DECLINED],
-            reasons=dict(sorted(grouped(sums, Sum.DECLINES).items(), key=lambda r: (-r[1], r[0]))),
-        ),
-        "cancelled": sums[Sum.CANCELLED],
-        "refunds": sums[Sum.REFUNDS],
-        "refunds_failed": sums[Sum.REFUNDS_FAILED],
-        "disputes": sums[Sum.DISPUTES],
-        "disputes_won": sums[Sum.DISPUTES_WON],
-        "disputes_lost": sums[Sum.DISPUTES_LOST],
-        "captured": Money.of(sums[Sum.CAPTURED], currency),
-        "refunded": Money.of(sums[Sum.REFUNDED], currency),
-        "disputed": Money.of(sums[Sum.DISPUTED], currency),
-        "revenue": Money.of(revenue(sums), currency),
+        "declined": DeclinedAttempts(count=sums[Sum.DECLINED], reasons=dict(declines)),
+        **{name: Money.of(amount, currency) for name, amount in amounts.items()},
         "time_to_pay": _time_to_pay(sums),
     }
 

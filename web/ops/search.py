@@ -15,11 +15,11 @@ from models import ids, search_terms
 from models.messages import Message
 from models.order import OrderRecord
 from models.search_terms import PERSONAL_KINDS, TermKind
-from models.times import to_rfc3339_or_none
+from web.api.views import view_of
 from web.http import auth
 from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
-from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
+from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context, state_of
 from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
@@ -208,19 +208,18 @@ def _share(context: Context, partition: int, plan: SearchPlan) -> SearchShare:
 def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:
     """None for what is in the timeline and no order (yet)."""
     record = context.record(ORDERS, order_id) if ids.is_order_id(order_id) else None
-    if record is None or not isinstance(record.state, OrderRecord):
-        return None
-    order, placed = record.state.order, record.state.placed
+    state = state_of(record, OrderRecord)
+    order, placed = state.order, state.placed
     known = order or placed
     if known is None:
         return None
-    return FoundOrder(
+    return view_of(
+        FoundOrder,
+        order,
+        placed,
         order_id=order_id,
         reference=ids.reference(order_id),
         by=tuple(by),
-        status=record.state.status_shown,
-        amount=known.amount,
-        currency=known.currency,
+        status=state.status_shown,
         restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),
-        placed_at=to_rfc3339_or_none(placed.placed_at) if placed else None,
     )

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from models.messages import Message
-from models.times import to_rfc3339
 from tables import NotStoppedError, PartitionStop
+from web.api.views import view_of
 from web.http.bodies import Body
 from web.http.context import ORDERS, Context
 from web.http.params import Params
@@ -34,9 +34,7 @@ class SkipBody(Body):
     partition: int = Field(ge=0, le=100_000, description="its partition")
     offset: int = Field(ge=-1, lt=2**63, description="the offset at which it is stopped")
     service: str | None = Field(
-        default=None,
-        max_length=100,
-        description="for which service, where it is stopped for several",
+        None, max_length=100, description="for which service, where it is stopped for several"
     )
     reason: str = Field(min_length=1, max_length=200, description="1 to 200 characters: why")
     retry: bool = Field(
@@ -56,15 +54,7 @@ class Skipped(Message):
 
 def stopped_view(stop: PartitionStop) -> StoppedPartition:
     """As the API and pages show it."""
-    return StoppedPartition(
-        topic=stop.topic,
-        partition=stop.partition,
-        offset=stop.offset,
-        next_offset=stop.next_offset,
-        service=stop.service,
-        error=stop.error,
-        since=to_rfc3339(stop.since_ms),
-    )
+    return view_of(StoppedPartition, stop, since=stop.since_ms)
 
 
 def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
@@ -78,9 +68,8 @@ def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
 
 async def check_partition(call: Call[Params, SkipBody]) -> None:
     """Refuse a partition that there is not. Raises ProblemError (404)."""
-    if call.context.deps.operations is None:
-        raise ProblemError("NOT_STOPPED")
-    if call.body.partition >= call.context.tables[ORDERS].partitions:
+    is_there = call.body.partition < call.context.tables[ORDERS].partitions
+    if call.context.deps.operations is None or not is_there:
         raise ProblemError("NOT_STOPPED")
 
 

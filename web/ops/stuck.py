@@ -7,7 +7,7 @@ from typing import Final
 from models.dead_letter import DeadLetter, DeadLetterState
 from models.messages import Message
 from models.stuck import Actor, Subject, Waiting, quarantined
-from models.times import to_rfc3339
+from web.api.views import view_of
 from web.http.context import ORDERS, Context
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
@@ -159,15 +159,14 @@ def _without_index(
 
 
 def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitView:
-    return WaitView(
+    return view_of(
+        WaitView,
+        each.rule,
         order_id=order_id,
         service=service,
-        subject=each.rule.subject,
-        state=each.rule.state,
         what=each.what or None,
-        since=to_rfc3339(each.since_ms),
+        since=each.since_ms,
         expected=each.rule.expects,
-        actor=each.rule.actor,
-        due=to_rfc3339(each.due_ms),
+        due=each.due_ms,
         stuck=each.due_ms <= now_ms,
     )
