@@ -7,6 +7,7 @@ hashes, and no address holds a person's data.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -70,11 +71,16 @@ class FoundOrder(Message):
     placed_at: str | None = None
 
 
-class SearchView(Message):
-    """The latest first. isCut: there are more. incomplete: partitions that did not answer."""
+class SearchShare(Message):
+    """is_cut: there are more."""
 
     orders: tuple[FoundOrder, ...]
     is_cut: bool
+
+
+class SearchView(SearchShare):
+    """The latest first. isCut: there are more. incomplete: partitions that did not answer."""
+
     incomplete: tuple[int, ...]
 
 
@@ -128,13 +134,10 @@ def plan_of(text: str, *, personal: bool) -> SearchPlan:
         order = begins, "reference"
     asked = search_terms.parse_search_text(text)
     kinds = asked.keys() if personal else {TermKind.ID} & asked.keys()
-    return SearchPlan(
-        order,
-        {
-            kind: tuple(search_terms.row_prefix(kind, term) for term in asked[kind])
-            for kind in kinds
-        },
-    )
+    rows = {
+        kind: tuple(search_terms.row_prefix(kind, term) for term in asked[kind]) for kind in kinds
+    }
+    return SearchPlan(order, rows)
 
 
 def _plan_of_worker(call: AnyCall) -> SearchPlan:
@@ -151,13 +154,6 @@ def _plan_of_worker(call: AnyCall) -> SearchPlan:
     raise ProblemError("BAD_REQUEST")
 
 
-class SearchShare(Message):
-    """is_cut: there are more."""
-
-    orders: tuple[FoundOrder, ...]
-    is_cut: bool
-
-
 class SearchOrders(Gather[SearchShare, SearchView]):
     """Looks a plan up; one by a person's data is recorded in the audit."""
 
@@ -170,7 +166,22 @@ class SearchOrders(Gather[SearchShare, SearchView]):
 
     async def share(self, partition: int) -> SearchShare:
         """Of an owned partition."""
-        return _share(self.context, partition, self.plan)
+        found: dict[str, list[str]] = {}
+        is_cut, tables = False, self.context.tables
+        if self.plan.order is not None:
+            begins, by = self.plan.order
+            for key in tables[ORDERS].keys(partition, begins, MAX_FOUND):
+                found.setdefault(key, []).append(by)
+        for kind, rows in self.plan.rows.items():
+            for table, row in product(TABLES[kind], rows):
+                keys = tables[table].keys(partition, row, MAX_FOUND + 1)
+                is_cut = is_cut or len(keys) > MAX_FOUND
+                for key in keys[:MAX_FOUND]:
+                    by_kinds = found.setdefault(search_terms.order_of_row(key), [])
+                    if kind not in by_kinds:
+                        by_kinds.append(kind)
+        shown = (_shown(self.context, order_id, by) for order_id, by in found.items())
+        return SearchShare(orders=tuple(each for each in shown if each is not None), is_cut=is_cut)
 
     async def merged(self, shares: Shares[SearchShare], missing: Missing) -> SearchView:
         """The latest first. Raises ProblemError (404) where nothing can be recorded."""
@@ -182,27 +193,6 @@ class SearchOrders(Gather[SearchShare, SearchView]):
             by = self.call.identity.issued_by
             await self.context.operations.audit_search(by, kinds, len(found))
         return SearchView(orders=found, is_cut=is_cut, incomplete=missing)
-
-
-def _share(context: Context, partition: int, plan: SearchPlan) -> SearchShare:
-    """Orders of an owned partition. Raises NotOwnerError, NotReadyError."""
-    found: dict[str, list[str]] = {}
-    is_cut = False
-    if plan.order is not None:
-        begins, by = plan.order
-        for key in context.tables[ORDERS].keys(partition, begins, MAX_FOUND):
-            found.setdefault(key, []).append(by)
-    for kind, rows in plan.rows.items():
-        for table in TABLES[kind]:
-            for row in rows:
-                keys = context.tables[table].keys(partition, row, MAX_FOUND + 1)
-                is_cut = is_cut or len(keys) > MAX_FOUND
-                for key in keys[:MAX_FOUND]:
-                    by_kinds = found.setdefault(search_terms.order_of_row(key), [])
-                    if kind not in by_kinds:
-                        by_kinds.append(kind)
-    shown = (_shown(context, order_id, by) for order_id, by in found.items())
-    return SearchShare(orders=tuple(each for each in shown if each is not None), is_cut=is_cut)
 
 
 def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:

@@ -145,15 +145,10 @@ def _without_index(
     seen = set()
     for letter in letters:
         key, table = letter.order_key, context.tables.get(letter.service)
-        if (
-            letter.state is not DeadLetterState.OPEN
-            or not letter.number
-            or letter.service in WAITING_SERVICES
-        ):
+        is_open = letter.state is DeadLetterState.OPEN and letter.number > 0
+        if not is_open or letter.service in WAITING_SERVICES or key is None or table is None:
             continue
-        if key is None or table is None or table.partition_of(key) != partition:
-            continue
-        if (letter.service, key) not in seen:
+        if table.partition_of(key) == partition and (letter.service, key) not in seen:
             seen.add((letter.service, key))
             yield key, letter.service, quarantined(letter.service, letter.since_ms)
 
