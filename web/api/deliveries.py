@@ -99,28 +99,21 @@ class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
         """Of an owned partition."""
         identity, limit = self.call.identity, self.call.params.limit
         known = self.context.delivery_index.open(partition)
-        entries = [entry for entry in known if _may_see(entry, identity)]
-        entries.sort(key=lambda entry: _rank(entry.courier_id, entry.since_ms))
+        if identity.role is not Role.OPERATOR:
+            known = [entry for entry in known if entry.courier_id in {None, identity.subject}]
+        entries = sorted(known, key=lambda entry: (entry.courier_id is None, entry.since_ms))
         rows = [_row(self.context, entry, identity) for entry in entries[:limit]]
         return DeliveriesShare(len(entries), rows)
 
     async def merged(self, shares: Shares[DeliveriesShare], missing: Missing) -> DeliveryRows:
         """The courier's own first, then the longest waiting."""
         rows = [row for share in shares.values() for row in share.rows]
-        rows.sort(key=lambda row: _rank(row.courier_id, row.since))
+        rows.sort(key=lambda row: (row.courier_id is None, row.since))
         return DeliveryRows(
             deliveries=tuple(rows[: self.call.params.limit]),
             total=sum(share.total for share in shares.values()),
             incomplete=missing,
         )
-
-
-def _may_see(entry: DeliveryEntry, identity: Identity) -> bool:
-    return identity.role is Role.OPERATOR or entry.courier_id in {None, identity.subject}
-
-
-def _rank(courier_id: str | None, since: Any) -> tuple[bool, Any]:
-    return courier_id is None, since
 
 
 def _row(context: Context, entry: DeliveryEntry, identity: Identity) -> DeliveryRow:
@@ -131,7 +124,6 @@ def _row(context: Context, entry: DeliveryEntry, identity: Identity) -> Delivery
         DeliveryRow,
         entry,
         reference=ids.reference(entry.order_id),
-        since=entry.since_ms,
         can_pick_up=is_ready and entry.status is DeliveryStatus.ASSIGNED,
         restaurant=restaurant_name(placed),
         contact=placed.contact if placed and is_own else None,
@@ -148,7 +140,7 @@ class ShowCourierCapacity(Gather[list[str], CourierCapacity]):
         """Orders of an owned partition that the courier has."""
         if self.context.is_stopped((DELIVERIES, ORDERS), partition):
             return []  # nobody's limit may wait for an operator: this one's deliveries are not counted
-        await _decided(self.context, partition)
+        await self._wait_until_decided(partition)
         for service in (DELIVERIES, ORDERS):
             self.context.check_open(service, partition)
         entries = self.context.delivery_index.of_courier(partition, self.call.identity.subject)
@@ -160,16 +152,15 @@ class ShowCourierCapacity(Gather[list[str], CourierCapacity]):
         limit = self.context.deps.courier_limit
         return CourierCapacity(orders=orders, limit=limit, incomplete=missing)
 
-
-async def _decided(context: Context, partition: int) -> None:
-    """Wait until the partition has decided what lay in its inputs. Raises NotReadyError."""
-    if context.deps.caught_up is None:
-        return
-    try:
-        async with asyncio.timeout(context.deps.bounds.gather_s * 0.8):
-            await context.deps.caught_up((DELIVERIES,), partition)
-    except TimeoutError:
-        raise NotReadyError(DELIVERIES) from None
+    async def _wait_until_decided(self, partition: int) -> None:
+        """Until the partition has decided what lay in its inputs. Raises NotReadyError."""
+        deps = self.context.deps
+        if deps.caught_up is not None:
+            try:
+                async with asyncio.timeout(deps.bounds.gather_s * 0.8):
+                    await deps.caught_up((DELIVERIES,), partition)
+            except TimeoutError:
+                raise NotReadyError(DELIVERIES) from None
 
 
 def assign_owner(call: Call[Params, EmptyBody]) -> Owner:

@@ -84,11 +84,10 @@ def _row(entry: DisputeEntry) -> DisputeRow:
 
 def _in_order(rows: list[DisputeRow]) -> list[DisputeRow]:
     latest = sorted(rows, key=lambda row: row.opened_at or "", reverse=True)
-    return sorted(latest, key=lambda row: (not row.is_open, _due(row)))
-
-
-def _due(row: DisputeRow) -> str:
-    return (row.evidence_due_by or "~") if row.is_open else ""
+    return sorted(
+        latest,
+        key=lambda row: (not row.is_open, (row.evidence_due_by or "~") if row.is_open else ""),
+    )
 
 
 class EvidenceParams(Params):

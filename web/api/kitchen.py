@@ -19,7 +19,6 @@ from web.http.params import Params, any_text, param
 from web.http.route import Call
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.http.tokens import Role
-from web.indexes.orders import OrderEntry
 
 O = OrderStatus  # noqa: E741 - as in models/graphs.py
 
@@ -85,7 +84,13 @@ class ListKitchenOrders(Gather[list[KitchenOrder], KitchenOrders]):
         wanted = self.call.params.restaurant_id if is_operator else identity.restaurant_id
         shows_all = is_operator and wanted is None
         return [
-            _shown(entry)
+            view_of(
+                KitchenOrder,
+                entry,
+                reference=ids.reference(entry.order_id),
+                items=tuple(KitchenLine(name=name, quantity=count) for name, count in entry.items),
+                next_steps=NEXT_STEPS[entry.status],
+            )
             for entry in self.context.order_index.current(partition)
             if entry.status in NEXT_STEPS and (shows_all or entry.restaurant_id == wanted)
         ]
@@ -94,18 +99,6 @@ class ListKitchenOrders(Gather[list[KitchenOrder], KitchenOrders]):
         """The longest waiting first."""
         found = sorted(chain(*shares.values()), key=lambda order: (order.since, order.order_id))
         return KitchenOrders(orders=tuple(found), incomplete=missing)
-
-
-def _shown(entry: OrderEntry) -> KitchenOrder:
-    return view_of(
-        KitchenOrder,
-        entry,
-        reference=ids.reference(entry.order_id),
-        since=entry.since_ms,
-        accept_before=entry.accept_before_ms,
-        items=tuple(KitchenLine(name=name, quantity=quantity) for name, quantity in entry.items),
-        next_steps=NEXT_STEPS[entry.status],
-    )
 
 
 def accept_order(call: Call[Params, EmptyBody]) -> CommandRequest:

@@ -31,16 +31,30 @@ from web.http.tokens import Identity, Role
 
 async def place_order(call: Call[Params, CreateIntent]) -> CommandRequest:
     """The command that places the order of create-intent; its id is derived of customer and key."""
-    customer = await auth.customer_id_of(call.request, call.context.deps, call.key)
+    context, deps = call.context, call.context.deps
+    customer = await auth.customer_id_of(call.request, deps, call.key)
     call.order_id = order_id = ids.order_id(customer, call.key)
-    token = call.context.deps.order_tokens.issue(customer, order_id)
+    token = deps.order_tokens.issue(customer, order_id)
 
     async def answer(placed: CommandResult) -> Intent:
-        return await _opened(call.context, placed, order_id, token)
+        """Wait for Stripe's payment intent."""
+        record = await wait(context, PAYMENTS, order_id, is_opened, deps.bounds.command_s)
+        payment = state_of(record, PaymentRecord).payment
+        if record is None or payment is None:
+            raise ProblemError("PAYMENT_NOT_OPENED", "Nothing was charged. Place the order anew.")
+        return view_of(
+            Intent,
+            payment,
+            reference=ids.reference(order_id),
+            client_secret=await deps.client_secret(payment.stripe_intent_id),
+            publishable_key=deps.publishable_key,
+            order_token=token,
+            consistency_token=_with_payment(placed.token, record).text(),
+        )
 
     return CommandRequest(
         order_id=order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER,
-        data=priced(call.context.deps.catalogue, call.body, customer), action="place", key=call.key,
+        data=priced(deps.catalogue, call.body, customer), action="place", key=call.key,
         body=call.body, identity=Identity(Role.CUSTOMER, customer), answer=answer,
         accepted=Accepted(
             order_id=order_id, payment_id=ids.payment_id(order_id), order_token=token
@@ -65,30 +79,25 @@ def intent_answer(call: Call[Params, CreateIntent], result: Intent | Accepted) -
     return response
 
 
-async def _opened(context: Context, placed: CommandResult, order_id: str, token: str) -> Intent:
-    """Wait for Stripe's payment intent. Raises ProblemError, OutcomePendingError, UnavailableError."""
-    record = await wait(context, PAYMENTS, order_id, is_opened, context.deps.bounds.command_s)
-    payment = state_of(record, PaymentRecord).payment
-    if record is None or payment is None:
-        raise ProblemError("PAYMENT_NOT_OPENED", "Nothing was charged. Place the order anew.")
-    return view_of(
-        Intent,
-        payment,
-        context.deps,
-        reference=ids.reference(order_id),
-        client_secret=await context.deps.client_secret(payment.stripe_intent_id),
-        order_token=token,
-        consistency_token=_with_payment(placed.token, record).text(),
-    )
-
-
 def confirm(call: Call[Params, Confirm]) -> CommandRequest:
     """Pay; after FAILED it is the retry."""
     context, body = call.context, call.body
 
     async def answer(settled: CommandResult) -> Confirmation:
         record = await _result(context, body.order_id, settled)
-        return await _confirmation(context, settled, record)
+        payment = _known(record)
+        is_processing = payment.status is PaymentStatus.PROCESSING
+        needs_action = is_processing and payment.next_action is not None
+        intent_id = payment.stripe_intent_id
+        return view_of(
+            Confirmation,
+            payment,
+            status="REQUIRES_ACTION" if needs_action else payment.status,
+            failure_reason=decline_text(payment.failure_reason),
+            failure_code=customer_decline_code(payment.failure_reason),
+            client_secret=await context.deps.client_secret(intent_id) if needs_action else None,
+            consistency_token=_with_payment(settled.token, record).text(),
+        )
 
     data = ConfirmPayment(
         confirmation_token=body.confirmation_token,
@@ -118,23 +127,6 @@ async def _result(context: Context, order_id: str, settled: CommandResult) -> St
     except OutcomePendingError:
         record = context.tables[PAYMENTS].get(order_id)
     return record or settled.record
-
-
-async def _confirmation(
-    context: Context, settled: CommandResult, record: StoredRecord
-) -> Confirmation:
-    payment = _known(record)
-    needs_action = payment.status is PaymentStatus.PROCESSING and payment.next_action is not None
-    intent_id = payment.stripe_intent_id
-    return view_of(
-        Confirmation,
-        payment,
-        status="REQUIRES_ACTION" if needs_action else payment.status,
-        failure_reason=decline_text(payment.failure_reason),
-        failure_code=customer_decline_code(payment.failure_reason),
-        client_secret=await context.deps.client_secret(intent_id) if needs_action else None,
-        consistency_token=_with_payment(settled.token, record).text(),
-    )
 
 
 def cancel_payment(call: Call[Params, CancelPaymentBody]) -> CommandRequest:

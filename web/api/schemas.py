@@ -93,12 +93,10 @@ class Confirm(Body):
 
     order_id: OrderId
     confirmation_token: str | None = Field(
-        default=None,
-        pattern=r"^ctoken_[A-Za-z0-9_]{1,200}$",
-        description="ctoken_..., from Stripe.js",
+        None, pattern=r"^ctoken_[A-Za-z0-9_]{1,200}$", description="ctoken_..., from Stripe.js"
     )
     payment_method_id: str | None = Field(
-        default=None, pattern=r"^pm_[A-Za-z0-9_]{1,200}$", description="pm_..., from Stripe.js"
+        None, pattern=r"^pm_[A-Za-z0-9_]{1,200}$", description="pm_..., from Stripe.js"
     )
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from models.commands import CommandType, NoData
 from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order import OrderRecord
+from web.api.views import view_of
 from web.http.bodies import B, Body, body_hash
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import Context
@@ -34,27 +35,17 @@ def step(
     order_id = call.order_id
 
     async def answer(settled: CommandResult) -> StepResult:
-        status = _status(settled.record.state)
-        return StepResult(order_id=order_id, status=status, consistency_token=settled.token.text())
+        state: OrderRecord | DeliveryRecord = settled.record.state
+        known = state.order if isinstance(state, OrderRecord) else state.delivery
+        assert known is not None, "an accepted step has its order and its delivery"
+        return view_of(StepResult, known, consistency_token=settled.token.text())
 
     return CommandRequest(
-        order_id=order_id,
-        service=service,
-        command_type=command_type,
-        data=data or NoData(),
+        order_id=order_id, service=service, command_type=command_type, data=data or NoData(),
         action=f"{command_type}:{call.identity.issued_by}",
         key=call.key or _implicit_idempotency_key(call.context, service, order_id, call.body),
-        body=call.body,
-        identity=call.identity,
-        is_key_given=bool(call.key),
-        answer=answer,
-    )
-
-
-def _status(state: OrderRecord | DeliveryRecord) -> str:
-    known = state.order if isinstance(state, OrderRecord) else state.delivery
-    assert known is not None, "an accepted step has its order and its delivery"
-    return known.status
+        body=call.body, identity=call.identity, is_key_given=bool(call.key), answer=answer,
+    )  # fmt: skip
 
 
 def _implicit_idempotency_key(context: Context, service: str, order_id: str, body: Body) -> str:

@@ -14,13 +14,14 @@ _MISSING: Final = object()
 def view_of(view: type[V], *records: object, currency: str = "", **given: Any) -> V:
     """Show records: a field that is not given is that of the first record that has one of its name.
 
-    A number becomes a time in RFC 3339 (it is in milliseconds) where the view has a text, and an amount in
-    `currency`, by default the records', where it has Money. None among the records leaves what they lack
-    to the view's defaults; else AttributeError is raised for it.
+    A number becomes a time in RFC 3339 (it is in milliseconds) where the view has a text, which may be
+    `since` of the record's `since_ms`; and an amount in `currency`, by default the records', where it has
+    Money. None among the records leaves what they lack to the view's defaults; else AttributeError is
+    raised for it.
     """
     shown = {}
     for name, kinds in _kinds_by_field(view).items():
-        value = given[name] if name in given else _found(records, name)
+        value = given[name] if name in given else _found(records, name, f"{name}_ms")
         if value is _MISSING:
             if None in records:
                 continue
@@ -33,8 +34,8 @@ def view_of(view: type[V], *records: object, currency: str = "", **given: Any) -
     return view(**shown)
 
 
-def _found(records: tuple[object, ...], name: str) -> Any:
-    found = (getattr(record, name, _MISSING) for record in records)
+def _found(records: tuple[object, ...], *names: str) -> Any:
+    found = (getattr(record, name, _MISSING) for record in records for name in names)
     return next((value for value in found if value is not _MISSING), _MISSING)
 
 

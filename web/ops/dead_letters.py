@@ -15,16 +15,7 @@ from web.http.params import MAX_OFFSET, Params, any_text, choice_param, limit_pa
 from web.http.problems import ProblemError
 from web.http.redaction import redacted_header, shown
 from web.http.route import AnyCall, Call, Owner
-from web.ops.dead_letter_views import (
-    DeadLetterDetail,
-    DeadLetterList,
-    DiscardBody,
-    Quarantined,
-    RedriveBody,
-    RedriveStepView,
-    SettlementView,
-    row_of,
-)
+from web.ops import dead_letter_views as views
 
 log = logging.getLogger("tiffin.web.dead_letters")
 
@@ -72,7 +63,7 @@ def counts_by_state(letters: Iterable[DeadLetter]) -> dict[str, int]:
     return {state.value: counts[state] for state in DeadLetterState}
 
 
-async def list_dead_letters(call: Call[DeadLetterListParams, None]) -> DeadLetterList:
+async def list_dead_letters(call: Call[DeadLetterListParams, None]) -> views.DeadLetterList:
     """Dead letters, the latest first; open ones by default."""
     dead_letters, params = call.context.operations.dead_letters, call.params
     await dead_letters.caught_up()
@@ -80,8 +71,8 @@ async def list_dead_letters(call: Call[DeadLetterListParams, None]) -> DeadLette
     found = [letter for letter in known if params.wants(letter)]
     found.sort(key=lambda letter: -letter.first_offset)
     page = [letter for letter in found if letter.first_offset < params.before]
-    return DeadLetterList(
-        dead_letters=tuple(map(row_of, page[: params.limit])),
+    return views.DeadLetterList(
+        dead_letters=tuple(map(views.row_of, page[: params.limit])),
         total=len(found),
         counts=counts_by_state(known),
         next=str(page[params.limit - 1].first_offset) if len(page) > params.limit else None,
@@ -106,7 +97,7 @@ def owner_of_letter(call: AnyCall) -> Owner | None:
     return None if key is None else Owner(letter.service, key)
 
 
-async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDetail:
+async def show_dead_letter(call: Call[DeadLetterParams, None]) -> views.DeadLetterDetail:
     """One dead letter with the record that it was."""
     letter: DeadLetter = call.subject
     shows_people = call.params.personal == "true"
@@ -119,9 +110,8 @@ async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDeta
     found, quarantine = dead_letters.open_for_key(letter.service, letter.key), None
     if record is not None and record.quarantine is not None:
         quarantine = view_of(
-            Quarantined,
+            views.Quarantined,
             record.quarantine,
-            since=record.quarantine.since_ms,
             turned_away=record.quarantine.dead_lettered,
             first_dead_letter_id=found[0].name if found else None,
         )
@@ -129,9 +119,9 @@ async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDeta
     value = shown(original.value, hides_people=has_people and not shows_people)
     headers = {name: redacted_header(name, value) for name, value in original.headers}
     return view_of(
-        DeadLetterDetail,
+        views.DeadLetterDetail,
         value,
-        dead_letter=row_of(letter),
+        dead_letter=views.row_of(letter),
         bytes=None if original.value is None else len(original.value),
         masked=value.is_masked,
         omitted_bytes=letter.omitted_bytes or None,
@@ -142,13 +132,13 @@ async def show_dead_letter(call: Call[DeadLetterParams, None]) -> DeadLetterDeta
     )
 
 
-async def redrive_dead_letter(call: Call[Params, RedriveBody]) -> SettlementView:
+async def redrive_dead_letter(call: Call[Params, views.RedriveBody]) -> views.SettlementView:
     """Send a dead letter to its origin again, and those behind it; refused if it would die again."""
     redrive = call.context.operations.settling.redrive
     return await _settle(call, redrive, all_of_order=call.body.all_of_order)
 
 
-async def discard_dead_letter(call: Call[Params, DiscardBody]) -> SettlementView:
+async def discard_dead_letter(call: Call[Params, views.DiscardBody]) -> views.SettlementView:
     """Give a dead letter up, with a reason; an order that nothing else holds goes on."""
     discard = call.context.operations.settling.discard
     return await _settle(call, discard, redrive_rest=call.body.redrive_rest)
@@ -156,7 +146,7 @@ async def discard_dead_letter(call: Call[Params, DiscardBody]) -> SettlementView
 
 async def _settle(
     call: AnyCall, act: Callable[..., Awaitable[RedriveResult]], **options: bool
-) -> SettlementView:
+) -> views.SettlementView:
     """Answers a refused act with its code."""
     body = call.body
     try:
@@ -169,7 +159,7 @@ async def _settle(
         )
     except OperatorActionRefusedError as refusal:
         raise ProblemError(refusal.code, refusal.detail) from None
-    return SettlementView(
+    return views.SettlementView(
         dry_run=body.dry_run,
         refused=acted.is_refused,
         steps=tuple(map(_step, acted.steps)),
@@ -178,8 +168,8 @@ async def _settle(
     )
 
 
-def _step(step: RedriveStep) -> RedriveStepView:
+def _step(step: RedriveStep) -> views.RedriveStepView:
     told: dict[str, Any] = {
         name: getattr(step, name) or None for name in ("code", "error", "message")
     }
-    return view_of(RedriveStepView, step, dead_letter_id=step.letter.name, **told)
+    return view_of(views.RedriveStepView, step, dead_letter_id=step.letter.name, **told)

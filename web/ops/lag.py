@@ -104,20 +104,15 @@ def topic_lags(
     offsets: Mapping[tuple[str, int], Offsets], positions: Mapping[int, tuple[Position, ...]]
 ) -> tuple[TopicLag, ...]:
     """The lag of each topic's partitions. offsets: Kafka's. positions: the services', by partition."""
-    return tuple(
-        _topic_lag(topic, partition, at, positions.get(partition, ()))
-        for (topic, partition), at in sorted(offsets.items())
-    )
-
-
-def _topic_lag(
-    topic: str, partition: int, at: Offsets, positions: tuple[Position, ...]
-) -> TopicLag:
-    rows = tuple(
-        view_of(LagRow, row, lag=max(0, at.end - row.next))
-        for row in positions
-        if row.topic == topic
-    )
-    lags = [row.lag for row in rows if row.lag is not None]
-    lag = max(lags, default=max(0, at.end - (at.committed or 0)))
-    return view_of(TopicLag, at, topic=topic, partition=partition, lag=lag, services=rows)
+    found = []
+    for (topic, partition), at in sorted(offsets.items()):
+        rows = tuple(
+            view_of(LagRow, row, lag=max(0, at.end - row.next))
+            for row in positions.get(partition, ())
+            if row.topic == topic
+        )
+        lag = max((row.lag or 0 for row in rows), default=max(0, at.end - (at.committed or 0)))
+        found.append(
+            view_of(TopicLag, at, topic=topic, partition=partition, lag=lag, services=rows)
+        )
+    return tuple(found)

@@ -186,10 +186,8 @@ def _time_to_pay(sums: Sums) -> TimeToPay | None:
     if not found:
         return None
     count = sum(grouped(sums, Sum.PAID).values())
-    p50, p90, p99 = found
-    return TimeToPay(
-        count=count, mean_ms=sums[Sum.PAID_MS] // count, p50_ms=p50, p90_ms=p90, p99_ms=p99
-    )
+    shown = dict(zip(("p50_ms", "p90_ms", "p99_ms"), found, strict=True))
+    return TimeToPay(count=count, mean_ms=sums[Sum.PAID_MS] // count, **shown)
 
 
 CSV_COLUMNS: Final = (

@@ -3,18 +3,12 @@
 from collections import Counter
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.money_movements import MovementKind
-from models.reconciliation import (
-    DayTotals,
-    MissingEvent,
-    Orphan,
-    ReconciliationReport,
-    StripeAndTiffin,
-)
+from models.reconciliation import DayTotals, MissingEvent, Orphan, ReconciliationReport
 from models.times import to_rfc3339
 from web.api.views import view_of
 from web.http.context import PAYMENTS
@@ -248,13 +242,10 @@ def _run(report: ReconciliationReport) -> RunView:
 
 
 def _day(day: DayTotals) -> DayView:
-    def sides(of: StripeAndTiffin) -> SidesView:
-        return view_of(SidesView, of, currency=day.currency, difference=of.stripe - of.tiffin)
-
-    return view_of(
-        DayView,
-        day,
-        charged=sides(day.charged),
-        refunded=sides(day.refunded),
-        disputed=sides(day.disputed),
-    )
+    sides: dict[str, Any] = {}
+    for name in ("charged", "refunded", "disputed"):
+        of = getattr(day, name)
+        sides[name] = view_of(
+            SidesView, of, currency=day.currency, difference=of.stripe - of.tiffin
+        )
+    return view_of(DayView, day, **sides)

@@ -6,11 +6,10 @@ hashes, and no address holds a person's data.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from models import ids, search_terms
 from models.messages import Message
@@ -84,8 +83,7 @@ class SearchView(SearchShare):
     incomplete: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SearchPlan:
+class SearchPlan(Message):
     """What to look up, without any text of the one who asks.
 
     order: how order ids begin, with the kind that it is found by. rows: how keys begin, by kind.
@@ -93,9 +91,6 @@ class SearchPlan:
 
     order: tuple[str, str] | None
     rows: Mapping[TermKind, tuple[str, ...]]
-
-
-SEARCH_PLAN: Final = TypeAdapter(SearchPlan)
 
 
 class SearchParams(Params):
@@ -137,14 +132,14 @@ def plan_of(text: str, *, personal: bool) -> SearchPlan:
     rows = {
         kind: tuple(search_terms.row_prefix(kind, term) for term in asked[kind]) for kind in kinds
     }
-    return SearchPlan(order, rows)
+    return SearchPlan(order=order, rows=rows)
 
 
 def _plan_of_worker(call: AnyCall) -> SearchPlan:
     """Raises ProblemError (400) for what no worker asks."""
     if auth.is_worker(call.request, call.context.deps):
         try:
-            plan = SEARCH_PLAN.validate_json(call.request.headers.get(SEARCH, ""))
+            plan = SearchPlan.model_validate_json(call.request.headers.get(SEARCH, ""))
         except ValidationError:
             pass
         else:
@@ -162,7 +157,7 @@ class SearchOrders(Gather[SearchShare, SearchView]):
     def __init__(self, call: AnyCall, plan: SearchPlan) -> None:
         super().__init__(call)
         self.plan = plan
-        self.headers = {SEARCH: SEARCH_PLAN.dump_json(plan).decode()}
+        self.headers = {SEARCH: plan.model_dump_json()}
 
     async def share(self, partition: int) -> SearchShare:
         """Of an owned partition."""

@@ -54,7 +54,7 @@ class Skipped(Message):
 
 def stopped_view(stop: PartitionStop) -> StoppedPartition:
     """As the API and pages show it."""
-    return view_of(StoppedPartition, stop, since=stop.since_ms)
+    return view_of(StoppedPartition, stop)
 
 
 def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:

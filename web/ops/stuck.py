@@ -156,12 +156,11 @@ def _without_index(
 def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitView:
     return view_of(
         WaitView,
+        each,
         each.rule,
         order_id=order_id,
         service=service,
         what=each.what or None,
-        since=each.since_ms,
         expected=each.rule.expects,
-        due=each.due_ms,
         stuck=each.due_ms <= now_ms,
     )
