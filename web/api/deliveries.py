@@ -123,11 +123,10 @@ def _row(context: Context, entry: DeliveryEntry, identity: Identity) -> Delivery
     return view_of(
         DeliveryRow,
         entry,
+        placed if is_own else None,
         reference=ids.reference(entry.order_id),
         can_pick_up=is_ready and entry.status is DeliveryStatus.ASSIGNED,
         restaurant=restaurant_name(placed),
-        contact=placed.contact if placed and is_own else None,
-        address=placed.address if placed and is_own else None,
     )
 
 
@@ -166,7 +165,7 @@ class ShowCourierCapacity(Gather[list[str], CourierCapacity]):
 def assign_owner(call: Call[Params, EmptyBody]) -> Owner:
     """The worker that owns the courier's key, and once that has admitted the order, the order's owner."""
     if _is_admitted(call):
-        return _order_owner(call)
+        return Owner(DELIVERIES, call.order_id, MAX_ASSIGN_HOPS)
     return Owner(DELIVERIES, f"courier:{call.identity.subject}")
 
 
@@ -179,7 +178,8 @@ async def assign_delivery(call: Call[Params, EmptyBody]) -> Any:
     async with context.courier_locks.setdefault(courier_id, asyncio.Lock()):
         await _check_capacity(call)
         admission = context.deps.order_tokens.issue_admission(courier_id, call.order_id)
-        forwarded = await forward(call, _order_owner(call), {ADMISSION: admission})
+        owner = Owner(DELIVERIES, call.order_id, MAX_ASSIGN_HOPS)
+        forwarded = await forward(call, owner, {ADMISSION: admission})
         if forwarded is not None:
             return forwarded
         return await _step(call, CommandType.ASSIGN_DELIVERY)
@@ -203,10 +203,6 @@ async def complete_delivery(call: Call[Params, EmptyBody]) -> Any:
 def _is_admitted(call: Call[Params, EmptyBody]) -> bool:
     admission, tokens = call.request.headers.get(ADMISSION, ""), call.context.deps.order_tokens
     return tokens.is_admitted(admission, call.identity.subject, call.order_id)
-
-
-def _order_owner(call: Call[Params, EmptyBody]) -> Owner:
-    return Owner(DELIVERIES, call.order_id, MAX_ASSIGN_HOPS)
 
 
 async def _check_capacity(call: Call[Params, EmptyBody]) -> None:

@@ -27,7 +27,6 @@ E = EventType
 MAX_LISTED: Final = 1000
 STATES: Final = ("OPEN", "CLOSED")
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES, TIMELINE)
-"""Services of whose records evidence is made."""
 
 
 class DisputeRow(DisputeView):

@@ -73,10 +73,8 @@ def cached_answer(call: Call[Params, None], result: Message) -> web.Response:
     """The answer, or 304 when the client has it: the catalogue changes with a restart alone."""
     etag = call.context.deps.catalogue.etag
     known = call.request.if_none_match or ()
-    if any(tag.value in {etag, "*"} for tag in known):
-        response = web.Response(status=304)
-    else:
-        response = json_answer(call, result)
+    has_it = any(tag.value in {etag, "*"} for tag in known)
+    response = web.Response(status=304) if has_it else json_answer(call, result)
     response.etag = etag
     response.headers["Cache-Control"] = "private, no-cache"  # it may set a cookie
     return response

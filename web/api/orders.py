@@ -149,9 +149,8 @@ async def _view_as_of(context: Context, order_id: str, at_ms: int) -> OrderView:
     try:
         past = as_of(order_id, rows, at_ms, paid)
     except IncompleteError as error:
-        raise ProblemError(
-            "HISTORY_INCOMPLETE", f"What is missing or broken first is {error}."
-        ) from None
+        detail = f"What is missing or broken first is {error}."
+        raise ProblemError("HISTORY_INCOMPLETE", detail) from None
     placed = now.placed if now.placed and now.placed.placed_at <= at_ms else None
     work = OrderWork(occurred_at=placed.placed_at if placed else 0)
     record = OrderRecord(order=past.order, placed=placed, work=work)
@@ -177,18 +176,15 @@ async def _hold(context: Context, order_id: str, wanted: Mapping[str, int]) -> N
             held.get(service, 0) >= sequence for service, sequence in wanted.items()
         )
 
+    timeout_s = context.deps.bounds.consistency_s
     try:
-        record = await context.tables[TIMELINE].wait(
-            order_id, is_whole, context.deps.bounds.consistency_s
-        )
+        record = await context.tables[TIMELINE].wait(order_id, is_whole, timeout_s)
     except TimeoutError:
-        raise ProblemError(
-            "CONSISTENCY_TIMEOUT", "The timeline is behind. Try again in a moment."
-        ) from None
+        detail = "The timeline is behind. Try again in a moment."
+        raise ProblemError("CONSISTENCY_TIMEOUT", detail) from None
     if record is not None and record.quarantine is not None:
-        raise ProblemError(
-            "ORDER_QUARANTINED", "Its timeline waits for an operator.", retry_after_s=60
-        )
+        detail = "Its timeline waits for an operator."
+        raise ProblemError("ORDER_QUARANTINED", detail, retry_after_s=60)
 
 
 async def _change(context: Context, order_id: str, versions: dict[str, int]) -> None:

@@ -12,7 +12,7 @@ from models.order import OrderRecord
 from web.api.views import view_of
 from web.http.bodies import B, Body, body_hash
 from web.http.commands import CommandRequest, CommandResult
-from web.http.context import Context
+from web.http.context import Context, state_of
 from web.http.params import Params
 from web.http.route import Call
 
@@ -50,9 +50,6 @@ def step(
 
 def _implicit_idempotency_key(context: Context, service: str, order_id: str, body: Body) -> str:
     record = context.record(service, order_id)
-    refusals = 0
-    if record is not None and isinstance(record.state, OrderRecord):
-        refusals = record.state.work.audit_sequence
-    elif record is not None and isinstance(record.state, DeliveryRecord):
-        refusals = record.state.audit_sequence
+    order, delivery = state_of(record, OrderRecord), state_of(record, DeliveryRecord)
+    refusals = order.work.audit_sequence or delivery.audit_sequence  # one of the two is empty
     return f"tap:{refusals}:{body_hash(body)}"

@@ -19,7 +19,7 @@ def view_of(view: type[V], *records: object, currency: str = "", **given: Any) -
     Money. None among the records leaves what they lack to the view's defaults; else AttributeError is
     raised for it.
     """
-    shown = {}
+    shown = dict(given)
     for name, kinds in _kinds_by_field(view).items():
         value = given[name] if name in given else _found(records, name, f"{name}_ms")
         if value is _MISSING:

@@ -129,6 +129,11 @@ def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
     return parse
 
 
+def up_to(most: int) -> Parse:
+    """A parser of a text of at most so many characters."""
+    return text_that(lambda text: len(text) <= most, f"at most {most} characters")
+
+
 def any_text(text: str) -> str:
     """A parser of any text."""
     return text

@@ -55,7 +55,7 @@ class OrderIndex:
         """Put the order where it belongs now."""
         state: OrderRecord = record.state
         orders = self._partitions.setdefault(partition, _PartitionOrders())
-        entry = _order_entry(key, state)
+        entry = order_entry(key, state)
         if (before := orders.statuses.pop(key, None)) is not None:
             orders.ended[before].pop(key, None)
         orders.current.pop(key, None)
@@ -110,7 +110,8 @@ class OrderIndex:
             self.updated(partition, record.key, record)
 
 
-def _order_entry(order_id: str, state: OrderRecord) -> OrderEntry | None:
+def order_entry(order_id: str, state: OrderRecord) -> OrderEntry | None:
+    """An order as it is in lists; None when there is none, placed or opened."""
     order, placed = state.order, state.placed
     known = order or placed
     if known is None:

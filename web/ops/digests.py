@@ -93,8 +93,7 @@ def show_derived(call: Call[Params, None]) -> DerivedStates:
         record = call.context.record(service, call.order_id)
         state = replay.derived_state(service, record.state if record else None)
         if state is not None:
-            digest = rebuild.digest(state)
-            shown = replay.as_json(state)
+            shown, digest = replay.as_json(state), rebuild.digest(state)
             states.append(view_of(DerivedState, digest, service=service, state=shown))
     return DerivedStates(order_id=call.order_id, states=tuple(states))
 

@@ -12,15 +12,7 @@ from models.times import from_rfc3339
 from tables import NotReadyError
 from web.api.views import view_of
 from web.http.context import ORDERS
-from web.http.params import (
-    Params,
-    choice_param,
-    cursor_param,
-    limit_param,
-    param,
-    text_that,
-    time_ms,
-)
+from web.http.params import Params, choice_param, cursor_param, limit_param, param, time_ms, up_to
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.orders import OrderEntry
 
@@ -77,11 +69,7 @@ class OrderListParams(Params):
 
     state: str | None = choice_param(STATES)
     restaurant: str | None = param(
-        text_that(
-            lambda text: len(text) <= MAX_RESTAURANT_CHARS,
-            f"at most {MAX_RESTAURANT_CHARS} characters",
-        ),
-        "only orders of the restaurant with this id",
+        up_to(MAX_RESTAURANT_CHARS), "only orders of the restaurant with this id"
     )
     since_ms: int | None = param(
         TIME, "only those whose state was reached then or later: a time with its zone, or a date (UTC)",

@@ -147,6 +147,10 @@ def _concerns(
     troubles = {share.worker.url: share.worker.clock_trouble for share in shares}
     clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
     problems = "; ".join(problem for share in shares for problem in share.problems)
+    names, is_one = ", ".join(map(str, found.incomplete)), len(found.incomplete) == 1
+    unserved = (
+        f"partition {names} does not answer" if is_one else f"partitions {names} do not answer"
+    )
     stuck, is_open = sum(found.stuck.values()), found.dead_letters[DeadLetterState.OPEN]
     differing = counted(found.differences, "object", "objects")
     broken = {
@@ -155,7 +159,7 @@ def _concerns(
     }
     for is_so, code, detail, where in (
         (not knows_lag, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
-        (found.incomplete, "PARTITIONS_UNSERVED", _unserved(found.incomplete), "lag"),
+        (found.incomplete, "PARTITIONS_UNSERVED", unserved, "lag"),
         (stopped, "PARTITIONS_STOPPED", stopped, "lag"),
         (clocks, "CLOCK", clocks, "overview"),
         (found.lag > MAX_HEALTHY_LAG, "LAG", counted(found.lag, "record waits", "records wait"),
@@ -169,11 +173,6 @@ def _concerns(
     ):  # fmt: skip
         if is_so:
             yield Concern(code=code, detail=detail, where=f"/api/ops/{where}")
-
-
-def _unserved(missing: tuple[int, ...]) -> str:
-    verb = "does not answer" if len(missing) == 1 else "do not answer"
-    return f"partition{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} {verb}"
 
 
 def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:

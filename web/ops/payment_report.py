@@ -14,12 +14,6 @@ from models.times import to_rfc3339
 from web.http.money import Money
 
 MAX_NAMED_QUARANTINED: Final = 100
-"""Quarantined orders."""
-COUNTS: Final = (
-    Sum.INITIATED, Sum.CONVERTED, Sum.ATTEMPTS, Sum.COMPLETED, Sum.CANCELLED, Sum.REFUNDS,
-    Sum.REFUNDS_FAILED, Sum.DISPUTES, Sum.DISPUTES_WON, Sum.DISPUTES_LOST,
-)  # fmt: skip
-"""Sums that are shown as they are, under their names in lower case."""
 
 
 class ReportShare(Message):
@@ -74,6 +68,10 @@ class Payments(Message):
     disputed: Money
     revenue: Money
     time_to_pay: TimeToPay | None = None
+
+
+COUNTS: Final = [n for n, field in Payments.model_fields.items() if field.annotation is int]
+"""Those that are the sum of the same name."""
 
 
 class Bucket(Payments):
@@ -172,7 +170,7 @@ def _shown(currency: str, sums: Sums) -> dict[str, Any]:
     amounts["revenue"] = revenue(sums)
     return {
         "currency": currency,
-        **{each.name.lower(): sums[each] for each in COUNTS},
+        **{name: sums[Sum[name.upper()]] for name in COUNTS},
         "conversion": round(converted / initiated, 4) if initiated else None,
         "declined": DeclinedAttempts(count=sums[Sum.DECLINED], reasons=dict(declines)),
         **{name: Money.of(amount, currency) for name, amount in amounts.items()},

@@ -13,7 +13,7 @@ from models.analytics import LENGTH_MS, BucketLength, Sums, bucket_of, load_row,
 from models.dead_letter import DeadLetterState
 from models.times import to_rfc3339
 from web.http.answers import json_answer
-from web.http.context import PAYMENTS, Context
+from web.http.context import PAYMENTS
 from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
@@ -102,7 +102,14 @@ class ReportPayments(Gather[ReportShare, PaymentReport]):
     async def merged(self, shares: Shares[ReportShare], missing: Missing) -> PaymentReport:
         """Added up."""
         report = report_of(shares.values(), self.begin_ms, self.end_ms, self.asked.by, missing)
-        return report.model_copy(update={"uncounted": _uncounted(self.context)})
+        operations = self.context.deps.operations
+        uncounted = sum(
+            letter.service == ANALYTICS
+            and letter.state is DeadLetterState.OPEN
+            and not letter.number
+            for letter in (operations.dead_letters.all() if operations else ())
+        )
+        return report.model_copy(update={"uncounted": uncounted})
 
     def _prefixes(self) -> Iterator[str]:
         """Of the rows to look at, so that each holds a slice: an hour, a day or a month of buckets."""
@@ -127,14 +134,6 @@ def report_answer(call: Call[ReportParams, None], report: PaymentReport) -> web.
     accepts = "text/csv" in call.request.headers.get("Accept", "")
     is_csv = wanted == "csv" or (wanted is None and accepts)
     return _csv_response(report) if is_csv else json_answer(call, report)
-
-
-def _uncounted(context: Context) -> int:
-    operations = context.deps.operations
-    return sum(
-        letter.service == ANALYTICS and letter.state is DeadLetterState.OPEN and not letter.number
-        for letter in (operations.dead_letters.all() if operations else ())
-    )
 
 
 def _csv_response(report: PaymentReport) -> web.Response:

@@ -24,6 +24,7 @@ from web.http.params import Params, any_text, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
 from web.http.scatter_gather import PARTITIONS, Gather, Missing, Shares
+from web.indexes.orders import order_entry
 
 MAX_FOUND: Final = 20
 """Of one partition, table and term; as many are answered, the latest."""
@@ -194,17 +195,8 @@ def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:
     """None for what is in the timeline and no order (yet)."""
     record = context.record(ORDERS, order_id) if ids.is_order_id(order_id) else None
     state = state_of(record, OrderRecord)
-    order, placed = state.order, state.placed
-    known = order or placed
-    if known is None:
+    entry = order_entry(order_id, state)
+    if entry is None:
         return None
-    return view_of(
-        FoundOrder,
-        order,
-        placed,
-        order_id=order_id,
-        reference=ids.reference(order_id),
-        by=tuple(by),
-        status=state.status_shown,
-        restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),
-    )
+    reference = ids.reference(order_id)
+    return view_of(FoundOrder, entry, state.placed, reference=reference, by=tuple(by))

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from models.messages import Message
-from tables import NotStoppedError, PartitionStop
+from tables import NotStoppedError
 from web.api.views import view_of
 from web.http.bodies import Body
 from web.http.context import ORDERS, Context
@@ -52,15 +52,10 @@ class Skipped(Message):
     dry_run: bool
 
 
-def stopped_view(stop: PartitionStop) -> StoppedPartition:
-    """As the API and pages show it."""
-    return view_of(StoppedPartition, stop)
-
-
 def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
     """What is stopped in an owned partition. Raises NotOwnerError when it is not (yet) served here."""
     stops = context.operations.stopped.all()
-    found = tuple(stopped_view(stop) for stop in stops if stop.partition == partition)
+    found = tuple(view_of(StoppedPartition, stop) for stop in stops if stop.partition == partition)
     if not found:
         context.check_open(ORDERS, partition)
     return found
@@ -68,8 +63,8 @@ def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
 
 async def check_partition(call: Call[Params, SkipBody]) -> None:
     """Refuse a partition that there is not. Raises ProblemError (404)."""
-    is_there = call.body.partition < call.context.tables[ORDERS].partitions
-    if call.context.deps.operations is None or not is_there:
+    context = call.context
+    if context.deps.operations is None or call.body.partition >= context.tables[ORDERS].partitions:
         raise ProblemError("NOT_STOPPED")
 
 
@@ -96,5 +91,6 @@ async def skip_record(call: Call[Params, SkipBody]) -> Skipped:
         )
     except NotStoppedError as error:
         raise ProblemError("NOT_STOPPED", f"{error}. GET /api/ops/lag lists what is.") from None
+    shown = view_of(StoppedPartition, stop)
     goes_on_at = stop.offset if body.retry else stop.next_offset
-    return Skipped(stopped=stopped_view(stop), goes_on_at=goes_on_at, dry_run=body.dry_run)
+    return Skipped(stopped=shown, goes_on_at=goes_on_at, dry_run=body.dry_run)
