@@ -20,10 +20,12 @@ from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
 from app.metrics import Metrics
-from app.notifications.channels_from_settings import message_channels
+from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
+from app.notifications.mail import Mailer
 from app.notifications.notifier import Notifier
 from app.notifications.rendering import MessageRenderer, order_link
+from app.notifications.sms import TwilioSms
 from app.operators import Operators
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
@@ -31,10 +33,10 @@ from app.settings import Settings, SettingsError, load_settings
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
-from app.stripe.webhooks import reduce_webhook
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models.notification import Channel
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
 from tables import ServiceRuntime, make_app
@@ -64,115 +66,77 @@ def create_app(settings: Settings) -> faust.App:
     app = make_app(
         settings.app_id,
         broker=";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
-        datadir=settings.data_dir,
-        partitions=settings.partitions,
-        replication=settings.replication_factor,
-        session_timeout_s=settings.session_timeout_s,
+        datadir=settings.data_dir, partitions=settings.partitions,
+        replication=settings.replication_factor, session_timeout_s=settings.session_timeout_s,
         heartbeat_interval_s=settings.heartbeat_interval_s,
-        rebalance_timeout_s=settings.rebalance_timeout_s,
-        instance_id=settings.group_instance_id,
-        standby_replicas=settings.standby_replicas,
-        broker_credentials=security.faust(),
-        web_bind=settings.web_host,
-        web_host=settings.web_host,
-        web_port=settings.web_port,
+        rebalance_timeout_s=settings.rebalance_timeout_s, instance_id=settings.group_instance_id,
+        standby_replicas=settings.standby_replicas, broker_credentials=security.faust(),
+        web_bind=settings.web_host, web_host=settings.web_host, web_port=settings.web_port,
         canonical_url=settings.canonical_url,
         web_application_options={"client_max_size": settings.body_limit_bytes + BODY_SLACK_BYTES},
-    )
+    )  # fmt: skip
     deadlines = Deadlines(
         payment_ms=int(settings.payment_deadline_s * 1000),
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
     catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
-    channels = message_channels(settings)
+    channels = _message_channels(settings)
     policy = NotificationPolicy(
-        frozenset(channels),
-        settings.notification_tries,
+        frozenset(channels), settings.notification_tries,
         int(settings.notification_repeat_after_s * 1000),
-    )
+    )  # fmt: skip
     services = agents.services(deadlines, policy)
     runtime = ServiceRuntime(
-        app,
-        services,
-        dead_letter_topic=DEAD_LETTERS,
-        partitions=settings.partitions,
+        app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
-    )
+    )  # fmt: skip
     gateway = StripeGateway(
-        settings.stripe_secret_key.get_secret_value(),
-        base_url=settings.stripe_api_url,
+        settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
-        read_timeout_s=settings.stripe_read_timeout_s,
-        rate_per_s=settings.stripe_rate_per_s,
+        read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
         owner=settings.app_id,
-    )
+    )  # fmt: skip
     sender = KafkaCommandSender(settings.kafka_bootstrap, security=security)
     clock = BrokerClock(
-        sender,
-        worker=settings.canonical_url,
-        partitions=settings.partitions,
+        sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
-    )
+    )  # fmt: skip
     effects = EffectsService(
-        gateway,
-        sender,
-        now_s=clock.now_s,
-        clock_known=clock.synced,
-        concurrency=settings.effects_concurrency,
-        confirm_deadline_s=settings.confirm_deadline_s,
-    )
+        gateway, sender, now_s=clock.now_s, clock_known=clock.synced,
+        concurrency=settings.effects_concurrency, confirm_deadline_s=settings.confirm_deadline_s,
+    )  # fmt: skip
     reconciler = Reconciler(
-        gateway,
-        sender,
-        after_s=settings.reconcile_after_s,
-        interval_s=settings.reconcile_interval_s,
-        now_s=clock.now_s,
-    )
+        gateway, sender, after_s=settings.reconcile_after_s,
+        interval_s=settings.reconcile_interval_s, now_s=clock.now_s,
+    )  # fmt: skip
     for listener in (effects, reconciler):
         runtime.tables["payments"].add_listener(listener)
     order_tokens = OrderTokens(settings.order_token_key.get_secret_value())
+    link = order_link(order_tokens.link, settings.public_url or settings.canonical_url)
     notifier = Notifier(
-        channels,
-        MessageRenderer(
-            catalogue.restaurants.values(),
-            order_link(order_tokens.link, settings.public_url or settings.canonical_url),
-        ),
-        runtime.tables["orders"],
-        sender,
-        concurrency=settings.notifier_concurrency,
+        channels, MessageRenderer(catalogue.restaurants.values(), link),
+        runtime.tables["orders"].get, sender, concurrency=settings.notifier_concurrency,
         backoff=Backoff(settings.notification_first_pause_s, settings.notification_longest_pause_s),
         max_age_s=settings.notification_max_age_s,
-        contacts=ContactLimit(settings.notifications_per_contact_hour),
-        now_s=clock.now_s,
-    )
+        contacts=ContactLimit(settings.notifications_per_contact_hour), now_s=clock.now_s,
+    )  # fmt: skip
     runtime.tables["notifications"].add_listener(notifier)
-    timers = Timers(
-        sender, _caught_up_once_clock_synced(clock, runtime), now_s=clock.earliest_now_s
-    )
+    caught_up = _caught_up_once_clock_synced(clock, runtime)
+    timers = Timers(sender, caught_up, now_s=clock.earliest_now_s)
     runtime.tables["orders"].add_listener(timers)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
-    operators = Operators(settings, runtime, sender, effects, clock, kafka, security)
+    operators = Operators(settings, runtime, sender, effects, clock, kafka)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
     reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
     letters = operators.dead_letters
     metrics = Metrics(
-        runtime, clock, effects, reconciler, notifier, timers, letters, operators,
-        MoneyMetrics(money, reconciliation),
+        runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
+        notifier, timers, letters, operators, MoneyMetrics(money, reconciliation),
     )  # fmt: skip
     mount_web(
-        settings,
-        catalogue,
-        runtime,
-        gateway,
-        sender,
-        operators,
-        topic_uses(services),
-        money=money,
-        reconciliation=reconciliation,
-        metrics=metrics,
-        clock=clock,
-        order_tokens=order_tokens,
-    )
+        settings, catalogue, runtime, gateway, sender, operators, topic_uses(services), money=money,
+        reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
+    )  # fmt: skip
     _add_background(
         app,
         settings,
@@ -181,6 +145,25 @@ def create_app(settings: Settings) -> faust.App:
     )
     main.register(app, settings)
     return app
+
+
+def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
+    """A channel is missing where its settings are."""
+    channels: dict[Channel, MessageChannel] = {}
+    if settings.smtp_host and settings.mail_from:
+        password = settings.smtp_password
+        channels[Channel.EMAIL] = Mailer(
+            settings.smtp_host, settings.smtp_port, security=settings.smtp_security,
+            user=settings.smtp_user, password=password.get_secret_value() if password else None,
+            sender=settings.mail_from, timeout_s=settings.smtp_timeout_s,
+        )  # fmt: skip
+    if settings.twilio_account_sid and settings.twilio_auth_token and settings.sms_from:
+        channels[Channel.SMS] = TwilioSms(
+            settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value(),
+            sender=settings.sms_from, timeout_s=settings.sms_timeout_s,
+            api_url=settings.twilio_api_url,
+        )  # fmt: skip
+    return channels
 
 
 def _caught_up_once_clock_synced(
@@ -205,21 +188,15 @@ def _reconciliation(
     clock: BrokerClock,
 ) -> Reconciliation:
     payments = runtime.tables["payments"]
+    schedule = ReconciliationSchedule(
+        interval_s=settings.reconciliation_interval_s, grace_s=settings.reconciliation_grace_s,
+        totals_interval_s=settings.reconciliation_totals_interval_s,
+        orphan_grace_s=settings.orphan_grace_s, days=settings.reconciliation_days,
+    )  # fmt: skip
     return Reconciliation(
-        gateway,
-        sender,
-        kafka,
+        gateway, sender, kafka, schedule=schedule, now_s=clock.now_s,
         is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
-        received=functools.partial(reduce_webhook, gateway),
-        schedule=ReconciliationSchedule(
-            interval_s=settings.reconciliation_interval_s,
-            grace_s=settings.reconciliation_grace_s,
-            totals_interval_s=settings.reconciliation_totals_interval_s,
-            orphan_grace_s=settings.orphan_grace_s,
-            days=settings.reconciliation_days,
-        ),
-        now_s=clock.now_s,
-    )
+    )  # fmt: skip
 
 
 def _add_background(

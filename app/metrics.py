@@ -1,7 +1,8 @@
 """Prometheus metrics: read from the parts' own counters when somebody asks, so counting costs nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -9,20 +10,37 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from app.clock import BrokerClock
 from tables import ServiceRuntime
+
+
+def gauges(name: str, about: str, labels: str, values: Mapping[Any, float]) -> Metric:
+    """labels: their names, with spaces between. values: by the label's value, or a tuple of several."""
+    return _filled(GaugeMetricFamily(name, about, labels=labels.split()), values)
+
+
+def counters(name: str, about: str, labels: str, values: Mapping[Any, float]) -> Metric:
+    """As `gauges`, of what only grows."""
+    return _filled(CounterMetricFamily(name, about, labels=labels.split()), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:
+    for key, value in values.items():
+        family.add_metric([str(each) for each in (key if type(key) is tuple else (key,))], value)
+    return family
 
 
 class Metrics(Collector):
     """The collector of the services' runtime; sizes in records, positions in offsets."""
 
-    def __init__(self, runtime: ServiceRuntime, clock: BrokerClock, *parts: Collector) -> None:
+    def __init__(
+        self, runtime: ServiceRuntime, is_ready: Callable[[], bool], *parts: Collector
+    ) -> None:
         """parts: other parts of the worker, each a collector of its own metrics."""
-        self._runtime, self._clock = runtime, clock
+        self._runtime, self._is_ready = runtime, is_ready
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        for collector in (self, clock, *parts):
+        for collector in (self, *parts):
             self._registry.register(collector)
 
     def render(self) -> bytes:
@@ -31,56 +49,46 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read every counter now."""
-        inputs = CounterMetricFamily(
-            "tiffin_engine", "What the transition engines have done", labels=["service", "what"]
-        )
-        for service, counters in self._runtime.counters.items():
-            for name, value in asdict(counters).items():
-                inputs.add_metric([service, name], value)
-        yield inputs
-        done = GaugeMetricFamily(
-            "tiffin_input_done_offset",
-            "Last offset whose state and outputs are durable",
-            labels=["service", "topic", "partition"],
-        )
-        backlog = GaugeMetricFamily(
-            "tiffin_lane_backlog",
-            "Inputs fetched and not yet durable",
-            labels=["service", "partition"],
-        )
-        lag = GaugeMetricFamily(
+        positions, known_end = self._runtime.positions(), self._runtime.known_end
+        yield counters(
+            "tiffin_engine", "What the transition engines have done", "service what",
+            {
+                (service, name): value
+                for service, counts in self._runtime.counters.items()
+                for name, value in asdict(counts).items()
+            },
+        )  # fmt: skip
+        yield gauges(
+            "tiffin_input_done_offset", "Last offset whose state and outputs are durable",
+            "service topic partition",
+            {(at.service, at.topic, at.partition): at.durable_offset for at in positions},
+        )  # fmt: skip
+        yield gauges(
             "tiffin_consumer_lag",
             "Inputs that Kafka has and whose state and outputs are not durable yet",
-            labels=["service", "topic", "partition"],
+            "service topic partition",
+            {
+                (at.service, at.topic, at.partition): max(0, end - at.durable_offset - 1)
+                for at in positions
+                if (end := known_end(at.topic, at.partition)) is not None
+            },
         )
-        for at in self._runtime.positions():
-            done.add_metric([at.service, at.topic, str(at.partition)], at.durable_offset)
-            end = self._runtime.known_end(at.topic, at.partition)
-            if end is not None:
-                due = at.durable_offset + 1
-                lag.add_metric([at.service, at.topic, str(at.partition)], max(0, end - due))
-            backlog.add_metric([at.service, str(at.partition)], at.waiting + at.in_flight)
-        yield done
-        yield lag
-        yield backlog
+        yield gauges(
+            "tiffin_lane_backlog", "Inputs fetched and not yet durable", "service partition",
+            {(at.service, at.partition): at.waiting + at.in_flight for at in positions},
+        )  # fmt: skip
         yield GaugeMetricFamily(
             "tiffin_ready",
             "1 when this worker serves its partitions and its clock is right",
-            value=int(self._runtime.ready() and not self._clock.reasons()),
+            value=int(self._is_ready()),
         )
-        stopped = GaugeMetricFamily(
+        yield gauges(
             "tiffin_stopped_partitions",
             "Partitions that are read no further until an operator skips a record",
-            labels=["topic", "partition", "service"],
+            "topic partition service",
+            {(stop.topic, stop.partition, stop.service): 1 for stop in self._runtime.stops.all()},
         )
-        for stop in self._runtime.stops.all():
-            stopped.add_metric([stop.topic, str(stop.partition), stop.service], 1)
-        yield stopped
-        broken = GaugeMetricFamily(
-            "tiffin_broken_records",
-            "Stored records that were met and can't be read",
-            labels=["service"],
-        )
-        for name, table in self._runtime.tables.items():
-            broken.add_metric([name], len(table.unreadable_keys))
-        yield broken
+        yield gauges(
+            "tiffin_broken_records", "Stored records that were met and can't be read", "service",
+            {name: len(table.unreadable_keys) for name, table in self._runtime.tables.items()},
+        )  # fmt: skip

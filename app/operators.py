@@ -4,10 +4,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from aiokafka.errors import KafkaError
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from app.audit.publish import publish_audit_event
@@ -17,18 +18,19 @@ from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive import Redriver
 from app.kafka.headers import decoded_headers
 from app.kafka.reader import KafkaReader
-from app.kafka.security import KafkaSecurity
+from app.kafka.records import FetchedRecord
+from app.metrics import gauges
 from app.settings import Settings
-from app.stopped_partitions import StoppedPartitionActions
 from app.stripe.effects import EffectsService
 from models import ids
 from models.dead_letter import DeadLetter
-from models.events import EventType, OrdersSearched
+from models.errors import KafkaUnavailableError
+from models.events import EventType, OrdersSearched, RecordSkipped
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.sender import CommandSender
 from models.times import machine_now_ms
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
-from tables import ServiceRuntime
+from tables import PartitionStop, ServiceRuntime
 from web.http.operator_deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
@@ -41,8 +43,51 @@ AUDIT_WINDOW_RECORDS: Final = 500
 OFFSETS_CACHE_S: Final = 1.0
 
 
+class StoppedPartitionActions:
+    """`web.http.operator_deps.StoppedPartitions`, of this worker's runtime: audited first, then done."""
+
+    def __init__(self, runtime: ServiceRuntime, sender: CommandSender) -> None:
+        self._runtime, self._sender = runtime, sender
+
+    def all(self) -> Sequence[PartitionStop]:
+        """All of them."""
+        return self._runtime.stops.all()
+
+    async def skip(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        service: str | None,
+        *,
+        by: str,
+        reason: str,
+        is_retry: bool,
+        dry_run: bool,
+    ) -> PartitionStop:
+        """Go on behind what can't be read, or at it; gives what was stopped.
+
+        Raises NotStoppedError, KafkaUnavailableError.
+        """
+        stop = self._runtime.stops.find(topic, partition, offset, service)
+        if dry_run:
+            return stop
+        data = RecordSkipped(
+            topic=stop.topic, partition=stop.partition, offset=stop.offset,
+            next_offset=stop.offset if is_retry else stop.next_offset, service=stop.service,
+            error=stop.error, reason=reason, by=by,
+        )  # fmt: skip
+        cause = f"{stop.topic}/{stop.partition}/{stop.offset}/{stop.since_ms}"
+        await publish_audit_event(self._sender, EventType.RECORD_SKIPPED, cause, data)
+        try:
+            await self._runtime.stops.skip(stop, is_retry=is_retry)
+        except (KafkaError, TimeoutError) as error:
+            raise KafkaUnavailableError(f"it was not skipped: {type(error).__name__}") from error
+        return stop
+
+
 class Operators(Collector):
-    """One a worker. `ports` and `waiting` are what web/ is given; a collector of metrics."""
+    """What they see and do here. `ports` and `waiting` are what web/ is given; a collector of metrics."""
 
     def __init__(
         self,
@@ -52,7 +97,6 @@ class Operators(Collector):
         effects: EffectsService,
         clock: BrokerClock,
         kafka: KafkaReader,
-        security: KafkaSecurity,
     ) -> None:
         self.waiting = WaitingIndex()
         self._runtime = runtime
@@ -62,9 +106,7 @@ class Operators(Collector):
         self._started_ms = machine_now_ms()  # before Kafka's clock is known
         self._kafka, self._group = kafka, settings.app_id
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
-        self.dead_letters = DeadLetterReader(
-            settings.kafka_bootstrap, kafka, security=security, arrived=self._log_dead_letter
-        )
+        self.dead_letters = DeadLetterReader(kafka, self._log_dead_letter)
         self.ports = OperatorDeps(
             dead_letters=self.dead_letters,
             stopped=StoppedPartitionActions(runtime, sender),
@@ -84,19 +126,14 @@ class Operators(Collector):
             for partition in self.waiting.partitions()
             for _, _, each in self.waiting.stuck(partition, now_ms)
         )
-        stuck = GaugeMetricFamily(
-            "tiffin_stuck", "What is overdue, and who must act", labels=["subject", "actor"]
-        )
-        for (subject, actor), count in found.items():
-            stuck.add_metric([subject, actor], count)
-        yield stuck
+        yield gauges("tiffin_stuck", "What is overdue, and who must act", "subject actor", found)
 
-    def _log_dead_letter(self, letter: DeadLetter, headers: Any) -> None:
+    def _log_dead_letter(self, letter: DeadLetter, record: FetchedRecord) -> None:
         """Log it at the worker that owns the partition: where it is from, never its content."""
         table = self._runtime.tables.get(letter.service)
         if table is None or letter.origin.partition not in table.open_partitions():
             return
-        named = decoded_headers(headers)
+        named = decoded_headers(record.headers)
         log_it, what = log.warning, "an input became a dead letter"
         if letter.number == 1:
             log_it, what = log.error, "an order is quarantined: its inputs become dead letters"

@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 from prometheus_client import Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from app.metrics import counters, gauges
 from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
@@ -32,7 +33,8 @@ log = structlog.stdlib.get_logger(__name__)
 ISSUER: Final = "system:timers"
 GATING_SERVICES: Final = ("payments", "orders")
 """Services whose inputs may hold what makes a deadline void: a payment, the kitchen's answer."""
-KINDS: Final = ("PAYMENT", "KITCHEN")
+Kind = Literal["PAYMENT", "KITCHEN"]
+KINDS: Final[tuple[Kind, ...]] = ("PAYMENT", "KITCHEN")
 LATENESS_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 """Upper bounds of the histogram's buckets; the last ones are of deadlines that passed while nobody ran."""
 MAX_SLEEP_S: Final = 1.0
@@ -48,7 +50,7 @@ class _Deadline:
 
     partition: int
     order_id: str
-    kind: str
+    kind: Kind
     due_ms: int
     correlation_id: str
     asked: int = 0
@@ -56,10 +58,9 @@ class _Deadline:
 
 @dataclass(slots=True)
 class _Partition:
-    """gate: waits until the partition has read what lay in its inputs when it came to us."""
+    """gate: is done when the partition has read what lay in its inputs when it came to us."""
 
     gate: asyncio.Task[None]
-    is_open: bool = False
     deadlines: dict[tuple[str, str], _Deadline] = field(default_factory=dict)
 
 
@@ -121,22 +122,22 @@ class Timers(Background, Collector):
                 pending[deadline.kind] += 1
                 due[deadline.kind] += deadline.due_ms <= now_ms
         for name, about, counts, family in (
-            ("pending", "Deadlines that orders have", pending, GaugeMetricFamily),
-            ("due", "Deadlines that have passed and still stand", due, GaugeMetricFamily),
-            ("fired", "Deadlines that orders were asked to check", self._fired, CounterMetricFamily),
-            ("repeated", "Times that orders had to be asked again", self._repeated,
-             CounterMetricFamily),
-        ):  # fmt: skip
-            metric = family(f"tiffin_timers_{name}", about, labels=["kind"])
-            for kind in KINDS:
-                metric.add_metric([kind], counts[kind])
-            yield metric
+            ("pending", "Deadlines that orders have", pending, gauges),
+            ("due", "Deadlines that have passed and still stand", due, gauges),
+            ("fired", "Deadlines that orders were asked to check", self._fired, counters),
+            ("repeated", "Times that orders had to be asked again", self._repeated, counters),
+        ):
+            by_kind = {kind: counts[kind] for kind in KINDS}
+            yield family(f"tiffin_timers_{name}", about, "kind", by_kind)
         yield from self._lateness_s.collect()
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Learn of a record's deadlines, forget those that it has no more."""
         state: OrderRecord = record.state
-        owned = self._partitions.get(partition) or self._take_over(partition)
+        owned = self._partitions.get(partition)
+        if owned is None:
+            gate = self._spawn(self._open(partition), f"timers of partition {partition}")
+            owned = self._partitions[partition] = _Partition(gate)
         wanted = state.work.deadlines
         for kind in KINDS:
             known, due_ms = owned.deadlines.get((key, kind)), wanted.get(kind)
@@ -145,7 +146,7 @@ class Timers(Background, Collector):
             elif known is None or known.due_ms != due_ms:
                 deadline = _Deadline(partition, key, kind, due_ms, state.work.correlation_id)
                 owned.deadlines[key, kind] = deadline
-                if owned.is_open:
+                if owned.gate.done():
                     self._put(deadline, due_ms / 1000)
 
     def closed(self, partition: int) -> None:
@@ -153,17 +154,6 @@ class Timers(Background, Collector):
         owned = self._partitions.pop(partition, None)
         if owned is not None:
             owned.gate.cancel()
-
-    async def stop(self) -> None:
-        """End all tasks; the next owner finds the deadlines in the table."""
-        for partition in list(self._partitions):
-            self.closed(partition)
-        await super().stop()
-
-    def _take_over(self, partition: int) -> _Partition:
-        gate = self._spawn(self._open(partition), f"timers of partition {partition}")
-        owned = self._partitions[partition] = _Partition(gate)
-        return owned
 
     async def _open(self, partition: int) -> None:
         failures = 0
@@ -175,9 +165,7 @@ class Timers(Background, Collector):
                 log.info("how far to read is not known", partition=partition, error=repr(error))
                 failures += 1
                 await CATCH_UP_BACKOFF.pause(failures)
-        owned = self._partitions[partition]
-        owned.is_open = True
-        for deadline in owned.deadlines.values():
+        for deadline in self._partitions[partition].deadlines.values():
             self._put(deadline, deadline.due_ms / 1000)
 
     async def _run(self) -> None:
@@ -218,13 +206,10 @@ class Timers(Background, Collector):
                 deadline.order_id, "deadline", deadline.kind, deadline.due_ms, deadline.asked
             ),
             command_type=CommandType.CHECK_DEADLINE,
-            issued_at=to_rfc3339(round(self._now_s() * 1000)),
-            issued_by=ISSUER,
+            issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
             correlation_id=deadline.correlation_id,
-            data=CheckDeadline.model_validate(
-                {"deadline": deadline.kind, "due_at": deadline.due_ms}
-            ),
-        )
+            data=CheckDeadline(deadline=deadline.kind, due_at=deadline.due_ms),
+        )  # fmt: skip
         try:
             async with self._sends:
                 if not self._is_current(deadline):

@@ -44,61 +44,43 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
 ) -> None:
     """Put pages and API into the worker's web server, in the place of Faust's own."""
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
+
+    def verify(payload: bytes, signature: str) -> None:
+        # A signature's age is counted by this machine's clock, which may be off.
+        tolerance_s = settings.stripe_webhook_tolerance_s + (clock.offset_s or 0)
+        verify_webhook(payload, signature, secrets, tolerance_s)
+
     staff = _staff(settings)
     deps = WebDeps(
-        catalogue=catalogue,
-        tables=runtime.tables,
-        topics=topics,
-        sender=sender,
-        client_secret=gateway.client_secret,
-        verify_webhook=lambda payload, signature: verify_webhook(
-            payload,
-            signature,
-            secrets,
-            # A signature's age is counted by this machine's clock, which may be off.
-            settings.stripe_webhook_tolerance_s + (clock.offset_s or 0),
-        ),
+        catalogue=catalogue, tables=runtime.tables, topics=topics, sender=sender,
+        client_secret=gateway.client_secret, verify_webhook=verify,
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
         reduce_webhook=functools.partial(reduce_webhook, gateway),
-        ready=functools.partial(_not_ready_reasons, runtime, clock),
-        order_tokens=order_tokens,
-        publishable_key=settings.stripe_publishable_key,
-        livemode=settings.livemode,
-        staff=staff,
-        development_login=staff
-        if settings.dev_login and isinstance(staff, DevelopmentStaff)
-        else None,
-        now_ms=clock.now_ms,
-        caught_up=CatchUp(runtime).caught_up,
-        courier_limit=settings.courier_limit,
-        metrics=metrics.render,
+        ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
+        publishable_key=settings.stripe_publishable_key, livemode=settings.livemode, staff=staff,
+        development_login=(
+            staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None
+        ),
+        now_ms=clock.now_ms, caught_up=CatchUp(runtime).caught_up,
+        courier_limit=settings.courier_limit, metrics=metrics.render,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
-        operations=operators.ports,
-        waiting=operators.waiting,
-        money=money,
+        operations=operators.ports, waiting=operators.waiting, money=money,
         reconciliation=lambda: reconciliation.report,
         bounds=Bounds(
-            command_s=settings.command_wait_s,
-            confirm_s=settings.confirm_wait_s,
+            command_s=settings.command_wait_s, confirm_s=settings.confirm_wait_s,
             consistency_s=settings.consistency_wait_s,
         ),
         client_limits=ClientLimits(
             creates_per_min=settings.client_creates_per_min,
             writes_per_min=settings.client_writes_per_min,
-            reads_per_min=settings.client_reads_per_min,
-            bad_webhooks_per_min=BAD_WEBHOOKS_PER_MIN,
-            at_once=settings.client_requests_at_once,
-            trusted_proxies=settings.trusted_proxies,
+            reads_per_min=settings.client_reads_per_min, bad_webhooks_per_min=BAD_WEBHOOKS_PER_MIN,
+            at_once=settings.client_requests_at_once, trusted_proxies=settings.trusted_proxies,
         ),
-        body_limit_bytes=settings.body_limit_bytes,
-        allowed_origins=settings.allowed_origins,
-        public_url=settings.public_url,
-        secure_cookies=settings.secure_cookies,
-        own_url=URL(settings.canonical_url),
-        stripe_js=_stripe_js(settings),
-        stripe_intent=gateway.intent_as_json,
-        is_sandbox=settings.sandbox,
-    )
+        body_limit_bytes=settings.body_limit_bytes, allowed_origins=settings.allowed_origins,
+        public_url=settings.public_url, secure_cookies=settings.secure_cookies,
+        own_url=URL(settings.canonical_url), stripe_js=_stripe_js(settings),
+        stripe_intent=gateway.intent_as_json, is_sandbox=settings.sandbox,
+    )  # fmt: skip
     application = web_application(runtime.app)
     setup(application, deps)
     application.on_startup.append(warm)
@@ -124,11 +106,8 @@ def _not_ready_reasons(runtime: ServiceRuntime, clock: BrokerClock) -> Sequence[
 
 def _staff(settings: Settings) -> StaffVerifier | None:
     if settings.platform_jwks_url:
-        return JwksVerifier(
-            settings.platform_jwks_url,
-            issuer=settings.platform_issuer,
-            audience=settings.platform_audience,
-        )
+        issuer, audience = settings.platform_issuer, settings.platform_audience
+        return JwksVerifier(settings.platform_jwks_url, issuer=issuer, audience=audience)
     if settings.sandbox:
         return DevelopmentStaff(settings.order_token_key.get_secret_value(), sandbox=True)
     return None

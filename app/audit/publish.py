@@ -1,4 +1,4 @@
-"""The audit's records of what operators do that concerns no order."""
+"""The audit's records of what operators do."""
 
 from typing import Final
 
@@ -14,23 +14,29 @@ OPERATORS_SOURCE: Final = f"/tiffin/{OPERATORS}"
 """CloudEvents' ce_source of what is put into Kafka for an operator."""
 
 
-async def publish_audit_event(
-    sender: CommandSender, event_type: EventType, cause: str, data: Message
-) -> None:
-    """Return once Kafka has it; cause: what its id is made of. Raises KafkaUnavailableError."""
-    event = Event(
-        event_id=ids.event_id(cause, OPERATORS, 1),
+def operator_event(
+    event_type: EventType, act: str, cause: str, data: Message, at_ms: int, order_id: str = NO_ORDER
+) -> Event:
+    """The audit's record of an act; its id is made of `act`."""
+    return Event(
+        event_id=ids.event_id(act, OPERATORS, 1),
         event_type=event_type,
-        occurred_at=to_rfc3339(machine_now_ms()),
-        order_id=NO_ORDER,
-        payment_id=None,
+        occurred_at=to_rfc3339(at_ms),
+        order_id=order_id,
+        payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id),
         sequence=1,
         causation_id=cause,
         correlation_id=cause,
         producer=OPERATORS,
         data=data,
     )
-    await publish_event(sender, event)
+
+
+async def publish_audit_event(
+    sender: CommandSender, event_type: EventType, cause: str, data: Message
+) -> None:
+    """Return once Kafka has it; cause: what its id is made of. Raises KafkaUnavailableError."""
+    await publish_event(sender, operator_event(event_type, cause, cause, data, machine_now_ms()))
 
 
 async def publish_event(sender: CommandSender, event: Event) -> None:

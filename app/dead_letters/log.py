@@ -6,7 +6,7 @@ it does not matter in which order a marker and the next failure arrive.
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -36,14 +36,10 @@ def marker(letter: DeadLetter, state: DeadLetterState, settled: Resolution) -> b
     """The value of a marker; the record has the dead letter's key and the header MARKER."""
     return orjson.dumps(
         {
-            "deadLetterId": letter.name,
-            "origin": list(letter.origin),
-            "state": state,
-            "by": settled.by,
-            "reason": settled.reason,
-            "at": settled.at_ms,
+            "deadLetterId": letter.name, "origin": list(letter.origin), "state": state,
+            "by": settled.by, "reason": settled.reason, "at": settled.at_ms,
         }
-    )
+    )  # fmt: skip
 
 
 class DeadLetterLog:
@@ -121,9 +117,8 @@ class DeadLetterLog:
             told = orjson.loads(value or b"")
             letter = self._letters.get(told["deadLetterId"])
             state = DeadLetterState(told["state"])
-            settled = Resolution(
-                _line(str(told["by"])), _line(str(told["reason"])), int(told["at"])
-            )
+            by, reason = _line(str(told["by"])), _line(str(told["reason"]))
+            settled = Resolution(by, reason, int(told["at"]))
             origin = RecordLocation(*told["origin"])
         except (ValueError, KeyError, TypeError, OverflowError):
             log.warning("a marker can't be read")
@@ -138,11 +133,10 @@ class DeadLetterLog:
             del self._of_key[place]
 
     def _forget_one(self) -> bool:
-        if not self._settled:
-            return False
-        name, _ = self._settled.popitem(last=False)
-        del self._letters[name]
-        return True
+        if self._settled:
+            del self._letters[self._settled.popitem(last=False)[0]]
+            return True
+        return False
 
     def _note_number(self, letter: DeadLetter) -> None:
         place = (letter.service, letter.key, letter.since_ms)
@@ -151,36 +145,29 @@ class DeadLetterLog:
             self._highest.popitem(last=False)
 
 
-def _letter(offset: int, at_ms: int, key: bytes | None, named: Any) -> DeadLetter:
+def _letter(offset: int, at_ms: int, key: bytes | None, named: Mapping[str, str]) -> DeadLetter:
     """Read a dead letter; one that this application's engine did not write is its own origin."""
+
+    def text(name: str) -> str:
+        return named.get(f"{DLT_HEADER_PREFIX}{name}", "")
+
     service = named.get(SERVICE_HEADER, "")
     service = service if _SERVICE.fullmatch(service) else ""
-    topic = named.get(f"{DLT_HEADER_PREFIX}original-topic", "")
-    partition = _number(named.get(f"{DLT_HEADER_PREFIX}original-partition", ""), 2**31)
-    at = _number(named.get(f"{DLT_HEADER_PREFIX}original-offset", ""), 2**63)
-    is_told = _TOPIC.fullmatch(topic) and partition is not None and at is not None
-    origin = (
-        RecordLocation(topic, partition or 0, at or 0)
-        if is_told
-        else RecordLocation(DEAD_LETTERS, 0, offset)
-    )
+    topic, at = text("original-topic"), _number(text("original-offset"), 2**63)
+    partition = _number(text("original-partition"), 2**31)
+    origin = RecordLocation(DEAD_LETTERS, 0, offset)
+    if _TOPIC.fullmatch(topic) and partition is not None and at is not None:
+        origin = RecordLocation(topic, partition, at)
     name = f"{service}:{origin.topic}:{origin.partition}:{origin.offset}"
     told = named.get(DEAD_LETTER_ID_HEADER, "")
     since, _, number = named.get(QUARANTINE_HEADER, "").partition(":")
     return DeadLetter(
-        name=told if _NAME.fullmatch(told) else name,
-        first_offset=offset,
-        offset=offset,
-        key=key,
-        service=service,
-        origins=[origin],
-        error=_line(named.get(f"{DLT_HEADER_PREFIX}exception-fqcn", "")),
-        message=_line(named.get(f"{DLT_HEADER_PREFIX}exception-message", "")),
-        dead_lettered_ms=at_ms,
-        since_ms=_number(since, 2**63) or 0,
-        number=_number(number, 2**31) or 0,
+        name=told if _NAME.fullmatch(told) else name, first_offset=offset, offset=offset, key=key,
+        service=service, origins=[origin], error=_line(text("exception-fqcn")),
+        message=_line(text("exception-message")), dead_lettered_ms=at_ms,
+        since_ms=_number(since, 2**63) or 0, number=_number(number, 2**31) or 0,
         omitted_bytes=_number(named.get(OMITTED_VALUE_HEADER, ""), 2**31) or 0,
-    )
+    )  # fmt: skip
 
 
 def _number(text: str, end: int) -> int | None:

@@ -1,8 +1,8 @@
 """Puts what an operator does with dead letters into Kafka: records anew, releases, markers, audit events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from app.audit.publish import OPERATORS_SOURCE, publish_event
@@ -29,23 +29,17 @@ DECISION_TIMEOUT_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.02
 
 
+@dataclass(frozen=True, slots=True)
 class RedrivePublisher:
-    """An operator's acts, as records.
+    """An operator's acts, as records. positions: of this worker's runtime.
 
     Methods raise KafkaUnavailableError; those that wait for a service raise OperatorActionRefusedError
     past the bound, and NotOwnerError or NotReadyError when the partition has left this worker.
     """
 
-    def __init__(
-        self,
-        letters: DeadLetterReader,
-        sender: CommandSender,
-        positions: Callable[[], Sequence[InputPosition]],
-    ) -> None:
-        """positions: of this worker's runtime."""
-        self._letters = letters
-        self._sender = sender
-        self._positions = positions
+    letters: DeadLetterReader
+    sender: CommandSender
+    positions: Callable[[], Sequence[InputPosition]]
 
     async def redrive(
         self, table: StateTable, letter: DeadLetter, original: OriginalRecord
@@ -57,9 +51,9 @@ class RedrivePublisher:
             (DEAD_LETTER_ID_HEADER, letter.name.encode()),
         ]
         failures, topic = len(letter.origins), original_topic(letter)
-        put = await self._sender.put(topic, letter.key, original.value, headers)
+        put = await self.sender.put(topic, letter.key, original.value, headers)
         await self._decided(table, letter, topic, put)
-        await self._letters.caught_up()
+        await self.letters.caught_up()
         return len(letter.origins) <= failures
 
     async def release(self, table: StateTable, letter: DeadLetter, quarantine: Quarantine) -> None:
@@ -70,20 +64,16 @@ class RedrivePublisher:
             (REDRIVE_HEADER, letter.service.encode()),
             (RELEASE_HEADER, quarantine.stamp.encode()),
         ]
-        put = await self._sender.put(topic, letter.key, None, headers)
+        put = await self.sender.put(topic, letter.key, None, headers)
         await self._decided(table, letter, topic, put)
 
     async def wait_until_listed(self, letter: DeadLetter, quarantine: Quarantine) -> None:
         """Wait until all that a quarantine has turned away is known: state is ahead of its outputs."""
-        async with _bounded():
-            while (
-                self._letters.letters.highest(
-                    letter.service, letter.key or b"", quarantine.since_ms
-                )
-                < quarantine.dead_lettered
-            ):
-                await asyncio.sleep(POLL_INTERVAL_S)
-                await self._letters.caught_up()
+        place = (letter.service, letter.key or b"", quarantine.since_ms)
+        await _until(
+            lambda: self.letters.highest(*place) >= quarantine.dead_lettered,
+            look_again=self.letters.caught_up,
+        )
 
     async def publish_marker(
         self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str
@@ -93,31 +83,30 @@ class RedrivePublisher:
         value = marker(letter, state, settled)
         headers = _headers(f"{letter.name}/{settled.at_ms}", f"DEAD_LETTER_{state}")
         headers.append((MARKER, state.encode()))
-        await self._sender.put(DEAD_LETTERS, letter.key, value, headers)
-        await self._letters.caught_up()
+        await self.sender.put(DEAD_LETTERS, letter.key, value, headers)
+        await self.letters.caught_up()
 
     async def publish_audit(
         self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str
     ) -> None:
         """Tell the order's audit what an operator did with a dead letter."""
         event = audit_event(letter, state, by, reason, machine_now_ms())
-        await publish_event(self._sender, event)
+        await publish_event(self.sender, event)
 
     async def _decided(
         self, table: StateTable, letter: DeadLetter, topic: str, put: Appended
     ) -> None:
         """Wait until the service has decided a record, and what came of it is in Kafka."""
-        async with _bounded():
-            while True:
-                table.get(letter.order_key or "")  # raises when the partition has left this worker
-                for at in self._positions():
-                    here = (at.service, at.topic, at.partition)
-                    if (
-                        here == (letter.service, topic, put.partition)
-                        and at.durable_offset >= put.offset
-                    ):
-                        return
-                await asyncio.sleep(POLL_INTERVAL_S)
+        place = (letter.service, topic, put.partition)
+
+        def is_decided() -> bool:
+            table.get(letter.order_key or "")  # raises when the partition has left this worker
+            return any(
+                (at.service, at.topic, at.partition) == place and at.durable_offset >= put.offset
+                for at in self.positions()
+            )
+
+        await _until(is_decided)
 
 
 def _headers(name: str, kind: str) -> Headers:
@@ -126,11 +115,15 @@ def _headers(name: str, kind: str) -> Headers:
     return record_headers(ids.derive_id("act", name), kind, OPERATORS_SOURCE, now)
 
 
-@asynccontextmanager
-async def _bounded() -> AsyncIterator[None]:
+async def _until(
+    check: Callable[[], bool], *, look_again: Callable[[], Awaitable[None]] | None = None
+) -> None:
     try:
         async with asyncio.timeout(DECISION_TIMEOUT_S):
-            yield
+            while not check():
+                await asyncio.sleep(POLL_INTERVAL_S)
+                if look_again:
+                    await look_again()
     except TimeoutError:
         raise OperatorActionRefusedError(
             "REDRIVE_LATE", "It is in Kafka, but not decided yet. Look again in a moment."

@@ -29,7 +29,7 @@ from models.dead_letter import (
 from models.errors import OperatorActionRefusedError
 from models.sender import CommandSender
 from models.times import machine_now_ms
-from tables import REDRIVE_HEADER, DryRunInput, InputPosition, StateTable
+from tables import REDRIVE_HEADER, DryRunInput, InputPosition, Quarantine, StateTable
 
 MAX_BATCH: Final = 100
 """Dead letters that are read, rehearsed and sent together, at most."""
@@ -54,6 +54,17 @@ class _RedriveSession:
     pending: tuple[DeadLetter, DeadLetterState] | None = None
     settled: list[tuple[DeadLetter, DeadLetterState]] = field(default_factory=list)
 
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """The order's, in this service."""
+        record = self.table.get(self.key)
+        return record.quarantine if record else None
+
+    def result(self, stopped: str) -> RedriveResult:
+        """What was done."""
+        is_quarantined = self.quarantine is not None
+        return RedriveResult(tuple(self.steps), is_quarantined=is_quarantined, stopped=stopped)
+
 
 class Redriver:
     """`web.http.operator_deps.DeadLetterActions`."""
@@ -66,12 +77,9 @@ class Redriver:
         positions: Callable[[], Sequence[InputPosition]],
     ) -> None:
         """positions: of this worker's runtime."""
-        self._letters = letters
-        self._tables = tables
+        self._letters, self._tables = letters, tables
         self._publisher = RedrivePublisher(letters, sender, positions)
-        self._locks: WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock] = (
-            WeakValueDictionary()
-        )
+        self._locks = WeakValueDictionary[tuple[str, bytes | None], asyncio.Lock]()
 
     async def redrive(
         self, letter: DeadLetter, *, by: str, reason: str, all_of_order: bool, dry_run: bool
@@ -91,7 +99,7 @@ class Redriver:
                 stopped = await self._redrive_all(session, all_of_order=all_of_order)
             finally:
                 await self._audit(session)
-            return self._acted(session, session.steps, stopped=stopped)
+            return session.result(stopped)
 
     async def discard(
         self, letter: DeadLetter, *, by: str, reason: str, redrive_rest: bool, dry_run: bool
@@ -121,7 +129,7 @@ class Redriver:
                     await self._release_if_done(session)
             finally:
                 await self._audit(session)
-            return self._acted(session, session.steps, stopped=stopped)
+            return session.result(stopped)
 
     async def _dry_run_discard(
         self, session: _RedriveSession, *, redrive_rest: bool
@@ -145,10 +153,7 @@ class Redriver:
     async def _exclusively(self, letter: DeadLetter) -> AsyncIterator[None]:
         """One act of a key at a time, on a letter that is open."""
         place = (letter.service, letter.key)
-        lock = self._locks.get(place)
-        if lock is None:
-            lock = self._locks[place] = asyncio.Lock()
-        async with lock:
+        async with self._locks.setdefault(place, asyncio.Lock()):
             await self._letters.caught_up()
             if letter.state is not DeadLetterState.OPEN:
                 raise OperatorActionRefusedError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
@@ -198,13 +203,9 @@ class Redriver:
         for letter, original in zip(plan, originals, strict=True):
             if original.value is None:
                 break
+            headers = (*original.headers, (REDRIVE_HEADER, letter.service.encode()))
             inputs.append(
-                DryRunInput(
-                    original_topic(letter),
-                    letter.key or b"",
-                    original.value,
-                    (*original.headers, (REDRIVE_HEADER, letter.service.encode())),
-                )
+                DryRunInput(original_topic(letter), letter.key or b"", original.value, headers)
             )
         at_ms = machine_now_ms()
         results = session.table.dry_run_inputs(inputs, at_ms) if inputs else []
@@ -257,8 +258,7 @@ class Redriver:
 
     async def _release(self, session: _RedriveSession) -> bool:
         """Lift the quarantine if nothing that it turned away is open; say whether it is lifted."""
-        record = session.table.get(session.key)
-        quarantine = record.quarantine if record else None
+        quarantine = session.quarantine
         if quarantine is None:
             return True
         letter = session.letter
@@ -266,20 +266,7 @@ class Redriver:
         if any(each.since_ms == quarantine.since_ms for each in self._open(session)):
             return False
         await self._publisher.release(session.table, letter, quarantine)
-        record = session.table.get(session.key)
-        return record is None or record.quarantine is None
-
-    def _acted(
-        self,
-        session: _RedriveSession,
-        steps: Sequence[RedriveStep],
-        *,
-        is_refused: bool = False,
-        stopped: str = "",
-    ) -> RedriveResult:
-        record = session.table.get(session.key)
-        is_quarantined = record is not None and record.quarantine is not None
-        return RedriveResult(tuple(steps), is_refused, is_quarantined, stopped)
+        return session.quarantine is None
 
     def _dry_run_result(
         self,
@@ -291,8 +278,7 @@ class Redriver:
         stopped: str = "",
     ) -> RedriveResult:
         """done: what would be settled, so that it would hold the order no longer."""
-        record = session.table.get(session.key)
-        quarantine = record.quarantine if record else None
+        quarantine = session.quarantine
         is_held = quarantine is not None and any(
             letter.since_ms == quarantine.since_ms
             for letter in self._open(session)

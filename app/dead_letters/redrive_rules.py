@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
+from app.audit.publish import operator_event
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, DryRunVerdict, RedriveStep
 from models.errors import OperatorActionRefusedError
-from models.events import NO_ORDER, OPERATORS, DeadLetterSettled, Event, EventType
-from models.times import to_rfc3339
+from models.events import NO_ORDER, DeadLetterSettled, Event, EventType
 from models.topics import ORDER_AUDIT
 from tables import DryRunResult
 
@@ -17,28 +17,14 @@ def audit_event(
     """The audit's record of an act; its id is made of the dead letter, its life and the act."""
     key = letter.order_key
     order_id = key if key is not None and ids.is_order_id(key) else NO_ORDER
-    event_type, life = EventType[f"DEAD_LETTER_{state}"], len(letter.origins)
-    return Event(
-        event_id=ids.event_id(f"{letter.name}/{life}/{state}", OPERATORS, 1),
-        event_type=event_type,
-        occurred_at=to_rfc3339(at_ms),
-        order_id=order_id,
-        payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id),
-        sequence=1,
-        causation_id=letter.name,
-        correlation_id=letter.name,
-        producer=OPERATORS,
-        data=DeadLetterSettled(
-            dead_letter_id=letter.name,
-            service=letter.service,
-            topic=letter.origin.topic,
-            partition=letter.origin.partition,
-            offset=letter.origin.offset,
-            error=letter.error,
-            reason=reason,
-            by=by,
-        ),
-    )
+    act = f"{letter.name}/{len(letter.origins)}/{state}"
+    topic, partition, offset = letter.origin
+    data = DeadLetterSettled(
+        dead_letter_id=letter.name, service=letter.service, topic=topic, partition=partition,
+        offset=offset, error=letter.error, reason=reason, by=by,
+    )  # fmt: skip
+    event_type = EventType[f"DEAD_LETTER_{state}"]
+    return operator_event(event_type, act, letter.name, data, at_ms, order_id)
 
 
 def redrive_refusal(step: RedriveStep) -> OperatorActionRefusedError | None:
@@ -61,17 +47,9 @@ def redrive_refusal(step: RedriveStep) -> OperatorActionRefusedError | None:
 def redrive_step(letter: DeadLetter, told: DryRunResult) -> RedriveStep:
     """A rehearsal as operators see it."""
     types = [dict(output.headers).get("ce_type", b"").decode() for output in told.outputs]
-    events = tuple(dict.fromkeys(name for name in types if name))
-    outcome = told.outcome
-    return RedriveStep(
-        letter,
-        told.verdict,
-        events,
-        outcome.accepted if outcome else None,
-        outcome.code if outcome else "",
-        told.error,
-        told.message,
-    )
+    events, outcome = tuple(dict.fromkeys(filter(None, types))), told.outcome
+    accepted, code = (outcome.accepted, outcome.code) if outcome else (None, "")
+    return RedriveStep(letter, told.verdict, events, accepted, code, told.error, told.message)
 
 
 def original_topic(letter: DeadLetter) -> str:
@@ -81,7 +59,4 @@ def original_topic(letter: DeadLetter) -> str:
 
 def release_topic(inputs: Iterable[str]) -> str:
     """Where a release is the least in anybody's way: it has no value, and events are read by many."""
-    names = list(inputs)
-    commands = [topic for topic in names if topic.endswith("-commands")]
-    audit = [topic for topic in names if topic == ORDER_AUDIT]
-    return [*commands, *audit, *names][0]
+    return min(inputs, key=lambda topic: (not topic.endswith("-commands"), topic != ORDER_AUDIT))

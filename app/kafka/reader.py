@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from app.kafka.records import FetchedRecord, OffsetReader, Place
+from app.kafka.records import FetchedRecord, OffsetReader, Place, RecordReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
@@ -65,6 +65,14 @@ class KafkaReader:
         """End, and the group's committed offset, of every partition of the topics."""
         places = list(itertools.product(topics, range(partitions)))
         return await _in_thread(self._offsets, group, places)
+
+    async def end(self, place: Place) -> int:
+        """The next offset to come in a partition."""
+        return (await _in_thread(self._cluster.bounds, [place], REQUEST_TIMEOUT_S))[place][1]
+
+    def record_reader(self) -> RecordReader:
+        """One that reads on and on, on the event loop."""
+        return RecordReader(self._bootstrap, self._security)
 
     async def records(
         self, wanted: Sequence[RecordLocation]
@@ -131,7 +139,7 @@ class KafkaReader:
         runs = _runs(location for location in wanted if location[:2] in exist)
         bounds = self._cluster.bounds(sorted({run[0][:2] for run in runs}), REQUEST_TIMEOUT_S)
         found = {}
-        with closing(self._reader()) as reader:
+        with closing(OffsetReader(self._bootstrap, self._security)) as reader:
             for run in runs:
                 place = run[0][:2]
                 low, high = bounds[place]
@@ -150,7 +158,7 @@ class KafkaReader:
         until = {place: min(end, ends.get(_name(place), end)) for place, (_, end) in bounds.items()}
         starts = {place: max(bounds[place][0], until[place] - size) for place in places}
         records: dict[Place, list[FetchedRecord]] = {place: [] for place in places}
-        with closing(self._reader()) as reader:
+        with closing(OffsetReader(self._bootstrap, self._security)) as reader:
             for record in _read(reader, starts, until, within_s=REQUEST_TIMEOUT_S):
                 if record.error is None:
                     records[record.topic, record.partition].append(record)
@@ -172,7 +180,7 @@ class KafkaReader:
         begin = {place: max(bounds[place][0], start) for place, start in starts(bounds).items()}
         ends = {place: end for place, (_, end) in bounds.items()}
         skipped = 0
-        with closing(self._reader()) as reader:
+        with closing(OffsetReader(self._bootstrap, self._security)) as reader:
             for record in _read(reader, begin, ends):
                 try:
                     if record.error is not None:
@@ -181,9 +189,6 @@ class KafkaReader:
                 except ValueError:
                     skipped += 1
         return TopicRead({place[1]: max(begin[place], ends[place]) for place in places}, skipped)
-
-    def _reader(self) -> OffsetReader:
-        return OffsetReader(self._bootstrap, self._security)
 
 
 def _name(place: Place) -> str:

@@ -107,7 +107,9 @@ class KafkaCommandSender:
         except (KafkaError, OSError) as error:
             # An idempotent producer that lost one record can't number the next ones.
             self._retire(producer)
-            raise KafkaUnavailableError(f"Kafka refused a record: {_named(error)}") from error
+            raise KafkaUnavailableError(
+                f"Kafka refused a record: {type(error).__name__}"
+            ) from error
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -143,18 +145,13 @@ class KafkaCommandSender:
         task.add_done_callback(self._retiring.discard)
 
 
-def _named(error: BaseException) -> str:
-    """The error's class, and no record."""
-    return type(error).__name__
-
-
 async def _stop(producer: AIOKafkaProducer) -> None:
     """Flush within a bound: with Kafka away aiokafka would wait for ever."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await producer.stop()
     except (TimeoutError, KafkaError, OSError) as error:
-        log.warning("a Kafka producer did not stop cleanly", error=_named(error))
+        log.warning("a Kafka producer did not stop cleanly", error=type(error).__name__)
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(1):
                 await producer.client.close()

@@ -11,7 +11,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewTopic,
     ResourceType,
-)
+)  # fmt: skip
 
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
@@ -95,22 +95,19 @@ def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicCh
             "Is it running, and are TIFFIN_KAFKA_BOOTSTRAP and what else begins with TIFFIN_KAFKA right?"
         ) from None
     made = {topic.name for topic in missing}
+    corrected = {
+        name: Topic(name, FOREVER, ("tables",), about="a table's changelog")
+        for name in changes
+        if name not in TOPICS
+    }
     return [
         TopicChange(
             topic,
             partition_count(topic, settings),
             "made" if name in made else f"changed: {changes[name]}" if name in changes else "kept",
         )
-        for name, topic in (TOPICS | _corrected_changelogs(changes)).items()
+        for name, topic in (TOPICS | corrected).items()
     ]
-
-
-def _corrected_changelogs(changes: dict[str, dict[str, str]]) -> dict[str, Topic]:
-    return {
-        name: Topic(name, FOREVER, ("tables",), about="a table's changelog")
-        for name in changes
-        if name not in TOPICS
-    }
 
 
 def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from models.commands import Contact
+from models.commands import Contact, SendResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,12 @@ class CustomerMessage:
 
 
 class SendError(Exception):
-    """The message was not taken, as far as is known.
+    """The message was not taken, as far as is known. result: how the try ended.
 
     code: letters, digits and underscores; it goes into topics and logs, so no address is in it.
     """
+
+    result: SendResult
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -39,13 +41,19 @@ class SendError(Exception):
 class RefusedError(SendError):
     """No repetition can help: there is no such address, or it wants nothing of us."""
 
+    result = SendResult.REFUSED
+
 
 class DeferredError(SendError):
     """Another try may help. The message may have been taken all the same, where the answer is missing."""
 
+    result = SendResult.DEFERRED
+
 
 class HeldError(SendError):
     """It was not sent, and may be after `wait_s` seconds."""
+
+    result = SendResult.HELD
 
     def __init__(self, code: str, wait_s: float) -> None:
         super().__init__(code)

@@ -6,30 +6,59 @@ result of its try, a command, has been decided. After a crash it is found again 
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from agents.notifications import CONTACT_LIMIT
-from app.notifications.attempt import NotificationAttempt, NotificationSender, Orders
-from app.notifications.channels import MessageChannel
+from app.metrics import counters, gauges
+from app.notifications.channels import (
+    DeferredError,
+    HeldError,
+    MessageChannel,
+    RefusedError,
+    SendError,
+)
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
 from app.task_runner import Backoff, RowTask, RowTasks
 from models import ids
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
+from models.order import OrderRecord, Placed
 from models.sender import CommandSender
 from models.times import to_rfc3339
-from tables import StoredRecord
+from tables import NotOwnerError, NotReadyError, StoredRecord
 
 log = structlog.stdlib.get_logger(__name__)
 
 ISSUER: Final = "system:notifier"
 MAX_SLEEP_S: Final = 30.0
+TABLE_RETRY_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationAttempt:
+    """One try of a pending message.
+
+    maybe_sent: an earlier try, perhaps another worker's, may have sent it.
+    """
+
+    order_id: str
+    correlation_id: str
+    notification: Notification
+    maybe_sent: bool
+
+    @property
+    def number(self) -> int:
+        """The first one is 1."""
+        return self.notification.tries + 1
 
 
 class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
@@ -42,7 +71,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         self,
         channels: Mapping[Channel, MessageChannel],
         letters: MessageRenderer,
-        orders: Orders,
+        order: Callable[[str], StoredRecord | None],
         sender: CommandSender,
         *,
         concurrency: int,
@@ -51,16 +80,15 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         contacts: ContactLimit | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """concurrency: messages being sent at one time. backoff: between two tries.
+        """order: an order's record, whose partition is this worker's too; raises as `StateTable.get`.
 
+        concurrency: messages being sent at one time. backoff: between two tries.
         max_age_s: after that nobody wants to read it, as when a service is added to old topics.
         contacts: how many messages one address gets; None: as many as there are.
         """
         super().__init__(sender, backoff, now_s)
-        self._attempts = NotificationSender(
-            channels=channels, letters=letters, contacts=contacts or ContactLimit(0), orders=orders,
-            counters=self.counters, max_age_s=max_age_s, now_s=now_s,
-        )  # fmt: skip
+        self._channels, self._letters, self._order = channels, letters, order
+        self._contacts, self._max_age_s = contacts or ContactLimit(0), max_age_s
         self._sending = asyncio.Semaphore(concurrency)
         self._waiting: dict[int, dict[str, int]] = {}
 
@@ -81,21 +109,13 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
-        states = GaugeMetricFamily(
-            "tiffin_notifications",
-            "Messages to customers that have not ended: to be sent, held back, or for an operator",
-            labels=["state"],
+        about = (
+            "Messages to customers that have not ended: to be sent, held back, or for an operator"
         )
-        states.add_metric(["pending"], self.pending)
-        states.add_metric(["held"], self.held)
-        states.add_metric(["waiting_for_operator"], self.waiting)
-        yield states
-        tries = CounterMetricFamily(
-            "tiffin_notification_tries", "How tries to send ended", labels=["channel", "result"]
-        )
-        for (channel, result), count in self.counters.results.items():
-            tries.add_metric([channel, result], count)
-        yield tries
+        states = {"pending": self.pending, "held": self.held, "waiting_for_operator": self.waiting}
+        yield gauges("tiffin_notifications", about, "state", states)
+        about, results = "How tries to send ended", self.counters.results
+        yield counters("tiffin_notification_tries", about, "channel result", results)
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Begin the tries that are new in the record, drop those that are gone from it."""
@@ -115,7 +135,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
     async def stop(self) -> None:
         """Stop all work for good; what was under way is tried again after the next start."""
         await super().stop()
-        for channel in self._attempts.channels.values():
+        for channel in self._channels.values():
             await channel.close()
 
     def _wanted(self, state: NotificationRecord) -> Mapping[str, Notification]:
@@ -145,7 +165,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             async with self._sending:
                 if not each.is_wanted:
                     return True
-                result = await self._attempts.make(attempt)
+                result = await self._make(attempt)
             if result.result is not SendResult.HELD or not is_reported:
                 await self._report_result(attempt, result)
             if result.result is not SendResult.HELD:
@@ -159,29 +179,81 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             await asyncio.sleep(min(left_s, MAX_SLEEP_S))
         each.is_held = False
 
+    async def _make(self, attempt: NotificationAttempt) -> NotificationResult:
+        """Send the message and give how that ended; takes at most the channel's time-out."""
+        self.counters.in_flight += 1
+        result, code, provider_id, held_until = SendResult.SENT, None, None, None
+        try:
+            provider_id = await self._send(attempt)
+        except SendError as error:
+            result, code = error.result, error.code
+            if isinstance(error, HeldError):
+                held_until = round((self._now_s() + error.wait_s) * 1000)
+        finally:
+            self.counters.in_flight -= 1
+        return NotificationResult(
+            notification_id=attempt.notification.notification_id, attempt=attempt.number,
+            result=result, provider_id=provider_id, code=code, held_until=held_until,
+        )  # fmt: skip
+
+    async def _send(self, attempt: NotificationAttempt) -> str | None:
+        """Send it now. Raises RefusedError, HeldError, and DeferredError, also for an unexpected error."""
+        notification = attempt.notification
+        if self._now_s() - notification.requested_at / 1000 > self._max_age_s:
+            raise RefusedError("TOO_OLD")
+        channel = self._channels.get(notification.channel)
+        if channel is None:
+            raise RefusedError("CHANNEL_OFF")
+        placed = await self._placed(attempt.order_id)
+        if placed is None:
+            raise RefusedError("NO_CONTACT")
+        name = notification.notification_id
+        wait_s = self._contacts.take(notification.channel, placed.contact, name)
+        if wait_s:
+            raise HeldError(CONTACT_LIMIT, wait_s)
+        try:
+            letter = self._letters.write(attempt.order_id, notification, placed)
+            return await channel.send(letter, maybe_sent=attempt.maybe_sent)
+        except RefusedError:
+            self._contacts.release_slot(notification.channel, placed.contact, name)
+            raise
+        except SendError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the others still have to be sent
+            # Neither its text nor the locals of its frames are told: the address may be in them.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            name, where = type(error).__name__, f"{Path(frame.filename).name}:{frame.lineno}"
+            self.counters.errors[name] += 1
+            log.error("unexpected error in sending a notification", error=name, where=where)  # noqa: TRY400
+            raise DeferredError(f"BUG_{name}"[:60]) from None
+
+    async def _placed(self, key: str) -> Placed | None:
+        """Whom to write to and about what: the contact is in the orders table and nowhere else."""
+        while True:
+            try:
+                stored = self._order(key)
+            except (NotOwnerError, NotReadyError):  # it opens, or `closed` cancels us, in a moment
+                await asyncio.sleep(TABLE_RETRY_S)
+                continue
+            state: OrderRecord | None = stored.state if stored else None
+            return state.placed if state else None
+
     async def _report_result(self, attempt: NotificationAttempt, data: NotificationResult) -> None:
         # A message may be held more than once in one try.
         held = () if data.held_until is None else (data.held_until,)
         name = ("notified", data.notification_id, data.attempt, data.result, *held)
         await self._report(
             Command(
-                order_id=attempt.order_id,
-                command_id=ids.command_id(*name),
+                order_id=attempt.order_id, command_id=ids.command_id(*name),
                 command_type=CommandType.NOTIFICATION_RESULT,
-                issued_at=to_rfc3339(round(self._now_s() * 1000)),
-                issued_by=ISSUER,
-                causation_id=attempt.notification.event_id,
-                correlation_id=attempt.correlation_id,
+                issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
+                causation_id=attempt.notification.event_id, correlation_id=attempt.correlation_id,
                 data=data,
             )
-        )
+        )  # fmt: skip
         self.counters.results[attempt.notification.channel, data.result] += 1
         log.info(
-            "a notification was tried",
-            notification=data.notification_id,
-            about=attempt.notification.event_type,
-            channel=attempt.notification.channel,
-            attempt=data.attempt,
-            result=data.result,
-            code=data.code,
-        )
+            "a notification was tried", notification=data.notification_id,
+            about=attempt.notification.event_type, channel=attempt.notification.channel,
+            attempt=data.attempt, result=data.result, code=data.code,
+        )  # fmt: skip

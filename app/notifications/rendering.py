@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from models.events import EventType
 from models.money import decimal_text, exponent
 from models.notification import CHANNELS_BY_EVENT, Notification
 from models.order import Placed
+from web.catalogue import Restaurant
 
 TEMPLATE_DIR: Final = Path(__file__).parent / "templates" / "mail"
 OrderLink = Callable[[str, Notification], str]
@@ -69,22 +70,6 @@ def order_link(make_token: Callable[[str, str, int], str], base_url: str) -> Ord
     return link
 
 
-class RestaurantRegion(Protocol):
-    """What is needed of a restaurant: how its customers write money and times."""
-
-    @property
-    def id(self) -> str:
-        """As orders name it."""
-
-    @property
-    def locale(self) -> str:
-        """CLDR's name, such as en_IN."""
-
-    @property
-    def time_zone(self) -> str:
-        """The tz database's name."""
-
-
 @dataclass(frozen=True, slots=True)
 class RegionFormat:
     """How a restaurant's customers write money and times."""
@@ -110,7 +95,7 @@ class RegionFormat:
 class MessageRenderer:
     """Writes letters; all templates are read and compiled at the start."""
 
-    def __init__(self, restaurants: Iterable[RestaurantRegion], link: OrderLink) -> None:
+    def __init__(self, restaurants: Iterable[Restaurant], link: OrderLink) -> None:
         self._link = link
         templates = Environment(
             loader=FileSystemLoader(TEMPLATE_DIR),

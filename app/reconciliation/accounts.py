@@ -6,9 +6,8 @@ from typing import Any, Final
 
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
-from app.stripe.api import Listing
 from app.stripe.errors import StateConflictError
-from app.stripe.gateway import StripeGateway
+from app.stripe.gateway import Listing, StripeGateway
 from models import ids
 from models.events import EventType, PaymentInitiated, read_event_of
 from models.money_movements import (

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.metrics import counters, gauges
 from app.reconciliation.runner import Reconciliation
 from models.money_checks import MoneyViolation
 from models.times import from_rfc3339
@@ -20,14 +21,7 @@ class MoneyMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
-        yield from self._of_money()
-        yield from self._of_reconciliation()
-
-    def _of_money(self) -> Iterator[Metric]:
         partitions = self._money.partitions()
-        amounts = GaugeMetricFamily(
-            "tiffin_money", "Money of all payments, in minor units", labels=["currency", "what"]
-        )
         sums: Counter[tuple[str, str]] = Counter()
         broken, refunds = Counter(dict.fromkeys(MoneyViolation, 0)), Counter[str]()
         for partition in partitions:
@@ -35,57 +29,31 @@ class MoneyMetrics(Collector):
                 sums.update({(currency, what): of_currency[what] for what in AMOUNTS})
             broken.update(code for _, code, _ in self._money.broken(partition))
             refunds.update(entry.state for entry in self._money.refunds(partition))
-        for (currency, what), amount in sorted(sums.items()):
-            amounts.add_metric([currency, what], amount)
-        yield amounts
-        invariants = GaugeMetricFamily(
+        yield gauges(
+            "tiffin_money", "Money of all payments, in minor units", "currency what",
+            dict(sorted(sums.items())),
+        )  # fmt: skip
+        yield gauges(
             "tiffin_money_invariant_broken",
-            "Orders of which an invariant of the money does not hold",
-            labels=["code"],
+            "Orders of which an invariant of the money does not hold", "code", broken,
+        )  # fmt: skip
+        yield gauges(
+            "tiffin_refunds", "Refunds by state; of those that are over the latest", "state",
+            dict(sorted(refunds.items())),
+        )  # fmt: skip
+        yield GaugeMetricFamily(
+            "tiffin_refunds_waiting_for_operator",
+            "Orders whose refund failed",
+            value=sum(map(self._money.waits_for_operator, partitions)),
         )
-        for code, count in broken.items():
-            invariants.add_metric([code], count)
-        yield invariants
-        states = GaugeMetricFamily(
-            "tiffin_refunds",
-            "Refunds by state; of those that are over the latest",
-            labels=["state"],
-        )
-        for state, count in sorted(refunds.items()):
-            states.add_metric([state], count)
-        yield states
-        waits = sum(map(self._money.waits_for_operator, partitions))
-        yield _gauge(
-            "tiffin_refunds_waiting_for_operator", "Orders whose refund failed", value=waits
-        )
-
-    def _of_reconciliation(self) -> Iterator[Metric]:
-        done = CounterMetricFamily(
-            "tiffin_reconciliation", "What the reconciliation has done", labels=["what"]
-        )
-        counters = self._reconciliation.counters
-        for what in ("runs", "errors", "applied", "orphans"):
-            done.add_metric([what], getattr(counters, what))
-        yield done
-        report = self._reconciliation.report
+        done, report = self._reconciliation.counters, self._reconciliation.report
+        yield counters("tiffin_reconciliation", "What the reconciliation has done", "what", done)
         if report is None:
             return  # another worker is the runner
-        yield _gauge(
-            "tiffin_reconciliation_run_at", "Last run", value=from_rfc3339(report.run_at) / 1000
-        )
-        yield _gauge(
-            "tiffin_reconciliation_cursor",
-            "Up to when all of Stripe's events are in Kafka",
-            value=from_rfc3339(report.cursor) / 1000,
-        )
-        yield _gauge(
-            "tiffin_reconciliation_differences",
-            "Objects whose money differs from Stripe's",
-            value=len(report.differences),
-        )
-
-
-def _gauge(name: str, about: str, *, value: float) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(name, about)
-    gauge.add_metric([], value)
-    return gauge
+        for name, about, value in (
+            ("run_at", "Last run", from_rfc3339(report.run_at) / 1000),
+            ("cursor", "Up to when all of Stripe's events are in Kafka",
+             from_rfc3339(report.cursor) / 1000),
+            ("differences", "Objects whose money differs from Stripe's", len(report.differences)),
+        ):  # fmt: skip
+            yield GaugeMetricFamily(f"tiffin_reconciliation_{name}", about, value=value)

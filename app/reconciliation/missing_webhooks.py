@@ -1,14 +1,14 @@
 """Finds Stripe's events whose webhooks never reached Kafka, and puts them where those would have come."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
-from app.stripe.api import Listing
-from app.stripe.gateway import StripeGateway
+from app.stripe.gateway import Listing, StripeGateway
 from models.commands import WebhookReceived
 from models.reconciliation import MissingEvent
 from models.sender import CommandSender
@@ -26,27 +26,22 @@ CLOCK_SKEW_MS: Final = 300 * 1000
 """Otherwise no webhook reaches Kafka before its event was made."""
 
 
+@dataclass(slots=True)
 class MissingWebhooks:
     """Compares Stripe's list with the topic itself, by the events' ids; Kafka gets only what it lacks.
 
-    done: events that were sent or are not ours, id -> created in seconds: they are not asked about
-    again while the overlap shows them. unusable: records of the topic whose event could not be told,
-    in the latest search.
+    received: reduces an event of Stripe's; None: it is not ours. done: events that were sent or are not
+    ours, id -> created in seconds: they are not asked about again while the overlap shows them.
+    unusable: records of the topic whose event could not be told, in the latest search.
     """
 
-    def __init__(
-        self,
-        gateway: StripeGateway,
-        sender: CommandSender,
-        received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
-        kafka: KafkaReader,
-        topic: str = WEBHOOKS,
-    ) -> None:
-        """received: reduces an event of Stripe's; None: it is not ours."""
-        self.done: dict[str, int] = {}
-        self.unusable = 0
-        self._gateway, self._sender = gateway, sender
-        self._received, self._kafka, self._topic = received, kafka, topic
+    gateway: StripeGateway
+    sender: CommandSender
+    received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]
+    kafka: KafkaReader
+    topic: str = WEBHOOKS
+    done: dict[str, int] = field(default_factory=dict)
+    unusable: int = 0
 
     async def search(
         self,
@@ -86,7 +81,7 @@ class MissingWebhooks:
                 raise ValueError("no ce_id")
             ids.add(told)
 
-        _, self.unusable = await self._kafka.since(self._topic, since_ms, take)
+        _, self.unusable = await self.kafka.since(self.topic, since_ms, take)
         return ids
 
     async def _missing(
@@ -99,7 +94,7 @@ class MissingWebhooks:
             "created": {"gte": begin_ms // 1000, "lte": end_ms // 1000},
         }
         listed, missing = 0, []
-        async for page in self._gateway.pages(Listing.EVENTS, wanted):
+        async for page in self.gateway.pages(Listing.EVENTS, wanted):
             listed += len(page)
             missing += [e for e in page if e["id"] not in in_kafka and e["id"] not in self.done]
         return listed, missing[::-1]
@@ -108,7 +103,7 @@ class MissingWebhooks:
         """Put an event where its webhook would have put it; None: it is not ours."""
         order_id, result = None, "APPLIED"
         try:
-            facts = await self._received(event)
+            facts = await self.received(event)
         except (KeyError, TypeError, ValueError) as error:
             log.warning("an event can't be read", stripeEventId=event["id"], error=repr(error))
             result = "UNREADABLE"
@@ -116,12 +111,9 @@ class MissingWebhooks:
             if facts is None:
                 return None
             order_id = facts.order_id
-            await self._sender.send_webhook(facts)
+            await self.sender.send_webhook(facts)
         log.info("a webhook never came", orderId=order_id, stripeEventId=event["id"], result=result)
         return MissingEvent(
-            stripe_event_id=event["id"],
-            stripe_event_type=event["type"],
-            order_id=order_id,
-            created=to_rfc3339(event["created"] * 1000),
-            result=result,
-        )
+            stripe_event_id=event["id"], stripe_event_type=event["type"], order_id=order_id,
+            created=to_rfc3339(event["created"] * 1000), result=result,
+        )  # fmt: skip

@@ -9,9 +9,9 @@ and every repetition is recognised (webhooks by their event's id, cancels by Str
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,9 +23,9 @@ from app.reconciliation.accounts import CANCELLED, KafkaAccount, StripeAccount, 
 from app.reconciliation.missing_webhooks import MissingWebhooks
 from app.stripe.errors import InvalidError
 from app.stripe.gateway import StripeGateway
+from app.stripe.webhooks import reduce_webhook
 from app.task_runner import Background
 from models import ids
-from models.commands import WebhookReceived
 from models.errors import UnavailableError
 from models.messages import encode
 from models.reconciliation import (
@@ -67,20 +67,11 @@ class ReconciliationSchedule:
     days: int
 
 
-@dataclass(slots=True)
-class ReconciliationCounters:
-    """Since the worker's start."""
-
-    runs: int = 0
-    errors: int = 0
-    applied: int = 0
-    orphans: int = 0
-
-
 class Reconciliation(Background):
     """One task a worker; it works only while `is_runner` says so.
 
-    report: what the latest runs found, by whichever worker; None at all but the runner.
+    report: what the latest runs found, by whichever worker; None at all but the runner. counters: since
+    the worker's start.
     """
 
     def __init__(
@@ -90,19 +81,17 @@ class Reconciliation(Background):
         kafka: KafkaReader,
         *,
         is_runner: Callable[[], bool],
-        received: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]],
         schedule: ReconciliationSchedule,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """received: reduces an event of Stripe's; None: it is not ours."""
         super().__init__()
-        self.counters = ReconciliationCounters()
+        self.counters = dict.fromkeys(("runs", "errors", "applied", "orphans"), 0)
         self.report: ReconciliationReport | None = None
         self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
         self._sender = sender
         self._stripe = StripeAccount(gateway)
         self._reader = kafka
-        self._missing = MissingWebhooks(gateway, sender, received, kafka)
+        self._missing = MissingWebhooks(gateway, sender, partial(reduce_webhook, gateway), kafka)
         self._kafka: KafkaAccount | None = None
 
     async def _run(self) -> None:
@@ -127,9 +116,9 @@ class Reconciliation(Background):
             log.exception("unexpected error in the reconciliation")
         else:
             if not self._known.problems:
-                self.counters.runs += 1
+                self.counters["runs"] += 1
                 return True
-        self.counters.errors += 1
+        self.counters["errors"] += 1
         return False
 
     async def run_once(self) -> None:
@@ -201,7 +190,7 @@ class Reconciliation(Background):
             self._change(cursor=to_rfc3339(cursor_ms), listed=self._known.listed + listed)
 
     def _note(self, event: MissingEvent) -> None:
-        self.counters.applied += event.result == "APPLIED"
+        self.counters["applied"] += event.result == "APPLIED"
         self._change(
             missing=(event, *self._known.missing)[:MAX_SHOWN],
             missing_total=self._known.missing_total + 1,
@@ -246,7 +235,7 @@ class Reconciliation(Background):
         latest_ms, oldest_ms = now_ms, now_ms - STRIPE_KEEPS_MS
         if self._known.compared_at is not None:
             latest_ms = max(from_rfc3339(self._known.compared_at), oldest_ms)
-        first_ms = _midnight(latest_ms) - (self._schedule.days - 1) * DAY_MS
+        first_ms = (latest_ms // DAY_MS - (self._schedule.days - 1)) * DAY_MS
         differing = (*self._known.differences, *self._known.settling)
         days = [from_rfc3339(f"{d.day}T00:00:00Z") for d in differing if d.day]
         return min([first_ms, *(day_ms for day_ms in days if day_ms >= oldest_ms)])
@@ -264,14 +253,7 @@ class Reconciliation(Background):
             if not self._is_runner():
                 break
             orphan = await self._stripe.cancel_orphan(intent)
-            self.counters.orphans += orphan.result == CANCELLED
+            self.counters["orphans"] += orphan.result == CANCELLED
             log.warning("a payment intent of no order", intent=intent["id"], result=orphan.result)
             ended.append(orphan)
         return ended
-
-
-def _midnight(at_ms: int) -> int:
-    day = datetime.fromtimestamp(at_ms / 1000, UTC).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
-    return round(day.timestamp() * 1000)

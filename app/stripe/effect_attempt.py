@@ -46,16 +46,16 @@ class EffectAttempt:
     seen: IntentFacts | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class EffectAttemptRunner:
-    """Performs attempts, one step at a time."""
+    """Performs attempts, one step at a time.
 
-    def __init__(
-        self, gateway: StripeGateway, confirm_deadline_s: float, now_s: Callable[[], float]
-    ) -> None:
-        """confirm_deadline_s: counted from when the effect was requested; no confirm is sent later."""
-        self._gateway = gateway
-        self._confirm_deadline_s = confirm_deadline_s
-        self._now_s = now_s
+    confirm_deadline_s: counted from when the effect was requested; no confirm is sent later.
+    """
+
+    gateway: StripeGateway
+    confirm_deadline_s: float
+    now_s: Callable[[], float]
 
     async def run(self, attempt: EffectAttempt) -> StripeResult | None:
         """Give the result, or None when it is not known yet: run it again after a pause.
@@ -93,13 +93,13 @@ class EffectAttemptRunner:
         key, body = effect.idempotency_key, effect.body
         match effect.kind:
             case EffectKind.CREATE_INTENT:
-                intent = await self._gateway.create_intent(body, key)
+                intent = await self.gateway.create_intent(body, key)
             case EffectKind.CONFIRM:
-                intent = await self._gateway.confirm(effect.intent_id or "", body, key)
+                intent = await self.gateway.confirm(effect.intent_id or "", body, key)
             case EffectKind.CANCEL:
-                intent = await self._gateway.cancel(effect.intent_id or "", body, key)
+                intent = await self.gateway.cancel(effect.intent_id or "", body, key)
             case EffectKind.REFUND:
-                refund = await self._gateway.refund(body, key)
+                refund = await self.gateway.refund(body, key)
                 return _result(effect, ResultKind.DONE, refund=refund)
         return _result(effect, ResultKind.DONE, intent=intent)
 
@@ -118,11 +118,7 @@ class EffectAttemptRunner:
         elif done := await self._look_up(attempt, is_thorough=True):
             return done
         return _result(
-            effect,
-            ResultKind.CONFLICT,
-            intent=attempt.seen,
-            code=error.code,
-            message=error.message,
+            effect, ResultKind.CONFLICT, intent=attempt.seen, code=error.code, message=error.message
         )
 
     def _conclude(self, attempt: EffectAttempt) -> StripeResult | None:
@@ -154,11 +150,11 @@ class EffectAttemptRunner:
         self, attempt: EffectAttempt, *, is_thorough: bool
     ) -> StripeResult | None:
         effect = attempt.effect
-        requested_s, now_s = effect.requested_at / 1000, self._now_s()
+        requested_s, now_s = effect.requested_at / 1000, self.now_s()
         is_key_alive = now_s - requested_s < IDEMPOTENCY_KEY_TTL_S
         if is_key_alive and not attempt.is_final and not is_thorough:
             return None  # sending it again with its key tells more than a list
-        intent = await self._gateway.find_intent(
+        intent = await self.gateway.find_intent(
             ids.payment_id(attempt.order_id),
             created_after_s=requested_s - CREATE_LOOKBACK_S,
             created_before_s=now_s,
@@ -192,18 +188,18 @@ class EffectAttemptRunner:
     async def _look_up_refund(self, attempt: EffectAttempt) -> StripeResult | None:
         effect = attempt.effect
         wanted = effect.body["metadata"]["refundId"]
-        refunds = await self._gateway.list_refunds(effect.intent_id or "")
+        refunds = await self.gateway.list_refunds(effect.intent_id or "")
         mine = next((refund for refund in refunds if refund.refund_id == wanted), None)
         return _result(effect, ResultKind.DONE, refund=mine) if mine else None
 
     async def _retrieve(self, attempt: EffectAttempt) -> IntentFacts:
-        attempt.seen = await self._gateway.retrieve_intent(attempt.effect.intent_id or "")
+        attempt.seen = await self.gateway.retrieve_intent(attempt.effect.intent_id or "")
         return attempt.seen
 
     def _is_late(self, effect: Effect) -> bool:
         """A confirm that old is not wanted any more: its customer has been told, or has gone."""
-        age_s = self._now_s() - effect.requested_at / 1000
-        return effect.kind is EffectKind.CONFIRM and age_s > self._confirm_deadline_s
+        age_s = self.now_s() - effect.requested_at / 1000
+        return effect.kind is EffectKind.CONFIRM and age_s > self.confirm_deadline_s
 
 
 def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:

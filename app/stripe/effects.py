@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.metrics import counters
 from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
 from app.stripe.errors import MisconfiguredError
 from app.stripe.gateway import StripeGateway
@@ -66,18 +67,10 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
         yield GaugeMetricFamily(
             "tiffin_effects_pending", "Stripe writes that have not ended", value=self.pending
         )
-        results = CounterMetricFamily(
-            "tiffin_effect_results", "How Stripe writes ended", labels=["kind", "result"]
-        )
-        for (kind, result), count in self.counters.results.items():
-            results.add_metric([kind, result], count)
-        yield results
-        errors = CounterMetricFamily(
-            "tiffin_effect_errors", "Calls of Stripe that had to be tried again", labels=["error"]
-        )
-        for name, count in self.counters.errors.items():
-            errors.add_metric([name], count)
-        yield errors
+        results, errors = self.counters.results, self.counters.errors
+        yield counters("tiffin_effect_results", "How Stripe writes ended", "kind result", results)
+        about = "Calls of Stripe that had to be tried again"
+        yield counters("tiffin_effect_errors", about, "error", errors)
 
     def _wanted(self, state: PaymentRecord) -> Mapping[str, Effect]:
         return {effect.idempotency_key: effect for effect in state.work.effects.values()}
@@ -142,13 +135,10 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
                 order_id=attempt.order_id,
                 command_id=ids.command_id("result", result.idempotency_key, result.result),
                 command_type=CommandType.STRIPE_RESULT,
-                issued_at=to_rfc3339(round(self._now_s() * 1000)),
-                issued_by=ISSUER,
-                causation_id=effect.effect_id,
-                correlation_id=attempt.correlation_id,
-                data=result,
+                issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
+                causation_id=effect.effect_id, correlation_id=attempt.correlation_id, data=result,
             )
-        )
+        )  # fmt: skip
         self.counters.results[effect.kind, result.result] += 1
         log.info(
             "an effect ended", effect=effect.idempotency_key, kind=effect.kind,

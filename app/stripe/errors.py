@@ -11,42 +11,28 @@ from models.stripe_facts import IntentFacts, parse_intent
 
 DECLINE_CODES: Final = frozenset(
     {
-        "payment_intent_authentication_failure",
-        "payment_intent_payment_attempt_failed",
-        "payment_intent_payment_attempt_expired",
-        "payment_method_customer_decline",
-        "payment_method_provider_decline",
-        "payment_method_provider_timeout",
+        "payment_intent_authentication_failure", "payment_intent_payment_attempt_failed",
+        "payment_intent_payment_attempt_expired", "payment_method_customer_decline",
+        "payment_method_provider_decline", "payment_method_provider_timeout",
     }
-)
+)  # fmt: skip
 """Invalid requests by type, but the customer's payment failed."""
 
 CONFLICT_CODES: Final = frozenset(
     {
-        "payment_intent_unexpected_state",
-        "charge_already_captured",
-        "charge_already_refunded",
-        "charge_disputed",
-        "charge_expired_for_capture",
-        "charge_not_refundable",
-        "intent_invalid_state",
-        "payment_intent_action_required",
-        "refund_disputed_payment",
+        "payment_intent_unexpected_state", "charge_already_captured", "charge_already_refunded",
+        "charge_disputed", "charge_expired_for_capture", "charge_not_refundable",
+        "intent_invalid_state", "payment_intent_action_required", "refund_disputed_payment",
     }
-)
+)  # fmt: skip
 """The object has moved on: the request was right, and too late."""
 
 MISCONFIGURED_CODES: Final = frozenset(
     {
-        "account_invalid",
-        "api_key_expired",
-        "livemode_mismatch",
-        "platform_api_key_expired",
-        "platform_account_required",
-        "secret_key_required",
-        "testmode_charges_only",
+        "account_invalid", "api_key_expired", "livemode_mismatch", "platform_api_key_expired",
+        "platform_account_required", "secret_key_required", "testmode_charges_only",
     }
-)
+)  # fmt: skip
 """Nothing about this request is wrong, everything about our account or keys is."""
 
 NOT_SENT_CAUSES: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError)
@@ -58,8 +44,7 @@ class GatewayError(Exception):
 
     def __init__(self, code: str, message: str = "") -> None:
         super().__init__(f"{code}: {message}" if message else code)
-        self.code = code
-        self.message = message
+        self.code, self.message = code, message
 
 
 class DeclinedError(GatewayError):
@@ -85,8 +70,7 @@ class RetryableError(GatewayError, StripeUnavailableError):
         self, code: str, *, throttled: bool = False, retry_after_s: float | None = None
     ) -> None:
         super().__init__(code)
-        self.throttled = throttled
-        self.retry_after_s = retry_after_s
+        self.throttled, self.retry_after_s = throttled, retry_after_s
 
 
 class UnknownOutcomeError(GatewayError, StripeUnavailableError):
@@ -98,8 +82,7 @@ class UnknownOutcomeError(GatewayError, StripeUnavailableError):
 
     def __init__(self, code: str, *, is_stored: bool = False, is_replayed: bool = False) -> None:
         super().__init__(code)
-        self.is_stored = is_stored
-        self.is_replayed = is_replayed
+        self.is_stored, self.is_replayed = is_stored, is_replayed
 
 
 class MisconfiguredError(GatewayError, StripeUnavailableError):

@@ -1,29 +1,49 @@
-"""Stripe's gateway: what payments and refunds ask of Stripe, and the facts that its answers hold."""
+"""Stripe by its real SDK: what payments and refunds ask of it, and the facts that its answers hold."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
+import httpx
 import stripe
 
-from app.stripe.api import READ, Body, Listing, StripeApi
-from app.stripe.errors import InvalidError
-from app.stripe.rate_limit import Priority
+from app.stripe.errors import InvalidError, RetryableError, UnknownOutcomeError, classify
+from app.stripe.rate_limit import Priority, RateLimiter
 from models import ids
 from models.stripe_facts import IntentFacts, RefundFacts, parse_intent, parse_refund
 
+CONNECT_TIMEOUT_S: Final = 5.0
+READ: Final[stripe.RequestOptions] = {"max_network_retries": 2}
+PAGE: Final = 100
 MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
 
 OWNER: Final = "app"
 """Of metadata: which application made the object, for an account may serve several."""
 
+T = TypeVar("T")
+Body = Mapping[str, Any]
 
-class StripeGateway(StripeApi):
-    """Our payment intents and refunds at Stripe.
+
+class Listing(StrEnum):
+    """What Stripe lists, newest first."""
+
+    INTENTS = "payment_intents"
+    CHARGES = "charges"
+    REFUNDS = "refunds"
+    DISPUTES = "disputes"
+    EVENTS = "events"
+
+
+class StripeGateway:
+    """Our payment intents and refunds at Stripe; asynchronous, with a rate of our own.
 
     Writes take the parameters as they were stored and are made once: a repetition, with the same
-    key and body, is its caller's decision. All raise the errors of stripe_errors. No client secret
+    key and body, is its caller's decision. They wait for their turn in this worker's rate, then at most
+    write_timeout_s for the answer. Reads are repeated by the SDK and take read_timeout_s at most, their
+    turn included. All raise the errors of app/stripe/errors.py. No body is logged, and no client secret
     leaves but by `client_secret`.
     """
 
@@ -38,49 +58,48 @@ class StripeGateway(StripeApi):
         owner: str = "tiffin",
     ) -> None:
         """owner: goes into the metadata of what is made; for the life of the application the same."""
-        super().__init__(
-            secret_key,
-            base_url=base_url,
-            write_timeout_s=write_timeout_s,
-            read_timeout_s=read_timeout_s,
-            rate_per_s=rate_per_s,
+        # It would write an id into the home directory and time our requests for Stripe.
+        stripe.enable_telemetry = False
+        timeout = httpx.Timeout(write_timeout_s, connect=min(CONNECT_TIMEOUT_S, write_timeout_s))
+        self._http = stripe.HTTPXClient(timeout=timeout)
+        client = stripe.StripeClient(
+            secret_key, base_addresses={"api": base_url}, http_client=self._http
         )
-        self._intents = self._client.v1.payment_intents
-        self._refunds = self._client.v1.refunds
+        self._services = {listing: getattr(client.v1, listing) for listing in Listing}
+        self._intents, self._refunds = client.v1.payment_intents, client.v1.refunds
+        self._write_timeout_s, self._read_timeout_s = write_timeout_s, read_timeout_s
+        self._limiter = RateLimiter(rate_per_s)
         self._owner = owner
         self._client_secrets: OrderedDict[str, str] = OrderedDict()
         self._orders: OrderedDict[str, str] = OrderedDict()
 
+    async def close(self) -> None:
+        """Close the connections; requests made later raise RetryableError."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentFacts:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
-        params, options = _write(self._with_owner_metadata(body), idempotency_key)
-        intent = await self._call(
-            Priority.CREATE,
-            lambda: self._intents.create_async(params, options),
-        )
-        return self._seen(intent)
+        create, marked = self._intents.create_async, self._with_owner_metadata(body)
+        return self._seen(await self._write(Priority.CREATE, idempotency_key, create, marked))
 
     async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
-        params, options = _write(body, idempotency_key)
-        return await self._write_intent(
-            lambda: self._intents.confirm_async(intent_id, params, options)
+        confirm = self._intents.confirm_async
+        return self._seen(
+            await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
         )
 
     async def cancel(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Cancel. Raises StateConflictError where the money moved first, or is moving."""
-        params, options = _write(body, idempotency_key)
-        return await self._write_intent(
-            lambda: self._intents.cancel_async(intent_id, params, options)
+        cancel = self._intents.cancel_async
+        return self._seen(
+            await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
         )
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundFacts:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
-        params, options = _write(self._with_owner_metadata(body), idempotency_key)
-        refund = await self._call(
-            Priority.MONEY,
-            lambda: self._refunds.create_async(params, options),
-        )
+        create, marked = self._refunds.create_async, self._with_owner_metadata(body)
+        refund = await self._write(Priority.MONEY, idempotency_key, create, marked)
         return parse_refund(refund.to_dict())
 
     async def retrieve_intent(
@@ -121,6 +140,34 @@ class StripeGateway(StripeApi):
         # Should there be two, the one that can have a charge is the one that counts.
         found.sort(key=lambda intent: intent["status"] == "canceled")
         return await self.retrieve_intent(found[0]["id"]) if found else None
+
+    async def pages(
+        self, listing: Listing, wanted: Body, priority: Priority = Priority.POLL
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Objects as Stripe shows them, newest first, a page at a time, each in its turn of the rate.
+
+        wanted: the list's own parameters. Events are kept for 30 days.
+        """
+        params = {**wanted, "limit": PAGE}
+        while True:
+            page: Any = await self._call(priority, self._services[listing].list_async, params, READ)
+            items = [item.to_dict() for item in page.data]
+            yield items
+            if not page.has_more or not items:
+                return
+            params = {**params, "starting_after": items[-1]["id"]}
+
+    async def find(self, listing: Listing, id: str) -> dict[str, Any] | None:
+        """One object as Stripe shows it; None when there is none of this id."""
+        retrieve = self._services[listing].retrieve_async
+        try:
+            found: Any = await self._call(Priority.POLL, retrieve, id, {}, READ)
+        except InvalidError as error:
+            if error.code != "resource_missing":
+                raise
+            return None
+        shown: dict[str, Any] = found.to_dict()
+        return shown
 
     def order_id_from_metadata(self, metadata: Body | None) -> str | None:
         """The order that metadata name, if it is one of this application's."""
@@ -166,16 +213,43 @@ class StripeGateway(StripeApi):
                 return None
         return self._orders.get(intent_id)
 
-    async def _write_intent(
-        self, request: Callable[[], Awaitable[stripe.PaymentIntent]]
-    ) -> IntentFacts:
-        return self._seen(await self._call(Priority.MONEY, request))
-
     async def _retrieve(self, intent_id: str, priority: Priority) -> stripe.PaymentIntent:
-        return await self._call(
-            priority,
-            lambda: self._intents.retrieve_async(intent_id, {"expand": ["latest_charge"]}, READ),
-        )
+        retrieve = self._intents.retrieve_async
+        return await self._call(priority, retrieve, intent_id, {"expand": ["latest_charge"]}, READ)
+
+    async def _write(
+        self,
+        priority: Priority,
+        idempotency_key: str,
+        call: Callable[..., Awaitable[T]],
+        body: Body,
+        *target: str,
+    ) -> T:
+        """One attempt, so that what a repetition means is decided by the caller."""
+        options = {"idempotency_key": idempotency_key, "max_network_retries": 0}
+        return await self._call(priority, call, *target, dict(body), options)
+
+    async def _call(
+        self, priority: Priority, call: Callable[..., Awaitable[T]], *arguments: Any
+    ) -> T:
+        """Make a request in its turn; whether it is a write, its priority tells."""
+        is_write = priority < Priority.LOOK_UP
+        try:
+            # Whoever reads waits for an answer; a write's time begins when it is sent.
+            async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
+                await self._limiter.acquire(priority)
+                if is_write:
+                    bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
+                answer = await call(*arguments)
+        except TimeoutError:
+            raise UnknownOutcomeError("timeout") from None
+        except stripe.StripeError as error:
+            known = classify(error)
+            if isinstance(known, RetryableError) and known.throttled:
+                self._limiter.throttled(known.retry_after_s)
+            raise known from None  # the SDK's error holds the body
+        self._limiter.succeeded()
+        return answer
 
     def _seen(self, intent: stripe.PaymentIntent) -> IntentFacts:
         """Reduce an intent to its facts, and remember what is not one of them."""
@@ -186,12 +260,6 @@ class StripeGateway(StripeApi):
 
     def _with_owner_metadata(self, body: Body) -> Body:
         return {**body, "metadata": {**body.get("metadata", {}), OWNER: self._owner}}
-
-
-def _write(body: Body, idempotency_key: str) -> tuple[Any, stripe.RequestOptions]:
-    """SDK arguments of a write: one attempt, so that what a repetition means is decided above."""
-    options: stripe.RequestOptions = {"idempotency_key": idempotency_key, "max_network_retries": 0}
-    return cast("Any", dict(body)), options
 
 
 def _remember(memory: OrderedDict[str, str], key: str, value: str | None) -> None:

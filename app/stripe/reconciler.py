@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -38,26 +38,18 @@ IN_DOUBT_INTERVAL_S: Final = 2.0
 
 @dataclass(slots=True)
 class _WatchedPayment:
-    """A payment under way. due_s: on the event loop's clock."""
+    """A payment under way; equal to another if nothing has moved. due_s: on the event loop's clock."""
 
     partition: int
     order_id: str
     intent_id: str
     attempt: int
-    correlation_id: str
+    correlation_id: str = field(compare=False)
     is_processing: bool
     in_doubt_since: int | None
     pending_refunds: frozenset[str]
-    due_s: float = 0.0
-    asked: int = 0
-
-    def is_same(self, other: "_WatchedPayment") -> bool:
-        """Nothing has moved between the two."""
-        return (
-            self.attempt, self.is_processing, self.in_doubt_since, self.pending_refunds
-        ) == (
-            other.attempt, other.is_processing, other.in_doubt_since, other.pending_refunds
-        )  # fmt: skip
+    due_s: float = field(default=0.0, compare=False)
+    asked: int = field(default=0, compare=False)
 
 
 class Reconciler(Background, Collector):
@@ -116,7 +108,7 @@ class Reconciler(Background, Collector):
         known = self._watches.get(key)
         if watch is None:
             self._watches.pop(key, None)
-        elif known is None or not known.is_same(watch):
+        elif known != watch:
             after_s = 0 if watch.in_doubt_since else self._after_s
             watch.due_s = asyncio.get_running_loop().time() + after_s
             self._watches[key] = watch
@@ -125,9 +117,9 @@ class Reconciler(Background, Collector):
 
     def closed(self, partition: int) -> None:
         """Leave a partition to its next owner."""
-        gone = [key for key, watch in self._watches.items() if watch.partition == partition]
-        for key in gone:
-            del self._watches[key]
+        self._watches = {
+            key: watch for key, watch in self._watches.items() if watch.partition != partition
+        }
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -158,24 +150,19 @@ class Reconciler(Background, Collector):
     async def _observe(self, watch: _WatchedPayment) -> None:
         priority = Priority.LOOK_UP if watch.in_doubt_since else Priority.POLL
         intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
-        refunds = (
-            await self._gateway.list_refunds(watch.intent_id, priority)
-            if watch.pending_refunds
-            else []
-        )
+        refunds = []
+        if watch.pending_refunds:
+            refunds = await self._gateway.list_refunds(watch.intent_id, priority)
         if self._watches.get(watch.order_id) is not watch:
             return  # news came meanwhile, or the partition went: this answer may be old
         now_ms = round(self._now_s() * 1000)
-        observed = ObservePayment(attempt=watch.attempt, intent=intent, refunds=tuple(refunds))
         command = Command(
             order_id=watch.order_id,
             command_id=ids.command_id("observe", watch.order_id, watch.attempt, now_ms),
             command_type=CommandType.OBSERVE_PAYMENT,
-            issued_at=to_rfc3339(now_ms),
-            issued_by=ISSUER,
-            correlation_id=watch.correlation_id,
-            data=observed,
-        )
+            issued_at=to_rfc3339(now_ms), issued_by=ISSUER, correlation_id=watch.correlation_id,
+            data=ObservePayment(attempt=watch.attempt, intent=intent, refunds=tuple(refunds)),
+        )  # fmt: skip
         await self._sender.send(command)
         self.observed += 1
 
@@ -199,12 +186,6 @@ def _watch(partition: int, order_id: str, state: PaymentRecord) -> _WatchedPayme
     if not is_processing and not pending:
         return None
     return _WatchedPayment(
-        partition=partition,
-        order_id=order_id,
-        intent_id=payment.stripe_intent_id,
-        attempt=payment.attempt,
-        correlation_id=work.correlation_id,
-        is_processing=is_processing,
-        in_doubt_since=work.in_doubt_since,
-        pending_refunds=pending,
-    )
+        partition, order_id, payment.stripe_intent_id, payment.attempt, work.correlation_id,
+        is_processing=is_processing, in_doubt_since=work.in_doubt_since, pending_refunds=pending,
+    )  # fmt: skip

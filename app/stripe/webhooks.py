@@ -1,8 +1,8 @@
 """Webhooks: the signature is Stripe's own check; a verified event is reduced to its order's facts."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import stripe
 import structlog
@@ -25,6 +25,7 @@ log = structlog.stdlib.get_logger(__name__)
 ENRICHMENT_TIMEOUT_S: Final = 2.0
 
 Facts = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def verify_webhook(
@@ -71,27 +72,19 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
         case ["charge", "refunded"]:
             refund = await _newest_refund(gateway, thing)
     return WebhookReceived(
-        order_id=order_id,
-        stripe_event_id=event["id"],
-        stripe_event_type=kind,
-        created=event["created"],
-        intent=intent,
-        refund=refund,
-        dispute=dispute,
-    )
+        order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,
+        created=event["created"], intent=intent, refund=refund, dispute=dispute,
+    )  # fmt: skip
 
 
 async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFacts:
-    """Webhooks never expand the charge: fetch the receipt, but rather do without than be late."""
+    """Webhooks never expand the charge: fetch the receipt."""
     if seen.status != "succeeded" or seen.receipt_url:
         return seen
-    try:
-        async with asyncio.timeout(ENRICHMENT_TIMEOUT_S):
-            latest = await gateway.retrieve_intent(seen.intent_id)
-    except (GatewayError, TimeoutError) as error:
-        log.info("a webhook goes without its receipt", reason=type(error).__name__)
-        return seen
-    if latest.charge_id != seen.charge_id:
+    latest = await _briefly(
+        gateway.retrieve_intent(seen.intent_id), "a webhook goes without its receipt"
+    )
+    if latest is None or latest.charge_id != seen.charge_id:
         return seen
     return seen.model_copy(
         update={"receipt_url": latest.receipt_url, "card_last4": latest.card_last4}
@@ -103,10 +96,15 @@ async def _newest_refund(gateway: StripeGateway, charge: Facts) -> RefundFacts |
     intent_id = charge.get("payment_intent")
     if not isinstance(intent_id, str):
         return None
+    told = "a webhook goes without its refund"
+    return next(iter(await _briefly(gateway.list_refunds(intent_id), told) or ()), None)
+
+
+async def _briefly(request: Awaitable[T], told: str) -> T | None:
+    """What Stripe answers, or None: rather do without than be late."""
     try:
         async with asyncio.timeout(ENRICHMENT_TIMEOUT_S):
-            refunds = await gateway.list_refunds(intent_id)
+            return await request
     except (GatewayError, TimeoutError) as error:
-        log.info("a webhook goes without its refund", reason=type(error).__name__)
+        log.info(told, reason=type(error).__name__)
         return None
-    return next(iter(refunds), None)

@@ -9,7 +9,6 @@ import orjson
 import pytest
 import stripe
 
-from app.stripe.api import Listing
 from app.stripe.errors import (
     DeclinedError,
     GatewayError,
@@ -19,7 +18,7 @@ from app.stripe.errors import (
     StateConflictError,
     UnknownOutcomeError,
 )
-from app.stripe.gateway import StripeGateway
+from app.stripe.gateway import Listing, StripeGateway
 from app.stripe.rate_limit import Priority, RateLimiter
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models import ids

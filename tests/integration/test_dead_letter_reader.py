@@ -54,11 +54,7 @@ async def reader(kafka: KafkaBroker) -> AsyncIterator[tuple[DeadLetterReader, li
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
     arrived: list[DeadLetter] = []
-    made = DeadLetterReader(
-        kafka.bootstrap,
-        KafkaReader(kafka.bootstrap),
-        arrived=lambda letter, _: arrived.append(letter),
-    )
+    made = DeadLetterReader(KafkaReader(kafka.bootstrap), lambda letter, _: arrived.append(letter))
     made.start()
     try:
         await caught_up(made)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -127,7 +127,7 @@ class NotifierHarness(NoSender):
         options = {"concurrency": 8, "max_age_s": 86_400.0, **options}
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
-            channels, options.pop("letters", None) or RENDERER, self, self,
+            channels, options.pop("letters", None) or RENDERER, self.get, self,
             now_s=self.now_s, **options,
         )  # fmt: skip
         self.notifiers.append(notifier)
@@ -446,9 +446,8 @@ async def test_no_more_are_sent_at_one_time_than_are_allowed(world: NotifierHarn
         async def close(self) -> None:
             await self.inner.close()
 
-    attempts = notifier._attempts
-    counting = {channel: Counting(each) for channel, each in attempts.channels.items()}
-    notifier._attempts = replace(attempts, channels=counting)
+    counting = {channel: Counting(each) for channel, each in notifier._channels.items()}
+    notifier._channels = counting
     for number in range(1, 6):
         world.event(number=number)
     await world.until(lambda: all(n.status is S.SENT for n in world.state.notifications.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.pages.visitor import Visit, check_accessible, check_fits
+from tests.pages.visitor import Visit, check_accessible, check_fits, press
 
 
 def test_from_the_kitchen_to_the_door(visit: Visit) -> None:
@@ -24,7 +24,7 @@ def test_from_the_kitchen_to_the_door(visit: Visit) -> None:
         ("Start cooking", "PREPARING"),
         ("It is ready", "READY_FOR_PICKUP"),
     ):
-        ticket.get_by_role("button", name=step).click()
+        press(ticket, step)
         expect(ticket).to_have_attribute("data-status", status)
     expect(customer.page.locator("h1")).to_have_text("Packed and ready")
 
@@ -32,13 +32,13 @@ def test_from_the_kitchen_to_the_door(visit: Visit) -> None:
     courier.sign_in_by_form("Courier", "ravi")
     row = courier.page.locator(f"[data-ticket={order_id}]")
     expect(row).not_to_contain_text("MG Road")  # an address is for the one who brings it
-    row.get_by_role("button", name="Take it").click()
+    press(row, "Take it")
     expect(row).to_contain_text("12 MG Road")
     check_accessible(courier.page)
     check_fits(courier.page)
-    row.get_by_role("button", name="Picked up").click()
+    press(row, "Picked up")
     expect(customer.page.locator("h1")).to_have_text("On its way to you")
-    row.get_by_role("button", name="Delivered").click()
+    press(row, "Delivered")
     expect(row).to_have_count(0)
     expect(customer.page.locator("h1")).to_have_text("Delivered")
     expect(ticket).to_have_count(0)
@@ -52,11 +52,11 @@ def test_two_tabs_of_a_kitchen_stay_right(visit: Visit) -> None:
     first, second = kitchen.page, kitchen.tab()
     second.goto("/kitchen")
     tickets = [tab.locator(f"[data-ticket={order_id}]") for tab in (first, second)]
-    tickets[0].get_by_role("button", name="Accept").click()
+    press(tickets[0], "Accept")
     expect(tickets[1]).to_have_attribute("data-status", "CONFIRMED")
     # The reasons stay open while the board asks for news.
     tickets[1].locator("summary").click()
-    tickets[0].get_by_role("button", name="Start cooking").click()
+    press(tickets[0], "Start cooking")
     expect(tickets[0]).to_have_attribute("data-status", "PREPARING")
     expect(tickets[1].get_by_label("Why?")).to_be_visible()
     check_fits(first)
@@ -71,7 +71,7 @@ def test_a_rejected_order_is_refunded(visit: Visit) -> None:
     ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
     ticket.locator("summary").click()
     ticket.get_by_label("Why?").select_option("OUT_OF_STOCK")
-    ticket.get_by_role("button", name="Reject the order").click()
+    press(ticket, "Reject the order")
     expect(ticket).to_have_count(0)
     expect(customer.page.locator("h1")).to_have_text("Cancelled and refunded")
     expect(customer.page.get_by_text("The restaurant could not take it.").first).to_be_visible()
@@ -86,7 +86,7 @@ def test_a_tap_that_comes_too_late_is_explained(visit: Visit) -> None:
     customer.page.get_by_role("button", name="Cancel the order").click()
     expect(customer.page.locator("h1")).to_have_text("Cancelled and refunded")
     ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
-    ticket.get_by_role("button", name="Accept").click()
+    press(ticket, "Accept")
     expect(kitchen.page.get_by_role("alert")).to_be_visible()
     expect(ticket).to_have_count(0)
 

@@ -18,6 +18,7 @@ from tests.pages.visitor import (
     check_accessible,
     check_fits,
     headline,
+    press,
 )
 
 if TYPE_CHECKING:
@@ -227,6 +228,17 @@ def test_an_order_is_changed_before_it_is_paid(visit: Visit) -> None:
     expect(visitor.page.locator("h1")).to_have_text("This order is cancelled")
 
 
+def test_a_payment_page_follows_an_order_that_ends_elsewhere(visit: Visit) -> None:
+    visitor = visit()
+    visitor.fill_cart()
+    visitor.place()
+    visitor.page.get_by_label("Card number").wait_for()
+    other = visitor.tab()
+    other.goto(visitor.page.url)
+    other.get_by_role("button", name="Change the order").click()
+    expect(visitor.page.locator("h1")).to_have_text("This order is cancelled")
+
+
 def test_other_details_after_a_step_back_are_another_order(visit: Visit) -> None:
     visitor = visit()
     visitor.fill_cart()
@@ -334,10 +346,10 @@ def test_long_words_fit_a_phone(visit: Visit) -> None:
     kitchen.sign_in("Kitchen")
     for step in ("Accept", "Start cooking"):
         ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
-        ticket.get_by_role("button", name=step).click()
+        press(ticket, step)
     courier.sign_in("Courier", "a-courier-with-a-name-as-long-as-names-may-be-but-no-longer")
     row = courier.page.locator(f"[data-ticket={order_id}]")
-    row.get_by_role("button", name="Take it").click()
+    press(row, "Take it")
     expect(row).to_contain_text("Wolfeschlegelsteinhausenbergerdorff")
     for other in (kitchen, courier):
         check_fits(other.page)

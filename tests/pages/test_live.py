@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.pages.visitor import DETAILS, KITCHEN, Visit, Visitor, check_accessible
+from tests.pages.visitor import DETAILS, KITCHEN, Visit, Visitor, check_accessible, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Request
@@ -68,7 +68,7 @@ def test_the_overview_is_told(visit: Visit, platform: BreakablePlatform) -> None
     platform.break_at({f"orders/{order_id}": ["ACCEPT_ORDER"]})
     kitchen = visit(javascript=False)
     kitchen.sign_in("Kitchen")
-    kitchen.page.locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
+    press(kitchen.page.locator(f"[data-ticket={order_id}]"), "Accept")
     platform.break_at({})
     expect(letters).to_have_text(str(before + 1))  # without a reload
     expect(page.locator("h1")).to_have_text("Something needs a look")
@@ -105,7 +105,7 @@ def test_a_board_outlives_its_worker(visit: Visit, platform: Platform) -> None:
     for tab in tabs:
         expect(tab.locator(f"[data-ticket={order_id}]")).to_be_visible()  # without a reload
         expect(badge_of(tab)).to_have_text("Live")
-    tabs[0].locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
+    press(tabs[0].locator(f"[data-ticket={order_id}]"), "Accept")
     expect(tabs[1].locator(f"[data-ticket={order_id}]")).to_have_attribute(
         "data-status", "CONFIRMED"
     )
@@ -151,21 +151,12 @@ def test_many_tabs_share_the_browsers_connections(visit: Visit) -> None:
     expect(badge_of(waiting)).to_have_text("Live")
     kitchen = visit(worker=1)
     kitchen.sign_in("Kitchen")
-    press(kitchen.page, kitchen.page.locator(f"[data-ticket={order_id}]"), "Accept")
+    press(kitchen.page.locator(f"[data-ticket={order_id}]"), "Accept")
     for tab in (waiting, *live[1:]):
         expect(tab.locator("h1")).to_have_text("The kitchen has accepted")
     expect(live[0].locator("h1")).to_have_text("Paid, and sent to the kitchen")
     live[0].evaluate(LOOKED_AT)  # and once it is looked at, it is as it should be
     expect(live[0].locator("h1")).to_have_text("The kitchen has accepted")
-
-
-def press(page: Page, ticket: Locator, name: str) -> None:
-    """Press a ticket's button; once more when the board says that it had just moved under the hand."""
-    moved = page.get_by_text("The list has just moved. Press again.")
-    ticket.get_by_role("button", name=name).click()
-    while moved.is_visible():
-        moved.evaluate("told => { told.textContent = ''; }")
-        ticket.get_by_role("button", name=name).click()
 
 
 def _is_live(tab: Page) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sandbox.card_numbers import DECLINED, VISA
-from tests.pages.visitor import Visit, check_accessible, check_fits, operator
+from tests.pages.visitor import Visit, check_accessible, check_fits, operator, press
 
 if TYPE_CHECKING:
     from tests.support.platforms import BreakablePlatform
@@ -104,7 +104,7 @@ def test_a_dead_letter_is_rehearsed_and_redriven(visit: Visit, platform: Breakab
     platform.break_at({f"orders/{order_id}": ["ACCEPT_ORDER"]})
     kitchen = visit(javascript=False)
     kitchen.sign_in("Kitchen")
-    kitchen.page.locator(f"[data-ticket={order_id}]").get_by_role("button", name="Accept").click()
+    press(kitchen.page.locator(f"[data-ticket={order_id}]"), "Accept")
     page = operator(visit)
     page.goto("/ops")
     expect(page.locator("h1")).to_have_text("Something needs a look")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.visitor import KITCHEN, Visit, check_accessible, check_fits, headline
+from tests.pages.visitor import KITCHEN, Visit, check_accessible, check_fits, headline, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Request
@@ -43,7 +43,7 @@ def accept(visit: Visit, order_id: str, worker: int) -> None:
     kitchen = visit(worker=worker, errors_allowed=True)
     kitchen.sign_in("Kitchen")
     ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
-    ticket.get_by_role("button", name="Accept").click()
+    press(ticket, "Accept")
     expect(ticket).to_have_attribute("data-status", "CONFIRMED")
 
 

@@ -21,7 +21,7 @@ from web.http import auth
 from web.http.tokens import DevelopmentStaff, Role
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Response
+    from playwright.sync_api import Browser, Locator, Page, Response
 
     from sandbox.platform import Platform
 
@@ -163,6 +163,18 @@ def operator(visit: Visit, **options: object) -> Page:
     visitor = visit(**options)
     visitor.sign_in("Operator", "olga")
     return visitor.page
+
+
+def press(ticket: Locator, name: str) -> None:
+    """Press a ticket's button on a live board.
+
+    Pressed once more when the board says that the ticket had just moved under the hand.
+    """
+    moved = ticket.page.get_by_text("The list has just moved. Press again.")
+    ticket.get_by_role("button", name=name).click()
+    while moved.is_visible():
+        moved.evaluate("told => { told.textContent = ''; }")
+        ticket.get_by_role("button", name=name).click()
 
 
 def order_over_api(worker: str, stripe: str) -> tuple[str, str]:

@@ -100,7 +100,7 @@ function tick() {
     known.set(name, ticket.classList.contains("late"));
   }
   if (!isFirst && late) beep(3);
-  else if (!isFirst && fresh) beep(1);
+  if (!isFirst && fresh) beep(1);
   isFirst = false;
   if (isBehind && !isBusy()) look();
 }

@@ -14,6 +14,7 @@ const TRACKING = `/orders/${at.order}`;
 const REPEAT_MS = [500, 1000, 2000, 4000, 4000, 8000, 8000, 8000];
 const LOOK_MS = 1000;
 const HEARING_MS = 30000;
+const FOLLOW_MS = 5000;
 const CHECKING = "We are checking with the bank. You will not be charged twice.";
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -79,6 +80,18 @@ async function settle(isOver) {
     }
     await pause(LOOK_MS);
   }
+}
+
+/* Nothing runs here: the card is being typed, or the bank's question waits to be opened. */
+const isIdle = () => !button.disabled || !action.hidden;
+
+/* Meanwhile the order may have been paid or cancelled in another tab, or have run out of time. */
+async function follow() {
+  if (document.hidden || !isIdle()) return;
+  try {
+    const answer = await fetch(ORDER);
+    if (answer.ok && stepOf(await answer.json()) === "over" && isIdle()) done();
+  } catch { /* asked again soon */ }
 }
 
 const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
@@ -212,4 +225,6 @@ async function begin() {
 
 // Back from the bank's page, out of the browser's memory: how it stands now, the server says.
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+document.addEventListener("visibilitychange", follow);
+setInterval(follow, FOLLOW_MS);
 begin();

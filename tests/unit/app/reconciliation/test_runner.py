@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from app.kafka.reader import KafkaReader
@@ -39,7 +37,6 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
         NoSender(),
         KafkaReader("127.0.0.1:9"),
         is_runner=lambda: True,
-        received=nothing,
         schedule=SCHEDULE,
     )
     difference = MoneyDifference(
@@ -51,7 +48,3 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     )
     assert to_rfc3339(made._compared_since(from_rfc3339(NOW) + 5000))[:10] == since
     await gateway.close()
-
-
-async def nothing(_: Any) -> None:
-    return None

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import app.notifications.attempt
 import app.notifications.mail
+import app.notifications.notifier
 import app.notifications.sms
 from models.events import EventType
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
@@ -120,7 +120,7 @@ async def test_what_ended_before_is_read_once_and_dropped_with_the_partition() -
 def test_every_code_that_a_channel_gives_is_explained_by_itself() -> None:
     sources = "".join(
         Path(str(module.__file__)).read_text()
-        for module in (app.notifications.mail, app.notifications.sms, app.notifications.attempt)
+        for module in (app.notifications.mail, app.notifications.sms, app.notifications.notifier)
     )
     codes = set(re.findall(r'(?:Refused|Deferred)Error\("(\w+)"\)', sources))
     assert len(codes) >= 8
