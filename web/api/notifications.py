@@ -140,11 +140,8 @@ def retry_command(call: Call[Params, EmptyBody], name: str) -> CommandRequest:
 
     async def answer(settled: CommandResult) -> Retried:
         made = NotificationEntry.of(order_id, _notifications(settled.record)[name])
-        return Retried(
-            order_id=order_id,
-            notification=notification_view(made),
-            consistency_token=settled.token.text(),
-        )
+        shown, token = notification_view(made), settled.token.text()
+        return Retried(order_id=order_id, notification=shown, consistency_token=token)
 
     return CommandRequest(
         order_id=order_id, service=NOTIFICATIONS, command_type=CommandType.RETRY_NOTIFICATION,

@@ -83,11 +83,8 @@ def _command(
         state: PaymentRecord = settled.record.state
         assert state.payment is not None, "an accepted refund has its payment"
         made = state.refunds()[ids.refund_id(write.command_id)]
-        return RefundAnswer(
-            order_id=write.order_id,
-            refund=refund_view(made, state.payment.currency),
-            consistency_token=settled.token.text(),
-        )
+        shown, token = refund_view(made, state.payment.currency), settled.token.text()
+        return RefundAnswer(order_id=call.order_id, refund=shown, consistency_token=token)
 
     write = CommandRequest(
         order_id=call.order_id, service=PAYMENTS, command_type=command_type, data=data,
