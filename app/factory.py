@@ -3,7 +3,7 @@
 import functools
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import faust
@@ -30,12 +30,14 @@ from app.operators import Operators
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings, SettingsError, load_settings
+from app.settings.field_types import named
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models.money import read_minimum_charges
 from models.notification import Channel
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
@@ -60,7 +62,7 @@ def worker_app() -> faust.App:
 
 
 def create_app(settings: Settings) -> faust.App:
-    """Wire one worker. Raises CatalogueError."""
+    """Wire one worker. Raises SettingsError, CatalogueError."""
     uvloop.install()
     security = KafkaSecurity.of(settings)
     app = make_app(
@@ -79,7 +81,7 @@ def create_app(settings: Settings) -> faust.App:
         payment_ms=int(settings.payment_deadline_s * 1000),
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
-    catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
+    catalogue = load_catalogue(settings.catalogue_dir or FOLDER, minimum_charges(settings))
     channels = _message_channels(settings)
     policy = NotificationPolicy(
         frozenset(channels), settings.notification_tries,
@@ -96,7 +98,7 @@ def create_app(settings: Settings) -> faust.App:
         read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
         owner=settings.app_id,
     )  # fmt: skip
-    sender = KafkaCommandSender(settings.kafka_bootstrap, security=security)
+    sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
@@ -121,8 +123,9 @@ def create_app(settings: Settings) -> faust.App:
         contacts=ContactLimit(settings.notifications_per_contact_hour), now_s=clock.now_s,
     )  # fmt: skip
     runtime.tables["notifications"].add_listener(notifier)
-    caught_up = _caught_up_once_clock_synced(clock, runtime)
-    timers = Timers(sender, caught_up, now_s=clock.earliest_now_s)
+    timers = Timers(
+        sender, CatchUp(runtime).caught_up, clock_known=clock.synced, now_s=clock.earliest_now_s
+    )
     runtime.tables["orders"].add_listener(timers)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     operators = Operators(settings, runtime, sender, effects, clock, kafka)
@@ -147,6 +150,15 @@ def create_app(settings: Settings) -> faust.App:
     return app
 
 
+def minimum_charges(settings: Settings) -> Mapping[str, int]:
+    """The operator's minimums by currency, in minor units. Raises SettingsError."""
+    try:
+        return read_minimum_charges(settings.minimum_charges)
+    except ValueError as error:
+        wrong = named("minimum_charges", str(error))
+        raise SettingsError(f"These settings can't be used:\n{wrong}") from None
+
+
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
     """A channel is missing where its settings are."""
     channels: dict[Channel, MessageChannel] = {}
@@ -164,19 +176,6 @@ def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
             api_url=settings.twilio_api_url,
         )  # fmt: skip
     return channels
-
-
-def _caught_up_once_clock_synced(
-    clock: BrokerClock, runtime: ServiceRuntime
-) -> Callable[[tuple[str, ...], int], Awaitable[None]]:
-    """What timers wait for: to know what time it is, and what lay in the partition's inputs."""
-    progress = CatchUp(runtime)
-
-    async def caught_up(services: tuple[str, ...], partition: int) -> None:
-        await clock.synced()
-        await progress.caught_up(services, partition)
-
-    return caught_up
 
 
 def _reconciliation(

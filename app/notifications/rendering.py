@@ -19,7 +19,7 @@ from app.notifications.channels import CustomerMessage
 from models import ids
 from models.declines import GENERIC, decline_text
 from models.events import EventType
-from models.money import decimal_text, exponent
+from models.money import decimal_text, number_pattern, shown_decimals
 from models.notification import CHANNELS_BY_EVENT, Notification
 from models.order import Placed
 from web.catalogue import Restaurant
@@ -37,9 +37,6 @@ DEFAULT_GREETING_NAME: Final = "there"
 """Who is greeted when a name looks like an advertisement: mail programs make links of bare addresses."""
 MAX_NAME_CHARS: Final = 80
 _LINK: Final = re.compile(r"[:/\\@]|[^\W_]\.[^\W\d_]{2}")
-
-_LAST_DIGITS: Final = re.compile(r"0(\.0+)?(?![0#.,])")
-"""Of a number pattern such as ¤#,##0.00."""
 
 REJECTED: Final = "RESTAURANT_REJECTED"
 CANCELLATION_TEXTS: Final[dict[str, str]] = {
@@ -78,10 +75,9 @@ class RegionFormat:
     zone: ZoneInfo
 
     def money(self, amount: int, currency: str, layout: str | None = None) -> str:
-        """Show minor units; with their own decimals, where CLDR's differ from Stripe's (ISK)."""
-        digits = exponent(currency)
+        """Show minor units; with their own decimals, where CLDR's differ from Stripe's (MGA, LBP)."""
         pattern = layout or self.locale.currency_formats["standard"].pattern
-        pattern = _LAST_DIGITS.sub("0." + "0" * digits if digits else "0", pattern)
+        pattern = number_pattern(pattern, shown_decimals(amount, currency))
         if get_currency_symbol(currency, self.locale)[-1:].isalpha():
             pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")  # CLDR's rule; Babel lacks it
         value = Decimal(decimal_text(amount, currency))
@@ -98,29 +94,23 @@ class MessageRenderer:
     def __init__(self, restaurants: Iterable[Restaurant], link: OrderLink) -> None:
         self._link = link
         templates = Environment(
-            loader=FileSystemLoader(TEMPLATE_DIR),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+            loader=FileSystemLoader(TEMPLATE_DIR), autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
         self._words = {
             kind: templates.get_template(f"{kind.lower()}.txt") for kind in CHANNELS_BY_EVENT
         }
         self._text = templates.get_template("letter.txt")
         self._html = templates.get_template("letter.html")
         self._regions = {
-            restaurant.id: RegionFormat(
-                Locale.parse(restaurant.locale), ZoneInfo(restaurant.time_zone)
-            )
-            for restaurant in restaurants
+            each.id: RegionFormat(Locale.parse(each.locale), ZoneInfo(each.time_zone))
+            for each in restaurants
         }
         self._elsewhere = RegionFormat(Locale("en"), ZoneInfo("UTC"))
 
     def write(self, order_id: str, notification: Notification, placed: Placed) -> CustomerMessage:
         """The letter of a notification; the same each time, as long as the templates are."""
         region = self._regions.get(placed.restaurant_id, self._elsewhere)
-        occurred_at = _moment(notification.occurred_at)
         values = _values(order_id, notification, placed, region)
         values["link"] = self._link(order_id, notification)
         words = self._words[notification.event_type]
@@ -128,16 +118,12 @@ class MessageRenderer:
         paragraphs = [_line(part) for part in _block(words, "text", values).split("\n\n")]
         shown = {**values, "subject": subject, "paragraphs": [part for part in paragraphs if part]}
         return CustomerMessage(
-            notification_id=notification.notification_id,
-            order_id=order_id,
-            contact=placed.contact,
-            subject=subject,
-            text=self._text.render(shown),
-            html=self._html.render(shown),
+            notification_id=notification.notification_id, order_id=order_id, contact=placed.contact,
+            subject=subject, text=self._text.render(shown), html=self._html.render(shown),
             short_text=_line(_block(words, "sms", values)),
-            occurred_at=occurred_at,
+            occurred_at=_moment(notification.occurred_at),
             requested_at=_moment(notification.requested_at),
-        )
+        )  # fmt: skip
 
 
 def _values(

@@ -57,6 +57,11 @@ class StripeSettings(BaseModel):
     stripe_rate_per_s: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=20.0, description="This worker's share of the account's requests a second"
     )
+    minimum_charges: Annotated[tuple[str, ...], NoDecode, COMMA_SEPARATED] = Field(
+        default=(),
+        description="Least sums of an order, such as KRW=700,EUR=1.50: where Stripe converts a currency, "
+        "what its minimum for the payout's currency is worth; none: Stripe's for the currency itself",
+    )
     confirm_deadline_s: Seconds = Field(
         default=90.0,
         description="After how long a confirm of which Stripe knows no charge is NOT_SUBMITTED",

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import orjson
+from babel import Locale
 from babel.dates import format_datetime
 from babel.numbers import format_currency
 
@@ -44,7 +45,11 @@ def money_text(value: Any, currency: str | None = None) -> str:
     else:
         amount, code = value.amount, value.currency
     decimal = Decimal(money.decimal_text(amount, code))
-    text = format_currency(decimal, code, locale=LOCALES.get(code, DEFAULT_LOCALE))
+    locale = Locale.parse(LOCALES.get(code, DEFAULT_LOCALE))
+    pattern = money.number_pattern(
+        locale.currency_formats["standard"].pattern, money.shown_decimals(amount, code)
+    )
+    text = format_currency(decimal, code, pattern, locale, currency_digits=False)
     return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
 
 

@@ -93,6 +93,7 @@ def _question(call: AnyCall, name: str, view: OrderView, wrong: str = "") -> web
     return render(
         call.request, "ops_confirm.html", identity=call.identity, view=view, name=name, wrong=wrong,
         which=call.request.query.get("which", ""), reasons=REFUND_REASONS, key=str(uuid.uuid4()),
+        step=amounts.step_text(view.amount.currency),
     )  # fmt: skip
 
 
