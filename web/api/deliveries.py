@@ -32,7 +32,7 @@ from web.http.problems import ProblemError
 from web.http.route import Call, Owner
 from web.http.scatter_gather import PARTITIONS, Gather, Missing, Shares
 from web.http.tokens import Identity, Role
-from web.indexes.deliveries import DeliveryEntry
+from web.indexes.orders import DeliveryEntry
 
 ADMISSION: Final = "Tiffin-Admission"
 """From the courier's owner to the order's: this courier has room for this order."""
@@ -98,7 +98,7 @@ class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
     async def share(self, partition: int) -> DeliveriesShare:
         """Of an owned partition."""
         identity, limit = self.call.identity, self.call.params.limit
-        known = self.context.delivery_index.open(partition)
+        known = self.context.delivery_index.current(partition)
         if identity.role is not Role.OPERATOR:
             known = [entry for entry in known if entry.courier_id in {None, identity.subject}]
         entries = sorted(known, key=lambda entry: (entry.courier_id is None, entry.since_ms))

@@ -14,8 +14,8 @@ from web.api import order_views
 from web.api.order_views import DisputeView, OrderLine, OrderView, RefundView, RestaurantName
 from web.api.timeline import TimelineEntry, timeline_view
 from web.api.views import view_of
+from web.http.answers import Money
 from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, state_of
-from web.http.money import Money
 from web.http.params import Params, choice_param, limit_param
 from web.http.problems import ProblemError
 from web.http.route import Call

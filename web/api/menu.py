@@ -5,8 +5,7 @@ from aiohttp import web
 from models.messages import Message
 from web.api.views import view_of
 from web.http import auth
-from web.http.answers import json_answer
-from web.http.money import Money
+from web.http.answers import Money, json_answer
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.route import Call
@@ -65,7 +64,7 @@ def show_menu(call: Call[Params, None]) -> Menu:
 def menu_answer(call: Call[Params, None], menu: Menu) -> web.Response:
     """With a guest's cookie."""
     response = cached_answer(call, menu)
-    auth.set_guest_cookie(call.request, response, call.context.deps, auth.new_guest())
+    auth.set_guest_cookie(call.request, response, call.context.deps)
     return response
 
 

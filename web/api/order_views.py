@@ -12,7 +12,7 @@ from models.payment import Dispute, PaymentRecord, Refund
 from models.times import to_rfc3339
 from models.wording import customer_reason, role_of
 from web.api.views import view_of
-from web.http.money import Money
+from web.http.answers import Money
 
 
 class OrderLine(Message):

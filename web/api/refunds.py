@@ -11,10 +11,10 @@ from models.payment import PaymentRecord
 from web.api.order_views import refund_view
 from web.api.schemas import RefundAnswer, RefundBody
 from web.api.views import view_of
+from web.http.answers import Money
 from web.http.bodies import B, EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import PAYMENTS
-from web.http.money import Money
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
 from web.http.scatter_gather import Gather, Missing, Shares

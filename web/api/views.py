@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from models.messages import Message
 from models.times import to_rfc3339
-from web.http.money import Money
+from web.http.answers import Money
 
 V = TypeVar("V", bound=Message)
 _MISSING: Final = object()

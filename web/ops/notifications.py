@@ -92,7 +92,7 @@ class _ListNotifications(Gather[NotificationsShare, NotificationRows]):
             raise NotOwnerError(NOTIFICATIONS)
         within_s = self.context.deps.bounds.gather_s * ENDED_READ_SHARE
         await index.read_ended(partition, within_s)
-        is_bounded = index.is_bounded(partition)
+        is_bounded = index.left_out(partition)
         return self.share_of(index.entries(partition), is_bounded=is_bounded)
 
     def share_of(

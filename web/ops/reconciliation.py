@@ -11,8 +11,8 @@ from models.money_movements import MovementKind
 from models.reconciliation import DayTotals, MissingEvent, Orphan, ReconciliationReport
 from models.times import to_rfc3339
 from web.api.views import view_of
+from web.http.answers import Money
 from web.http.context import PAYMENTS
-from web.http.money import Money
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.money import AMOUNTS
 

@@ -13,14 +13,13 @@ from pydantic import Field, ValidationError
 
 from models import ids, search_terms
 from models.messages import Message
-from models.order import OrderRecord
 from models.search_terms import PERSONAL_KINDS, TermKind
 from web.api.views import view_of
 from web.http import auth
 from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
-from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context, state_of
-from web.http.params import Params, any_text, param
+from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
+from web.http.params import Params, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
 from web.http.scatter_gather import PARTITIONS, Gather, Missing, Shares
@@ -97,7 +96,7 @@ class SearchPlan(Message):
 class SearchParams(Params):
     """Of the search that has its text in the address."""
 
-    q: str = param(any_text, ACCEPTED, default="")
+    q: str = param(str, ACCEPTED, default="")
 
 
 def search_ids(call: Call[SearchParams, None]) -> Any:
@@ -194,9 +193,8 @@ class SearchOrders(Gather[SearchShare, SearchView]):
 def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:
     """None for what is in the timeline and no order (yet)."""
     record = context.record(ORDERS, order_id) if ids.is_order_id(order_id) else None
-    state = state_of(record, OrderRecord)
-    entry = order_entry(order_id, state)
-    if entry is None:
+    entry = order_entry(order_id, record) if record else None
+    if record is None or entry is None:
         return None
     reference = ids.reference(order_id)
-    return view_of(FoundOrder, entry, state.placed, reference=reference, by=tuple(by))
+    return view_of(FoundOrder, entry, record.state.placed, reference=reference, by=tuple(by))

@@ -207,7 +207,7 @@ def change_cart(call: AnyCall) -> web.Response:
     anchor = "" if form.get("back") == "checkout" else f"#dish-{form['dish']}"
     response = web.Response(status=303, headers={"Location": target + anchor})
     keep_cart(response, deps, changed)
-    auth.set_guest_cookie(request, response, deps, auth.new_guest())
+    auth.set_guest_cookie(request, response, deps)
     return response
 
 

@@ -75,5 +75,5 @@ def show_restaurants(call: AnyCall, yours: list[BrowserOrder]) -> web.Response:
         priced=priced_cart(call.request),
         yours=yours,
     )
-    auth.set_guest_cookie(call.request, response, deps, auth.new_guest())
+    auth.set_guest_cookie(call.request, response, deps)
     return response

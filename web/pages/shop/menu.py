@@ -24,5 +24,5 @@ def show_restaurant(call: AnyCall) -> web.Response:
         only_vegetarian=only_vegetarian,
         priced=priced_cart(request),
     )
-    auth.set_guest_cookie(request, response, deps, auth.new_guest())
+    auth.set_guest_cookie(request, response, deps)
     return response

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.messages import Message
 from web.api.views import view_of
-from web.http.money import Money
+from web.http.answers import Money
 
 
 @dataclass(frozen=True)
