@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from models import rebuild, replay
+from models import rebuild
 from models.messages import Message
 from tables import NotOwnerError, NotReadyError, StateTable
 from web.api.views import view_of
@@ -67,7 +67,7 @@ async def stream_digests(call: Call[DigestParams, None]) -> web.StreamResponse:
     """
     partition: int = call.subject
     tables = call.context.tables
-    services = [service for service in replay.EVENT_FOLDS if service in tables]
+    services = [service for service in rebuild.EVENT_FOLDS if service in tables]
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(call.request)
     count = 0
@@ -89,11 +89,11 @@ async def stream_digests(call: Call[DigestParams, None]) -> web.StreamResponse:
 def show_derived(call: Call[Params, None]) -> DerivedStates:
     """An order's states as its events alone give them, with their digests."""
     states = []
-    for service in replay.EVENT_FOLDS:
+    for service in rebuild.EVENT_FOLDS:
         record = call.context.record(service, call.order_id)
-        state = replay.derived_state(service, record.state if record else None)
+        state = rebuild.derived_state(service, record.state if record else None)
         if state is not None:
-            shown, digest = replay.as_json(state), rebuild.digest(state)
+            shown, digest = rebuild.as_json(state), rebuild.digest(state)
             states.append(view_of(DerivedState, digest, service=service, state=shown))
     return DerivedStates(order_id=call.order_id, states=tuple(states))
 
@@ -104,7 +104,7 @@ def _slices(table: StateTable, service: str, partition: int) -> Iterator[list[by
         after = records[-1].key
         lines = []
         for record in records:
-            state = replay.derived_state(service, record.state)
+            state = rebuild.derived_state(service, record.state)
             if state is not None:
                 digest = rebuild.digest(state)
                 lines.append(_line([service, record.key, digest.sequence, digest.sha256]))

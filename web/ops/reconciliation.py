@@ -7,8 +7,13 @@ from typing import Any, Final
 
 from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
-from models.money_movements import MovementKind
-from models.reconciliation import DayTotals, MissingEvent, Orphan, ReconciliationReport
+from models.reconciliation import (
+    DayTotals,
+    MissingEvent,
+    MovementKind,
+    Orphan,
+    ReconciliationReport,
+)
 from models.times import to_rfc3339
 from web.api.views import view_of
 from web.http.answers import Money
