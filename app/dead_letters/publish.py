@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.audit.publish import OPERATORS_SOURCE, publish_event
+from app.audit import OPERATORS_SOURCE, publish_event
 from app.dead_letters.log import MARKER, marker
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import audit_event, original_topic, release_topic

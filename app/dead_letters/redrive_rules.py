@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from app.audit.publish import operator_event
+from app.audit import operator_event
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, DryRunVerdict, RedriveStep
 from models.errors import OperatorActionRefusedError
