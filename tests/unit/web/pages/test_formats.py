@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from models import money
 from web.http.decoding import DecodingError
-from web.pages.amounts import minor_units
-from web.pages.formats import money_text
+from web.pages.formats import minor_units, money_text
 
 if TYPE_CHECKING:
     pass
