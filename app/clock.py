@@ -1,11 +1,10 @@
 """The clock that all workers share: the broker's, as this worker reads it, and how far its own is off.
 
-Every topic has Kafka stamp its records itself (`LogAppendTime`, app/kafka/topics.py), so decide goes by the
-broker's time whoever produced a record. What fires by itself (deadlines, time-outs of effects, messages
-that are too old) must go by the same clock. It is read from the answer to a record that each worker puts
-into the topic `worker-clocks` now and then: the answer says when Kafka appended it, which was between
-asking and being answered. Between two readings the monotonic clock runs on, so that setting this
-machine's clock changes nothing.
+Kafka stamps all records itself (`LogAppendTime`, app/kafka/topics.py), so decide goes by the broker's time
+whoever produced a record. What fires by itself (deadlines, time-outs of effects, messages that are too old)
+must go by the same clock. It is read from the answer to a record that each worker puts into `worker-clocks`
+now and then: Kafka appended it between asking and being answered. Between two readings the monotonic clock
+runs on, so that setting this machine's clock changes nothing.
 """
 
 import asyncio
@@ -120,9 +119,9 @@ class BrokerClock(Background, Collector):
     def offset_s(self) -> float | None:
         """How far this machine's clock is ahead of the broker's; None while that is not known."""
         reading = self._reading
-        return (
-            None if reading is None else self._wall_clock_s() - self._monotonic_s() - reading.middle
-        )
+        if reading is None:
+            return None
+        return self._wall_clock_s() - self._monotonic_s() - reading.middle
 
     def reasons(self) -> tuple[str, ...]:
         """Why this worker is not ready, as far as its clock goes."""
@@ -198,9 +197,8 @@ class BrokerClock(Background, Collector):
             return
         self._unread = ""
         stamp_s = put.timestamp_ms / 1000
-        new = ClockReading(
-            stamp_s - answered_s, stamp_s + TIMESTAMP_RESOLUTION_S - asked_s, answered_s
-        )
+        high = stamp_s + TIMESTAMP_RESOLUTION_S - asked_s
+        new = ClockReading(stamp_s - answered_s, high, answered_s)
         known = self._readings.get(partition)
         self._readings[partition] = known.intersection(new) if known else new
 

@@ -96,7 +96,7 @@ def create_app(settings: Settings) -> faust.App:
         read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
         owner=settings.app_id,
     )  # fmt: skip
-    sender = KafkaCommandSender(settings.kafka_bootstrap, security=security)
+    sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
@@ -121,8 +121,9 @@ def create_app(settings: Settings) -> faust.App:
         contacts=ContactLimit(settings.notifications_per_contact_hour), now_s=clock.now_s,
     )  # fmt: skip
     runtime.tables["notifications"].add_listener(notifier)
-    caught_up = _caught_up_once_clock_synced(clock, runtime)
-    timers = Timers(sender, caught_up, now_s=clock.earliest_now_s)
+    timers = Timers(
+        sender, CatchUp(runtime).caught_up, clock_known=clock.synced, now_s=clock.earliest_now_s
+    )
     runtime.tables["orders"].add_listener(timers)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     operators = Operators(settings, runtime, sender, effects, clock, kafka)
@@ -164,19 +165,6 @@ def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
             api_url=settings.twilio_api_url,
         )  # fmt: skip
     return channels
-
-
-def _caught_up_once_clock_synced(
-    clock: BrokerClock, runtime: ServiceRuntime
-) -> Callable[[tuple[str, ...], int], Awaitable[None]]:
-    """What timers wait for: to know what time it is, and what lay in the partition's inputs."""
-    progress = CatchUp(runtime)
-
-    async def caught_up(services: tuple[str, ...], partition: int) -> None:
-        await clock.synced()
-        await progress.caught_up(services, partition)
-
-    return caught_up
 
 
 def _reconciliation(

@@ -43,15 +43,9 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     # A worker's stderr is a proxy that turns prints into log lines; a handler that writes to it loses all.
     is_proxy = is_log_proxy(sys.stderr)
     handler = logging.StreamHandler(sys.__stderr__ if is_proxy else sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_render(log_format),
-            ],
-        )
-    )
+    formatter = structlog.stdlib.ProcessorFormatter
+    render = [formatter.remove_processors_meta, *_render(log_format)]
+    handler.setFormatter(formatter(foreign_pre_chain=shared, processors=render))
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
     for name in QUIET_LOGGERS:
@@ -60,11 +54,9 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
 
 def _render(log_format: str) -> list[structlog.typing.Processor]:
     if log_format == "console":
-        return [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     # Without the locals, which are structlog's default: a request's body is one of them.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [

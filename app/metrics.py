@@ -1,8 +1,9 @@
 """Prometheus metrics: read from the parts' own counters when somebody asks, so counting costs nothing."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,20 +14,22 @@ from prometheus_client.registry import Collector
 from tables import ServiceRuntime
 
 
-def gauges(name: str, about: str, labels: str, values: Mapping[Any, float]) -> Metric:
+def _metric(
+    family: type[GaugeMetricFamily | CounterMetricFamily],
+    name: str,
+    about: str,
+    labels: str,
+    values: Mapping[Any, float],
+) -> Metric:
     """labels: their names, with spaces between. values: by the label's value, or a tuple of several."""
-    return _filled(GaugeMetricFamily(name, about, labels=labels.split()), values)
-
-
-def counters(name: str, about: str, labels: str, values: Mapping[Any, float]) -> Metric:
-    """As `gauges`, of what only grows."""
-    return _filled(CounterMetricFamily(name, about, labels=labels.split()), values)
-
-
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:
+    metric = family(name, about, labels=labels.split())
     for key, value in values.items():
-        family.add_metric([str(each) for each in (key if type(key) is tuple else (key,))], value)
-    return family
+        metric.add_metric([str(each) for each in (key if type(key) is tuple else (key,))], value)
+    return metric
+
+
+gauges: Final = functools.partial(_metric, GaugeMetricFamily)
+counters: Final = functools.partial(_metric, CounterMetricFamily)
 
 
 class Metrics(Collector):

@@ -98,10 +98,7 @@ class Operators(Collector):
         kafka: KafkaReader,
     ) -> None:
         self.waiting = WaitingIndex()
-        self._runtime = runtime
-        self._effects = effects
-        self._sender = sender
-        self._clock = clock
+        self._runtime, self._sender, self._effects, self._clock = runtime, sender, effects, clock
         self._started_ms = machine_now_ms()  # before Kafka's clock is known
         self._kafka, self._group = kafka, settings.app_id
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
@@ -110,12 +107,9 @@ class Operators(Collector):
             dead_letters=self.dead_letters,
             stopped=StoppedPartitionActions(runtime, sender),
             settling=Redriver(self.dead_letters, runtime.tables, sender, runtime.positions),
-            positions=runtime.positions,
-            offsets=self._input_offsets,
-            audit=self._audit,
-            audit_search=self._audit_search,
-            worker=self._worker,
-        )
+            positions=runtime.positions, offsets=self._input_offsets, audit=self._audit,
+            audit_search=self._audit_search, worker=self._worker,
+        )  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:
         """What is stuck in this worker's partitions."""
@@ -137,13 +131,9 @@ class Operators(Collector):
         if letter.number == 1:
             log_it, what = log.error, "an order is quarantined: its inputs become dead letters"
         log_it(
-            what,
-            orderId=letter.order_key,
-            eventId=named.get("ce_id"),
-            traceparent=named.get("traceparent"),
-            deadLetterId=letter.name,
-            error=letter.error,
-        )
+            what, orderId=letter.order_key, eventId=named.get("ce_id"), error=letter.error,
+            traceparent=named.get("traceparent"), deadLetterId=letter.name,
+        )  # fmt: skip
 
     async def _input_offsets(self) -> Mapping[tuple[str, int], Offsets]:
         """Of every input; for a second the same, however many ask."""
@@ -157,11 +147,9 @@ class Operators(Collector):
 
     def _worker(self) -> WorkerStatus:
         return WorkerStatus(
-            started_ms=self._started_ms,
-            effects_pending=self._effects.pending,
-            stripe_errors=dict(self._effects.counters.errors),
-            clock_trouble=self._clock.problem(),
-        )
+            started_ms=self._started_ms, effects_pending=self._effects.pending,
+            stripe_errors=dict(self._effects.counters.errors), clock_trouble=self._clock.problem(),
+        )  # fmt: skip
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""

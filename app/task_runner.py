@@ -8,7 +8,7 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -100,10 +100,7 @@ class TaskCounters:
 
 @dataclass(slots=True)
 class RowTask(Generic[WorkT]):
-    """A piece of work and the task that does it.
-
-    is_held: the task only waits until it may begin, so it can be cancelled when it is not wanted any more.
-    """
+    """A piece of work and the task that does it. is_held: it only waits until it may begin, so it may end."""
 
     work: WorkT
     is_wanted: bool = True
@@ -134,10 +131,7 @@ class RowTasks(Background, ABC, Generic[ItemT, WorkT]):
         """backoff: between two tries of a task. ready: waited for before a task begins."""
         super().__init__()
         self.counters = TaskCounters()
-        self._sender = sender
-        self._backoff = backoff
-        self._now_s = now_s
-        self._ready = ready
+        self._sender, self._backoff, self._now_s, self._ready = sender, backoff, now_s, ready
         self._opened_ms: dict[int, float] = {}
         self._partitions: dict[int, dict[str, dict[str, RowTask[WorkT]]]] = {}
 
@@ -162,18 +156,14 @@ class RowTasks(Background, ABC, Generic[ItemT, WorkT]):
     def closed(self, partition: int) -> None:
         """Stop all work of a partition that is not this worker's any more."""
         self._opened_ms.pop(partition, None)
-        for tasks in self._partitions.pop(partition, {}).values():
-            for each in tasks.values():
+        for row in self._partitions.pop(partition, {}).values():
+            for each in row.values():
                 if each.task:
                     each.task.cancel()
 
-    def _all(self) -> Iterator[RowTask[WorkT]]:
-        return (
-            each
-            for rows in self._partitions.values()
-            for row in rows.values()
-            for each in row.values()
-        )
+    def _all(self) -> list[RowTask[WorkT]]:
+        rows = (row for rows in self._partitions.values() for row in rows.values())
+        return [each for row in rows for each in row.values()]
 
     async def _do(self, each: RowTask[WorkT]) -> None:
         bind_order(each.work.order_id, **self._log_context(each.work))

@@ -5,6 +5,7 @@ start. What is sent is only a question: decide holds it against the record and t
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import time
@@ -67,12 +68,10 @@ class _Partition:
 class Timers(Background, Collector):
     """A listener of orders' table, and a task that sends CHECK_DEADLINE when one is due.
 
-    A collector of metrics too, by kind of deadline.
-
-    The command's id is made of the order, the deadline and its time: two workers that both believe
-    they own the partition, and one that starts anew, send the same command, which counts once. One
-    that had no effect (the broker that stamped it is behind the clock that we go by) is asked for
-    again after a pause, under the next id.
+    A collector of metrics too, by kind of deadline. The command's id is made of the order, the deadline and
+    its time: two workers that both believe they own the partition, and one that starts anew, send the same
+    command, which counts once. One that had no effect (the broker that stamped it is behind the clock that
+    we go by) is asked for again after a pause, under the next id.
     """
 
     def __init__(
@@ -80,11 +79,13 @@ class Timers(Background, Collector):
         sender: CommandSender,
         caught_up: Callable[[tuple[str, ...], int], Awaitable[None]],
         *,
+        clock_known: Callable[[], Awaitable[None]] | None = None,
         repeat_after_s: float = 10.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """caught_up: `CatchUp.caught_up`. repeat_after_s: doubled each time, up to a bound.
+        """caught_up: `CatchUp.caught_up`; clock_known: is waited for first.
 
+        repeat_after_s: doubled each time, up to a bound.
         now_s: a time that has passed by the clock that stamps records (app/clock.py: `earliest_now_s`).
         """
         super().__init__()
@@ -92,14 +93,11 @@ class Timers(Background, Collector):
         self._lateness_s = Histogram(
             "tiffin_timers_lateness_seconds",
             "From a deadline's time until orders were asked to check it, the first time",
-            ["kind"],
-            buckets=LATENESS_BUCKETS_S,
-            registry=None,
-        )
+            ["kind"], buckets=LATENESS_BUCKETS_S, registry=None,
+        )  # fmt: skip
         for kind in KINDS:  # shown from the start, so that a rate has a beginning
             self._lateness_s.labels(kind)
-        self._sender = sender
-        self._caught_up = caught_up
+        self._sender, self._caught_up, self._clock_known = sender, caught_up, clock_known
         self._repeat = Backoff(repeat_after_s, repeat_after_s * MAX_REPEAT_FACTOR, jitter=(1, 1))
         self._now_s = now_s
         self._partitions: dict[int, _Partition] = {}
@@ -156,6 +154,8 @@ class Timers(Background, Collector):
             owned.gate.cancel()
 
     async def _open(self, partition: int) -> None:
+        if self._clock_known is not None:
+            await self._clock_known()
         failures = 0
         while True:
             try:
@@ -179,19 +179,14 @@ class Timers(Background, Collector):
             sleep_s = MAX_SLEEP_S
             if self._queue:
                 sleep_s = min(sleep_s, max(0.0, self._queue[0][0] - self._now_s()))
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep_s):
                     await self._new_earliest.wait()
-            except TimeoutError:
-                continue
 
     def _is_current(self, deadline: _Deadline) -> bool:
         """Whether the record still holds it, and we the record."""
-        owned = self._partitions.get(deadline.partition)
-        return (
-            owned is not None
-            and owned.deadlines.get((deadline.order_id, deadline.kind)) is deadline
-        )
+        owned, key = self._partitions.get(deadline.partition), (deadline.order_id, deadline.kind)
+        return owned is not None and owned.deadlines.get(key) is deadline
 
     def _put(self, deadline: _Deadline, at_s: float) -> None:
         heapq.heappush(self._queue, (at_s, next(self._count), deadline))
@@ -200,11 +195,9 @@ class Timers(Background, Collector):
 
     async def _ask(self, deadline: _Deadline) -> None:
         bind_order(deadline.order_id)
+        name = (deadline.order_id, "deadline", deadline.kind, deadline.due_ms, deadline.asked)
         command = Command(
-            order_id=deadline.order_id,
-            command_id=ids.command_id(
-                deadline.order_id, "deadline", deadline.kind, deadline.due_ms, deadline.asked
-            ),
+            order_id=deadline.order_id, command_id=ids.command_id(*name),
             command_type=CommandType.CHECK_DEADLINE,
             issued_at=to_rfc3339(round(self._now_s() * 1000)), issued_by=ISSUER,
             correlation_id=deadline.correlation_id,

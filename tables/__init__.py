@@ -21,9 +21,9 @@ they made durable. docs/engine.md shows how it works. What a service may count o
 from tables.app import make_app
 from tables.consumed_record import ConsumedRecord, UnreadableBatch, UnreadableRecord
 from tables.dead_letters import (
+    DEAD_LETTER_HEADERS,
     DEAD_LETTER_ID_HEADER,
-    OMITTED_HEADERS_HEADER,
-    OMITTED_KEY_HEADER,
+    DEAD_LETTER_PREFIX,
     OMITTED_VALUE_HEADER,
     QUARANTINE_HEADER,
     REDRIVE_HEADER,
@@ -39,9 +39,9 @@ from tables.stops import NotStoppedError, PartitionStop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 
 __all__ = [
+    "DEAD_LETTER_HEADERS",
     "DEAD_LETTER_ID_HEADER",
-    "OMITTED_HEADERS_HEADER",
-    "OMITTED_KEY_HEADER",
+    "DEAD_LETTER_PREFIX",
     "OMITTED_VALUE_HEADER",
     "QUARANTINE_HEADER",
     "REDRIVE_HEADER",

@@ -30,6 +30,13 @@ OMITTED_KEY_HEADER = "tiffin-key-omitted"
 """Header of a dead letter without its key: how many bytes are left at the origin."""
 DEAD_LETTER_PREFIX = "kafka_dlt-"
 """Begins the headers that say where a dead letter comes from and why it is one."""
+DEAD_LETTER_HEADERS = frozenset(
+    {
+        REDRIVE_HEADER, RELEASE_HEADER, QUARANTINE_HEADER, SERVICE_HEADER, OMITTED_VALUE_HEADER,
+        OMITTED_HEADERS_HEADER, OMITTED_KEY_HEADER,
+    }
+)  # fmt: skip
+"""Headers of ours that the record itself did not have; its name may have been given before."""
 MAX_MESSAGE_CHARS = 500
 MAX_HEADERS_BYTES = 8 * 1024
 """Of the record's own headers, names included; those that don't fit stay at the origin."""
@@ -88,19 +95,10 @@ def dead_letter(
 
 def _headers_to_keep(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:
     """A record's own headers that its dead letter takes along, and how many there is no room for."""
-    ours = {
-        REDRIVE_HEADER,
-        RELEASE_HEADER,
-        QUARANTINE_HEADER,
-        SERVICE_HEADER,
-        OMITTED_VALUE_HEADER,
-        OMITTED_HEADERS_HEADER,
-        OMITTED_KEY_HEADER,
-    }
     carried: list[tuple[str, bytes]] = []
     room, omitted = MAX_HEADERS_BYTES, 0
     for name, header in headers:
-        if name.startswith(DEAD_LETTER_PREFIX) or name in ours:
+        if name.startswith(DEAD_LETTER_PREFIX) or name in DEAD_LETTER_HEADERS:
             continue
         size = len(name.encode()) + len(header or b"") + HEADER_OVERHEAD_BYTES
         if size > room:

@@ -15,13 +15,18 @@ import structlog
 from app.kafka.headers import decoded_headers
 from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation, Resolution
 from models.topics import DEAD_LETTERS
-from tables import DEAD_LETTER_ID_HEADER, OMITTED_VALUE_HEADER, QUARANTINE_HEADER, SERVICE_HEADER
+from tables import (
+    DEAD_LETTER_ID_HEADER,
+    DEAD_LETTER_PREFIX,
+    OMITTED_VALUE_HEADER,
+    QUARANTINE_HEADER,
+    SERVICE_HEADER,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
 MARKER: Final = "tiffin-marker"
 """Header of a marker: the state that it puts a dead letter into."""
-DLT_HEADER_PREFIX: Final = "kafka_dlt-"
 MAX_DEAD_LETTERS: Final = 20_000
 MAX_TEXT_CHARS: Final = 500
 MAX_HEADER_DIGITS: Final = 19
@@ -149,7 +154,7 @@ def _letter(offset: int, at_ms: int, key: bytes | None, named: Mapping[str, str]
     """Read a dead letter; one that this application's engine did not write is its own origin."""
 
     def text(name: str) -> str:
-        return named.get(f"{DLT_HEADER_PREFIX}{name}", "")
+        return named.get(f"{DEAD_LETTER_PREFIX}{name}", "")
 
     service = named.get(SERVICE_HEADER, "")
     service = service if _SERVICE.fullmatch(service) else ""

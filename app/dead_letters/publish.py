@@ -1,21 +1,22 @@
 """Puts what an operator does with dead letters into Kafka: records anew, releases, markers, audit events."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.audit import OPERATORS_SOURCE, publish_event
+from app.audit import OPERATORS_SOURCE, operator_event, publish_event
 from app.dead_letters.log import MARKER, marker
 from app.dead_letters.reader import DeadLetterReader
-from app.dead_letters.redrive_rules import audit_event, original_topic, release_topic
+from app.dead_letters.redrive_rules import original_topic
 from app.kafka.headers import record_headers
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, Resolution
 from models.errors import OperatorActionRefusedError
+from models.events import NO_ORDER, DeadLetterSettled, Event, EventType
 from models.sender import Appended, CommandSender, Headers
 from models.times import machine_now_ms, to_rfc3339
-from models.topics import DEAD_LETTERS
+from models.topics import DEAD_LETTERS, ORDER_AUDIT
 from tables import (
     DEAD_LETTER_ID_HEADER,
     REDRIVE_HEADER,
@@ -58,7 +59,7 @@ class RedrivePublisher:
 
     async def release(self, table: StateTable, letter: DeadLetter, quarantine: Quarantine) -> None:
         """Lift the quarantine of the letter's order; returns once the service has heard of it."""
-        topic = release_topic(table.service.inputs)
+        topic = _release_topic(table.service.inputs)
         headers = [
             *_headers(f"{letter.name}/{quarantine.stamp}", "QUARANTINE_RELEASED"),
             (REDRIVE_HEADER, letter.service.encode()),
@@ -90,8 +91,7 @@ class RedrivePublisher:
         self, letter: DeadLetter, state: DeadLetterState, by: str, reason: str
     ) -> None:
         """Tell the order's audit what an operator did with a dead letter."""
-        event = audit_event(letter, state, by, reason, machine_now_ms())
-        await publish_event(self.sender, event)
+        await publish_event(self.sender, audit_event(letter, state, by, reason, machine_now_ms()))
 
     async def _decided(
         self, table: StateTable, letter: DeadLetter, topic: str, put: Appended
@@ -107,6 +107,27 @@ class RedrivePublisher:
             )
 
         await _until(is_decided)
+
+
+def audit_event(
+    letter: DeadLetter, state: DeadLetterState, by: str, reason: str, at_ms: int
+) -> Event:
+    """The audit's record of an act; its id is made of the dead letter, its life and the act."""
+    key = letter.order_key
+    order_id = key if key is not None and ids.is_order_id(key) else NO_ORDER
+    act = f"{letter.name}/{len(letter.origins)}/{state}"
+    topic, partition, offset = letter.origin
+    data = DeadLetterSettled(
+        dead_letter_id=letter.name, service=letter.service, topic=topic, partition=partition,
+        offset=offset, error=letter.error, reason=reason, by=by,
+    )  # fmt: skip
+    event_type = EventType[f"DEAD_LETTER_{state}"]
+    return operator_event(event_type, act, letter.name, data, at_ms, order_id)
+
+
+def _release_topic(inputs: Iterable[str]) -> str:
+    """Where a release is the least in anybody's way: it has no value, and events are read by many."""
+    return min(inputs, key=lambda topic: (not topic.endswith("-commands"), topic != ORDER_AUDIT))
 
 
 def _headers(name: str, kind: str) -> Headers:

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.dead_letters.log import DLT_HEADER_PREFIX, DeadLetterLog
+from app.dead_letters.log import DeadLetterLog
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
 from app.metrics import gauges
@@ -18,25 +18,11 @@ from app.task_runner import Background
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
 from models.errors import KafkaUnavailableError
 from models.topics import DEAD_LETTERS
-from tables import (
-    DEAD_LETTER_ID_HEADER,
-    OMITTED_HEADERS_HEADER,
-    OMITTED_KEY_HEADER,
-    OMITTED_VALUE_HEADER,
-    QUARANTINE_HEADER,
-    REDRIVE_HEADER,
-    RELEASE_HEADER,
-    SERVICE_HEADER,
-)
+from tables import DEAD_LETTER_HEADERS, DEAD_LETTER_ID_HEADER, DEAD_LETTER_PREFIX
 
 log = structlog.stdlib.get_logger(__name__)
 
-DEAD_LETTER_HEADERS: Final = frozenset(
-    {
-        DEAD_LETTER_ID_HEADER, OMITTED_HEADERS_HEADER, OMITTED_KEY_HEADER, OMITTED_VALUE_HEADER,
-        QUARANTINE_HEADER, REDRIVE_HEADER, RELEASE_HEADER, SERVICE_HEADER,
-    }
-)  # fmt: skip
+ADDED_HEADERS: Final = DEAD_LETTER_HEADERS | {DEAD_LETTER_ID_HEADER}
 MAX_UNREADABLE_BATCHES: Final = 1000
 CATCH_UP_TIMEOUT_S: Final = 5.0
 PAUSE_S: Final = 1.0
@@ -89,10 +75,8 @@ class DeadLetterReader(DeadLetterLog, Background, Collector):
     async def originals(self, letters: Sequence[DeadLetter]) -> list[OriginalRecord]:
         """The records as they were sent. Raises KafkaUnavailableError."""
         places = [
-            letter.origin
-            if letter.omitted_bytes
-            else RecordLocation(*DEAD_LETTER_PARTITION, letter.offset)
-            for letter in letters
+            each.origin if each.omitted_bytes else RecordLocation(DEAD_LETTERS, 0, each.offset)
+            for each in letters
         ]
         found = await self._kafka.records(places)
         return [_original(found.get(place)) for place in places]
@@ -150,6 +134,6 @@ def _original(record: FetchedRecord | None) -> OriginalRecord:
     headers = tuple(
         (name, value)
         for name, value in record.headers
-        if not name.startswith(DLT_HEADER_PREFIX) and name not in DEAD_LETTER_HEADERS
+        if not name.startswith(DEAD_LETTER_PREFIX) and name not in ADDED_HEADERS
     )
     return OriginalRecord(record.value, headers)

@@ -1,11 +1,9 @@
 """What operators do with dead letters: redrive, discard, and the release of a quarantined order.
 
 Runs at the worker that owns the key. Everything goes through a dry run of the engine's own code before it is
-done, in the order in which it was dead-lettered, one after the other: the next is sent when the last is
-decided.
-An order is released when nothing of it is open any more; what is turned away until then follows.
-The last dead letter is marked after the release: a crash in between leaves one open that can be
-redriven again, which then does nothing but release the order.
+done, in the order in which it was dead-lettered: the next is sent when the last is decided. An order is
+released when nothing of it is open any more; what is turned away until then follows. The last dead letter is
+marked after the release: a crash in between leaves one open, whose redrive does nothing but release the order.
 """
 
 import asyncio
@@ -109,12 +107,9 @@ class Redriver:
             step = RedriveStep(letter, None)
             if letter.order_key is None or not self._has_consumer(letter):
                 if not dry_run:
-                    await self._publisher.publish_marker(
-                        letter, DeadLetterState.DISCARDED, by, reason
-                    )
-                    await self._publisher.publish_audit(
-                        letter, DeadLetterState.DISCARDED, by, reason
-                    )
+                    act = (letter, DeadLetterState.DISCARDED, by, reason)
+                    await self._publisher.publish_marker(*act)
+                    await self._publisher.publish_audit(*act)
                 return RedriveResult((step,))
             session = self._session(letter, by, reason)
             if dry_run:
@@ -152,8 +147,7 @@ class Redriver:
     @asynccontextmanager
     async def _exclusively(self, letter: DeadLetter) -> AsyncIterator[None]:
         """One act of a key at a time, on a letter that is open."""
-        place = (letter.service, letter.key)
-        async with self._locks.setdefault(place, asyncio.Lock()):
+        async with self._locks.setdefault((letter.service, letter.key), asyncio.Lock()):
             await self._letters.caught_up()
             if letter.state is not DeadLetterState.OPEN:
                 raise OperatorActionRefusedError("DEAD_LETTER_SETTLED", f"It is {letter.state}.")
@@ -182,10 +176,9 @@ class Redriver:
         if all_of_order:
             return found[:MAX_BATCH]
         if first is not session.letter:
+            why = "redrive or discard that one first, or redrive all of the order's."
             raise OperatorActionRefusedError(
-                "REDRIVE_OUT_OF_ORDER",
-                f"{first.name} died before it: redrive or discard that one first, or redrive all of "
-                "the order's.",
+                "REDRIVE_OUT_OF_ORDER", f"{first.name} died before it: {why}"
             )
         return [first]
 
@@ -240,9 +233,8 @@ class Redriver:
             return refusal.detail
         is_due = step.verdict is DryRunVerdict.DECIDED
         if is_due and not await self._publisher.redrive(session.table, letter, original):
-            dead = RedriveStep(
-                letter, DryRunVerdict.DEAD, error=letter.error, message=letter.message
-            )
+            error, message = letter.error, letter.message
+            dead = RedriveStep(letter, DryRunVerdict.DEAD, error=error, message=message)
             session.steps.append(dead)
             return f"{letter.name} is dead again."
         await self._mark_pending(session)

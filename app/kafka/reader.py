@@ -1,12 +1,13 @@
 """Reads Kafka outside of the workers' group: single records, the last ones, what came since, and offsets."""
 
 import asyncio
+import functools
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from aiokafka.errors import KafkaError as AiokafkaError
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
@@ -27,6 +28,7 @@ IDLE_TIMEOUT_S: Final = 15.0
 MAX_POLL_RECORDS: Final = 1000
 MAX_READ_GAP: Final = 50
 """Records that are read along rather than going to the next place anew."""
+P = ParamSpec("P")
 R = TypeVar("R")
 Take = Callable[[FetchedRecord], None]
 """Is given each record, in a thread; a record for which it raises ValueError is skipped."""
@@ -51,6 +53,21 @@ class TopicRead(NamedTuple):
     skipped: int
 
 
+def _in_thread(call: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """A method that blocks, made one that is awaited and raises KafkaUnavailableError."""
+
+    @functools.wraps(call)
+    async def awaited(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await asyncio.to_thread(call, *args, **kwargs)
+        except (AiokafkaError, KafkaException, TimeoutError) as error:
+            cause = error.args[0] if error.args else None
+            name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
+            raise KafkaUnavailableError(f"Kafka can't be read: {name}") from error
+
+    return awaited
+
+
 class KafkaReader:
     """Methods block in threads, not on the event loop. They raise KafkaUnavailableError within a bound."""
 
@@ -59,69 +76,10 @@ class KafkaReader:
         self._bootstrap, self._security = bootstrap, security
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
 
-    async def offsets(
-        self, group: str, topics: Sequence[str], partitions: int
-    ) -> dict[Place, Offsets]:
+    @_in_thread
+    def offsets(self, group: str, topics: Sequence[str], partitions: int) -> dict[Place, Offsets]:
         """End, and the group's committed offset, of every partition of the topics."""
         places = list(itertools.product(topics, range(partitions)))
-        return await _in_thread(self._offsets, group, places)
-
-    async def end(self, place: Place) -> int:
-        """The next offset to come in a partition."""
-        return (await _in_thread(self._cluster.bounds, [place], REQUEST_TIMEOUT_S))[place][1]
-
-    def record_reader(self) -> RecordReader:
-        """One that reads on and on, on the event loop."""
-        return RecordReader(self._bootstrap, self._security)
-
-    async def records(
-        self, wanted: Sequence[RecordLocation]
-    ) -> dict[RecordLocation, FetchedRecord]:
-        """The records at these places; those that are gone are missing."""
-        return await _in_thread(self._records, wanted)
-
-    async def windows(
-        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
-    ) -> list[RecordWindow]:
-        """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
-        places = list(itertools.product(topics, partitions))
-        return await _in_thread(self._windows, places, ends, size)
-
-    async def since(self, topic: str, since_ms: int, take: Take) -> TopicRead:
-        """Read what Kafka was given since a time, in milliseconds since the epoch, up to the present end."""
-
-        def starts(bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
-            at = OffsetSpec.for_timestamp(max(0, since_ms))
-            asked = self._cluster.client.list_offsets(
-                {TopicPartition(*place): at for place in bounds}, request_timeout=METADATA_TIMEOUT_S
-            )
-            found = {(tp.topic, tp.partition): each.result().offset for tp, each in asked.items()}
-            # Kafka answers -1 where nothing is so young.
-            return {place: at if at >= 0 else bounds[place][1] for place, at in found.items()}
-
-        return await _in_thread(self._read_topic, topic, starts, take)
-
-    async def onwards(self, topic: str, begin: Mapping[int, int], take: Take) -> TopicRead:
-        """Read on from the offsets of an earlier call, up to the present end."""
-        return await _in_thread(
-            self._read_topic,
-            topic,
-            lambda bounds: {place: begin.get(place[1], 0) for place in bounds},
-            take,
-        )
-
-    async def newest(self, topic: str, most: int) -> list[bytes]:
-        """Values of the last records, the newest first, of a topic with one partition."""
-        found: list[bytes] = []
-        await _in_thread(
-            self._read_topic,
-            topic,
-            lambda bounds: {place: end - most for place, (_, end) in bounds.items()},
-            lambda record: found.append(record.value or b""),
-        )
-        return found[::-1]
-
-    def _offsets(self, group: str, places: list[Place]) -> dict[Place, Offsets]:
         wanted = [TopicPartition(*place) for place in places]
         groups = self._cluster.client.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=REQUEST_TIMEOUT_S
@@ -133,7 +91,18 @@ class KafkaReader:
         }
         return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
 
-    def _records(self, wanted: Sequence[RecordLocation]) -> dict[RecordLocation, FetchedRecord]:
+    @_in_thread
+    def end(self, place: Place) -> int:
+        """The next offset to come in a partition."""
+        return self._cluster.bounds([place], REQUEST_TIMEOUT_S)[place][1]
+
+    def record_reader(self) -> RecordReader:
+        """One that reads on and on, on the event loop."""
+        return RecordReader(self._bootstrap, self._security)
+
+    @_in_thread
+    def records(self, wanted: Sequence[RecordLocation]) -> dict[RecordLocation, FetchedRecord]:
+        """The records at these places; those that are gone are missing."""
         # A place may be in a topic that was deleted, or that whoever named it made up.
         exist = self._cluster.partitions({location.topic for location in wanted}, REQUEST_TIMEOUT_S)
         runs = _runs(location for location in wanted if location[:2] in exist)
@@ -143,17 +112,19 @@ class KafkaReader:
             for run in runs:
                 place = run[0][:2]
                 low, high = bounds[place]
-                start, end = max(run[0].offset, low), min(run[-1].offset + 1, high)
-                for record in _read(
-                    reader, {place: start}, {place: end}, within_s=REQUEST_TIMEOUT_S
-                ):
+                starts = {place: max(run[0].offset, low)}
+                ends = {place: min(run[-1].offset + 1, high)}
+                for record in _read(reader, starts, ends, within_s=REQUEST_TIMEOUT_S):
                     if record.error is None:
                         found[RecordLocation(*place, record.offset)] = record
         return {location: found[location] for location in wanted if location in found}
 
-    def _windows(
-        self, places: list[Place], ends: Mapping[str, int], size: int
+    @_in_thread
+    def windows(
+        self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[RecordWindow]:
+        """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
+        places = list(itertools.product(topics, partitions))
         bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
         until = {place: min(end, ends.get(_name(place), end)) for place, (_, end) in bounds.items()}
         starts = {place: max(bounds[place][0], until[place] - size) for place in places}
@@ -166,6 +137,37 @@ class KafkaReader:
             RecordWindow(_name(place), start, start <= bounds[place][0], records[place])
             for place, start in starts.items()
         ]
+
+    @_in_thread
+    def since(self, topic: str, since_ms: int, take: Take) -> TopicRead:
+        """Read what Kafka was given since a time, in milliseconds since the epoch, up to the present end."""
+
+        def starts(bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
+            at = OffsetSpec.for_timestamp(max(0, since_ms))
+            asked = self._cluster.client.list_offsets(
+                {TopicPartition(*place): at for place in bounds}, request_timeout=METADATA_TIMEOUT_S
+            )
+            found = {(tp.topic, tp.partition): each.result().offset for tp, each in asked.items()}
+            # Kafka answers -1 where nothing is so young.
+            return {place: at if at >= 0 else bounds[place][1] for place, at in found.items()}
+
+        return self._read_topic(topic, starts, take)
+
+    @_in_thread
+    def onwards(self, topic: str, begin: Mapping[int, int], take: Take) -> TopicRead:
+        """Read on from the offsets of an earlier call, up to the present end."""
+        return self._read_topic(topic, lambda bounds: {p: begin.get(p[1], 0) for p in bounds}, take)
+
+    @_in_thread
+    def newest(self, topic: str, most: int) -> list[bytes]:
+        """Values of the last records, the newest first, of a topic with one partition."""
+        found: list[bytes] = []
+        self._read_topic(
+            topic,
+            lambda bounds: {place: end - most for place, (_, end) in bounds.items()},
+            lambda record: found.append(record.value or b""),
+        )
+        return found[::-1]
 
     def _read_topic(
         self,
@@ -231,12 +233,3 @@ def _read(
             heard_s = now_s
         if now_s - heard_s > IDLE_TIMEOUT_S or now_s - began_s > within_s:
             raise TimeoutError
-
-
-async def _in_thread(call: Callable[..., R], *arguments: Any) -> R:
-    try:
-        return await asyncio.to_thread(call, *arguments)
-    except (AiokafkaError, KafkaException, TimeoutError) as error:
-        cause = error.args[0] if error.args else None
-        name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
-        raise KafkaUnavailableError(f"Kafka can't be read: {name}") from error

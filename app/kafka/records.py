@@ -1,7 +1,7 @@
 """Reads records outside of the workers' group, whoever wrote them, by the engine's own decoder.
 
-librdkafka gets no further at some batches that Kafka takes: two streams of gzip in one batch, a
-compressed record whose length is wrong. Here each partition goes on behind whatever can't be read.
+librdkafka gets no further at some batches that Kafka takes (two streams of gzip, a wrong length). Here each
+partition goes on behind whatever can't be read.
 """
 
 import asyncio

@@ -25,22 +25,16 @@ class KafkaSecurity:
         """What the settings say."""
         password = settings.kafka_password
         return cls(
-            protocol=settings.kafka_protocol,
-            mechanism=settings.kafka_sasl_mechanism,
-            user=settings.kafka_user,
-            password=password.get_secret_value() if password else None,
-            ca_file=settings.kafka_ca_file,
-        )
+            settings.kafka_protocol, settings.kafka_sasl_mechanism, settings.kafka_user,
+            password.get_secret_value() if password else None, settings.kafka_ca_file,
+        )  # fmt: skip
 
     def librdkafka(self) -> dict[str, Any]:
         """Settings of confluent-kafka's clients."""
         found: dict[str, Any] = {"security.protocol": self.protocol}
         if self.user is not None:
-            found |= {
-                "sasl.mechanism": self.mechanism,
-                "sasl.username": self.user,
-                "sasl.password": self.password,
-            }
+            found |= {"sasl.mechanism": self.mechanism, "sasl.username": self.user}
+            found["sasl.password"] = self.password
         if self.ca_file is not None:
             found["ssl.ca.location"] = str(self.ca_file)
         return found
@@ -49,11 +43,8 @@ class KafkaSecurity:
         """Arguments of aiokafka's clients. Reads the file."""
         found: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self._tls()}
         if self.user is not None:
-            found |= {
-                "sasl_mechanism": self.mechanism,
-                "sasl_plain_username": self.user,
-                "sasl_plain_password": self.password,
-            }
+            found |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user}
+            found["sasl_plain_password"] = self.password
         return found
 
     def faust(self) -> SASLCredentials | SSLCredentials | None:
@@ -69,9 +60,8 @@ class KafkaSecurity:
         return SSLCredentials(tls) if tls else None
 
     def _tls(self) -> ssl.SSLContext | None:
-        if not self.protocol.endswith("SSL"):
-            return None
-        return ssl.create_default_context(cafile=self.ca_file)
+        has_tls = self.protocol.endswith("SSL")
+        return ssl.create_default_context(cafile=self.ca_file) if has_tls else None
 
 
 NO_SECURITY = KafkaSecurity()

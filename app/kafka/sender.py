@@ -19,7 +19,6 @@ from models.topics import WEBHOOKS
 
 log = structlog.stdlib.get_logger(__name__)
 
-SEND_TIMEOUT_S: Final = 5.0
 STOP_TIMEOUT_S: Final = 5.0
 MAX_REQUEST_BYTES: Final = 1_048_576
 LOG_APPEND_TIME: Final = 1
@@ -35,15 +34,10 @@ class KafkaCommandSender:
     """
 
     def __init__(
-        self,
-        bootstrap: str,
-        *,
-        security: KafkaSecurity = NO_SECURITY,
-        within_s: float = SEND_TIMEOUT_S,
+        self, bootstrap: str, security: KafkaSecurity = NO_SECURITY, *, within_s: float = 5.0
     ) -> None:
         """within_s: the bound of one send, connecting included. Connects at the first send."""
-        self._bootstrap = bootstrap
-        self._security = security.aiokafka()
+        self._bootstrap, self._security = bootstrap, security.aiokafka()
         self._within_s = within_s
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -62,22 +56,16 @@ class KafkaCommandSender:
         # "system:effects" becomes "/tiffin/effects"; whoever has a token speaks through web.
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
-        await self.put(
-            COMMANDS[command.command_type].topic,
-            command.order_id.encode(),
-            encode(command),
-            record_headers(command.command_id, command.command_type, source, command.issued_at),
-        )
+        kind, at = command.command_type, command.issued_at
+        headers = record_headers(command.command_id, kind, source, at)
+        await self.put(COMMANDS[kind].topic, command.order_id.encode(), encode(command), headers)
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
         """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""
         created = to_rfc3339(webhook.created * 1000)
-        await self.put(
-            WEBHOOKS,
-            webhook.order_id.encode(),
-            encode(webhook),
-            record_headers(webhook.stripe_event_id, webhook.stripe_event_type, "/stripe", created),
-        )
+        name, kind = webhook.stripe_event_id, webhook.stripe_event_type
+        headers = record_headers(name, kind, "/stripe", created)
+        await self.put(WEBHOOKS, webhook.order_id.encode(), encode(webhook), headers)
 
     async def put(
         self,
@@ -101,15 +89,13 @@ class KafkaCommandSender:
             raise
         except TimeoutError as error:
             # The producer keeps trying; a new one would only lose its place in the sequence.
-            raise KafkaUnavailableError(
-                f"Kafka did not acknowledge within {self._within_s:g} s"
-            ) from error
+            why = f"Kafka did not acknowledge within {self._within_s:g} s"
+            raise KafkaUnavailableError(why) from error
         except (KafkaError, OSError) as error:
             # An idempotent producer that lost one record can't number the next ones.
             self._retire(producer)
-            raise KafkaUnavailableError(
-                f"Kafka refused a record: {type(error).__name__}"
-            ) from error
+            why = f"Kafka refused a record: {type(error).__name__}"
+            raise KafkaUnavailableError(why) from error
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -117,12 +103,9 @@ class KafkaCommandSender:
                 raise KafkaUnavailableError("the command sender has stopped")
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap,
-                    acks="all",
-                    enable_idempotence=True,
-                    max_request_size=MAX_REQUEST_BYTES,
-                    **self._security,
-                )
+                    bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True,
+                    max_request_size=MAX_REQUEST_BYTES, **self._security,
+                )  # fmt: skip
                 try:
                     await producer.start()
                 except BaseException:

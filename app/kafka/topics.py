@@ -11,7 +11,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewTopic,
     ResourceType,
-)  # fmt: skip
+)
 
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
@@ -43,15 +43,11 @@ def partition_count(topic: Topic, settings: Settings) -> int:
 def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
     """Give a topic's configuration at the broker.
 
-    Of three replicas two must have a record before it counts as sent: else the broker that took it
-    alone could lose it. With fewer replicas that is left to the broker. Records bear the time at which
-    Kafka took them (models/transition.py: decide knows no other clock), whoever produced them.
+    Of three replicas two must have a record before it counts as sent: else the broker that took it alone could
+    lose it. Records bear the time at which Kafka took them (decide knows no other clock).
     """
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(topic.retention_ms),
-        **STAMPED_BY_BROKER,
-    }
+    config = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    config |= STAMPED_BY_BROKER
     if replication_factor >= REPLICAS_REQUIRING_MIN_INSYNC:
         config["min.insync.replicas"] = "2"
     return config
@@ -60,20 +56,17 @@ def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
 def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
     """Make missing topics, correct the configuration of those that are there; idempotent.
 
-    Of changelogs that the workers have made, it is corrected that Kafka stamps their records: it would
-    refuse those of a worker whose clock is an hour ahead (`message.timestamp.after.max.ms`).
-
-    Raises TopicsError when Kafka is away, when a topic has another partition count (an order's records
-    would move to other partitions), and with `check_only` when anything is missing or differs.
+    Of changelogs it is corrected that Kafka stamps their records: it would refuse those of a worker whose
+    clock is an hour ahead (`message.timestamp.after.max.ms`). Raises TopicsError when Kafka is away, when a
+    topic has another partition count (an order's records would move to other partitions), and with
+    `check_only` when anything is missing or differs.
     """
     admin = AdminClient(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "socket.timeout.ms": 5000,
-            "log_level": 0,
+            "bootstrap.servers": settings.kafka_bootstrap, "socket.timeout.ms": 5000, "log_level": 0,
             **KafkaSecurity.of(settings).librdkafka(),
         }
-    )
+    )  # fmt: skip
     try:
         known = admin.list_topics(timeout=TIMEOUT_S).topics
         _refuse_other_counts(known, settings)
@@ -84,9 +77,8 @@ def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicCh
         changes = _differing(admin, wanted | dict.fromkeys(changelogs, STAMPED_BY_BROKER))
         if check_only and (missing or changes):
             names = ", ".join([*(topic.name for topic in missing), *changes])
-            raise TopicsError(
-                f"missing or different: {names}. `faust -A app topics` puts it right."
-            )
+            why = f"missing or different: {names}. `faust -A app topics` puts it right."
+            raise TopicsError(why)
         _make(admin, missing, settings)
         _correct(admin, changes)
     except KafkaException as error:
@@ -141,15 +133,14 @@ def _differing(admin: AdminClient, wanted: dict[str, dict[str, str]]) -> dict[st
 
 
 def _make(admin: AdminClient, topics: list[Topic], settings: Settings) -> None:
+    replicas = settings.replication_factor
     new = [
         NewTopic(
-            topic.name,
-            partition_count(topic, settings),
-            settings.replication_factor,
-            config=topic_config(topic, settings.replication_factor),
+            topic.name, partition_count(topic, settings), replicas,
+            config=topic_config(topic, replicas),
         )
         for topic in topics
-    ]
+    ]  # fmt: skip
     for future in (admin.create_topics(new, request_timeout=TIMEOUT_S) if new else {}).values():
         try:
             future.result()
@@ -159,17 +150,13 @@ def _make(admin: AdminClient, topics: list[Topic], settings: Settings) -> None:
 
 
 def _correct(admin: AdminClient, changes: dict[str, dict[str, str]]) -> None:
-    resources = [
-        ConfigResource(
-            ResourceType.TOPIC,
-            name,
-            incremental_configs=[
-                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-                for key, value in wrong.items()
-            ],
-        )
-        for name, wrong in changes.items()
-    ]
+    resources = []
+    for name, wrong in changes.items():
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in wrong.items()
+        ]
+        resources.append(ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries))
     if resources:
         for future in admin.incremental_alter_configs(resources).values():
             future.result()

@@ -51,7 +51,8 @@ class ContactLimit:
         self._slots.get(self._name_of(channel, contact), {}).pop(message_id, None)
 
     def _name_of(self, channel: Channel, contact: Contact) -> bytes:
-        address = _mailbox(contact.email) if channel is Channel.EMAIL else _number(contact.phone)
+        digits = "".join(filter(str.isdigit, contact.phone))
+        address = _mailbox(contact.email) if channel is Channel.EMAIL else digits
         return hashlib.blake2b(f"{channel}:{address}".encode(), key=self._key).digest()
 
 
@@ -59,8 +60,3 @@ def _mailbox(email: str) -> str:
     """One name for what ends in the same mailbox: capitals, and what follows a plus, do not count."""
     local, _, domain = email.strip().casefold().rpartition("@")
     return f"{local.partition('+')[0]}@{domain}"
-
-
-def _number(phone: str) -> str:
-    """The digits alone."""
-    return "".join(each for each in phone if each.isdigit())

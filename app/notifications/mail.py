@@ -23,8 +23,7 @@ _QUEUED: Final = re.compile(r"queued as ([\w.-]{1,100})", re.IGNORECASE)
 class Mailer:
     """Sends each letter over a connection of its own.
 
-    Every try of a notification carries the same Message-ID, so that a mail that was sent twice, its
-    first receipt being lost, is recognised by the mailbox.
+    Every try has the same Message-ID, by which a mailbox knows a mail whose first receipt was lost.
     """
 
     def __init__(
@@ -114,13 +113,11 @@ def sender_address(text: str) -> Address:
 def _classify(error: Exception) -> SendError:
     """What the server said for good, and what may be better at the next try.
 
-    A refusal of our sender or password is deferred: it says nothing of the customer, and it is
-    mended by an operator.
+    A refusal of our sender or password is deferred: it is mended by an operator.
     """
     match error:
         case aiosmtplib.SMTPRecipientsRefused(recipients=[first, *_]):
-            code = first.code
-            return _classify_code(code)
+            return _classify_code(first.code)
         case aiosmtplib.SMTPRecipientRefused() | aiosmtplib.SMTPDataError():
             return _classify_code(error.code)
         case aiosmtplib.SMTPNotSupported():

@@ -1,7 +1,7 @@
 """The notifier: sends the messages that notifications' table holds, and reports how each try ended.
 
-A message is a row of the order's record (app/task_runner.py): stored before it is sent, and pending until the
-result of its try, a command, has been decided. After a crash it is found again and sent with the same id.
+A message is a row (app/task_runner.py): stored before it is sent, and pending until the result of its try, a
+command, has been decided. After a crash it is found again and sent with the same id.
 """
 
 import asyncio
@@ -45,20 +45,12 @@ TABLE_RETRY_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class NotificationAttempt:
-    """One try of a pending message.
-
-    maybe_sent: an earlier try, perhaps another worker's, may have sent it.
-    """
+    """One try of a pending message. maybe_sent: an earlier one, of any worker, may have sent it."""
 
     order_id: str
     correlation_id: str
     notification: Notification
     maybe_sent: bool
-
-    @property
-    def number(self) -> int:
-        """The first one is 1."""
-        return self.notification.tries + 1
 
 
 class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
@@ -121,9 +113,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         """Begin the tries that are new in the record, drop those that are gone from it."""
         super().updated(partition, key, record)
         rows = self._waiting.setdefault(partition, {})
-        rows[key] = sum(
-            1 for _ in record.state.with_status(NotificationStatus.WAITING_FOR_OPERATOR)
-        )
+        rows[key] = len(list(record.state.with_status(NotificationStatus.WAITING_FOR_OPERATOR)))
         if not rows[key]:
             del rows[key]
 
@@ -192,8 +182,9 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         finally:
             self.counters.in_flight -= 1
         return NotificationResult(
-            notification_id=attempt.notification.notification_id, attempt=attempt.number,
-            result=result, provider_id=provider_id, code=code, held_until=held_until,
+            notification_id=attempt.notification.notification_id,
+            attempt=attempt.notification.tries + 1, result=result, provider_id=provider_id,
+            code=code, held_until=held_until,
         )  # fmt: skip
 
     async def _send(self, attempt: NotificationAttempt) -> str | None:

@@ -98,29 +98,23 @@ class MessageRenderer:
     def __init__(self, restaurants: Iterable[Restaurant], link: OrderLink) -> None:
         self._link = link
         templates = Environment(
-            loader=FileSystemLoader(TEMPLATE_DIR),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+            loader=FileSystemLoader(TEMPLATE_DIR), autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
         self._words = {
             kind: templates.get_template(f"{kind.lower()}.txt") for kind in CHANNELS_BY_EVENT
         }
         self._text = templates.get_template("letter.txt")
         self._html = templates.get_template("letter.html")
         self._regions = {
-            restaurant.id: RegionFormat(
-                Locale.parse(restaurant.locale), ZoneInfo(restaurant.time_zone)
-            )
-            for restaurant in restaurants
+            each.id: RegionFormat(Locale.parse(each.locale), ZoneInfo(each.time_zone))
+            for each in restaurants
         }
         self._elsewhere = RegionFormat(Locale("en"), ZoneInfo("UTC"))
 
     def write(self, order_id: str, notification: Notification, placed: Placed) -> CustomerMessage:
         """The letter of a notification; the same each time, as long as the templates are."""
         region = self._regions.get(placed.restaurant_id, self._elsewhere)
-        occurred_at = _moment(notification.occurred_at)
         values = _values(order_id, notification, placed, region)
         values["link"] = self._link(order_id, notification)
         words = self._words[notification.event_type]
@@ -128,16 +122,12 @@ class MessageRenderer:
         paragraphs = [_line(part) for part in _block(words, "text", values).split("\n\n")]
         shown = {**values, "subject": subject, "paragraphs": [part for part in paragraphs if part]}
         return CustomerMessage(
-            notification_id=notification.notification_id,
-            order_id=order_id,
-            contact=placed.contact,
-            subject=subject,
-            text=self._text.render(shown),
-            html=self._html.render(shown),
+            notification_id=notification.notification_id, order_id=order_id, contact=placed.contact,
+            subject=subject, text=self._text.render(shown), html=self._html.render(shown),
             short_text=_line(_block(words, "sms", values)),
-            occurred_at=occurred_at,
+            occurred_at=_moment(notification.occurred_at),
             requested_at=_moment(notification.requested_at),
-        )
+        )  # fmt: skip
 
 
 def _values(

@@ -8,7 +8,6 @@ import aiohttp
 
 from app.notifications.channels import CustomerMessage, DeferredError, RefusedError, SendError
 
-_NON_DIGIT: Final = re.compile(r"[^0-9]")
 _E164: Final = re.compile(r"\+[1-9][0-9]{4,14}")
 LISTED: Final = 100
 
@@ -16,8 +15,7 @@ LISTED: Final = 100
 class TwilioSms:
     """Sends each letter's short text.
 
-    Twilio knows no idempotency keys: a message that may have left is looked for among those that
-    the number was sent before it is sent once more.
+    Twilio knows no idempotency keys: one that may have left is looked for before it is sent once more.
     """
 
     def __init__(
@@ -33,8 +31,7 @@ class TwilioSms:
 
         api_url: None is Twilio's own.
         """
-        self._account = account_sid, auth_token
-        self._api_url = api_url
+        self._account, self._api_url = (account_sid, auth_token), api_url
         self._from = {"messaging_service_sid" if sender.startswith("MG") else "from_": sender}
         self._timeout_s = timeout_s
         self._client: Any = None
@@ -70,25 +67,20 @@ class TwilioSms:
         return client
 
     async def _create(self, to: str, letter: CustomerMessage) -> str | None:
-        return _sid(
-            await _answer(
-                self._client.messages.create_async(to=to, body=letter.short_text, **self._from)
-            )
-        )
+        create = self._client.messages.create_async
+        return _sid(await _answer(create(to=to, body=letter.short_text, **self._from)))
 
     async def _sid_of_earlier(self, to: str, letter: CustomerMessage) -> str | None:
         """By number, day and text, which no other notification has: Twilio keeps nothing of ours."""
-        since = letter.requested_at.date()
-        sent = await _answer(
-            self._client.messages.list_async(to=to, date_sent_after=since, limit=LISTED)
-        )
+        since, listed = letter.requested_at.date(), self._client.messages.list_async
+        sent = await _answer(listed(to=to, date_sent_after=since, limit=LISTED))
         same = (message for message in sent if message.body == letter.short_text)
         return next((_sid(message) for message in same), None)
 
 
 def e164(phone: str) -> str:
     """The number as providers take it. Raises RefusedError for one without its country."""
-    number = "+" + _NON_DIGIT.sub("", phone)
+    number = "+" + re.sub(r"[^0-9]", "", phone)
     if not phone.strip().startswith("+") or not _E164.fullmatch(number):
         raise RefusedError("NUMBER_WITHOUT_COUNTRY")
     return number

@@ -29,12 +29,8 @@ LISTING_OF: Final = {
     MovementKind.REFUND: Listing.REFUNDS,
     MovementKind.DISPUTE: Listing.DISPUTES,
 }
-READ_EVENT_TYPES: Final = frozenset(
-    kind.encode() for kind in MONEY_EVENTS | {EventType.PAYMENT_INITIATED}
-)
-PAYABLE_STATUSES: Final = frozenset(
-    {"requires_payment_method", "requires_confirmation", "requires_action"}
-)
+READ_EVENT_TYPES: Final = {kind.encode() for kind in MONEY_EVENTS | {EventType.PAYMENT_INITIATED}}
+PAYABLE_STATUSES: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELLED: Final = "CANCELLED"
 MAX_LOOK_UPS: Final = 50
 KAFKA_MARGIN_MS: Final = 3600 * 1000
@@ -84,27 +80,28 @@ class KafkaAccount:
             add_movements(self.moved, [moved])
 
 
+@dataclass(frozen=True, slots=True)
 class StripeAccount:
     """What Stripe's lists say of what this application made. Methods raise GatewayError."""
 
-    def __init__(self, gateway: StripeGateway) -> None:
-        self._gateway = gateway
+    gateway: StripeGateway
 
     async def moved(self, since_ms: int) -> dict[tuple[MovementKind, str], MoneyMovement]:
         """Charges, refunds and disputes made since a time (milliseconds since the epoch)."""
         found: dict[tuple[MovementKind, str], MoneyMovement] = {}
         for kind, listing in LISTING_OF.items():
             wanted = {"created": {"gte": since_ms // 1000}}
-            async for page in self._gateway.pages(listing, wanted):
+            async for page in self.gateway.pages(listing, wanted):
                 for thing in page:
-                    moved = await self._ours(kind, thing)
+                    order_id = await self.gateway.order_id_of(thing)
+                    moved = movement_of_stripe_object(kind, thing, order_id) if order_id else None
                     if moved is not None:
                         found[moved.key] = moved
         return found
 
     async def look_up(self, moved: MoneyMovement) -> MoneyMovement | None:
         """What Stripe says of an object that its lists did not show; None: it has none of that id."""
-        thing = await self._gateway.find(LISTING_OF[moved.kind], moved.id)
+        thing = await self.gateway.find(LISTING_OF[moved.kind], moved.id)
         return movement_of_stripe_object(moved.kind, thing, moved.order_id) if thing else None
 
     async def orphans(
@@ -114,7 +111,7 @@ class StripeAccount:
         wanted = {"created": {"gte": since_ms // 1000, "lte": until_ms // 1000}}
         return [
             intent
-            async for page in self._gateway.pages(Listing.INTENTS, wanted)
+            async for page in self.gateway.pages(Listing.INTENTS, wanted)
             for intent in page
             if intent["status"] in PAYABLE_STATUSES and intent["id"] not in known
             if self._is_surely_ours(intent)
@@ -124,31 +121,24 @@ class StripeAccount:
         """Cancel one; the same however often. It stays as it is when it is being paid."""
         body, result = {"cancellation_reason": "abandoned"}, CANCELLED
         try:
-            await self._gateway.cancel(intent["id"], body, f"orphan:{intent['id']}:1")
+            await self.gateway.cancel(intent["id"], body, f"orphan:{intent['id']}:1")
         except StateConflictError as error:
             result = error.code
         return Orphan(
-            stripe_intent_id=intent["id"],
-            order_id=intent["metadata"]["orderId"],
-            created=to_rfc3339(intent["created"] * 1000),
-            amount=intent["amount"],
-            currency=intent["currency"].upper(),
-            result=result,
-        )
+            stripe_intent_id=intent["id"], order_id=intent["metadata"]["orderId"],
+            created=to_rfc3339(intent["created"] * 1000), amount=intent["amount"],
+            currency=intent["currency"].upper(), result=result,
+        )  # fmt: skip
 
     def _is_surely_ours(self, intent: Mapping[str, Any]) -> bool:
         """An account may serve others too: only what bears our mark and our ids is touched."""
         metadata = intent.get("metadata") or {}
-        order_id = self._gateway.order_id_from_metadata(metadata)
+        order_id = self.gateway.order_id_from_metadata(metadata)
         return (
             order_id is not None
-            and self._gateway.has_owner_metadata(metadata)
+            and self.gateway.has_owner_metadata(metadata)
             and metadata.get("paymentId") == ids.payment_id(order_id)
         )
-
-    async def _ours(self, kind: MovementKind, thing: Mapping[str, Any]) -> MoneyMovement | None:
-        order_id = await self._gateway.order_id_of(thing)
-        return movement_of_stripe_object(kind, thing, order_id) if order_id else None
 
 
 async def load_accounts(stripe: StripeAccount, kafka: KafkaAccount) -> tuple[Account, Account, int]:

@@ -1,10 +1,9 @@
 """Compares whole accounts with Stripe: webhooks that never came, intents of no order, money that differs.
 
-It runs at one worker, the owner of partition 0 of payments, and moves with that partition. What each
-run found is a record of the topic `reconciliation`, kept as long as Stripe keeps its events; its cursor
-says up to when all of Stripe's events are known to be in Kafka. That is true whoever wrote it, so no
-fence is needed: a worker that has lost the partition unawares can only repeat what the next one does,
-and every repetition is recognised (webhooks by their event's id, cancels by Stripe).
+It runs at one worker, the owner of partition 0 of payments, and moves with that partition. What each run
+found is a record of the topic `reconciliation`; its cursor says up to when all of Stripe's events are known to
+be in Kafka. That is true whoever wrote it, so no fence is needed: a worker that has lost the partition unawares
+repeats what the next one does, and repetitions are recognised (webhooks by event id, cancels by Stripe).
 """
 
 import asyncio
@@ -88,9 +87,7 @@ class Reconciliation(Background):
         self.counters = dict.fromkeys(("runs", "errors", "applied", "orphans"), 0)
         self.report: ReconciliationReport | None = None
         self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
-        self._sender = sender
-        self._stripe = StripeAccount(gateway)
-        self._reader = kafka
+        self._sender, self._reader, self._stripe = sender, kafka, StripeAccount(gateway)
         self._missing = MissingWebhooks(gateway, sender, partial(reduce_webhook, gateway), kafka)
         self._kafka: KafkaAccount | None = None
 
@@ -179,11 +176,9 @@ class Reconciliation(Background):
         """Webhooks that never came."""
         self._change(listed=0)
         cursor_ms = max(from_rfc3339(self._known.cursor), now_ms - STRIPE_KEEPS_MS)
+        until_ms = now_ms - round(self._schedule.grace_s * 1000)
         search = self._missing.search(
-            cursor_ms,
-            now_ms - round(self._schedule.grace_s * 1000),
-            is_runner=self._is_runner,
-            found=self._note,
+            cursor_ms, until_ms, is_runner=self._is_runner, found=self._note
         )
         async for end_ms, listed in search:
             cursor_ms = max(cursor_ms, end_ms)
@@ -207,23 +202,18 @@ class Reconciliation(Background):
         theirs, ours, unchecked = await load_accounts(self._stripe, self._kafka)
         known = (*self._known.differences, *self._known.settling)
         found, of_days = compare(
-            theirs,
-            ours,
-            since={(d.kind, d.id): d.since for d in known},
-            now=to_rfc3339(now_ms),
+            theirs, ours, since={(d.kind, d.id): d.since for d in known}, now=to_rfc3339(now_ms),
             until_ms=now_ms - round(self._schedule.grace_s * 1000),
-        )
+        )  # fmt: skip
         orphans = await self._cancel_orphans(since_ms, now_ms)
         self._change(
-            compared_at=to_rfc3339(now_ms),
-            compared_since=to_rfc3339(since_ms),
-            totals=tuple(of_days),
+            compared_at=to_rfc3339(now_ms), compared_since=to_rfc3339(since_ms),
+            totals=tuple(of_days), unchecked=unchecked,
             differences=tuple(d for d in found if self._has_settled(d, now_ms)),
             settling=tuple(d for d in found if not self._has_settled(d, now_ms)),
-            unchecked=unchecked,
             orphans=(*orphans, *self._known.orphans)[:MAX_SHOWN],
             orphans_total=self._known.orphans_total + len(orphans),
-        )
+        )  # fmt: skip
         for difference in self._known.differences:
             log.error("money differs from Stripe's", **difference.model_dump(by_alias=True))
 

@@ -30,10 +30,8 @@ class EffectAttempt:
     """A pending effect, and what this process knows of its fate.
 
     correlation_id: of the payment. charges: payment's attempt -> charge id, where known. is_unknown: it may
-    have been made.
-    stored_errors: how often Stripe answered 500, which it keeps for the key. is_final: so the key
-    will never bring anything else.
-    seen: the payment intent as it was last looked up.
+    have been made. stored_errors: how often Stripe answered 500, which it keeps for the key. is_final: so
+    the key will never bring anything else. seen: the payment intent as it was last looked up.
     """
 
     order_id: str
@@ -203,12 +201,7 @@ class EffectAttemptRunner:
 
 
 def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:
-    told: dict[str, Any] = {
-        name: one_line(facts[name]) for name in ("code", "message") if name in facts
-    }
-    return StripeResult(
-        effect_id=effect.effect_id,
-        idempotency_key=effect.idempotency_key,
-        result=kind,
-        **facts | told,
-    )
+    for name in {"code", "message"} & facts.keys():
+        facts[name] = one_line(facts[name])
+    key = effect.idempotency_key
+    return StripeResult(effect_id=effect.effect_id, idempotency_key=key, result=kind, **facts)

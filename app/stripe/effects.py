@@ -1,7 +1,6 @@
 """Performs the Stripe writes that payments' table holds, and reports how they ended.
 
-An effect is a row of payments' record (app/task_runner.py): stored before it is made, and pending until its
-result, a command, has been decided.
+An effect is a row (app/task_runner.py): stored before it is made, pending until its result is decided.
 """
 
 import asyncio
@@ -60,7 +59,7 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
     @property
     def pending(self) -> int:
         """Effects that wait, are being made, or whose result has not been decided yet."""
-        return sum(1 for _ in self._all())
+        return len(self._all())
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
@@ -94,16 +93,14 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
         return work.effect.tries - 1
 
     async def _attempt(self, each: RowTask[EffectAttempt]) -> bool:
-        attempt = each.work
+        attempt, result = each.work, None
         try:
             result = await self._perform(attempt)
         except StripeUnavailableError as error:
             self._count_error(attempt, error)
-            return False
         except Exception as error:
             self.counters.errors[type(error).__name__] += 1
             log.exception("unexpected error in an effect", effect=attempt.effect.idempotency_key)
-            return False
         if result is None:
             return False
         await self._report_result(attempt, result)
@@ -140,7 +137,5 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
             )
         )  # fmt: skip
         self.counters.results[effect.kind, result.result] += 1
-        log.info(
-            "an effect ended", effect=effect.idempotency_key, kind=effect.kind,
-            result=result.result, code=result.code,
-        )  # fmt: skip
+        about = {"effect": effect.idempotency_key, "kind": effect.kind}
+        log.info("an effect ended", **about, result=result.result, code=result.code)

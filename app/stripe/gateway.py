@@ -85,16 +85,14 @@ class StripeGateway:
     async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
         confirm = self._intents.confirm_async
-        return self._seen(
-            await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
-        )
+        intent = await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
+        return self._seen(intent)
 
     async def cancel(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Cancel. Raises StateConflictError where the money moved first, or is moving."""
         cancel = self._intents.cancel_async
-        return self._seen(
-            await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
-        )
+        intent = await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
+        return self._seen(intent)
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundFacts:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
@@ -124,13 +122,11 @@ class StripeGateway:
     ) -> IntentFacts | None:
         """Look for the PaymentIntent whose metadata names the payment, created in that time.
 
-        Seconds since the epoch, give or take what clocks differ. Lists, because Stripe's search
-        may not know an intent yet that a list shows; all intents of that time are gone through.
+        Seconds since the epoch, give or take what clocks differ. Lists all intents of that time, for
+        Stripe's search may not know one yet that a list shows.
         """
-        created = {
-            "gte": int(created_after_s) - CLOCK_SKEW_S,
-            "lte": int(created_before_s) + CLOCK_SKEW_S,
-        }
+        first, last = int(created_after_s) - CLOCK_SKEW_S, int(created_before_s) + CLOCK_SKEW_S
+        created = {"gte": first, "lte": last}
         found = [
             intent
             async for page in self.pages(Listing.INTENTS, {"created": created}, Priority.LOOK_UP)
@@ -144,10 +140,7 @@ class StripeGateway:
     async def pages(
         self, listing: Listing, wanted: Body, priority: Priority = Priority.POLL
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Objects as Stripe shows them, newest first, a page at a time, each in its turn of the rate.
-
-        wanted: the list's own parameters. Events are kept for 30 days.
-        """
+        """Objects as Stripe shows them, newest first, by pages. wanted: the list's own parameters."""
         params = {**wanted, "limit": PAGE}
         while True:
             page: Any = await self._call(priority, self._services[listing].list_async, params, READ)

@@ -33,7 +33,6 @@ ISSUER: Final = "system:reconciler"
 MAX_INTERVAL_FACTOR: Final = 10
 """Each answer that settles nothing doubles the interval, up to so many of the first."""
 MAX_CONCURRENT_LOOKUPS: Final = 4
-IN_DOUBT_INTERVAL_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -55,10 +54,9 @@ class _WatchedPayment:
 class Reconciler(Background, Collector):
     """A listener of payments' table, and a task that asks about what it found there; a collector of metrics.
 
-    Watches payments in PROCESSING whose confirm has been answered (while it has not, its effect
-    asks), those with facts held for money that we have not heard of, and refunds that Stripe has,
-    but has not finished. Only of owned partitions. A payment in doubt, of which a webhook told what
-    only a look-up can place, is asked about at once: a customer waits for it.
+    Watches payments of owned partitions in PROCESSING whose confirm has been answered (before, its effect
+    asks), those with facts held for money that we have not heard of, and refunds that Stripe has not finished.
+    A payment in doubt, of which a webhook told what only a look-up can place, is asked about at once.
     """
 
     def __init__(
@@ -68,7 +66,7 @@ class Reconciler(Background, Collector):
         *,
         after_s: float,
         interval_s: float,
-        in_doubt_interval_s: float = IN_DOUBT_INTERVAL_S,
+        in_doubt_interval_s: float = 2.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """after_s: without news for so long, ask; interval_s: then again, more and more rarely.
@@ -76,12 +74,9 @@ class Reconciler(Background, Collector):
         in_doubt_interval_s: in the place of interval_s for a payment in doubt.
         """
         super().__init__()
-        self.observed = 0
-        self.errors = 0
-        self._gateway = gateway
-        self._sender = sender
-        self._after_s = after_s
-        self._interval_s = interval_s
+        self.observed, self.errors = 0, 0
+        self._gateway, self._sender = gateway, sender
+        self._after_s, self._interval_s = after_s, interval_s
         # Workers that started together must not ask together.
         self._pauses, self._pauses_in_doubt = (
             Backoff(first_s, first_s * MAX_INTERVAL_FACTOR, jitter=(0.75, 1.25))
@@ -180,9 +175,8 @@ def _watch(partition: int, order_id: str, state: PaymentRecord) -> _WatchedPayme
     is_processing = bool(work.held) or (
         payment.status is PaymentStatus.PROCESSING and not is_being_confirmed
     )
-    pending = frozenset(
-        refund.stripe_refund_id for refund in work.refunds.values() if refund.stripe_refund_id
-    )
+    refunds = (refund.stripe_refund_id for refund in work.refunds.values())
+    pending = frozenset(filter(None, refunds))
     if not is_processing and not pending:
         return None
     return _WatchedPayment(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
-from app.dead_letters.redrive_rules import audit_event
+from app.dead_letters.publish import audit_event
 from models import ids
 from models.dead_letter import DeadLetter, DeadLetterState, RecordLocation, Resolution
 from models.events import NO_ORDER, read_event
