@@ -3,7 +3,7 @@
 import functools
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import faust
@@ -30,12 +30,14 @@ from app.operators import Operators
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings, SettingsError, load_settings
+from app.settings.field_types import named
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models.money import read_minimum_charges
 from models.notification import Channel
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
@@ -60,7 +62,7 @@ def worker_app() -> faust.App:
 
 
 def create_app(settings: Settings) -> faust.App:
-    """Wire one worker. Raises CatalogueError."""
+    """Wire one worker. Raises SettingsError, CatalogueError."""
     uvloop.install()
     security = KafkaSecurity.of(settings)
     app = make_app(
@@ -79,7 +81,7 @@ def create_app(settings: Settings) -> faust.App:
         payment_ms=int(settings.payment_deadline_s * 1000),
         kitchen_ms=int(settings.kitchen_deadline_s * 1000),
     )
-    catalogue = load_catalogue(settings.catalogue_dir or FOLDER)
+    catalogue = load_catalogue(settings.catalogue_dir or FOLDER, minimum_charges(settings))
     channels = _message_channels(settings)
     policy = NotificationPolicy(
         frozenset(channels), settings.notification_tries,
@@ -146,6 +148,15 @@ def create_app(settings: Settings) -> faust.App:
     )
     cli.register(app, settings)
     return app
+
+
+def minimum_charges(settings: Settings) -> Mapping[str, int]:
+    """The operator's minimums by currency, in minor units. Raises SettingsError."""
+    try:
+        return read_minimum_charges(settings.minimum_charges)
+    except ValueError as error:
+        wrong = named("minimum_charges", str(error))
+        raise SettingsError(f"These settings can't be used:\n{wrong}") from None
 
 
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:

@@ -89,7 +89,7 @@ def _refused(builder: PaymentDecisionBuilder, command: Command, amount: int) -> 
             "REFUND_TOO_LARGE",
             f"amount: at most {refundable} {unit} can still be refunded.",
         )
-    step = money.charge_increment(payment.currency)
+    step = money.rules_of(payment.currency).step
     if amount % step:
         return builder.refuse(
             command, "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."

@@ -19,7 +19,7 @@ from app.notifications.channels import CustomerMessage
 from models import ids
 from models.declines import GENERIC, decline_text
 from models.events import EventType
-from models.money import decimal_text, exponent
+from models.money import decimal_text, number_pattern, shown_decimals
 from models.notification import CHANNELS_BY_EVENT, Notification
 from models.order import Placed
 from web.catalogue import Restaurant
@@ -37,9 +37,6 @@ DEFAULT_GREETING_NAME: Final = "there"
 """Who is greeted when a name looks like an advertisement: mail programs make links of bare addresses."""
 MAX_NAME_CHARS: Final = 80
 _LINK: Final = re.compile(r"[:/\\@]|[^\W_]\.[^\W\d_]{2}")
-
-_LAST_DIGITS: Final = re.compile(r"0(\.0+)?(?![0#.,])")
-"""Of a number pattern such as ¤#,##0.00."""
 
 REJECTED: Final = "RESTAURANT_REJECTED"
 CANCELLATION_TEXTS: Final[dict[str, str]] = {
@@ -78,10 +75,9 @@ class RegionFormat:
     zone: ZoneInfo
 
     def money(self, amount: int, currency: str, layout: str | None = None) -> str:
-        """Show minor units; with their own decimals, where CLDR's differ from Stripe's (ISK)."""
-        digits = exponent(currency)
+        """Show minor units; with their own decimals, where CLDR's differ from Stripe's (MGA, LBP)."""
         pattern = layout or self.locale.currency_formats["standard"].pattern
-        pattern = _LAST_DIGITS.sub("0." + "0" * digits if digits else "0", pattern)
+        pattern = number_pattern(pattern, shown_decimals(amount, currency))
         if get_currency_symbol(currency, self.locale)[-1:].isalpha():
             pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")  # CLDR's rule; Babel lacks it
         value = Decimal(decimal_text(amount, currency))

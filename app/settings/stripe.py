@@ -61,6 +61,11 @@ class StripeSettings(SettingsPart):
     """How long one look-up at Stripe may take"""
     stripe_rate_per_s: Annotated[float, Field(gt=0, le=1000)] = 20.0
     """This worker's share of the account's requests a second"""
+    minimum_charges: Annotated[tuple[str, ...], NoDecode, COMMA_SEPARATED] = Field(
+        default=(),
+        description="Least sums of an order, such as KRW=700,EUR=1.50: where Stripe converts a currency, "
+        "what its minimum for the payout's currency is worth; none: Stripe's for the currency itself",
+    )
     confirm_deadline_s: Seconds = 90.0
     """After how long a confirm of which Stripe knows no charge is NOT_SUBMITTED"""
     effects_concurrency: int = Field(16, ge=1, le=500)

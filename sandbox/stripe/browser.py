@@ -20,10 +20,10 @@ STATIC = Path(__file__).parent / "static"
 
 
 def shown_amount(amount: int, currency: str) -> str:
-    """Minor units as a person reads them: `25.00 USD`."""
+    """Minor units as a person reads them: `25.00 USD`, `25000 UGX`."""
     places = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
-    if currency in CHARGED_IN_HUNDREDS:
-        places = 2
+    if currency in CHARGED_IN_HUNDREDS and amount % 100 == 0:
+        amount, places = amount // 100, 0
     whole, rest = divmod(amount, 10**places)
     return f"{whole}{f'.{rest:0{places}}' if places else ''} {currency.upper()}"
 

@@ -1,4 +1,4 @@
-"""Stripe's rules on currencies as data: which exist, their minimum amounts, their odd decimals.
+"""Stripe's rules on currencies as data: which exist, their least and largest amounts, their odd decimals.
 
 Written independently of models/, so that a mistake there is refused here as Stripe would.
 Source: docs.stripe.com/currencies.
@@ -13,32 +13,37 @@ def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ZERO_DECIMAL = _codes("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf")
+# Stripe's list of these has ugx too, but its special cases say that 5 UGX is 500, and that holds.
+ZERO_DECIMAL = _codes("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
 THREE_DECIMAL = _codes("bhd jod kwd omr tnd")
-CHARGED_IN_HUNDREDS = _codes("isk")
+CHARGED_IN_HUNDREDS = _codes("isk ugx")
 SUPPORTED = (
     ZERO_DECIMAL
     | THREE_DECIMAL
     | CHARGED_IN_HUNDREDS
     | _codes(
-        """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd
+        """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd
         cad cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd
         hnl htg huf idr ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop
         mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar
         sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd
-        yer zar zmw"""
+        xcg yer zar zmw"""
     )
 )
 
-# In minor units. Where Stripe names none it asks for the worth of 0.50 USD; here that is 1.
+# In minor units, of accounts that are paid out in the currency, as the stand-in's is in each. Where
+# Stripe names none it converts and asks for the worth of 0.50 USD; the stand-in has no rates and takes 1.
 # fmt: off
 MINIMUM = {
-    "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500,
-    "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000,
-    "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
+    "usd": 50, "aed": 200, "ars": 50, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "cop": 50, "czk": 1500,
+    "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "idr": 50, "ils": 50, "inr": 50,
+    "jpy": 50, "krw": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "php": 50, "pln": 200,
+    "ron": 200, "rub": 50, "sek": 300, "sgd": 50, "thb": 1000, "zar": 50,
 }
 # fmt: on
-MAXIMUM = 99_999_999
+DIGITS = {"idr": 12, "cop": 10, "inr": 9}
+OTHER_DIGITS = 8
+"""Of the largest amount that payment methods beside cards take; an intent here is open for them."""
 
 
 def check_currency(currency: str) -> str:
@@ -61,9 +66,10 @@ def check_amount(amount: int, currency: str) -> int:
             code="amount_too_small",
             param="amount",
         )
-    if amount > MAXIMUM:
+    digits = DIGITS.get(currency, OTHER_DIGITS)
+    if len(str(amount)) > digits:
         raise invalid(
-            f"Amount must be no more than {MAXIMUM} in the smallest unit of {currency}.",
+            f"Amount must be no more than {'9' * digits} in the smallest unit of {currency}.",
             code="amount_too_large",
             param="amount",
         )

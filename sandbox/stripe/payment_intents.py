@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.stripe import attempts, objects, payment_methods
-from sandbox.stripe.currencies import check_amount, check_currency
+from sandbox.stripe.currencies import check_amount, check_currency, check_granularity
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.params import (
     EXPAND,
@@ -251,6 +251,7 @@ def capture(state: State, id_: str, params: Params) -> Resource:
             code="amount_too_large",
             param="amount_to_capture",
         )
+    check_granularity(amount, intent["currency"])
     intent["metadata"] = merge_metadata(intent["metadata"], params)
     attempts.succeed(state, intent, state.charges[intent["latest_charge"]], amount)
     return intent

@@ -70,6 +70,7 @@ def report(currency: str, amounts: list[int]) -> PaymentReport:
         ("en-IN", "INR", [1_234_567_890_00, 5], None),
         ("de-DE", "KWD", [12_340, 2_005], "10"),
         ("en-US", "KRW", [98_765_432_100, 0, 3], None),
+        ("en-US", "UGX", [2_000_000, 100], "10,000"),
         ("fr-FR", "EUR", [-450_00, 1_250_00], None),
     ],
 )

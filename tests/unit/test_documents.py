@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.support import currency_table
 from tests.support.tutorial import blocks_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -105,3 +106,7 @@ def test_paths_exist(document: Path) -> None:
         if not (any(ROOT.glob(path)) if "*" in path else (ROOT / path).exists())
     ]
     assert not missing
+
+
+def test_the_table_of_currencies_is_the_codes() -> None:
+    assert currency_table.written() == currency_table.currency_table()

@@ -18,13 +18,10 @@ def priced(catalogue: Catalogue, body: CreateIntent, customer: str) -> PlaceOrde
         )
     items = _items(restaurant, body.items)
     amount = sum(item.unit_price * item.quantity for item in items)
-    if not money.stripe_accepts(amount, restaurant.currency):
-        least = money.decimal_text(money.minimum_charge(restaurant.currency), restaurant.currency)
-        most = money.decimal_text(money.MAXIMUM_CHARGE, restaurant.currency)
-        raise _invalid(
-            "items", f"come to a sum that can't be charged; accepted: {least} to {most} "
-            f"{restaurant.currency}"
-        )  # fmt: skip
+    least = catalogue.minimum_charge(restaurant.currency)
+    if not money.can_be_charged(amount, restaurant.currency, least):
+        accepted = money.limits_text(restaurant.currency, least)
+        raise _invalid("items", f"come to a sum that can't be charged; accepted: {accepted}")
     return PlaceOrder(
         restaurant_id=restaurant.id,
         restaurant_name=restaurant.name,

@@ -1,14 +1,14 @@
 """Restaurants, dishes and prices; one TOML file a restaurant, read and checked once at start.
 
-Prices are integers in minor units of the restaurant's currency. The files beside this one are the
-catalogue of the sandbox; a setting names another folder.
+Prices are integers in Stripe's minor units of the restaurant's currency (docs/money.md). The files
+beside this one are the catalogue of the sandbox; a setting names another folder.
 """
 
 import hashlib
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -70,9 +70,9 @@ class Restaurant(Entry):
     @field_validator("currency")
     @classmethod
     def _currency_is_known(cls, currency: str) -> str:
-        if currency not in money.CHARGEABLE_CURRENCIES:
-            known = ", ".join(sorted(money.CHARGEABLE_CURRENCIES))
-            raise ValueError(f"{currency} is none that Stripe settles here; accepted: {known}")
+        if currency not in money.CURRENCIES:
+            known = ", ".join(sorted(money.CURRENCIES))
+            raise ValueError(f"{currency} is none that Stripe charges; accepted: {known}")
         return currency
 
     @field_validator("locale")
@@ -95,12 +95,27 @@ class Restaurant(Entry):
         for dish_id, count in Counter(dish.id for dish in self.dishes).items():
             if count > 1:
                 raise ValueError(f"dishes: the id {dish_id} is there {count} times")
-        for dish in self.dishes:
-            if self.currency in money.THREE_DECIMAL and dish.price % 10:
-                raise ValueError(
-                    f"dishes: the price of {dish.id} must end in 0, Stripe's rule for {self.currency}"
-                )
+        rules = money.rules_of(self.currency)
+        uneven = [dish for dish in self.dishes if dish.price % rules.step]
+        dear = [dish for dish in self.dishes if dish.price > rules.maximum]
+        if uneven:
+            raise ValueError(
+                f"dishes: {self._prices(uneven)}; accepted: multiples of {rules.step}, as Stripe charges "
+                f"{self.currency} in steps of {money.decimal_text(rules.step, self.currency)}"
+            )
+        if dear:
+            raise ValueError(
+                f"dishes: {self._prices(dear)}; accepted: up to {rules.maximum}, the most that Stripe "
+                f"charges in {self.currency}"
+            )
         return self
+
+    def _prices(self, dishes: Iterable[Dish]) -> str:
+        return ", ".join(
+            f"the price of {dish.id} is {dish.price} "
+            f"({money.decimal_text(dish.price, self.currency)} {self.currency})"
+            for dish in dishes
+        )
 
     @cached_property
     def by_id(self) -> Mapping[str, Dish]:
@@ -110,9 +125,17 @@ class Restaurant(Entry):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All restaurants by id."""
+    """All restaurants by id.
+
+    minimum_charges: the operator's, by currency, in minor units; Stripe's own hold for the others.
+    """
 
     restaurants: Mapping[str, Restaurant]
+    minimum_charges: Mapping[str, int] = field(default_factory=dict)
+
+    def minimum_charge(self, currency: str) -> int:
+        """The least that an order may come to, in minor units."""
+        return self.minimum_charges.get(currency, money.minimum_charge(currency))
 
     @cached_property
     def etag(self) -> str:
@@ -121,7 +144,9 @@ class Catalogue:
         return hashlib.sha256(orjson.dumps(content)).hexdigest()[:24]
 
 
-def load_catalogue(folder: Path = FOLDER) -> Catalogue:
+def load_catalogue(
+    folder: Path = FOLDER, minimum_charges: Mapping[str, int] | None = None
+) -> Catalogue:
     """Read every *.toml of a folder. Raises CatalogueError, which names all that is wrong."""
     wrong: list[str] = []
     restaurants: dict[str, Restaurant] = {}
@@ -141,7 +166,7 @@ def load_catalogue(folder: Path = FOLDER) -> Catalogue:
             restaurants[restaurant.id] = restaurant
     if wrong:
         raise CatalogueError("The catalogue is wrong.\n" + "\n".join(f"  {text}" for text in wrong))
-    return Catalogue(restaurants)
+    return Catalogue(restaurants, minimum_charges or {})
 
 
 def _texts(error: ValidationError) -> Iterator[str]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import orjson
+from babel import Locale
 from babel.dates import format_datetime
 from babel.numbers import NumberFormatError, format_currency, parse_decimal
 
@@ -48,17 +49,22 @@ def money_text(value: Any, currency: str | None = None) -> str:
     else:
         amount, code = value.amount, value.currency
     decimal = Decimal(money.decimal_text(amount, code))
-    text = format_currency(decimal, code, locale=LOCALES.get(code, DEFAULT_LOCALE))
+    locale = Locale.parse(LOCALES.get(code, DEFAULT_LOCALE))
+    pattern = money.number_pattern(
+        locale.currency_formats["standard"].pattern, money.shown_decimals(amount, code)
+    )
+    text = format_currency(decimal, code, pattern, locale, currency_digits=False)
     return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
 
 
 def minor_units(text: str, currency: str, locale: str) -> int:
     """Minor units of an amount such as "12.50" or "1,250.00", as `locale` groups and points it.
 
-    Raises DecodingError, with an example, for what another locale may have meant otherwise: nothing is
-    ever read as another amount.
+    Raises DecodingError, with an example, for what another locale may have meant otherwise, and for what
+    Stripe does not take: nothing is ever read as another amount.
     """
-    digits = money.exponent(currency)
+    rules = money.rules_of(currency)
+    digits = rules.decimals
     written = text.strip()
     example = f"{Decimal('12.5'):.{digits}f}" if digits else "1250"
     refused = DecodingError(f"Write the amount like {example}.")
@@ -70,7 +76,16 @@ def minor_units(text: str, currency: str, locale: str) -> int:
         amount = parse_decimal(written, locale=locale, strict=True)
     except NumberFormatError:
         raise refused from None
-    return int(amount.scaleb(digits))
+    units = int(amount.scaleb(rules.exponent))
+    if units % rules.step:
+        raise DecodingError(f"Write an amount {step_text(currency)}, like {example}.")
+    return units
+
+
+def step_text(currency: str) -> str:
+    """Which amounts Stripe takes: "in steps of 0.010"; "" where it takes each one."""
+    step = money.rules_of(currency).step
+    return "" if step == 1 else f"in steps of {money.decimal_text(step, currency)}"
 
 
 def time_of(rfc3339: str) -> datetime:

@@ -79,13 +79,14 @@ if (window.uPlot && source) {
     draw(group.querySelector('[data-chart="payments"]'), [
       line("Attempts", "--ink-soft"), line("Completed", "--good"), line("Declined", "--bad"),
     ], [at, values((row) => row.attempts), values((row) => row.completed), values((row) => row.declined.count)], 0);
-    const places = (mine[0].revenue.display.split(".")[1] || "").length;
+    // Read as it is written: Stripe's minor units are not always what people write (UGX).
+    const places = Math.max(...mine.map((row) => (row.revenue.display.split(".")[1] || "").length));
     const money = new Intl.NumberFormat(undefined, {
       style: "currency", currency, minimumFractionDigits: places, maximumFractionDigits: places,
     });
     draw(group.querySelector('[data-chart="revenue"]'), [
       line("Revenue", "--accent", { fill: colour("--accent-tint"), paths: uPlot.paths.bars({ size: [0.7, 40] }), value: text(money) }),
-    ], [at, values((row) => row.revenue.amount / 10 ** places)], places);
+    ], [at, values((row) => Number(row.revenue.display))], places);
   }
 }
 probe.remove();

@@ -183,6 +183,12 @@ async def test_unknown_parameters_are_refused_and_accepted_ones_are_stripes(
         ({"amount": "25.00"}, "parameter_invalid_integer", "amount"),
         ({"amount": 1234, "currency": "kwd"}, "parameter_invalid_integer", "amount"),
         ({"amount": 1250, "currency": "isk"}, "parameter_invalid_integer", "amount"),
+        ({"amount": 25_050, "currency": "ugx"}, "parameter_invalid_integer", "amount"),
+        ({"amount": 40, "currency": "krw"}, "amount_too_small", "amount"),
+        ({"amount": 49, "currency": "cop"}, "amount_too_small", "amount"),
+        ({"amount": 100_000_000, "currency": "ugx"}, "amount_too_large", "amount"),
+        ({"amount": 1_000_000_000, "currency": "inr"}, "amount_too_large", "amount"),
+        ({"currency": "bgn"}, None, "currency"),
         ({"currency": "xyz"}, None, "currency"),
         ({"metadata": {"k" * 41: "v"}}, None, f"metadata[{'k' * 41}]"),
         ({"metadata": {"k": "v" * 501}}, None, "metadata[k]"),
@@ -207,7 +213,11 @@ async def test_bad_parameters(
 
 
 async def test_amounts_at_their_limits_are_taken(shop: StripeShop) -> None:
-    for amount, currency in ((50, "usd"), (50, "jpy"), (1230, "kwd"), (1200, "isk"), (1, "clp")):
+    for amount, currency in (
+        (50, "usd"), (50, "jpy"), (50, "krw"), (1230, "kwd"), (1200, "isk"), (1, "clp"), (80_045, "twd"),
+        (2_500_000, "ugx"), (17_501, "huf"), (999_999_999_999, "idr"), (9_999_999_999, "cop"),
+        (999_999_999, "inr"), (99_999_900, "isk"),
+    ):  # fmt: skip
         assert (await shop.create(amount=amount, currency=currency.upper())).currency == currency
 
 

@@ -54,6 +54,7 @@ def finds(text: str, record: OrderRecord, order_id: str = ORDER) -> set[TermKind
         ("asha ben", placed(), set()),
         ("STRASSE", placed(name="Anna Stra\N{LATIN SMALL LETTER SHARP S}e"), {TermKind.NAME}),
         ("5.124", placed(amount=5124, currency="JOD"), {TermKind.AMOUNT}),
+        ("UGX 25,000", placed(amount=2_500_000, currency="UGX"), {TermKind.AMOUNT}),
         ("5,12", placed(amount=512, currency="EUR"), {TermKind.AMOUNT}),
         ("1.234,50", placed(amount=123450, currency="EUR"), {TermKind.AMOUNT}),
         ("1,234.50", placed(amount=123450, currency="EUR"), {TermKind.AMOUNT}),

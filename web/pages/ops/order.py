@@ -21,7 +21,7 @@ from web.http.problems import CODES, ProblemError
 from web.http.route import AnyCall
 from web.http.tokens import Role
 from web.ops import stuck
-from web.pages.formats import DEFAULT_LOCALE, LOCALES, minor_units, money_text, pretty
+from web.pages.formats import DEFAULT_LOCALE, LOCALES, minor_units, money_text, pretty, step_text
 from web.pages.ops.timeline_diagram import draw_timeline
 from web.pages.render import render
 
@@ -90,6 +90,7 @@ def _question(call: AnyCall, name: str, view: OrderView, wrong: str = "") -> web
     return render(
         call.request, "ops_confirm.html", identity=call.identity, view=view, name=name, wrong=wrong,
         which=call.request.query.get("which", ""), reasons=REFUND_REASONS, key=str(uuid.uuid4()),
+        step=step_text(view.amount.currency),
     )  # fmt: skip
 
 

@@ -87,11 +87,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PricedCart:
-    """The cart at the catalogue's prices; restaurant is None when it is empty."""
+    """The cart at the catalogue's prices; restaurant is None when it is empty.
+
+    least: what an order may come to at least, in minor units.
+    """
 
     cart: Cart = field(default_factory=Cart)
     restaurant: Restaurant | None = None
     lines: tuple[Line, ...] = ()
+    least: int = 0
 
     @property
     def total(self) -> int:
@@ -104,13 +108,14 @@ class PricedCart:
         if self.restaurant is None:
             return ""
         currency = self.restaurant.currency
-        least = money.minimum_charge(currency)
-        if self.total < least:
-            missing = money_text(least - self.total, currency)
-            return f"Orders begin at {money_text(least, currency)}: add dishes for {missing} more."
-        if self.total > money.MAXIMUM_CHARGE:
-            most = money_text(money.MAXIMUM_CHARGE, currency)
-            excess = money_text(self.total - money.MAXIMUM_CHARGE, currency)
+        rules = money.rules_of(currency)
+        if self.total < self.least:
+            missing = money_text(self.least - self.total, currency)
+            begin = money_text(self.least, currency)
+            return f"Orders begin at {begin}: add dishes for {missing} more."
+        if self.total > rules.maximum:
+            most = money_text(rules.maximum, currency)
+            excess = money_text(self.total - rules.maximum, currency)
             return f"One order may come to {most} at most: take out dishes for {excess}."
         return ""
 
@@ -156,7 +161,9 @@ def with_prices(catalogue: Catalogue, cart: Cart) -> PricedCart:
     lines = tuple(
         Line(dishes[name], count) for name, count in cart.quantities.items() if name in dishes
     )
-    return PricedCart(cart, restaurant, lines) if lines else PricedCart()
+    if restaurant is None or not lines:
+        return PricedCart()
+    return PricedCart(cart, restaurant, lines, catalogue.minimum_charge(restaurant.currency))
 
 
 def keep_cart(response: web.StreamResponse, deps: WebDeps, cart: Cart) -> None:

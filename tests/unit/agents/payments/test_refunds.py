@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models import money, topics
+from models import topics
 from models.commands import (
     CancelOrder,
     CommandType,
@@ -191,13 +191,3 @@ def test_an_inquiry_that_becomes_a_dispute_and_old_news_of_it(paid: PaymentFlowH
     paid.settle_all()
     assert next(iter(paid.state.payment.disputes.values())).status == "lost"
     assert refund(paid, 1).code == "REFUND_TOO_LARGE"
-
-
-@pytest.mark.parametrize(
-    ("currency", "step"),
-    [("JOD", 10), ("KWD", 10), ("ISK", 100), ("JPY", 1), ("INR", 1)],
-)
-def test_amounts_that_a_currency_takes(currency: str, step: int) -> None:
-    assert money.charge_increment(currency) == step
-    assert money.stripe_accepts(100 * step * 10, currency)
-    assert money.stripe_accepts(100 * step * 10 + 1, currency) is (step == 1)

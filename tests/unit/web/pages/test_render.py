@@ -20,6 +20,13 @@ from web.pages.render import make_environment, policy
         (980, "JPY", "¥980"),
         (1450, "USD", "$14.50"),
         (8500, "JOD", "JOD\u00a08.500"),
+        (2_500_000, "UGX", "UGX\u00a025,000"),
+        (150_000, "ISK", "ISK\u00a01,500"),
+        (1045, "HUF", "HUF\u00a010.45"),
+        (1050, "LBP", "LBP\u00a010.50"),
+        (1050, "RSD", "RSD\u00a010.50"),
+        (1050, "MGA", "MGA\u00a01,050"),
+        (-1050, "ISK", "-ISK\u00a010.50"),
     ],
 )
 def test_amounts_are_written_as_their_people_do(amount: int, currency: str, text: str) -> None:
