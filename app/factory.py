@@ -41,8 +41,7 @@ from models.money import read_minimum_charges
 from models.notification import Channel
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
-from tables import ServiceRuntime, make_app
-from tables.catch_up import CatchUp
+from tables import ServiceRuntime, caught_up, make_app
 from web.catalogue import FOLDER, CatalogueError, load_catalogue
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
@@ -123,9 +122,8 @@ def create_app(settings: Settings) -> faust.App:
         contacts=ContactLimit(settings.notifications_per_contact_hour), now_s=clock.now_s,
     )  # fmt: skip
     runtime.tables["notifications"].add_listener(notifier)
-    timers = Timers(
-        sender, CatchUp(runtime).caught_up, clock_known=clock.synced, now_s=clock.earliest_now_s
-    )
+    until = functools.partial(caught_up, runtime)
+    timers = Timers(sender, until, clock_known=clock.synced, now_s=clock.earliest_now_s)
     runtime.tables["orders"].add_listener(timers)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     operators = Operators(settings, runtime, sender, effects, clock, kafka)

@@ -30,7 +30,7 @@ from models.sender import CommandSender
 from models.times import machine_now_ms
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import PartitionStop, ServiceRuntime
-from web.http.operator_deps import OperatorDeps
+from web.http.deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
 log = structlog.stdlib.get_logger(__name__)
@@ -43,7 +43,7 @@ OFFSETS_CACHE_S: Final = 1.0
 
 
 class StoppedPartitionActions:
-    """`web.http.operator_deps.StoppedPartitions`, of this worker's runtime: audited first, then done."""
+    """`web.http.deps.StoppedPartitions`, of this worker's runtime: audited first, then done."""
 
     def __init__(self, runtime: ServiceRuntime, sender: CommandSender) -> None:
         self._runtime, self._sender = runtime, sender

@@ -83,7 +83,7 @@ class Timers(Background, Collector):
         repeat_after_s: float = 10.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """caught_up: `CatchUp.caught_up`; clock_known: is waited for first.
+        """caught_up: `tables.caught_up`; clock_known: is waited for first.
 
         repeat_after_s: doubled each time, up to a bound.
         now_s: a time that has passed by the clock that stamps records (app/clock.py: `earliest_now_s`).

@@ -14,8 +14,7 @@ from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models.sender import CommandSender
 from models.topics import TopicUse
-from tables import ServiceRuntime
-from tables.catch_up import CatchUp
+from tables import ServiceRuntime, caught_up
 from tables.faust_internals import serve_with, web_application
 from web.application import setup
 from web.catalogue import Catalogue
@@ -61,7 +60,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         development_login=(
             staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None
         ),
-        now_ms=clock.now_ms, caught_up=CatchUp(runtime).caught_up,
+        now_ms=clock.now_ms, caught_up=functools.partial(caught_up, runtime),
         courier_limit=settings.courier_limit, metrics=metrics.render,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports, waiting=operators.waiting, money=money,

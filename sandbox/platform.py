@@ -246,19 +246,25 @@ class Platform:
 
     def run_cli(self, *arguments: str, worker: int = 0) -> str:
         """Run `faust -A app ...` and give what it prints. Raises PlatformError."""
-        done = subprocess.run(
+        done = self.try_cli(*arguments, worker=worker)
+        if done.returncode:
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise PlatformError(f"`faust -A app {' '.join(arguments)}` failed:\n{said}")
+        return done.stdout
+
+    def try_cli(
+        self, *arguments: str, worker: int = 0, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `faust -A app ...`, whatever it ends with. settings: TIFFIN_* that are to be others."""
+        return subprocess.run(
             [sys.executable, "-m", "faust", "-A", "app", *arguments],
-            env=self.environment(worker),
+            env={**self.environment(worker), **settings},
             cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=MAX_WAIT_S,
             check=False,
         )
-        if done.returncode:
-            said = f"{done.stdout}{done.stderr}".strip()
-            raise PlatformError(f"`faust -A app {' '.join(arguments)}` failed:\n{said}")
-        return done.stdout
 
     def _write_endpoints(self) -> None:
         text = json.dumps(self.endpoints.as_json(), indent=2)

@@ -31,6 +31,7 @@ LAUNCHER = Path(__file__).with_name("parent_death_signal.py")
 MAX_WAIT_S = 240.0
 """How long is waited, at most, for what must happen: a start, an event, an answer. It happens in seconds,
 but a machine with five times the work it can do is no fault of what is waited for."""
+POLL_S, MAX_POLL_S = 0.02, 0.5
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 STAYED_UP_S = 10.0
@@ -86,12 +87,19 @@ def _hold(port: int) -> TextIO | None:
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
-    """Block until `condition` holds, asking every 20 ms; raises TimeoutError that names `what`."""
+    """Block until `condition` holds; raises TimeoutError that names `what`.
+
+    Asks every 20 ms; less often when asking takes long, for it takes time from what is waited for.
+    """
     deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        answered = time.monotonic()
+        if answered > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}")
-        time.sleep(0.02)
+        time.sleep(min(max(POLL_S, 5 * (answered - asked)), MAX_POLL_S))
 
 
 def log_tail(path: Path, lines: int = 30) -> str:

@@ -32,9 +32,8 @@ from tables.dead_letters import (
 )
 from tables.dry_run import DryRunInput, DryRunResult
 from tables.limits import Counters, Limits
-from tables.progress import InputPosition
 from tables.record import Quarantine, StoredOutcome, StoredRecord
-from tables.service_runtime import ServiceRuntime
+from tables.service_runtime import InputPosition, ServiceRuntime, caught_up
 from tables.stops import NotStoppedError, PartitionStop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 
@@ -66,5 +65,6 @@ __all__ = [
     "StoredRecord",
     "UnreadableBatch",
     "UnreadableRecord",
+    "caught_up",
     "make_app",
 ]

@@ -15,21 +15,14 @@ if TYPE_CHECKING:
 
     import faust
 
-CHATTY_LOGGERS = ("aiokafka", "faust", "mode")
-
-
 COLLECTOR_THRESHOLDS = (100_000, 50, 100)
 """What tasks have in flight exists just long enough to look old to Python's cyclic collector, which by
 default would go through all of it again and again: a third of the throughput. None of it is in
 cycles, so it is freed without the collector."""
-
-
 FETCHED_RECORDS = 6_000
 FETCHED_BYTES = 4 * 1024 * 1024
 """At most, of one partition at a time. A backlog should come in large fetches: the more inputs of a key
 are in a commit batch, the less each costs."""
-
-
 STORE_OPTIONS = {
     "block_cache_size": 16 * 1024 * 1024,
     "write_buffer_size": 4 * 1024 * 1024,
@@ -67,11 +60,14 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
 ) -> faust.App:
     """Make the worker's app; `app_id` is the consumer group and the changelogs' prefix.
 
-    `broker` as Faust takes it ("kafka://host:port;..."), `datadir` this worker's own,
-    `instance_id` for static membership. `settings` are
-    further ones of Faust's: web_port, canonical_url, broker_credentials, ...
+    `broker` as Faust takes it ("kafka://host:port;..."), `datadir` this worker's own, `instance_id` for
+    static membership. `settings` are further ones of Faust's: web_port, broker_credentials, ...
     """
-    for name in CHATTY_LOGGERS:  # their debug calls alone cost a tenth of the throughput
+    for name in (
+        "aiokafka",
+        "faust",
+        "mode",
+    ):  # their debug calls alone cost a tenth of the throughput
         if logging.getLogger(name).level < logging.INFO:
             logging.getLogger(name).setLevel(logging.INFO)
     return WorkerApp(
@@ -111,11 +107,7 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
 
 def changelog_config(replication: int) -> dict[str, Any]:
     """Settings of a changelog's topic: of three replicas two must have what counts as sent."""
-    # Else Kafka refuses the records of a worker whose clock is an hour ahead.
-    broker_time = {"message.timestamp.type": "LogAppendTime"}
-    config: dict[str, Any] = {"max.message.bytes": MESSAGE_BYTES, **broker_time}
-    return (
-        config | {"min.insync.replicas": 2}
-        if replication >= REPLICAS_REQUIRING_MIN_INSYNC
-        else config
-    )
+    in_sync = {"min.insync.replicas": 2} if replication >= REPLICAS_REQUIRING_MIN_INSYNC else {}
+    # The broker's time, else Kafka refuses the records of a worker whose clock is an hour ahead.
+    times = {"message.timestamp.type": "LogAppendTime"}
+    return {"max.message.bytes": MESSAGE_BYTES, **times, **in_sync}

@@ -1,44 +1,143 @@
-"""Tells which records of a changelog topic the engine wrote; any others would overwrite or delete state."""
+"""The engine's own rows in a changelog and in RocksDB, and which records of a changelog it wrote.
+
+PROGRESS_KEY holds a table's progress, FENCE_KEY its last fence. UNREAD_KEY is this worker's own: changelog
+batches that its RocksDB lacks because they could not be read. ACCEPTED_KEY has the losses that were
+accepted; it is in the changelog too, so that it holds for every later recovery of the partition.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import orjson
+import rocksdict
 
-from tables.fence import FENCE_KEY
-from tables.progress import PROGRESS_KEY, TableProgress
-from tables.unread import ACCEPTED_KEY
+from tables.cluster import ClusterIds
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka import AIOKafkaProducer
+    from faust.types import TP
+
+FENCE_KEY = b"\0claim"
+PROGRESS_KEY = b"\0progress"
+UNREAD_KEY = b"\0unread"
+ACCEPTED_KEY = b"\0accepted"
 RECORD_PREFIX = re.compile(
     rb'\{("terminal":true,)?"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":'
 )
 """How everything that `Record.dump` wrote begins."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableProgress(ClusterIds):
+    """The row of a table's progress, with the ids of its inputs and its changelog.
+
+    offsets: input topic -> last offset whose state and outputs are durable (-1: none yet).
+    """
+
+    offsets: Mapping[str, int]
+
+    @classmethod
+    def load(cls, raw: bytes | None) -> TableProgress | None:
+        """Read the row; None when the table has none. Raises ValueError, TypeError for another's."""
+        if raw is None:
+            return None
+        progress = cls(**orjson.loads(raw))
+        topics, offsets = progress.topics, progress.offsets
+        if not isinstance(topics, dict) or not isinstance(offsets, dict):
+            raise TypeError("topics and offsets must be objects")
+        if any(type(offset) is not int for offset in offsets.values()):
+            raise TypeError("offsets must be whole numbers")
+        return progress
+
+    def dump(self) -> bytes:
+        """The row as it is stored."""
+        return orjson.dumps(self)
+
+
+def write_rows(
+    database: rocksdict.Rdict,
+    rows: Iterable[tuple[bytes, bytes]],
+    offset_key: bytes,
+    changelog_offset: int | None,
+) -> None:
+    """Write rows and the changelog offset that they reach, if it is known, in one write batch."""
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    for key, value in rows:
+        batch.put(key, value)
+    if changelog_offset is not None:
+        batch.put(offset_key, str(changelog_offset).encode())
+    database.write(batch)
+
+
 def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
-    """Whether a changelog record can be one that the engine wrote.
+    """Whether a changelog record can be one that the engine wrote; others would overwrite or delete state.
 
     Nothing is ever deleted. A service's rows are its own business; their keys have a slash.
     """
     if not key or value is None or key.startswith(b"__faust"):
         return False
-    if key[0] == 0:
-        return _is_reserved_record(key, value)
     try:
         key.decode()
-    except UnicodeDecodeError:
-        return False
-    return b"/" in key or RECORD_PREFIX.match(value) is not None
-
-
-def _is_reserved_record(key: bytes, value: bytes) -> bool:
-    try:
         if key == PROGRESS_KEY:
             return TableProgress.load(value) is not None
         if key == ACCEPTED_KEY:
             accepted = orjson.loads(value)
             return isinstance(accepted, list) and all(type(offset) is int for offset in accepted)
-    except (orjson.JSONDecodeError, TypeError, ValueError):
+    except (TypeError, ValueError):  # of UTF-8 and JSON too
         return False
-    return key == FENCE_KEY
+    if key[0] == 0:
+        return key == FENCE_KEY
+    return b"/" in key or RECORD_PREFIX.match(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadBatch:
+    """A batch at `offset` of the changelog; what follows it begins at `next_offset`."""
+
+    offset: int
+    next_offset: int
+    error: str
+
+
+def note_unread(database: rocksdict.Rdict, batch: UnreadBatch) -> None:
+    """Remember that this database lacks a batch."""
+    others = [item for item in _unread(database) if item.offset != batch.offset]
+    database[UNREAD_KEY] = orjson.dumps([*others, batch])
+
+
+def first_unread(database: rocksdict.Rdict) -> UnreadBatch | None:
+    """The first batch that is lacking and whose loss was not accepted."""
+    accepted = _accepted(database)
+    return next((item for item in _unread(database) if item.offset not in accepted), None)
+
+
+def reread_from(database: rocksdict.Rdict, offset_key: bytes, offset: int) -> None:
+    """Have the next process read the changelog from a lacking batch on."""
+    left = [item for item in _unread(database) if item.offset < offset]
+    write_rows(database, [(UNREAD_KEY, orjson.dumps(left))], offset_key, offset - 1)
+
+
+async def accept_loss(
+    producer: AIOKafkaProducer, database: rocksdict.Rdict, offset_key: bytes, tp: TP, offset: int
+) -> None:
+    """Accept the loss of the batch at `offset`; durable in the changelog. Raises KafkaError."""
+    value = orjson.dumps([*_accepted(database), offset])
+    sent = await producer.send_and_wait(
+        tp.topic, key=ACCEPTED_KEY, value=value, partition=tp.partition
+    )
+    write_rows(database, [(ACCEPTED_KEY, value)], offset_key, sent.offset)
+
+
+def _unread(database: Any) -> list[UnreadBatch]:
+    return [UnreadBatch(**item) for item in orjson.loads(database.get(UNREAD_KEY) or b"[]")]
+
+
+def _accepted(database: Any) -> list[int]:
+    found: list[int] = orjson.loads(database.get(ACCEPTED_KEY) or b"[]")
+    return found

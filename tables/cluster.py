@@ -1,7 +1,4 @@
-"""Asks Kafka which cluster this is, which topics it has, and where their partitions begin and end.
-
-This goes over a connection of its own, where no fetch is in the way.
-"""
+"""Asks Kafka, where no fetch is in the way, for the cluster, its topics, and their partitions' bounds."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -26,6 +24,8 @@ WITHOUT_LEADER = (
 )
 """Errors for a partition whose topic was only just created, or whose leader went away."""
 LEADER_POLL_S = 0.1
+Bounds = dict[tuple[str, int], tuple[int, int]]
+"""(topic, partition) -> first offset that exists, and the next one to come."""
 BROKER_ANSWER_S = 1.0
 """How long to wait for a broker before the request is repeated, perhaps to another leader."""
 
@@ -44,27 +44,18 @@ class ClusterReader:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """settings: librdkafka's, bootstrap.servers and, if need be, security."""
         self._settings = {"log_level": 0, **settings}
-        self._client: AdminClient | None = None
 
     def ids(self, topics: Sequence[str], timeout_s: float) -> ClusterIds:
         """Ids of the cluster and of these topics. Raises KafkaException."""
-        client = self.client
-        described = client.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
-        cluster = client.describe_cluster(request_timeout=timeout_s)
-        return ClusterIds(
-            cluster=cluster.result().cluster_id,
-            topics={name: str(future.result().topic_id) for name, future in described.items()},
-        )
+        names, client = TopicCollection(list(topics)), self.client
+        described = client.describe_topics(names, request_timeout=timeout_s)
+        cluster = client.describe_cluster(request_timeout=timeout_s).result().cluster_id
+        ids = {name: str(future.result().topic_id) for name, future in described.items()}
+        return ClusterIds(cluster, ids)
 
-    def bounds(
-        self, partitions: Sequence[tuple[str, int]], timeout_s: float
-    ) -> dict[tuple[str, int], tuple[int, int]]:
-        """(topic, partition) -> first offset that exists, and the next one to come.
-
-        Asks again while a partition has no leader. Raises KafkaException, TimeoutError.
-        """
-        client = self.client
-        deadline_s = time.monotonic() + timeout_s
+    def bounds(self, partitions: Sequence[tuple[str, int]], timeout_s: float) -> Bounds:
+        """Bounds of partitions; waits while one has no leader. Raises KafkaException, TimeoutError."""
+        client, deadline_s = self.client, time.monotonic() + timeout_s
         starts: dict[TopicPartition, int] = {}
         ends: dict[TopicPartition, int] = {}
         left = [TopicPartition(*partition) for partition in partitions]
@@ -84,10 +75,7 @@ class ClusterReader:
         return {(tp.topic, tp.partition): (start, ends[tp]) for tp, start in starts.items()}
 
     def partitions(self, topics: AbstractSet[str], timeout_s: float) -> set[tuple[str, int]]:
-        """The partitions that these topics have; none of a topic that does not exist.
-
-        Raises KafkaException.
-        """
+        """The partitions of these topics; none of one that does not exist. Raises KafkaException."""
         known = self.client.list_topics(timeout=timeout_s).topics
         found = set()
         for topic in topics & known.keys():
@@ -96,12 +84,10 @@ class ClusterReader:
             found |= {(topic, partition) for partition in known[topic].partitions}
         return found
 
-    @property
+    @cached_property
     def client(self) -> AdminClient:
         """The client, for other questions; connects at the first call."""
-        if self._client is None:
-            self._client = AdminClient(self._settings)
-        return self._client
+        return AdminClient(self._settings)
 
 
 def _answered_offsets(

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tables.faust_internals import append_fast
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from aiokafka import AIOKafkaProducer
+
     from models.transition import Output
     from tables.dead_letters import DeadLetterRecord
     from tables.record import Record
 
-
-class Outputs(Protocol):
-    """Collects a commit batch's outputs: `Batches`, or a list when nothing is to be sent."""
-
-    def append(self, output: Output | DeadLetterRecord, /) -> None:
-        """Add one behind the others."""
+Item = tuple[str, str | bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+"""Topic, key, value and headers of a record."""
+NO_HEADERS: list[tuple[str, bytes]] = []
 
 
-OutputsT = TypeVar("OutputsT", bound=Outputs)
+OutputsT = TypeVar("OutputsT", bound="Batches | list[Output | DeadLetterRecord]")
+"""Collects a commit batch's outputs: a list when nothing is to be sent."""
 
 
+@dataclass(slots=True)
 class CommitBatch(Generic[OutputsT]):
     """The inputs and their effects.
 
@@ -28,19 +36,60 @@ class CommitBatch(Generic[OutputsT]):
     input; checkpoint: the task's durable offsets, when they are to be written too.
     """
 
-    __slots__ = ("checkpoint", "count", "first", "inputs", "offsets", "outputs", "records", "rows")
-
-    def __init__(self, outputs: OutputsT) -> None:
-        self.count = 0
-        self.inputs: list[Any] = []
-        self.first: tuple[str, int] | None = None
-        self.offsets: dict[str, int] = {}
-        self.records: dict[bytes, Record] = {}
-        self.rows: dict[bytes, bytes] = {}
-        self.outputs = outputs
-        self.checkpoint: dict[str, int] | None = None
+    outputs: OutputsT
+    count: int = 0
+    inputs: list[Any] = field(default_factory=list)
+    first: tuple[str, int] | None = None
+    offsets: dict[str, int] = field(default_factory=dict)
+    records: dict[bytes, Record] = field(default_factory=dict)
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    checkpoint: dict[str, int] | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing came and nothing has to be sent again."""
         return not self.count and not self.records
+
+
+class Batches:
+    """Records to send to one partition, in order, in as few Kafka batches a topic as they need.
+
+    Each is copied into its batch at once, not kept until all are sent: what a commit batch of thousands
+    of inputs leads to fits no processor's cache, and fetching it again costs more than making it.
+    """
+
+    __slots__ = ("_batches", "_last", "_producer", "count")
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self.count = 0
+        self._producer = producer
+        self._batches: list[tuple[str, Any]] = []
+        self._last: dict[str, Any] = {}
+
+    def append(self, item: Item) -> None:
+        """Add a record behind all others of its topic; its timestamp is now."""
+        topic, name, value, pairs = item
+        key = name.encode() if isinstance(name, str) else name
+        headers = list(pairs) if pairs else NO_HEADERS
+        self.count += 1
+        batch = self._last.get(topic)
+        if batch is not None and append_fast(batch, key, value, headers):
+            return
+        batch = self._last[topic] = self._producer.create_batch()
+        # A builder always takes its first record, however large.
+        batch.append(timestamp=None, key=key, value=value, headers=headers)
+        self._batches.append((topic, batch))
+
+    async def send(self, partition_of: Callable[[str], int]) -> int:
+        """Send all and wait until they are durable; gives the last one's offset, -1 if unknown."""
+        pending: list[tuple[asyncio.Future[Any], int]] = []
+        for topic, batch in self._batches:
+            batch.close()
+            partition = partition_of(topic)
+            future = await self._producer.send_batch(batch, topic, partition=partition)
+            pending.append((future, batch.record_count()))
+        last = -1
+        for future, count in pending:
+            metadata = await future
+            last = metadata.offset + count - 1 if metadata.offset >= 0 else -1
+        return last

@@ -1,7 +1,6 @@
 """What is read from an input topic: records, and items in place of those that can't be read.
 
-- `ConsumedRecord`: a record, as aiokafka's ConsumerRecord has it. Header names that are not UTF-8 are
-  escaped.
+- `ConsumedRecord`: a record, header names that are not UTF-8 escaped.
 - `EmptyOffsets`: offsets at which there is no record: a transaction's marker, or compacted ones.
 - `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
 - `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
@@ -10,12 +9,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from faust.types import TP
 
 MAX_ERROR_CHARS = 500
+CREATE_TIME: Final = 0
+"""A record's timestamp type: given by its producer. Topics should be set to the broker's own time
+(LogAppendTime); records from before they were, and those of other topics, are checked here."""
+EARLIEST_PLAUSIBLE_MS: Final = 1_577_836_800_000
+"""2020: no record is older. -1, 0 and times of a clock that was never set say nothing."""
+MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
+"""How far a producer's clock may be ahead of ours and still be believed."""
 
 
 class ConsumedRecord(NamedTuple):
@@ -56,30 +63,45 @@ class UnreadableBatch(ConsumedRecord):
     next_offset: int
 
 
-def _item(kind: Any, topic: str, partition: int, offset: int, value: bytes | None = None) -> Any:
+ItemT = TypeVar("ItemT", bound=ConsumedRecord)
+
+
+def arrival_ms(consumed: Any) -> int:
+    """When a ConsumerRecord arrived, in milliseconds since the epoch; now for an implausible time.
+
+    An order's clock never goes back: one record of the year 2099 would stop all its deadlines.
+    """
+    at_ms: int | None = consumed.timestamp
+    if at_ms is not None and consumed.timestamp_type != CREATE_TIME:
+        return at_ms
+    now_ms = time.time_ns() // 1_000_000
+    if at_ms is None or not EARLIEST_PLAUSIBLE_MS <= at_ms <= now_ms + MAX_CLOCK_AHEAD_MS:
+        return now_ms
+    return at_ms
+
+
+def _item(
+    kind: type[ItemT], topic: str, partition: int, offset: int, value: bytes | None, **facts: Any
+) -> ItemT:
     """An item that is no proper record."""
-    return kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
+    item = kind(topic, partition, offset, -1, 0, None, value, None, -1, -1, ())
+    vars(item).update(facts)
+    return item
 
 
 def unreadable_batch(tp: TP, offset: int, end: int, exc: Exception) -> UnreadableBatch:
     """The end of what can be read; the fetch position stays there. end: where the next batch begins, or 0."""
-    item: UnreadableBatch = _item(UnreadableBatch, *tp, offset)
-    item.error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
-    item.next_offset = max(offset + 1, end)
-    return item
+    error, next_offset = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS], max(offset + 1, end)
+    return _item(UnreadableBatch, *tp, offset, None, error=error, next_offset=next_offset)
 
 
 def unreadable_record(
     topic: str, partition: int, offset: int, raw: bytes | None, error: str
 ) -> UnreadableRecord:
     """The item of a broken record. raw: its bytes."""
-    broken: UnreadableRecord = _item(UnreadableRecord, topic, partition, offset, raw)
-    broken.error = error
-    return broken
+    return _item(UnreadableRecord, topic, partition, offset, raw, error=error)
 
 
 def empty_offsets(topic: str, partition: int, first: int, last: int) -> EmptyOffsets:
     """The item for offsets without records, `first` to `last` inclusive."""
-    gap: EmptyOffsets = _item(EmptyOffsets, topic, partition, last)
-    gap.first = first
-    return gap
+    return _item(EmptyOffsets, topic, partition, last, None, first=first)

@@ -1,11 +1,12 @@
-"""Dead letters: what becomes of an input that a service can't act on."""
+"""Dead letters: what becomes of an input that a service can't act on, and errors that lead to them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from models.transition import MAX_KEY_BYTES
+from models.transition import MAX_KEY_BYTES, UnreadableError
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -41,6 +42,27 @@ MAX_MESSAGE_CHARS = 500
 MAX_HEADERS_BYTES = 8 * 1024
 """Of the record's own headers, names included; those that don't fit stay at the origin."""
 HEADER_OVERHEAD_BYTES = 16
+STORED_MODULE = "tables.apply"
+"""Dead letters and quarantines name the exception that led to them, with the module where it stood
+first. What is stored keeps that name, wherever the class stands."""
+
+
+class TooLargeError(Exception):
+    """A decision made a record, an output or a row that is larger than the limits allow."""
+
+    __module__ = STORED_MODULE
+
+
+class UnloadableError(UnreadableError):
+    """A stored state that its service can't load: the key's inputs become dead letters."""
+
+    __module__ = STORED_MODULE
+
+
+class BadRowError(Exception):
+    """A decision named a row without a slash, which could be taken for a record."""
+
+    __module__ = STORED_MODULE
 
 
 class DeadLetterRecord(NamedTuple):
@@ -52,45 +74,44 @@ class DeadLetterRecord(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def dead_letter(
-    topic: str,
-    consumed: Any,
-    *,
-    origin: str,
-    service: str,
-    reason: str,
-    message: str,
-    max_value_bytes: int,
-    quarantine: str = "",
-) -> DeadLetterRecord:
-    """Make the dead letter of a ConsumerRecord: as it was, with headers that say where it comes from and why.
+@dataclass(frozen=True, slots=True)
+class DeadLetterMaker:
+    """Makes a service's dead letters. topic: of dead letters."""
 
-    topic: the dead-letter topic; origin: the topic it came from; reason: an exception's name;
-    quarantine: the stamp of its key's quarantine, if there is one.
-    """
-    headers, omitted = _headers_to_keep(consumed.headers)
-    facts = {
-        "original-topic": origin,
-        "original-partition": consumed.partition,
-        "original-offset": consumed.offset,
-        "original-timestamp": consumed.timestamp,
-        "exception-fqcn": reason,
-        "exception-message": message[:MAX_MESSAGE_CHARS],
-    }
-    headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in facts.items()]
-    headers.append((SERVICE_HEADER, service.encode()))
-    if quarantine:
-        headers.append((QUARANTINE_HEADER, quarantine.encode()))
-    if omitted:
-        headers.append((OMITTED_HEADERS_HEADER, str(omitted).encode()))
-    key, value = consumed.key, consumed.value
-    if key is not None and len(key) > MAX_KEY_BYTES:
-        headers.append((OMITTED_KEY_HEADER, str(len(key)).encode()))
-        key = None
-    if value is not None and len(value) > max_value_bytes:
-        headers.append((OMITTED_VALUE_HEADER, str(len(value)).encode()))
-        value = b""
-    return DeadLetterRecord(topic, key, value, tuple(headers))
+    topic: str
+    service: str
+    max_value_bytes: int
+
+    def make(
+        self, origin: str, consumed: Any, reason: str, message: str, quarantine: str = ""
+    ) -> DeadLetterRecord:
+        """Make a ConsumerRecord's: as it was, with headers that say from which topic (origin) and why.
+
+        reason: an exception's name; quarantine: the stamp of its key's quarantine, if there is one.
+        """
+        headers, omitted = _headers_to_keep(consumed.headers)
+        facts = {
+            "original-topic": origin,
+            "original-partition": consumed.partition,
+            "original-offset": consumed.offset,
+            "original-timestamp": consumed.timestamp,
+            "exception-fqcn": reason,
+            "exception-message": message[:MAX_MESSAGE_CHARS],
+        }
+        headers += [(DEAD_LETTER_PREFIX + name, str(text).encode()) for name, text in facts.items()]
+        headers.append((SERVICE_HEADER, self.service.encode()))
+        if quarantine:
+            headers.append((QUARANTINE_HEADER, quarantine.encode()))
+        if omitted:
+            headers.append((OMITTED_HEADERS_HEADER, str(omitted).encode()))
+        key, value = consumed.key, consumed.value
+        if key is not None and len(key) > MAX_KEY_BYTES:
+            headers.append((OMITTED_KEY_HEADER, str(len(key)).encode()))
+            key = None
+        if value is not None and len(value) > self.max_value_bytes:
+            headers.append((OMITTED_VALUE_HEADER, str(len(value)).encode()))
+            value = b""
+        return DeadLetterRecord(self.topic, key, value, tuple(headers))
 
 
 def _headers_to_keep(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:
@@ -103,9 +124,9 @@ def _headers_to_keep(headers: Headers) -> tuple[list[tuple[str, bytes]], int]:
         size = len(name.encode()) + len(header or b"") + HEADER_OVERHEAD_BYTES
         if size > room:
             omitted += 1
-            continue
-        room -= size
-        carried.append((name, header or b""))
+        else:
+            room -= size
+            carried.append((name, header or b""))
     return carried, omitted
 
 

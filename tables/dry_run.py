@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.dead_letter import DryRunVerdict
 from models.transition import Outcome, Output, UnreadableError
+from tables.consumed_record import ConsumedRecord
 from tables.dead_letters import DEAD_LETTER_PREFIX, DeadLetterRecord
 from tables.limits import Counters, Limits
 from tables.processor import Processor
@@ -21,8 +22,6 @@ OutputList = list[Output | DeadLetterRecord]
 
 FIRST_DRY_RUN_OFFSET = 2**62
 """Offsets of the inputs of a dry run begin here: behind all that Kafka gives."""
-NO_TOPIC = "dead-letters"
-"""Nothing is sent."""
 
 
 class DryRunInput(NamedTuple):
@@ -36,10 +35,9 @@ class DryRunInput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """What would become of an input.
+    """What would become of an input. outputs, outcome: of one that would be decided.
 
-    outputs, outcome: of one that would be decided. error, message: of one that would be a dead letter; the
-    message may hold parts of the value.
+    error, message: of one that would be a dead letter; the message may hold parts of the value.
     """
 
     verdict: DryRunVerdict
@@ -47,19 +45,6 @@ class DryRunResult:
     outcome: Outcome | None = None
     error: str = ""
     message: str = ""
-
-
-class _DryRunRecord(NamedTuple):
-    """The fields of aiokafka's ConsumerRecord that a processor reads."""
-
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp: int
-    offset: int
-    partition: int
-    topic: str
-    timestamp_type: int = 1  # as Kafka would stamp it
 
 
 def dry_run_inputs(
@@ -70,10 +55,7 @@ def dry_run_inputs(
     partition: int,
     at_ms: int,
 ) -> list[DryRunResult]:
-    """Decide inputs of one key, one upon the other, in memory; ends with the first dead letter.
-
-    at_ms: the time that Kafka would give them.
-    """
+    """Decide inputs of one key in memory, at Kafka's time `at_ms`; ends with the first dead letter."""
     counters = Counters()
     processor: Processor[OutputList] = Processor(
         service,
@@ -82,22 +64,15 @@ def dry_run_inputs(
         epoch=-2,
         limits=Limits(),
         counters=counters,
-        dead_letter_topic=NO_TOPIC,
+        dead_letter_topic="dead-letters",  # nothing is sent
         # What is stored has left.
         durable_offsets=dict.fromkeys(service.inputs, FIRST_DRY_RUN_OFFSET - 1),
         measures_each_input=True,
     )
     found: list[DryRunResult] = []
-    for number, given in enumerate(inputs):
-        consumed = _DryRunRecord(
-            given.key,
-            given.value,
-            given.headers,
-            at_ms,
-            FIRST_DRY_RUN_OFFSET + number,
-            partition,
-            given.topic,
-        )
+    for offset, (topic, key, value, headers) in enumerate(inputs, FIRST_DRY_RUN_OFFSET):
+        at = (topic, partition, offset, at_ms, 1)  # the timestamp's type: as Kafka would stamp it
+        consumed = ConsumedRecord(*at, key, value, None, len(key), len(value), headers)
         found.append(_process_one(processor, counters, consumed))
         if found[-1].verdict is DryRunVerdict.DEAD:
             break
@@ -105,7 +80,7 @@ def dry_run_inputs(
 
 
 def _process_one(
-    processor: Processor[OutputList], counters: Counters, consumed: _DryRunRecord
+    processor: Processor[OutputList], counters: Counters, consumed: ConsumedRecord
 ) -> DryRunResult:
     known = _outcomes(processor, consumed.key)
     outputs = processor.commit_batch.outputs
@@ -114,16 +89,13 @@ def _process_one(
     processor.process(consumed.topic, (consumed,))
     new = outputs[earlier:]
     if counters.unreadable + counters.quarantined > died:
-        headers = dict(new[-1].headers)
-        return DryRunResult(
-            DryRunVerdict.DEAD,
-            error=headers[f"{DEAD_LETTER_PREFIX}exception-fqcn"].decode(),
-            message=headers[f"{DEAD_LETTER_PREFIX}exception-message"].decode(),
-        )
+        headers, name = dict(new[-1].headers), f"{DEAD_LETTER_PREFIX}exception-"
+        error, message = headers[f"{name}fqcn"].decode(), headers[f"{name}message"].decode()
+        return DryRunResult(DryRunVerdict.DEAD, error=error, message=message)
     if counters.decided == decided:
         return DryRunResult(DryRunVerdict.DUPLICATE)
-    outcomes = _outcomes(processor, consumed.key)
-    added = [raw for command_id, raw in outcomes.items() if command_id not in known]
+    outcomes = _outcomes(processor, consumed.key).items()
+    added = [raw for command_id, raw in outcomes if command_id not in known]
     return DryRunResult(
         DryRunVerdict.DECIDED,
         outputs=tuple(output for output in new if isinstance(output, Output)),
@@ -131,7 +103,7 @@ def _process_one(
     )
 
 
-def _outcomes(processor: Processor[OutputList], key: bytes) -> Mapping[str, list[Any]]:
+def _outcomes(processor: Processor[OutputList], key: bytes | None) -> Mapping[str, list[Any]]:
     try:
         return dict(processor.record_of(key).outcomes)
     except UnreadableError:

@@ -201,22 +201,22 @@ def append_fast(
 # -- tables and app ---------------------------------------------------------------------------
 
 
-def database(table: faust.Table[Any, Any], partition: int) -> rocksdict.Rdict:
-    """The RocksDB of a partition, opened if need be.
+class TableInternals(faust.Table[Any, Any]):
+    """A table that gives its RocksDBs. Why: Faust's is written only from a stream, one key at a time."""
 
-    Why: Faust's table can be written only from a stream, one key at a time.
-    """
-    opened: rocksdict.Rdict = table.data._db_for_partition(partition)  # type: ignore[attr-defined]
-    return opened
+    def database(self, partition: int) -> rocksdict.Rdict:
+        """The RocksDB of a partition, opened if need be."""
+        opened: rocksdict.Rdict = self.data._db_for_partition(partition)  # type: ignore[attr-defined]
+        return opened
 
+    @property
+    def offset_key(self) -> bytes:
+        """Under which Faust keeps the last changelog offset that RocksDB holds, as decimal text.
 
-def offset_key(table: faust.Table[Any, Any]) -> bytes:
-    """Under which Faust keeps the last changelog offset that RocksDB holds, as decimal text.
-
-    Should it change, recovery would read the whole changelog again, or miss its end.
-    """
-    key: bytes = table.data.offset_key  # type: ignore[attr-defined]
-    return key
+        Should it change, recovery would read the whole changelog again, or miss its end.
+        """
+        key: bytes = self.data.offset_key  # type: ignore[attr-defined]
+        return key
 
 
 class AppWithDataFolder(faust.App):

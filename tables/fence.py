@@ -12,21 +12,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
-import rocksdict
 from faust.types import TP
 
-from tables.faust_internals import database, make_fenced_producer, offset_key
+from tables.changelog import FENCE_KEY, write_rows
+from tables.faust_internals import make_fenced_producer
 
 if TYPE_CHECKING:
-    import faust
+    import rocksdict
     from aiokafka import AIOKafkaProducer
+
+    from tables.faust_internals import TableInternals
 
 LOG = logging.getLogger("tiffin.engine")
 
-FENCE_KEY = b"\0claim"
 PRODUCER_STOP_TIMEOUT_S = 5.0
 BROKER_ANSWER_MS = 10_000
 """How long to wait for one broker before the batch goes to the partition's leader of then."""
@@ -43,10 +44,9 @@ class ProducerFence:
     """Of the fence record."""
 
     def is_recovered(self, database: rocksdict.Rdict, offset_key: bytes) -> bool:
-        """Whether the database holds the changelog up to the fence record, its last.
+        """Whether the database holds the changelog up to the fence record, its last, else inputs are redone.
 
-        Faust may declare a recovery complete that a rebalance cut off. A table that lacks its last
-        changes would decide inputs anew.
+        Faust may declare a recovery complete that a rebalance cut off.
         """
         have = database.get(offset_key)
         return have is not None and int(have) >= self.offset
@@ -60,9 +60,7 @@ class ProducerFence:
             LOG.debug("producer did not stop in order: %s", type(exc).__name__)
 
 
-async def acquire(
-    table: faust.Table[Any, Any], partition: int, *, generation: int
-) -> ProducerFence:
+async def acquire(table: TableInternals, partition: int, *, generation: int) -> ProducerFence:
     """Fence a changelog partition: from its return on no older producer can write there.
 
     Waits for several answers of the broker: bound it. Raises KafkaError.
@@ -74,16 +72,10 @@ async def acquire(
     await producer.start()
     value = orjson.dumps({"producerId": producer_id, "epoch": epoch, "generation": generation})
     sent = await producer.send_and_wait(changelog, key=FENCE_KEY, value=value, partition=partition)
-    _skip_recovery(table, TP(changelog, partition), sent.offset, value)
+    have = table.data.persisted_offset(TP(changelog, partition))
+    # Where RocksDB has all before the fence record, write that too: there is nothing to recover.
+    if sent.offset == (-1 if have is None else have) + 1:
+        rows = [(FENCE_KEY, value)]
+        write_rows(table.database(partition), rows, table.offset_key, sent.offset)
     # An epoch starts at 0 again under a new, higher id after 32767 fences.
     return ProducerFence(producer, producer_id << 16 | epoch, sent.offset)
-
-
-def _skip_recovery(table: faust.Table[Any, Any], tp: TP, offset: int, value: bytes) -> None:
-    """Where RocksDB has all before the fence record, write that too: there is nothing to recover."""
-    have = table.data.persisted_offset(tp)
-    if offset == (-1 if have is None else have) + 1:
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        batch.put(FENCE_KEY, value)
-        batch.put(offset_key(table), str(offset).encode())
-        database(table, tp.partition).write(batch)

@@ -1,8 +1,7 @@
 """Whether Kafka still is the one that this worker's tables were made with, and has what they build on.
 
-Each table keeps the ids of the cluster and its topics, and its offsets, in its progress row. A committed
-offset is never ahead of that row, and its metadata lists the services that had one: so a lost table
-is told apart from a new service's.
+A committed offset is never ahead of its table's progress row, and its metadata lists the services that
+had one: so a lost table is told apart from a new service's.
 """
 
 from __future__ import annotations
@@ -10,47 +9,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from tables.cluster import ClusterIds, ClusterReader
-from tables.errors import WrongKafkaError
-from tables.progress import TableProgress
+from tables.cluster import Bounds, ClusterIds, ClusterReader
+from tables.worker_exit import WrongKafkaError
 
 if TYPE_CHECKING:
+    from tables.changelog import TableProgress
     from tables.hosted_service import HostedService
     from tables.partition_task import PartitionTask
 
+Owned = Iterable[tuple["HostedService", int]]
+"""Services and partitions of theirs."""
 LOG = logging.getLogger("tiffin.engine")
 
 
 class IdentityCheck:
-    """Whether Kafka still is what this worker's tables were made with, as of the last fencing.
-
-    ends: input partition -> the next offset to come there.
-    """
+    """The check. bounds: input partition -> its first offset and the next to come, as of the last fencing."""
 
     def __init__(self, services: Iterable[HostedService], reader: ClusterReader) -> None:
-        self.ends: dict[tuple[str, int], int] = {}
+        self.bounds: Bounds = {}
         self._reader = reader
         self._topics = sorted(
             {name for hosted in services for name in (*hosted.service.inputs, hosted.changelog)}
         )
-        self._starts: dict[tuple[str, int], int] = {}
         self._ids: ClusterIds | None = None
 
     async def learn_ids(self, timeout_s: float) -> None:
         """Ask for the ids of the cluster and of all topics. Raises KafkaException."""
         self._ids = await self._read_ids(timeout_s)
 
-    async def learn_bounds(
-        self, owned: Iterable[tuple[HostedService, int]], timeout_s: float
-    ) -> None:
+    async def learn_bounds(self, owned: Owned, timeout_s: float) -> None:
         """Ask where the inputs of these partitions begin and end. Raises KafkaException."""
-        bounds = await self._read_bounds(owned, timeout_s)
-        self._starts = {partition: start for partition, (start, _) in bounds.items()}
-        self.ends = {partition: end for partition, (_, end) in bounds.items()}
+        self.bounds = await self._read_bounds(owned, timeout_s)
 
     def of(self, hosted: HostedService) -> ClusterIds:
         """Ids of the cluster and of this service's topics, as of the last `learn_ids`."""
@@ -59,31 +52,36 @@ class IdentityCheck:
 
     def check(self, hosted: HostedService, stored: TableProgress | None) -> None:
         """Raise WrongKafkaError when the stored row is not of this Kafka."""
-        check_ids(self.of(hosted), hosted.service.name, stored)
+        if stored is not None:
+            _check_ids(self.of(hosted), hosted.name, stored)
 
     def first_offsets(
         self,
         hosted: HostedService,
         partition: int,
-        stored: TableProgress | None,
+        known: Mapping[str, int],
         committed: Mapping[TP, tuple[int, str]],
     ) -> dict[str, int]:
-        """Where a task begins in each input topic: after the offsets of its table, else at the start.
+        """Where a task begins in each input topic: after `known`, its table's offsets, else at the start.
 
         committed: offset and metadata of the inputs that the table does not know. Raises
         WrongKafkaError when a table or inputs of it are lost.
         """
-        name = hosted.service.name
-        known = stored.offsets if stored else {}
-        due = {}
+        name, due = hosted.name, {}
         for topic in hosted.service.inputs:
             tp = TP(topic, partition)
-            start, end = self._starts[tp], self.ends[tp]
+            start, end = self.bounds[tp]
             due[topic] = known.get(topic, start - 1) + 1
             if tp in committed and name in committed[tp][1].split(","):
-                raise lost_table(name, topic, partition)
+                raise WrongKafkaError(
+                    f"the table {name!r} has nothing in partition {partition} although inputs of "
+                    f"{topic} were processed into it: its changelog topic was deleted or emptied. "
+                    "Restore that topic; or, to build the table again from the input topics as far "
+                    "as they reach back, delete the consumer group's committed offsets and start "
+                    "again."
+                )
             if due[topic] > end:
-                raise lost_inputs(name, topic, partition, due[topic], end)
+                raise _lost_inputs(name, topic, partition, due[topic], end)
             if due[topic] < start:
                 log_expired(name, tp, due[topic], start)
                 due[topic] = start
@@ -99,27 +97,22 @@ class IdentityCheck:
         if known is None or not opened:
             return
         ids = await self._read_ids(timeout_s)
-        bounds = await self._read_bounds(
-            [(hosted, task.partition) for hosted, task in tasks], timeout_s
-        )
+        owned = [(hosted, task.partition) for hosted, task in tasks]
+        bounds = await self._read_bounds(owned, timeout_s)
         for hosted, task, next_offsets in opened:
             if not task.is_open:
                 continue  # its next one is checked when it opens
-            name, began = hosted.service.name, _ids_of_service(known, hosted)
-            check_ids(
-                _ids_of_service(ids, hosted), name, TableProgress(began.cluster, began.topics, {})
-            )
+            began = _ids_of_service(known, hosted)
+            _check_ids(_ids_of_service(ids, hosted), hosted.name, began)
             for topic, offset in next_offsets.items():
                 _, end = bounds[topic, task.partition]
                 if offset > end:
-                    raise lost_inputs(name, topic, task.partition, offset, end)
+                    raise _lost_inputs(hosted.name, topic, task.partition, offset, end)
 
     async def _read_ids(self, timeout_s: float) -> ClusterIds:
         return await asyncio.to_thread(self._reader.ids, self._topics, timeout_s)
 
-    async def _read_bounds(
-        self, owned: Iterable[tuple[HostedService, int]], timeout_s: float
-    ) -> dict[tuple[str, int], tuple[int, int]]:
+    async def _read_bounds(self, owned: Owned, timeout_s: float) -> Bounds:
         inputs = {(topic, p) for hosted, p in owned for topic in hosted.service.inputs}
         return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
 
@@ -129,13 +122,8 @@ def _ids_of_service(ids: ClusterIds, hosted: HostedService) -> ClusterIds:
     return ClusterIds(ids.cluster, {name: ids.topics[name] for name in names})
 
 
-def check_ids(ids: ClusterIds, table: str, stored: TableProgress | None) -> None:
-    """Raise WrongKafkaError when a table's row was written in another cluster or for other topics.
-
-    A topic that the row does not know (an input added since) is fine.
-    """
-    if stored is None:
-        return
+def _check_ids(ids: ClusterIds, table: str, stored: ClusterIds) -> None:
+    """Raise WrongKafkaError for a table of another cluster or topics; it may lack an input added since."""
     changed = [
         f"topic {topic} was deleted and made again"
         for topic, id_ in stored.topics.items()
@@ -151,17 +139,7 @@ def check_ids(ids: ClusterIds, table: str, stored: TableProgress | None) -> None
         )
 
 
-def lost_table(table: str, topic: str, partition: int) -> WrongKafkaError:
-    """The error for a table that is gone although its inputs were committed."""
-    return WrongKafkaError(
-        f"the table {table!r} has nothing in partition {partition} although inputs of {topic} were "
-        "processed into it: its changelog topic was deleted or emptied. Restore that topic; or, to "
-        "build the table again from the input topics as far as they reach back, delete the consumer "
-        "group's committed offsets and start again."
-    )
-
-
-def lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> WrongKafkaError:
+def _lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> WrongKafkaError:
     """The error for an input topic that has fewer records than were processed."""
     return WrongKafkaError(
         f"the table {table!r} has processed {topic}/{partition} up to offset {due - 1}, which ends "
@@ -172,13 +150,6 @@ def lost_inputs(table: str, topic: str, partition: int, due: int, end: int) -> W
 
 def log_expired(service: str, tp: TP, due: int, earliest: int) -> None:
     """Log that Kafka deleted inputs before the service processed them."""
-    LOG.error(
-        "inputs expired before they were processed",
-        extra={
-            "service": service,
-            "topic": tp.topic,
-            "partition": tp.partition,
-            "first_offset": due,
-            "count": earliest - due,
-        },
-    )
+    extra: dict[str, Any] = {"service": service, "topic": tp.topic, "partition": tp.partition}
+    extra |= {"first_offset": due, "count": earliest - due}
+    LOG.error("inputs expired before they were processed", extra=extra)

@@ -87,9 +87,8 @@ class Inbox:
         """
         next_offset = self.next_offsets[topic]
         if next_offset < end and not self.waiting and topic not in self.delivery_gaps:
-            self.delivery_gaps[topic] = DeliveryGap(
-                next_offset, time.monotonic(), is_confirmed=False
-            )
+            gap = DeliveryGap(next_offset, time.monotonic(), is_confirmed=False)
+            self.delivery_gaps[topic] = gap
 
     async def next_fetch(self) -> tuple[str, Sequence[Any], int]:
         """Wait for a fetch; gives its topic, its records and the size to give to `settle`."""
@@ -102,11 +101,8 @@ class Inbox:
         """A fetch was decided. True: at most half of what the inbox may hold waits."""
         self.waiting -= count
         self.waiting_bytes -= size
-        limits = self._limits
-        return (
-            self.waiting <= limits.inbox_inputs // 2
-            and self.waiting_bytes <= limits.inbox_bytes // 2
-        )
+        has_few_inputs = self.waiting <= self._limits.inbox_inputs // 2
+        return has_few_inputs and self.waiting_bytes <= self._limits.inbox_bytes // 2
 
     def clear(self) -> None:
         """Drop what waits; it is delivered again."""

@@ -4,13 +4,9 @@ A task decides inputs in memory while the commit batch before them becomes durab
 
     append to the changelog -> write RocksDB -> send outputs -> advance the durable offsets
 
-RocksDB is never ahead of the changelog, and outputs are never ahead of the state. One commit batch is
-under way at a time and what comes meanwhile gathers in the next: so a record never holds outputs of
-more than one, and the more there is to do, the larger and cheaper the batches. Nothing lingers: at
-low load a commit batch is one input.
-
-A task writes with its fence's producer, which Kafka refuses as soon as another worker has fenced the
-partition. Whatever goes wrong in a step ends the process; the next one starts from what is durable.
+docs/engine.md says why in this order. Nothing lingers: at low load a commit batch is one input; the more
+there is to do, the larger and cheaper they are. Whatever goes wrong in a step ends the process; the
+next one starts from what is durable.
 """
 
 from __future__ import annotations
@@ -20,26 +16,29 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import rocksdict
-
-from tables.batches import Batches
-from tables.errors import TaskClosedError
+from tables.changelog import PROGRESS_KEY, TableProgress, write_rows
+from tables.commit_batch import Batches
 from tables.inbox import Inbox
 from tables.processor import Processor
-from tables.progress import PROGRESS_KEY, TableProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import rocksdict
 
     from tables.cluster import ClusterIds
     from tables.commit_batch import CommitBatch
     from tables.fence import ProducerFence
     from tables.limits import Counters, Limits
     from tables.views import StateTable
-    from tables.worker_exit import WorkerExit
+    from tables.worker_exit import InFlight, WorkerExit
 
 STEP_INPUTS = 20
 """Inputs decided before the clock is looked at."""
+
+
+class TaskClosedError(Exception):
+    """The partition was taken away while a step was at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class TaskContext:
     the services that read it; cluster_ids: of this service's topics.
     """
 
+    table: StateTable
     changelog: str
     offset_key: bytes
     dead_letter_topic: str
@@ -57,39 +57,33 @@ class TaskContext:
     counters: Counters
     readers: Mapping[str, Collection[str]]
     cluster_ids: ClusterIds
+    worker_exit: WorkerExit
+    on_backlog_drained: Callable[[PartitionTask], None]
 
 
 class PartitionTask:
     """The work on one partition, from its fencing to the next rebalance.
 
-    checkpointed_offsets: topic -> last durable offset that the table's own progress row has; only these
-    may be committed to the consumer group. isolates_inputs: each input is made durable alone.
+    durable_offsets: topic -> last offset whose state and outputs are durable; checkpointed_offsets: those
+    that the table's own progress row has: only they may be committed to the consumer group.
+    isolates_inputs: each input is made durable alone, so that one that fails is known by its offset.
     """
 
     def __init__(
-        self,
-        context: TaskContext,
-        table: StateTable,
-        partition: int,
-        fence: ProducerFence,
-        database: rocksdict.Rdict,
-        worker_exit: WorkerExit,
-        on_backlog_drained: Callable[[PartitionTask], None],
+        self, context: TaskContext, partition: int, fence: ProducerFence, database: rocksdict.Rdict
     ) -> None:
-        self.table = table
+        self.table = context.table
         self.partition = partition
         self.fence = fence
         self.database: rocksdict.Rdict | None = database
         self.inbox = Inbox(context.limits)
-        self.checkpointed_offsets: dict[str, int] | None = None
+        self.checkpointed_offsets: Mapping[str, int] = {}
         self.is_open = False
         self.isolates_inputs = False
         self._context = context
         self._limits = context.limits
-        self._exit = worker_exit
-        self._on_backlog_drained = on_backlog_drained
         self._processor = Processor(
-            table.service,
+            self.table.service,
             self._read_stored,
             self._new_batches,
             epoch=fence.epoch,
@@ -98,6 +92,7 @@ class PartitionTask:
             dead_letter_topic=context.dead_letter_topic,
             readers=context.readers,
         )
+        self.durable_offsets = self._processor.durable_offsets
         self._processing: tuple[str, int] | None = None
         self._is_checkpoint_requested = False
         self._spent_s = 0.0
@@ -105,33 +100,21 @@ class PartitionTask:
         self._loops: list[asyncio.Task[None]] = []
 
     @property
-    def durable_offsets(self) -> dict[str, int]:
-        """Topic -> last offset whose state and outputs are durable."""
-        return self._processor.durable_offsets
-
-    @property
     def in_flight(self) -> int:
         """Inputs decided whose outputs are not known durable."""
         return self._processor.in_flight
 
     def open(
-        self, next_offsets: Mapping[str, int], checkpointed_offsets: Mapping[str, int] | None
+        self, next_offsets: Mapping[str, int], checkpointed_offsets: Mapping[str, int]
     ) -> None:
-        """Begin at these offsets. checkpointed_offsets: None when the table has no progress row."""
+        """Begin at these offsets. checkpointed_offsets: of the table's progress row, if it has one."""
         self.inbox.next_offsets.update(next_offsets)
         self.durable_offsets.update({topic: next_ - 1 for topic, next_ in next_offsets.items()})
-        self.checkpointed_offsets = (
-            None if checkpointed_offsets is None else dict(checkpointed_offsets)
-        )
+        self.checkpointed_offsets = checkpointed_offsets
         self.is_open = True
-        self._loops = [
-            asyncio.create_task(self._end_worker_on_error("process", self._process_inbox)),
-            asyncio.create_task(self._end_worker_on_error("commit", self._commit_batches)),
-        ]
-
-    def isolate_inputs(self, *, isolate: bool) -> None:
-        """Make each input durable alone, so that one that fails is known by its offset; or not."""
-        self.isolates_inputs = isolate
+        loops = {"process": self._process_inbox, "commit": self._commit_batches}
+        runs = (self._end_worker_on_error(name, loop) for name, loop in loops.items())
+        self._loops = [asyncio.create_task(run) for run in runs]
 
     def feed(self, topic: str, inputs: Sequence[Any]) -> bool:
         """Take a fetch's records; never waits. False: the inbox is full, the caller pauses the partition."""
@@ -163,8 +146,7 @@ class PartitionTask:
             task.cancel()
         self.inbox.clear()
 
-    def inputs_in_flight(self) -> tuple[tuple[str, int], dict[str, int]] | None:
-        """Topic and offset of the first input in flight, and topic -> offset of the last; None: none is."""
+    def _inputs_in_flight(self) -> InFlight | None:
         first = self._processor.first_in_flight() or self._processing
         if first is None:
             return None
@@ -179,9 +161,11 @@ class PartitionTask:
             await loop()
         except Exception as exc:  # noqa: BLE001 -- fenced, Kafka away, a bug: the process ends
             if self.is_open:
-                service = self.table.name
-                where = f"{name} {service}/{self.partition}"
-                self._exit.fail_at(service, self.partition, self.inputs_in_flight(), where, exc)
+                service, partition = self.table.name, self.partition
+                where = f"{name} {service}/{partition}"
+                self._context.worker_exit.fail_at(
+                    service, partition, self._inputs_in_flight(), where, exc
+                )
 
     # -- deciding inputs ----------------------------------------------------------------------
 
@@ -191,7 +175,7 @@ class PartitionTask:
             topic, inputs, size = await self.inbox.next_fetch()
             await self._process_fetch(topic, inputs)
             if self.inbox.settle(len(inputs), size):
-                self._on_backlog_drained(self)
+                self._context.on_backlog_drained(self)
 
     async def _process_fetch(self, topic: str, inputs: Sequence[Any]) -> None:
         processor, limits = self._processor, self._limits
@@ -200,8 +184,7 @@ class PartitionTask:
             if self.isolates_inputs:
                 at += await self._process_alone(topic, inputs[at])
                 continue
-            began = time.monotonic()
-            has_room = True
+            began, has_room = time.monotonic(), True
             while has_room and at < len(inputs) and time.monotonic() - began < limits.slice_s:
                 step = inputs[at : at + STEP_INPUTS]
                 self._processing = (topic, step[0].offset)
@@ -237,6 +220,7 @@ class PartitionTask:
 
     async def _commit_batches(self) -> None:
         """Make one commit batch after the other durable, whatever has gathered."""
+        counters = self._context.counters
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -254,9 +238,9 @@ class PartitionTask:
             self.table.publish(self.partition, commit_batch.records, snapshots)
             await commit_batch.outputs.send(self._partition_of)
             self._processor.advance()
-            self._context.counters.inputs += commit_batch.count
-            self._context.counters.outputs += commit_batch.outputs.count
-            self._context.counters.groups += 1
+            counters.inputs += commit_batch.count
+            counters.outputs += commit_batch.outputs.count
+            counters.groups += 1
             self._progress.set()
 
     def _close_commit_batch(self) -> tuple[CommitBatch[Batches], Sequence[tuple[bytes, bytes]]]:
@@ -276,23 +260,18 @@ class PartitionTask:
 
     async def _append_to_changelog(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Send rows and wait until Kafka has them; gives the last one's offset, -1 if unknown."""
-        batches, changelog = self._new_batches(), self._context.changelog
+        batches = self._new_batches()
         for key, value in rows:
-            batches.append((changelog, key, value, ()))
+            batches.append((self._context.changelog, key, value, ()))
         return await batches.send(self._partition_of)
 
     def _write_rocksdb(self, rows: Sequence[tuple[bytes, bytes]], changelog_offset: int) -> None:
         """Write rows and the changelog offset that they reach, in one write batch."""
         if self.database is None:
             raise TaskClosedError
-        if not rows:
-            return
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in rows:
-            batch.put(key, value)
-        if changelog_offset >= 0:
-            batch.put(self._context.offset_key, str(changelog_offset).encode())
-        self.database.write(batch)
+        if rows:
+            reached = changelog_offset if changelog_offset >= 0 else None
+            write_rows(self.database, rows, self._context.offset_key, reached)
 
     def _new_batches(self) -> Batches:
         return Batches(self.fence.producer)

@@ -1,7 +1,4 @@
-"""The in-memory half of a task: inputs are decided one by one, their effects gathered in commit batches.
-
-Nothing here awaits, sends or writes.
-"""
+"""The in-memory half of a task: decides inputs, gathers commit batches; never awaits, sends or writes."""
 
 from __future__ import annotations
 
@@ -13,23 +10,22 @@ from typing import TYPE_CHECKING, Any, Generic
 from models import ids
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
-from tables.consumed_record import EmptyOffsets, UnreadableRecord
+from tables.consumed_record import EmptyOffsets, UnreadableRecord, arrival_ms
 from tables.dead_letters import (
     REDRIVE_HEADER,
     RELEASE_HEADER,
-    DeadLetterRecord,
-    dead_letter,
+    BadRowError,
+    DeadLetterMaker,
+    TooLargeError,
+    UnloadableError,
     header_of,
 )
-from tables.errors import BadRowError, TooLargeError, UnloadableError
-from tables.outbox import dump_entry
-from tables.record import Quarantine, Record
-from tables.times import arrival_ms
+from tables.record import Quarantine, Record, dump_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from models.transition import Decision, InputIdentity, Outcome, TransitionService
+    from models.transition import Decision, InputIdentity, TransitionService
     from tables.limits import Counters, Limits
 
 
@@ -68,7 +64,9 @@ class Processor(Generic[OutputsT]):
         self._epoch = epoch
         self._limits = limits
         self._counters = counters
-        self._dead_letter_topic = dead_letter_topic
+        self._dead_letters = DeadLetterMaker(
+            dead_letter_topic, service.name, limits.dead_letter_bytes
+        )
         self._measures_each_input = measures_each_input
 
     @property
@@ -153,7 +151,8 @@ class Processor(Generic[OutputsT]):
         if record.taken and self._is_over_key_limits(record):
             return False
         if record.quarantine is not None and redriven is None:
-            self._dead_letter_quarantined(topic, record, consumed, record.quarantine)
+            why = "the key is quarantined"
+            self._dead_letter_quarantined(topic, record, consumed, record.quarantine, why)
         else:
             at_ms = arrival_ms(consumed)
             if at_ms != consumed.timestamp:
@@ -201,7 +200,7 @@ class Processor(Generic[OutputsT]):
             if rows or len(entry) > self._limits.output_bytes:
                 self._check(decision, entry)
             if outcome is not None:
-                self._keep_outcome(record, given, outcome)
+                record.keep_outcome(identity, outcome, given.timestamp_ms, self._limits)
             if token:
                 record.keep_id(topic, token, self._limits.ids_per_topic)
             else:
@@ -210,8 +209,8 @@ class Processor(Generic[OutputsT]):
             record.offsets[topic] = given.offset
             record.version += 1
             record.count_input(len(consumed.value), entry)
-            if before is not None:
-                self._measure(record)
+            if before is not None and not self._fits(record, record.dump(self.service)):
+                raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
         except UnreadableError:
             raise  # the service says that it is none of this key's: nothing has been changed yet
         except Exception as exc:  # noqa: BLE001 -- one bad order must never stop a worker
@@ -230,20 +229,8 @@ class Processor(Generic[OutputsT]):
             reason = replace(record.quarantine, reason=reason.reason)
         self._dead_letter_quarantined(given.topic, record, consumed, reason, str(exc))
 
-    def _keep_outcome(self, record: Record, given: Input, outcome: Outcome) -> None:
-        record.keep_outcome(
-            given.identity.id,
-            outcome,
-            given.identity.body_hash,
-            given.timestamp_ms,
-            ttl_ms=self._limits.outcome_ttl_s * 1000,
-            cap=self._limits.outcomes,
-        )
-
-    def _measure(self, record: Record) -> None:
-        size = len(record.dump(self.service)) - record.outbox_bytes
-        if size > self._limits.record_bytes:
-            raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
+    def _fits(self, record: Record, dumped: bytes) -> bool:
+        return len(dumped) - record.outbox_bytes <= self._limits.record_bytes
 
     def _check(self, decision: Decision, entry: bytes) -> None:
         """Raise when an output or a row is none that may be, or the outputs are too much to store."""
@@ -263,27 +250,20 @@ class Processor(Generic[OutputsT]):
     def _is_handled_by_header(
         self, topic: str, record: Record, consumed: Any, redriven: str
     ) -> bool:
-        """Whether a redriven record is another service's, or releases the key and is no input.
-
-        Raises UnreadableError for one that no service would take.
-        """
+        """Whether a redriven record is another service's, or releases the key. Raises UnreadableError."""
         if redriven != self.service.name:
             if redriven not in self._readers.get(topic, (redriven,)):
                 raise UnreadableError(f"redriven for {redriven[:64]!r}, which reads no {topic}")
             return True
-        if consumed.value is not None or header_of(consumed.headers, RELEASE_HEADER) is None:
-            return False
-        self._release(topic, record, consumed)
-        return True
-
-    def _release(self, topic: str, record: Record, consumed: Any) -> None:
-        """Lift the quarantine without deciding anything, if it is still the one that was meant."""
         stamp = header_of(consumed.headers, RELEASE_HEADER)
+        if consumed.value is not None or stamp is None:
+            return False
         if record.quarantine is not None and record.quarantine.stamp == stamp:
-            record.quarantine = None
+            record.quarantine = None  # it is still the one that was meant
             record.offsets[topic] = consumed.offset
             record.version += 1
             self._changed(consumed.key, record)
+        return True
 
     def _handle_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
         """Pass over offsets that have no record; make a dead letter of a record that can't be read."""
@@ -293,55 +273,30 @@ class Processor(Generic[OutputsT]):
             return
         if kind is UnreadableRecord:
             exc = UnreadableError(f"the record itself is broken: {consumed.error}")
-        self._dead_letter_unreadable(topic, consumed, exc)
+        self._counters.unreadable += 1
+        letter = self._dead_letters.make(topic, consumed, _qualified_name(exc), str(exc))
+        self.commit_batch.outputs.append(letter)
 
     def _changed(self, key: bytes, record: Record) -> None:
         self._records[key] = self.commit_batch.records[key] = record
 
-    def _dead_letter_unreadable(self, topic: str, consumed: Any, exc: Exception) -> None:
-        """Make a dead letter of an input that touches no record."""
-        self._counters.unreadable += 1
-        self.commit_batch.outputs.append(
-            self._dead_letter(topic, consumed, _qualified_name(exc), str(exc))
-        )
-
     def _dead_letter_quarantined(
-        self,
-        topic: str,
-        record: Record,
-        consumed: Any,
-        quarantine: Quarantine,
-        message: str = "the key is quarantined",
+        self, topic: str, record: Record, consumed: Any, quarantine: Quarantine, message: str
     ) -> None:
         """Make a dead letter of an input of a quarantined key; the record remembers and counts it."""
         self._counters.quarantined += 1
         quarantine = replace(quarantine, dead_lettered=quarantine.dead_lettered + 1)
-        letter = self._dead_letter(
-            topic, consumed, quarantine.reason, message, quarantine=quarantine.stamp
+        letter = self._dead_letters.make(
+            topic, consumed, quarantine.reason, message, quarantine.stamp
         )
         output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        record.count_input(
-            len(consumed.value or b""), dump_entry(topic, consumed.offset, (output,))
-        )
+        entry = dump_entry(topic, consumed.offset, (output,))
+        record.count_input(len(consumed.value or b""), entry)
         record.quarantine = quarantine
         record.offsets[topic] = consumed.offset
         record.version += 1
         self.commit_batch.outputs.append(output)
         self._changed(consumed.key, record)
-
-    def _dead_letter(
-        self, topic: str, consumed: Any, reason: str, message: str, *, quarantine: str = ""
-    ) -> DeadLetterRecord:
-        return dead_letter(
-            self._dead_letter_topic,
-            consumed,
-            origin=topic,
-            service=self.service.name,
-            reason=reason,
-            message=message,
-            max_value_bytes=self._limits.dead_letter_bytes,
-            quarantine=quarantine,
-        )
 
     def read(self, row: str) -> bytes | None:
         """A row as the inputs so far left it; what `decide` is given."""
@@ -354,9 +309,8 @@ class Processor(Generic[OutputsT]):
     def close_commit_batch(self) -> tuple[CommitBatch[OutputsT], list[tuple[bytes, bytes]]]:
         """End the commit batch and begin the next; gives it with its records serialised.
 
-        The commit batch before must be settled. When a record has become too large or can't be serialised,
-        the commit batch is undone and decided again one input at a time, so that the input that did it is
-        found and its key quarantined.
+        The one before must be settled. When a record has become too large or can't be serialised, all is
+        decided again one input at a time, so that the input that did it is found and its key quarantined.
         """
         commit_batch = self.commit_batch
         try:
@@ -377,7 +331,7 @@ class Processor(Generic[OutputsT]):
             record.epoch = self._epoch
             value = record.dump(self.service)
             values.append(value)
-            fits = fits and len(value) - record.outbox_bytes <= self._limits.record_bytes
+            fits = fits and self._fits(record, value)
             record.end_commit_batch()
         return values, fits
 

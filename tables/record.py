@@ -1,11 +1,14 @@
 """What a table stores under a key: the record as a task changes it, as readers see it, as bytes.
 
 The bytes are JSON that a person can read, empty fields left out. The field `terminal` comes first,
-so that a scan can skip a finished order by its first bytes.
+so that a scan can skip a finished order by its first bytes. The field `unsent` is the outbox: outputs
+that are stored with the record until they are known to have left.
 """
 
 from __future__ import annotations
 
+import base64
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from models import ids
-from models.transition import Outcome
-from tables.outbox import load_outputs
+from models.transition import Outcome, Output
 
 if TYPE_CHECKING:
-    from models.transition import Output, TransitionService
+    from collections.abc import Iterable, Iterator
+
+    from models.transition import InputIdentity, TransitionService
+    from tables.limits import Limits
 
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
+NEW_RECORD = b'{"version":0,"epoch":-1,"state":null,"offsets":{}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,7 @@ class Quarantine:
 
     reason: the exception's qualified name, or which limit was passed; never a value.
     since_ms, input_id: timestamp and id of the input that caused it.
-    dead_lettered: inputs of the key made dead letters since, that one included; redriven ones count
-        again when they become dead letters again.
+    dead_lettered: inputs of the key made dead letters since, that one included, each time they are.
     """
 
     reason: str
@@ -55,9 +60,8 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A key's record as it is durable.
+    """A key's record as it is durable. state: treat it as frozen.
 
-    state: what `Service.load` or the decision gave: treat it as frozen.
     sequences: "topic/producer" -> last sequence decided.
     """
 
@@ -69,13 +73,13 @@ class StoredRecord:
     quarantine: Quarantine | None
 
 
+@dataclass(slots=True, init=False, eq=False)
 class Record:
     """A record as a task has it: changed in place, serialised once a commit batch.
 
-    key: as text.
-    epoch: of the fence it was last written under.
-    offsets: topic -> last offset decided. ids: topic -> tokens (see `models.ids.token`) of the last ids of
-        senders without sequences, in one text: a list of so many would cost more than all the rest.
+    epoch: of the fence it was last written under. offsets: topic -> last offset decided.
+    ids: topic -> tokens (see `models.ids.token`) of the last ids of senders without sequences, in one
+        text: a list of so many would cost more than all the rest.
     outbox: outputs of its inputs in this commit batch, serialised: those of earlier ones are durable
         before this one is written. outbox_bytes: its size. inherited_outbox: the stored one, until the
         first input of a task.
@@ -83,53 +87,38 @@ class Record:
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
     """
 
-    __slots__ = (
-        "epoch",
-        "ids",
-        "inherited_outbox",
-        "key",
-        "offsets",
-        "outbox",
-        "outbox_bytes",
-        "outcomes",
-        "quarantine",
-        "sequences",
-        "state",
-        "taken",
-        "taken_bytes",
-        "version",
-    )
+    key: str
+    version: int
+    epoch: int
+    state: Any
+    offsets: dict[str, int]
+    sequences: dict[str, int]
+    ids: dict[str, str]
+    outcomes: dict[str, list[Any]]
+    quarantine: Quarantine | None
+    inherited_outbox: list[list[Any]]
+    outbox: list[bytes]
+    outbox_bytes: int
+    taken: int
+    taken_bytes: int
 
     def __init__(self, key: str, raw: bytes | None, service: TransitionService) -> None:
-        """Read stored bytes, or begin a key that has none."""
-        self.key = key
-        self.outbox: list[bytes] = []
-        self.outbox_bytes = self.taken = self.taken_bytes = 0
-        self.inherited_outbox: list[list[Any]] = []
-        if raw is None:
-            self.version, self.epoch, self.state = 0, -1, service.load(None)
-            self.offsets: dict[str, int] = {}
-            self.sequences: dict[str, int] = {}
-            self.ids: dict[str, str] = {}
-            self.outcomes: dict[str, list[Any]] = {}
-            self.quarantine: Quarantine | None = None
-            return
-        stored = orjson.loads(raw)
+        """Read stored bytes, or begin a key that has none. Raises TypeError, and what `load` does."""
+        stored = orjson.loads(NEW_RECORD if raw is None else raw)
         get = stored.get
+        self.key = key
         self.version = stored["version"]
         self.epoch = stored["epoch"]
         self.state = service.load(stored["state"])
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
-        self.inherited_outbox = get("unsent") or []
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
         self.quarantine = Quarantine(**quarantine) if quarantine else None
-        self._check()
-
-    def _check(self) -> None:
-        """Raise TypeError when what was stored has not the types that everything here counts on."""
+        self.inherited_outbox = get("unsent") or []
+        self.end_commit_batch()
+        # Everything here counts on these types.
         numbers = [self.version, self.epoch, *self.offsets.values(), *self.sequences.values()]
         if any(type(number) is not int for number in numbers):
             raise TypeError("a stored number is none")
@@ -140,12 +129,10 @@ class Record:
 
     def copy(self) -> Record:
         """A copy to go back to; what a decision may change is not shared."""
-        twin: Record = object.__new__(Record)
-        for name in Record.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = copy.copy(self)
         twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
-        twin.ids = dict(self.ids)
-        twin.outbox, twin.outcomes = list(self.outbox), dict(self.outcomes)
+        twin.ids, twin.outcomes = dict(self.ids), dict(self.outcomes)
+        twin.outbox = list(self.outbox)
         return twin
 
     def take_over_outbox(self, epoch: int, durable_offsets: Mapping[str, int]) -> list[Output]:
@@ -154,19 +141,16 @@ class Record:
         durable_offsets: topic -> last offset whose outputs have left. The others have to leave, in
         order, before anything new of the key.
         """
-        inherited_outbox, self.inherited_outbox = self.inherited_outbox, []
+        inherited, self.inherited_outbox = self.inherited_outbox, []
         if self.epoch == epoch:
             return []
-        left = [entry for entry in inherited_outbox if entry[1] > durable_offsets.get(entry[0], -1)]
+        left = [entry for entry in inherited if entry[1] > durable_offsets.get(entry[0], -1)]
         for entry in left:
             self.count_input(0, orjson.dumps(entry))
         return [output for entry in left for output in load_outputs(entry)]
 
     def count_input(self, size: int, entry: bytes) -> None:
-        """Count an input of `size` bytes, and keep its outputs until they are known to have left.
-
-        entry: of `dump_entry`; b"" for nothing.
-        """
+        """Count an input of `size` bytes; keep its outputs, as by `dump_entry`, until they have left."""
         self.taken += 1
         self.taken_bytes += size + len(entry)
         if entry:
@@ -184,11 +168,8 @@ class Record:
         # A quarantined record is never left out of an index: somebody must act on it.
         if self.quarantine is None and service.has_ended(self.state):
             fields["terminal"] = True
-        fields["schemaVersion"] = SCHEMA_VERSION
-        fields["version"] = self.version
-        fields["epoch"] = self.epoch
-        fields["state"] = service.dump(self.state)
-        fields["offsets"] = self.offsets
+        fields |= {"schemaVersion": SCHEMA_VERSION, "version": self.version, "epoch": self.epoch}
+        fields |= {"state": service.dump(self.state), "offsets": self.offsets}
         if self.sequences:
             fields["sequences"] = self.sequences
         if self.ids:
@@ -218,28 +199,15 @@ class Record:
         self.ids[topic] = kept if len(kept) <= cap * ids.TOKEN_CHARS else kept[ids.TOKEN_CHARS :]
 
     def keep_outcome(
-        self,
-        command_id: str,
-        outcome: Outcome,
-        body_hash: str,
-        at_ms: int,
-        *,
-        ttl_ms: int,
-        cap: int,
+        self, command: InputIdentity, outcome: Outcome, at_ms: int, limits: Limits
     ) -> None:
-        """Remember a command's outcome; forget those past their time, and the oldest above `cap`."""
-        self.outcomes[command_id] = [
-            outcome.accepted,
-            outcome.code,
-            outcome.detail,
-            outcome.events,
-            outcome.positions,
-            body_hash,
-            at_ms,
-        ]
+        """Remember a command's outcome; forget those past their time, and the oldest above the limit."""
+        said = [outcome.accepted, outcome.code, outcome.detail, outcome.events, outcome.positions]
+        self.outcomes[command.id] = [*said, command.body_hash, at_ms]
         while len(self.outcomes) > 1:
             oldest = next(iter(self.outcomes))
-            if len(self.outcomes) <= cap and self.outcomes[oldest][6] > at_ms - ttl_ms:
+            is_young = self.outcomes[oldest][6] > at_ms - limits.outcome_ttl_s * 1000
+            if is_young and len(self.outcomes) <= limits.outcomes:
                 break
             del self.outcomes[oldest]
 
@@ -249,3 +217,37 @@ def load_outcome(raw: list[Any]) -> StoredOutcome:
     accepted, code, detail, events, positions, body_hash, at_ms = raw
     outcome = Outcome(accepted, code, detail, tuple(events), dict(positions))
     return StoredOutcome(outcome, body_hash, at_ms)
+
+
+def dump_entry(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
+    """Make an input's entry of the outbox, as JSON. Raises when an output is none.
+
+    A list of the input's topic and offset, then of topic, key, value and headers of each output.
+    """
+    entry: list[Any] = [topic, offset]
+    for to, key, value, pairs in outputs:
+        flat = [part for name, text in pairs or () for part in (name, _dump_bytes(text))]
+        entry += (to, key, _dump_bytes(value), flat or None)
+    return orjson.dumps(entry)
+
+
+def load_outputs(entry: list[Any]) -> Iterator[Output]:
+    """An entry's outputs again, byte for byte."""
+    for at in range(2, len(entry), 4):
+        to, key, value, flat = entry[at : at + 4]
+        flat = flat or ()
+        headers = zip(flat[::2], flat[1::2], strict=True)
+        loaded = tuple((name, _load_bytes(header)) for name, header in headers)
+        yield Output(to, key, _load_bytes(value), loaded)
+
+
+def _dump_bytes(value: bytes) -> str | list[str]:
+    """Text as it is, so that it is read back byte for byte whoever wrote it; else base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return [base64.b64encode(value).decode()]
+
+
+def _load_bytes(value: str | list[str]) -> bytes:
+    return value.encode() if isinstance(value, str) else base64.b64decode(value[0])

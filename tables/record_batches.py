@@ -1,8 +1,7 @@
 """Decodes a partition's fetched bytes, whoever produced them and whatever is wrong with them.
 
-aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and
-asks for the same batch again for ever. `PartitionReader` and `FetchedBatches` take the place of its
-PartitionRecords and MemoryRecords in this process. They yield the items of consumed_record.py, in
+aiokafka raises on a batch that it can't decode, loses the records that it had decoded before, and asks
+for the same batch again for ever. What takes its place yields the items of consumed_record.py, in
 offset order and without gaps.
 """
 
@@ -16,7 +15,15 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
-from tables.compression import decompress
+from tables.batch_decoding import (
+    BATCH_HEADER,
+    MAX_HEADERS,
+    MAX_ITEMS_IN_LARGE_BATCH,
+    DecodedRecord,
+    check_large,
+    decompress,
+    tolerant_records,
+)
 from tables.consumed_record import (
     ConsumedRecord,
     UnreadableRecord,
@@ -24,15 +31,7 @@ from tables.consumed_record import (
     unreadable_batch,
     unreadable_record,
 )
-from tables.faust_internals import PartitionRecords, replace_decoder
-from tables.tolerant_records import (
-    BATCH_HEADER,
-    MAX_HEADERS,
-    MAX_ITEMS_IN_LARGE_BATCH,
-    DecodedRecord,
-    check_large,
-    tolerant_records,
-)
+from tables.faust_internals import PartitionRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,13 +70,11 @@ class FetchedBatches:
 
     def has_next(self) -> bool:
         """Whether there is another batch; one that is cut off at the end is only the first."""
-        left = len(self._raw) - self._at
-        return left > 0 and (self._at == 0 or self._length(left) is not None)
+        return bool(self._raw) and (self._at == 0 or self._length() is not None)
 
     def next_batch(self) -> bytes:
         """The next batch's bytes. Raises CorruptRecordException when its end is unknown."""
-        at, left = self._at, len(self._raw) - self._at
-        length = self._length(left)
+        at, length = self._at, self._length()
         if length is None:
             raise CorruptRecordException("the batch is cut off")
         if length < MIN_BATCH_LENGTH:
@@ -92,8 +89,9 @@ class FetchedBatches:
         base: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[0]
         return base
 
-    def _length(self, left: int) -> int | None:
+    def _length(self) -> int | None:
         """What the length field says; None when the batch is cut off."""
+        left = len(self._raw) - self._at
         if left < LENGTH_FIELD_BYTES:
             return None
         length: int = LENGTH_FIELD.unpack_from(self._raw, self._at)[1]
@@ -142,11 +140,8 @@ class PartitionReader(PartitionRecords):
                 yield empty_offsets(topic, partition, due, at - 1)
             self.next_fetch_offset = due = at + 1
             headers = record.headers
-            if (
-                record.offset != at
-                or type(record) is UnreadableRecord
-                or len(headers) > MAX_HEADERS
-            ):
+            is_broken = type(record) is UnreadableRecord or len(headers) > MAX_HEADERS
+            if is_broken or record.offset != at:
                 yield _broken_or_misplaced(topic, partition, at, record)
                 at += 1
                 continue
@@ -174,10 +169,7 @@ class PartitionReader(PartitionRecords):
 
 
 class _Batch(NamedTuple):
-    """A batch whose records can be iterated over. stated_count: how many its header says it has.
-
-    decompressed_bytes: of a compressed one.
-    """
+    """A batch. stated_count: records that its header says it has; decompressed_bytes: of a compressed one."""
 
     base_offset: int
     last_offset: int
@@ -187,10 +179,7 @@ class _Batch(NamedTuple):
 
 
 def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:
-    """Read a batch's header, and expand it if it has what is due.
-
-    Raises whatever its bytes make the decoders raise.
-    """
+    """Read a batch's header, and expand it if it has what is due. Raises whatever the decoders raise."""
     magic = _magic_of(raw)
     if magic < 2:  # brokers before Kafka 0.11
         return _decode_legacy(raw, magic, check_crc=check_crc)
@@ -214,26 +203,17 @@ def _decode_legacy(raw: bytes, magic: int, *, check_crc: bool) -> _Batch:
     batch = LegacyRecordBatch(raw, magic)
     if check_crc and not batch.validate_crc():
         raise CorruptRecordException("its checksum is wrong")
-    records = [
-        DecodedRecord(
-            record.offset,
-            -1 if record.timestamp is None else record.timestamp,
-            record.timestamp_type or 0,
-            record.key,
-            record.value,
-            [],
-        )
-        for record in batch
-    ]
+    records = []
+    for record in batch:
+        at_ms = -1 if record.timestamp is None else record.timestamp
+        times = (at_ms, record.timestamp_type or 0)
+        records.append(DecodedRecord(record.offset, *times, record.key, record.value, []))
     last = batch.next_offset - 1
     return _Batch(records[0].offset if records else last, last, len(records), 0, records)
 
 
 def _records(raw: bytes, *, reads_on: bool) -> Iterator[Any]:
-    """Records of an uncompressed batch: by aiokafka's decoder; when that gives up, by a tolerant one.
-
-    reads_on: the tolerant one may go on, else what the other raises is raised.
-    """
+    """Records of an uncompressed batch: by aiokafka's decoder; if it gives up and `reads_on`, by ours."""
     seen = 0
     try:
         for record in DefaultRecordBatch(raw):
@@ -259,10 +239,10 @@ def _decompressed(raw: bytes) -> bytes:
 
 def _broken_or_misplaced(topic: str, partition: int, offset: int, record: Any) -> UnreadableRecord:
     """The item of a record that is broken, or whose own offset is not its place in the batch."""
-    if type(record) is UnreadableRecord:
-        return unreadable_record(topic, partition, offset, record.value, record.error)
     error = f"it says that its offset is {record.offset}"
-    if len(record.headers) > MAX_HEADERS:
+    if type(record) is UnreadableRecord:
+        error = record.error
+    elif len(record.headers) > MAX_HEADERS:
         error = f"it has {len(record.headers)} headers, {MAX_HEADERS} are allowed"
     return unreadable_record(topic, partition, offset, record.value, error)
 
@@ -273,10 +253,7 @@ def _is_intact(raw: bytes) -> bool:
 
 
 def _magic_of(raw: bytes) -> int:
-    """A batch's format. Raises CorruptRecordException when it is too short.
-
-    aiokafka's decoder would read on behind it, which can end the process.
-    """
+    """A batch's format. Raises CorruptRecordException for one so short that aiokafka's decoder can crash."""
     magic = raw[MAGIC_POSITION] if len(raw) > MAGIC_POSITION else 2
     if len(raw) < MIN_LEGACY_MESSAGE_BYTES.get(magic, BATCH_HEADER.size):
         raise CorruptRecordException(f"a batch of {len(raw)} bytes")
@@ -290,8 +267,3 @@ def _end_of(raw: bytes) -> int:
     fields = BATCH_HEADER.unpack_from(raw)
     base, last_delta, count = fields[0], fields[6], fields[12]
     return base + last_delta + 1 if 0 <= last_delta < MAX_OFFSETS_PER_RECORD * max(count, 1) else 0
-
-
-def install() -> None:
-    """Have every aiokafka consumer of this process read this way."""
-    replace_decoder(FetchedBatches, PartitionReader)

@@ -1,34 +1,92 @@
 """All services of one worker, as the app sees them.
 
-`ServiceRuntime` registers with Faust a fenced table a service and an agent a (service, input topic), and
-has the `TaskManager` run a `PartitionTask` for each partition that the worker owns.
+The `TaskManager` runs a `PartitionTask` for each service and partition that the worker owns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+import asyncio
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import faust
 from faust.types import TP
 from yarl import URL
 
 from tables.app import STORE_OPTIONS, changelog_config
+from tables.changelog import is_engine_record
 from tables.cluster import ClusterReader
-from tables.failure_log import FAILURES_FILE, FailureLog
-from tables.fenced_table import FencedTable
+from tables.faust_internals import TableInternals
 from tables.hosted_service import HostedService, HostedServices
 from tables.limits import Limits
-from tables.progress import InputPosition
 from tables.task_manager import TaskManager
 from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
-from tables.worker_exit import WorkerExit
 
 if TYPE_CHECKING:
     from models.transition import TransitionService
     from tables.limits import Counters
     from tables.stops import PartitionStops
+
+
+POLL_INTERVAL_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class InputPosition:
+    """How far a service has come in one input partition.
+
+    next_offset: the next it takes; durable_offset: the last one whose state and outputs are durable;
+    committed: the group's offset as this worker last committed it; waiting, in_flight: inputs of the
+    whole task.
+    """
+
+    service: str
+    topic: str
+    partition: int
+    next_offset: int
+    durable_offset: int
+    committed: int | None
+    waiting: int
+    in_flight: int
+    paused: bool
+
+
+class FencedTable(TableInternals):
+    """A table that only partition tasks write: it recovers nothing else from the changelog."""
+
+    hooks: TaskManager
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """After Faust has opened the databases."""
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+        await self.hooks.on_table_assigned(self.name, generation_id)
+
+    def apply_changelog_batch(self, batch: Any) -> None:
+        """Recover a batch, without records that the engine did not write."""
+        try:
+            ours = [
+                event for event in batch if is_engine_record(event.message.key, event.message.value)
+            ]
+            gaps = sum(event.message.key is event.message.value is None for event in batch)
+            self.hooks.on_foreign_records(self.name, len(batch) - len(ours) - gaps)
+            super().apply_changelog_batch(ours)
+        except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
+            self.hooks.on_recovery_failed(self.name, exc)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Before Faust seeks to where reading begins."""
+        await super().on_recovery_completed(active_tps, standby_tps)
+        await self.hooks.on_table_recovered(self.name)
+
+    async def stop(self) -> None:
+        """On shutdown partitions are not revoked first."""
+        await self.hooks.stop()
+        await super().stop()
 
 
 class ServiceRuntime:
@@ -49,29 +107,22 @@ class ServiceRuntime:
     ) -> None:
         """Register a table a service and an agent a (service, input topic) with `app`.
 
-        partitions: the one count of all topics and tables; admin: librdkafka's settings for reading
-        the cluster's ids (by default just the app's brokers).
+        partitions: of each topic and table; admin: librdkafka's settings (by default the app's brokers).
         """
         self.app = app
         self.partitions = partitions
-        self._services = HostedServices([self._host(service) for service in services])
+        self._services = HostedServices(app, [self._host(service) for service in services])
         self.tables: Mapping[str, StateTable] = {each.name: each.state for each in self._services}
         self.counters: Mapping[str, Counters] = {
             each.name: each.counters for each in self._services
         }
         brokers = ",".join(f"{url.host}:{url.port or 9092}" for url in app.conf.broker)
-        failures = FailureLog(app.conf.datadir / FAILURES_FILE)
         self._task_manager = TaskManager(
             app,
             self._services,
             reader=ClusterReader(admin or {"bootstrap.servers": brokers}),
             dead_letter_topic=dead_letter_topic,
-            partitions=partitions,
             limits=limits,
-            failures=failures,
-            worker_exit=WorkerExit(
-                failures, lambda timeout_s: cast("Any", app.consumer).leave_group(timeout_s)
-            ),
         )
         self.stops: PartitionStops = self._task_manager.stops
         for hosted in self._services:
@@ -115,13 +166,11 @@ class ServiceRuntime:
 
     def known_end(self, topic: str, partition: int) -> int | None:
         """The next offset to come in a partition, as of the last fetch; Kafka is not asked."""
-        end: int | None = self.app.consumer.highwater(TP(topic, partition))
-        return end
+        return cast("int | None", self.app.consumer.highwater(TP(topic, partition)))
 
     async def read_ends(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
         """Ask Kafka for the next offset to come in each partition. Raises what its client raises."""
-        ends: Mapping[TP, int] = await self.app.consumer.highwaters(*partitions)
-        return ends
+        return await self.app.consumer.highwaters(*partitions)
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow by now, and heartbeats still run."""
@@ -162,3 +211,40 @@ class ServiceRuntime:
         transitions.__doc__ = f"Feeds {topic} to the {hosted.name} engine."
         channel = self.app.topic(topic, schema=RawSchema(), partitions=self.partitions)
         self.app.agent(channel, name=f"{hosted.name}.{topic}")(transitions)
+
+
+async def caught_up(runtime: ServiceRuntime, services: Iterable[str], partition: int) -> None:
+    """Return once each service has made durable what its inputs held when this was called.
+
+    A state that was just recovered may be behind Kafka: who acts on what a record does not say (no
+    answer came, nothing is assigned) waits for this first. Waits for the partition to be opened here,
+    however long; the caller sets the bound. Raises what Kafka's client raises when the end offsets
+    can't be had.
+    """
+    wanted = frozenset(services)
+
+    def positions() -> list[InputPosition] | None:
+        """Of these services; None while one is not open here."""
+        at_partition = [at for at in runtime.positions() if at.partition == partition]
+        found = [at for at in at_partition if at.service in wanted]
+        return found if {at.service for at in found} == wanted else None
+
+    def is_done(ends: Mapping[TP, int]) -> bool:
+        # What is behind a batch that can't be read must not hold up whoever waits for the rest.
+        stopped = {
+            stop.topic: stop.offset
+            for stop in runtime.stops.all()
+            if stop.partition == partition and not stop.service
+        }
+        found = positions()
+        return found is not None and all(
+            at.durable_offset + 1
+            >= min(ends.get(TP(at.topic, partition), 0), stopped.get(at.topic, math.inf))
+            for at in found
+        )
+
+    while (opened := positions()) is None:  # noqa: ASYNC110 - positions have no event
+        await asyncio.sleep(POLL_INTERVAL_S)
+    ends = await runtime.read_ends(sorted({TP(at.topic, partition) for at in opened}))
+    while not is_done(ends):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(POLL_INTERVAL_S)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from faust.types import TP
 
-from tables import unread
+from tables.changelog import UnreadBatch, accept_loss, first_unread, note_unread, reread_from
 from tables.consumed_record import MAX_ERROR_CHARS, empty_offsets
-from tables.errors import RecoveryError
-from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET
+from tables.worker_exit import MAX_FAILURES_AT_ONE_OFFSET, RecoveryError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -26,12 +25,8 @@ if TYPE_CHECKING:
     import rocksdict
 
     from tables.consumed_record import UnreadableBatch
-    from tables.failure_log import FailureLog
-    from tables.feeder import Feeder
-    from tables.hosted_service import HostedService, HostedServices
+    from tables.hosted_service import Feeder, HostedService, HostedServices
     from tables.partition_task import PartitionTask
-    from tables.progress import TableProgress
-    from tables.transport import FetchConsumer
     from tables.worker_exit import WorkerExit
 
 LOG = logging.getLogger("tiffin.engine")
@@ -71,15 +66,11 @@ class PartitionStops:
         self,
         services: HostedServices,
         *,
-        consumer: Callable[[], FetchConsumer],
-        failures: FailureLog,
         worker_exit: WorkerExit,
         open_task: Callable[[HostedService, PartitionTask, Mapping[str, int]], Awaitable[None]],
         feeder: Feeder,
     ) -> None:
         self._services = services
-        self._consumer = consumer
-        self._failures = failures
         self._exit = worker_exit
         self._open_task = open_task
         self._feeder = feeder
@@ -94,7 +85,7 @@ class PartitionStops:
         """Forget all: the partitions are assigned anew."""
         self._stops.clear()
         self._skipped.clear()
-        self._consumer().stopped = frozenset()
+        self._services.consumer.stopped = frozenset()
 
     def find(
         self, topic: str, partition: int, offset: int, service: str | None = None
@@ -121,10 +112,10 @@ class PartitionStops:
         """
         owner = self._services.of_changelog(batch.topic)
         if owner is not None:
-            database = owner.database(batch.partition)
-            unread.note(database, batch.offset, batch.next_offset, batch.error)
+            lacking = UnreadBatch(batch.offset, batch.next_offset, batch.error)
+            note_unread(owner.table.database(batch.partition), lacking)
             return True
-        self._add("", batch.topic, batch.partition, batch.offset, batch.next_offset, batch.error)
+        self._add("", batch.topic, batch.partition, batch)
         return False
 
     def must_stay_closed(
@@ -132,44 +123,38 @@ class PartitionStops:
         hosted: HostedService,
         task: PartitionTask,
         database: rocksdict.Rdict,
-        stored: TableProgress | None,
+        durable_offsets: Mapping[str, int],
     ) -> bool:
         """Whether a task's table lacks a batch, or the task failed too often at one input: it is stopped.
 
-        A task that failed less often makes each input durable alone, so that the next failure is
-        known by its offset.
+        durable_offsets: the table's. A task that failed less often makes each input durable alone, so
+        that the next failure is known by its offset.
         """
         name, partition = hosted.name, task.partition
-        lacking = unread.first(database)
+        lacking = first_unread(database)
         if lacking is not None:
-            self._add(
-                name,
-                hosted.changelog,
-                partition,
-                lacking.offset,
-                lacking.next_offset,
-                lacking.error,
-            )
+            self._add(name, hosted.changelog, partition, lacking)
             return True
-        failure = self._failures.of(name, partition)
-        if failure is not None and failure.is_behind(stored.offsets if stored else {}):
-            self._failures.clear(name, partition)  # another worker got beyond that place
+        failure = self._exit.failures.of(name, partition)
+        if failure is not None and failure.is_behind(durable_offsets):
+            self._exit.failures.clear(name, partition)  # another worker got beyond that place
             failure = None
-        task.isolate_inputs(isolate=failure is not None)
+        task.isolates_inputs = failure is not None
         if failure is None or failure.count < MAX_FAILURES_AT_ONE_OFFSET:
             return False
         error = f"failed {failure.count} times here with {failure.error}"
-        self._add(name, failure.topic, partition, failure.offset, failure.offset + 1, error)
+        place = UnreadBatch(failure.offset, failure.offset + 1, error)
+        self._add(name, failure.topic, partition, place)
         return True
 
     def forget_failure(self, task: PartitionTask) -> None:
         """Once a task got beyond the place where it failed, take its inputs in groups again."""
         if not (task.is_open and task.isolates_inputs):
             return
-        failure = self._failures.of(task.table.name, task.partition)
+        failure = self._exit.failures.of(task.table.name, task.partition)
         if failure is None or failure.is_behind(task.durable_offsets):
-            self._failures.clear(task.table.name, task.partition)
-            task.isolate_inputs(isolate=False)
+            self._exit.failures.clear(task.table.name, task.partition)
+            task.isolates_inputs = False
 
     def behind_skipped(self, tp: TP, offset: int) -> int:
         """Where to begin instead of `offset`, if that is a batch skipped since the last assignment."""
@@ -205,56 +190,45 @@ class PartitionStops:
         hosted = self._services.named(stop.service)
         task = hosted.tasks[stop.partition]  # `clear` removes a stop together with its task
         if stop.topic == hosted.changelog and task.database is not None:
-            key = hosted.offset_key
+            key = hosted.table.offset_key
             if is_retry:
-                unread.reread_from(task.database, key, stop.offset)
+                reread_from(task.database, key, stop.offset)
                 again = RecoveryError(f"{stop.topic}/{stop.partition} is to be read again")
                 loop = asyncio.get_running_loop()
                 loop.call_later(RETRY_AFTER_S, self._exit.fail, "retry", again)
                 return
-            await unread.accept(
-                task.fence, task.database, key, TP(stop.topic, stop.partition), stop.offset
-            )
-        self._failures.clear(stop.service, stop.partition)
+            tp = TP(stop.topic, stop.partition)
+            await accept_loss(task.fence.producer, task.database, key, tp, stop.offset)
+        self._exit.failures.clear(stop.service, stop.partition)
         await self._open_task(hosted, task, {} if is_retry else {stop.topic: stop.next_offset})
         # What this service still needs may lie before a batch at which the others have stopped.
         mine = {TP(topic, stop.partition) for topic in task.inbox.next_offsets}
         self._stops = [s for s in self._stops if s.service or TP(s.topic, s.partition) not in mine]
-        self._consumer().stopped = self._consumer().stopped.difference(mine)
+        self._services.consumer.stopped = self._services.consumer.stopped.difference(mine)
         next_offsets = self._services.next_offsets()
-        await self._consumer().seek_to({tp: next_offsets[tp] for tp in mine})
+        await self._services.consumer.seek_to({tp: next_offsets[tp] for tp in mine})
 
     async def _resume_input(self, stop: PartitionStop, next_offset: int) -> None:
         """Let an input's partition be read on from an offset, for all its readers."""
         tp = TP(stop.topic, stop.partition)
         for hosted in self._services.readers_by_topic[stop.topic]:
             task = hosted.tasks.get(stop.partition)
-            if task is None:
-                continue
-            task.inbox.delivery_gaps.pop(stop.topic, None)
-            if next_offset > stop.offset:
-                skipped = empty_offsets(*tp, stop.offset, next_offset - 1)
-                self._feeder.feed(hosted, stop.topic, stop.partition, [skipped])
+            if task is not None:
+                task.inbox.delivery_gaps.pop(stop.topic, None)
+                if next_offset > stop.offset:
+                    skipped = empty_offsets(*tp, stop.offset, next_offset - 1)
+                    self._feeder.feed(hosted, *tp, [skipped])
         self._skipped[tp] = (stop.offset, next_offset)
-        self._consumer().stopped = self._consumer().stopped.difference([tp])
-        await self._consumer().seek_to({tp: next_offset})
+        self._services.consumer.stopped = self._services.consumer.stopped.difference([tp])
+        await self._services.consumer.seek_to({tp: next_offset})
 
     def _add(
-        self, service: str, topic: str, partition: int, offset: int, next_offset: int, error: str
+        self, service: str, topic: str, partition: int, place: UnreadBatch | UnreadableBatch
     ) -> None:
-        LOG.error(
-            "a partition is stopped; see `faust -A app skip --help`",
-            extra={
-                "topic": topic,
-                "partition": partition,
-                "offset": offset,
-                "service": service,
-                "error": error,
-            },
-        )
-        now_ms = int(time.time() * 1000)
+        extra = {"topic": topic, "partition": partition, "offset": place.offset, "service": service}
+        extra["error"] = place.error
+        LOG.error("a partition is stopped; see `faust -A app skip --help`", extra=extra)
+        now_ms, error = int(time.time() * 1000), place.error[:MAX_ERROR_CHARS]
         self._stops.append(
-            PartitionStop(
-                topic, partition, offset, next_offset, service, error[:MAX_ERROR_CHARS], now_ms
-            )
+            PartitionStop(topic, partition, place.offset, place.next_offset, service, error, now_ms)
         )

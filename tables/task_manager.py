@@ -11,31 +11,27 @@ import logging
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from faust.types import TP
 
 from tables import fence
-from tables.committer import Committer
-from tables.errors import RecoveryError
-from tables.feeder import Feeder
+from tables.changelog import PROGRESS_KEY, TableProgress
 from tables.gap_repair import GapRepair
+from tables.hosted_service import Committer, Feeder
 from tables.identity import IdentityCheck
 from tables.partition_task import PartitionTask, TaskContext
-from tables.progress import PROGRESS_KEY, TableProgress
 from tables.stops import PartitionStops
+from tables.worker_exit import FAILURES_FILE, RecoveryError, WorkerExit
 
 if TYPE_CHECKING:
     import faust
 
     from tables.cluster import ClusterReader
-    from tables.failure_log import FailureLog
     from tables.hosted_service import HostedService, HostedServices
     from tables.limits import Limits
-    from tables.transport import FetchConsumer
-    from tables.worker_exit import WorkerExit
 
 LOG = logging.getLogger("tiffin.engine")
 
@@ -58,27 +54,22 @@ class TaskManager:
         *,
         reader: ClusterReader,
         dead_letter_topic: str,
-        partitions: int,
         limits: Limits,
-        failures: FailureLog,
-        worker_exit: WorkerExit,
     ) -> None:
+        self._exit = WorkerExit(app.conf.datadir / FAILURES_FILE, self._leave_group)
         self.is_assignment_complete = True
-        self.feeder = Feeder(lambda: self._consumer)
-        self.committer = Committer(services, lambda: self._consumer, partitions)
+        self.feeder = Feeder(services)
+        self.committer = Committer(services)
         self.stops = PartitionStops(
             services,
-            consumer=lambda: self._consumer,
-            failures=failures,
-            worker_exit=worker_exit,
+            worker_exit=self._exit,
             open_task=self._open,
             feeder=self.feeder,
         )
         self._app = app
         self._services = services
         self._identity = IdentityCheck(services, reader)
-        self._gap_repair = GapRepair(lambda: self._consumer, services.next_offsets, limits)
-        self._exit = worker_exit
+        self._gap_repair = GapRepair(services, limits)
         self._dead_letter_topic = dead_letter_topic
         self._limits = limits
         self._unopened_since_s: float | None = None
@@ -86,9 +77,8 @@ class TaskManager:
         self._watchers: list[asyncio.Task[None]] = []
         self._releasing: set[asyncio.Task[None]] = set()
 
-    @property
-    def _consumer(self) -> FetchConsumer:
-        return cast("FetchConsumer", self._app.consumer)
+    def _leave_group(self, timeout_s: float) -> None:
+        self._services.consumer.leave_group(timeout_s)
 
     def unopened_tasks(self) -> list[PartitionTask]:
         """Tasks that do not take inputs yet, except stopped ones."""
@@ -104,7 +94,7 @@ class TaskManager:
     async def on_table_assigned(self, name: str, generation: int) -> None:
         """Once Faust has assigned all tables, fence their partitions together."""
         self._assigned_tables.add(name)
-        if len(self._assigned_tables) < len(self._services):
+        if self._assigned_tables != {each.name for each in self._services}:
             return
         self._assigned_tables.clear()
         await self.close()
@@ -125,37 +115,27 @@ class TaskManager:
         ]
         budget_s = self._app.conf.broker_session_timeout * FENCING_SESSION_FRACTION
         async with asyncio.timeout(budget_s):
-            if not await self._consumer.is_member():
+            if not await self._services.consumer.is_member():
                 # Woken late: fencing now would shut out the rightful owner. The next assignment comes.
-                LOG.warning(
-                    "not a member any more, nothing fenced", extra={"generation": generation}
-                )
+                extra = {"generation": generation}
+                LOG.warning("not a member any more, nothing fenced", extra=extra)
                 return
             self.is_assignment_complete = self._is_assigned_whole()
             await self._identity.learn_ids(budget_s)
             for hosted, partition in owned:
-                stored = hosted.database(partition).get(PROGRESS_KEY)
+                stored = hosted.table.database(partition).get(PROGRESS_KEY)
                 self._identity.check(hosted, TableProgress.load(stored))
-            fences = await asyncio.gather(
-                *(
-                    fence.acquire(hosted.table, partition, generation=generation)
-                    for hosted, partition in owned
-                )
-            )
+            acquiring = [fence.acquire(each.table, p, generation=generation) for each, p in owned]
+            fences = await asyncio.gather(*acquiring)
             # Only now: a worker that was fenced just before may still have processed what came last.
             await self._identity.learn_bounds(owned, budget_s)
         for (hosted, partition), acquired in zip(owned, fences, strict=True):
             hosted.tasks[partition] = self._make_task(hosted, partition, acquired)
         for hosted in self._services:
             hosted.state.assign(hosted.tasks)
-        LOG.info(
-            "fenced",
-            extra={
-                "generation": generation,
-                "partitions": sorted({partition for _, partition in owned}),
-                "took_s": round(time.monotonic() - started, 3),
-            },
-        )
+        facts = {"generation": generation, "partitions": sorted({number for _, number in owned})}
+        took_s = round(time.monotonic() - started, 3)
+        LOG.info("fenced", extra={**facts, "took_s": took_s})
 
     def _is_assigned_whole(self) -> bool:
         """Whether each owned partition came with all inputs and changelogs of that number.
@@ -167,7 +147,7 @@ class TaskManager:
         assigned = {tp for tp in self._app.assignor.assigned_actives() if tp.topic in names}
         if not assigned:
             # A worker too many; unless it leads the group, and knows of topics with 0 partitions.
-            return all(self._consumer.topic_partitions(name) != 0 for name in names)
+            return all(self._services.consumer.topic_partitions(name) != 0 for name in names)
         numbers = {tp.partition for tp in assigned}
         return assigned == {TP(name, number) for name in names for number in numbers}
 
@@ -175,8 +155,9 @@ class TaskManager:
         self, hosted: HostedService, partition: int, acquired: fence.ProducerFence
     ) -> PartitionTask:
         context = TaskContext(
+            table=hosted.state,
             changelog=hosted.changelog,
-            offset_key=hosted.offset_key,
+            offset_key=hosted.table.offset_key,
             dead_letter_topic=self._dead_letter_topic,
             limits=self._limits,
             counters=hosted.counters,
@@ -185,16 +166,10 @@ class TaskManager:
                 for topic, readers in self._services.readers_by_topic.items()
             },
             cluster_ids=self._identity.of(hosted),
+            worker_exit=self._exit,
+            on_backlog_drained=self.feeder.on_backlog_drained,
         )
-        return PartitionTask(
-            context,
-            hosted.state,
-            partition,
-            acquired,
-            hosted.database(partition),
-            self._exit,
-            self.feeder.on_backlog_drained,
-        )
+        return PartitionTask(context, partition, acquired, hosted.table.database(partition))
 
     # -- recovery and opening ------------------------------------------------------------------------------
 
@@ -202,10 +177,8 @@ class TaskManager:
         """Count changelog records that no engine wrote."""
         if count:
             self._services.named(name).counters.ignored += count
-            LOG.error(
-                "changelog records that no engine wrote were ignored",
-                extra={"service": name, "count": count},
-            )
+            extra = {"service": name, "count": count}
+            LOG.error("changelog records that no engine wrote were ignored", extra=extra)
 
     def on_recovery_failed(self, name: str, exc: BaseException) -> None:
         """End the process: the table would not be whole."""
@@ -231,24 +204,24 @@ class TaskManager:
         database = task.database
         if task.is_open or database is None:
             return
-        if not task.fence.is_recovered(database, hosted.offset_key):
+        if not task.fence.is_recovered(database, hosted.table.offset_key):
             return  # an earlier assignment's recovery ended; this one's has not begun yet
         stored = TableProgress.load(database.get(PROGRESS_KEY))
-        if self.stops.must_stay_closed(hosted, task, database, stored):
+        known = stored.offsets if stored else {}
+        if self.stops.must_stay_closed(hosted, task, database, known):
             return
         del database
         self._identity.check(hosted, stored)
-        known = stored.offsets if stored else {}
         new = [TP(topic, task.partition) for topic in hosted.service.inputs if topic not in known]
-        committed = await self._consumer.fetch_committed(new) if new else {}
-        offsets = self._identity.first_offsets(hosted, task.partition, stored, committed)
+        committed = await self._services.consumer.fetch_committed(new) if new else {}
+        offsets = self._identity.first_offsets(hosted, task.partition, known, committed)
         for topic, offset in offsets.items():
             begin = self.stops.behind_skipped(TP(topic, task.partition), offset)
             offsets[topic] = max(begin, start_at.get(topic, 0))
         if not await hosted.state.build_indexes(task.partition, lambda: task.database):
             return  # revoked meanwhile
         if task.database is not None:
-            task.open(offsets, stored.offsets if stored else None)
+            task.open(offsets, known)
             hosted.state.open(task.partition, task.database)
 
     # -- once a second ------------------------------------------------------------------------
@@ -262,11 +235,11 @@ class TaskManager:
                     task.request_checkpoint()
                     self.stops.forget_failure(task)
                 await self.committer.commit()
-                await self._gap_repair.repair(self._services.tasks(), self._identity.ends)
+                await self._gap_repair.repair(self._identity.bounds)
                 self._check_recovery()
                 if not self.is_assignment_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")
-                    await self._consumer.refresh_metadata()
+                    await self._services.consumer.refresh_metadata()
         except Exception as exc:  # noqa: BLE001 -- without it nothing would be committed any more
             self._exit.fail("watch", exc)
 

@@ -11,17 +11,17 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from tables import record_batches
 from tables.consumed_record import UnreadableBatch
-from tables.faust_internals import ConsumerInternals
+from tables.faust_internals import ConsumerInternals, replace_decoder
+from tables.record_batches import FetchedBatches, PartitionReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 PAUSED_POLL_S = 0.02
 """How long a poll may last while something is paused: what is resumed must not wait for longer."""
 
-record_batches.install()
+replace_decoder(FetchedBatches, PartitionReader)
 
 
 class FetchConsumer(ConsumerInternals):
@@ -36,9 +36,9 @@ class FetchConsumer(ConsumerInternals):
     """Partitions that are fetched no further for now; Faust's own set is reset by rebalances."""
     stopped: frozenset[TP] = frozenset()
     """Partitions that can't be read any further until somebody seeks beyond a batch."""
-    on_unreadable: Callable[[UnreadableBatch], bool] | None = None
+    on_unreadable: Callable[[UnreadableBatch], bool]
     """Called with a batch that can't be read. True: go on behind it; False: its partition stops."""
-    positions: Callable[[], Mapping[TP, int]] | None = None
+    positions: Callable[[], Mapping[TP, int]]
     """Where partitions are to be read from, instead of their committed offsets."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
@@ -74,7 +74,7 @@ class FetchConsumer(ConsumerInternals):
                 await self._handle_unreadable_batch(tp, unread)
 
     async def _handle_unreadable_batch(self, tp: TP, batch: UnreadableBatch) -> None:
-        if self.on_unreadable is None or not self.on_unreadable(batch):
+        if not self.on_unreadable(batch):
             self.stopped = self.stopped.union([tp])
             return
         try:
@@ -100,7 +100,7 @@ class FetchConsumer(ConsumerInternals):
     async def perform_seek(self) -> None:
         """Seek to the committed offsets, then to the tasks' next offsets."""
         await super().perform_seek()
-        await self.seek_to(self.positions() if self.positions else {})
+        await self.seek_to(self.positions())
 
     async def seek_to(self, positions: Mapping[TP, int]) -> None:
         """Seek those partitions that are assigned. Raises TimeoutError."""
@@ -109,38 +109,15 @@ class FetchConsumer(ConsumerInternals):
         if wanted:
             await self.seek_wait(wanted)
 
-    def pause(self, tps: Iterable[TP]) -> None:
-        """Fetch no more of these until `unpause`; other partitions go on."""
-        self.paused = self.paused.union(tps)
-
-    def unpause(self, tps: Iterable[TP]) -> None:
-        """Fetch these again."""
-        self.paused = self.paused.difference(tps)
-
     async def verify_all_partitions_active(self) -> None:
-        """Leave Faust's check for stalled partitions out: the engine's own watch finds those.
-
-        Faust's takes down the consumer when it meets a partition whose first offset is being looked up.
-        """
+        """Leave Faust's check out: it ends the consumer where a partition's first offset is being looked up."""
 
 
 def _fetch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
     first = batch[0]
-    return ConsumerMessage(
-        tp.topic,
-        tp.partition,
-        first.offset,
-        first.timestamp / 1000.0,
-        first.timestamp_type,
-        None,
-        None,
-        cast(Any, batch),
-        None,
-        0,
-        0,
-        tp,
-        generation_id=generation,
-    )
+    at = (*tp, first.offset, first.timestamp / 1000.0, first.timestamp_type)
+    value = cast(Any, batch)
+    return ConsumerMessage(*at, None, None, value, None, 0, 0, tp, generation_id=generation)
 
 
 class FetchTransport(driver.Transport):

@@ -1,7 +1,7 @@
 """The read side of a service's table on this worker: look-ups, waits, rows and index feeds.
 
-Everything here shows what is durable, never what a task has in flight. All of it
-runs on the worker's event loop; nothing keeps an iterator or a database across an await.
+Everything here shows what is durable, never what a task has in flight. All of it runs on the worker's
+event loop; nothing keeps an iterator or a database across an await.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import suppress
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from tables.dry_run import DryRunInput, DryRunResult
     from tables.record import StoredRecord
 
-RESERVED = b"\0"
-FAUST_RESERVED = b"__faust"
+RESERVED = (b"\0", b"__faust")
 LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
 AFTER_LOOKUP_ROWS = LOOKUP_PREFIX[:-1] + bytes([LOOKUP_PREFIX[-1] + 1])
 SLICE_KEYS = 500
@@ -87,8 +85,7 @@ class StateTable:
 
     def partition_of(self, key: str) -> int:
         """Partition of a key: Kafka's murmur2, as every producer here uses it."""
-        hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
-        return hashed % self.partitions
+        return int(murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions
 
     def owner_of(self, key: str) -> URL | None:
         """Canonical URL of the worker that owns the key; None while that is not known."""
@@ -111,10 +108,7 @@ class StateTable:
         return tuple(sorted(self._open))
 
     def get(self, key: str) -> StoredRecord | None:
-        """The key's record, None if there is none.
-
-        Raises NotOwnerError, NotReadyError, BrokenRecordError.
-        """
+        """The key's record, if there is one. Raises NotOwnerError, NotReadyError, BrokenRecordError."""
         raw = self._database(self.partition_of(key)).get(key.encode())
         if raw is None:
             return None
@@ -159,17 +153,13 @@ class StateTable:
         A slice at a time, so that the worker's other tasks get their turn in between. Those that can't be
         read are left out. Raises NotOwnerError, NotReadyError.
         """
-        items = _records_and_rows(
-            self._database(partition), after.encode() + b"\0" if after else b"\x01"
-        )
+        start = after.encode() + b"\0" if after else b"\x01"
+        items = _records_and_rows(self._database(partition), start)
         found = (self._load(key, raw) for key, raw in items if b"/" not in key)
         return list(islice((record for record in found if record is not None), limit))
 
     def keys(self, partition: int, prefix: str, limit: int = SLICE_KEYS) -> list[str]:
-        """The first keys, of records and rows, that begin with `prefix`, in key order: one seek.
-
-        Raises NotOwnerError, NotReadyError.
-        """
+        """Keys of records and rows with a prefix, in order: one seek. Raises NotOwnerError, NotReadyError."""
         start, database = prefix.encode(), cast("Any", self._database(partition))
         found = islice(database.items(from_key=start), limit)
         return [
@@ -178,10 +168,9 @@ class StateTable:
         ]
 
     def dry_run_inputs(self, inputs: Sequence[DryRunInput], at_ms: int) -> list[DryRunResult]:
-        """Tell what inputs of one key would lead to, one upon the other; changes nothing.
+        """What inputs of one key would lead to at Kafka's time `at_ms`, up to the first dead letter.
 
-        Up to the first that would be a dead letter. at_ms: the time that Kafka would give them.
-        Raises NotOwnerError, NotReadyError.
+        Changes nothing. Raises NotOwnerError, NotReadyError.
         """
         partition = self.partition_of(inputs[0].key.decode())
         database = self._database(partition)
@@ -208,10 +197,9 @@ class StateTable:
         try:
             await change
         finally:
-            with suppress(KeyError):
-                self._waiters[key].discard(change)
-                if not self._waiters[key]:
-                    del self._waiters[key]
+            self._waiters[key].discard(change)
+            if not self._waiters[key]:
+                del self._waiters[key]
 
     def add_listener(self, listener: Listener) -> None:
         """Feed an index. Add it before the worker starts: it gets nothing earlier."""
@@ -239,7 +227,7 @@ class StateTable:
                 if b"/" not in key and not raw.startswith(TERMINAL):
                     record = self._load(key, raw)
                     if record is not None:
-                        self._notify_listeners(partition, record.key, record)
+                        self._notify_listeners(partition, record)
             if len(slice_) < SLICE_KEYS:
                 break
             start = slice_[-1][0] + b"\0"
@@ -256,7 +244,7 @@ class StateTable:
         self._open.pop(partition, None)
         for listener in self.listeners:
             listener.closed(partition)
-        for key in [key for key in self._waiters if self._partition_of_bytes(key) == partition]:
+        for key in [key for key in self._waiters if self.partition_of(key.decode()) == partition]:
             self._wake(key)
 
     def publish(
@@ -264,23 +252,19 @@ class StateTable:
     ) -> None:
         """These are durable now: update the indexes, wake who waits."""
         for record in records:
-            self._notify_listeners(partition, record.key, record)
+            self._notify_listeners(partition, record)
         if self._waiters:
             for key in keys:
-                if key in self._waiters:
-                    self._wake(key)
+                self._wake(key)
 
-    def _notify_listeners(self, partition: int, key: str, record: StoredRecord) -> None:
+    def _notify_listeners(self, partition: int, record: StoredRecord) -> None:
         for listener in self.listeners:
-            listener.updated(partition, key, record)
+            listener.updated(partition, record.key, record)
 
     def _wake(self, key: bytes) -> None:
         for change in self._waiters.pop(key, ()):
             if not change.done():
                 change.set_result(None)
-
-    def _partition_of_bytes(self, key: bytes) -> int:
-        return self.partition_of(key.decode())
 
     def _database(self, partition: int) -> Rdict:
         database = self._open.get(partition)
@@ -303,5 +287,5 @@ def _records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, byte
             if key.startswith(LOOKUP_PREFIX):
                 from_key = AFTER_LOOKUP_ROWS
                 break
-            if not key.startswith((RESERVED, FAUST_RESERVED)):
+            if not key.startswith(RESERVED):
                 yield key, value

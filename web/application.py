@@ -3,15 +3,8 @@
 from aiohttp import web
 
 from web.http import middleware
-from web.http.change_feed import ChangeFeed, DeliveryChangeListener, OrderChangeListener
-from web.http.context import (
-    CONTEXT,
-    DELIVERIES,
-    NOTIFICATIONS,
-    ORDERS,
-    PAYMENTS,
-    Context,
-)
+from web.http.change_feed import ChangeFeed, ChangeListener
+from web.http.context import CONTEXT, DELIVERIES, NOTIFICATIONS, ORDERS, PAYMENTS, Context
 from web.http.deps import WebDeps
 from web.http.dispatch import mount
 from web.http.forwarding import Forwarder
@@ -28,19 +21,20 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     """Mount everything on an application that has not started: Faust's own, or a plain one."""
     forwarder = Forwarder(deps)
     changes = ChangeFeed(deps, forwarder, ORDERS)
+    listener = ChangeListener(changes)
     limiter = ClientRateLimiter(deps.client_limits, deps.order_tokens.worker_proof)
     context = Context(deps, forwarder, OrderIndex(deps.tables[ORDERS]), changes, limiter)
     # Listeners of changes come last: whoever looks then finds them in the indexes.
     deps.tables[ORDERS].add_listener(context.order_index)
-    deps.tables[ORDERS].add_listener(OrderChangeListener(changes))
+    deps.tables[ORDERS].add_listener(listener)
     if DELIVERIES in deps.tables:
         deps.tables[DELIVERIES].add_listener(context.delivery_index)
-        deps.tables[DELIVERIES].add_listener(DeliveryChangeListener(changes))
+        deps.tables[DELIVERIES].add_listener(listener)
     if NOTIFICATIONS in deps.tables:
         context.notification_index = NotificationIndex(deps.tables[NOTIFICATIONS])
         deps.tables[NOTIFICATIONS].add_listener(context.notification_index)
-    deps.tables[PAYMENTS].add_listener(deps.money.payments)
-    deps.tables[ORDERS].add_listener(deps.money.orders)
+    deps.tables[PAYMENTS].add_listener(deps.money)
+    deps.tables[ORDERS].add_listener(deps.money)
     for name in WAITING_SERVICES & deps.tables.keys():
         deps.tables[name].add_listener(deps.waiting.of(name))
     app[CONTEXT] = context
@@ -51,11 +45,4 @@ def setup(app: web.Application, deps: WebDeps) -> None:
     mount(app, ROUTES)
     api_documents.setup(app)
     page_routes.setup(app)
-    # Innermost, so that what they refuse is shown as a page, or as a problem, like all else.
-    app.middlewares.extend(
-        [
-            middleware.refuse_foreign_origin,
-            middleware.limited,
-            middleware.reject_invalid_path_params,
-        ]
-    )
+    app.middlewares.append(middleware.admitted)

@@ -24,19 +24,23 @@ _DEAD_LETTER_HEADERS: Final = tuple(
     )
 )  # fmt: skip
 DEAD_LETTER: Final = "DeadLetter"
-REPORT: Final = "ReconciliationReport"
-CLOCK: Final = "WorkerClock"
-WEBHOOK: Final = "WebhookReceived"
+_REGISTRIES: Final[tuple[tuple[type[BaseModel], Mapping[Any, Any]], ...]] = (
+    (Event, EVENTS), (Command, COMMANDS)
+)  # fmt: skip
+"""The envelope of each registry of messages."""
+_OTHER: Final[Mapping[str, type[BaseModel]]] = {
+    topics.WEBHOOKS: WebhookReceived, topics.RECONCILIATION: ReconciliationReport,
+    topics.WORKER_CLOCKS: WorkerClock,
+}  # fmt: skip
+"""Topic -> its only message."""
 
 
 def messages_of(topic: str) -> tuple[str, ...]:
     """Names of the messages that a topic of the registry holds, in the order of their registry."""
-    other = {
-        topics.WEBHOOKS: WEBHOOK, topics.DEAD_LETTERS: DEAD_LETTER, topics.RECONCILIATION: REPORT,
-        topics.WORKER_CLOCKS: CLOCK,
-    }.get(topic)  # fmt: skip
-    if other:
-        return (other,)
+    if topic == topics.DEAD_LETTERS:
+        return (DEAD_LETTER,)
+    if topic in _OTHER:
+        return (_OTHER[topic].__name__,)
     return (
         *(kind.value for kind, spec in COMMANDS.items() if spec.topic == topic),
         *(kind.value for kind, spec in EVENTS.items() if topic in spec.topics),
@@ -92,59 +96,40 @@ def _operations(uses: Sequence[TopicUse]) -> dict[str, Any]:
 
 
 def _components() -> dict[str, Any]:
-    kinds: list[type[BaseModel]] = [
-        *dict.fromkeys([spec.data for spec in EVENTS.values()]),
-        *dict.fromkeys([spec.data for spec in COMMANDS.values()]),
-        Event, Command, WebhookReceived, ReconciliationReport, WorkerClock,
-    ]  # fmt: skip
+    datas = (spec.data for _, registry in _REGISTRIES for spec in registry.values())
+    kinds = [*dict.fromkeys(datas), Event, Command, *_OTHER.values()]
     names, definitions = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=_REF
     )
     refs = {kind: schema for (kind, _), schema in names.items()}
     schemas: dict[str, Any] = definitions["$defs"]
-    enveloped: list[tuple[type[BaseModel], str, type[BaseModel]]] = [
-        (Event, kind.value, spec.data) for kind, spec in EVENTS.items()
-    ]
-    enveloped += [(Command, kind.value, spec.data) for kind, spec in COMMANDS.items()]
-    messages: dict[str, Any] = {
-        kind: _message(_enveloped(envelope, kind, data, refs)) for envelope, kind, data in enveloped
+    messages = {
+        kind.value: _message(_enveloped(envelope, kind.value, refs[spec.data], refs[envelope]))
+        for envelope, registry in _REGISTRIES
+        for kind, spec in registry.items()
     }
-    messages |= {
-        WEBHOOK: _message(refs[WebhookReceived]),
-        REPORT: _message(refs[ReconciliationReport]),
-        CLOCK: _message(refs[WorkerClock]),
-        DEAD_LETTER: {
-            **_message({}, headers=(*_TRACE_HEADERS, *_DEAD_LETTER_HEADERS)),
-            "contentType": "application/octet-stream",
-            "summary": "An input as it was, with where and why it died in its headers.",
-        },
+    messages |= {kind.__name__: _message(refs[kind]) for kind in _OTHER.values()}
+    messages[DEAD_LETTER] = {
+        **_message({}, headers=(*_TRACE_HEADERS, *_DEAD_LETTER_HEADERS)),
+        "contentType": "application/octet-stream",
+        "summary": "An input as it was, with where and why it died in its headers.",
     }
     return {"messages": messages, "schemas": schemas}
 
 
-def _enveloped(
-    envelope: type[BaseModel], kind: str, data: type[BaseModel], refs: Mapping[Any, Any]
-) -> dict[str, Any]:
-    """The envelope of events or commands with what it holds for this type."""
+def _enveloped(envelope: type[BaseModel], kind: str, data: Any, schema: Any) -> dict[str, Any]:
+    """The envelope of events or commands with what it holds for this type. data, schema: references."""
     field = "eventType" if envelope is Event else "commandType"
-    return {
-        "allOf": [
-            refs[envelope],
-            {
-                "properties": {field: {"const": kind}, "data": refs[data]},
-                "required": [field, "data"],
-            },
-        ]
-    }
+    properties = {field: {"const": kind}, "data": data}
+    return {"allOf": [schema, {"properties": properties, "required": [field, "data"]}]}
 
 
 def _message(payload: Any, headers: tuple[str, ...] = _TRACE_HEADERS) -> dict[str, Any]:
-    message: dict[str, Any] = {
-        "payload": payload, "bindings": {"kafka": {"key": {"type": "string"}}}
-    }  # fmt: skip
-    properties = {name: {"type": "string"} for name in headers}
-    message["headers"] = {"type": "object", "properties": properties}
-    return message
+    return {
+        "payload": payload,
+        "bindings": {"kafka": {"key": {"type": "string"}}},
+        "headers": {"type": "object", "properties": {name: {"type": "string"} for name in headers}},
+    }
 
 
 def wire_names(kind: type[BaseModel]) -> tuple[str, ...]:

@@ -17,26 +17,23 @@ from web.routes import ROUTES
 
 _REF: Final = "#/components/schemas/{model}"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+TEXT: Final = {"type": "string"}
 PROBLEM: Final = {
     "type": "object",
     "required": ["type", "title", "status", "code", "instance"],
     "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"enum": sorted(CODES)},
-        "instance": {"type": "string"},
-        "detail": {"type": "string"},
+        "type": TEXT, "title": TEXT, "status": {"type": "integer"}, "code": {"enum": sorted(CODES)},
+        "instance": TEXT, "detail": TEXT,
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                "properties": {"field": TEXT, "message": TEXT},
             },
         },
     },
-}
+}  # fmt: skip
 
 
 def description(routes: Iterable[Route] = ROUTES) -> dict[str, Any]:
@@ -96,30 +93,22 @@ def _operation(route: Route, refs: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PARAMETER.findall(route.path)
-    ]
-    parameters += [
-        {"name": name, "in": "query", "required": False, "description": text,
-         "schema": {"type": "string"}}
-        for name, text in route.params.descriptions().items()
-    ]  # fmt: skip
+    names = _PARAMETER.findall(route.path)
+    found = [_parameter(name, "path", required=True) for name in names]
+    for name, text in route.params.descriptions().items():
+        found.append(_parameter(name, "query", description=text))
     if route.key is not Key.NONE:
-        key = {"type": "string", "minLength": 16, "maxLength": 200}
-        parameters.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": route.key is Key.REQUIRED,
-                "schema": key,
-            }
-        )
+        key, is_required = {**TEXT, "minLength": 16, "maxLength": 200}, route.key is Key.REQUIRED
+        found.append(_parameter("Idempotency-Key", "header", key, required=is_required))
     if route.waits_for and Role.CUSTOMER in route.access.roles:
-        parameters.append(
-            {"name": CONSISTENCY, "in": "header", "required": False, "schema": {"type": "string"}}
-        )
-    return parameters
+        found.append(_parameter(CONSISTENCY, "header"))
+    return found
+
+
+def _parameter(
+    name: str, place: str, schema: Any = TEXT, *, required: bool = False, **more: str
+) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": required, **more, "schema": schema}
 
 
 def _answer(schema: Any, text: str = "Done") -> dict[str, Any]:

@@ -30,7 +30,7 @@ DEAD_LETTER_PARTITION: Final = (DEAD_LETTERS, 0)
 
 
 class DeadLetterReader(DeadLetterLog, Background, Collector):
-    """The log, kept up to date in a task of its own; `web.http.operator_deps.DeadLetters`.
+    """The log, kept up to date in a task of its own; `web.http.deps.DeadLetters`.
 
     unread: offsets of batches in the topic that can't be read.
     """

@@ -65,7 +65,7 @@ class _RedriveSession:
 
 
 class Redriver:
-    """`web.http.operator_deps.DeadLetterActions`."""
+    """`web.http.deps.DeadLetterActions`."""
 
     def __init__(
         self,

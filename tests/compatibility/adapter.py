@@ -21,10 +21,9 @@ from models.reconciliation import ReconciliationReport
 from models.transition import Decision, Input, TransitionService
 from models.worker_clock import WorkerClock
 from tables import Counters, Limits
-from tables.changelog import is_engine_record
+from tables.changelog import TableProgress, is_engine_record
 from tables.dead_letters import DeadLetterRecord
 from tables.processor import Processor
-from tables.progress import TableProgress
 from tables.record import Record
 from tests.compatibility.stored import DEAD_LETTERS, PROGRESS, Sent, Stored
 

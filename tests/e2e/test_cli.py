@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from confluent_kafka.admin import (
 )
 
 from sandbox.card_numbers import VISA
-from sandbox.platform import ROOT, Platform, PlatformError
+from sandbox.platform import Platform, PlatformError
 from sandbox.processes import MAX_WAIT_S
 from tests.e2e.expected_topics import (
     ONE_PARTITION,
@@ -30,19 +28,6 @@ from tests.e2e.shop import PAID, Shop
 
 SECRET = "a-very-secret-thing"
 CHANGELOGS = {f"tiffin-{service}-changelog" for service in SERVICES}
-
-
-def run(platform: Platform, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line with other settings, whatever it ends with."""
-    return subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "app", *arguments],
-        env={**platform.environment(), **changed},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=MAX_WAIT_S,
-        check=False,
-    )
 
 
 def cells(table: str) -> list[list[str]]:
@@ -100,19 +85,19 @@ def test_topics_finds_and_corrects_another_retention(platform: Platform) -> None
     ]  # fmt: skip
     for done in admin.incremental_alter_configs(topics).values():
         done.result()
-    checked = run(platform, "topics", "--check")
+    checked = platform.try_cli("topics", "--check")
     assert checked.returncode == 1
     for name in changes:
         assert name in checked.stderr
     assert "payment-processing" not in checked.stderr
     assert "changed" in platform.run_cli("topics")
-    assert run(platform, "topics", "--check").returncode == 0
+    assert platform.try_cli("topics", "--check").returncode == 0
     for found in admin.describe_configs(topics[1:]).values():
         assert found.result()["message.timestamp.type"].value == "LogAppendTime"
 
 
 def test_topics_refuses_another_partition_count(platform: Platform) -> None:
-    refused = run(platform, "topics", TIFFIN_PARTITIONS="4")
+    refused = platform.try_cli("topics", TIFFIN_PARTITIONS="4")
     assert refused.returncode == 1
     assert "payment-events has 3 partitions, not 4" in refused.stderr
     assert "payment-events-dlq" not in refused.stderr
@@ -120,7 +105,7 @@ def test_topics_refuses_another_partition_count(platform: Platform) -> None:
 
 
 def test_topics_says_that_kafka_is_away(platform: Platform) -> None:
-    refused = run(platform, "topics", TIFFIN_KAFKA_BOOTSTRAP="127.0.0.1:1")
+    refused = platform.try_cli("topics", TIFFIN_KAFKA_BOOTSTRAP="127.0.0.1:1")
     assert refused.returncode == 1
     assert "127.0.0.1:1" in refused.stderr
     assert "TIFFIN_KAFKA_BOOTSTRAP" in refused.stderr
@@ -128,26 +113,31 @@ def test_topics_says_that_kafka_is_away(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "named", "accepted"),
+    ("settings", "told"),
     [
-        (("TIFFIN_PARTITIONS", "0"), "TIFFIN_PARTITIONS", "greater than or equal to 1"),
-        (("TIFFIN_STRIPE_SECRET_KEY", SECRET), "TIFFIN_STRIPE_SECRET_KEY", "sk_test_"),
         (
-            ("TIFFIN_KAFKA_BOTSTRAP", "kafka:9092"),
-            "TIFFIN_KAFKA_BOTSTRAP",
-            "TIFFIN_KAFKA_BOOTSTRAP",
+            {
+                "TIFFIN_PARTITIONS": "0",
+                "TIFFIN_STRIPE_SECRET_KEY": SECRET,
+                "TIFFIN_KAFKA_BOTSTRAP": "kafka:9092",
+            },
+            {
+                "TIFFIN_PARTITIONS": "greater than or equal to 1",
+                "TIFFIN_STRIPE_SECRET_KEY": "sk_test_",
+                "TIFFIN_KAFKA_BOTSTRAP": "TIFFIN_KAFKA_BOOTSTRAP",
+            },
         ),
-        (("TIFFIN_SANDBOX", "0"), "TIFFIN_ORDER_TOKEN_KEY", "TIFFIN_SANDBOX=1"),
+        ({"TIFFIN_SANDBOX": "0"}, {"TIFFIN_ORDER_TOKEN_KEY": "TIFFIN_SANDBOX=1"}),
     ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+    ids=["each by itself", "what only the sandbox has"],
 )
-def test_a_wrong_setting_is_named(
-    platform: Platform, setting: tuple[str, str], named: str, accepted: str
+def test_wrong_settings_are_named(
+    platform: Platform, settings: dict[str, str], told: dict[str, str]
 ) -> None:
-    refused = run(platform, "worker", **dict([setting]))
+    refused = platform.try_cli("worker", **settings)
     assert refused.returncode == 2
-    assert f"{named}: " in refused.stderr
-    assert accepted in refused.stderr
+    lines = dict(line.split(": ", 1) for line in refused.stderr.splitlines() if ": " in line)
+    assert all(accepted in lines[name] for name, accepted in told.items())
     assert SECRET not in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stderr
 
@@ -163,9 +153,10 @@ async def test_order_payment_and_orders(shop: Shop) -> None:
     assert (order["orderId"], order["status"]) == (id_, "PENDING")
     payment = json.loads(platform.run_cli("payment", id_, "--json"))
     assert (payment["paymentId"], payment["status"]) == (buyer.payment_id, "COMPLETED")
-    for other_id in (buyer.payment_id, payment["stripeIntentId"]):
-        assert json.loads(platform.run_cli("payment", other_id, "--json")) == payment
-        assert json.loads(platform.run_cli("order", other_id, "--json"))["orderId"] == id_
+    # Both find an order by any id in one way.
+    assert json.loads(platform.run_cli("payment", buyer.payment_id, "--json")) == payment
+    intent = payment["stripeIntentId"]
+    assert json.loads(platform.run_cli("order", intent, "--json"))["orderId"] == id_
     shown = platform.run_cli("payment", id_)
     assert "COMPLETED" in shown
     assert payment["amount"]["display"] in shown

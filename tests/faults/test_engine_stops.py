@@ -16,8 +16,7 @@ from confluent_kafka.admin import (
 
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import wait_until
-from tables.failure_log import FAILURES_FILE, MAX_FAILURES_AT_ONE_OFFSET, FailureLog
-from tables.worker_exit import EXIT_FAULT
+from tables.worker_exit import EXIT_FAULT, FAILURES_FILE, MAX_FAILURES_AT_ONE_OFFSET, FailureLog
 from tests.faults.engine_run import Run
 
 

@@ -258,7 +258,7 @@ async def test_a_worker_survives_while_it_looks_up_where_a_partition_begins(
         partition = runtime.tables["first"].partition_of("k")
         expire(world, partition, 1)
         monkeypatch.setattr(Fetcher, "_update_fetch_positions", look_up_late)
-        await runtime._task_manager._consumer.seek_to({TP(world.topic("shared"), partition): 0})
+        await runtime._services.consumer.seek_to({TP(world.topic("shared"), partition): 0})
         await until_true(lambda: lookups[0] > 0, "the partition's first offset to be looked up")
         send_notes(world, "c")
         await took(runtime, "abc")

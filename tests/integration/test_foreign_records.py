@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from sandbox.kafka import KafkaBroker
 from tables import NotReadyError, NotStoppedError
-from tables.compression import MAX_DECOMPRESSED_BYTES
+from tables.batch_decoding import MAX_DECOMPRESSED_BYTES
 from tests.foreign.raw_producer import RawProducer
 from tests.foreign.record_batches import CODECS, Batch, Record, swelling
 from tests.integration.engine_harness import EngineHarness, reached, running
@@ -156,14 +156,19 @@ async def test_a_stopped_partition_stops_there_again_after_a_restart_and_what_wa
         assert last.stops.all() == []
 
 
-async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(
-    world: EngineHarness,
-) -> None:
+async def decide_one(world: EngineHarness) -> int:
+    """Have a first worker take one command, and end; gives the command's partition."""
     first = world.runtime()
     async with running(first):
         world.send("commands", KEY, {"id": "c1", "add": 7})
         await first.tables["first"].wait(KEY, reached(1), 60)
-        partition = first.tables["first"].partition_of(KEY)
+        return first.tables["first"].partition_of(KEY)
+
+
+async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(
+    world: EngineHarness,
+) -> None:
+    partition = await decide_one(world)
     changelog = f"{world.name}-first-changelog"
     broken: list[tuple[bytes | None, bytes | None]] = [
         (KEY.encode(), None), (KEY.encode(), b'{"version":1}'), (KEY.encode(), b"\xff"),
@@ -190,11 +195,7 @@ async def test_foreign_records_in_a_changelog_change_nothing_at_a_failover(
 async def test_a_changelog_batch_that_cannot_be_read_keeps_that_table_shut_alone(
     world: EngineHarness,
 ) -> None:
-    first = world.runtime()
-    async with running(first):
-        world.send("commands", KEY, {"id": "c1", "add": 7})
-        await first.tables["first"].wait(KEY, reached(1), 60)
-        partition = first.tables["first"].partition_of(KEY)
+    partition = await decide_one(world)
     changelog = f"{world.name}-first-changelog"
     with raw(world, changelog, partition) as foreign:
         answer = foreign.send(swelling(MAX_DECOMPRESSED_BYTES * 2).encoded())

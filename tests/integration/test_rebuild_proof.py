@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +14,10 @@ from confluent_kafka import Producer
 from models import topics
 from sandbox.customer import Customer
 from sandbox.demo_flows import FLOWS, Flow
-from sandbox.platform import ROOT, Platform
-from sandbox.processes import MAX_WAIT_S, free_port
+from sandbox.platform import Platform
+from sandbox.processes import free_port
 from tests.support.kafka_topics import Read, read_all
 
-BOUND_S = MAX_WAIT_S
 CHANGELOG = "tiffin-payments-changelog"
 
 
@@ -32,11 +29,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def audit(platform: Platform, *options: str) -> tuple[int, str, str]:
     """Status, what it prints, and what it shows meanwhile."""
-    done = subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "app", "audit", "rebuild", *options],
-        env=platform.environment(), cwd=ROOT, capture_output=True, text=True, timeout=BOUND_S,
-        check=False,
-    )  # fmt: skip
+    done = platform.try_cli("audit", "rebuild", *options)
     return done.returncode, done.stdout, done.stderr
 
 

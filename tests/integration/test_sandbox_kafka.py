@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -104,14 +105,29 @@ def test_a_topic_nobody_made_is_not_made_by_using_it(kafka: KafkaBroker) -> None
     assert "never-made" not in topics(kafka.bootstrap)
 
 
-def test_a_suspended_broker_answers_nobody_until_it_is_resumed(tmp_path: Path) -> None:
-    with KafkaBroker(tmp_path / "kafka") as broker:
-        broker.suspend()
-        with pytest.raises(KafkaException):
-            AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=1)
-        assert broker.running
-        broker.resume()
-        assert topics(broker.bootstrap) is not None
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One of this file's own, started beside a class cache that is none."""
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "kafka.aot").write_bytes(b"no cache")
+        patch.setattr("sandbox.kafka.broker.CLASS_CACHE", folder / "kafka.aot")
+        with KafkaBroker(folder / "kafka") as running:
+            yield running
+
+
+def test_a_class_cache_that_is_none_keeps_no_broker_from_starting(broker: KafkaBroker) -> None:
+    assert "AOT cache" in broker.log_path.read_text()
+    assert topics(broker.bootstrap) is not None
+
+
+def test_a_suspended_broker_answers_nobody_until_it_is_resumed(broker: KafkaBroker) -> None:
+    broker.suspend()
+    with pytest.raises(KafkaException):
+        AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=1)
+    assert broker.running
+    broker.resume()
+    assert topics(broker.bootstrap) is not None
 
 
 def test_a_broker_that_dies_while_starting_shows_why(tmp_path: Path) -> None:
@@ -124,11 +140,10 @@ def test_a_broker_that_dies_while_starting_shows_why(tmp_path: Path) -> None:
     assert not broker.running
 
 
-def test_two_brokers_never_share_a_folder(tmp_path: Path) -> None:
-    with KafkaBroker(tmp_path / "kafka") as first:
-        with pytest.raises(BrokerError, match="another broker uses"):
-            KafkaBroker(tmp_path / "kafka").start()
-        assert topics(first.bootstrap) is not None
+def test_two_brokers_never_share_a_folder(broker: KafkaBroker) -> None:
+    with pytest.raises(BrokerError, match="another broker uses"):
+        KafkaBroker(broker.data_dir).start()
+    assert topics(broker.bootstrap) is not None
 
 
 def test_the_command_runs_until_it_is_told_to_end(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +35,7 @@ from app.settings import SANDBOX_TOKEN_KEY
 from sandbox.card_numbers import VISA
 from sandbox.customer import Customer
 from sandbox.kafka import KafkaBroker
-from sandbox.platform import ROOT, Platform
+from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, free_port
 from web.http.tokens import DevelopmentStaff, Role
 
@@ -164,19 +163,6 @@ async def test_an_order_is_paid_and_everything_that_reads_kafka_reads_it(
     assert json.loads(rebuilt)["differences"] == []
 
 
-def make_topics(platform: Platform, **settings: str) -> subprocess.CompletedProcess[str]:
-    """What the command line says with other settings than the workers'."""
-    return subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "app", "topics"],
-        env={**platform.environment(), **settings},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=MAX_WAIT_S,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def refused(
     platform: Platform, tmp_path_factory: pytest.TempPathFactory
@@ -187,7 +173,7 @@ def refused(
     wrong = {"TIFFIN_KAFKA_CA_FILE": str(stranger), "TIFFIN_KAFKA_PASSWORD": WRONG_PASSWORD}
     with ThreadPoolExecutor() as pool:
         runs = {
-            name: pool.submit(make_topics, platform, **{name: value})
+            name: pool.submit(platform.try_cli, "topics", **{name: value})
             for name, value in wrong.items()
         }
         return {name: run.result() for name, run in runs.items()}

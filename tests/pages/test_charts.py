@@ -11,7 +11,7 @@ from models.analytics import BucketLength
 from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import check_fits
 from tests.support.model_examples import answering, of_model
-from web.http.money import Money
+from web.http.answers import Money
 from web.http.tokens import Role
 from web.ops.payment_report import (
     Bucket,

@@ -11,7 +11,7 @@ from typing import Any
 from models.dead_letter import DeadLetter, RecordLocation
 from models.operations import AuditPage, Offsets, WorkerStatus
 from tests.support.http_api import Api
-from web.http.operator_deps import OperatorDeps
+from web.http.deps import OperatorDeps
 
 
 @asynccontextmanager

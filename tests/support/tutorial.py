@@ -19,6 +19,8 @@ COPIED: Final = (
 )  # fmt: skip
 LINKED: Final = (".venv", ".sandbox/jars")
 """What is made by installing: used, not copied."""
+CACHES: Final = (".mypy_cache", ".import_linter_cache")
+"""Of checks that have run on the checkout: copied where they are, for a check from nothing takes a minute."""
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE: Final = re.compile(r"^`([\w./]+)`", re.MULTILINE)
 
@@ -51,12 +53,11 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def copy_tree(folder: Path) -> None:
-    """Copy what a checkout has to a folder."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in COPIED:
+    """Copy what a checkout has to a folder, with the bytecode and the checks' caches that it has."""
+    for name in (*COPIED, *CACHES):
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-        else:
+            shutil.copytree(ROOT / name, folder / name)
+        elif (ROOT / name).is_file():
             shutil.copy2(ROOT / name, folder / name)
     for name in LINKED:
         (ROOT / name).mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from web.http.context import DELIVERIES, ORDERS, Context
 from web.http.params import Params, limit_param
 from web.http.scatter_gather import Gather
 from web.http.tokens import Identity, Role
-from web.indexes.deliveries import DeliveryEntry
+from web.indexes.orders import DeliveryEntry
 
 MAX_LISTED: Final = 500
 
@@ -76,7 +76,7 @@ class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
     async def share(self, partition: int) -> DeliveriesShare:
         """Of an owned partition."""
         identity, limit = self.call.identity, self.call.params.limit
-        known = self.context.delivery_index.open(partition)
+        known = self.context.delivery_index.current(partition)
         entries = [entry for entry in known if _may_see(entry, identity)]
         entries.sort(key=lambda entry: _rank(entry.courier_id, entry.since_ms))
         rows = [_row(self.context, entry, identity) for entry in entries[:limit]]

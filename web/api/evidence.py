@@ -18,6 +18,7 @@ from web.api.order_views import (
 )
 from web.api.payment_views import DisputeView, RefundView, dispute_view, refund_view
 from web.api.timeline import TimelineEntry, timeline_view
+from web.http.answers import Money
 from web.http.context import (
     DELIVERIES,
     ORDERS,
@@ -25,7 +26,6 @@ from web.http.context import (
     TIMELINE,
     Context,
 )
-from web.http.money import Money
 from web.http.params import Params, choice_param
 from web.http.problems import ProblemError
 from web.http.route import Call

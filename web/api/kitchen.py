@@ -15,7 +15,7 @@ from web.api.steps import step
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest
 from web.http.context import ORDERS
-from web.http.params import Params, any_text, param
+from web.http.params import Params, param
 from web.http.route import Call
 from web.http.scatter_gather import Gather
 from web.http.tokens import Role
@@ -70,7 +70,7 @@ class KitchenOrders(Message):
 class KitchenParams(Params):
     """restaurant_id: a kitchen sees its own orders whatever it says."""
 
-    restaurant_id: str | None = param(any_text, "of one restaurant, for an operator")
+    restaurant_id: str | None = param(str, "of one restaurant, for an operator")
 
 
 class ListKitchenOrders(Gather[list[KitchenOrder], KitchenOrders]):

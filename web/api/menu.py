@@ -5,8 +5,7 @@ from aiohttp import web
 from models.messages import Message
 from web.catalogue import Restaurant
 from web.http import auth
-from web.http.answers import json_answer
-from web.http.money import Money
+from web.http.answers import Money, json_answer
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.route import Call
@@ -82,7 +81,7 @@ def _restaurant(restaurant: Restaurant) -> RestaurantView:
 def menu_answer(call: Call[Params, None], menu: Menu) -> web.Response:
     """With a guest's cookie."""
     response = cached_answer(call, menu)
-    auth.set_guest_cookie(call.request, response, call.context.deps, auth.new_guest())
+    auth.set_guest_cookie(call.request, response, call.context.deps)
     return response
 
 

@@ -11,7 +11,7 @@ from models.times import to_rfc3339, to_rfc3339_or_none
 from models.wording import role_of
 from web.api.payment_views import PaymentView, payment_view
 from web.api.payment_views import for_customer as payment_for_customer
-from web.http.money import Money
+from web.http.answers import Money
 
 
 class OrderLine(Message):

@@ -5,7 +5,7 @@ from models.messages import Message
 from models.payment import Dispute, PaymentRecord, Refund
 from models.times import to_rfc3339, to_rfc3339_or_none
 from models.wording import customer_reason, role_of
-from web.http.money import Money
+from web.http.answers import Money
 
 REQUIRES_ACTION = "REQUIRES_ACTION"
 

@@ -19,10 +19,9 @@ from web.api.schemas import (
     PaymentCancelAnswer,
 )
 from web.http import auth, consistency
-from web.http.answers import Accepted, json_answer
+from web.http.answers import Accepted, Money, json_answer
 from web.http.commands import CommandRequest, CommandResult, OutcomePendingError, wait
 from web.http.context import ORDERS, PAYMENTS, Context, state_of
-from web.http.money import Money
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.route import Call

@@ -12,10 +12,10 @@ from models.payment import PaymentRecord
 from models.times import to_rfc3339_or_none
 from web.api.payment_views import refund_view
 from web.api.schemas import RefundAnswer, RefundBody
+from web.http.answers import Money
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import PAYMENTS
-from web.http.money import Money
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
 from web.http.scatter_gather import Gather

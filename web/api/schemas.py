@@ -7,8 +7,8 @@ from pydantic import Field, StringConstraints, model_validator
 from models import money
 from models.messages import Message
 from web.api.payment_views import RefundView
+from web.http.answers import Money
 from web.http.bodies import Body
-from web.http.money import Money
 
 MAX_CART_LINES = 50
 MAX_QUANTITY = 99

@@ -56,7 +56,8 @@ async def stripe_webhook(call: Call[Params, bytes]) -> Received:
     except DecodingError:
         raise ProblemError("EVENT_INVALID", "body: a Stripe event is accepted") from None
     except InvalidSignatureError:
-        call.context.limiter.count(call.request, RequestKind.BAD_WEBHOOK)
+        limiter = call.context.limiter
+        limiter.take(limiter.client_of(call.request), RequestKind.BAD_WEBHOOK)
         raise _wrong_signature("accepted: of this endpoint's secret") from None
     if event["livemode"] is not deps.livemode:
         mode = "live" if deps.livemode else "test"

@@ -1,17 +1,31 @@
-"""Results as JSON answers."""
+"""Results as JSON answers, and amounts in them."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
 from models.messages import Message
+from models.money import decimal_text
 from web.http.consistency import HEADER
 from web.http.route import AnyCall
 
 POLL_AFTER_S: Final = 2
 """When to ask again after a 202."""
+
+
+class Money(Message):
+    """amount: minor units. display: 2500.00."""
+
+    amount: int
+    currency: str
+    display: str
+
+    @classmethod
+    def of(cls, amount: int, currency: str) -> Self:
+        """Minor units of a currency."""
+        return cls(amount=amount, currency=currency, display=decimal_text(amount, currency))
 
 
 class Accepted(Message):
@@ -31,10 +45,8 @@ def as_json(result: BaseModel) -> Any:
 
 def json_response(result: BaseModel, status: int = 200, **headers: str) -> web.Response:
     """A result as an answer of the API."""
-    return web.Response(
-        status=status, body=orjson.dumps(as_json(result)), content_type="application/json",
-        headers=headers,
-    )  # fmt: skip
+    body = orjson.dumps(as_json(result))
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
 def json_answer(call: AnyCall, result: BaseModel) -> web.Response:

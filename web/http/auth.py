@@ -3,8 +3,6 @@
 import hmac
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,13 +13,7 @@ from web.http.decoding import MAX_ORDER_COOKIES_READ, DecodingError, host_name
 from web.http.deps import WebDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import WORKER_HEADER
-from web.http.tokens import (
-    ORDER_TOKEN_DAYS,
-    BadTokenError,
-    Identity,
-    Role,
-    is_order_token,
-)
+from web.http.tokens import ORDER_TOKEN_DAYS, BadTokenError, Identity, Role, is_order_token
 
 GUEST_COOKIE: Final = "tiffin_guest"
 ORDER_COOKIE: Final = "tiffin_order_"
@@ -42,13 +34,10 @@ async def authorize(request: web.Request, deps: WebDeps, order_id: str, *roles: 
     and UnavailableError.
     """
     identity = await _identify(request, deps, order_id, roles)
-    if identity.role is Role.CUSTOMER:
-        if Role.CUSTOMER not in roles:
-            raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
-        if identity.order_id != order_id:
-            raise ProblemError("WRONG_ORDER", "An order's token is good for that order alone.")
-    elif identity.role not in roles:
+    if identity.role not in roles:
         raise ProblemError("ROLE_REFUSED", f"accepted: {', '.join(roles)}")
+    if identity.role is Role.CUSTOMER and identity.order_id != order_id:
+        raise ProblemError("WRONG_ORDER", "An order's token is good for that order alone.")
     return identity
 
 
@@ -59,19 +48,13 @@ async def require_any_token(request: web.Request, deps: WebDeps) -> None:
     """
     if "Authorization" not in request.headers and _identities_in_cookies(request, deps):
         return
-    with _bad_tokens_refused():
-        identity = await _bearer(request, deps)
-    if identity is None:
+    if await _bearer(request, deps) is None:
         raise _missing()
 
 
 async def authorize_staff(request: web.Request, deps: WebDeps, *roles: Role) -> Identity:
-    """Say who asks about more than one order, if that one has one of the roles.
-
-    Raises ProblemError (401, 403) and UnavailableError.
-    """
-    with _bad_tokens_refused():
-        identity = await _bearer(request, deps)
+    """Say who asks about more than one order, if that one has one of the roles. Raises as `authorize`."""
+    identity = await _bearer(request, deps)
     if identity is None:
         raise ProblemError("TOKEN_MISSING", f"Send a token of: {', '.join(roles)}.")
     if identity.role not in roles:
@@ -104,27 +87,18 @@ async def _bearer(request: web.Request, deps: WebDeps) -> Identity | None:
 async def _identify(
     request: web.Request, deps: WebDeps, order_id: str, roles: tuple[Role, ...]
 ) -> Identity:
-    with _bad_tokens_refused():
-        cookie = request.cookies.get(_cookie_name(order_id))
-        # Staff order food too: in their browser an order's cookie is for what customers may do.
-        if cookie and Role.CUSTOMER in roles and "Authorization" not in request.headers:
-            return deps.order_tokens.read(cookie)
-        identity = await _bearer(request, deps)
-        if identity is not None:
-            return identity
-        if cookie:
-            return deps.order_tokens.read(cookie)
+    cookie = request.cookies.get(_cookie_name(order_id))
+    # Staff order food too: in their browser an order's cookie is for what customers may do.
+    if cookie and Role.CUSTOMER in roles and "Authorization" not in request.headers:
+        return deps.order_tokens.read(cookie)
+    identity = await _bearer(request, deps)
+    if identity is not None:
+        return identity
+    if cookie:
+        return deps.order_tokens.read(cookie)
     for identity in _identities_in_cookies(request, deps):
         raise ProblemError("WRONG_ORDER", f"This browser has no token of it ({identity.role}).")
     raise _missing()
-
-
-@contextmanager
-def _bad_tokens_refused() -> Iterator[None]:
-    try:
-        yield
-    except BadTokenError as error:
-        raise ProblemError("TOKEN_INVALID", f"The token is {error}.") from None
 
 
 def _missing() -> ProblemError:
@@ -216,34 +190,16 @@ async def customer_id_of(request: web.Request, deps: WebDeps, key: str) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if deps.staff is None or scheme.lower() != "bearer" or is_order_token(token):
         return guest_or_derived(request, key)
-    with _bad_tokens_refused():
-        account = await deps.staff.customer(token)
-    return account or guest_or_derived(request, key)
-
-
-def new_guest() -> str:
-    """A guest nobody can guess."""
-    return ids.derive_id("guest", uuid.uuid4())
+    return await deps.staff.customer(token) or guest_or_derived(request, key)
 
 
 def set_guest_cookie(
-    request: web.Request, response: web.StreamResponse, deps: WebDeps, who: str
+    request: web.Request, response: web.StreamResponse, deps: WebDeps, who: str = ""
 ) -> None:
-    """Set the guest's cookie unless the browser has it, or who is none."""
+    """Set the guest's cookie, by default a new guest's, unless the browser has it, or who is none."""
+    who = who or ids.derive_id("guest", uuid.uuid4())
     if guest(request) is None and _GUEST.fullmatch(who):
-        _set_cookie(response, deps, GUEST_COOKIE, who, _YEAR_S)
-
-
-def set_staff_cookie(
-    response: web.StreamResponse, deps: WebDeps, token: str, max_age_s: int
-) -> None:
-    """Set the cookie of somebody who signs in as staff."""
-    _set_cookie(response, deps, STAFF_COOKIE, token, max_age_s)
-
-
-def delete_staff_cookie(response: web.StreamResponse) -> None:
-    """Sign out."""
-    response.del_cookie(STAFF_COOKIE, path="/")
+        set_cookie(response, deps, GUEST_COOKIE, who, _YEAR_S)
 
 
 def has_order_cookie(request: web.Request, deps: WebDeps, order_id: str) -> bool:
@@ -265,7 +221,7 @@ def set_order_cookie(
 ) -> None:
     """Set an order's cookie, and take the oldest ones of a browser that orders a lot."""
     name = _cookie_name(order_id)
-    _set_cookie(response, deps, name, token, max_age_s)
+    set_cookie(response, deps, name, token, max_age_s)
     others = [
         other for other in request.cookies if other.startswith(ORDER_COOKIE) and other != name
     ]
@@ -274,9 +230,10 @@ def set_order_cookie(
         response.del_cookie(other, path="/")
 
 
-def _set_cookie(
+def set_cookie(
     response: web.StreamResponse, deps: WebDeps, name: str, value: str, max_age_s: int
 ) -> None:
+    """Set a cookie that scripts and other sites don't get."""
     response.set_cookie(
         name, value, max_age=max_age_s, path="/", httponly=True, samesite="Lax",
         secure=deps.secure_cookies,

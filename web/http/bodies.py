@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from models.messages import Message
@@ -58,14 +59,13 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
         raise ProblemError("CONTENT_TYPE_REFUSED", "Content-Encoding: only identity is accepted")
     if request.content_length is not None and request.content_length > limit_bytes:
         raise too_large
-    chunks, size = [], 0
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > limit_bytes:
+                body += chunk
+                if len(body) > limit_bytes:
                     raise too_large
-                chunks.append(chunk)
     except TimeoutError:
         raise ProblemError("BODY_TOO_SLOW", headers=CLOSE_CONNECTION) from None
     except web.RequestPayloadError:
@@ -74,7 +74,7 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
             "body: it ends early, or its chunks can't be read",
             headers=CLOSE_CONNECTION,
         ) from None
-    request[BODY] = b"".join(chunks)
+    request[BODY] = bytes(body)
     return request[BODY]
 
 
@@ -84,10 +84,17 @@ async def read_json(
     """Read a body of this kind. Raises ProblemError (400, 413, 415)."""
     raw = await read_body(request, limit_bytes)
     if may_be_empty and not raw:
-        raw = b"{}"
-    else:
-        _check_content_type(request)
-    return validated(kind, parse_strictly(raw))
+        return validated(kind, {})
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type != "application/json" or charset not in {"utf-8", "utf8"}:
+        raise ProblemError(
+            "CONTENT_TYPE_REFUSED", "Content-Type: only application/json in UTF-8 is accepted"
+        )
+    try:
+        value = json_value(raw)
+    except DecodingError as error:
+        raise ProblemError("INVALID_JSON", f"body: {error}") from None
+    return validated(kind, value)
 
 
 def validated(kind: type[B], value: Any) -> B:
@@ -115,28 +122,12 @@ def parse_form(raw: bytes) -> dict[str, str]:
         raise ProblemError("BAD_REQUEST", str(error)) from None
 
 
-def parse_strictly(raw: bytes) -> Any:
-    """Parse JSON as `decoding.json_value` does. Raises ProblemError (400)."""
-    try:
-        return json_value(raw)
-    except DecodingError as error:
-        raise ProblemError("INVALID_JSON", f"body: {error}") from None
-
-
 def body_hash(body: Body) -> str:
     """SHA-256 of a body's meaning: how it was spaced, ordered or abbreviated does not count."""
     canonical = orjson.dumps(
         body.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS
     )
     return hashlib.sha256(canonical).hexdigest()
-
-
-def _check_content_type(request: web.Request) -> None:
-    charset = (request.charset or "utf-8").lower()
-    if request.content_type != "application/json" or charset not in {"utf-8", "utf8"}:
-        raise ProblemError(
-            "CONTENT_TYPE_REFUSED", "Content-Type: only application/json in UTF-8 is accepted"
-        )
 
 
 def _phones(value: Any) -> Iterator[str]:
@@ -161,8 +152,7 @@ def field_name(loc: Sequence[str | int]) -> str:
 
 def _message(kind: type[BaseModel], detail: ErrorDetails) -> str:
     *outer, name = detail["loc"] or ("",)
-    model = _model_at(kind, outer)
-    by_alias = {field.alias or key: field for key, field in model.model_fields.items()}
+    by_alias = _fields_at(kind, [part for part in outer if isinstance(part, str)])
     if detail["type"] == "extra_forbidden":
         return f"is not accepted here; accepted: {', '.join(by_alias)}"
     text = "is required" if detail["type"] == "missing" else detail["msg"]
@@ -173,16 +163,11 @@ def _message(kind: type[BaseModel], detail: ErrorDetails) -> str:
     return f"{text}; accepted: {field.description}" if field and field.description else text
 
 
-def _model_at(kind: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel]:
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        by_alias = {field.alias or key: field for key, field in kind.model_fields.items()}
-        inner = _model_in(by_alias[part].annotation) if part in by_alias else None
-        if inner is None:
-            break
-        kind = inner
-    return kind
+def _fields_at(kind: type[BaseModel], names: Sequence[str]) -> dict[str, FieldInfo]:
+    """The fields of the model that is inside of these, as far as they are models."""
+    by_alias = {field.alias or key: field for key, field in kind.model_fields.items()}
+    inner = _model_in(by_alias[names[0]].annotation) if names and names[0] in by_alias else None
+    return by_alias if inner is None else _fields_at(inner, names[1:])
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

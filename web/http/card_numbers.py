@@ -19,7 +19,8 @@ def has_card_number(body: Any, *, phones: Iterable[str] = ()) -> bool:
     phones: strings to be read as telephone numbers (see `is_phone`), where they are ones.
     """
     dialled = {phone for phone in phones if is_phone(phone)}
-    return any(text not in dialled and _text_has_one(text) for text in texts_in(body))
+    texts = (text for text in texts_in(body) if text not in dialled)
+    return any(_has_one(run) for text in texts for run in _RUN.findall(text))
 
 
 def is_phone(text: str) -> bool:
@@ -34,11 +35,7 @@ def is_phone(text: str) -> bool:
     return len(digits) <= 13 or not digits.startswith("3")
 
 
-def _text_has_one(text: str) -> bool:
-    return any(_run_has_one(match.group()) for match in _RUN.finditer(text))
-
-
-def _run_has_one(run: str) -> bool:
+def _has_one(run: str) -> bool:
     """Look at every stretch of whole groups of digits; groups longer than a card's number at any place."""
     digits: list[int] = []
     edges: set[int] = set()

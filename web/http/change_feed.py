@@ -10,7 +10,7 @@ partitions that moved, a change that was pushed out) is reported as `EVERYTHING`
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -20,7 +20,7 @@ import orjson
 from aiohttp import web
 from yarl import URL
 
-from models.delivery import DeliveryRecord
+from models.delivery import Delivery, DeliveryRecord
 from models.graphs import DeliveryStatus
 from models.order import OrderRecord
 from tables import StoredRecord
@@ -155,8 +155,8 @@ class ChangeFeed:
             number = -1
         if number >= 0:
             await self.own.wait(number, LONG_POLL_S)
-        scopes = self.own.since(number) if number >= 0 else {EVERYTHING}
-        return {"at": f"{self.name}.{self.own.last}", "scopes": sorted(scopes)}
+        at = f"{self.name}.{self.own.last}"
+        return {"at": at, "scopes": sorted(self.own.since(number))}
 
     async def _follow(self, watch: SharedTask) -> None:
         """Hold a request at each other worker; they come and go."""
@@ -196,35 +196,29 @@ class ChangeFeed:
                 self.heard.add(scope)
 
 
-class OrderChangeListener:
-    """Listener of orders' table."""
+class ChangeListener:
+    """Listener of orders' and deliveries' tables, which leave a partition together."""
 
     def __init__(self, changes: ChangeFeed) -> None:
         self._changes = changes
-
-    def updated(self, _partition: int, _key: str, record: StoredRecord) -> None:
-        """Note a change of the order's kitchen."""
-        state: OrderRecord = record.state
-        known = state.placed or state.order
-        if known is not None:
-            self._changes.note(f"{KITCHEN}:{known.restaurant_id}")
-
-    def closed(self, _partition: int) -> None:
-        """Another worker notes its changes now."""
-        self._changes.note(EVERYTHING)
-
-
-class DeliveryChangeListener:
-    """Listener of deliveries' table."""
-
-    def __init__(self, changes: ChangeFeed) -> None:
-        self._changes = changes
-        self._waiting: dict[int, set[str]] = {}
+        self._waiting: defaultdict[int, set[str]] = defaultdict(set)
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """Note it for all couriers if it waits for one, or just did; else for its courier."""
-        state: DeliveryRecord = record.state
-        waiting, delivery = self._waiting.setdefault(partition, set()), state.delivery
+        """Note a change for the order's kitchen, or for the couriers who see the delivery."""
+        if isinstance(record.state, DeliveryRecord):
+            self._note_delivery(self._waiting[partition], key, record.state.delivery)
+        elif isinstance(record.state, OrderRecord):
+            known = record.state.placed or record.state.order
+            if known is not None:
+                self._changes.note(f"{KITCHEN}:{known.restaurant_id}")
+
+    def closed(self, partition: int) -> None:
+        """Another worker notes its changes now."""
+        self._waiting.pop(partition, None)
+        self._changes.note(EVERYTHING)
+
+    def _note_delivery(self, waiting: set[str], key: str, delivery: Delivery | None) -> None:
+        """For all couriers if it waits for one, or just did; and for its courier."""
         waited = key in waiting
         waits = delivery is not None and delivery.status is DeliveryStatus.PENDING
         (waiting.add if waits else waiting.discard)(key)
@@ -232,8 +226,3 @@ class DeliveryChangeListener:
             self._changes.note(ANY_COURIER)
         if delivery is not None and delivery.courier_id is not None:
             self._changes.note(f"{COURIER}:{delivery.courier_id}")
-
-    def closed(self, partition: int) -> None:
-        """Another worker notes its changes now."""
-        self._waiting.pop(partition, None)
-        self._changes.note(EVERYTHING)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -102,15 +103,10 @@ async def settle(context: Context, write: CommandRequest) -> CommandResult:
     """
     table = context.tables[write.service]
     record = table.get(write.order_id)
-    if not _is_decided(record, write.command_id):
+    is_decided, bound_s = partial(_is_decided, write.command_id), context.deps.bounds.command_s
+    if not is_decided(record):
         await context.deps.sender.send(write.command())
-        record = await wait(
-            context,
-            write.service,
-            write.order_id,
-            lambda record: _is_decided(record, write.command_id),
-            context.deps.bounds.command_s,
-        )
+        record = await wait(context, write.service, write.order_id, is_decided, bound_s)
     stored = record.outcomes.get(write.command_id) if record else None
     if record is None or stored is None:
         raise ProblemError(
@@ -120,7 +116,9 @@ async def settle(context: Context, write: CommandRequest) -> CommandResult:
         raise ProblemError("IDEMPOTENCY_KEY_REUSED", "Take a new key for another request.")
     if not stored.outcome.accepted:
         raise refused(stored.outcome.code, stored.outcome.detail)
-    token = consistency.token_of(write.order_id, write.service, record, stored.outcome)
+    token = consistency.Token(order=write.order_id).covering(
+        write.service, record, stored.outcome.positions
+    )
     return CommandResult(stored.outcome, record, token)
 
 
@@ -140,7 +138,7 @@ async def send_without_waiting(context: Context, write: CommandRequest) -> None:
     await context.deps.sender.send(write.command())
 
 
-def _is_decided(record: StoredRecord | None, command_id: str) -> bool:
+def _is_decided(command_id: str, record: StoredRecord | None) -> bool:
     """The outcome is there, or never will be."""
     return record is not None and (command_id in record.outcomes or record.quarantine is not None)
 
@@ -160,10 +158,7 @@ async def wait(
 
 
 async def perform(context: Context, write: CommandRequest) -> Any:
-    """Do a write, one request of its key at a time; gives its answer, or `Accepted` past the bound.
-
-    Raises as `settle` does, but OutcomePendingError.
-    """
+    """Do a write, one request of its key at a time, as `settle` does; `Accepted` past the bound."""
     try:
         with one_request_per_key(context, write) if write.is_key_given else nullcontext():
             settled = await settle(context, write)

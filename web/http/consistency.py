@@ -6,7 +6,8 @@ that it changed. It is opaque to clients and unsigned: a made-up one makes only 
 
 import base64
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Annotated, Final
 
 import orjson
@@ -14,7 +15,6 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.topics import TOPICS
-from models.transition import Outcome
 from tables import StoredRecord
 from web.http.context import Context
 from web.http.decoding import DecodingError, base64_json
@@ -55,20 +55,10 @@ class Token(BaseModel):
         )
 
     def covering(self, service: str, record: StoredRecord, positions: Mapping[str, int]) -> "Token":
-        """A token that also covers a later record, and what its service emitted until then."""
+        """A token that also covers a service's record, as it is now, and what it emitted until then."""
         added = tuple((topic, service, sequence) for topic, sequence in positions.items())
-        version = max(record.version, self.versions.get(service, 0))
-        return Token(
-            order=self.order,
-            positions=self.positions + added,
-            versions={**self.versions, service: version},
-        )
-
-
-def token_of(order_id: str, service: str, record: StoredRecord, outcome: Outcome) -> Token:
-    """The token of a command that a service decided, as its record stands now."""
-    positions = [(topic, service, sequence) for topic, sequence in outcome.positions.items()]
-    return Token(order=order_id, positions=tuple(positions), versions={service: record.version})
+        versions = {**self.versions, service: max(record.version, self.versions.get(service, 0))}
+        return Token(order=self.order, positions=self.positions + added, versions=versions)
 
 
 def token_of_request(request: web.Request, order_id: str) -> Token | None:
@@ -81,15 +71,12 @@ def token_of_request(request: web.Request, order_id: str) -> Token | None:
     except (DecodingError, ValidationError):
         token = None
     if token is None or any(topic not in TOPICS for topic, _, _ in token.positions):
-        raise ProblemError(
-            "CONSISTENCY_TOKEN_INVALID",
-            errors=[(HEADER, "accepted: the token of a write's answer, unchanged")],
-        )
-    if token.order != order_id:
-        raise ProblemError(
-            "CONSISTENCY_TOKEN_INVALID", errors=[(HEADER, "accepted: a token of this order")]
-        )
-    return token
+        accepted = "the token of a write's answer, unchanged"
+    elif token.order != order_id:
+        accepted = "a token of this order"
+    else:
+        return token
+    raise ProblemError("CONSISTENCY_TOKEN_INVALID", errors=[(HEADER, f"accepted: {accepted}")])
 
 
 async def hold(context: Context, order_id: str, token: Token | None, parts: Iterable[str]) -> None:
@@ -102,14 +89,9 @@ async def hold(context: Context, order_id: str, token: Token | None, parts: Iter
             if part in context.tables:
                 within_s = max(0.0, until - time.monotonic())
                 table = context.tables[part]
-                await table.wait(order_id, _is_covered(token, part, table.service.inputs), within_s)
+                is_covered = partial(token.is_covered_by, part, table.service.inputs)
+                await table.wait(order_id, is_covered, within_s)
     except TimeoutError:
         raise ProblemError(
             "CONSISTENCY_TIMEOUT", "Read without the token to see what is there now."
         ) from None
-
-
-def _is_covered(
-    token: Token, service: str, inputs: Collection[str]
-) -> Callable[[StoredRecord | None], bool]:
-    return lambda record: token.is_covered_by(service, inputs, record)

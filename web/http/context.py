@@ -10,15 +10,13 @@ from aiohttp import web
 
 from tables import NotOwnerError, StateTable, StoredRecord
 from web.http.change_feed import ChangeFeed
-from web.http.deps import WebDeps
+from web.http.deps import OperatorDeps, WebDeps
 from web.http.forwarding import Forwarder
-from web.http.operator_deps import OperatorDeps
 from web.http.problems import ProblemError
 from web.http.rate_limits import ClientRateLimiter
 from web.http.sse import Streams
-from web.indexes.deliveries import DeliveryIndex
 from web.indexes.notifications import NotificationIndex
-from web.indexes.orders import OrderIndex
+from web.indexes.orders import DeliveryIndex, OrderIndex
 
 ORDERS, PAYMENTS, DELIVERIES, TIMELINE = "orders", "payments", "deliveries", "timeline"
 NOTIFICATIONS = "notifications"
@@ -63,10 +61,7 @@ class Context:
         return self.deps.tables
 
     def record(self, service: str, order_id: str) -> StoredRecord | None:
-        """An order's record of one service; None also for a service that this application lacks.
-
-        Raises NotOwnerError, NotReadyError.
-        """
+        """An order's record; None also of a service that is not here. Raises NotOwnerError, NotReadyError."""
         table = self.tables.get(service)
         return table.get(order_id) if table else None
 

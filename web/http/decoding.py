@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -40,7 +41,6 @@ MAX_DIGITS: Final = 4000
 """In all texts, numbers and names of a body: looking for card numbers among them takes time."""
 
 MAX_FORM_FIELDS: Final = 60
-"""Of a form."""
 MAX_FORM_FIELD_CHARS: Final = 8192
 """Of a form's field; the longest is a token."""
 
@@ -57,6 +57,7 @@ MAX_COUNT_CHARS: Final = 20
 """Of a whole number in a query or a header."""
 MAX_TIME_CHARS: Final = 40
 
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _DIGITS: Final = re.compile(r"\d+")
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
 _BASE64: Final = re.compile(r"[A-Za-z0-9_-]*={0,2}")
@@ -70,13 +71,7 @@ class DecodingError(ValueError):
 
 def is_text(value: str) -> bool:
     """Whether a header or an address is text; aiohttp puts surrogates for bytes that are none."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return value.isascii() or _SURROGATE.search(value) is None
 
 
 def host_name(authority: str) -> str:
@@ -87,18 +82,21 @@ def host_name(authority: str) -> str:
     return match[1].strip("[]").lower()
 
 
-def json_value(raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int = MAX_JSON_VALUES) -> Any:
+def json_value(raw: bytes) -> Any:
     """Parse JSON strictly: UTF-8, no NaN, each name once in an object, within the limits above.
 
     Numbers with a fraction or an exponent become Decimal.
     """
-    _check_count(raw, most_values)
+    _check_count(raw, MAX_JSON_VALUES)
     try:
         # orjson is strict where json is not: encoding, surrogates, NaN. It is in C, reads a number of any
         # length at once, and stops at its own depth.
-        check_depth(orjson.loads(raw), deepest)
+        check_depth(orjson.loads(raw), MAX_DEPTH)
         return json.loads(
-            raw, object_pairs_hook=_reject_duplicate_names, parse_float=_decimal, parse_int=_integer
+            raw,
+            object_pairs_hook=_reject_duplicate_names,
+            parse_float=_decimal,
+            parse_int=lambda text: int(_short(text)),
         )
     except DecodingError:
         raise
@@ -109,10 +107,7 @@ def json_value(raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int = MAX_J
 def plain_json(
     raw: bytes, *, deepest: int = MAX_DEPTH, most_values: int | None = MAX_JSON_VALUES
 ) -> Any:
-    """Parse JSON that our own code or Stripe made: as `json_value`, but fast and with floats.
-
-    most_values: None for what is signed.
-    """
+    """Parse JSON of our own or of Stripe: fast, with floats. most_values: None for what is signed."""
     if most_values is not None:
         _check_count(raw, most_values)
     try:
@@ -175,17 +170,12 @@ def form_fields(raw: bytes) -> dict[str, str]:
     """Parse a page's form, outer blanks cut off."""
     try:
         pairs = parse_qsl(
-            raw.decode(),
-            keep_blank_values=True,
-            strict_parsing=bool(raw),
+            raw.decode(), keep_blank_values=True, strict_parsing=bool(raw),
             max_num_fields=MAX_FORM_FIELDS,
-        )
+        )  # fmt: skip
     except ValueError:
         raise DecodingError("The form can't be read.") from None
-    if any(
-        len(name) > MAX_FORM_FIELD_CHARS or len(value) > MAX_FORM_FIELD_CHARS
-        for name, value in pairs
-    ):
+    if any(len(text) > MAX_FORM_FIELD_CHARS for pair in pairs for text in pair):
         raise DecodingError(f"A field has at most {MAX_FORM_FIELD_CHARS} characters.")
     return {name: value.strip() for name, value in pairs}
 
@@ -202,10 +192,8 @@ def whole_number(text: str, least: int, most: int) -> int:
 def moment(text: str) -> datetime:
     """Parse an ISO 8601 time or date; it has a zone only if the text says one."""
     if len(text) <= MAX_TIME_CHARS and text.isascii():
-        try:
+        with suppress(ValueError):
             return datetime.fromisoformat(text)
-        except ValueError:
-            pass
     raise DecodingError("a time such as 2026-11-20T18:30:00.000Z")
 
 
@@ -265,17 +253,15 @@ def _reject_duplicate_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _integer(text: str) -> int:
+def _short(text: str) -> str:
     if len(text) > MAX_NUMBER_CHARS:
         raise DecodingError(f"numbers of at most {MAX_NUMBER_CHARS} characters are accepted")
-    return int(text)
+    return text
 
 
 def _decimal(text: str) -> Decimal:
-    if len(text) > MAX_NUMBER_CHARS:
-        raise DecodingError(f"numbers of at most {MAX_NUMBER_CHARS} characters are accepted")
     try:
-        number = Decimal(text)
+        number = Decimal(_short(text))
     except ArithmeticError:  # an exponent of 19 digits
         number = None
     if number is None or abs(number.adjusted()) > MAX_EXPONENT:

@@ -1,19 +1,20 @@
 """The dependencies of web/, filled in by app/."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from yarl import URL
 
 from models.commands import WebhookReceived
+from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult
+from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.reconciliation import ReconciliationReport
 from models.sender import CommandSender
 from models.topics import TopicUse
-from tables import StateTable
+from tables import InputPosition, PartitionStop, StateTable
 from web.catalogue import Catalogue
-from web.http.operator_deps import OperatorDeps
 from web.http.rate_limits import ClientLimits
 from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
@@ -61,6 +62,91 @@ class StripeOrigins:
         return cls(f"{base_url.rstrip('/')}/v3/stripe.js", own, own, own)
 
 
+class DeadLetters(Protocol):
+    """All dead letters. Methods raise KafkaUnavailableError."""
+
+    @property
+    def left_out(self) -> int:
+        """Open ones that are more than can be held here; they show up as others are settled."""
+
+    async def caught_up(self) -> None:
+        """Return once everything that Kafka had at the call is known here."""
+
+    def all(self) -> Iterable[DeadLetter]:
+        """In the order in which they came."""
+
+    def get(self, name: str) -> DeadLetter | None:
+        """By name."""
+
+    def open_for_key(self, service: str, key: bytes | None) -> list[DeadLetter]:
+        """The open ones of one key and service, in the order in which they are to be redriven."""
+
+    async def original(self, letter: DeadLetter) -> OriginalRecord:
+        """The record as it was sent."""
+
+
+class DeadLetterActions(Protocol):
+    """What operators do with dead letters, at the worker that owns the key.
+
+    Methods raise OperatorActionRefusedError, KafkaUnavailableError, NotOwnerError and NotReadyError.
+    """
+
+    async def redrive(
+        self, letter: DeadLetter, *, by: str, reason: str, all_of_order: bool, dry_run: bool
+    ) -> RedriveResult:
+        """Send it to its origin again, and those of its order and service behind it."""
+
+    async def discard(
+        self, letter: DeadLetter, *, by: str, reason: str, redrive_rest: bool, dry_run: bool
+    ) -> RedriveResult:
+        """Give it up, and let its order go on if nothing else holds it."""
+
+
+class StoppedPartitions(Protocol):
+    """Partitions of this worker that are read no further until an operator acts."""
+
+    def all(self) -> Sequence[PartitionStop]:
+        """All of them."""
+
+    async def skip(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        service: str | None,
+        *,
+        by: str,
+        reason: str,
+        is_retry: bool,
+        dry_run: bool,
+    ) -> PartitionStop:
+        """Go on behind what can't be read, or at it; gives what was stopped. service: None: any.
+
+        Raises NotStoppedError, KafkaUnavailableError.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorDeps:
+    """Everything that the operators' routes are given.
+
+    positions: of this worker's engines. offsets: of every input topic's partitions; raises
+    KafkaUnavailableError. audit: so many of the latest acts and refusals, from these ends on; likewise. A
+    page looks at a bounded number of records, so it may show few acts, or none, and go on.
+    audit_search: who looked for orders by which kinds of personal data, and how many were found; returns
+    when Kafka has it, and raises likewise.
+    """
+
+    dead_letters: DeadLetters
+    settling: DeadLetterActions
+    stopped: StoppedPartitions
+    positions: Callable[[], Sequence[InputPosition]]
+    offsets: Callable[[], Awaitable[Mapping[tuple[str, int], Offsets]]]
+    audit: Callable[[int, Mapping[str, int], AuditFilter], Awaitable[AuditPage]]
+    worker: Callable[[], WorkerStatus]
+    audit_search: Callable[[str, Sequence[str], int], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDeps:
     """Everything that web/ is given.
@@ -73,13 +159,10 @@ class WebDeps:
     ready: reasons why this worker is not ready; empty when it is.
     webhook_tolerance_s: how old a webhook's signature may be.
     metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
-    client_limits: how much one client may ask for.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
-    secure_cookies: cookies are sent over HTTPS alone.
-    own_url: this worker's canonical URL, so that it never forwards to itself.
-    stripe_js: where pages have Stripe.js from.
+    secure_cookies: over HTTPS alone. own_url: this worker's canonical URL: it never forwards to itself.
     stripe_intent: payment intent id -> Stripe's object as JSON values, without its secret; None where
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
@@ -87,10 +170,7 @@ class WebDeps:
     topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
-    courier_limit: deliveries that one courier may have at a time.
-    operations: what operators see and do; None where there are no such routes.
-    waiting: what orders wait for; listens to the tables.
-    money: what lists of refunds and disputes and the checks of money are made of.
+    courier_limit: deliveries at a time. operations: None where there are no routes of operators.
     now_ms: Kafka's clock, by which records are stamped; milliseconds since the epoch.
     reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
     """

@@ -39,7 +39,6 @@ from web.http.route import (
     HTML_RENDERERS,
     AnyCall,
     Call,
-    Form,
     Key,
     Owner,
     RawBody,
@@ -99,10 +98,7 @@ async def forward(
     table = call.context.tables.get(owner.service) if owner else None
     if owner is None or table is None:
         return None
-    forwarder = call.context.forwarder
-    if isinstance(owner.key, int):
-        return await forwarder.forwarded_partition(call.request, owner.key, table)
-    return await forwarder.forwarded(
+    return await call.context.forwarder.forwarded(
         call.request, owner.key, table, max_hops=owner.max_hops, headers=headers
     )
 
@@ -129,16 +125,12 @@ async def _body(call: AnyCall) -> Any:
         return await read_json(
             request, kind, limit_bytes, may_be_empty=call.route.body_may_be_empty
         )
-    return await _form(call, kind, limit_bytes)
-
-
-async def _form(call: AnyCall, form: Form, limit_bytes: int) -> Any:
-    raw = await read_body(call.request, limit_bytes)
-    if raw and call.request.content_type != FORM_CONTENT_TYPE:
+    raw = await read_body(request, limit_bytes)
+    if raw and request.content_type != FORM_CONTENT_TYPE:
         raise ProblemError("CONTENT_TYPE_REFUSED", "A form of our own pages is accepted here.")
     call.fields = parse_form(raw)
-    value = form.value_of(call, dict(call.fields))
-    return value if form.to is None else validated(form.to, value)
+    value = kind.value_of(call, dict(call.fields))
+    return value if kind.to is None else validated(kind.to, value)
 
 
 async def _at_owner(call: AnyCall) -> web.StreamResponse:

@@ -45,9 +45,7 @@ class Forwarder:
         """Hold a client session while the application runs."""
         bounds = self._deps.bounds
         timeout = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=bounds.forward_connect_s,
-            sock_read=bounds.forward_idle_s,
+            total=None, sock_connect=bounds.forward_connect_s, sock_read=bounds.forward_idle_s
         )
         # Bytes pass as they are: compressed ones stay so, cookies are the customer's.
         async with aiohttp.ClientSession(
@@ -61,39 +59,28 @@ class Forwarder:
     async def forwarded(
         self,
         request: web.Request,
-        key: str,
+        key: str | int,
         table: StateTable,
         *,
         max_hops: int = 1,
         headers: Mapping[str, str] | None = None,
     ) -> web.StreamResponse | None:
-        """The owner's answer, or None when this worker owns the key, an order's id mostly.
+        """The owner's answer, or None when this worker is the owner.
 
+        key: what is owned, an order's id mostly; a number is a partition.
         max_hops: how often the request may have been passed on afterwards. headers: to be added.
         Raises ProblemError (503) when there is no owner, or none that answers.
         """
-        if table.owns(key):
+        if key in table.open_partitions() if isinstance(key, int) else table.owns(key):
             return None
         if len(request.headers.getall(HOP, ())) >= max_hops:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
-        return await self._forward(request, self._owner(table.owner_of(key)), headers)
-
-    async def forwarded_partition(
-        self, request: web.Request, partition: int, table: StateTable
-    ) -> web.StreamResponse | None:
-        """As `forwarded`, for a request about one partition."""
-        if partition in table.open_partitions():
-            return None
-        if HOP in request.headers:
-            raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
-        return await self._forward(request, self._owner(table.owner_of_partition(partition)))
-
-    def _owner(self, owner: URL | None) -> URL:
+        owner = table.owner_of_partition(key) if isinstance(key, int) else table.owner_of(key)
         if owner is None:
             raise ProblemError("OWNER_UNKNOWN", "Partitions are moving; try again.")
         if owner == self._deps.own_url:
             raise ProblemError("NOT_READY", "The partition is being opened; try again.")
-        return owner
+        return await self._forward(request, owner, headers)
 
     async def ask(
         self, request: web.Request, url: URL, headers: Mapping[str, str], timeout_s: float
@@ -116,7 +103,7 @@ class Forwarder:
         return None
 
     async def _forward(
-        self, request: web.Request, owner: URL, headers: Mapping[str, str] | None = None
+        self, request: web.Request, owner: URL, headers: Mapping[str, str] | None
     ) -> web.StreamResponse:
         if self._session is None:
             raise ProblemError("NOT_READY")
@@ -132,8 +119,7 @@ class Forwarder:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning(
-                "owner does not answer",
-                extra={"owner": str(owner), "error": type(error).__name__},
+                "owner does not answer", extra={"owner": str(owner), "error": type(error).__name__}
             )
             raise ProblemError("OWNER_UNREACHABLE", "Try again with the same key.") from None
         async with upstream:
@@ -143,9 +129,7 @@ class Forwarder:
         self, request: web.Request, upstream: aiohttp.ClientResponse
     ) -> web.StreamResponse:
         response = web.StreamResponse(
-            status=upstream.status,
-            reason=upstream.reason,
-            headers=_end_to_end(upstream.headers),
+            status=upstream.status, reason=upstream.reason, headers=_end_to_end(upstream.headers)
         )
         try:
             await response.prepare(request)

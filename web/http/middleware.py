@@ -5,6 +5,7 @@ import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Final
 
 import structlog
@@ -42,7 +43,7 @@ log = logging.getLogger("tiffin.web")
 access_log = logging.getLogger("tiffin.web.access")
 
 
-def _shown(path: str) -> str:
+def _without_secret(path: str) -> str:
     """The path as the log has it: without the secret of a notification's link."""
     return f"{LINK_PATH}***" if path.startswith(LINK_PATH) else path
 
@@ -60,12 +61,11 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
             logging.DEBUG if _is_probe(request) else logging.INFO,
             "request",
             extra={
-                "method": request.method,
-                "path": _shown(shown_path(request)),
+                "method": request.method, "path": _without_secret(shown_path(request)),
                 "status": response.status,
                 "durationMs": round((time.perf_counter() - started) * 1000, 1),
             },
-        )
+        )  # fmt: skip
         # The connection's next request has an order of its own.
         structlog.contextvars.unbind_contextvars(ORDER_ID)
     return response
@@ -79,8 +79,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except ProblemError as error:
         problem = error
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
         problem = of_http_exception(error)
     except UnavailableError as error:
         log.warning("unavailable", extra={"code": error.code, "reason": type(error).__name__})
@@ -100,35 +98,25 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 @web.middleware
-async def reject_invalid_path_params(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a path whose ids no application makes, before anything looks one up. Innermost."""
-    if not all(map(PATH_SEGMENT.fullmatch, request.match_info.values())):
-        raise ProblemError("LINK_INVALID" if request.path.startswith(LINK_PATH) else "NOT_FOUND")
-    return await handler(request)
+async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what is not to be looked at: innermost, so that it is a page or a problem like all else.
 
-
-@web.middleware
-async def refuse_foreign_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what a page of others makes a browser send, before it counts for the customer's limits."""
-    route = route_of(request)
+    First what a foreign page makes a browser send, which costs the customer no limit; then every request but
+    a probe's is counted, and each client held to its limits; then ids in the path that no application makes.
+    """
+    context, route = request.app[CONTEXT], route_of(request)
     if request.method == "POST" and route is not None and route.checks_origin:
-        check_origin(request, request.app[CONTEXT].deps)
-    return await handler(request)
-
-
-@web.middleware
-async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count every request but a probe's, and hold each client to its limits."""
-    limiter, route = request.app[CONTEXT].limiter, route_of(request)
-    client = None if _is_probe(request) else limiter.client_of(request)
-    if client is None:
-        return await handler(request)
+        check_origin(request, context.deps)
+    client = None if _is_probe(request) else context.limiter.client_of(request)
     is_read = request.method in {"GET", "HEAD", "OPTIONS"}
     kind = route.counted_as if route else None
     kind = kind or (RequestKind.READ if is_read else RequestKind.WRITE)
     if kind is not RequestKind.BAD_WEBHOOK:
-        limiter.take(client, kind)
-    with limiter.admitted(client):
+        context.limiter.take(client, kind)
+    with nullcontext() if client is None else context.limiter.admitted(client):
+        if not all(map(PATH_SEGMENT.fullmatch, request.match_info.values())):
+            is_link = request.path.startswith(LINK_PATH)
+            raise ProblemError("LINK_INVALID" if is_link else "NOT_FOUND")
         return await handler(request)
 
 
@@ -153,13 +141,8 @@ def unexpected(error: Exception) -> ProblemError:
 
     Where it happened, not what it says: messages may hold what the customer sent.
     """
-    log.error(
-        "request failed",
-        extra={
-            "error": type(error).__name__,
-            "stack": "".join(traceback.format_tb(error.__traceback__)),
-        },
-    )
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request failed", extra={"error": type(error).__name__, "stack": stack})
     return ProblemError("INTERNAL")
 
 

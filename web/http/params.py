@@ -20,10 +20,11 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{16,200}")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 Parse = Callable[[str], Any]
-"""Reads the text of a parameter; raises DecodingError, whose text says what is accepted."""
+"""Reads the text of a parameter, `str` any; raises DecodingError, whose text says what is accepted."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True)
 class Params:
     """Base of a route's parameters; subclasses are frozen dataclasses whose fields `param` makes."""
 
@@ -36,7 +37,7 @@ class Params:
     @classmethod
     def descriptions(cls) -> Mapping[str, str]:
         """What each parameter means, by its name in the query."""
-        return {_name(each): each.metadata["text"] for each in _fields(cls)}
+        return {_name(each): each.metadata["text"] for each in fields(cls)}
 
     @classmethod
     def read(cls, query: MultiMapping[str]) -> Self:
@@ -47,7 +48,7 @@ class Params:
         if cls.is_strict:
             wrong += [(n, f"accepted: {', '.join(known)}") for n in sorted({*query} - {*known})]
             wrong += [(name, "accepted: once") for name in known if len(query.getall(name, ())) > 1]
-        for each in _fields(cls):
+        for each in fields(cls):
             name = _name(each)
             if name not in query:
                 continue
@@ -58,10 +59,6 @@ class Params:
         if wrong:
             raise ProblemError("VALIDATION_FAILED", errors=wrong)
         return cls(**found)
-
-
-def _fields(kind: type[Params]) -> tuple[Any, ...]:
-    return () if kind is Params else fields(kind)  # type: ignore[arg-type]
 
 
 def _name(of: Any) -> str:
@@ -109,13 +106,7 @@ def choice_param(
 def one_of(choices: Iterable[str], accepted: str = "") -> Parse:
     """A parser of one of some values. accepted: what to say, the values by default."""
     values = tuple(choices)
-
-    def parse(text: str) -> str:
-        if text not in values:
-            raise DecodingError(accepted or ", ".join(values))
-        return text
-
-    return parse
+    return text_that(values.__contains__, accepted or ", ".join(values))
 
 
 def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
@@ -127,11 +118,6 @@ def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
         return text
 
     return parse
-
-
-def any_text(text: str) -> str:
-    """A parser of any text."""
-    return text
 
 
 def time_ms(accepted: str, *, years: range, has_dates: bool = True, plus: str = " ") -> Parse:

@@ -157,7 +157,9 @@ def refused(code: str, detail: str) -> ProblemError:
 
 
 def of_http_exception(error: web.HTTPException) -> ProblemError:
-    """What aiohttp refused by itself, in our form."""
+    """What aiohttp refused by itself, in our form; raises again what is no refusal."""
+    if error.status < 400:
+        raise error
     code = CODE_OF_STATUS.get(error.status)
     if code is None:
         code = "REQUEST_REFUSED" if error.status < 500 else "INTERNAL"

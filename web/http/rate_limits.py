@@ -11,7 +11,7 @@ import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -88,10 +88,10 @@ class ClientRateLimiter:
             address = said[-proxies].strip() if len(said) >= proxies else address
         return client_network(address)
 
-    def take(self, client: str, kind: RequestKind) -> None:
-        """Count a request. Raises ProblemError (429) when there were too many."""
+    def take(self, client: str | None, kind: RequestKind) -> None:
+        """Count a request of a client. Raises ProblemError (429) when there were too many."""
         per_min = self._per_min[kind]
-        if not per_min:
+        if client is None or not per_min:
             return
         now_s = self._now_s()
         tokens = self._tokens(client, kind, now_s)
@@ -104,21 +104,12 @@ class ClientRateLimiter:
             raise _too_many(tokens, per_min)
 
     def check(self, request: web.Request, kind: RequestKind) -> None:
-        """Refuse a client that may not have another one, without counting this one.
-
-        Raises ProblemError (429).
-        """
+        """Refuse a client that may have no other; this one is not counted. Raises ProblemError (429)."""
         client, per_min = self.client_of(request), self._per_min[kind]
         if client is not None and per_min:
             tokens = self._tokens(client, kind, self._now_s())
             if tokens < 1:
                 raise _too_many(tokens, per_min)
-
-    def count(self, request: web.Request, kind: RequestKind) -> None:
-        """Count what `check` let pass. Raises ProblemError (429) when others came in between."""
-        client = self.client_of(request)
-        if client is not None:
-            self.take(client, kind)
 
     def _tokens(self, client: str, kind: RequestKind, now_s: float) -> float:
         """How many requests of the kind the client may make now."""
@@ -126,21 +117,25 @@ class ClientRateLimiter:
         tokens, at_s = self._buckets.get((client, kind), (per_min, now_s))
         return min(per_min, tokens + (now_s - at_s) * per_min / 60)
 
-    @contextmanager
-    def admitted(self, client: str) -> Iterator[None]:
+    def admitted(self, client: str) -> AbstractContextManager[None]:
         """Count a request as open. Raises ProblemError (429) when too many are."""
-        most = self._limits.at_once
-        if most and self.open[client] >= most:
+        if 0 < self._limits.at_once <= self.open[client]:
             raise ProblemError(
                 "TOO_MANY_REQUESTS", "Too many are open.", retry_after_s=RETRY_AFTER_FULL_S
             )
-        self.open[client] += 1
-        try:
-            yield
-        finally:
-            self.open[client] -= 1
-            if not self.open[client]:
-                del self.open[client]
+        return counted(self.open, client)
+
+
+@contextmanager
+def counted(open_by_client: Counter[str], client: str) -> Iterator[None]:
+    """Count something of a client's as open for a while."""
+    open_by_client[client] += 1
+    try:
+        yield
+    finally:
+        open_by_client[client] -= 1
+        if not open_by_client[client]:
+            del open_by_client[client]
 
 
 def _too_many(tokens: float, per_min: float) -> ProblemError:

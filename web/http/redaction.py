@@ -117,13 +117,13 @@ def _is_card(digits: str) -> bool:
 
 
 def _without_people(value: Any) -> Any:
-    data = value.get("data") if isinstance(value, dict) else None
-    if isinstance(value, dict) and isinstance(data, dict):
+    if not isinstance(value, dict):
+        return _each(value, lambda _: MASKED)
+    data = value.get("data")
+    if isinstance(data, dict):
         hidden = {name: MASKED for name in PERSONAL if name in data}
         return {**value, "data": {**data, **hidden}}
     # Something else than a command of ours: nobody knows where it names people.
-    if not isinstance(value, dict):
-        return _each(value, lambda _: MASKED)
     return {
         name: inner if name in ENVELOPE else _each(inner, lambda _: MASKED)
         for name, inner in value.items()

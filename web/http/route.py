@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
+from pydantic.alias_generators import to_snake
 
 from web.http import auth
 from web.http.bodies import Body
@@ -157,7 +158,7 @@ def owner_of_order(call: AnyCall) -> Owner:
 class Route:
     """One route.
 
-    run: what it does; see dispatch.py for what it may give. name: its operationId; run's by default.
+    run: what it does; see dispatch.py for what it may give. Its name is the operationId.
     access, key, params, body, body_may_be_empty: what the request must have. key_param: a parameter of
         the query that may hold the key, for forms, which can't send headers.
     resolve: finds what the request is about before it is forwarded, as `Call.subject`.
@@ -178,7 +179,6 @@ class Route:
     path: str
     run: Callable[[AnyCall], Any]
     access: Access
-    name: str = ""
     key: Key = Key.NONE
     key_param: str = ""
     params: type[Params] = Params
@@ -202,7 +202,7 @@ class Route:
     @property
     def operation_id(self) -> str:
         """Its name in OpenAPI."""
-        return self.name or str(self.run.__name__)
+        return to_snake(self.run.__name__)
 
 
 HTML_RENDERERS: Final = web.AppKey("html renderers", dict[str, Renderer])

@@ -77,7 +77,9 @@ class Connections:
         """Take in a connection. It, or one that is idle, is closed when there are too many."""
         _close_when_unread(transport, self._limits.unread_s)
         timer = asyncio.get_running_loop().call_later(self._limits.first_head_s, transport.close)
-        self._known[connection] = _Known(transport, _client_of(transport), timer)
+        peer = transport.get_extra_info("peername")
+        client = client_network(str(peer[0])) if peer else "unknown"
+        self._known[connection] = _Known(transport, client, timer)
         self._rest(connection)
         if len(self._known) > self._limits.most:
             self._close_oldest(max(self._idle, key=lambda client: len(self._idle[client])))
@@ -231,11 +233,6 @@ class WorkerRunner(web.AppRunner):
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,  # noqa: SLF001 - aiohttp has no other place for a class of our own
         )
-
-
-def _client_of(transport: asyncio.Transport) -> str:
-    peer = transport.get_extra_info("peername")
-    return client_network(str(peer[0])) if peer else "unknown"
 
 
 def _close_when_unread(transport: asyncio.Transport, within_s: float) -> None:

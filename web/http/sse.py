@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -12,6 +12,7 @@ from aiohttp_sse import EventSourceResponse
 
 from tables import NotOwnerError, NotReadyError
 from web.http.problems import ProblemError
+from web.http.rate_limits import counted
 
 HEARTBEAT_S: Final = 5.0
 """At least so often something is sent: well within the forwarder's bound between two chunks, and how a
@@ -49,21 +50,7 @@ class Streams:
 
     def __init__(self, stopping: asyncio.Event) -> None:
         """stopping: set when the worker stops; who makes events must notice it as well."""
-        self.open: Counter[str] = Counter()
-        self._stopping = stopping
-
-    @contextmanager
-    def counted(self, whose: str) -> Iterator[None]:
-        """Count a stream of somebody's. Raises ProblemError (429) when there are too many."""
-        if self.open[whose] >= MAX_STREAMS_PER_OWNER or self.open.total() >= MAX_STREAMS:
-            raise ProblemError("TOO_MANY_STREAMS", retry_after_s=RETRY_AFTER_FULL_S)
-        self.open[whose] += 1
-        try:
-            yield
-        finally:
-            self.open[whose] -= 1
-            if not self.open[whose]:
-                del self.open[whose]
+        self.open, self._stopping = Counter[str](), stopping
 
     async def send(
         self, request: web.Request, whose: str, events: AsyncGenerator[StreamEvent | None]
@@ -74,7 +61,9 @@ class Streams:
             NotReadyError, which end the stream, as the browser then connects anew.
         Raises ProblemError (429).
         """
-        with self.counted(whose):
+        if self.open[whose] >= MAX_STREAMS_PER_OWNER or self.open.total() >= MAX_STREAMS:
+            raise ProblemError("TOO_MANY_STREAMS", retry_after_s=RETRY_AFTER_FULL_S)
+        with counted(self.open, whose):
             response = EventSourceResponse(
                 headers={"Cache-Control": "no-store"}, ping_interval=3 * HEARTBEAT_S
             )

@@ -20,6 +20,7 @@ import jwt
 from models import ids
 from models.errors import UnavailableError
 from web.http.decoding import DecodingError, check_token
+from web.http.problems import ProblemError
 
 ISSUER: Final = "tiffin"
 ORDER_TOKEN_DAYS: Final = 30
@@ -67,8 +68,12 @@ class Identity:
         return f"{self.role}:{self.subject}"
 
 
-class BadTokenError(Exception):
-    """A token that is expired, forged, or lacks a claim; the text is fit for the one who sent it."""
+class BadTokenError(ProblemError):
+    """A token that is expired, forged, or lacks a claim. text: what it is; fit for the one who sent it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("TOKEN_INVALID", f"The token is {text}.")
+        self.args = (text,)
 
 
 class OrderTokens:
@@ -186,7 +191,6 @@ class JwksVerifier:
         return user_id(self._issuer, str(claims["sub"]))
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        _check_form(token)
         key = self._known_key(token) or await self._fetched_key(token)
         return _decoded(
             token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
@@ -195,8 +199,9 @@ class JwksVerifier:
     def _known_key(self, token: str) -> jwt.PyJWK | None:
         """So that a forged key id, for which the provider is asked, keeps nobody else waiting."""
         try:
+            check_token(token)
             kid = jwt.get_unverified_header(token).get("kid")
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, DecodingError):
             raise BadTokenError("not valid") from None
         cache = self._keys.jwk_set_cache
         known = cache.get() if cache and kid else None
@@ -271,13 +276,6 @@ def is_order_token(token: str) -> bool:
         return False
 
 
-def _check_form(token: str) -> None:
-    try:
-        check_token(token)
-    except DecodingError:
-        raise BadTokenError("not valid") from None
-
-
 def _decoded(
     token: str,
     key: Any,
@@ -287,8 +285,8 @@ def _decoded(
     audience: str | None = None,
     required: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    _check_form(token)
     try:
+        check_token(token)
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
@@ -302,7 +300,7 @@ def _decoded(
     except jwt.ExpiredSignatureError:
         raise BadTokenError("expired") from None
     except (jwt.PyJWTError, TypeError, ValueError, OverflowError):
-        # Not of the key's kind, or a time beyond all: the library raises what it has.
+        # Not a token, not of the key's kind, or a time beyond all: the library raises what it has.
         raise BadTokenError("not valid") from None
     return claims
 

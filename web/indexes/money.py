@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import chain
+from typing import Final
 
 from models.graphs import OrderStatus, RefundStatus
 from models.money_checks import MoneyViolation, OrderMoney, is_retryable, money_of, violations
@@ -62,15 +63,13 @@ class _PartitionMoney:
 
 
 class MoneyIndex:
-    """`payments` and `orders` are its listeners. All methods run on the worker's event loop."""
+    """A listener of payments' and orders' tables. All methods run on the worker's event loop."""
 
     def __init__(self, *, grace_s: float = 120.0, now_s: Callable[[], float] = time.time) -> None:
         """grace_s: what is broken for a shorter time is in flight."""
         self._grace_ms = round(grace_s * 1000)
         self._now_s = now_s
         self._partitions: dict[int, _PartitionMoney] = {}
-        self.payments = _Listener(self.put_payment, self.drop)
-        self.orders = _Listener(self.put_order, self.drop)
 
     def totals(self, partition: int) -> Mapping[str, Mapping[str, int]]:
         """Currency -> sums of AMOUNTS and the number of payments."""
@@ -86,13 +85,11 @@ class MoneyIndex:
 
     def refunds(self, partition: int) -> Iterator[RefundEntry]:
         """Those under way, and the latest that are over."""
-        for entries in self._of(partition).refunds.values():
-            yield from entries
+        return chain.from_iterable(self._of(partition).refunds.values())
 
     def disputes(self, partition: int) -> Iterator[DisputeEntry]:
         """All of them."""
-        for entries in self._of(partition).disputes.values():
-            yield from entries
+        return chain.from_iterable(self._of(partition).disputes.values())
 
     def waits_for_operator(self, partition: int) -> int:
         """Orders with a refund that failed and can be retried."""
@@ -102,7 +99,12 @@ class MoneyIndex:
         """Those that this index knows of."""
         return tuple(sorted(self._partitions))
 
-    # -- the listeners' side
+    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
+        """Take in a record of either table."""
+        if isinstance(record.state, PaymentRecord):
+            self.put_payment(partition, key, record.state)
+        elif isinstance(record.state, OrderRecord):
+            self.put_order(partition, key, record.state)
 
     def put_payment(self, partition: int, order_id: str, record: PaymentRecord) -> None:
         """Take in a payment's record."""
@@ -132,8 +134,8 @@ class MoneyIndex:
                 known.orders[order_id] = record.order.status
                 self._check(known, order_id)
 
-    def drop(self, partition: int) -> None:
-        """Forget a partition."""
+    def closed(self, partition: int) -> None:
+        """Forget a partition. Both tables leave it together."""
         self._partitions.pop(partition, None)
 
     def _of(self, partition: int) -> _PartitionMoney:
@@ -148,22 +150,6 @@ class MoneyIndex:
             return
         since, now_ms = known.broken.get(order_id, {}), round(self._now_s() * 1000)
         known.broken[order_id] = {code: since.get(code, now_ms) for code in found}
-
-
-@dataclass(frozen=True, slots=True)
-class _Listener:
-    """Listener of one table. put: partition, key, state. Both tables leave a partition together."""
-
-    put: Callable[[int, str, Any], None]
-    drop: Callable[[int], None]
-
-    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """Take in a record."""
-        self.put(partition, key, record.state)
-
-    def closed(self, partition: int) -> None:
-        """Forget a partition."""
-        self.drop(partition)
 
 
 def _amounts(money: OrderMoney) -> dict[str, int]:

@@ -1,21 +1,12 @@
-"""The messages to customers of owned partitions, in memory: what the list of all of them is made of.
-
-A listener of notifications' table: it shows what is durable, holds compact entries and no contact data,
-and is dropped with its partition. Orders of whose messages nothing is left to be sent are many: the
-latest are kept, and those of before this worker had the partition are read when somebody first asks.
-"""
+"""The messages to customers of owned partitions: compact entries, which lists are made of."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from itertools import chain
 
 from models.notification import ENDED_STATUSES, Notification, NotificationRecord, NotificationStatus
 from tables import StateTable, StoredRecord
-from web.indexes.ended import EndedRecordsReader
-
-MAX_ENDED_KEPT: Final = 500
-"""Orders whose messages have ended: of each partition, at least the latest so many; as many again of
-which a message was given up."""
+from web.indexes.entries import LatestEndedIndex
 
 S = NotificationStatus
 
@@ -56,72 +47,27 @@ class NotificationEntry:
         )
 
 
-@dataclass(slots=True)
-class _PartitionNotifications:
-    """ended: orders of whose messages nothing is left to be sent, by what became of them."""
-
-    orders: dict[str, tuple[NotificationEntry, ...]] = field(default_factory=dict)
-    ended: dict[NotificationStatus, dict[str, None]] = field(
-        default_factory=lambda: {S.SENT: {}, S.FAILED: {}}
-    )
-    is_bounded: bool = False
-
-
-class NotificationIndex:
-    """All methods run on the worker's event loop."""
+class NotificationIndex(LatestEndedIndex[tuple[NotificationEntry, ...]]):
+    """Orders' messages, as ended once nothing is left to be sent; a listener of notifications' table."""
 
     def __init__(self, table: StateTable) -> None:
-        self._partitions: dict[int, _PartitionNotifications] = {}
-        self._ended = EndedRecordsReader(table, self._tell)
-
-    def updated(self, partition: int, key: str, record: StoredRecord) -> None:
-        """Take in an order's messages."""
-        state: NotificationRecord = record.state
-        known = self._partitions.setdefault(partition, _PartitionNotifications())
-        for ended in known.ended.values():
-            ended.pop(key, None)
-        if not state.notifications:
-            known.orders.pop(key, None)
-            return
-        entries = tuple(NotificationEntry.of(key, each) for each in state.notifications.values())
-        known.orders[key] = entries
-        statuses = {entry.status for entry in entries}
-        if statuses <= ENDED_STATUSES:
-            self._put_ended(known, S.FAILED if S.FAILED in statuses else S.SENT, key)
-
-    def closed(self, partition: int) -> None:
-        """Forget a partition."""
-        self._partitions.pop(partition, None)
-        self._ended.closed(partition)
+        super().__init__(table, _entries_of, _ended_as, lambda entries: entries[-1].occurred_ms)
 
     def entries(self, partition: int) -> Iterator[NotificationEntry]:
-        """All that are known, in no order."""
-        for entries in self._partitions.get(partition, _PartitionNotifications()).orders.values():
-            yield from entries
+        """All messages that are known, in no order."""
+        return chain.from_iterable([*self.current(partition), *self.ended(partition)])
 
-    def is_bounded(self, partition: int) -> bool:
-        """Whether there are older ones, which are in the table alone."""
-        return self._partitions.get(partition, _PartitionNotifications()).is_bounded
 
-    async def read_ended(self, partition: int, within_s: float) -> None:
-        """Once for each partition: learn of those that were left out when the index was built.
+def _entries_of(order_id: str, record: StoredRecord) -> tuple[NotificationEntry, ...] | None:
+    state: NotificationRecord = record.state
+    messages = state.notifications.values()
+    return tuple(NotificationEntry.of(order_id, each) for each in messages) or None
 
-        Raises NotOwnerError, and NotReadyError also when it takes longer than that.
-        """
-        await self._ended.read(partition, within_s)
 
-    def _tell(self, partition: int, record: StoredRecord) -> None:
-        self.updated(partition, record.key, record)
-
-    def _put_ended(
-        self, known: _PartitionNotifications, status: NotificationStatus, key: str
-    ) -> None:
-        ended = known.ended[status]
-        ended[key] = None
-        if len(ended) <= 2 * MAX_ENDED_KEPT:
-            return
-        # Halved at once, so that sorting costs little an order.
-        by_age = sorted(ended, key=lambda order_id: known.orders[order_id][-1].occurred_ms)
-        for order_id in by_age[:-MAX_ENDED_KEPT]:
-            del ended[order_id], known.orders[order_id]
-        known.is_bounded = True
+def _ended_as(record: StoredRecord) -> NotificationStatus | None:
+    """FAILED where a message was given up: so many of these are kept beside those that were sent."""
+    state: NotificationRecord = record.state
+    statuses = {each.status for each in state.notifications.values()}
+    if not statuses <= ENDED_STATUSES:
+        return None
+    return S.FAILED if S.FAILED in statuses else S.SENT

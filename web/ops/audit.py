@@ -12,7 +12,6 @@ from models.operations import AuditFilter
 from web.http.decoding import DecodingError, base64_json, whole_number
 from web.http.params import (
     Params,
-    any_text,
     choice_param,
     limit_param,
     order_param,
@@ -51,7 +50,7 @@ class AuditParams(Params):
     kind: str | None = choice_param(EventType, "only events of this type, such as COMMAND_REFUSED")
     order: str | None = order_param("only of this order", "the id of an order")
     limit: int = limit_param(100, MAX_AUDIT_ENTRIES)
-    before: str = param(any_text, "`next` of the page before", default="")
+    before: str = param(str, "`next` of the page before", default="")
 
 
 async def list_audit(call: Call[AuditParams, None]) -> AuditView:

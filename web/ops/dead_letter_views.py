@@ -12,7 +12,7 @@ from models.topics import ORDER_COMMANDS
 from models.tracing import TRACEPARENT
 from tables import StoredRecord
 from web.http.bodies import Body
-from web.http.operator_deps import OperatorDeps
+from web.http.deps import OperatorDeps
 from web.http.redaction import redacted_header, shown
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from models.dead_letter import DeadLetter, DeadLetterState
 from models.errors import OperatorActionRefusedError
 from web.http.decoding import whole_number
-from web.http.params import MAX_OFFSET, Params, any_text, choice_param, limit_param, param
+from web.http.params import MAX_OFFSET, Params, choice_param, limit_param, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call, Owner
 from web.ops.dead_letter_views import (
@@ -36,9 +36,9 @@ class DeadLetterListParams(Params):
     state: str = choice_param(
         (*DeadLetterState, ALL), STATES, accepted=STATES, default=DeadLetterState.OPEN
     )
-    service: str | None = param(any_text, "the service that could not act on it")
-    topic: str | None = param(any_text, "where it came from")
-    order: str | None = param(any_text, "its key")
+    service: str | None = param(str, "the service that could not act on it")
+    topic: str | None = param(str, "where it came from")
+    order: str | None = param(str, "its key")
     limit: int = limit_param(50, MAX_LISTED)
     before: int = param(
         lambda text: whole_number(text, 0, MAX_OFFSET) if text else MAX_OFFSET,
@@ -59,7 +59,7 @@ class DeadLetterParams(Params):
     """Of one dead letter."""
 
     personal: str = param(
-        any_text, "true shows contact and address too; they are masked by default", default=""
+        str, "true shows contact and address too; they are masked by default", default=""
     )
 
 

@@ -13,7 +13,7 @@ from models.messages import Message
 from tables import NotOwnerError, NotReadyError, StateTable
 from web.http.context import ORDERS
 from web.http.decoding import DecodingError, whole_number
-from web.http.params import Params, any_text, param
+from web.http.params import Params, param
 from web.http.problems import ProblemError
 from web.http.route import Call, Owner
 
@@ -41,7 +41,7 @@ class DerivedStates(Message):
 class DigestParams(Params):
     """partition: "" without one, which is refused."""
 
-    partition: str = param(any_text, "Which partition: a number from 0", default="")
+    partition: str = param(str, "Which partition: a number from 0", default="")
 
 
 async def partition_of(call: Call[DigestParams, None]) -> int:

@@ -124,7 +124,7 @@ class _OfAllOrders(Gather[NotificationsShare, NotificationRows]):
             raise NotOwnerError(NOTIFICATIONS)
         within_s = self.context.deps.bounds.gather_s * ENDED_READ_SHARE
         await index.read_ended(partition, within_s)
-        is_bounded = index.is_bounded(partition)
+        is_bounded = index.left_out(partition)
         return _share(self.call.params, index.entries(partition), is_bounded=is_bounded)
 
     async def merged(

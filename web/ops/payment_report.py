@@ -11,7 +11,7 @@ from pydantic import Field
 from models.analytics import BucketLength, Sum, Sums, grouped, quantiles, revenue, start_of
 from models.messages import Message
 from models.times import to_rfc3339
-from web.http.money import Money
+from web.http.answers import Money
 
 MAX_NAMED_QUARANTINED: Final = 100
 """Quarantined orders."""

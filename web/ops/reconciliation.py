@@ -16,8 +16,8 @@ from models.reconciliation import (
     ReconciliationReport,
 )
 from models.times import to_rfc3339
+from web.http.answers import Money
 from web.http.context import PAYMENTS
-from web.http.money import Money
 from web.http.scatter_gather import Gather
 from web.indexes.money import AMOUNTS
 

@@ -20,7 +20,7 @@ from web.http import auth
 from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
 from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
-from web.http.params import Params, any_text, param
+from web.http.params import Params, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
 from web.http.scatter_gather import PARTITIONS, Gather
@@ -95,7 +95,7 @@ SEARCH_PLAN: Final = TypeAdapter(SearchPlan)
 class SearchParams(Params):
     """Of the search that has its text in the address."""
 
-    q: str = param(any_text, ACCEPTED, default="")
+    q: str = param(str, ACCEPTED, default="")
 
 
 def search_ids(call: Call[SearchParams, None]) -> Any:

@@ -108,8 +108,6 @@ async def problems_as_pages(request: web.Request, handler: Handler) -> web.Strea
     except ProblemError as error:
         problem = error
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
         problem = of_http_exception(error)
     except (NotOwnerError, NotReadyError):
         problem = ProblemError("OWNER_UNKNOWN")

@@ -1,5 +1,6 @@
 """Turns templates into pages: what every page knows, its security policy, money and times for people."""
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from web.pages import formats
 from web.pages.assets import Assets
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates"
+COMPILED: Final = TEMPLATES.parent / "__pycache__"
+"""Compiled templates lie beside the modules' bytecode, where Python may write that."""
 ASSETS: Final = web.AppKey("assets", Assets)
 TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
@@ -22,8 +25,10 @@ ROBOTS_TAG: Final = "noindex"
 
 def make_environment(assets: Assets) -> jinja2.Environment:
     """Templates that escape what they show and name what they miss."""
+    is_kept = os.access(COMPILED, os.W_OK)
     engine = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
+        bytecode_cache=jinja2.FileSystemBytecodeCache(str(COMPILED)) if is_kept else None,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     engine.globals.update(

@@ -140,7 +140,7 @@ OPERATIONS: Final = (
                 waits_for=(*orders.PARTS, TIMELINE), order_must_exist=True),
     *(_order_page(f"/ops/orders/{{order_id}}/{name}", functools.partial(order.ask, name),
                   access=of_order(OPERATOR)) for name in order.ACTIONS),
-    *(_post(f"/ops/orders/{{order_id}}/{name}", functools.partial(order.act, name), name=name,
+    *(_post(f"/ops/orders/{{order_id}}/{name}", functools.partial(order.act, name),
             access=of_order(OPERATOR), owner=owner_of_order, key=Key.REQUIRED, key_param="key")
       for name in order.ACTIONS),
 )  # fmt: skip

@@ -47,7 +47,7 @@ class Brokers:
 def reader(*answers: int) -> ClusterReader:
     made = ClusterReader({"bootstrap.servers": "127.0.0.1:1"})
     brokers: Any = Brokers(*answers)
-    made._client = brokers
+    made.client = brokers
     return made
 
 

@@ -12,9 +12,9 @@ import rocksdict
 
 from tables import partition_task as tasks
 from tables.cluster import ClusterIds
-from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
 from tables.limits import Counters, Limits
 from tables.partition_task import PartitionTask, TaskContext
+from tables.worker_exit import MAX_FAILURES_AT_ONE_OFFSET, FailureLog
 from tests.support.engine_services import Consumed, EchoService, body
 
 BAD, INPUTS = 300, 800
@@ -78,11 +78,13 @@ class Exit:
 
 
 def make(worker_exit: Any) -> PartitionTask:
+    table: Any = Table()
     context = TaskContext(
-        changelog="c", offset_key=b"o", dead_letter_topic="d", limits=Limits(),
+        table=table, changelog="c", offset_key=b"o", dead_letter_topic="d", limits=Limits(),
         counters=Counters(), readers={}, cluster_ids=ClusterIds("c", {}),
+        worker_exit=worker_exit, on_backlog_drained=lambda _: None,
     )  # fmt: skip
-    parts: list[Any] = [Table(), 0, ProducerFence(), Store(), worker_exit, lambda _: None]
+    parts: list[Any] = [0, ProducerFence(), Store()]
     return PartitionTask(context, *parts)
 
 
@@ -97,7 +99,7 @@ async def run_until_failure(failures: FailureLog, monkeypatch: pytest.MonkeyPatc
     def fail_at(
         service: str, partition: int, known: tuple[Any, Any], _: str, error: BaseException
     ) -> None:
-        failures.note(service, partition, *known, error)
+        failures.note(service, partition, known, error)
         task.is_open = False
         ended.set_result(None)
 
@@ -111,8 +113,8 @@ async def run_until_failure(failures: FailureLog, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(task._processor, "process", apply_or_end)
     failure = failures.of("echo", 0)
-    task.isolate_inputs(isolate=failure is not None)
-    task.open({"in-a": 0, "in-b": 0}, None)
+    task.isolates_inputs = failure is not None
+    task.open({"in-a": 0, "in-b": 0}, {})
     task.feed("in-a", inputs())
     while not ended.done():
         await asyncio.wait([ended], timeout=WATCH_S)
@@ -123,7 +125,7 @@ async def run_until_failure(failures: FailureLog, monkeypatch: pytest.MonkeyPatc
             and (failure is None or failure.is_behind(task.durable_offsets))
         ):
             failures.clear("echo", 0)
-            task.isolate_inputs(isolate=False)
+            task.isolates_inputs = False
     done = task.durable_offsets["in-a"]
     task.close()
     return done
@@ -143,8 +145,8 @@ async def test_a_bad_input_in_a_group_ends_few_processes(
 
 async def test_a_task_that_isolates_its_inputs_goes_on_by_itself() -> None:
     task = make(Exit())
-    task.isolate_inputs(isolate=True)
-    task.open({"in-a": 0, "in-b": 0}, None)
+    task.isolates_inputs = True
+    task.open({"in-a": 0, "in-b": 0}, {})
     task.feed("in-a", inputs()[:200])
     async with asyncio.timeout(60):
         while task.durable_offsets["in-a"] < 199:  # noqa: ASYNC110 -- nobody marks it meanwhile, as a watch would

@@ -11,10 +11,14 @@ from aiokafka import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tables.compression import MAX_DECOMPRESSED_BYTES
+from tables.batch_decoding import (
+    MAX_DECOMPRESSED_BYTES,
+    MAX_HEADERS,
+    MAX_RECORDS_IN_LARGE_BATCH,
+    decode_varint,
+)
 from tables.consumed_record import ConsumedRecord, EmptyOffsets, UnreadableBatch, UnreadableRecord
 from tables.record_batches import FetchedBatches, PartitionReader
-from tables.tolerant_records import MAX_HEADERS, MAX_RECORDS_IN_LARGE_BATCH, decode_varint
 from tests.foreign.record_batches import (
     CODECS,
     COMPRESS,

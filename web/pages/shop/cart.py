@@ -199,7 +199,7 @@ def change_cart(call: AnyCall) -> web.Response:
     target = "/checkout" if form.get("back") == "checkout" else dish
     response = web.Response(status=303, headers={"Location": target})
     keep_cart(response, deps, changed)
-    auth.set_guest_cookie(request, response, deps, auth.new_guest())
+    auth.set_guest_cookie(request, response, deps)
     return response
 
 

@@ -87,5 +87,5 @@ def show_menu(call: AnyCall) -> web.Response:
 def _for_guest(call: AnyCall, template: str, **values: Any) -> web.Response:
     """A page beside the cart, for a browser that may not have been here before."""
     response = render(call.request, template, priced=priced_cart(call.request), **values)
-    auth.set_guest_cookie(call.request, response, call.context.deps, auth.new_guest())
+    auth.set_guest_cookie(call.request, response, call.context.deps)
     return response

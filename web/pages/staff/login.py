@@ -36,14 +36,14 @@ async def login(call: AnyCall) -> web.Response:
     home = HOMES[identity.role]
     fits = target.startswith(home)
     response = web.Response(status=303, headers={"Location": target if fits else home})
-    auth.set_staff_cookie(response, context.deps, token, SHIFT_S)
+    auth.set_cookie(response, context.deps, auth.STAFF_COOKIE, token, SHIFT_S)
     return response
 
 
 def logout(_: AnyCall) -> web.Response:
     """Sign out."""
     response = web.Response(status=303, headers={"Location": "/login"})
-    auth.delete_staff_cookie(response)
+    response.del_cookie(auth.STAFF_COOKIE, path="/")
     return response
 
 

@@ -9,7 +9,6 @@ from multidict import MultiDict
 
 from web.http.params import (
     Params,
-    any_text,
     choice_param,
     cursor_param,
     limit_param,
@@ -31,7 +30,7 @@ class ListParams(Params):
 class StrictParams(Params):
     is_strict: ClassVar[bool] = True
 
-    place_name: str | None = param(any_text, "where")
+    place_name: str | None = param(str, "where")
 
 
 def wrong(kind: type[Params], *query: tuple[str, str]) -> dict[str, str]:

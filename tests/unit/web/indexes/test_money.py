@@ -85,7 +85,7 @@ def test_totals_are_the_sums_over_the_latest_records(
         index.put_payment(partition, order_id, state)
         latest[partition, order_id] = money_of(state)
     if is_dropped:
-        index.drop(1)
+        index.closed(1)
         latest = {key: money for key, money in latest.items() if key[0] == 0}
     for partition in (0, 1):
         sums: dict[str, Counter[str]] = {}

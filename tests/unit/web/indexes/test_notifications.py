@@ -18,7 +18,7 @@ from models.events import EventType
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from tables import NotOwnerError, StoredRecord
 from web.api import notification_errors
-from web.indexes import notifications
+from web.indexes import entries
 from web.indexes.notifications import NotificationEntry, NotificationIndex
 
 S = NotificationStatus
@@ -77,7 +77,7 @@ def test_open_ones_are_all_there_and_of_ended_ones_the_latest(
     changes: list[tuple[str, list[NotificationStatus]]], kept: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(notifications, "MAX_ENDED_KEPT", kept)
+        patch.setattr(entries, "MAX_ENDED_KEPT", kept)
         index, truth = index_of(Table()), {}
         ever_ended: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
         for at_ms, (key, statuses) in enumerate(changes):
@@ -99,7 +99,7 @@ def test_open_ones_are_all_there_and_of_ended_ones_the_latest(
         at_ms = max(at_ms for at_ms, ended in group if ended == key)
         assert len({ended for later_ms, ended in group if later_ms > at_ms}) >= kept
     if found < entries_of(iter(truth.values())):
-        assert index.is_bounded(0)
+        assert index.left_out(0)
 
 
 async def test_what_ended_before_is_read_once_and_dropped_with_the_partition() -> None:
@@ -109,7 +109,7 @@ async def test_what_ended_before_is_read_once_and_dropped_with_the_partition() -
     index = index_of(table)
     await index.read_ended(0, 60)
     assert {entry.order_id for entry in index.entries(0)} == set(KEYS)
-    assert not index.is_bounded(0)
+    assert not index.left_out(0)
     index.closed(0)
     assert not list(index.entries(0))
     table.is_ours = False

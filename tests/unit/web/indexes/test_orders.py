@@ -13,9 +13,8 @@ from models.delivery import Delivery, DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
 from models.order import Order, OrderRecord, OrderWork
 from tables import NotOwnerError, StoredRecord
-from web.indexes import orders
-from web.indexes.deliveries import DeliveryIndex
-from web.indexes.orders import OrderIndex
+from web.indexes import entries
+from web.indexes.orders import DeliveryIndex, OrderIndex
 
 KEYS = [f"order-{n}" for n in range(6)]
 STATES = st.tuples(st.sampled_from(KEYS), st.sampled_from(list(OrderStatus)), st.integers(0, 99))
@@ -81,7 +80,7 @@ def test_lists_each_order_once_under_its_last_status(
 
 
 def test_keeps_the_latest_of_those_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders, "MAX_ENDED_KEPT", 10)
+    monkeypatch.setattr(entries, "MAX_ENDED_KEPT", 10)
     index = OrderIndex(Table())
     for n in range(100):
         at_ms = n * 37 % 100  # in no order of time
@@ -89,7 +88,7 @@ def test_keeps_the_latest_of_those_that_have_ended(monkeypatch: pytest.MonkeyPat
         assert len(index.ended(0, "DELIVERED")) <= 20
     kept = {entry.since_ms for entry in index.ended(0, "DELIVERED")}
     assert set(range(90, 100)) <= kept
-    assert len(index._partitions[0].statuses) == len(kept)
+    assert len(index.ended(0, None)) == len(kept)
     assert index.left_out(0, "DELIVERED")
     assert index.left_out(0, None)
     assert not index.left_out(0, "REFUNDED")
@@ -158,6 +157,6 @@ def test_lists_the_deliveries_that_have_not_ended(
         truth[key] = status
     ended = {DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED}
     expected = {key for key, status in truth.items() if status not in ended}
-    assert {entry.order_id for entry in index.open(0)} == expected
+    assert {entry.order_id for entry in index.current(0)} == expected
     carried = {key for key in expected if truth[key] is not DeliveryStatus.PENDING}
     assert {entry.order_id for entry in index.of_courier(0, "c1")} == carried

@@ -7,7 +7,7 @@ import pytest
 from models.graphs import OrderStatus, RefundStatus
 from models.order import PLACED
 from web.api.order_views import OrderView
-from web.http.money import Money
+from web.http.answers import Money
 from web.pages.formats import ORDER_STATUS_TEXTS
 from web.pages.shop.order_progress import (
     COURIER_STAGE,

@@ -14,7 +14,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tables.batches import Batches, Item
+from tables.commit_batch import Batches, Item
 from tables.consumed_record import ConsumedRecord
 
 BATCH_BYTES = 300

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tables import times
+from tables.consumed_record import arrival_ms
 
 NOW_S = 1_800_000_000.0
 
@@ -20,14 +20,14 @@ def consumed(timestamp: int | None, timestamp_type: int | None) -> Any:
 def test_a_time_that_a_producer_made_up_is_not_believed(
     at_ms: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tables.times.time.time_ns", lambda: int(NOW_S) * 10**9)
-    assert times.arrival_ms(consumed(at_ms, 0)) == NOW_S * 1000
+    monkeypatch.setattr("tables.consumed_record.time.time_ns", lambda: int(NOW_S) * 10**9)
+    assert arrival_ms(consumed(at_ms, 0)) == NOW_S * 1000
 
 
 def test_other_times_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tables.times.time.time_ns", lambda: int(NOW_S) * 10**9)
+    monkeypatch.setattr("tables.consumed_record.time.time_ns", lambda: int(NOW_S) * 10**9)
     now_ms = int(NOW_S) * 1000
     for at_ms in (now_ms, now_ms - 30 * 24 * 3600 * 1000, now_ms + 60_000):
-        assert times.arrival_ms(consumed(at_ms, 0)) == at_ms
+        assert arrival_ms(consumed(at_ms, 0)) == at_ms
     late_ms = now_ms + 2400_000
-    assert times.arrival_ms(consumed(late_ms, 1)) == late_ms, "Kafka's word, not our clock's"
+    assert arrival_ms(consumed(late_ms, 1)) == late_ms, "Kafka's word, not our clock's"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError, ProducerFenced
 
-from tables.failure_log import MAX_FAILURES_AT_ONE_OFFSET, Failure, FailureLog
+from tables.worker_exit import MAX_FAILURES_AT_ONE_OFFSET, Failure, FailureLog
 
 PLACE = ("payment-commands", 7)
 
@@ -18,9 +18,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def fail(path: Path, error: BaseException, place: tuple[str, int] = PLACE) -> Failure | None:
-    FailureLog(path).note(
-        "payments", 1, place, {place[0]: place[1] + 2}, error
-    )  # as the next process does: read anew
+    inputs = (place, {place[0]: place[1] + 2})
+    FailureLog(path).note("payments", 1, inputs, error)  # as the next process does: read anew
     return FailureLog(path).of("payments", 1)
 
 
