@@ -5,14 +5,12 @@ from typing import Final
 
 from models import ids
 from models.commands import COMMANDS, Command, CommandType, WebhookReceived
-from models.events import (
-    AUDIT_TYPES,
-    EVENTS,
-    CommandRefused,
-    Event,
-    EventType,
-)
+from models.delivery import DeliveryRecord
+from models.events import AUDIT_TYPES, EVENTS, CommandRefused, Event, EventType
 from models.messages import Message, cloudevent_headers, encode
+from models.notification import NotificationRecord
+from models.order import OrderWork
+from models.payment import PaymentWork
 from models.times import DAY_MS, from_rfc3339, to_rfc3339
 from models.tracing import TRACEPARENT
 from models.transition import Input, Outcome, Output
@@ -22,9 +20,12 @@ _TRACEPARENT_FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[
 MAX_AUDIT_RECORDS: Final = 500
 """Records of one service's audit of an order, from which on a customer's refusals are not added: whoever
 asks again and again would make a timeline that no worker can show."""
-
 MAX_TIMESTAMP_DEVIATION_MS: Final = 10 * 365 * DAY_MS
 """Between a record's own time and Kafka's timestamp: a dead letter may be redriven that late."""
+
+
+DecisionState = OrderWork | PaymentWork | DeliveryRecord | NotificationRecord
+"""What a service keeps between two decisions: their audit's count, the latest time, the correlation."""
 
 
 class DecisionBuilder:
@@ -38,19 +39,16 @@ class DecisionBuilder:
         self,
         producer: str,
         record: Input,
-        *,
-        payment_id: str,
-        last_at_ms: int,
-        correlation_id: str,
+        kept: DecisionState,
         sequence: int = 0,
-        audit_sequence: int = 0,
         command_sequence: int = 0,
     ) -> None:
-        self.producer, self.input, self.payment_id = producer, record, payment_id
-        self.order_id = record.key
-        self.at_ms = max(time_of(record), last_at_ms)
-        self.correlation_id = correlation_id or _correlation(record)
-        self.sequence, self.audit_sequence = sequence, audit_sequence
+        self.producer, self.input, self.order_id = producer, record, record.key
+        self.payment_id = ids.payment_id(record.key)
+        self.at_ms = max(time_of(record), kept.occurred_at)
+        caused = getattr(record.message, "correlation_id", "") or record.identity.id
+        self.correlation_id = kept.correlation_id or caused
+        self.sequence, self.audit_sequence = sequence, kept.audit_sequence
         self.command_sequence = command_sequence
         self.outputs: list[Output] = []
         self.events: list[str] = []
@@ -115,18 +113,20 @@ class DecisionBuilder:
         """Give the outcome of a command that was carried out."""
         return Outcome(accepted=True, events=tuple(self.events), positions=dict(self.positions))
 
-    def refuse(self, command: Command, code: str, detail: str) -> Outcome:
-        """Record a refusal in the audit and give it as the outcome."""
+    @property
+    def command(self) -> Command:
+        """The input, where it is a command."""
+        command: Command = self.input.message
+        return command
+
+    def refuse(self, code: str, detail: str) -> Outcome:
+        """Record the command's refusal in the audit and give it as the outcome."""
+        command = self.command
         is_customers = command.issued_by.startswith("customer:")
         if is_customers and self.audit_sequence >= MAX_AUDIT_RECORDS:
             return Outcome(accepted=False, code=code, detail=detail)
-        refused = CommandRefused(
-            command_id=command.command_id,
-            command_type=command.command_type,
-            code=code,
-            detail=detail,
-            by=command.issued_by,
-        )
+        asked = {"command_id": command.command_id, "command_type": command.command_type}
+        refused = CommandRefused(**asked, code=code, detail=detail, by=command.issued_by)
         self.emit(EventType.COMMAND_REFUSED, refused)
         return Outcome(accepted=False, code=code, detail=detail, positions=dict(self.positions))
 
@@ -163,7 +163,3 @@ def time_of(record: Input) -> int:
             return record.timestamp_ms
     is_a_time = abs(record.timestamp_ms - said_ms) <= MAX_TIMESTAMP_DEVIATION_MS
     return record.timestamp_ms if is_a_time else said_ms
-
-
-def _correlation(record: Input) -> str:
-    return getattr(record.message, "correlation_id", "") or record.identity.id

@@ -4,7 +4,7 @@ from typing import Final
 
 from agents.decision import SYSTEM, DecisionBuilder
 from agents.service import Service, commands, events
-from models import ids, topics
+from models import topics
 from models.commands import AssignDelivery, CancelOrder, Command
 from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
 from models.events import DeliveryMoved, Event, EventType
@@ -19,8 +19,6 @@ EVENT_BY_COMMAND: Final = {
     C.CANCEL_DELIVERY: E.DELIVERY_CANCELLED,
 }
 """What each command leads to, where the graph allows it."""
-
-
 TRUSTED_ROLES: Final = frozenset({"operator", SYSTEM})
 """Roles that may move anybody's delivery; a courier may move its own."""
 
@@ -31,16 +29,8 @@ class DeliveryDecisionBuilder(DecisionBuilder):
     def __init__(self, state: DeliveryRecord, record: Input) -> None:
         self.delivery, self.order_cancelled = state.delivery, state.order_cancelled
         self.order_status = state.order_status
-        known = state.delivery
-        super().__init__(
-            "deliveries",
-            record,
-            payment_id=ids.payment_id(record.key),
-            last_at_ms=state.occurred_at,
-            correlation_id=state.correlation_id,
-            sequence=known.sequence if known else 0,
-            audit_sequence=state.audit_sequence,
-        )
+        sequence = self.delivery.sequence if self.delivery else 0
+        super().__init__("deliveries", record, state, sequence)
 
     def next_state(self) -> DeliveryRecord:
         """The record as it is to be stored."""
@@ -75,21 +65,16 @@ def decide(state: DeliveryRecord, record: Input, _read: ReadRow) -> Decision:
 def _command(builder: DeliveryDecisionBuilder, command: Command) -> Outcome:
     event_type, data = EVENT_BY_COMMAND[command.command_type], command.data
     if not _is_allowed(builder, command):
-        return builder.refuse(command, "WRONG_COURIER", "This delivery is another courier's.")
+        return builder.refuse("WRONG_COURIER", "This delivery is another courier's.")
     if not builder.allows(event_type):
         where = f"is {builder.delivery.status}" if builder.delivery else "does not exist"
         return builder.refuse(
-            command,
-            "NOT_ALLOWED_NOW",
-            f"The delivery {where}; {command.command_type} is not possible.",
+            "NOT_ALLOWED_NOW", f"The delivery {where}; {command.command_type} is not possible."
         )
-    if (
-        event_type is E.DELIVERY_PICKED_UP
-        and builder.order_status is not OrderStatus.READY_FOR_PICKUP
-    ):
+    is_ready = builder.order_status is OrderStatus.READY_FOR_PICKUP
+    if event_type is E.DELIVERY_PICKED_UP and not is_ready:
         # Commands and order-events are two topics: ORDER_READY_FOR_PICKUP may still be on its way.
         return builder.refuse(
-            command,
             "NOT_READY_FOR_PICKUP",
             f"Deliveries knows the order as {builder.order_status}; it can be picked up once the kitchen "
             "has marked it ready. If that was a moment ago, try again.",
@@ -124,9 +109,8 @@ def _order_event(builder: DeliveryDecisionBuilder, event: Event) -> None:
     elif event.event_type is E.ORDER_CANCELLED:
         builder.order_cancelled = True
         if builder.delivery and builder.allows(E.DELIVERY_CANCELLED):
-            builder.move(
-                E.DELIVERY_CANCELLED, DeliveryMoved(reason=f"{SYSTEM}:{event.data.reason}")
-            )
+            cancelled = DeliveryMoved(reason=f"{SYSTEM}:{event.data.reason}")
+            builder.move(E.DELIVERY_CANCELLED, cancelled)
 
 
 DELIVERIES: Final = Service(

@@ -1,6 +1,5 @@
 """The notifications service: which events customers are notified of, and how each message ended."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -8,13 +7,7 @@ from typing import Any, Final
 from agents.decision import DecisionBuilder
 from agents.service import Service, commands, events
 from models import ids, topics
-from models.commands import (
-    Command,
-    CommandType,
-    NotificationResult,
-    RetryNotification,
-    SendResult,
-)
+from models.commands import Command, NotificationResult, RetryNotification, SendResult
 from models.events import (
     Event,
     EventType,
@@ -28,7 +21,6 @@ from models.notification import (
     CHANNELS_BY_EVENT,
     ENDED_STATUSES,
     NOTIFICATION_GRAPH,
-    C,
     Channel,
     E,
     Notification,
@@ -41,11 +33,8 @@ from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_NOTIFICATIONS: Final = 200
 """Of one order: a card that is declined all day must not make its record grow without bound."""
-
-
 REPEATED, CONTACT_LIMIT, OUTDATED = "REPEATED", "CONTACT_LIMIT", "OUTDATED"
 """Codes of what is held back, by which limit, and of what was superseded."""
-
 
 SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
     E.PAYMENT_FAILED: frozenset({E.PAYMENT_FAILED}),
@@ -55,15 +44,9 @@ SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
     E.ORDER_CANCELLED: frozenset({E.PAYMENT_FAILED, E.ORDER_CONFIRMED, E.ORDER_OUT_FOR_DELIVERY}),
 }
 """Event -> earlier ones whose messages are pointless after it. Messages about money are always sent."""
-
-
 NEVER_REPEATED: Final = frozenset({E.PAYMENT_REFUND_PARTIAL})
 """Types whose messages are never held back as repeated: each partial refund is another one."""
-
-
-FACTS: Final = frozenset(
-    {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
-)
+FACTS: Final = {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
 """What a notification keeps of its event's data; contact data is in no event, nor here."""
 
 
@@ -91,14 +74,7 @@ class NotificationDecisionBuilder(DecisionBuilder):
     ) -> None:
         self.policy = policy
         self.notifications = dict(state.notifications)
-        super().__init__(
-            "notifications",
-            record,
-            payment_id=ids.payment_id(record.key),
-            last_at_ms=state.occurred_at,
-            correlation_id=state.correlation_id,
-            audit_sequence=state.audit_sequence,
-        )
+        super().__init__("notifications", record, state)
 
     def next_state(self) -> NotificationRecord:
         """The record as it is to be stored."""
@@ -132,11 +108,13 @@ def decide(
     """Decide one input of an order's notifications."""
     builder = NotificationDecisionBuilder(state, record, policy)
     outcome: Outcome | None = None
-    message = record.message
-    if isinstance(message, Command):
-        outcome = _COMMANDS[message.command_type](builder, message)
-    else:
-        _request(builder, message)
+    match record.message:
+        case Command(data=NotificationResult() as result):
+            _result(builder, result)
+        case Command(data=RetryNotification() as retried):
+            outcome = _retry(builder, retried)
+        case event:
+            _request(builder, event)
     return Decision(builder.next_state(), builder.outputs, outcome=outcome)
 
 
@@ -189,10 +167,9 @@ def _hold_if_repeated(builder: NotificationDecisionBuilder, new: Notification) -
     )
     if is_outdated:
         return new.model_copy(update={"status": S.SUPERSEDED, "code": OUTDATED})
-    held = {"status": S.HELD, "code": REPEATED, "held_until": until_ms}
-    held_back = new.model_copy(update=held)
-    _emit_held(builder, held_back)
-    return held_back
+    held = new.model_copy(update={"status": S.HELD, "code": REPEATED, "held_until": until_ms})
+    _emit_held(builder, held)
+    return held
 
 
 def _emit_held(builder: NotificationDecisionBuilder, held: Notification) -> None:
@@ -201,9 +178,8 @@ def _emit_held(builder: NotificationDecisionBuilder, held: Notification) -> None
     builder.emit(E.NOTIFICATION_HELD, data)
 
 
-def _result(builder: NotificationDecisionBuilder, command: Command) -> None:
+def _result(builder: NotificationDecisionBuilder, data: NotificationResult) -> None:
     """Record how a try ended; a repeated or unexpected result changes nothing."""
-    data: NotificationResult = command.data
     old = builder.notifications.get(data.notification_id)
     if old is None or old.status is S.SENT:
         return
@@ -232,16 +208,13 @@ def _result(builder: NotificationDecisionBuilder, command: Command) -> None:
         builder.emit(E.NOTIFICATION_FAILED, failed)
 
 
-def _retry(builder: NotificationDecisionBuilder, command: Command) -> Outcome:
-    data: RetryNotification = command.data
+def _retry(builder: NotificationDecisionBuilder, data: RetryNotification) -> Outcome:
     old = builder.notifications.get(data.notification_id)
     if old is None:
-        return builder.refuse(
-            command, "NOTIFICATION_UNKNOWN", "This order has no such notification."
-        )
+        return builder.refuse("NOTIFICATION_UNKNOWN", "This order has no such notification.")
     if old.status in {S.SENT, S.PENDING}:
         return builder.refuse(
-            command, f"NOTIFICATION_{old.status}", f"It is {old.status}; there is nothing to retry."
+            f"NOTIFICATION_{old.status}", f"It is {old.status}; there is nothing to retry."
         )
     new = builder.change(
         old,
@@ -251,7 +224,9 @@ def _retry(builder: NotificationDecisionBuilder, command: Command) -> Outcome:
         code=None,
         held_until=None,
     )
-    builder.emit(E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=command.issued_by))
+    builder.emit(
+        E.NOTIFICATION_RETRIED, NotificationRetried(**_about(new), by=builder.command.issued_by)
+    )
     return builder.accept()
 
 
@@ -262,14 +237,6 @@ def _about(notification: Notification) -> dict[str, Any]:
         "about": notification.event_type,
         "about_event_id": notification.event_id,
     }
-
-
-_COMMANDS: Final[
-    dict[CommandType, Callable[[NotificationDecisionBuilder, Command], Outcome | None]]
-] = {
-    C.NOTIFICATION_RESULT: _result,
-    C.RETRY_NOTIFICATION: _retry,
-}
 
 
 def notifications_service(

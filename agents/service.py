@@ -28,20 +28,14 @@ def events(topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
 def commands(topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
     """Read a command."""
     command = read_command(topic, key, value)
-    identity = InputIdentity(
-        command.command_id, command.producer, command.sequence, command.body_hash
-    )
-    return identity, command
+    id, producer = command.command_id, command.producer
+    return InputIdentity(id, producer, command.sequence, command.body_hash), command
 
 
 def webhooks(_: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
     """Read a reduced event of Stripe's."""
     webhook = read_webhook(key, value)
     return InputIdentity(webhook.stripe_event_id), webhook
-
-
-def _never(_: Any) -> bool:
-    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +55,7 @@ class Service(Generic[S]):
     state: Any
     initial: S
     decide: Callable[[S, Input, ReadRow], Decision]
-    has_ended: Callable[[S], bool] = _never
+    has_ended: Callable[[S], bool] = lambda _: False
 
     @cached_property
     def _adapter(self) -> TypeAdapter[S]:

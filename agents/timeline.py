@@ -26,10 +26,7 @@ def decide(state: int, record: Input, _read: ReadRow) -> Decision:
         "detail": event.data.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
     number = state + 1
-    rows = {
-        f"{record.key}/{number:06d}": orjson.dumps(row),
-        **search_terms.rows_of_event(event),
-    }
+    rows = {f"{record.key}/{number:06d}": orjson.dumps(row), **search_terms.rows_of_event(event)}
     return Decision(number, rows=rows)
 
 

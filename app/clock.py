@@ -22,10 +22,10 @@ from app.task_runner import Background
 from models import ids
 from models.errors import KafkaUnavailableError
 from models.messages import encode
+from models.operations import WorkerClock
 from models.sender import CommandSender
 from models.times import to_rfc3339
 from models.topics import WORKER_CLOCKS
-from models.worker_clock import WorkerClock
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -73,7 +73,6 @@ class Sum(StrEnum):
 
 
 Sums = Counter[str]
-
 COUNTED_AS: Final = {
     E.PAYMENT_INITIATED: Sum.INITIATED,
     E.PAYMENT_PROCESSING: Sum.ATTEMPTS,
@@ -92,7 +91,6 @@ MAX_DECLINE_REASONS: Final = 100
 _REASON: Final = re.compile(r"\w{1,60}", re.ASCII)
 ACCURACY: Final = 0.01
 """Of a quantile, relative."""
-
 _MAPPING: Final = LogarithmicMapping(ACCURACY)
 
 

@@ -33,7 +33,6 @@ WORDS: Final[dict[str, str]] = {
 Lost, stolen, fraudulent and the like get the generic words, as Stripe asks (docs: declines/codes).
 """
 
-
 GENERIC_CODE: Final = "generic_decline"
 CUSTOMER_DECLINE_CODES: Final = frozenset(WORDS) | {GENERIC_CODE, "card_declined"}
 

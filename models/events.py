@@ -336,8 +336,8 @@ _ORDERS: Final = frozenset({"orders"})
 _DELIVERIES: Final = frozenset({"deliveries"})
 
 
-def _payment(data: type[Message], *more_topics: str) -> EventSpec:
-    return EventSpec(data, (topics.PAYMENT_EVENTS, *more_topics), frozenset({"payments"}))
+def _payment(data: type[Message], *more_topics: str, producer: str = "payments") -> EventSpec:
+    return EventSpec(data, (topics.PAYMENT_EVENTS, *more_topics), frozenset({producer}))
 
 
 def _audit(data: type[Message]) -> EventSpec:
@@ -351,8 +351,8 @@ EVENTS: Final[dict[EventType, EventSpec]] = {
     E.PAYMENT_COMPLETED: _payment(PaymentCompleted, topics.PAYMENT_COMPLETED),
     E.PAYMENT_FAILED: _payment(PaymentFailed, topics.PAYMENT_FAILED),
     E.PAYMENT_CANCELLED: _payment(PaymentCancelled, topics.PAYMENT_CANCELLED),
-    E.PAYMENT_REFUND_INITIATED: EventSpec(
-        PaymentRefundInitiated, (topics.PAYMENT_EVENTS, topics.REFUND_INITIATED), _ORDERS
+    E.PAYMENT_REFUND_INITIATED: _payment(
+        PaymentRefundInitiated, topics.REFUND_INITIATED, producer="orders"
     ),
     E.PAYMENT_REFUNDED: _payment(PaymentRefund, topics.PAYMENT_REFUNDED),
     E.PAYMENT_REFUND_PARTIAL: _payment(PaymentRefund, topics.PAYMENT_REFUND_PARTIAL),

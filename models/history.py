@@ -15,25 +15,21 @@ from pydantic import ValidationError
 
 from models import topics
 from models.delivery import Delivery
-from models.events import AUDIT_TYPES, EventType
+from models.events import AUDIT_TYPES, EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.order import Order
-from models.payment import (
-    EffectKind,
-    PaymentRecord,
-    PaymentWork,
-    Refund,
-    refund_id_of,
-)
-from models.replay import EVENT_FOLDS, event_of
+from models.payment import EffectKind, PaymentRecord, PaymentWork, Refund, refund_id_of
+from models.rebuild import EVENT_FOLDS
 from models.times import from_rfc3339
 
 Row = Mapping[str, Any]
-
-
 MAX_DETAIL_DEPTH: Final = 32
 """Of a row's detail: no event of ours is nested so deep."""
-_TEXTS: Final = ("occurredAt", "service", "eventType", "eventId")
+_TYPES: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("occurredAt", "service", "eventType", "eventId"), str),
+    "causationId": str | NoneType,
+    "sequence": int | NoneType,
+}
 
 
 class IncompleteError(Exception):
@@ -60,10 +56,7 @@ def read_row(raw: bytes) -> Row:
     if not isinstance(row, dict):
         raise BrokenRowError("it is not an object")
     is_audit = row.setdefault("topic", None) == topics.ORDER_AUDIT
-    wrong = [name for name in _TEXTS if not isinstance(row.get(name), str)]
-    wrong += [name for name in ("causationId",) if not isinstance(row.get(name), str | NoneType)]
-    if not isinstance(row.get("sequence"), int | NoneType):
-        wrong.append("sequence")
+    wrong = [name for name, kind in _TYPES.items() if not isinstance(row.get(name), kind)]
     detail = row.setdefault("detail", {})
     if not isinstance(detail, dict) or not is_shallow(detail, MAX_DETAIL_DEPTH):
         wrong.append("detail")
@@ -139,6 +132,30 @@ def _fold(service: str, order_id: str, rows: Iterable[Row]) -> Any:
             except (ValueError, KeyError, TypeError):
                 raise IncompleteError(f"{service}: {number}, which can't be read") from None
     return state
+
+
+def event_of(order_id: str, row: Row) -> Event:
+    """The event of a timeline's row, as it was emitted. Raises ValueError for a row that is none."""
+    event_type = EventType(row["eventType"])
+    kind = EVENTS[event_type].data
+    # Rows leave out what is null, also where a field has to be there.
+    missing = {
+        field.alias or name: None
+        for name, field in kind.model_fields.items()
+        if field.is_required()
+    }
+    return Event(
+        event_id=row["eventId"],
+        event_type=event_type,
+        occurred_at=row["occurredAt"],
+        order_id=order_id,
+        payment_id=row.get("paymentId"),
+        sequence=row["sequence"],
+        causation_id=row.get("causationId") or "",
+        correlation_id=row.get("correlationId") or "",
+        producer=row["service"],
+        data=kind.model_validate({**missing, **row["detail"]}),
+    )
 
 
 def _pending(

@@ -12,6 +12,7 @@ from models.graphs import (
     PaymentStatus,
     RefundStatus,
 )
+from models.money import rules_of
 from models.payment import EffectKind, PaymentRecord
 
 NOT_GIVEN_BACK: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})
@@ -79,9 +80,8 @@ def money_of(record: PaymentRecord) -> OrderMoney | None:
     payment, work = record.payment, record.work
     if payment is None:
         return None
-    asked = {
-        effect.refund_id for effect in work.effects.values() if effect.kind is EffectKind.REFUND
-    }
+    effects = work.effects.values()
+    asked = {effect.refund_id for effect in effects if effect.kind is EffectKind.REFUND}
     return OrderMoney(
         currency=payment.currency,
         status=payment.status,
@@ -114,6 +114,7 @@ def violations(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolat
     """Invariants that an order's money violates; order: None when its status is not known."""
     left = money.net - money.refund_pending
     is_in = money.status in CAPTURED_STATUSES
+    is_all_back = is_in and money.refunded >= money.captured
     checks = {
         MoneyViolation.CAPTURED_EXCEEDS_AUTHORISED: money.captured > money.authorised,
         MoneyViolation.CAPTURED_FALLS_SHORT: 0 < money.captured < money.authorised
@@ -121,16 +122,12 @@ def violations(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolat
         MoneyViolation.REFUNDED_EXCEEDS_CAPTURED: money.refunded > money.captured,
         MoneyViolation.GIVEN_BACK_TWICE: money.disputed > 0 and money.net < 0,
         MoneyViolation.STATUS_AGAINST_MONEY: is_in is not bool(money.captured)
-        or (money.status is PaymentStatus.REFUNDED) is not (is_in and _is_all_refunded(money)),
+        or (money.status is PaymentStatus.REFUNDED) is not is_all_back,
         MoneyViolation.MONEY_WITHOUT_ORDER: bool(money.captured) and order in UNPAID_ORDER,
         MoneyViolation.ORDER_WITHOUT_MONEY: not money.captured and order in PAID_ORDER,
         MoneyViolation.CANCELLED_KEEPS_MONEY: order in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
-        and left > 0
+        and left >= rules_of(money.currency).step  # less can't be refunded
         and not (money.is_wanted or money.needs_operator),
         MoneyViolation.REFUND_UNATTENDED: money.is_unattended,
     }
     return [code for code, is_broken in checks.items() if is_broken]
-
-
-def _is_all_refunded(money: OrderMoney) -> bool:
-    return money.refunded >= money.captured

@@ -6,12 +6,8 @@ from typing import Final
 
 from pydantic import Field
 
-from models.commands import (
-    CommandType,
-)
-from models.events import (
-    EventType,
-)
+from models.commands import CommandType
+from models.events import EventType
 from models.messages import Message
 
 E, C = EventType, CommandType
@@ -36,7 +32,6 @@ class NotificationStatus(StrEnum):
 
 
 S = NotificationStatus
-
 NOTIFICATION_GRAPH: Final[dict[NotificationStatus | None, frozenset[NotificationStatus]]] = {
     None: frozenset({S.PENDING, S.HELD, S.SUPERSEDED}),
     S.PENDING: frozenset({S.SENT, S.FAILED, S.WAITING_FOR_OPERATOR, S.HELD}),
@@ -53,8 +48,6 @@ what happened to the order since says all of it, and more."""
 
 ENDED_STATUSES: Final = frozenset({S.SENT, S.FAILED, S.SUPERSEDED})
 """Nothing is left to be done, unless an operator says so."""
-
-
 ALL_CHANNELS: Final = (Channel.EMAIL, Channel.SMS)
 
 CHANNELS_BY_EVENT: Final[dict[EventType, tuple[Channel, ...]]] = {

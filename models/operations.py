@@ -1,8 +1,10 @@
-"""What the operators' routes show of Kafka, the audit and the workers."""
+"""What the operators' routes show of Kafka, the audit and the workers; the workers' clocks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from models.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,10 @@ class WorkerStatus:
     effects_pending: int = 0
     stripe_errors: Mapping[str, int] = field(default_factory=dict)
     clock_trouble: str = ""
+
+
+class WorkerClock(Message):
+    """A worker's address and its own clock's time (RFC 3339), compared with Kafka's timestamp."""
+
+    worker: str
+    clock: str

@@ -20,6 +20,7 @@ from models.events import (
 )
 from models.graphs import PaymentStatus, RefundStatus
 from models.messages import Message
+from models.money import rules_of
 from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
 from models.times import from_rfc3339
 
@@ -167,11 +168,7 @@ class Effect(Message):
 
 
 REFUND_EFFECT_PREFIX: Final = "refund:"
-
-
-def refund_effect_id(refund_id: str) -> str:
-    """Give the id of the effect that makes a refund."""
-    return REFUND_EFFECT_PREFIX + refund_id
+"""An effect that makes a refund has its id with this in front."""
 
 
 def refund_id_of(effect_id: str) -> str:
@@ -249,10 +246,15 @@ class PaymentRecord(Message):
 
     @property
     def refundable(self) -> int:
-        """Captured - refunded - pending refunds - withdrawn by disputes, in minor units."""
+        """Captured - refunded - pending refunds - withdrawn by disputes, in minor units.
+
+        A dispute may take an amount that is no multiple of the currency's step (the rate may have
+        changed), and Stripe refunds multiples alone: less than a step is left over.
+        """
         if self.payment is None:
             return 0
-        return max(0, self.payment.net - self.refund_pending)
+        left = max(0, self.payment.net - self.refund_pending)
+        return left - left % rules_of(self.payment.currency).step
 
     @property
     def refund_pending(self) -> int:

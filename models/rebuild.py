@@ -1,10 +1,10 @@
-"""The rebuild proof: states folded anew from the topics kept for ever, compared with the live ones.
+"""States folded anew from the topics kept for ever, and compared with the live ones: the rebuild proof.
 
-Pure: app/ reads the topics and asks the workers. A part is a service whose state its own events alone
-give; what else its record holds (work under way, contacts) is no part of the proof.
+Pure: app/ reads the topics and asks the workers. What else a service's record holds (work under way,
+contacts) no event gives, so it is no part of the proof.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b, sha256
@@ -12,12 +12,45 @@ from typing import Any, Final
 
 import orjson
 
+from models import delivery, order, payment, topics
 from models.events import Event
-from models.replay import EVENT_FOLDS, EventFold, as_json
+from models.messages import Message
 
 MARK_BYTES: Final = 8
 MAX_SEQUENCE_JUMP: Final = 1_000
 """No order lacks so many events; a sequence beyond that is forged."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFold:
+    """How the events of a service make its state.
+
+    topic: where the events are that `evolve` folds; other events of the producer, elsewhere, count in its
+    sequence alone. derived: that state in the service's record.
+    """
+
+    topic: str
+    evolve: Callable[[Any, Event], Any]
+    derived: Callable[[Any], Any]
+
+
+EVENT_FOLDS: Final[Mapping[str, EventFold]] = {
+    "payments": EventFold(topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
+    "orders": EventFold(topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
+    "deliveries": EventFold(topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery),
+}
+"""Service, which is its table and the producer of its events -> how they make its state."""
+
+
+def derived_state(service: str, state: Any) -> Message | None:
+    """What evolve derives, of the state in a service's record; None before the first event."""
+    found: Message | None = None if state is None else EVENT_FOLDS[service].derived(state)
+    return found
+
+
+def as_json(state: Message) -> dict[str, Any]:
+    """A derived state as JSON values; the same for the same state, however it came about."""
+    return state.model_dump(mode="json", by_alias=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +157,7 @@ class Rebuild:
         part = EVENT_FOLDS.get(event.producer)
         if part is None:
             return
-        key = (part.service, event.order_id)
+        key = (event.producer, event.order_id)
         if self.live is not None:
             live = self.live.get(key)
             if live is None or event.sequence > live.sequence:

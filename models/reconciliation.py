@@ -1,15 +1,98 @@
-"""Compares the money by our events with the money by Stripe's objects, by object and by day."""
+"""Our books against Stripe's: money movements of both sides in one form, compared by object and by day."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from models.events import EVENTS, Event, EventType, PaymentCompleted, PaymentDispute, PaymentRefund
 from models.messages import Message, Timestamp
-from models.money_movements import Account, MoneyMovement, MovementKind
+from models.payment import withdrawn
 from models.times import to_rfc3339
+
+
+class MovementKind(StrEnum):
+    """What moves money; the names of Stripe's objects."""
+
+    CHARGE = "CHARGE"
+    REFUND = "REFUND"
+    DISPUTE = "DISPUTE"
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyMovement:
+    """A charge, refund or dispute as one side knows it.
+
+    amount: minor units that it has moved by now: 0 for a refund that is pending or failed, and for a
+    dispute that took nothing or gave it back. at_ms: since the epoch; Stripe's time of the object, ours
+    of the event. sequence: of the event, 0 for what Stripe says.
+    """
+
+    kind: MovementKind
+    id: str
+    order_id: str
+    currency: str
+    amount: int
+    at_ms: int
+    sequence: int = 0
+
+    @property
+    def key(self) -> tuple[MovementKind, str]:
+        """The same on both sides."""
+        return self.kind, self.id
+
+
+Account = Mapping[tuple[MovementKind, str], MoneyMovement]
+_MOVING: Final = (PaymentCompleted, PaymentRefund, PaymentDispute)
+MONEY_EVENTS: Final = frozenset(kind for kind, spec in EVENTS.items() if spec.data in _MOVING)
+
+
+def movement_of_event(event: Event) -> MoneyMovement | None:
+    """The movement of a payment event; None for one that moves no money at Stripe."""
+    match event.data:
+        case PaymentCompleted() as data:
+            kind, id, amount = MovementKind.CHARGE, data.stripe_charge_id, data.amount
+        case PaymentRefund() as data:
+            kind, id = MovementKind.REFUND, data.stripe_refund_id
+            amount = 0 if event.event_type is EventType.PAYMENT_REFUND_FAILED else data.amount
+        case PaymentDispute() as data:
+            kind, id = MovementKind.DISPUTE, data.dispute_id
+            amount = withdrawn(data.amount, data.status)
+        case _:
+            return None
+    if id is None:
+        return None
+    return MoneyMovement(
+        kind, id, event.order_id, data.currency, amount, event.occurred_at_ms, event.sequence
+    )
+
+
+def movement_of_stripe_object(
+    kind: MovementKind, thing: Mapping[str, Any], order_id: str
+) -> MoneyMovement:
+    """The movement of Stripe's object."""
+    match kind:
+        case MovementKind.CHARGE:
+            amount = thing["amount_captured"] if thing["status"] == "succeeded" else 0
+        case MovementKind.REFUND:
+            amount = thing["amount"] if thing["status"] == "succeeded" else 0
+        case MovementKind.DISPUTE:
+            amount = withdrawn(thing["amount"], thing["status"])
+    currency = thing["currency"].upper()
+    return MoneyMovement(kind, thing["id"], order_id, currency, amount, thing["created"] * 1000)
+
+
+def add_movements(
+    account: dict[tuple[MovementKind, str], MoneyMovement], moves: Iterable[MoneyMovement]
+) -> None:
+    """Add movements to an account; of each object the highest sequence stays, repeated ones change nothing."""
+    for moved in moves:
+        known = account.get(moved.key)
+        if known is None or known.sequence <= moved.sequence:
+            account[moved.key] = moved
 
 
 class MoneyDifference(Message):
@@ -27,6 +110,11 @@ class MoneyDifference(Message):
     tiffin: int | None
     since: Timestamp
     day: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
+
+    @property
+    def differs(self) -> bool:
+        """An object that moved nothing and is unknown to a side does not."""
+        return (self.stripe or 0) != (self.tiffin or 0)
 
 
 class StripeAndTiffin(Message):
@@ -63,22 +151,6 @@ _COLUMN: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """One object in one currency, by Stripe and by our events."""
-
-    known: MoneyMovement
-    currency: str
-    day: str
-    stripe: int | None
-    tiffin: int | None
-
-    @property
-    def differs(self) -> bool:
-        """An object that moved nothing and is unknown to a side does not."""
-        return (self.stripe or 0) != (self.tiffin or 0)
-
-
 def compare(
     stripe: Account,
     tiffin: Account,
@@ -93,35 +165,35 @@ def compare(
     when an earlier comparison saw it first. until_ms: of what a side says of a later time the other
     can't have heard, so what differs in that is left out; milliseconds since the epoch.
     """
-    pairs = list(_pairs(stripe, tiffin, until_ms))
-    differences = [
-        MoneyDifference(
-            kind=pair.known.kind,
-            id=pair.known.id,
-            order_id=pair.known.order_id,
-            currency=pair.currency,
-            stripe=pair.stripe,
-            tiffin=pair.tiffin,
-            since=since.get(pair.known.key, now),
-            day=pair.day,
-        )
-        for pair in pairs
-        if pair.differs
-    ]
-    return differences, _totals(pairs)
+    pairs = list(_pairs(stripe, tiffin, since, now, until_ms))
+    return [pair for pair in pairs if pair.differs], _totals(pairs)
 
 
-def _pairs(stripe: Account, tiffin: Account, until_ms: int) -> Iterator[_Pair]:
+def _pairs(
+    stripe: Account,
+    tiffin: Account,
+    since: Mapping[tuple[MovementKind, str], str],
+    now: str,
+    until_ms: int,
+) -> Iterator[MoneyDifference]:
     for key in sorted({*stripe, *tiffin}):
-        sides = theirs, ours = stripe.get(key), tiffin.get(key)
-        known = theirs or ours
-        assert known is not None
-        day = to_rfc3339(known.at_ms)[:10]
+        theirs, ours = stripe.get(key), tiffin.get(key)
+        sides = [side for side in (theirs, ours) if side]
+        known = sides[0]
         pairs = [
-            _Pair(known, currency, day, *(_amount(side, currency) for side in sides))
-            for currency in sorted({side.currency for side in sides if side})
+            MoneyDifference(
+                kind=known.kind,
+                id=known.id,
+                order_id=known.order_id,
+                currency=currency,
+                stripe=_amount(theirs, currency),
+                tiffin=_amount(ours, currency),
+                since=since.get(key, now),
+                day=to_rfc3339(known.at_ms)[:10],
+            )
+            for currency in sorted({side.currency for side in sides})
         ]
-        is_young = max(side.at_ms for side in sides if side) > until_ms
+        is_young = max(side.at_ms for side in sides) > until_ms
         if not (is_young and any(pair.differs for pair in pairs)):
             yield from pairs
 
@@ -130,7 +202,7 @@ def _amount(side: MoneyMovement | None, currency: str) -> int | None:
     return side.amount if side and side.currency == currency else None
 
 
-def _totals(pairs: Iterable[_Pair]) -> list[DayTotals]:
+def _totals(pairs: Iterable[MoneyDifference]) -> list[DayTotals]:
     """An object that both know counts on the day that Stripe gives it."""
     days: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
     differing: Counter[tuple[str, str]] = Counter()
@@ -138,7 +210,7 @@ def _totals(pairs: Iterable[_Pair]) -> list[DayTotals]:
         place = pair.day, pair.currency
         differing[place] += pair.differs
         columns = days.setdefault(place, {})
-        sums = columns.setdefault(_COLUMN[pair.known.kind], {"stripe": 0, "tiffin": 0})
+        sums = columns.setdefault(_COLUMN[pair.kind], {"stripe": 0, "tiffin": 0})
         sums["stripe"] += pair.stripe or 0
         sums["tiffin"] += pair.tiffin or 0
     return [

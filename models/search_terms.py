@@ -130,10 +130,9 @@ def parse_search_text(text: str) -> dict[TermKind, tuple[str, ...]]:
     """Terms that a text may stand for: 2500 is an amount, and may end a card's number."""
     text = unicodedata.normalize("NFKC", text).strip()
     digits = "".join(char for char in text if char.isascii() and char.isdigit())
-    found: dict[TermKind, Iterable[str]] = {}
     if "@" in text:
-        found[TermKind.EMAIL] = _email(text)
-        return {kind: tuple(terms) for kind, terms in found.items()}
+        return {TermKind.EMAIL: tuple(_email(text))}
+    found: dict[TermKind, Iterable[str]] = {}
     if _ID.fullmatch(text):
         found[TermKind.ID] = [text]
     if _PHONE.fullmatch(text) and len(digits) >= NATIONAL_NUMBER_DIGITS[0]:

@@ -83,8 +83,6 @@ class DisputeFacts(StripeFacts):
 
 
 StripeObject = Mapping[str, Any]
-
-
 _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
 
 

@@ -1,19 +1,13 @@
 """What an order waits for: since when, how long that may last, and who must act; one table, as data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from models.delivery import DeliveryRecord
 from models.events import EventType
-from models.graphs import (
-    UNPAID_ORDER,
-    DeliveryStatus,
-    OrderStatus,
-    PaymentStatus,
-    RefundStatus,
-)
+from models.graphs import UNPAID_ORDER, DeliveryStatus, OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import is_retryable
 from models.notification import NotificationRecord, NotificationStatus
 from models.order import OrderRecord
@@ -127,19 +121,6 @@ WAIT_RULES: Final = (
     WaitRule(S.QUARANTINE, "QUARANTINED", _SETTLED, 0, A.OPERATOR),
 )  # fmt: skip
 
-FINAL_STATES: Final = frozenset(
-    {
-        (S.ORDER, ORDER.DELIVERED), (S.ORDER, ORDER.REFUNDED),
-        (S.PAYMENT, PAYMENT.COMPLETED), (S.PAYMENT, PAYMENT.CANCELLED), (S.PAYMENT, PAYMENT.REFUNDED),
-        (S.REFUND, RefundStatus.SUCCEEDED),
-        (S.DELIVERY, DELIVERY.DELIVERED), (S.DELIVERY, DELIVERY.CANCELLED),
-        (S.NOTIFICATION, NotificationStatus.SENT), (S.NOTIFICATION, NotificationStatus.FAILED),
-        (S.NOTIFICATION, NotificationStatus.SUPERSEDED),
-    }
-)  # fmt: skip
-"""States that wait for nothing. A cancelled order is one of them unless its money is not refunded; a failed
-refund waits for nothing once it was retried, or when nothing is left to refund."""
-
 WAIT_RULE_BY_STATE: Final = {(row.subject, str(row.state)): row for row in WAIT_RULES}
 
 
@@ -154,16 +135,8 @@ def waiting(state: Any) -> tuple[Waiting, ...]:
     Pure, and the same at any time: what is stuck is what is due by now. Deadlines are in it that have
     not come yet. States of services that nothing waits for give nothing.
     """
-    match state:
-        case OrderRecord():
-            return tuple(_of_order(state))
-        case PaymentRecord():
-            return tuple(_of_payment(state))
-        case DeliveryRecord():
-            return tuple(_of_delivery(state))
-        case NotificationRecord():
-            return tuple(_of_notifications(state))
-    return ()
+    waits = _WAITS_OF_RECORD.get(type(state))
+    return tuple(waits(state)) if waits else ()
 
 
 def _waiting(subject: Subject, state: str, since_ms: int, what: str = "") -> Iterator[Waiting]:
@@ -196,9 +169,8 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
         for dispute in payment.disputes.values():
             yield from _of_dispute(dispute, payment.occurred_at)
         if work.refund_wanted and payment.is_refund_blocked:
-            yield from _waiting(
-                S.REFUND, "BLOCKED", since_ms.get("REFUND_WANTED", payment.occurred_at)
-            )
+            wanted_ms = since_ms.get("REFUND_WANTED", payment.occurred_at)
+            yield from _waiting(S.REFUND, "BLOCKED", wanted_ms)
     elif work.initiation is not None and not (work.initiation.error and work.cancel):
         # A payment that Stripe refused to open and that is cancelled has ended.
         state = "NOT_OPENED" if work.initiation.error else "OPENING"
@@ -207,9 +179,8 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
     for effect in work.effects.values():
         yield from _waiting(S.EFFECT, effect.kind, effect.requested_at, effect.effect_id)
     if work.held:
-        yield from _waiting(
-            S.WEBHOOK, "HELD", since_ms.get("HELD", 0), work.held[0].stripe_event_id
-        )
+        first = work.held[0].stripe_event_id
+        yield from _waiting(S.WEBHOOK, "HELD", since_ms.get("HELD", 0), first)
 
 
 def _of_refunds(record: PaymentRecord) -> Iterator[Waiting]:
@@ -225,9 +196,8 @@ def _of_dispute(dispute: Dispute, at_ms: int) -> Iterator[Waiting]:
         needs_response = dispute.status.endswith("needs_response")
         since_ms = dispute.opened_at if needs_response else dispute.changed_at
         state = "NEEDS_RESPONSE" if needs_response else "UNDER_REVIEW"
-        yield from _waiting(
-            S.DISPUTE, state, at_ms if since_ms is None else since_ms, dispute.dispute_id
-        )
+        since_ms = at_ms if since_ms is None else since_ms
+        yield from _waiting(S.DISPUTE, state, since_ms, dispute.dispute_id)
 
 
 def _of_delivery(record: DeliveryRecord) -> Iterator[Waiting]:
@@ -239,3 +209,11 @@ def _of_delivery(record: DeliveryRecord) -> Iterator[Waiting]:
 def _of_notifications(record: NotificationRecord) -> Iterator[Waiting]:
     for each in record.notifications.values():
         yield from _waiting(S.NOTIFICATION, each.status, each.requested_at, each.notification_id)
+
+
+_WAITS_OF_RECORD: Final[dict[type, Callable[[Any], Iterator[Waiting]]]] = {
+    OrderRecord: _of_order,
+    PaymentRecord: _of_payment,
+    DeliveryRecord: _of_delivery,
+    NotificationRecord: _of_notifications,
+}

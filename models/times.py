@@ -10,10 +10,9 @@ HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 TIMES_END_MS: Final = 4_102_444_800_000
 """2100-01-01, in milliseconds since the epoch: a later time is a mistake."""
-_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-FIRST_MS: Final = round(_FIRST.timestamp() * 1000)
-LAST_MS: Final = round(_LAST.timestamp() * 1000) + 999
-"""The calendar's; see `to_rfc3339`."""
+FIRST_MS: Final = -62_135_596_800_000
+LAST_MS: Final = 253_402_300_799_999
+"""The calendar's, years 1 to 9999; see `to_rfc3339`."""
 
 
 def machine_now_ms() -> int:

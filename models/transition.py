@@ -97,9 +97,6 @@ class Outcome:
     positions: Mapping[str, int] = field(default_factory=dict)
 
 
-NO_ROWS: Mapping[str, bytes] = MappingProxyType({})
-
-
 class Decision(NamedTuple):
     """What one input leads to.
 
@@ -114,7 +111,7 @@ class Decision(NamedTuple):
 
     state: Any
     outputs: Sequence[Output] = ()
-    rows: Mapping[str, bytes] = NO_ROWS
+    rows: Mapping[str, bytes] = MappingProxyType({})
     outcome: Outcome | None = None
 
 

@@ -10,9 +10,9 @@ from pydantic.json_schema import models_json_schema
 from models import topics
 from models.commands import COMMANDS, Command, WebhookReceived
 from models.events import EVENTS, Event
+from models.operations import WorkerClock
 from models.reconciliation import ReconciliationReport
 from models.topics import Topic, TopicUse
-from models.worker_clock import WorkerClock
 
 _REF: Final = "#/components/schemas/{model}"
 _TRACE_HEADERS: Final = ("traceparent", "ce_id", "ce_type", "ce_source", "ce_time")

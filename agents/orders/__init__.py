@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from agents.decision import SYSTEM
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
@@ -16,18 +16,23 @@ from models.commands import (
     Command,
     CommandType,
     InitiatePayment,
+    NoData,
     PlaceOrder,
     RejectOrder,
 )
 from models.events import (
-    Event,
+    DeliveryMoved,
     EventType,
     OrderCreated,
     OrderPaymentPending,
+    PaymentCancelled,
     PaymentCompleted,
+    PaymentFailed,
+    PaymentInitiated,
     PaymentRefund,
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
+from models.messages import Message
 from models.order import OrderRecord, Placed
 from models.transition import Decision, Input, Outcome, ReadRow
 
@@ -40,18 +45,17 @@ def decide(state: OrderRecord, record: Input, _read: ReadRow, deadlines: Deadlin
     outcome: Outcome | None = None
     message = record.message
     if isinstance(message, Command):
-        outcome = _COMMANDS[message.command_type](builder, message)
+        outcome = _COMMANDS[message.command_type](builder, message.data)
     elif message.event_type in _EVENTS and message.producer != "orders":
-        _EVENTS[message.event_type](builder, message)
+        _EVENTS[message.event_type](builder, message.data)
     after = builder.next_state()
     rows = search_terms.rows_of_order(state, after, record.key)
     return Decision(after, builder.outputs, rows, outcome)
 
 
-def _place(builder: OrderDecisionBuilder, command: Command) -> Outcome:
-    data: PlaceOrder = command.data
+def _place(builder: OrderDecisionBuilder, data: PlaceOrder) -> Outcome:
     if builder.placed:
-        return builder.refuse(command, "ORDER_EXISTS", "This order was placed before.")
+        return builder.refuse("ORDER_EXISTS", "This order was placed before.")
     builder.placed = Placed(**dict(data), placed_at=builder.at_ms)
     builder.deadline("PAYMENT", builder.deadlines.payment_ms)
     asked = InitiatePayment(
@@ -62,51 +66,44 @@ def _place(builder: OrderDecisionBuilder, command: Command) -> Outcome:
     return builder.accept()
 
 
-def _cancel(builder: OrderDecisionBuilder, command: Command) -> Outcome:
-    data: CancelOrder = command.data
+def _cancel(builder: OrderDecisionBuilder, data: CancelOrder) -> Outcome:
     if builder.order is None and builder.placed is None:
-        return builder.refuse(command, "ORDER_UNKNOWN", "There is no such order.")
+        return builder.refuse("ORDER_UNKNOWN", "There is no such order.")
     if builder.order is None:
-        builder.change(cancel=(data.reason, command.issued_by))
+        builder.change(cancel=(data.reason, builder.command.issued_by))
         builder.send(C.CANCEL_PAYMENT, CancelPayment(reason=data.reason))
         return builder.accept()
     if O.CANCELLED not in ORDER_GRAPH[builder.order.status] or builder.order.status is O.REFUNDED:
         return builder.refuse(
-            command, f"ORDER_{builder.order.status}",
+            f"ORDER_{builder.order.status}",
             f"This order is {builder.order.status}; it can't be cancelled any more.",
-        )  # fmt: skip
-    builder.cancel(data.reason, command.issued_by)
+        )
+    builder.cancel(data.reason, builder.command.issued_by)
     return builder.accept()
 
 
-def _kitchen_step(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Command], Outcome]:
-    def step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
-        if builder.status is None or target not in ORDER_GRAPH[builder.status]:
-            return _refuse_step(builder, command)
-        builder.advance(target, by=command.issued_by)
-        return builder.accept()
-
-    return step
+def _kitchen_step(target: OrderStatus, builder: OrderDecisionBuilder, _: NoData) -> Outcome:
+    if builder.status is None or target not in ORDER_GRAPH[builder.status]:
+        return _refuse_step(builder)
+    builder.advance(target, by=builder.command.issued_by)
+    return builder.accept()
 
 
-def _reject(builder: OrderDecisionBuilder, command: Command) -> Outcome:
-    data: RejectOrder = command.data
+def _reject(builder: OrderDecisionBuilder, data: RejectOrder) -> Outcome:
     if builder.status not in {O.PENDING, O.CONFIRMED, O.PREPARING}:
-        return _refuse_step(builder, command)
-    builder.cancel(f"RESTAURANT_REJECTED: {data.reason}"[:120], command.issued_by)
+        return _refuse_step(builder)
+    builder.cancel(f"RESTAURANT_REJECTED: {data.reason}"[:120], builder.command.issued_by)
     return builder.accept()
 
 
-def _refuse_step(builder: OrderDecisionBuilder, command: Command) -> Outcome:
+def _refuse_step(builder: OrderDecisionBuilder) -> Outcome:
     where = f"is {builder.status}" if builder.status else "has not been opened"
-    return builder.refuse(
-        command, "NOT_ALLOWED_NOW", f"The order {where}; {command.command_type} is not possible."
-    )
+    asked = builder.command.command_type
+    return builder.refuse("NOT_ALLOWED_NOW", f"The order {where}; {asked} is not possible.")
 
 
-def _check_deadline(builder: OrderDecisionBuilder, command: Command) -> None:
+def _check_deadline(builder: OrderDecisionBuilder, data: CheckDeadline) -> None:
     """A deadline fires once, by the record's time, and only if it has not been set anew."""
-    data: CheckDeadline = command.data
     due = builder.work.deadlines.get(data.deadline)
     if due is None or due != data.due_at or builder.at_ms < due:
         return
@@ -118,43 +115,38 @@ def _check_deadline(builder: OrderDecisionBuilder, command: Command) -> None:
         builder.send(C.CANCEL_PAYMENT, CancelPayment(reason=PAYMENT_EXPIRED))
 
 
-def _payment_initiated(builder: OrderDecisionBuilder, event: Event) -> None:
+def _payment_initiated(builder: OrderDecisionBuilder, data: PaymentInitiated) -> None:
     if builder.order is None:
-        builder.await_payment(event.data)
+        builder.await_payment(data)
         if builder.work.cancel:
             reason, by = builder.work.cancel
             builder.change(cancel=None)
             builder.cancel(reason, by)
 
 
-def _payment_processing(builder: OrderDecisionBuilder, _: Event) -> None:
+def _payment_processing(builder: OrderDecisionBuilder, _: Message) -> None:
     if builder.status is O.PAYMENT_FAILED:
-        order = builder.known_order
-        pending = OrderPaymentPending(
-            user_id=order.user_id, restaurant_id=order.restaurant_id, amount=order.amount,
-            currency=order.currency,
-        )  # fmt: skip
+        pending = OrderPaymentPending.model_validate(builder.known_order, from_attributes=True)
         builder.move(E.ORDER_PAYMENT_PENDING, pending)
 
 
-def _payment_failed(builder: OrderDecisionBuilder, _: Event) -> None:
+def _payment_failed(builder: OrderDecisionBuilder, _: PaymentFailed) -> None:
     if builder.status is O.PAYMENT_PENDING:
         builder.move(E.ORDER_PAYMENT_FAILED)
 
 
-def _payment_cancelled(builder: OrderDecisionBuilder, event: Event) -> None:
+def _payment_cancelled(builder: OrderDecisionBuilder, data: PaymentCancelled) -> None:
     if builder.status in UNPAID_ORDER:
-        builder.cancel(event.data.cancel_reason, by=f"{SYSTEM}:payments")
+        builder.cancel(data.cancel_reason, by=f"{SYSTEM}:payments")
 
 
-def _payment_completed(builder: OrderDecisionBuilder, event: Event) -> None:
-    data: PaymentCompleted = event.data
+def _payment_completed(builder: OrderDecisionBuilder, data: PaymentCompleted) -> None:
     builder.change(captured=True, expiring=False)
     builder.deadline("PAYMENT", None)
     if builder.order is None:
         builder.await_payment(data)
     if builder.status is O.PAYMENT_FAILED:
-        _payment_processing(builder, event)
+        _payment_processing(builder, data)
     if builder.status is O.PAYMENT_PENDING:
         order = builder.known_order
         created = OrderCreated(
@@ -169,7 +161,7 @@ def _payment_completed(builder: OrderDecisionBuilder, event: Event) -> None:
         builder.refund(builder.known_order.cancel_reason or "CANCELLED")
 
 
-def _payment_refunded(builder: OrderDecisionBuilder, _: Event) -> None:
+def _payment_refunded(builder: OrderDecisionBuilder, _: PaymentRefund) -> None:
     if builder.order is None:
         return
     builder.change(captured=False, refund_initiated=True)
@@ -179,36 +171,31 @@ def _payment_refunded(builder: OrderDecisionBuilder, _: Event) -> None:
         builder.move(E.ORDER_REFUNDED)
 
 
-def _refund_failed(builder: OrderDecisionBuilder, event: Event) -> None:
-    if isinstance(event.data, PaymentRefund) and event.data.is_all_refunded:
+def _refund_failed(builder: OrderDecisionBuilder, data: PaymentRefund) -> None:
+    if data.is_all_refunded:
         return  # other refunds gave all of it back
     builder.change(captured=True)
     if builder.status is O.REFUNDED:
         builder.move(E.ORDER_REFUND_REVERSED)
 
 
-def _delivered_to(target: OrderStatus) -> Callable[[OrderDecisionBuilder, Event], None]:
-    def follow(builder: OrderDecisionBuilder, _: Event) -> None:
-        """The courier has the order: steps that the kitchen has not reported are emitted first."""
-        if builder.status in PAID_ORDER and ORDER_PATH.index(
-            builder.known_order.status
-        ) < ORDER_PATH.index(target):
-            builder.advance(target)
-
-    return follow
+def _delivered_to(target: OrderStatus, builder: OrderDecisionBuilder, _: DeliveryMoved) -> None:
+    """The courier has the order: steps that the kitchen has not reported are emitted first."""
+    if builder.status in ORDER_PATH[: ORDER_PATH.index(target)]:
+        builder.advance(target)
 
 
-_COMMANDS: Final[dict[CommandType, Callable[[OrderDecisionBuilder, Command], Outcome | None]]] = {
+_COMMANDS: Final[dict[CommandType, Callable[[OrderDecisionBuilder, Any], Outcome | None]]] = {
     C.PLACE_ORDER: _place,
     C.CANCEL_ORDER: _cancel,
-    C.ACCEPT_ORDER: _kitchen_step(O.CONFIRMED),
+    C.ACCEPT_ORDER: partial(_kitchen_step, O.CONFIRMED),
     C.REJECT_ORDER: _reject,
-    C.START_PREPARING: _kitchen_step(O.PREPARING),
-    C.MARK_READY: _kitchen_step(O.READY_FOR_PICKUP),
+    C.START_PREPARING: partial(_kitchen_step, O.PREPARING),
+    C.MARK_READY: partial(_kitchen_step, O.READY_FOR_PICKUP),
     C.CHECK_DEADLINE: _check_deadline,
 }
 
-_EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Event], None]]] = {
+_EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Any], None]]] = {
     E.PAYMENT_INITIATED: _payment_initiated,
     E.PAYMENT_PROCESSING: _payment_processing,
     E.PAYMENT_FAILED: _payment_failed,
@@ -216,8 +203,8 @@ _EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Event], None]]] =
     E.PAYMENT_COMPLETED: _payment_completed,
     E.PAYMENT_REFUNDED: _payment_refunded,
     E.PAYMENT_REFUND_FAILED: _refund_failed,
-    E.DELIVERY_PICKED_UP: _delivered_to(O.OUT_FOR_DELIVERY),
-    E.DELIVERY_DELIVERED: _delivered_to(O.DELIVERED),
+    E.DELIVERY_PICKED_UP: partial(_delivered_to, O.OUT_FOR_DELIVERY),
+    E.DELIVERY_DELIVERED: partial(_delivered_to, O.DELIVERED),
 }
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agents.decision import DecisionBuilder
-from models import ids
 from models.commands import CancelPayment, CommandType
 from models.events import (
     EventType,
@@ -17,14 +16,7 @@ from models.events import (
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
 from models.messages import Message
-from models.order import (
-    STATUS_AFTER,
-    Order,
-    OrderRecord,
-    OrderWork,
-    Placed,
-    evolve,
-)
+from models.order import STATUS_AFTER, Order, OrderRecord, OrderWork, Placed, evolve
 from models.transition import Input
 
 E, C = EventType, CommandType
@@ -54,16 +46,8 @@ class OrderDecisionBuilder(DecisionBuilder):
         self.order: Order | None = state.order
         self.placed: Placed | None = state.placed
         self.work: OrderWork = state.work
-        super().__init__(
-            "orders",
-            record,
-            payment_id=ids.payment_id(record.key),
-            last_at_ms=state.work.occurred_at,
-            correlation_id=state.work.correlation_id,
-            sequence=state.work.sequence,
-            audit_sequence=state.work.audit_sequence,
-            command_sequence=state.work.command_sequence,
-        )
+        work = self.work
+        super().__init__("orders", record, work, work.sequence, work.command_sequence)
 
     def next_state(self) -> OrderRecord:
         """The record as it is to be stored."""

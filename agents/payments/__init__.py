@@ -4,12 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents.payments import refunds
-from agents.payments.stripe_facts import (
-    NOT_SUBMITTED,
-    FactSource,
-    apply_intent,
-    apply_refund,
-)
+from agents.payments.stripe_facts import NOT_SUBMITTED, FactSource, apply_intent, apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
@@ -26,19 +21,9 @@ from models.commands import (
     StripeResult,
     WebhookReceived,
 )
-from models.events import (
-    EffectFinished,
-    Event,
-    EventType,
-    PaymentRefundInitiated,
-)
+from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
-from models.payment import (
-    Effect,
-    EffectKind,
-    Initiation,
-    PaymentRecord,
-)
+from models.payment import Effect, EffectKind, Initiation, PaymentRecord
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_PAYMENT_ATTEMPTS: Final = 20
@@ -53,7 +38,7 @@ def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
     outcome: Outcome | None = None
     match record.message:
         case Command() as command:
-            outcome = _COMMANDS[command.command_type](builder, command)
+            outcome = _COMMANDS[command.command_type](builder, command.data)
         case WebhookReceived() as webhook:
             apply_webhook(builder, webhook)
         case Event(data=PaymentRefundInitiated() as data):
@@ -64,8 +49,7 @@ def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
     return Decision(after, builder.outputs, rows, outcome)
 
 
-def _initiate(builder: PaymentDecisionBuilder, command: Command) -> None:
-    data: InitiatePayment = command.data
+def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:
     if builder.payment or builder.work.initiation:
         return
     builder.change(initiation=Initiation(**data.model_dump()))
@@ -92,20 +76,17 @@ CONFIRM_REFUSALS: Final = {
 }  # fmt: skip
 
 
-def _confirm(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
-    data: ConfirmPayment = command.data
+def _confirm(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Outcome:
     payment = builder.payment
     if payment is None:
-        return builder.refuse(
-            command, "PAYMENT_NOT_READY", "Stripe has not opened this payment yet."
-        )
+        return builder.refuse("PAYMENT_NOT_READY", "Stripe has not opened this payment yet.")
     if builder.work.cancel:
-        return builder.refuse(command, "CANCEL_UNDER_WAY", "This payment is being cancelled.")
+        return builder.refuse("CANCEL_UNDER_WAY", "This payment is being cancelled.")
     is_at_the_bank = payment.next_action and not builder.confirm_in_flight
     if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
-        return builder.refuse(command, *CONFIRM_REFUSALS[payment.status])
+        return builder.refuse(*CONFIRM_REFUSALS[payment.status])
     if payment.attempt >= MAX_PAYMENT_ATTEMPTS:
-        return builder.refuse(command, "TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
+        return builder.refuse("TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
     if is_at_the_bank:
         # The customer left the bank's page and tries another card; should the first succeed later, it counts.
         builder.fail("ACTION_ABANDONED", "authentication was not finished", None)
@@ -133,28 +114,26 @@ def _confirmation(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Effe
     )
 
 
-def _cancel(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
-    data: CancelPayment = command.data
+def _cancel(builder: PaymentDecisionBuilder, data: CancelPayment) -> Outcome:
     payment = builder.payment
     if payment is None and builder.work.initiation is None:
-        return builder.refuse(command, "PAYMENT_UNKNOWN", "There is no payment to cancel.")
+        return builder.refuse("PAYMENT_UNKNOWN", "There is no payment to cancel.")
     if payment and payment.status in {PaymentStatus.COMPLETED, PaymentStatus.REFUNDED}:
         return builder.refuse(
-            command, "ALREADY_PAID", "This order is paid; cancel the order to be refunded."
+            "ALREADY_PAID", "This order is paid; cancel the order to be refunded."
         )
     if payment and payment.status is PaymentStatus.CANCELLED:
-        return builder.refuse(command, "ALREADY_CANCELLED", "This payment is cancelled.")
+        return builder.refuse("ALREADY_CANCELLED", "This payment is cancelled.")
     if builder.work.cancel in {
         None,
         PAYMENT_EXPIRED,
     }:  # a customer's reason replaces the deadline's
         builder.change(cancel=data.reason)
-    builder.request_cancel(command.issued_by)
+    builder.request_cancel(builder.command.issued_by)
     return builder.accept()
 
 
-def _apply_effect_result(builder: PaymentDecisionBuilder, command: Command) -> None:
-    data: StripeResult = command.data
+def _apply_effect_result(builder: PaymentDecisionBuilder, data: StripeResult) -> None:
     effect = builder.work.effects.get(data.effect_id)
     is_current = effect is not None and effect.idempotency_key == data.idempotency_key
     if is_current and effect:
@@ -230,15 +209,14 @@ def _cancel_again(
         builder.request_cancel()
 
 
-def _apply_lookup(builder: PaymentDecisionBuilder, command: Command) -> None:
-    data: ObservePayment = command.data
+def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None:
     builder.change(in_doubt_since=None)
     apply_intent(builder, data.intent, FactSource.LOOKUP, data.attempt)
     for refund in data.refunds:
         apply_refund(builder, refund)
 
 
-_COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Command], Outcome | None]]] = {
+_COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outcome | None]]] = {
     CommandType.INITIATE_PAYMENT: _initiate,
     CommandType.CONFIRM_PAYMENT: _confirm,
     CommandType.CANCEL_PAYMENT: _cancel,

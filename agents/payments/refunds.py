@@ -4,14 +4,10 @@ from typing import Final
 
 from agents.payments.transitions import PaymentDecisionBuilder
 from models import ids, money
-from models.commands import (
-    Command,
-    RefundPayment,
-    RetryRefund,
-)
+from models.commands import RefundPayment, RetryRefund
 from models.events import EventType, PaymentRefund
 from models.graphs import RefundStatus
-from models.payment import Effect, EffectKind, Refund, refund_effect_id
+from models.payment import REFUND_EFFECT_PREFIX, Effect, EffectKind, Refund
 from models.times import to_rfc3339
 from models.transition import Outcome
 
@@ -21,23 +17,16 @@ DISPUTED_CODES: Final = frozenset({"charge_disputed", "refund_disputed_payment"}
 """Stripe refuses a refund because of a dispute, of which we may not have heard yet."""
 
 
-def refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
+def refund(builder: PaymentDecisionBuilder, data: RefundPayment) -> Outcome:
     """Refund an amount, or all that is left."""
-    data: RefundPayment = command.data
-    refund_id = ids.refund_id(command.command_id)
+    refund_id = ids.refund_id(builder.command.command_id)
     made = builder.state.refunds().get(refund_id)
     if made:  # its outcome is forgotten after a day, and so are Stripe's keys; the refund is not
         if data.amount in {None, made.amount}:
             return builder.accept()
-        return builder.refuse(
-            command, "IDEMPOTENCY_KEY_REUSED", "It made a refund of another amount."
-        )
+        return builder.refuse("IDEMPOTENCY_KEY_REUSED", "It made a refund of another amount.")
     amount = builder.state.refundable if data.amount is None else data.amount
-    refused = _refused(builder, command, amount)
-    if refused:
-        return refused
-    start_refund(builder, refund_id, amount, data.reason, by=command.issued_by)
-    return builder.accept()
+    return _refund_amount(builder, refund_id, amount, data.reason)
 
 
 RETRY_REFUSALS: Final = {
@@ -46,55 +35,51 @@ RETRY_REFUSALS: Final = {
 }
 
 
-def retry_refund(builder: PaymentDecisionBuilder, command: Command) -> Outcome:
+def retry_refund(builder: PaymentDecisionBuilder, data: RetryRefund) -> Outcome:
     """A failed refund has ended at Stripe: a new one repeats it, up to the amount that is left."""
-    data: RetryRefund = command.data
     refunds = builder.state.refunds()
-    refund_id = ids.refund_id(command.command_id)
+    refund_id = ids.refund_id(builder.command.command_id)
     if refund_id in refunds:
         return builder.accept()
     failed = refunds.get(data.refund_id)
     if failed is None:
-        return builder.refuse(command, "REFUND_UNKNOWN", "This payment has no such refund.")
+        return builder.refuse("REFUND_UNKNOWN", "This payment has no such refund.")
     if failed.status in RETRY_REFUSALS:
-        return builder.refuse(command, *RETRY_REFUSALS[failed.status])
+        return builder.refuse(*RETRY_REFUSALS[failed.status])
     if any(refund.retry_of == failed.refund_id for refund in refunds.values()):
-        return builder.refuse(
-            command, "REFUND_RETRIED", "It was retried; retry that one if it failed."
-        )
+        return builder.refuse("REFUND_RETRIED", "It was retried; retry that one if it failed.")
     amount = min(failed.amount, builder.state.refundable)
-    refused = _refused(builder, command, amount)
-    if refused:
-        return refused
-    start_refund(
-        builder, refund_id, amount, failed.reason,
-        by=command.issued_by, retry_of=failed.refund_id,
-    )  # fmt: skip
-    return builder.accept()
+    return _refund_amount(builder, refund_id, amount, failed.reason, failed.refund_id)
 
 
-def _refused(builder: PaymentDecisionBuilder, command: Command, amount: int) -> Outcome | None:
-    """The refusal if this amount can't be refunded now; else None."""
+def _refund_amount(
+    builder: PaymentDecisionBuilder,
+    refund_id: str,
+    amount: int,
+    reason: str,
+    retry_of: str | None = None,
+) -> Outcome:
+    """Start the refund that a command asks for, unless this amount can't be refunded now."""
     payment, refundable = builder.payment, builder.state.refundable
     if payment is None or not payment.captured:
-        return builder.refuse(command, "NOT_PAID", "There is no captured money to refund.")
+        return builder.refuse("NOT_PAID", "There is no captured money to refund.")
     if payment.is_refund_blocked:
         return builder.refuse(
-            command, "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
+            "DISPUTED", "A dispute is open; Stripe refuses refunds until it is closed."
         )
     unit = f"{payment.currency} (minor units)"
     if not 0 < amount <= refundable:
         return builder.refuse(
-            command,
-            "REFUND_TOO_LARGE",
-            f"amount: at most {refundable} {unit} can still be refunded.",
+            "REFUND_TOO_LARGE", f"amount: at most {refundable} {unit} can still be refunded."
         )
     step = money.rules_of(payment.currency).step
     if amount % step:
         return builder.refuse(
-            command, "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
+            "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
         )
-    return None
+    by = builder.command.issued_by
+    start_refund(builder, refund_id, amount, reason, by, retry_of=retry_of)
+    return builder.accept()
 
 
 def refund_all(builder: PaymentDecisionBuilder, reason: str, refund_id: str, by: str) -> None:
@@ -140,7 +125,7 @@ def start_refund(
     }  # fmt: skip
     builder.start_effect(
         Effect(
-            effect_id=refund_effect_id(refund_id),
+            effect_id=REFUND_EFFECT_PREFIX + refund_id,
             kind=EffectKind.REFUND,
             intent_id=payment.stripe_intent_id,
             requested_at=builder.at_ms,

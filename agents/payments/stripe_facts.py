@@ -37,6 +37,9 @@ class FactSource(StrEnum):
     STALE = "STALE"
 
 
+ASKED: Final = frozenset({FactSource.RESULT, FactSource.LOOKUP})
+
+
 def apply_intent(
     builder: PaymentDecisionBuilder, seen: IntentFacts, origin: FactSource, attempt: int
 ) -> None:
@@ -59,9 +62,8 @@ def apply_intent(
             if payment.status in {S.PENDING, S.PROCESSING, S.FAILED}:
                 builder.cancelled(seen)
             elif payment.status in CAPTURED_STATUSES:
-                builder.report_anomaly(
-                    "CANCELLED_AFTER_CAPTURE", "Stripe says canceled, but captured before"
-                )
+                why = "Stripe says canceled, but captured before"
+                builder.report_anomaly("CANCELLED_AFTER_CAPTURE", why)
         case "requires_payment_method" | "requires_confirmation":
             _apply_failed_attempt(builder, seen, origin, attempt)
         case _:
@@ -82,14 +84,12 @@ def _apply_captured(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
     """
     payment = builder.known_payment
     if seen.currency != payment.currency:
-        builder.report_anomaly(
-            "WRONG_CURRENCY", f"captured in {seen.currency}, not {payment.currency}"
-        )
+        why = f"captured in {seen.currency}, not {payment.currency}"
+        builder.report_anomaly("WRONG_CURRENCY", why)
         return
     if seen.amount_received != payment.amount:
-        builder.report_anomaly(
-            "WRONG_AMOUNT", f"captured {seen.amount_received}, not {payment.amount} (minor units)"
-        )
+        why = f"captured {seen.amount_received}, not {payment.amount} (minor units)"
+        builder.report_anomaly("WRONG_AMOUNT", why)
     builder.complete(seen)
     start_deferred_refund(builder)
 
@@ -98,15 +98,10 @@ def _apply_in_progress(
     builder: PaymentDecisionBuilder, seen: IntentFacts, origin: FactSource, attempt: int
 ) -> None:
     payment = builder.known_payment
+    is_of_other = origin in ASKED and attempt not in {0, payment.attempt}
     if payment.status is S.PENDING:
         builder.begin_attempt()
-    elif (
-        payment.status is not S.PROCESSING
-        or builder.confirm_in_flight
-        or (
-            origin in {FactSource.RESULT, FactSource.LOOKUP} and attempt not in {0, payment.attempt}
-        )
-    ):
+    elif payment.status is not S.PROCESSING or builder.confirm_in_flight or is_of_other:
         return
     payment = builder.known_payment
     if seen.status == "requires_action" and payment.next_action is None:
@@ -132,7 +127,7 @@ def _apply_failed_attempt(
         _request_lookup(builder, origin)
         return
     payment = builder.known_payment
-    is_fresh = origin in {FactSource.RESULT, FactSource.LOOKUP} and attempt == payment.attempt
+    is_fresh = origin in ASKED and attempt == payment.attempt
     elsewhere = {c for n, c in builder.work.charges.items() if n != payment.attempt}
     if (
         not is_fresh
@@ -153,7 +148,7 @@ def _request_lookup(builder: PaymentDecisionBuilder, origin: FactSource) -> None
 
     While its confirm is under way, only once that has been answered.
     """
-    if origin in {FactSource.WEBHOOK, FactSource.STALE}:
+    if origin not in ASKED:
         builder.change(in_doubt_since=builder.at_ms)
 
 
@@ -164,14 +159,10 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
     succeeded all the same, counts.
     """
     payment = builder.payment
-    if (
-        payment is None
-        or not payment.captured
-        or seen.intent_id not in {None, payment.stripe_intent_id}
-    ):
-        builder.report_anomaly(
-            "WRONG_REFUND", f"{seen.stripe_refund_id} does not belong to this payment"
-        )
+    is_of_it = payment and payment.captured and seen.intent_id in {None, payment.stripe_intent_id}
+    if payment is None or not is_of_it:
+        why = f"{seen.stripe_refund_id} does not belong to this payment"
+        builder.report_anomaly("WRONG_REFUND", why)
         return
     refund = _refund_of(builder, seen)
     earlier = payment.refunds.get(refund.refund_id)
@@ -183,9 +174,8 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts) -> None:
     elif refund.status is R.SUCCEEDED and payment.refunded + refund.amount > payment.captured:
         # Stripe gives nothing back twice: another refund has failed, which we have not heard of yet.
         if refund.refund_id not in builder.work.refunds:
-            builder.report_anomaly(
-                "OVER_REFUND", f"{seen.stripe_refund_id} exceeds what was captured"
-            )
+            why = f"{seen.stripe_refund_id} exceeds what was captured"
+            builder.report_anomaly("OVER_REFUND", why)
         waits = refund.model_copy(update={"status": R.PENDING})
         builder.change(refunds={**builder.work.refunds, refund.refund_id: waits})
     else:
@@ -224,20 +214,14 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts) -> None:
     data = PaymentDispute(
         payment_id=payment.payment_id,
         order_id=builder.order_id,
-        dispute_id=seen.dispute_id,
-        amount=seen.amount,
-        currency=seen.currency,
-        status=seen.status,
-        reason=seen.reason,
-        is_charge_refundable=seen.is_charge_refundable,
+        **seen.model_dump(exclude={"intent_id", "charge_id", "evidence_due_by"}),
         evidence_due_by=to_rfc3339(seen.evidence_due_by * 1000) if seen.evidence_due_by else None,
     )
     if known is None and is_closing:
         opened = data.model_copy(update={"status": "needs_response"})
         builder.apply(EventType.PAYMENT_DISPUTED, opened)
-    builder.apply(
-        EventType.PAYMENT_DISPUTE_CLOSED if is_closing else EventType.PAYMENT_DISPUTED, data
-    )
+    kind = EventType.PAYMENT_DISPUTE_CLOSED if is_closing else EventType.PAYMENT_DISPUTED
+    builder.apply(kind, data)
     if not builder.known_payment.is_refund_blocked:
         start_deferred_refund(builder)
 

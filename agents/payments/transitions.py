@@ -3,7 +3,6 @@
 from typing import Any
 
 from agents.decision import DecisionBuilder
-from models import ids
 from models.commands import PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
@@ -17,14 +16,7 @@ from models.events import (
 )
 from models.graphs import PaymentStatus
 from models.messages import Message
-from models.payment import (
-    Effect,
-    EffectKind,
-    Payment,
-    PaymentRecord,
-    PaymentWork,
-    evolve,
-)
+from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork, evolve
 from models.stripe_facts import IntentFacts
 from models.transition import Input
 
@@ -37,15 +29,8 @@ class PaymentDecisionBuilder(DecisionBuilder):
     def __init__(self, state: PaymentRecord, record: Input) -> None:
         self.payment: Payment | None = state.payment
         self.work: PaymentWork = state.work
-        super().__init__(
-            "payments",
-            record,
-            payment_id=ids.payment_id(record.key),
-            last_at_ms=state.work.occurred_at,
-            correlation_id=state.work.correlation_id,
-            sequence=self.payment.sequence if self.payment else 0,
-            audit_sequence=state.work.audit_sequence,
-        )
+        sequence = self.payment.sequence if self.payment else 0
+        super().__init__("payments", record, self.work, sequence)
 
     @property
     def known_payment(self) -> Payment:
@@ -91,13 +76,8 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """Make a Stripe write pending; the effects service makes it once this record is durable."""
         effect = effect.model_copy(update={"traceparent": self.traceparent})
         self.change(effects={**self.work.effects, effect.effect_id: effect})
-        requested = EffectRequested(
-            effect_id=effect.effect_id,
-            kind=effect.kind,
-            idempotency_key=effect.idempotency_key,
-            by=by,
-        )
-        self.emit(EventType.EFFECT_REQUESTED, requested)
+        known = {"effect_id": effect.effect_id, "idempotency_key": effect.idempotency_key}
+        self.emit(EventType.EFFECT_REQUESTED, EffectRequested(**known, kind=effect.kind, by=by))
 
     def finish_effect(self, effect_id: str) -> None:
         """End a pending effect."""
@@ -116,17 +96,13 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """Begin the payment with Stripe's intent, if that is what was asked for."""
         asked = self.work.initiation
         if asked is None or (seen.amount, seen.currency) != (asked.amount, asked.currency):
-            self.report_anomaly(
-                "WRONG_INTENT", f"{seen.intent_id} is not the payment intent that was asked for"
-            )
+            why = f"{seen.intent_id} is not the payment intent that was asked for"
+            self.report_anomaly("WRONG_INTENT", why)
             return False
         initiated = PaymentInitiated(
             order_id=self.order_id,
-            user_id=asked.user_id,
-            amount=asked.amount,
-            currency=asked.currency,
             stripe_intent_id=seen.intent_id,
-            restaurant_id=asked.restaurant_id,
+            **asked.model_dump(exclude={"error"}),
         )
         self.apply(EventType.PAYMENT_INITIATED, initiated)
         self.change(initiation=None)
@@ -190,11 +166,9 @@ class PaymentDecisionBuilder(DecisionBuilder):
 
     def cancelled(self, seen: IntentFacts) -> None:
         """Stripe says that the intent is cancelled."""
-        payment = self.known_payment
         reason = self.work.cancel or seen.cancellation_reason or "CANCELLED_AT_STRIPE"
-        cancelled = PaymentCancelled(
-            payment_id=payment.payment_id, order_id=self.order_id, cancel_reason=reason
-        )
+        known = {"payment_id": self.known_payment.payment_id, "order_id": self.order_id}
+        cancelled = PaymentCancelled(**known, cancel_reason=reason)
         self.apply(EventType.PAYMENT_CANCELLED, cancelled)
         self.change(cancel=None)
 

@@ -17,10 +17,8 @@ from rich.progress import Progress
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
-from models import replay
 from models.events import read_event_of
-from models.rebuild import Digest, Fault, Rebuild, StateDifference
-from models.replay import EVENT_FOLDS
+from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild, StateDifference, as_json
 from models.transition import UnreadableError
 from tables.cluster import ClusterReader
 
@@ -240,7 +238,7 @@ class RebuildCheck:
         theirs = next((s for s in states if s["service"] == difference.service), None)
         if theirs is None or theirs["sequence"] != fold.sequence:
             return ["it has moved on since"]
-        ours, live = dict(_flat(replay.as_json(fold.state))), dict(_flat(theirs["state"]))
+        ours, live = dict(_flat(as_json(fold.state))), dict(_flat(theirs["state"]))
         return [
             f"{name}: live {json.dumps(live.get(name))}, rebuilt {json.dumps(ours.get(name))}"
             for name in sorted({*ours, *live})

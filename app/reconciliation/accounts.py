@@ -10,16 +10,16 @@ from app.stripe.errors import StateConflictError
 from app.stripe.gateway import Listing, StripeGateway
 from models import ids
 from models.events import EventType, PaymentInitiated, read_event_of
-from models.money_movements import (
+from models.reconciliation import (
     MONEY_EVENTS,
     Account,
     MoneyMovement,
     MovementKind,
+    Orphan,
     add_movements,
     movement_of_event,
     movement_of_stripe_object,
 )
-from models.reconciliation import Orphan
 from models.times import to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from models.transition import UnreadableError

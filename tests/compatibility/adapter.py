@@ -12,14 +12,14 @@ from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.service import topic_uses
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
-from models import analytics, history, replay, search_terms
+from models import analytics, history, search_terms
 from models.commands import CommandType
 from models.events import EventType
 from models.messages import Message, encode
 from models.notification import Channel
+from models.operations import WorkerClock
 from models.reconciliation import ReconciliationReport
 from models.transition import Decision, Input, TransitionService
-from models.worker_clock import WorkerClock
 from tables import Counters, Limits
 from tables.changelog import TableProgress, is_engine_record
 from tables.dead_letters import DeadLetterRecord
@@ -184,7 +184,7 @@ def read_outside(record: Stored) -> bytes | None:
 
 def read_event_again(order_id: str, row: bytes) -> bytes:
     """The event of a timeline's row, as it was sent."""
-    return encode(replay.event_of(order_id, history.read_row(row)))
+    return encode(history.event_of(order_id, history.read_row(row)))
 
 
 def read_dead_letters(records: Sequence[Stored]) -> tuple[list[dict[str, Any]], dict[int, bytes]]:

@@ -32,11 +32,12 @@ from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, PaymentCompleted, PaymentInitiated, PaymentRefund
 from models.graphs import RefundStatus
 from models.messages import Message, encode
-from models.money_movements import Account, MovementKind
 from models.reconciliation import (
+    Account,
     DayTotals,
     MissingEvent,
     MoneyDifference,
+    MovementKind,
     ReconciliationReport,
     compare,
 )

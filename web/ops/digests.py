@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from models import rebuild, replay
+from models import rebuild
 from models.messages import Message
 from tables import NotOwnerError, NotReadyError, StateTable
 from web.http.context import ORDERS
@@ -66,7 +66,7 @@ async def stream_digests(call: Call[DigestParams, None]) -> web.StreamResponse:
     """
     partition: int = call.subject
     tables = call.context.tables
-    services = [service for service in replay.EVENT_FOLDS if service in tables]
+    services = [service for service in rebuild.EVENT_FOLDS if service in tables]
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(call.request)
     count = 0
@@ -90,15 +90,15 @@ async def stream_digests(call: Call[DigestParams, None]) -> web.StreamResponse:
 def show_derived(call: Call[Params, None]) -> DerivedStates:
     """An order's states as its events alone give them, with their digests."""
     states = []
-    for service in replay.EVENT_FOLDS:
+    for service in rebuild.EVENT_FOLDS:
         record = call.context.record(service, call.order_id)
-        state = replay.derived_state(service, record.state if record else None)
+        state = rebuild.derived_state(service, record.state if record else None)
         if state is not None:
             digest = rebuild.digest(state)
             states.append(
                 DerivedState(
                     service=service, sequence=digest.sequence, sha256=digest.sha256,
-                    state=replay.as_json(state),
+                    state=rebuild.as_json(state),
                 )
             )  # fmt: skip
     return DerivedStates(order_id=call.order_id, states=tuple(states))
@@ -110,7 +110,7 @@ def _slices(table: StateTable, service: str, partition: int) -> Iterator[list[by
         after = records[-1].key
         lines = []
         for record in records:
-            state = replay.derived_state(service, record.state)
+            state = rebuild.derived_state(service, record.state)
             if state is not None:
                 digest = rebuild.digest(state)
                 lines.append(_line([service, record.key, digest.sequence, digest.sha256]))

@@ -7,11 +7,11 @@ from typing import Final
 
 from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
-from models.money_movements import MovementKind
 from models.reconciliation import (
     DayTotals,
     MissingEvent,
     MoneyDifference,
+    MovementKind,
     Orphan,
     ReconciliationReport,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models import rebuild, replay
+from models import rebuild
 from tables import NotOwnerError, StoredRecord
 from tests.support.http_api import CART, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
@@ -28,14 +28,14 @@ async def test_every_state_is_told_in_slices(api: Api, monkeypatch: pytest.Monke
     monkeypatch.setattr(digests, "SLICE_RECORDS", 2)
     orders = [(await api.paid())["orderId"] for _ in range(5)]
     head, *told, end = await lines(api)
-    services = [service for service in replay.EVENT_FOLDS if service in api.world.tables]
+    services = [service for service in rebuild.EVENT_FOLDS if service in api.world.tables]
     assert head == {"partition": 0, "services": services}
     assert end == {"end": True, "digests": len(told)}
     states = {(service, order_id): rest for service, order_id, *rest in told}
     assert states.keys() >= {(service, o) for service in ("payments", "orders") for o in orders}
     for (service, order_id), (sequence, sha256) in states.items():
         record = api.world.tables[service].get(order_id)
-        digest = rebuild.digest(replay.derived_state(service, record.state))
+        digest = rebuild.digest(rebuild.derived_state(service, record.state))
         assert (digest.sequence, digest.sha256) == (sequence, sha256)
 
 

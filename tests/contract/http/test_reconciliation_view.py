@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from models.graphs import OrderStatus, PaymentStatus
-from models.money_movements import MoneyMovement, MovementKind
-from models.reconciliation import DayTotals, ReconciliationReport, StripeAndTiffin, compare
+from models.reconciliation import (
+    DayTotals,
+    MoneyMovement,
+    MovementKind,
+    ReconciliationReport,
+    StripeAndTiffin,
+    compare,
+)
 from models.times import from_rfc3339
 from tests.support.http_api import MakeApi
 from tests.support.operations import QUIET_OPERATIONS, page_of

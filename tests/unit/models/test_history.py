@@ -12,9 +12,8 @@ from hypothesis import settings
 from agents.timeline import TIMELINE
 from models import topics
 from models.commands import CommandType, ConfirmPayment
-from models.history import IncompleteError, OrderAsOf, as_of
+from models.history import IncompleteError, OrderAsOf, as_of, event_of
 from models.messages import encode
-from models.replay import event_of
 from models.transition import Decision, Input, InputIdentity
 from tests.support.payment_flow import (
     ORDER,

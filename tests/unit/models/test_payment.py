@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from models.graphs import RefundStatus
 from models.payment import is_charge_of_attempt
+from tests.support.records import record, refund
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,14 @@ def test_a_charge_is_an_attempts_if_no_earlier_one_can_have_it(
     charge: str | None, attempt: int, charges: dict[int, str], is_its: bool
 ) -> None:
     assert is_charge_of_attempt(charge, attempt, charges) is is_its
+
+
+@pytest.mark.parametrize(
+    ("currency", "refunded", "refundable"),
+    [("INR", 301, 699), ("KWD", 301, 690), ("UGX", 301, 600), ("UGX", 901, 0), ("UGX", 0, 1000)],
+)
+def test_what_can_be_refunded_is_a_multiple_of_the_currencys_step(
+    currency: str, refunded: int, refundable: int
+) -> None:
+    given = {"re_1": refund("re_1", refunded, RefundStatus.SUCCEEDED)}
+    assert record("order_1", currency=currency, refunds=given).refundable == refundable

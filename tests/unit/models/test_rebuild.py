@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from models import ids, rebuild, topics
 from models.events import EVENTS, Event, EventType
 from models.messages import Message, encode
-from models.rebuild import Digest, Fault, Rebuild
-from models.replay import EVENT_FOLDS
+from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild
 from models.times import to_rfc3339
 
 E = EventType

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from models import ids
 from models.events import EVENTS, Event, EventType
-from models.money_movements import (
+from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
+from models.reconciliation import (
     Account,
+    DayTotals,
+    MoneyDifference,
     MoneyMovement,
     MovementKind,
     add_movements,
+    compare,
     movement_of_event,
     movement_of_stripe_object,
 )
-from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
-from models.reconciliation import DayTotals, MoneyDifference, compare
 from models.times import from_rfc3339, to_rfc3339
 
 E = EventType

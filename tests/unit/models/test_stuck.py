@@ -28,7 +28,7 @@ from models.payment import (
     PaymentWork,
     Refund,
 )
-from models.stuck import FINAL_STATES, WAIT_RULE_BY_STATE, Subject, Waiting, quarantined, waiting
+from models.stuck import WAIT_RULE_BY_STATE, Subject, Waiting, quarantined, waiting
 from tests.support.payment_flow import (
     AMOUNT,
     CURRENCY,
@@ -243,6 +243,20 @@ def test_one_that_stripe_has_not_answered_for_waits_though_it_was_given_up() -> 
         world.deliver(topic)
     assert ("PAYMENT", "OPENING") in waits(world)
     assert ("EFFECT", "CREATE_INTENT") in waits(world)
+
+
+FINAL_STATES = frozenset(
+    {
+        (S.ORDER, ORD.DELIVERED), (S.ORDER, ORD.REFUNDED),
+        (S.PAYMENT, P.COMPLETED), (S.PAYMENT, P.CANCELLED), (S.PAYMENT, P.REFUNDED),
+        (S.REFUND, RefundStatus.SUCCEEDED),
+        (S.DELIVERY, D.DELIVERED), (S.DELIVERY, D.CANCELLED),
+        (S.NOTIFICATION, N.SENT), (S.NOTIFICATION, N.FAILED),
+        (S.NOTIFICATION, N.SUPERSEDED),
+    }
+)  # fmt: skip
+"""States that wait for nothing. A cancelled order is one of them unless its money is not refunded; a failed
+refund waits for nothing once it was retried, or when nothing is left to refund."""
 
 
 def test_every_state_is_a_row_or_final() -> None:

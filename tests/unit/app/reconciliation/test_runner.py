@@ -8,8 +8,7 @@ from app.kafka.reader import KafkaReader
 from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
 from app.stripe.gateway import StripeGateway
 from models import ids
-from models.money_movements import MovementKind
-from models.reconciliation import MoneyDifference, ReconciliationReport
+from models.reconciliation import MoneyDifference, MovementKind, ReconciliationReport
 from models.times import from_rfc3339, to_rfc3339
 from tests.support.senders import NoSender
 
