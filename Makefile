@@ -7,7 +7,7 @@ BIN := .venv/bin
 SETUP := .venv/.complete
 # One run of pytest each, with a Kafka of its own; four at once, for half of a test is waiting, for other
 # processes and for deadlines. The longest come first, so that no long one is left to run alone.
-PARTS ?= integration faults pages e2e contract unit money
+PARTS ?= e2e pages faults platforms integration contract unit money
 AT_ONCE ?= 4
 TEST_LOGS := .sandbox/tests
 # With it each of the tests' forty brokers starts in half the processor time.

@@ -13,7 +13,7 @@ import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.service import topic_uses
-from app.cli import main
+from app import cli
 from app.clock import BrokerClock
 from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
@@ -144,7 +144,7 @@ def create_app(settings: Settings) -> faust.App:
         parts=(clock, notifier, timers, reconciler, effects, reconciliation, letters),
         close_last=(sender.stop, gateway.close),
     )
-    main.register(app, settings)
+    cli.register(app, settings)
     return app
 
 

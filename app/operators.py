@@ -11,8 +11,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.audit.publish import publish_audit_event
-from app.audit.query import audit_page
+from app.audit import audit_page, publish_audit_event
 from app.clock import BrokerClock
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive import Redriver

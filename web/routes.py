@@ -3,17 +3,14 @@
 from typing import Any, Final
 
 from web.api import (
-    couriers,
     deliveries,
     disputes,
-    evidence,
     kitchen,
     login,
     menu,
     notifications,
     order_views,
     orders,
-    payment_views,
     payments,
     refunds,
     schemas,
@@ -87,7 +84,7 @@ def _step(path: str, run: Any, body: type[Body] = EmptyBody) -> Route:
     )  # fmt: skip
 
 
-def _courier_step(path: str, run: Any, owner: Any = couriers.delivery_owner) -> Route:
+def _courier_step(path: str, run: Any, owner: Any = deliveries.delivery_owner) -> Route:
     """A step of a courier, likewise."""
     return Route(
         method="POST", path=f"/api/deliveries/{{order_id}}/{path}", run=run, body=EmptyBody,
@@ -118,14 +115,14 @@ ROUTES: Final = (
              of_order_in_body(CUSTOMER)),
     _command("/api/payments/cancel", payments.cancel_payment, schemas.CancelPaymentBody,
              schemas.PaymentCancelAnswer, of_order_in_body(CUSTOMER, OPERATOR)),
-    _order_view("/api/payments/{order_id}", payments.show_payment, payment_views.PaymentView, PAYMENTS),
+    _order_view("/api/payments/{order_id}", payments.show_payment, order_views.PaymentView, PAYMENTS),
     _command("/api/payments/{order_id}/refunds", refunds.refund, schemas.RefundBody,
              schemas.RefundAnswer, of_order(OPERATOR), status=201, body_may_be_empty=True),
     _command("/api/payments/{order_id}/refunds/{refund_id}/retry", refunds.retry_refund, EmptyBody,
              schemas.RefundAnswer, of_order(OPERATOR), status=201, body_may_be_empty=True),
-    _order_view("/api/payments/{order_id}/disputes/{dispute_id}/evidence", evidence.show_evidence,
-                evidence.Evidence, *evidence.PARTS, access=of_order(OPERATOR),
-                params=evidence.EvidenceParams, html="evidence"),
+    _order_view("/api/payments/{order_id}/disputes/{dispute_id}/evidence", disputes.show_evidence,
+                disputes.Evidence, *disputes.PARTS, access=of_order(OPERATOR),
+                params=disputes.EvidenceParams, html="evidence"),
     _for_operators("/api/ops/refunds", refunds.ListRefunds, refunds.RefundRows, refunds.RefundParams),
     _for_operators("/api/ops/disputes", disputes.ListDisputes, disputes.DisputeRows,
                    disputes.DisputeParams),
@@ -148,9 +145,9 @@ ROUTES: Final = (
           answer=deliveries.DeliveryRows, access=staff(COURIER, OPERATOR), params=deliveries.DeliveryParams),
     Route(method="GET", path="/api/deliveries/{order_id}/assign", run=deliveries.ShowCourierCapacity,
           answer=deliveries.CourierCapacity, access=staff(COURIER)),
-    _courier_step("assign", couriers.assign_delivery, couriers.assign_owner),
-    _courier_step("pick-up", couriers.pick_up_delivery),
-    _courier_step("deliver", couriers.complete_delivery),
+    _courier_step("assign", deliveries.assign_delivery, deliveries.assign_owner),
+    _courier_step("pick-up", deliveries.pick_up_delivery),
+    _courier_step("deliver", deliveries.complete_delivery),
     _for_operators("/api/ops/orders", order_lists.ListOrders, order_lists.OrderRows,
                    order_lists.OrderListParams),
     Route(method="POST", path="/api/login/development", run=login.development_login,

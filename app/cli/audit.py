@@ -9,11 +9,9 @@ import faust
 from faust.cli import argument
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.cli.http import exit_with, token_for
-from app.cli.options import json_option, token_option, url_option
+from app.cli.http import WORKER_OPTIONS, base_url, exit_with, token_for
 from app.cli.output import console, plain, print_json, table
 from app.cli.rebuild import AuditError, RebuildCheck, RebuildResult
-from app.kafka.security import KafkaSecurity
 from app.settings import Settings
 from models.rebuild import Digest
 from models.wording import counted
@@ -27,26 +25,17 @@ MAX_SHOWN: Final = 100
 def register(app: faust.App, settings: Settings) -> None:
     """Add the command to the app's command line."""
 
-    @app.command(
-        argument("what", type=click.Choice(["rebuild"])),
-        json_option,
-        url_option,
-        token_option,
-    )
-    async def audit(
-        self: Any, what: str, as_json: bool, url: str | None, token: str | None
-    ) -> None:
+    @app.command(argument("what", type=click.Choice(["rebuild"])), *WORKER_OPTIONS)
+    async def audit(self: Any, what: str, **options: Any) -> None:
         """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
-        base = (url or settings.canonical_url).rstrip("/")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         try:
             with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
-                security = KafkaSecurity.of(settings)
-                proof = RebuildCheck(settings.kafka_bootstrap, base, progress, security)
-                found = await proof.run(token_for(settings, token, None))
+                proof = RebuildCheck(settings, base_url(settings, options), progress)
+                found = await proof.run(token_for(settings, options["token"], None))
         except AuditError as error:
             raise exit_with(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
-        _print_json(found) if as_json else _print(found)
+        _print_json(found) if options["as_json"] else _print(found)
         if found.differences:
             sys.exit(EXIT_DIFFERENT)
 
@@ -81,14 +70,8 @@ def _shown(digest: Digest | None) -> str:
 
 def _print_json(found: RebuildResult) -> None:
     differences = [
-        {
-            **asdict(each),
-            "details": found.details.get((each.service, each.order_id), []),
-        }
+        {**asdict(each), "details": found.details.get((each.service, each.order_id), [])}
         for each in found.differences
     ]
-    shown = {
-        "events": found.events, "states": found.states, "differences": differences,
-        "unreadable": found.unreadable,
-    }  # fmt: skip
-    print_json(shown)
+    counts = {"events": found.events, "states": found.states}
+    print_json({**counts, "differences": differences, "unreadable": found.unreadable})

@@ -13,6 +13,7 @@ import faust
 from faust.cli import argument
 
 from app.cli.http import exit_with
+from app.settings import Settings
 
 SHELLS: Final = ("bash", "zsh")
 SCRIPT: Final = """\
@@ -29,7 +30,7 @@ complete -F _faust_words faust
 """
 
 
-def register(app: faust.App) -> None:
+def register(app: faust.App, _: Settings) -> None:
     """Add the command to the app's command line."""
 
     @app.command(argument("shell", type=click.Choice(SHELLS), required=False))

@@ -7,8 +7,7 @@ import click
 import faust
 from faust.cli import argument, option
 
-from app.cli.http import WorkerClient, exit_with
-from app.cli.options import json_option, token_option, url_option
+from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json, table
 from app.settings import Settings
 
@@ -32,9 +31,7 @@ def register(app: faust.App, settings: Settings) -> None:
         option("--order", default=None, help="list: of one order."),
         option("--limit", default=50, help="list: at most so many, the latest first."),
         option("--personal", is_flag=True, help="show: contact and address too."),
-        json_option,
-        url_option,
-        token_option,
+        *WORKER_OPTIONS,
     )
     async def dead_letters(self: Any, action: str, name: str | None, **options: Any) -> None:
         """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
@@ -54,21 +51,21 @@ def register(app: faust.App, settings: Settings) -> None:
 
 
 async def _answer(settings: Settings, action: str, name: str, options: dict[str, Any]) -> Any:
-    worker = WorkerClient(settings, options["url"], options["token"], timeout_s=TIMEOUT_S)
+    worker = WorkerClient(settings, options, timeout_s=TIMEOUT_S)
     if action == "list":
         query = {"state": options["state"], "limit": str(options["limit"])}
         if options["order"]:
             query["order"] = options["order"]
         return await worker.get(PATH, query)
+    path = f"{PATH}/{quote(name, safe=':')}"
     if action == "show":
-        query = {"personal": "true"} if options["personal"] else {}
-        return await worker.get(f"{PATH}/{quote(name, safe=':')}", query)
+        return await worker.get(path, {"personal": "true"} if options["personal"] else {})
     body = {"reason": options["reason"], "dryRun": options["dry_run"]}
     if action == "redrive":
         body["allOfOrder"] = not options["only"]
     else:
         body["redriveRest"] = options["redrive_rest"]
-    return await worker.post(f"{PATH}/{quote(name, safe=':')}/{action}", body)
+    return await worker.post(f"{path}/{action}", body)
 
 
 def _print_list(answer: dict[str, Any]) -> None:
@@ -92,12 +89,8 @@ def _print_act(answer: dict[str, Any]) -> None:
         accepted = step.get("accepted")
         outcome = "" if accepted is None else "accepted" if accepted else f"refused {step['code']}"
         why = ": ".join(filter(None, (step.get("error"), step.get("message"))))
-        rows.append(
-            (
-                step["deadLetterId"], step.get("verdict", "DISCARDED"),
-                ", ".join(step["events"]), outcome, why,
-            )
-        )  # fmt: skip
+        becomes, events = step.get("verdict", "DISCARDED"), ", ".join(step["events"])
+        rows.append((step["deadLetterId"], becomes, events, outcome, why))
     out = console(180)
     out.print(table(("name", "becomes", "events", "outcome", "why"), rows))
     if answer["dryRun"]:

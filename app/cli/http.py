@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from faust.cli import option
 
 from app.cli.output import console, plain
 from app.settings import Settings
@@ -12,6 +13,14 @@ from web.http.tokens import DevelopmentStaff, OrderTokens, Role
 
 TIMEOUT_S: Final = 15.0
 EXIT_FAILED: Final = 1
+
+URL_HELP: Final = "Base URL of a worker; by default the one that the settings name."
+WORKER_OPTIONS: Final = (
+    option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+    option("--url", default=None, help=URL_HELP),
+    option("--token", default=None, envvar="TIFFIN_OPERATOR_TOKEN", help="An operator's token."),
+)
+"""Of every command that asks a worker."""
 
 
 def exit_with(message: str, status: int = EXIT_FAILED) -> SystemExit:
@@ -32,17 +41,21 @@ def token_for(settings: Settings, given: str | None, order_id: str | None) -> st
     return OrderTokens(key).issue("cli", order_id)
 
 
+def base_url(settings: Settings, options: Mapping[str, Any]) -> str:
+    """The worker that a command asks, without a slash at its end."""
+    return str(options["url"] or settings.canonical_url).rstrip("/")
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerClient:
-    """Any worker, as an operator asks it. url: None: the one that the settings name.
+    """Any worker, as an operator asks it. options: the command's, with `WORKER_OPTIONS`.
 
     order_id: of the only order that is asked about. Methods give the answer's JSON values, and raise
     SystemExit when nobody answers, and for any status but 200.
     """
 
     settings: Settings
-    url: str | None
-    token: str | None
+    options: Mapping[str, Any]
     order_id: str | None = None
     timeout_s: float = TIMEOUT_S
 
@@ -56,14 +69,13 @@ class WorkerClient:
         return await self._ask("POST", path, json=body, headers=headers)
 
     async def _ask(self, method: str, path: str, **sent: Any) -> Any:
-        base = (self.url or self.settings.canonical_url).rstrip("/")
-        token = token_for(self.settings, self.token, self.order_id)
+        base = base_url(self.settings, self.options)
+        token = token_for(self.settings, self.options["token"], self.order_id)
         timeout = aiohttp.ClientTimeout(total=self.timeout_s)
         try:
+            authorization = {"Authorization": f"Bearer {token}"}
             async with (
-                aiohttp.ClientSession(
-                    timeout=timeout, headers={"Authorization": f"Bearer {token}"}
-                ) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=authorization) as session,
                 session.request(method, base + path, **sent) as response,
             ):
                 answer = await response.json(content_type=None)

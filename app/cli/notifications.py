@@ -8,8 +8,7 @@ import click
 import faust
 from faust.cli import argument, option
 
-from app.cli.http import WorkerClient, exit_with
-from app.cli.options import json_option, token_option, url_option
+from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json, print_page, table
 from app.settings import Settings
 
@@ -30,24 +29,18 @@ def register(app: faust.App, settings: Settings) -> None:
         option("--order", default=None, help="list: of one order. retry: its order, always."),
         option("--before", default=None, help="list: what the page before ended with."),
         option("--limit", default=50, help="list: at most so many, the latest first."),
-        json_option, url_option, token_option,
-    )  # fmt: skip
+        *WORKER_OPTIONS,
+    )
     async def notifications(self: Any, action: str, name: str | None, **options: Any) -> None:
         """List what customers were told; or try the one of this NAME once more."""
-        worker, order_id = (
-            WorkerClient(settings, options["url"], options["token"]),
-            options["order"],
-        )
+        worker, order_id = WorkerClient(settings, options), options["order"]
         if action == "list":
             query = {each: options[each] for each in FILTERS if options[each]}
             query["limit"] = str(options["limit"])
             answer = await worker.get(PATH, query)
         elif name and order_id:
-            answer = await worker.post(
-                f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry",
-                {},
-                str(uuid.uuid4()),
-            )
+            path = f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry"
+            answer = await worker.post(path, {}, str(uuid.uuid4()))
         else:
             raise exit_with("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
         if options["as_json"]:

@@ -7,8 +7,7 @@ import faust
 from faust.cli import argument, option
 from rich.text import Text
 
-from app.cli.http import WorkerClient, exit_with
-from app.cli.options import json_option, token_option, url_option
+from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json, print_page, table
 from app.settings import Settings
 from models.graphs import OrderStatus
@@ -23,23 +22,15 @@ FILTERS: Final = ("state", "restaurant", "since", "until", "before")
 def register(app: faust.App, settings: Settings) -> None:
     """Add the commands to the app's command line."""
 
-    @app.command(argument("any_id"), json_option, url_option, token_option)
-    async def order(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
+    @app.command(argument("any_id"), *WORKER_OPTIONS)
+    async def order(self: Any, any_id: str, **options: Any) -> None:
         """Show an order, its payment and its delivery; by its reference, any id, or as /ops finds it."""
-        order_id = await _order_of(settings, url, token, any_id)
-        found = await WorkerClient(settings, url, token, order_id).get(
-            f"/api/orders/{quote(order_id, safe='')}"
-        )
-        _show(found, f"Order {reference(order_id)}", as_json=as_json)
+        await _show_of_order(settings, options, any_id, "/api/orders", "Order")
 
-    @app.command(argument("any_id"), json_option, url_option, token_option)
-    async def payment(self: Any, any_id: str, as_json: bool, url: str, token: str) -> None:
+    @app.command(argument("any_id"), *WORKER_OPTIONS)
+    async def payment(self: Any, any_id: str, **options: Any) -> None:
         """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
-        order_id = await _order_of(settings, url, token, any_id)
-        found = await WorkerClient(settings, url, token, order_id).get(
-            f"/api/payments/{quote(order_id, safe='')}"
-        )
-        _show(found, f"Payment of order {reference(order_id)}", as_json=as_json)
+        await _show_of_order(settings, options, any_id, "/api/payments", "Payment of order")
 
     @app.command(
         option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
@@ -48,26 +39,31 @@ def register(app: faust.App, settings: Settings) -> None:
         option("--until", default=None, help="In their state since before then."),
         option("--before", default=None, help="What the page before ended with."),
         option("--limit", default=50, help="At most so many, the latest first."),
-        json_option, url_option, token_option,
-    )  # fmt: skip
+        *WORKER_OPTIONS,
+    )
     async def orders(self: Any, **options: Any) -> None:
         """List orders, of one state or of all, from every worker."""
         query = {name: options[name] for name in FILTERS if options[name]}
         query["limit"] = str(options["limit"])
-        found = await WorkerClient(settings, options["url"], options["token"]).get(
-            "/api/ops/orders", query
-        )
-        if options["as_json"]:
-            print_json(found)
-        else:
-            _show_orders(found)
+        found = await WorkerClient(settings, options).get("/api/ops/orders", query)
+        print_json(found) if options["as_json"] else _show_orders(found)
 
 
-async def _order_of(settings: Settings, url: str | None, token: str | None, any_id: str) -> str:
+async def _show_of_order(
+    settings: Settings, options: dict[str, Any], any_id: str, path: str, title: str
+) -> None:
+    """Print what a path of the API says of the order that a text stands for."""
+    order_id = await _order_of(settings, options, any_id)
+    worker = WorkerClient(settings, options, order_id)
+    found = await worker.get(f"{path}/{quote(order_id, safe='')}")
+    _show(found, f"{title} {reference(order_id)}", as_json=options["as_json"])
+
+
+async def _order_of(settings: Settings, options: dict[str, Any], any_id: str) -> str:
     """The order that a text stands for: its reference, any id, a customer's email, and so on."""
     if any_id.startswith("order_"):
         return any_id
-    found = await WorkerClient(settings, url, token).post("/api/ops/search", {"q": any_id})
+    found = await WorkerClient(settings, options).post("/api/ops/search", {"q": any_id})
     orders = [each["orderId"] for each in found["orders"]]
     if len(orders) != 1:
         raise exit_with(f"{any_id} belongs to {', '.join(orders) or 'no order that is known'}.")

@@ -6,16 +6,14 @@ markup and ":cat:" for a picture, and a terminal obeys control characters.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 _CONTROL_CHARACTERS: Final = {
-    number: f"\\x{number:02x}"
-    for number in (*range(32), *range(127, 160))
-    if chr(number) not in "\n\t"
+    number: f"\\x{number:02x}" for number in (*range(9), *range(11, 32), *range(127, 160))
 } | {number: f"\\u{number:04x}" for number in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 """Control characters, and those that turn the direction of what follows -> what is printed instead."""
 
@@ -30,16 +28,11 @@ def console(width: int | None = None, *, stderr: bool = False) -> Console:
     return Console(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
-def table(
-    columns: Iterable[str],
-    rows: Iterable[Iterable[Any]],
-    *,
-    overflow: Literal["fold", "crop"] = "fold",
-) -> Table:
-    """A table without lines. overflow: what becomes of a cell that is too long."""
+def table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """A table without lines; a cell that is too long is folded."""
     made = Table(box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow=overflow)
+        made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(*(Text(plain(cell)) for cell in row))
     return made

@@ -12,11 +12,11 @@ import aiohttp
 import orjson
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from rich.progress import Progress
 
 from app.kafka.records import FetchedRecord, OffsetReader, Place
-from app.kafka.security import NO_SECURITY, KafkaSecurity
+from app.kafka.security import KafkaSecurity
+from app.settings import Settings
 from models.events import read_event_of
 from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild, StateDifference, as_json
 from models.transition import UnreadableError
@@ -56,11 +56,9 @@ class RebuildResult:
 class EventReader:
     """Reads one partition at a time of all parts' topics, from their beginning. Methods block."""
 
-    def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
+    def __init__(self, settings: Settings) -> None:
+        bootstrap, security = settings.kafka_bootstrap, KafkaSecurity.of(settings)
         self.topics = sorted({part.topic for part in EVENT_FOLDS.values()})
-        self._admin = AdminClient(
-            {"bootstrap.servers": bootstrap, "log_level": 0, **security.librdkafka()}
-        )
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
         self._partition = 0
@@ -68,11 +66,11 @@ class EventReader:
     def partitions(self) -> int:
         """How many there are. Raises AuditError."""
         with _kafka_answers():
-            known = self._admin.list_topics(timeout=KAFKA_TIMEOUT_S).topics
-        missing = [topic for topic in self.topics if topic not in known]
+            places = self._cluster.partitions(set(self.topics), KAFKA_TIMEOUT_S)
+        missing = sorted(set(self.topics) - {topic for topic, _ in places})
         if missing:
             raise AuditError(f"there is no topic {', '.join(missing)}")
-        return max(len(known[topic].partitions) for topic in self.topics)
+        return 1 + max(partition for _, partition in places)
 
     def open(self, partition: int) -> None:
         """Go to the beginning of a partition. Raises AuditError when its first records are gone."""
@@ -123,36 +121,36 @@ def _kafka_answers() -> Iterator[None]:
 class RebuildCheck:
     """One run over all partitions."""
 
-    def __init__(
-        self, bootstrap: str, base: str, progress: Progress, security: KafkaSecurity = NO_SECURITY
-    ) -> None:
-        self._reader = EventReader(bootstrap, security)
+    def __init__(self, settings: Settings, base: str, progress: Progress) -> None:
+        """base: a worker's address."""
+        self._reader = EventReader(settings)
         self._base, self._progress = base, progress
         self._found = RebuildResult()
+        self._session: aiohttp.ClientSession
 
     async def run(self, token: str) -> RebuildResult:
         """Fold and compare everything. Raises AuditError."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=KAFKA_TIMEOUT_S)
         headers = {"Authorization": f"Bearer {token}"}
         try:
-            async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
-                await self._check_worker(session)
+            async with aiohttp.ClientSession(timeout=timeout, headers=headers) as self._session:
+                await self._check_worker()
                 for partition in range(await asyncio.to_thread(self._reader.partitions)):
-                    await self._prove(session, partition)
+                    await self._prove(partition)
         finally:
             await asyncio.to_thread(self._reader.close)
         return self._found
 
-    async def _check_worker(self, session: aiohttp.ClientSession) -> None:
+    async def _check_worker(self) -> None:
         try:
-            async with session.get(f"{self._base}/livez") as response:
+            async with self._session.get(f"{self._base}/livez") as response:
                 response.raise_for_status()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AuditError(
                 f"no worker answers at {self._base} ({type(error).__name__}); name one with --url"
             ) from None
 
-    async def _prove(self, session: aiohttp.ClientSession, partition: int) -> None:
+    async def _prove(self, partition: int) -> None:
         """Fold what is there, learn the live digests, fold on until these are reached, compare."""
         rebuilt = Rebuild()
         await asyncio.to_thread(self._reader.open, partition)
@@ -160,14 +158,14 @@ class RebuildCheck:
         task = self._progress.add_task(f"Partition {partition}", total=self._reader.left(ends))
         while self._reader.left(ends):
             await self._fold(rebuilt, task)
-        live, services = await self._live(session, partition)
+        live, services = await self._live(partition)
         rebuilt.compare_with(live, services)
         ends = await asyncio.to_thread(self._reader.ends)
         give_up_s = time.monotonic() + LATE_EVENTS_S
         while rebuilt.unsettled and (self._reader.left(ends) or time.monotonic() < give_up_s):
             await self._fold(rebuilt, task)
         self._progress.update(task, total=self._progress.tasks[task].completed)
-        await self._compare(session, rebuilt)
+        await self._compare(rebuilt)
 
     async def _fold(self, rebuilt: Rebuild, task: Any) -> None:
         records = await asyncio.to_thread(self._reader.read)
@@ -185,7 +183,7 @@ class RebuildCheck:
             rebuilt.add(record.topic, event, record.value or b"")
         self._progress.advance(task, len(records))
 
-    async def _compare(self, session: aiohttp.ClientSession, rebuilt: Rebuild) -> None:
+    async def _compare(self, rebuilt: Rebuild) -> None:
         found = self._found
         found.events += rebuilt.events
         found.states += len({*rebuilt.folds, *(rebuilt.live or {})})
@@ -193,30 +191,25 @@ class RebuildCheck:
             found.differences.append(difference)
             key = (difference.service, difference.order_id)
             if difference.fault is Fault.CONTENT and len(found.details) < MAX_DETAILED:
-                found.details[key] = await self._detail(session, difference, rebuilt)
+                found.details[key] = await self._detail(difference, rebuilt)
 
-    async def _live(
-        self, session: aiohttp.ClientSession, partition: int
-    ) -> tuple[States, list[str]]:
+    async def _live(self, partition: int) -> tuple[States, list[str]]:
         """A partition's digests and the services that have some; asked again while it moves."""
         give_up_s = time.monotonic() + WORKER_AWAY_S
         while True:
             try:
-                return await self._read_digests(session, partition)
+                return await self._read_digests(partition)
             except (aiohttp.ClientError, TimeoutError, OSError, PartitionMovedError) as error:
                 if time.monotonic() > give_up_s:
-                    raise AuditError(
-                        f"no worker gives partition {partition} ({type(error).__name__})"
-                    ) from None
+                    told = f"no worker gives partition {partition} ({type(error).__name__})"
+                    raise AuditError(told) from None
             await asyncio.sleep(1)
 
-    async def _read_digests(
-        self, session: aiohttp.ClientSession, partition: int
-    ) -> tuple[States, list[str]]:
+    async def _read_digests(self, partition: int) -> tuple[States, list[str]]:
         url = f"{self._base}/api/ops/digests?partition={partition}"
         live: States = {}
         services: list[str] = []
-        async with session.get(url) as response:
+        async with self._session.get(url) as response:
             if response.status in {400, 401, 403, 404}:
                 answer = await response.json(content_type=None)
                 raise AuditError(f"{answer.get('title')}: {answer.get('detail', '')}")
@@ -232,13 +225,11 @@ class RebuildCheck:
                     return live, services
         raise PartitionMovedError
 
-    async def _detail(
-        self, session: aiohttp.ClientSession, difference: StateDifference, rebuilt: Rebuild
-    ) -> list[str]:
+    async def _detail(self, difference: StateDifference, rebuilt: Rebuild) -> list[str]:
         """The fields that differ, if the live state is still the one compared."""
         try:
             url = f"{self._base}/api/ops/digests/{difference.order_id}"
-            async with session.get(url) as response:
+            async with self._session.get(url) as response:
                 response.raise_for_status()
                 states = (await response.json())["states"]
         except (aiohttp.ClientError, TimeoutError, KeyError):

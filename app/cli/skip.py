@@ -6,8 +6,7 @@ import click
 import faust
 from faust.cli import argument, option
 
-from app.cli.http import WorkerClient, exit_with
-from app.cli.options import json_option, token_option, url_option
+from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json
 from app.settings import Settings
 
@@ -25,39 +24,25 @@ def register(app: faust.App, settings: Settings) -> None:
         ),
         option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
         option("--retry", is_flag=True, help="Go on at it instead, after the cause was mended."),
-        json_option,
-        url_option,
-        token_option,
+        *WORKER_OPTIONS,
     )
     async def skip(self: Any, topic: str, partition: int, offset: int, **options: Any) -> None:
         """Go on behind OFFSET, at which TOPIC/PARTITION is stopped: what is there is lost."""
         if not options["reason"] and not options["dry_run"]:
             raise exit_with("Say why: --reason '...'; or see what would happen first: --dry-run")
         body = {
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "service": options["service"],
-            "reason": options["reason"] or "dry run",
-            "retry": options["retry"],
+            "topic": topic, "partition": partition, "offset": offset, "service": options["service"],
+            "reason": options["reason"] or "dry run", "retry": options["retry"],
             "dryRun": options["dry_run"],
-        }
-        worker = WorkerClient(settings, options["url"], options["token"])
-        answer = await worker.post("/api/ops/stopped/skip", body)
-        if options["as_json"]:
-            print_json(answer)
-            return
-        _print(answer)
+        }  # fmt: skip
+        answer = await WorkerClient(settings, options).post("/api/ops/stopped/skip", body)
+        print_json(answer) if options["as_json"] else _print(answer)
 
 
 def _print(answer: dict[str, Any]) -> None:
     out, stopped = console(), answer["stopped"]
-    out.print(
-        plain(
-            f"{stopped['topic']}/{stopped['partition']} is stopped at offset {stopped['offset']} "
-            f"since {stopped['since']}:"
-        )
-    )
+    place = f"{stopped['topic']}/{stopped['partition']}"
+    out.print(plain(f"{place} is stopped at offset {stopped['offset']} since {stopped['since']}:"))
     out.print(plain(f"  {stopped['error']}"))
     out.print(plain(f"  for {stopped.get('service') or 'all services that read it'}"))
     would = "would go on" if answer["dryRun"] else "goes on"

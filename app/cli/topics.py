@@ -17,12 +17,9 @@ from models.topics import TopicUse
 
 def register(app: faust.App, settings: Settings) -> None:
     """Add the command to the app's command line."""
+    check = "Change nothing; fail if something differs."
 
-    @app.command(
-        option(
-            "--check", "check_only", is_flag=True, help="Change nothing; fail if something differs."
-        )
-    )
+    @app.command(option("--check", "check_only", is_flag=True, help=check))
     async def topics(self: Any, check_only: bool) -> None:
         """Make Kafka's topics as the registry says, and list them."""
         try:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.audit.publish import OPERATORS_SOURCE, operator_event, publish_event
+from app.audit import OPERATORS_SOURCE, operator_event, publish_event
 from app.dead_letters.log import MARKER, marker
 from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import original_topic

@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from typing import Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.settings.access import SANDBOX_TOKEN_KEY, AccessSettings
-from app.settings.field_types import PREFIX, Seconds, named
+from app.settings.field_types import PREFIX, Seconds, named, plain_texts
 from app.settings.kafka import KafkaSettings
 from app.settings.notifications import NotificationSettings
 from app.settings.stripe import (
@@ -25,20 +24,12 @@ from app.settings.stripe import (
     STRIPE_API,
     StripeSettings,
 )
-from app.settings.web import WebSettings
+from app.settings.web import SANDBOX_TOKEN_KEY, AccessSettings, WebSettings
 
 __all__ = [
-    "PREFIX",
-    "PUBLISHED_SECRETS",
-    "SANDBOX_PUBLISHABLE_KEY",
-    "SANDBOX_SECRET_KEY",
-    "SANDBOX_TOKEN_KEY",
-    "SANDBOX_WEBHOOK_SECRET",
-    "STRIPE_API",
-    "Settings",
-    "SettingsError",
-    "load_settings",
-]
+    "PREFIX", "PUBLISHED_SECRETS", "SANDBOX_PUBLISHABLE_KEY", "SANDBOX_SECRET_KEY", "SANDBOX_TOKEN_KEY",
+    "SANDBOX_WEBHOOK_SECRET", "STRIPE_API", "Settings", "SettingsError", "load_settings",
+]  # fmt: skip
 
 ENV_FILES: Final = (".sandbox/env", ".env")
 """The later one wins; the first is there while `make demo` runs, so that `faust -A app` finds it."""
@@ -73,37 +64,25 @@ class Settings(
         hide_input_in_errors=True,
     )
 
-    sandbox: bool = Field(
-        default=False,
-        description="This is a laptop or a test: well-known secrets and the development login work",
-    )
-    sandbox_open: bool = Field(
-        default=False,
-        description="Other machines may reach the sandbox, whose secrets and sign-in are everybody's",
-    )
-    payment_deadline_s: Seconds = Field(
-        default=1800.0, description="After how long an unpaid order expires"
-    )
-    courier_limit: int = Field(
-        default=1, ge=1, le=100, description="How many deliveries one courier may have at a time"
-    )
-    kitchen_deadline_s: Seconds = Field(
-        default=600.0, description="After how long an order that no kitchen accepted is cancelled"
-    )
-    log_format: Literal["console", "json"] = Field(default="console", description="json or console")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least level of Tiffin's own log lines"
-    )
+    sandbox: bool = False
+    """This is a laptop or a test: well-known secrets and the development login work"""
+    sandbox_open: bool = False
+    """Other machines may reach the sandbox, whose secrets and sign-in are everybody's"""
+    payment_deadline_s: Seconds = 1800.0
+    """After how long an unpaid order expires"""
+    courier_limit: int = Field(1, ge=1, le=100)
+    """How many deliveries one courier may have at a time"""
+    kitchen_deadline_s: Seconds = 600.0
+    """After how long an order that no kitchen accepted is cancelled"""
+    log_format: Literal["console", "json"] = "console"
+    """json or console"""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least level of Tiffin's own log lines"""
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        wrong = [
-            *self.kafka_problems(),
-            *self.stripe_problems(),
-            *self.notification_problems(),
-            *self._secret_problems(),
-        ]
-        if wrong:
+        parts = (self.kafka_problems, self.stripe_problems, self.notification_problems)
+        if wrong := [line for part in (*parts, self._secret_problems) for line in part()]:
             raise ValueError("\n".join(wrong))
         return self
 
@@ -116,14 +95,12 @@ class Settings(
         if self.sandbox:
             if not (self.is_local or self.sandbox_open):
                 where = "TIFFIN_BIND" if self.bind else "TIFFIN_WEB_HOST"
-                yield named(
-                    "sandbox",
-                    f"anybody signs in as staff, so {where} must be a loopback address, "
-                    f"such as 127.0.0.1, or {PREFIX}SANDBOX_OPEN=1",
-                )
+                loopback = f"{where} must be a loopback address, such as 127.0.0.1"
+                problem = f"anybody signs in as staff, so {loopback}, or {PREFIX}SANDBOX_OPEN=1"
+                yield named("sandbox", problem)
             return
         for name, published in PUBLISHED_SECRETS.items():
-            if published in _plain(getattr(self, name)):
+            if published in plain_texts(getattr(self, name)):
                 yield named(name, f"must be set (its default works only with {PREFIX}SANDBOX=1)")
         if self.platform_jwks_url and not self.platform_issuer:
             yield named("platform_issuer", "must be set where TIFFIN_PLATFORM_JWKS_URL is")
@@ -133,19 +110,10 @@ class Settings(
             yield named("dev_login", f"works only with {PREFIX}SANDBOX=1")
 
 
-def _plain(value: str | SecretStr | tuple[SecretStr, ...]) -> tuple[str, ...]:
-    """The texts of a secret, or of several."""
-    if isinstance(value, str):
-        return (value,)
-    secrets = value if isinstance(value, tuple) else (value,)
-    return tuple(secret.get_secret_value() for secret in secrets)
-
-
 def load_settings() -> Settings:
     """Read the environment and .env. Raises SettingsError, whose message a person can act on."""
-    problems = _misspelt(
-        {*os.environ, *(name for file in ENV_FILES for name in dotenv_values(file))}
-    )
+    in_files = {name for file in ENV_FILES for name in dotenv_values(file)}
+    problems = _misspelt({*os.environ, *in_files})
     try:
         settings = Settings()
     except ValidationError as error:
@@ -165,11 +133,11 @@ def _explain(part: ErrorDetails) -> list[str]:
     return [named(field, f"{message} ({about})" if about else message)]
 
 
-def _misspelt(names: Iterable[str]) -> list[str]:
+def _misspelt(names: set[str]) -> list[str]:
     """Variables that are surely meant as settings, and would silently be ignored."""
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     problems = []
-    for name in sorted(set(names) - known):
+    for name in sorted(names - known):
         likely = difflib.get_close_matches(name, known, 1, 0.85) if name.startswith(PREFIX) else []
         if likely:
             problems.append(f"{name}: is no setting; did you mean {likely[0]}?")

@@ -1,7 +1,8 @@
 """`python -m app.settings.example >.env.example`: every setting with its description and default."""
 
 import inspect
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -9,11 +10,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from app.settings import PREFIX, PUBLISHED_SECRETS, Settings
-from app.settings.access import AccessSettings
 from app.settings.kafka import KafkaSettings
 from app.settings.notifications import NotificationSettings
 from app.settings.stripe import StripeSettings
-from app.settings.web import WebSettings
+from app.settings.web import AccessSettings, WebSettings
 
 SECTIONS: Final = {
     "Stripe": StripeSettings,
@@ -75,14 +75,9 @@ def _accepted(field: FieldInfo) -> Iterator[str]:
             yield ", ".join(choices)
     elif field.annotation is bool:
         yield "0 or 1"
-    yield from _bounds(field.metadata)
-
-
-def _bounds(metadata: Iterable[Any]) -> Iterator[str]:
-    for limit in metadata:
-        for name, word in BOUNDS.items():
-            if hasattr(limit, name):
-                yield f"{word} {_text(getattr(limit, name))}"
+    for limit, (name, word) in itertools.product(field.metadata, BOUNDS.items()):
+        if hasattr(limit, name):
+            yield f"{word} {_text(getattr(limit, name))}"
 
 
 def _text(value: Any) -> str:

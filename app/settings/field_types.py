@@ -3,9 +3,15 @@
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 PREFIX: Final = "TIFFIN_"
+
+
+class SettingsPart(BaseModel):
+    """Settings whose descriptions stand below them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 def _url(value: str) -> str:
@@ -26,6 +32,14 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Url = Annotated[str, AfterValidator(_url)]
 COMMA_SEPARATED: Final = BeforeValidator(_split)
 """With NoDecode: a tuple, given as text between commas."""
+
+
+def plain_texts(value: str | SecretStr | tuple[SecretStr, ...]) -> tuple[str, ...]:
+    """The texts of a secret, or of several."""
+    if isinstance(value, str):
+        return (value,)
+    secrets = value if isinstance(value, tuple) else (value,)
+    return tuple(secret.get_secret_value() for secret in secrets)
 
 
 def named(field: str, problem: str) -> str:

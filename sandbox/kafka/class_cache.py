@@ -43,7 +43,7 @@ def make_class_cache() -> Path:
 
 def _train(bootstrap: str) -> None:
     """Have the broker do what workers ask of it: a topic, a transaction, a group's offset."""
-    servers = {"bootstrap.servers": bootstrap}
+    servers = {"bootstrap.servers": bootstrap, "log_level": 0}
     admin = AdminClient(servers)
     admin.create_topics([NewTopic(TOPIC, 1)])[TOPIC].result(MAX_WAIT_S)
     producer = Producer({**servers, "transactional.id": TOPIC})

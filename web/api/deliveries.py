@@ -1,23 +1,45 @@
-"""Deliveries in lists: those that wait for a courier, a courier's own, and what a courier has taken."""
+"""Deliveries over HTTP: couriers' lists, what a courier has taken, and the steps from kitchen to door.
+
+How many deliveries a courier has is a matter of many orders, and those lie in many partitions. So an
+assign goes first to the worker that owns the key `courier:<id>`: there, one at a time, every partition
+is asked what the courier has, *after* it has decided what commands lay in its input, and only then is
+the request passed on to the order's owner, which sends the command. A partition that does not answer
+refuses the assign (503). What is left: for the moment of a rebalance two workers may both believe that
+they own the courier's key, and a command that was let through may reach Kafka only after another
+worker, the next owner, has asked; then a courier may get one delivery too many.
+"""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from models import ids
-from models.commands import Address, Contact
+from models.commands import Address, AssignDelivery, CommandType, Contact
+from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message
 from models.order import OrderRecord
-from models.times import to_rfc3339
-from tables import NotReadyError
-from web.api.order_views import RestaurantName
-from web.http.context import DELIVERIES, ORDERS, Context
+from models.topics import ORDER_EVENTS
+from tables import NotReadyError, StoredRecord
+from web.api.order_views import RestaurantName, restaurant_name
+from web.api.steps import step
+from web.api.views import view_of
+from web.http.bodies import EmptyBody
+from web.http.commands import OutcomePendingError, check_order_is_known, perform, wait
+from web.http.context import DELIVERIES, ORDERS, Context, state_of
+from web.http.dispatch import forward
 from web.http.params import Params, limit_param
-from web.http.scatter_gather import Gather
+from web.http.problems import ProblemError
+from web.http.route import Call, Owner
+from web.http.scatter_gather import PARTITIONS, Gather, Missing, Shares
 from web.http.tokens import Identity, Role
 from web.indexes.orders import DeliveryEntry
 
+ADMISSION: Final = "Tiffin-Admission"
+"""From the courier's owner to the order's: this courier has room for this order."""
+MAX_ASSIGN_HOPS: Final = 2
+"""To the courier's owner, and from there to the order's."""
+ORDER_EVENTS_SOURCE: Final = f"{ORDER_EVENTS}/orders"
+"""Under which a record keeps the last sequence that it had from orders."""
 MAX_LISTED: Final = 500
 
 
@@ -77,17 +99,16 @@ class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
         """Of an owned partition."""
         identity, limit = self.call.identity, self.call.params.limit
         known = self.context.delivery_index.current(partition)
-        entries = [entry for entry in known if _may_see(entry, identity)]
-        entries.sort(key=lambda entry: _rank(entry.courier_id, entry.since_ms))
+        if identity.role is not Role.OPERATOR:
+            known = [entry for entry in known if entry.courier_id in {None, identity.subject}]
+        entries = sorted(known, key=lambda entry: (entry.courier_id is None, entry.since_ms))
         rows = [_row(self.context, entry, identity) for entry in entries[:limit]]
         return DeliveriesShare(len(entries), rows)
 
-    async def merged(
-        self, shares: Mapping[int, DeliveriesShare], missing: tuple[int, ...]
-    ) -> DeliveryRows:
+    async def merged(self, shares: Shares[DeliveriesShare], missing: Missing) -> DeliveryRows:
         """The courier's own first, then the longest waiting."""
         rows = [row for share in shares.values() for row in share.rows]
-        rows.sort(key=lambda row: _rank(row.courier_id, row.since))
+        rows.sort(key=lambda row: (row.courier_id is None, row.since))
         return DeliveryRows(
             deliveries=tuple(rows[: self.call.params.limit]),
             total=sum(share.total for share in shares.values()),
@@ -95,32 +116,17 @@ class ListDeliveries(Gather[DeliveriesShare, DeliveryRows]):
         )
 
 
-def _may_see(entry: DeliveryEntry, identity: Identity) -> bool:
-    return identity.role is Role.OPERATOR or entry.courier_id in {None, identity.subject}
-
-
-def _rank(courier_id: str | None, since: Any) -> tuple[bool, Any]:
-    return courier_id is None, since
-
-
 def _row(context: Context, entry: DeliveryEntry, identity: Identity) -> DeliveryRow:
-    record = context.record(ORDERS, entry.order_id)
-    placed = record.state.placed if record and isinstance(record.state, OrderRecord) else None
+    placed = state_of(context.record(ORDERS, entry.order_id), OrderRecord).placed
     is_own = identity.role is Role.COURIER and entry.courier_id == identity.subject
     is_ready = entry.order_status is OrderStatus.READY_FOR_PICKUP
-    return DeliveryRow(
-        order_id=entry.order_id,
+    return view_of(
+        DeliveryRow,
+        entry,
+        placed if is_own else None,
         reference=ids.reference(entry.order_id),
-        status=entry.status,
-        since=to_rfc3339(entry.since_ms),
-        order_status=entry.order_status,
         can_pick_up=is_ready and entry.status is DeliveryStatus.ASSIGNED,
-        courier_id=entry.courier_id,
-        restaurant=RestaurantName(id=placed.restaurant_id, name=placed.restaurant_name)
-        if placed
-        else None,
-        contact=placed.contact if placed and is_own else None,
-        address=placed.address if placed and is_own else None,
+        restaurant=restaurant_name(placed),
     )
 
 
@@ -133,27 +139,112 @@ class ShowCourierCapacity(Gather[list[str], CourierCapacity]):
         """Orders of an owned partition that the courier has."""
         if self.context.is_stopped((DELIVERIES, ORDERS), partition):
             return []  # nobody's limit may wait for an operator: this one's deliveries are not counted
-        await _decided(self.context, partition)
+        await self._wait_until_decided(partition)
         for service in (DELIVERIES, ORDERS):
             self.context.check_open(service, partition)
         entries = self.context.delivery_index.of_courier(partition, self.call.identity.subject)
         return [entry.order_id for entry in entries]
 
-    async def merged(
-        self, shares: Mapping[int, list[str]], missing: tuple[int, ...]
-    ) -> CourierCapacity:
+    async def merged(self, shares: Shares[list[str]], missing: Missing) -> CourierCapacity:
         """Of all partitions."""
         orders = tuple(order_id for share in shares.values() for order_id in share)
         limit = self.context.deps.courier_limit
         return CourierCapacity(orders=orders, limit=limit, incomplete=missing)
 
+    async def _wait_until_decided(self, partition: int) -> None:
+        """Until the partition has decided what lay in its inputs. Raises NotReadyError."""
+        deps = self.context.deps
+        if deps.caught_up is not None:
+            try:
+                async with asyncio.timeout(deps.bounds.gather_s * 0.8):
+                    await deps.caught_up((DELIVERIES,), partition)
+            except TimeoutError:
+                raise NotReadyError(DELIVERIES) from None
 
-async def _decided(context: Context, partition: int) -> None:
-    """Wait until the partition has decided what lay in its inputs. Raises NotReadyError."""
-    if context.deps.caught_up is None:
-        return
+
+def assign_owner(call: Call[Params, EmptyBody]) -> Owner:
+    """The worker that owns the courier's key, and once that has admitted the order, the order's owner."""
+    if _is_admitted(call):
+        return Owner(DELIVERIES, call.order_id, MAX_ASSIGN_HOPS)
+    return Owner(DELIVERIES, f"courier:{call.identity.subject}")
+
+
+async def assign_delivery(call: Call[Params, EmptyBody]) -> Any:
+    """PENDING -> ASSIGNED, to the courier who asks, unless that one has too many."""
+    if _is_admitted(call):
+        return await _step(call, CommandType.ASSIGN_DELIVERY)
+    courier_id, context = call.identity.subject, call.context
+    # Held until the answer: by then the command is in Kafka, where the next check finds it.
+    async with context.courier_locks.setdefault(courier_id, asyncio.Lock()):
+        await _check_capacity(call)
+        admission = context.deps.order_tokens.issue_admission(courier_id, call.order_id)
+        owner = Owner(DELIVERIES, call.order_id, MAX_ASSIGN_HOPS)
+        forwarded = await forward(call, owner, {ADMISSION: admission})
+        if forwarded is not None:
+            return forwarded
+        return await _step(call, CommandType.ASSIGN_DELIVERY)
+
+
+def delivery_owner(call: Call[Params, EmptyBody]) -> Owner:
+    """The worker that owns the order's delivery."""
+    return Owner(DELIVERIES, call.order_id)
+
+
+async def pick_up_delivery(call: Call[Params, EmptyBody]) -> Any:
+    """ASSIGNED -> PICKED_UP, once the kitchen has marked the order ready; moves the order too."""
+    return await _step(call, CommandType.PICK_UP_DELIVERY)
+
+
+async def complete_delivery(call: Call[Params, EmptyBody]) -> Any:
+    """PICKED_UP -> DELIVERED; moves the order too."""
+    return await _step(call, CommandType.COMPLETE_DELIVERY)
+
+
+def _is_admitted(call: Call[Params, EmptyBody]) -> bool:
+    admission, tokens = call.request.headers.get(ADMISSION, ""), call.context.deps.order_tokens
+    return tokens.is_admitted(admission, call.identity.subject, call.order_id)
+
+
+async def _check_capacity(call: Call[Params, EmptyBody]) -> None:
+    """Refuse one more than a courier may have. Raises ProblemError (400, 409, 503)."""
+    if PARTITIONS in call.request.headers:  # made to look like another worker's question
+        raise ProblemError("BAD_REQUEST")
+    capacity = await ShowCourierCapacity(call).collect()
+    if capacity.incomplete:
+        missing = ", ".join(map(str, capacity.incomplete))
+        raise ProblemError("COURIER_UNCHECKED", f"No answer from partitions: {missing}.")
+    if len({*capacity.orders} - {call.order_id}) >= capacity.limit:
+        raise ProblemError(
+            "COURIER_BUSY", f"At most {capacity.limit} at a time; deliver one first."
+        )
+
+
+async def _step(call: Call[Params, EmptyBody], command_type: CommandType) -> Any:
+    """Take the step at the order's owner."""
+    await _wait_for_orders_events(call.context, call.order_id)
+    is_assign = command_type is CommandType.ASSIGN_DELIVERY
+    data = AssignDelivery(courier_id=call.identity.subject) if is_assign else None
+    return await perform(call.context, step(call, DELIVERIES, command_type, data))
+
+
+async def _wait_for_orders_events(context: Context, order_id: str) -> None:
+    """Let deliveries read what orders has said by now: else it would refuse what everybody can see.
+
+    Raises ProblemError (404) when there is no delivery even then.
+    """
+    check_order_is_known(context, order_id)
+    order = state_of(context.record(ORDERS, order_id), OrderRecord).order
+    due = order.sequence if order else 0
+
+    def has_heard(found: StoredRecord | None) -> bool:
+        if found is None:
+            return due == 0
+        return found.quarantine is not None or found.sequences.get(ORDER_EVENTS_SOURCE, 0) >= due
+
+    timeout_s = context.deps.bounds.consistency_s
     try:
-        async with asyncio.timeout(context.deps.bounds.gather_s * 0.8):
-            await context.deps.caught_up((DELIVERIES,), partition)
-    except TimeoutError:
-        raise NotReadyError(DELIVERIES) from None
+        heard = await wait(context, DELIVERIES, order_id, has_heard, timeout_s)
+    except OutcomePendingError:
+        heard = context.record(DELIVERIES, order_id)
+    if state_of(heard, DeliveryRecord).delivery is None:
+        raise ProblemError("DELIVERY_UNKNOWN", "It has one once it is paid; try again then.")

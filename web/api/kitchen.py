@@ -10,16 +10,15 @@ from models import ids
 from models.commands import CommandType, RejectOrder
 from models.graphs import OrderStatus
 from models.messages import Message
-from models.times import to_rfc3339, to_rfc3339_or_none
 from web.api.steps import step
+from web.api.views import view_of
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest
 from web.http.context import ORDERS
 from web.http.params import Params, param
 from web.http.route import Call
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.http.tokens import Role
-from web.indexes.orders import OrderEntry
 
 O = OrderStatus  # noqa: E741 - as in models/graphs.py
 
@@ -85,30 +84,21 @@ class ListKitchenOrders(Gather[list[KitchenOrder], KitchenOrders]):
         wanted = self.call.params.restaurant_id if is_operator else identity.restaurant_id
         shows_all = is_operator and wanted is None
         return [
-            _shown(entry)
+            view_of(
+                KitchenOrder,
+                entry,
+                reference=ids.reference(entry.order_id),
+                items=tuple(KitchenLine(name=name, quantity=count) for name, count in entry.items),
+                next_steps=NEXT_STEPS[entry.status],
+            )
             for entry in self.context.order_index.current(partition)
             if entry.status in NEXT_STEPS and (shows_all or entry.restaurant_id == wanted)
         ]
 
-    async def merged(
-        self, shares: Mapping[int, list[KitchenOrder]], missing: tuple[int, ...]
-    ) -> KitchenOrders:
+    async def merged(self, shares: Shares[list[KitchenOrder]], missing: Missing) -> KitchenOrders:
         """The longest waiting first."""
         found = sorted(chain(*shares.values()), key=lambda order: (order.since, order.order_id))
         return KitchenOrders(orders=tuple(found), incomplete=missing)
-
-
-def _shown(entry: OrderEntry) -> KitchenOrder:
-    return KitchenOrder(
-        order_id=entry.order_id,
-        reference=ids.reference(entry.order_id),
-        restaurant_id=entry.restaurant_id,
-        status=entry.status,
-        since=to_rfc3339(entry.since_ms),
-        accept_before=to_rfc3339_or_none(entry.accept_before_ms),
-        items=tuple(KitchenLine(name=name, quantity=quantity) for name, quantity in entry.items),
-        next_steps=NEXT_STEPS[entry.status],
-    )
 
 
 def accept_order(call: Call[Params, EmptyBody]) -> CommandRequest:

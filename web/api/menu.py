@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from models.messages import Message
-from web.catalogue import Restaurant
+from web.api.views import view_of
 from web.http import auth
 from web.http.answers import Money, json_answer
 from web.http.params import Params
@@ -46,8 +46,8 @@ class Menu(Message):
 
 def list_restaurants(call: Call[Params, None]) -> RestaurantList:
     """All restaurants."""
-    restaurants = call.context.deps.catalogue.restaurants.values()
-    return RestaurantList(restaurants=tuple(map(_restaurant, restaurants)))
+    known = call.context.deps.catalogue.restaurants.values()
+    return RestaurantList(restaurants=tuple(view_of(RestaurantView, each) for each in known))
 
 
 def show_menu(call: Call[Params, None]) -> Menu:
@@ -56,26 +56,9 @@ def show_menu(call: Call[Params, None]) -> Menu:
     if restaurant is None:
         raise ProblemError("RESTAURANT_UNKNOWN", "accepted: those that GET /api/restaurants lists")
     dishes = tuple(
-        DishView(
-            id=dish.id,
-            name=dish.name,
-            description=dish.description,
-            price=Money.of(dish.price, restaurant.currency),
-            vegetarian=dish.vegetarian,
-        )
-        for dish in restaurant.dishes
+        view_of(DishView, dish, currency=restaurant.currency) for dish in restaurant.dishes
     )
-    return Menu(restaurant=_restaurant(restaurant), dishes=dishes)
-
-
-def _restaurant(restaurant: Restaurant) -> RestaurantView:
-    return RestaurantView(
-        id=restaurant.id,
-        name=restaurant.name,
-        cuisine=restaurant.cuisine,
-        city=restaurant.city,
-        currency=restaurant.currency,
-    )
+    return Menu(restaurant=view_of(RestaurantView, restaurant), dishes=dishes)
 
 
 def menu_answer(call: Call[Params, None], menu: Menu) -> web.Response:
@@ -89,10 +72,8 @@ def cached_answer(call: Call[Params, None], result: Message) -> web.Response:
     """The answer, or 304 when the client has it: the catalogue changes with a restart alone."""
     etag = call.context.deps.catalogue.etag
     known = call.request.if_none_match or ()
-    if any(tag.value in {etag, "*"} for tag in known):
-        response = web.Response(status=304)
-    else:
-        response = json_answer(call, result)
+    has_it = any(tag.value in {etag, "*"} for tag in known)
+    response = web.Response(status=304) if has_it else json_answer(call, result)
     response.etag = etag
     response.headers["Cache-Control"] = "private, no-cache"  # it may set a cookie
     return response

@@ -1,16 +1,17 @@
-"""What the API shows of an order: the records of several services as one answer."""
+"""What the API shows of an order, its payment, refunds and disputes: records of several services as one."""
 
 from typing import Any
 
 from models import ids
 from models.commands import Address, Contact
+from models.declines import customer_decline_code, decline_text
+from models.delivery import Delivery
 from models.messages import Message
-from models.order import OrderRecord
-from models.payment import PaymentRecord
-from models.times import to_rfc3339, to_rfc3339_or_none
-from models.wording import role_of
-from web.api.payment_views import PaymentView, payment_view
-from web.api.payment_views import for_customer as payment_for_customer
+from models.order import OrderRecord, Placed
+from models.payment import Dispute, PaymentRecord, Refund
+from models.times import to_rfc3339
+from models.wording import customer_reason, role_of
+from web.api.views import view_of
 from web.http.answers import Money
 
 
@@ -29,6 +30,67 @@ class RestaurantName(Message):
 
     id: str
     name: str
+
+
+class RefundView(Message):
+    """One refund; by: the role that asked. retryOf: the failed refund that it repeats.
+
+    requiresAction: Stripe waits for the customer, and has written to them.
+    """
+
+    refund_id: str
+    status: str
+    amount: Money
+    reason: str
+    by: str
+    failure_reason: str | None = None
+    stripe_refund_id: str | None = None
+    requested_at: str | None = None
+    ended_at: str | None = None
+    retry_of: str | None = None
+    requires_action: bool = False
+
+
+class DisputeView(Message):
+    """One dispute; status is Stripe's word. blocksRefunds: Stripe refuses refunds meanwhile."""
+
+    dispute_id: str
+    status: str
+    amount: Money
+    reason: str
+    is_open: bool
+    blocks_refunds: bool
+    evidence_due_by: str | None = None
+    opened_at: str | None = None
+    changed_at: str | None = None
+
+
+class PaymentView(Message):
+    """A payment; net: captured - refunded - disputed + reinstated, pending refunds apart."""
+
+    order_id: str
+    payment_id: str
+    status: str
+    attempt: int
+    amount: Money
+    captured: Money
+    refunded: Money
+    refund_pending: Money
+    refundable: Money
+    disputed: Money
+    net: Money
+    refunds: tuple[RefundView, ...]
+    disputes: tuple[DisputeView, ...]
+    failure_reason: str | None = None
+    failure_code: str | None = None
+    next_action: str | None = None
+    cancel_reason: str | None = None
+    receipt_url: str | None = None
+    stripe_intent_id: str
+    stripe_charge_id: str | None = None
+    initiated_at: str
+    completed_at: str | None = None
+    updated_at: str
 
 
 class OrderView(Message):
@@ -60,18 +122,48 @@ class OrderView(Message):
     as_of: str | None = None
 
 
-def for_customer(view: OrderView) -> OrderView:
-    """The order as its customer reads it: without who of the staff brings it."""
-    delivery = view.delivery and {k: v for k, v in view.delivery.items() if k != "courierId"}
-    payment = view.payment and payment_for_customer(view.payment)
-    return view.model_copy(update={"delivery": delivery, "payment": payment})
+def refund_view(refund: Refund, currency: str) -> RefundView:
+    """Show a refund."""
+    waits = bool(refund.requires_action)
+    return view_of(
+        RefundView, refund, currency=currency, by=role_of(refund.by), requires_action=waits
+    )
+
+
+def dispute_view(dispute: Dispute, currency: str) -> DisputeView:
+    """Show a dispute."""
+    is_blocking = dispute.is_open and not dispute.is_charge_refundable
+    return view_of(DisputeView, dispute, currency=currency, blocks_refunds=is_blocking)
+
+
+def payment_view(record: PaymentRecord) -> PaymentView | None:
+    """Show a payment; None until Stripe has opened it."""
+    payment = record.payment
+    if payment is None:
+        return None
+    currency = payment.currency
+    return view_of(
+        PaymentView,
+        payment,
+        record,
+        refunds=tuple(refund_view(refund, currency) for refund in record.refunds().values()),
+        disputes=tuple(dispute_view(each, currency) for each in payment.disputes.values()),
+        failure_reason=decline_text(payment.failure_reason),
+        failure_code=payment.failure_reason,
+        updated_at=payment.occurred_at,
+    )
+
+
+def restaurant_name(placed: Placed | None) -> RestaurantName | None:
+    """Where an order goes, if its customer has placed it."""
+    return RestaurantName(id=placed.restaurant_id, name=placed.restaurant_name) if placed else None
 
 
 def order_view(
     order_id: str,
     record: OrderRecord,
-    payment: PaymentRecord | None,
-    delivery: dict[str, Any] | None,
+    payment: PaymentRecord,
+    delivery: Delivery | None,
     *,
     versions: dict[str, int],
     is_held: bool,
@@ -81,38 +173,45 @@ def order_view(
     known = order or placed
     if known is None:
         return None
-    shown = payment_view(payment) if payment else None
-    items = placed.items if placed else ()
-    occurred_at = order.occurred_at if order else record.work.occurred_at
-    return OrderView(
+    shown = payment_view(payment)
+    return view_of(
+        OrderView,
+        order,
+        placed,
         order_id=order_id,
         reference=ids.reference(order_id),
         payment_id=order.payment_id if order else (shown.payment_id if shown else ""),
         status=record.status_shown,
-        restaurant=RestaurantName(id=placed.restaurant_id, name=placed.restaurant_name)
-        if placed
-        else None,
+        restaurant=restaurant_name(placed),
         items=tuple(
-            OrderLine(
-                dish_id=item.dish_id,
-                name=item.name,
-                quantity=item.quantity,
-                unit_price=Money.of(item.unit_price, known.currency),
-                total=Money.of(item.unit_price * item.quantity, known.currency),
-            )
-            for item in items
+            view_of(OrderLine, item, currency=known.currency, total=item.unit_price * item.quantity)
+            for item in (placed.items if placed else ())
         ),
-        amount=Money.of(known.amount, known.currency),
-        contact=placed.contact if placed else None,
-        address=placed.address if placed else None,
-        placed_at=to_rfc3339_or_none(placed.placed_at) if placed else None,
-        updated_at=to_rfc3339(occurred_at),
+        updated_at=order.occurred_at if order else record.work.occurred_at,
         reached={status: to_rfc3339(at) for status, at in order.reached.items()} if order else {},
         deadlines={kind: to_rfc3339(at) for kind, at in record.work.deadlines.items()},
-        cancel_reason=order.cancel_reason if order else None,
         cancelled_by=role_of(order.cancelled_by) if order and order.cancelled_by else None,
         payment=shown,
-        delivery=delivery,
+        delivery=delivery.model_dump(mode="json", by_alias=True) if delivery else None,
         held_for_operator=is_held,
         versions=versions,
+        as_of=None,
     )
+
+
+def payment_for_customer(view: PaymentView) -> PaymentView:
+    """The payment without what its customer must not read: why a bank suspects a thief, or we a fraud."""
+    refunds = tuple(
+        refund.model_copy(update={"reason": customer_reason(refund.reason)})
+        for refund in view.refunds
+    )
+    return view.model_copy(
+        update={"failure_code": customer_decline_code(view.failure_code), "refunds": refunds}
+    )
+
+
+def for_customer(view: OrderView) -> OrderView:
+    """The order as its customer reads it: without who of the staff brings it."""
+    delivery = view.delivery and {k: v for k, v in view.delivery.items() if k != "courierId"}
+    payment = view.payment and payment_for_customer(view.payment)
+    return view.model_copy(update={"delivery": delivery, "payment": payment})

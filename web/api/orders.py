@@ -1,24 +1,27 @@
-"""Orders over HTTP: the joined view, the timeline, the stream of changes, and the cancel."""
+"""Orders over HTTP: the joined view, now or as of a past moment, timeline, stream of changes, cancel."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from models.commands import CancelOrder, CommandType
-from models.order import OrderRecord
+from models.delivery import DeliveryRecord
+from models.history import IncompleteError, as_of
+from models.order import OrderRecord, OrderWork
 from models.payment import PaymentRecord
+from models.times import to_rfc3339
+from models.topics import ORDER_AUDIT
 from tables import StoredRecord
-from web.api import history
 from web.api.order_views import OrderView, for_customer, order_view
 from web.api.schemas import CancelOrderBody, OrderCancelAnswer
 from web.api.timeline import TimelineView, timeline_view
 from web.http.answers import as_json
-from web.http.commands import CommandRequest, CommandResult
-from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context
-from web.http.params import Params, param
+from web.http.commands import CommandRequest, CommandResult, check_order_is_known
+from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context, state_of
+from web.http.params import Params, param, time_ms
 from web.http.problems import ProblemError
 from web.http.route import Call
 from web.http.sse import HEARTBEAT_S, EventStream, StreamEvent
@@ -32,16 +35,20 @@ class OrderParams(Params):
     """as_of_ms: milliseconds since the epoch."""
 
     as_of_ms: int | None = param(
-        history.AS_OF, "a past moment, RFC 3339; the order as it stood then", name="asOf"
-    )
+        time_ms(
+            "a time with its zone, such as 2026-11-20T18:30:00.000Z",
+            years=range(1, 10_000), has_dates=False,
+        ),
+        "a past moment, RFC 3339; the order as it stood then", name="asOf",
+    )  # fmt: skip
 
 
 async def show_order(call: Call[OrderParams, None]) -> OrderView:
     """The order joined with its payment and delivery, as it is or as of a past moment."""
     at_ms = call.params.as_of_ms
-    if at_ms is not None:
-        return _shown(await history.view_as_of(call.context, call.order_id, at_ms), call.identity)
-    return _shown(joined(call.context, call.order_id), call.identity)
+    if at_ms is None:
+        return _shown(joined(call.context, call.order_id), call.identity)
+    return _shown(await _view_as_of(call.context, call.order_id, at_ms), call.identity)
 
 
 def _shown(view: OrderView, identity: Identity) -> OrderView:
@@ -88,27 +95,20 @@ def stream_event_id(view: OrderView) -> str:
 
 def cancel_order(call: Call[Params, CancelOrderBody]) -> CommandRequest:
     """Cancel the order; a payment is cancelled or refunded in its turn."""
-    return cancel_command(call.order_id, call.key, call.body, call.identity)
-
-
-def cancel_command(
-    order_id: str, key: str, body: CancelOrderBody, identity: Identity
-) -> CommandRequest:
-    """The command that cancels an order."""
 
     async def answer(settled: CommandResult) -> OrderCancelAnswer:
         state: OrderRecord = settled.record.state
         return OrderCancelAnswer(
-            order_id=order_id,
+            order_id=call.order_id,
             status=state.status_shown,
             refund=state.work.refund_initiated,
             consistency_token=settled.token.text(),
         )
 
     return CommandRequest(
-        order_id=order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
-        data=CancelOrder(reason=body.reason), action="cancel-order", key=key, body=body,
-        identity=identity, answer=answer,
+        order_id=call.order_id, service=ORDERS, command_type=CommandType.CANCEL_ORDER,
+        data=CancelOrder(reason=call.body.reason), action="cancel-order", key=call.key,
+        body=call.body, identity=call.identity, answer=answer,
     )  # fmt: skip
 
 
@@ -116,27 +116,75 @@ def joined(context: Context, order_id: str) -> OrderView:
     """The parts as they are now. Raises ProblemError (404), NotOwnerError, NotReadyError."""
     records = {part: context.record(part, order_id) for part in PARTS}
     found = {part: record for part, record in records.items() if record}
-    order = found.get(ORDERS)
-    view = None
-    if order is not None and isinstance(order.state, OrderRecord):
-        payment = found[PAYMENTS].state if PAYMENTS in found else None
-        view = order_view(
-            order_id,
-            order.state,
-            payment if isinstance(payment, PaymentRecord) else None,
-            _delivery(found.get(DELIVERIES)),
-            versions={part: record.version for part, record in found.items()},
-            is_held=any(record.quarantine for record in found.values()),
-        )
+    view = order_view(
+        order_id,
+        state_of(records[ORDERS], OrderRecord),
+        state_of(records[PAYMENTS], PaymentRecord),
+        state_of(records[DELIVERIES], DeliveryRecord).delivery,
+        versions={part: record.version for part, record in found.items()},
+        is_held=any(record.quarantine for record in found.values()),
+    )
     if view is None:
         raise ProblemError("ORDER_UNKNOWN", "If it was placed a moment ago, try again.")
     return view
 
 
-def _delivery(record: StoredRecord | None) -> dict[str, Any] | None:
-    """The delivery, as its own model shows itself."""
-    delivery = getattr(record.state, "delivery", None) if record else None
-    return delivery.model_dump(mode="json", by_alias=True) if delivery else None
+async def _view_as_of(context: Context, order_id: str, at_ms: int) -> OrderView:
+    """The order as it stood then: all that had happened by then, and nothing of what came later.
+
+    Deadlines are left out, for no event tells them. Raises ProblemError (404 before it was placed; 409
+    when its timeline lacks something; 503, 504 when it is held up), NotOwnerError, NotReadyError.
+    """
+    order, payment, delivery = (context.record(part, order_id) for part in PARTS)
+    check_order_is_known(context, order_id)
+    now, paid = state_of(order, OrderRecord), state_of(payment, PaymentRecord)
+    brought = state_of(delivery, DeliveryRecord).delivery
+    emitted = {
+        ORDERS: now.work.sequence,
+        PAYMENTS: paid.payment.sequence if paid.payment else 0,
+        DELIVERIES: brought.sequence if brought else 0,
+    }
+    await _hold(context, order_id, emitted)
+    rows = [row for _, row in context.tables[TIMELINE].rows(f"{order_id}/")]
+    try:
+        past = as_of(order_id, rows, at_ms, paid)
+    except IncompleteError as error:
+        detail = f"What is missing or broken first is {error}."
+        raise ProblemError("HISTORY_INCOMPLETE", detail) from None
+    placed = now.placed if now.placed and now.placed.placed_at <= at_ms else None
+    work = OrderWork(occurred_at=placed.placed_at if placed else 0)
+    record = OrderRecord(order=past.order, placed=placed, work=work)
+    payment_then = past.payment or PaymentRecord()
+    view = order_view(order_id, record, payment_then, past.delivery, versions={}, is_held=False)
+    if view is None:
+        raise ProblemError("ORDER_UNKNOWN", "It had not been placed then.")
+    return view.model_copy(update={"as_of": to_rfc3339(min(at_ms, context.deps.now_ms()))})
+
+
+async def _hold(context: Context, order_id: str, wanted: Mapping[str, int]) -> None:
+    """Wait until the timeline has all that the order's services have emitted."""
+
+    def is_whole(record: StoredRecord | None) -> bool:
+        if record is None:
+            return not any(wanted.values())
+        held: dict[str, int] = {}
+        for source, sequence in record.sequences.items():
+            topic, _, producer = source.partition("/")
+            if topic != ORDER_AUDIT:  # which has counts of its own
+                held[producer] = max(sequence, held.get(producer, 0))
+        return record.quarantine is not None or all(
+            held.get(service, 0) >= sequence for service, sequence in wanted.items()
+        )
+
+    timeout_s = context.deps.bounds.consistency_s
+    try:
+        record = await context.tables[TIMELINE].wait(order_id, is_whole, timeout_s)
+    except TimeoutError:
+        detail = "The timeline is behind. Try again in a moment."
+        raise ProblemError("CONSISTENCY_TIMEOUT", detail) from None
+    if record is not None and record.quarantine is not None:
+        detail = "Its timeline waits for an operator."
+        raise ProblemError("ORDER_QUARANTINED", detail, retry_after_s=60)
 
 
 async def _change(context: Context, order_id: str, versions: dict[str, int]) -> None:

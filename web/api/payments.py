@@ -8,7 +8,7 @@ from models.declines import customer_decline_code, decline_text
 from models.graphs import PaymentStatus
 from models.payment import Payment, PaymentRecord
 from tables import StoredRecord
-from web.api.payment_views import REQUIRES_ACTION, PaymentView, for_customer, payment_view
+from web.api.order_views import PaymentView, payment_for_customer, payment_view
 from web.api.pricing import priced
 from web.api.schemas import (
     CancelPaymentBody,
@@ -18,8 +18,9 @@ from web.api.schemas import (
     Intent,
     PaymentCancelAnswer,
 )
+from web.api.views import view_of
 from web.http import auth, consistency
-from web.http.answers import Accepted, Money, json_answer
+from web.http.answers import Accepted, json_answer
 from web.http.commands import CommandRequest, CommandResult, OutcomePendingError, wait
 from web.http.context import ORDERS, PAYMENTS, Context, state_of
 from web.http.params import Params
@@ -30,16 +31,30 @@ from web.http.tokens import Identity, Role
 
 async def place_order(call: Call[Params, CreateIntent]) -> CommandRequest:
     """The command that places the order of create-intent; its id is derived of customer and key."""
-    customer = await auth.customer_id_of(call.request, call.context.deps, call.key)
+    context, deps = call.context, call.context.deps
+    customer = await auth.customer_id_of(call.request, deps, call.key)
     call.order_id = order_id = ids.order_id(customer, call.key)
-    token = call.context.deps.order_tokens.issue(customer, order_id)
+    token = deps.order_tokens.issue(customer, order_id)
 
     async def answer(placed: CommandResult) -> Intent:
-        return await _opened(call.context, placed, order_id, token)
+        """Wait for Stripe's payment intent."""
+        record = await wait(context, PAYMENTS, order_id, is_opened, deps.bounds.command_s)
+        payment = state_of(record, PaymentRecord).payment
+        if record is None or payment is None:
+            raise ProblemError("PAYMENT_NOT_OPENED", "Nothing was charged. Place the order anew.")
+        return view_of(
+            Intent,
+            payment,
+            reference=ids.reference(order_id),
+            client_secret=await deps.client_secret(payment.stripe_intent_id),
+            publishable_key=deps.publishable_key,
+            order_token=token,
+            consistency_token=_with_payment(placed.token, record).text(),
+        )
 
     return CommandRequest(
         order_id=order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER,
-        data=priced(call.context.deps.catalogue, call.body, customer), action="place", key=call.key,
+        data=priced(deps.catalogue, call.body, customer), action="place", key=call.key,
         body=call.body, identity=Identity(Role.CUSTOMER, customer), answer=answer,
         accepted=Accepted(
             order_id=order_id, payment_id=ids.payment_id(order_id), order_token=token
@@ -64,31 +79,25 @@ def intent_answer(call: Call[Params, CreateIntent], result: Intent | Accepted) -
     return response
 
 
-async def _opened(context: Context, placed: CommandResult, order_id: str, token: str) -> Intent:
-    """Wait for Stripe's payment intent. Raises ProblemError, OutcomePendingError, UnavailableError."""
-    record = await wait(context, PAYMENTS, order_id, is_opened, context.deps.bounds.command_s)
-    payment = state_of(record, PaymentRecord).payment
-    if record is None or payment is None:
-        raise ProblemError("PAYMENT_NOT_OPENED", "Nothing was charged. Place the order anew.")
-    return Intent(
-        order_id=order_id,
-        reference=ids.reference(order_id),
-        payment_id=payment.payment_id,
-        client_secret=await context.deps.client_secret(payment.stripe_intent_id),
-        publishable_key=context.deps.publishable_key,
-        amount=Money.of(payment.amount, payment.currency),
-        order_token=token,
-        consistency_token=_with_payment(placed.token, record).text(),
-    )
-
-
 def confirm(call: Call[Params, Confirm]) -> CommandRequest:
     """Pay; after FAILED it is the retry."""
     context, body = call.context, call.body
 
     async def answer(settled: CommandResult) -> Confirmation:
         record = await _result(context, body.order_id, settled)
-        return await _confirmation(context, settled, record)
+        payment = _known(record)
+        is_processing = payment.status is PaymentStatus.PROCESSING
+        needs_action = is_processing and payment.next_action is not None
+        intent_id = payment.stripe_intent_id
+        return view_of(
+            Confirmation,
+            payment,
+            status="REQUIRES_ACTION" if needs_action else payment.status,
+            failure_reason=decline_text(payment.failure_reason),
+            failure_code=customer_decline_code(payment.failure_reason),
+            client_secret=await context.deps.client_secret(intent_id) if needs_action else None,
+            consistency_token=_with_payment(settled.token, record).text(),
+        )
 
     data = ConfirmPayment(
         confirmation_token=body.confirmation_token,
@@ -120,29 +129,6 @@ async def _result(context: Context, order_id: str, settled: CommandResult) -> St
     return record or settled.record
 
 
-async def _confirmation(
-    context: Context, settled: CommandResult, record: StoredRecord
-) -> Confirmation:
-    payment = _known(record)
-    needs_action = payment.status is PaymentStatus.PROCESSING and payment.next_action is not None
-    secret = None
-    if needs_action:
-        secret = await context.deps.client_secret(payment.stripe_intent_id)
-    return Confirmation(
-        order_id=payment.order_id,
-        payment_id=payment.payment_id,
-        status=REQUIRES_ACTION if needs_action else payment.status,
-        attempt=payment.attempt,
-        amount=Money.of(payment.amount, payment.currency),
-        failure_reason=decline_text(payment.failure_reason),
-        failure_code=customer_decline_code(payment.failure_reason),
-        next_action=payment.next_action,
-        client_secret=secret,
-        receipt_url=payment.receipt_url,
-        consistency_token=_with_payment(settled.token, record).text(),
-    )
-
-
 def cancel_payment(call: Call[Params, CancelPaymentBody]) -> CommandRequest:
     """Ask Stripe to cancel an unpaid payment, and wait for its word."""
     return cancel_command(call.context, call.key, call.body, call.identity)
@@ -158,12 +144,8 @@ def cancel_command(
         bound_s = context.deps.bounds.command_s
         record = await wait(context, PAYMENTS, order_id, _is_ended, bound_s) or settled.record
         payment = _known(record)
-        return PaymentCancelAnswer(
-            order_id=order_id,
-            payment_id=payment.payment_id,
-            status=payment.status,
-            consistency_token=_with_payment(settled.token, record).text(),
-        )
+        token = _with_payment(settled.token, record).text()
+        return view_of(PaymentCancelAnswer, payment, consistency_token=token)
 
     return CommandRequest(
         order_id=order_id, service=PAYMENTS, command_type=CommandType.CANCEL_PAYMENT,
@@ -180,7 +162,7 @@ def show_payment(call: Call[Params, None]) -> PaymentView:
         raise ProblemError(
             "PAYMENT_UNKNOWN", "Stripe has not opened it, or there is no such order."
         )
-    return for_customer(view) if call.identity.role is Role.CUSTOMER else view
+    return payment_for_customer(view) if call.identity.role is Role.CUSTOMER else view
 
 
 def _known(record: StoredRecord | None) -> Payment:

@@ -1,7 +1,6 @@
 """Refunds over HTTP: made by an operator, the queue of all of them, and the retry of one that failed."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from models import ids
@@ -9,18 +8,17 @@ from models.commands import CommandType, RefundPayment, RetryRefund
 from models.graphs import RefundStatus
 from models.messages import Message
 from models.payment import PaymentRecord
-from models.times import to_rfc3339_or_none
-from web.api.payment_views import refund_view
+from web.api.order_views import refund_view
 from web.api.schemas import RefundAnswer, RefundBody
+from web.api.views import view_of
 from web.http.answers import Money
-from web.http.bodies import Body, EmptyBody
+from web.http.bodies import B, EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import PAYMENTS
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
-from web.http.scatter_gather import Gather
-from web.http.tokens import Identity
-from web.indexes.money import BLOCKED, RefundEntry
+from web.http.scatter_gather import Gather, Missing, Shares
+from web.indexes.money import BLOCKED
 
 MAX_LISTED: Final = 1000
 STATES: Final = (*RefundStatus, BLOCKED)
@@ -63,45 +61,34 @@ class RefundRows(Message):
 
 def refund(call: Call[Params, RefundBody]) -> CommandRequest:
     """Give money back; Stripe's word on it comes later, and the payment's view shows it."""
-    return refund_command(call.order_id, call.key, call.body, call.identity)
+    data = RefundPayment(amount=call.body.amount, reason=call.body.reason)
+    return _command(call, CommandType.REFUND_PAYMENT, data, "refund")
 
 
 def retry_refund(call: Call[Params, EmptyBody]) -> CommandRequest:
     """Refund once more what a refund that failed did not give back; the answer is the new refund."""
-    return retry_command(call.order_id, call.id_of("refund_id"), call.key, call.identity)
+    return retry_command(call, call.id_of("refund_id"))
 
 
-def refund_command(order_id: str, key: str, body: RefundBody, identity: Identity) -> CommandRequest:
-    """The command that refunds."""
-    data = RefundPayment(amount=body.amount, reason=body.reason)
-    return _command(CommandType.REFUND_PAYMENT, "refund", data, order_id, key, body, identity)
-
-
-def retry_command(order_id: str, refund_id: str, key: str, identity: Identity) -> CommandRequest:
+def retry_command(call: Call[Params, EmptyBody], refund_id: str) -> CommandRequest:
     """The command that repeats a failed refund."""
-    data, action = RetryRefund(refund_id=refund_id), f"retry-{refund_id}"
-    return _command(CommandType.RETRY_REFUND, action, data, order_id, key, EmptyBody(), identity)
+    data = RetryRefund(refund_id=refund_id)
+    return _command(call, CommandType.RETRY_REFUND, data, f"retry-{refund_id}")
 
 
 def _command(
-    command_type: CommandType,
-    action: str,
-    data: Message,
-    order_id: str,
-    key: str,
-    body: Body,
-    identity: Identity,
+    call: Call[Params, B], command_type: CommandType, data: Message, action: str
 ) -> CommandRequest:
     async def answer(settled: CommandResult) -> RefundAnswer:
         state: PaymentRecord = settled.record.state
         assert state.payment is not None, "an accepted refund has its payment"
-        refund_id = ids.refund_id(write.command_id)
-        made = refund_view(state.refunds()[refund_id], state.payment.currency)
-        return RefundAnswer(order_id=order_id, refund=made, consistency_token=settled.token.text())
+        made = state.refunds()[ids.refund_id(write.command_id)]
+        shown, token = refund_view(made, state.payment.currency), settled.token.text()
+        return RefundAnswer(order_id=call.order_id, refund=shown, consistency_token=token)
 
     write = CommandRequest(
-        order_id=order_id, service=PAYMENTS, command_type=command_type, data=data, action=action,
-        key=key, body=body, identity=identity, answer=answer,
+        order_id=call.order_id, service=PAYMENTS, command_type=command_type, data=data,
+        action=action, key=call.key, body=call.body, identity=call.identity, answer=answer,
     )  # fmt: skip
     return write
 
@@ -129,13 +116,15 @@ class ListRefunds(Gather[RefundsShare, RefundRows]):
         """Of an owned partition."""
         params = self.call.params
         entries = list(self.context.deps.money.refunds(partition))
-        rows = [_row(entry) for entry in entries if params.state in {None, entry.state}]
+        rows = [
+            view_of(RefundRow, entry, entry.refund)
+            for entry in entries
+            if params.state in {None, entry.state}
+        ]
         counts = Counter(str(entry.state) for entry in entries)
         return RefundsShare(counts, _latest(rows, params.limit))
 
-    async def merged(
-        self, shares: Mapping[int, RefundsShare], missing: tuple[int, ...]
-    ) -> RefundRows:
+    async def merged(self, shares: Shares[RefundsShare], missing: Missing) -> RefundRows:
         """The latest first."""
         rows = [row for share in shares.values() for row in share.rows]
         return RefundRows(
@@ -152,23 +141,3 @@ def _latest(rows: list[RefundRow], limit: int) -> list[RefundRow]:
         return row.state == BLOCKED, row.requested_at or "", row.order_id
 
     return sorted(rows, key=place, reverse=True)[:limit]
-
-
-def _row(entry: RefundEntry) -> RefundRow:
-    made = entry.refund
-    return RefundRow(
-        order_id=entry.order_id,
-        payment_id=entry.payment_id,
-        refund_id=made.refund_id if made else None,
-        state=entry.state,
-        amount=Money.of(entry.amount, entry.currency),
-        reason=entry.reason,
-        by=made.by if made else None,
-        requested_at=to_rfc3339_or_none(made.requested_at) if made else None,
-        ended_at=to_rfc3339_or_none(made.ended_at) if made else None,
-        stripe_refund_id=made.stripe_refund_id if made else None,
-        failure_reason=made.failure_reason if made else None,
-        retry_of=made.retry_of if made else None,
-        retried_by=entry.retried_by,
-        can_retry=entry.can_retry,
-    )

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from models import money
 from models.messages import Message
-from web.api.payment_views import RefundView
+from web.api.order_views import RefundView
 from web.http.answers import Money
 from web.http.bodies import Body
 
@@ -33,10 +33,7 @@ class CartLine(Body):
 
     dish_id: str = Field(max_length=60, description="the id of a dish of the restaurant's menu")
     quantity: int = Field(
-        strict=True,
-        ge=1,
-        le=MAX_QUANTITY,
-        description=f"a whole number from 1 to {MAX_QUANTITY}",
+        strict=True, ge=1, le=MAX_QUANTITY, description=f"a whole number from 1 to {MAX_QUANTITY}"
     )
 
 
@@ -96,12 +93,10 @@ class Confirm(Body):
 
     order_id: OrderId
     confirmation_token: str | None = Field(
-        default=None,
-        pattern=r"^ctoken_[A-Za-z0-9_]{1,200}$",
-        description="ctoken_..., from Stripe.js",
+        None, pattern=r"^ctoken_[A-Za-z0-9_]{1,200}$", description="ctoken_..., from Stripe.js"
     )
     payment_method_id: str | None = Field(
-        default=None, pattern=r"^pm_[A-Za-z0-9_]{1,200}$", description="pm_..., from Stripe.js"
+        None, pattern=r"^pm_[A-Za-z0-9_]{1,200}$", description="pm_..., from Stripe.js"
     )
 
     @model_validator(mode="after")

@@ -9,9 +9,10 @@ from models.commands import CommandType, NoData
 from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order import OrderRecord
+from web.api.views import view_of
 from web.http.bodies import B, Body, body_hash
 from web.http.commands import CommandRequest, CommandResult
-from web.http.context import Context
+from web.http.context import Context, state_of
 from web.http.params import Params
 from web.http.route import Call
 
@@ -34,34 +35,21 @@ def step(
     order_id = call.order_id
 
     async def answer(settled: CommandResult) -> StepResult:
-        status = _status(settled.record.state)
-        return StepResult(order_id=order_id, status=status, consistency_token=settled.token.text())
+        state: OrderRecord | DeliveryRecord = settled.record.state
+        known = state.order if isinstance(state, OrderRecord) else state.delivery
+        assert known is not None, "an accepted step has its order and its delivery"
+        return view_of(StepResult, known, consistency_token=settled.token.text())
 
     return CommandRequest(
-        order_id=order_id,
-        service=service,
-        command_type=command_type,
-        data=data or NoData(),
+        order_id=order_id, service=service, command_type=command_type, data=data or NoData(),
         action=f"{command_type}:{call.identity.issued_by}",
         key=call.key or _implicit_idempotency_key(call.context, service, order_id, call.body),
-        body=call.body,
-        identity=call.identity,
-        is_key_given=bool(call.key),
-        answer=answer,
-    )
-
-
-def _status(state: OrderRecord | DeliveryRecord) -> str:
-    known = state.order if isinstance(state, OrderRecord) else state.delivery
-    assert known is not None, "an accepted step has its order and its delivery"
-    return known.status
+        body=call.body, identity=call.identity, is_key_given=bool(call.key), answer=answer,
+    )  # fmt: skip
 
 
 def _implicit_idempotency_key(context: Context, service: str, order_id: str, body: Body) -> str:
     record = context.record(service, order_id)
-    refusals = 0
-    if record is not None and isinstance(record.state, OrderRecord):
-        refusals = record.state.work.audit_sequence
-    elif record is not None and isinstance(record.state, DeliveryRecord):
-        refusals = record.state.audit_sequence
+    order, delivery = state_of(record, OrderRecord), state_of(record, DeliveryRecord)
+    refusals = order.work.audit_sequence or delivery.audit_sequence  # one of the two is empty
     return f"tap:{refusals}:{body_hash(body)}"

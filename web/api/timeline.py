@@ -18,14 +18,6 @@ CUSTOMERS: Final = frozenset(
     kind for kind in EventType if kind.startswith(("PAYMENT_", "ORDER_", "DELIVERY_"))
 ) | {E.COMMAND_REFUSED, E.NOTIFICATION_SENT}
 """What the order's customer sees; of refusals, those of what a customer asked for."""
-OPERATOR_EVENTS: Final = frozenset(
-    {
-        E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
-        E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
-        E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED, E.RECORD_SKIPPED, E.NOTIFICATION_HELD,
-    }
-)  # fmt: skip
-"""How it was done, what went wrong inside, and what operators wrote about it."""
 STAFF_ONLY_FIELDS: Final = frozenset({"courierId", "providerId", "failureReason", "commandId"})
 """Fields that customers do not see: who of the staff, and Stripe's reasons of a decline, some of which must
 not be disclosed."""

@@ -12,12 +12,7 @@ from aiohttp import web
 
 from models.errors import InvalidSignatureError
 from models.messages import Message
-from web.http.decoding import (
-    MAX_EVENT_DEPTH,
-    DecodingError,
-    check_signature_header,
-    plain_json,
-)
+from web.http.decoding import MAX_EVENT_DEPTH, DecodingError, check_signature_header, plain_json
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.rate_limits import RequestKind
@@ -66,16 +61,12 @@ async def stripe_webhook(call: Call[Params, bytes]) -> Received:
         facts = await deps.reduce_webhook(event)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         # Of a version, or of a kind, that is not ours to read; Stripe shows the refusal and tries again.
-        log.warning(
-            "a signed webhook can't be read",
-            extra={"stripeEventId": event["id"], "error": type(error).__name__},
-        )
+        extra = {"stripeEventId": event["id"], "error": type(error).__name__}
+        log.warning("a signed webhook can't be read", extra=extra)
         raise ProblemError("EVENT_INVALID", "data.object: is not of this type's form") from None
     if facts is None:
-        log.info(
-            "webhook without an order or a use",
-            extra={"stripeEventId": event["id"], "stripeEventType": event["type"]},
-        )
+        extra = {"stripeEventId": event["id"], "stripeEventType": event["type"]}
+        log.info("webhook without an order or a use", extra=extra)
     else:
         await deps.sender.send_webhook(facts)
     return Received(recorded=facts is not None)
@@ -85,9 +76,8 @@ def _check_signature_form(request: web.Request, tolerance_s: float) -> None:
     """Refuse a header that no body could fit. Raises ProblemError (400)."""
     signature = request.headers.get("Stripe-Signature")
     if not signature:
-        raise ProblemError(
-            "SIGNATURE_MISSING", errors=[("Stripe-Signature", "is required; Stripe makes it")]
-        )
+        errors = [("Stripe-Signature", "is required; Stripe makes it")]
+        raise ProblemError("SIGNATURE_MISSING", errors=errors)
     try:
         check_signature_header(signature, now_s=time.time(), tolerance_s=tolerance_s)
     except DecodingError as error:

@@ -120,6 +120,11 @@ def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
     return parse
 
 
+def up_to(most: int) -> Parse:
+    """A parser of a text of at most so many characters."""
+    return text_that(lambda text: len(text) <= most, f"at most {most} characters")
+
+
 def time_ms(accepted: str, *, years: range, has_dates: bool = True, plus: str = " ") -> Parse:
     """A parser of a time with its zone, into milliseconds since the epoch.
 

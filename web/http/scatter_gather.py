@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 import orjson
 from aiohttp import web
@@ -25,6 +25,10 @@ PARTITIONS: Final = "Tiffin-Partitions"
 
 S = TypeVar("S")
 R = TypeVar("R")
+Shares: TypeAlias = Mapping[int, S]
+"""Partition -> its share."""
+Missing: TypeAlias = tuple[int, ...]
+"""Partitions without one, in order."""
 
 log = logging.getLogger("tiffin.web.scatter_gather")
 
@@ -61,8 +65,8 @@ class Gather(Generic[S, R]):
         """
         raise NotImplementedError
 
-    async def merged(self, shares: Mapping[int, S], missing: tuple[int, ...]) -> R:
-        """The result, of the shares by partition and the partitions without one, in order."""
+    async def merged(self, shares: Shares[S], missing: Missing) -> R:
+        """The result, of what has been answered."""
         raise NotImplementedError
 
     async def collect(self) -> R:

@@ -30,7 +30,7 @@ class OrderIndex(LatestEndedIndex[OrderEntry]):
     """Orders by status; a listener of orders' table."""
 
     def __init__(self, table: StateTable) -> None:
-        super().__init__(table, _order_entry, _ended_as, lambda entry: entry.since_ms)
+        super().__init__(table, order_entry, _ended_as, lambda entry: entry.since_ms)
 
 
 def _ended_as(record: StoredRecord) -> str | None:
@@ -38,7 +38,8 @@ def _ended_as(record: StoredRecord) -> str | None:
     return state.status_shown if state.has_ended else None
 
 
-def _order_entry(order_id: str, record: StoredRecord) -> OrderEntry | None:
+def order_entry(order_id: str, record: StoredRecord) -> OrderEntry | None:
+    """An order as it is in lists; None when there is none, placed or opened."""
     state: OrderRecord = record.state
     order, placed = state.order, state.placed
     known = order or placed

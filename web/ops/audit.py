@@ -10,14 +10,7 @@ from models.events import EventType
 from models.messages import Message
 from models.operations import AuditFilter
 from web.http.decoding import DecodingError, base64_json, whole_number
-from web.http.params import (
-    Params,
-    choice_param,
-    limit_param,
-    order_param,
-    param,
-    text_that,
-)
+from web.http.params import Params, choice_param, limit_param, order_param, param, up_to
 from web.http.problems import ProblemError
 from web.http.route import Call
 
@@ -42,9 +35,7 @@ class AuditParams(Params):
     """before: in no form that clients should rely on; "" for the latest."""
 
     by: str = param(
-        text_that(
-            lambda text: len(text) <= MAX_ACTOR_CHARS, f"at most {MAX_ACTOR_CHARS} characters"
-        ),
+        up_to(MAX_ACTOR_CHARS),
         "only acts of those in whose name this is, such as operator:alice", default="",
     )  # fmt: skip
     kind: str | None = choice_param(EventType, "only events of this type, such as COMMAND_REFUSED")
@@ -56,16 +47,11 @@ class AuditParams(Params):
 async def list_audit(call: Call[AuditParams, None]) -> AuditView:
     """What operators did and what was refused, the latest first."""
     params = call.params
-    page = await call.context.operations.audit(
-        params.limit,
-        read_audit_cursor(params.before),
-        AuditFilter(by=params.by, kind=params.kind, order=params.order),
-    )
-    return AuditView(
-        entries=tuple(dict(event) for event in page.events),
-        scanned=page.scanned,
-        next=audit_cursor(page.before) if page.before else None,
-    )
+    asked = AuditFilter(by=params.by, kind=params.kind, order=params.order)
+    before = read_audit_cursor(params.before)
+    page = await call.context.operations.audit(params.limit, before, asked)
+    older = audit_cursor(page.before) if page.before else None
+    return AuditView(entries=tuple(map(dict, page.events)), scanned=page.scanned, next=older)
 
 
 def audit_cursor(ends: Mapping[str, int]) -> str:
@@ -81,6 +67,5 @@ def read_audit_cursor(before: str) -> dict[str, int]:
         ends = base64_json(before)
         return {str(place): whole_number(str(end), 0, 2**63 - 1) for place, end in ends.items()}
     except (DecodingError, AttributeError):
-        raise ProblemError(
-            "VALIDATION_FAILED", errors=[("before", "accepted: `before` of the page before")]
-        ) from None
+        errors = [("before", "accepted: `before` of the page before")]
+        raise ProblemError("VALIDATION_FAILED", errors=errors) from None

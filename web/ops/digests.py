@@ -11,6 +11,7 @@ from aiohttp import web
 from models import rebuild
 from models.messages import Message
 from tables import NotOwnerError, NotReadyError, StateTable
+from web.api.views import view_of
 from web.http.context import ORDERS
 from web.http.decoding import DecodingError, whole_number
 from web.http.params import Params, param
@@ -77,12 +78,10 @@ async def stream_digests(call: Call[DigestParams, None]) -> web.StreamResponse:
                 count += len(lines)
                 await response.write(b"".join(lines))
                 await asyncio.sleep(0)
+        await response.write(_line({"end": True, "digests": count}))
     except (NotOwnerError, NotReadyError):
         # Its head has gone out: the missing end says that the partition has moved.
         log.info("partition moved while its digests were read", extra={"partition": partition})
-        await response.write_eof()
-        return response
-    await response.write(_line({"end": True, "digests": count}))
     await response.write_eof()
     return response
 
@@ -94,13 +93,8 @@ def show_derived(call: Call[Params, None]) -> DerivedStates:
         record = call.context.record(service, call.order_id)
         state = rebuild.derived_state(service, record.state if record else None)
         if state is not None:
-            digest = rebuild.digest(state)
-            states.append(
-                DerivedState(
-                    service=service, sequence=digest.sequence, sha256=digest.sha256,
-                    state=rebuild.as_json(state),
-                )
-            )  # fmt: skip
+            shown, digest = rebuild.as_json(state), rebuild.digest(state)
+            states.append(view_of(DerivedState, digest, service=service, state=shown))
     return DerivedStates(order_id=call.order_id, states=tuple(states))
 
 

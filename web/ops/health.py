@@ -6,10 +6,11 @@ from typing import Final
 from aiohttp import web
 
 from models.messages import Message
+from web.api.views import view_of
 from web.http.answers import json_response
 from web.http.problems import ProblemError
 from web.http.route import Access, AnyCall
-from web.ops.stopped import StoppedPartition, stopped_view
+from web.ops.stopped import StoppedPartition
 
 
 class Alive(Message):
@@ -39,7 +40,7 @@ def readyz(call: AnyCall) -> Readiness:
     deps = call.context.deps
     reasons = tuple(deps.ready())
     stops = deps.operations.stopped.all() if deps.operations is not None else ()
-    stopped = tuple(map(stopped_view, stops))
+    stopped = tuple(view_of(StoppedPartition, stop) for stop in stops)
     status = "not ready" if reasons else "ready"
     return Readiness(status=status, reasons=reasons, stopped=stopped)
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from models.messages import Message
 from models.operations import Offsets
+from web.api.views import view_of
 from web.http.context import ORDERS, Context
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.stopped import StoppedPartition, stops_of
 
 
@@ -79,7 +80,7 @@ class ShowLag(Gather[LagShare, LagView]):
         stops = stops_of(self.context, partition)
         return LagShare(positions=positions_of(self.context, partition), stopped=stops)
 
-    async def merged(self, shares: Mapping[int, LagShare], missing: tuple[int, ...]) -> LagView:
+    async def merged(self, shares: Shares[LagShare], missing: Missing) -> LagView:
         """By topic and partition."""
         rows = topic_lags(self.offsets, {p: share.positions for p, share in shares.items()})
         return LagView(
@@ -103,32 +104,15 @@ def topic_lags(
     offsets: Mapping[tuple[str, int], Offsets], positions: Mapping[int, tuple[Position, ...]]
 ) -> tuple[TopicLag, ...]:
     """The lag of each topic's partitions. offsets: Kafka's. positions: the services', by partition."""
-    return tuple(
-        _topic_lag(topic, partition, at, positions.get(partition, ()))
-        for (topic, partition), at in sorted(offsets.items())
-    )
-
-
-def _topic_lag(
-    topic: str, partition: int, at: Offsets, positions: tuple[Position, ...]
-) -> TopicLag:
-    rows = tuple(
-        LagRow(
-            service=row.service,
-            next=row.next,
-            lag=max(0, at.end - row.next),
-            backlog=row.backlog,
-            paused=row.paused,
+    found = []
+    for (topic, partition), at in sorted(offsets.items()):
+        rows = tuple(
+            view_of(LagRow, row, lag=max(0, at.end - row.next))
+            for row in positions.get(partition, ())
+            if row.topic == topic
         )
-        for row in positions
-        if row.topic == topic
-    )
-    lags = [row.lag for row in rows if row.lag is not None]
-    return TopicLag(
-        topic=topic,
-        partition=partition,
-        end=at.end,
-        committed=at.committed,
-        lag=max(lags, default=max(0, at.end - (at.committed or 0))),
-        services=rows,
-    )
+        lag = max((row.lag or 0 for row in rows), default=max(0, at.end - (at.committed or 0)))
+        found.append(
+            view_of(TopicLag, at, topic=topic, partition=partition, lag=lag, services=rows)
+        )
+    return tuple(found)

@@ -1,7 +1,7 @@
 """The list of notifications, over all orders or of one, for operators: filtered, in pages."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from heapq import nlargest
 from typing import Any, ClassVar, Final
 
@@ -9,12 +9,12 @@ from models.messages import Message
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.times import from_rfc3339
 from tables import NotOwnerError
-from web.api.notifications import NotificationView, entries_of
+from web.api.notifications import NotificationView, entries_of, notification_view
 from web.http.commands import check_order_is_known
 from web.http.context import NOTIFICATIONS
 from web.http.params import Params, choice_param, cursor_param, limit_param, order_param
 from web.http.route import Call, Owner, owner_of_order
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.notifications import NotificationEntry
 from web.ops.orders import ENDED_READ_SHARE
 
@@ -72,38 +72,6 @@ class NotificationListParams(Params):
         )
 
 
-def _share(
-    params: NotificationListParams, entries: Iterable[NotificationEntry], *, is_bounded: bool
-) -> NotificationsShare:
-    counts, total, page = Counter[str](), 0, []
-    for entry in entries:
-        counts[str(entry.status)] += 1
-        if params.wants(entry):
-            total += 1
-            if params.before is None or _place(entry) < params.before:
-                page.append(entry)
-    rows = tuple(map(NotificationView.of, nlargest(params.limit + 1, page, key=_place)))
-    return NotificationsShare(counts=counts, total=total, rows=rows, is_bounded=is_bounded)
-
-
-def _merged(
-    limit: int, shares: Collection[NotificationsShare], incomplete: tuple[int, ...]
-) -> NotificationRows:
-    counts = Counter(dict.fromkeys(map(str, NotificationStatus), 0))
-    for share in shares:
-        counts.update(share.counts)
-    rows = [row for share in shares for row in share.rows]
-    rows.sort(key=lambda row: (row.occurred_at, row.notification_id), reverse=True)
-    return NotificationRows(
-        notifications=tuple(rows[:limit]),
-        total=sum(share.total for share in shares),
-        counts=counts,
-        is_bounded=any(share.is_bounded for share in shares),
-        next=_cursor_of(rows[limit - 1]) if len(rows) > limit else None,
-        incomplete=incomplete,
-    )
-
-
 def _place(entry: NotificationEntry) -> tuple[int, str]:
     """In the list: by the event's time; a retry moves nothing."""
     return entry.occurred_ms, entry.notification_id
@@ -113,7 +81,7 @@ def _cursor_of(row: NotificationView) -> str:
     return f"{from_rfc3339(row.occurred_at)}-{row.notification_id}"
 
 
-class _OfAllOrders(Gather[NotificationsShare, NotificationRows]):
+class _ListNotifications(Gather[NotificationsShare, NotificationRows]):
     service, open_services = NOTIFICATIONS, (NOTIFICATIONS,)
     share_type = NotificationsShare
 
@@ -125,13 +93,39 @@ class _OfAllOrders(Gather[NotificationsShare, NotificationRows]):
         within_s = self.context.deps.bounds.gather_s * ENDED_READ_SHARE
         await index.read_ended(partition, within_s)
         is_bounded = index.left_out(partition)
-        return _share(self.call.params, index.entries(partition), is_bounded=is_bounded)
+        return self.share_of(index.entries(partition), is_bounded=is_bounded)
+
+    def share_of(
+        self, entries: Iterable[NotificationEntry], *, is_bounded: bool
+    ) -> NotificationsShare:
+        """Of some messages."""
+        params, counts, total, page = self.call.params, Counter[str](), 0, []
+        for entry in entries:
+            counts[str(entry.status)] += 1
+            if params.wants(entry):
+                total += 1
+                if params.before is None or _place(entry) < params.before:
+                    page.append(entry)
+        rows = tuple(map(notification_view, nlargest(params.limit + 1, page, key=_place)))
+        return NotificationsShare(counts=counts, total=total, rows=rows, is_bounded=is_bounded)
 
     async def merged(
-        self, shares: Mapping[int, NotificationsShare], missing: tuple[int, ...]
+        self, shares: Shares[NotificationsShare], missing: Missing
     ) -> NotificationRows:
         """The latest first."""
-        return _merged(self.call.params.limit, shares.values(), missing)
+        counts = Counter(dict.fromkeys(map(str, NotificationStatus), 0))
+        for share in shares.values():
+            counts.update(share.counts)
+        limit, rows = self.call.params.limit, [row for each in shares.values() for row in each.rows]
+        rows.sort(key=lambda row: (row.occurred_at, row.notification_id), reverse=True)
+        return NotificationRows(
+            notifications=tuple(rows[:limit]),
+            total=sum(share.total for share in shares.values()),
+            counts=counts,
+            is_bounded=any(share.is_bounded for share in shares.values()),
+            next=_cursor_of(rows[limit - 1]) if len(rows) > limit else None,
+            incomplete=missing,
+        )
 
 
 async def order_of(call: Call[NotificationListParams, None]) -> None:
@@ -144,10 +138,11 @@ def owner_if_of_order(call: Call[NotificationListParams, None]) -> Owner | None:
     return owner_of_order(call) if call.order_id else None
 
 
-def list_notifications(call: Call[NotificationListParams, None]) -> Any:
+async def list_notifications(call: Call[NotificationListParams, None]) -> Any:
     """What customers were told, is to be told, and could not be told; the latest first."""
+    gather = _ListNotifications(call)
     if not call.order_id:
-        return _OfAllOrders(call)
+        return gather
     check_order_is_known(call.context, call.order_id)
-    share = _share(call.params, entries_of(call.context, call.order_id), is_bounded=False)
-    return _merged(call.params.limit, [share], ())
+    share = gather.share_of(entries_of(call.context, call.order_id), is_bounded=False)
+    return await gather.merged({0: share}, ())

@@ -1,26 +1,19 @@
 """Orders by state, for operators: from the indexes of all workers, the latest first."""
 
 import heapq
-from collections.abc import Mapping
+from itertools import chain
 from typing import Final
 
 from models import ids
 from models.graphs import OrderStatus
 from models.messages import Message
 from models.order import PLACED
-from models.times import from_rfc3339, to_rfc3339
+from models.times import from_rfc3339
 from tables import NotReadyError
-from web.http.context import ORDERS, Context
-from web.http.params import (
-    Params,
-    choice_param,
-    cursor_param,
-    limit_param,
-    param,
-    text_that,
-    time_ms,
-)
-from web.http.scatter_gather import Gather
+from web.api.views import view_of
+from web.http.context import ORDERS
+from web.http.params import Params, choice_param, cursor_param, limit_param, param, time_ms, up_to
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.orders import OrderEntry
 
 MAX_LISTED: Final = 1000
@@ -76,11 +69,7 @@ class OrderListParams(Params):
 
     state: str | None = choice_param(STATES)
     restaurant: str | None = param(
-        text_that(
-            lambda text: len(text) <= MAX_RESTAURANT_CHARS,
-            f"at most {MAX_RESTAURANT_CHARS} characters",
-        ),
-        "only orders of the restaurant with this id",
+        up_to(MAX_RESTAURANT_CHARS), "only orders of the restaurant with this id"
     )
     since_ms: int | None = param(
         TIME, "only those whose state was reached then or later: a time with its zone, or a date (UTC)",
@@ -93,9 +82,10 @@ class OrderListParams(Params):
     limit: int = limit_param(50, MAX_LISTED)
 
     def wants(self, entry: OrderEntry) -> bool:
-        """Whether an order of that state belongs to the list."""
+        """Whether an order belongs to the list."""
         return (
-            self.restaurant in {None, entry.restaurant_id}
+            self.state in {None, entry.status}
+            and self.restaurant in {None, entry.restaurant_id}
             and (self.since_ms is None or entry.since_ms >= self.since_ms)
             and (self.until_ms is None or entry.since_ms < self.until_ms)
         )
@@ -109,20 +99,26 @@ class ListOrders(Gather[OrdersShare, OrderRows]):
     async def share(self, partition: int) -> OrdersShare:
         """Costs what the index holds: what has not ended, and the latest of what has."""
         params: OrderListParams = self.call.params
-        entries, is_read = await _entries(self.context, partition, params.state)
-        wanted = [entry for entry in entries if params.wants(entry)]
+        context, index = self.context, self.context.order_index
+        is_read = True
+        if params.state in STATES_WITH_ENDED:
+            try:
+                await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_READ_SHARE)
+            except NotReadyError:
+                is_read = False  # a large table is read on; what is known is shown meanwhile
+            context.check_open(ORDERS, partition)
+        known = chain(index.current(partition), index.ended(partition, params.state))
+        wanted = [entry for entry in known if params.wants(entry)]
         left = [e for e in wanted if params.before is None or _place(e) < params.before]
         page = heapq.nlargest(params.limit + 1, left, key=_place)
         return OrdersShare(
             total=len(wanted),
-            is_bounded=self.context.order_index.left_out(partition, params.state),
+            is_bounded=index.left_out(partition, params.state),
             is_read=is_read,
-            rows=tuple(map(_row, page)),
+            rows=tuple(view_of(OrderRow, e, reference=ids.reference(e.order_id)) for e in page),
         )
 
-    async def merged(
-        self, shares: Mapping[int, OrdersShare], missing: tuple[int, ...]
-    ) -> OrderRows:
+    async def merged(self, shares: Shares[OrdersShare], missing: Missing) -> OrderRows:
         """The latest first."""
         limit = self.call.params.limit
         rows = [row for share in shares.values() for row in share.rows]
@@ -143,33 +139,3 @@ def _place(entry: OrderEntry) -> tuple[int, str]:
 
 def _cursor(row: OrderRow) -> str:
     return f"{from_rfc3339(row.since)}.{row.order_id}"
-
-
-async def _entries(
-    context: Context, partition: int, state: str | None
-) -> tuple[list[OrderEntry], bool]:
-    """A partition's orders, and whether those that have ended are all known by now.
-
-    Raises NotOwnerError, NotReadyError.
-    """
-    index, is_read = context.order_index, True
-    if state in STATES_WITH_ENDED:
-        try:
-            await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_READ_SHARE)
-        except NotReadyError:
-            is_read = False  # a large table: it is read on, and what is known is shown meanwhile
-        context.check_open(ORDERS, partition)
-    current = [entry for entry in index.current(partition) if state in {None, entry.status}]
-    return current + index.ended(partition, state), is_read
-
-
-def _row(entry: OrderEntry) -> OrderRow:
-    return OrderRow(
-        order_id=entry.order_id,
-        reference=ids.reference(entry.order_id),
-        status=entry.status,
-        amount=entry.amount,
-        currency=entry.currency,
-        restaurant_id=entry.restaurant_id,
-        since=to_rfc3339(entry.since_ms),
-    )

@@ -1,7 +1,7 @@
 """Whether the platform is well, and what is of concern if not, for operators."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from models.dead_letter import DeadLetterState
@@ -11,8 +11,9 @@ from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.operations import Offsets
 from models.times import to_rfc3339
 from models.wording import counted
+from web.api.views import view_of
 from web.http.context import ORDERS
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.dead_letters import counts_by_state
 from web.ops.lag import LagShare, positions_of, topic_lags
 from web.ops.reconciliation import RECONCILIATION_PARTITION
@@ -100,7 +101,6 @@ class ShowOverview(Gather[OverviewShare, Overview]):
         stops = stops_of(context, partition)
         is_open = partition in context.tables[ORDERS].open_partitions()
         stuck = stuck_in_partition(context, partition, StuckParams(limit=0)) if is_open else None
-        facts = context.operations.worker()
         report = deps.reconciliation() if partition == RECONCILIATION_PARTITION else None
         return OverviewShare(
             differences=len(report.differences) if report else 0,
@@ -109,64 +109,36 @@ class ShowOverview(Gather[OverviewShare, Overview]):
             broken=Counter(code for _, code, _ in deps.money.broken(partition)),
             positions=positions_of(context, partition),
             stopped=stops,
-            worker=WorkerFacts(
-                url=str(deps.own_url or ""),
-                started_ms=facts.started_ms,
-                effects_pending=facts.effects_pending,
-                stripe_errors=dict(facts.stripe_errors),
-                clock_trouble=facts.clock_trouble,
-            ),
+            worker=view_of(WorkerFacts, context.operations.worker(), url=str(deps.own_url or "")),
         )
 
-    async def merged(
-        self, shares: Mapping[int, OverviewShare], missing: tuple[int, ...]
-    ) -> Overview:
+    async def merged(self, shares: Shares[OverviewShare], missing: Missing) -> Overview:
         """Of all workers."""
-        letters = counts_by_state(self.context.operations.dead_letters.all())
-        now_ms = self.context.deps.now_ms()
-        return overview_of(self.offsets, shares, missing, letters, now_ms)
+        each, workers = shares.values(), _workers(shares)
+        positions = {partition: share.positions for partition, share in shares.items()}
+        stuck = sum((share.stuck for share in each), Counter[str]())
+        broken = sum((share.broken for share in each), Counter[MoneyViolation]())
+        found = Overview(
+            healthy=True,
+            concerns=(),
+            at=to_rfc3339(self.context.deps.now_ms()),
+            workers=workers,
+            lag=sum(row.lag for row in topic_lags(self.offsets or {}, positions)),
+            stuck=dict(sorted(stuck.items())),
+            dead_letters=counts_by_state(self.context.operations.dead_letters.all()),
+            effects_pending=sum(worker.effects_pending for worker in workers),
+            stripe_errors=sum(sum(worker.stripe_errors.values()) for worker in workers),
+            broken_invariants={str(code): count for code, count in sorted(broken.items())},
+            differences=sum(share.differences for share in each),
+            incomplete=missing,
+        )
+        concerns = tuple(_concerns(found, each, knows_lag=self.offsets is not None))
+        return found.model_copy(update={"healthy": not concerns, "concerns": concerns})
 
 
-def overview_of(
-    offsets: Mapping[tuple[str, int], Offsets] | None,
-    shares: Mapping[int, OverviewShare],
-    missing: tuple[int, ...],
-    letters: Mapping[str, int],
-    now_ms: int,
-) -> Overview:
-    """Add up the partitions' shares. offsets: None when Kafka can't be asked. letters: by state."""
-    each, workers = shares.values(), _workers(shares)
-    positions = {partition: share.positions for partition, share in shares.items()}
-    lag = sum(row.lag for row in topic_lags(offsets or {}, positions))
-    stuck = sum((share.stuck for share in each), Counter[str]())
-    broken = sum((share.broken for share in each), Counter[MoneyViolation]())
-    differing = sum(share.differences for share in each)
-    concerns = [
-        *_concern_if(offsets is None, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
-        *_concern_if(bool(missing), "PARTITIONS_UNSERVED", _unserved(missing), "lag"),
-        *_stopped_and_clocks(each),
-        *_concern_if(lag > MAX_HEALTHY_LAG, "LAG", counted(lag, "record waits", "records wait"), "lag"),
-        *_concern_if(bool(stuck), "STUCK", counted(stuck.total(), "wait is overdue", "waits are overdue"),
-             "stuck"),
-        *_dead_letters_and_money(letters, each, broken, differing),
-    ]  # fmt: skip
-    return Overview(
-        healthy=not concerns,
-        concerns=tuple(concerns),
-        at=to_rfc3339(now_ms),
-        workers=workers,
-        lag=lag,
-        stuck=dict(sorted(stuck.items())),
-        dead_letters=dict(letters),
-        effects_pending=sum(worker.effects_pending for worker in workers),
-        stripe_errors=sum(sum(worker.stripe_errors.values()) for worker in workers),
-        broken_invariants={str(code): count for code, count in sorted(broken.items())},
-        differences=differing,
-        incomplete=missing,
-    )
-
-
-def _stopped_and_clocks(shares: Collection[OverviewShare]) -> list[Concern]:
+def _concerns(
+    found: Overview, shares: Collection[OverviewShare], *, knows_lag: bool
+) -> Iterator[Concern]:
     stopped = "; ".join(
         f"{at.topic}/{at.partition} at offset {at.offset}{f' for {at.service}' if at.service else ''}"
         for share in shares
@@ -174,34 +146,33 @@ def _stopped_and_clocks(shares: Collection[OverviewShare]) -> list[Concern]:
     )
     troubles = {share.worker.url: share.worker.clock_trouble for share in shares}
     clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
-    return [
-        *_concern_if(bool(stopped), "PARTITIONS_STOPPED", stopped, "lag"),
-        *_concern_if(bool(clocks), "CLOCK", clocks, "overview"),
-    ]
-
-
-def _dead_letters_and_money(
-    letters: Mapping[str, int],
-    shares: Collection[OverviewShare],
-    broken: Counter[MoneyViolation],
-    differing: int,
-) -> list[Concern]:
-    is_open = letters[DeadLetterState.OPEN]
     problems = "; ".join(problem for share in shares for problem in share.problems)
-    return [
-        *_concern_if(is_open > 0, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
-        *_concern_if(differing > 0, "DIFFERENCES",
-             f"of {counted(differing, 'object', 'objects')}, by Stripe's word and ours", "reconciliation"),
-        *_concern_if(bool(problems), "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
-        *(Concern(code=code, detail=f"{VIOLATION_DESCRIPTIONS[code]}: "
-             f"{counted(count, 'order', 'orders')}", where="/api/ops/reconciliation")
-          for code, count in sorted(broken.items())),
-    ]  # fmt: skip
-
-
-def _unserved(missing: tuple[int, ...]) -> str:
-    verb = "does not answer" if len(missing) == 1 else "do not answer"
-    return f"partition{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} {verb}"
+    names, is_one = ", ".join(map(str, found.incomplete)), len(found.incomplete) == 1
+    unserved = (
+        f"partition {names} does not answer" if is_one else f"partitions {names} do not answer"
+    )
+    stuck, is_open = sum(found.stuck.values()), found.dead_letters[DeadLetterState.OPEN]
+    differing = counted(found.differences, "object", "objects")
+    broken = {
+        code: f"{VIOLATION_DESCRIPTIONS[MoneyViolation(code)]}: {counted(count, 'order', 'orders')}"
+        for code, count in found.broken_invariants.items()
+    }
+    for is_so, code, detail, where in (
+        (not knows_lag, "KAFKA_UNAVAILABLE", "Kafka can't be asked; lag is unknown", "lag"),
+        (found.incomplete, "PARTITIONS_UNSERVED", unserved, "lag"),
+        (stopped, "PARTITIONS_STOPPED", stopped, "lag"),
+        (clocks, "CLOCK", clocks, "overview"),
+        (found.lag > MAX_HEALTHY_LAG, "LAG", counted(found.lag, "record waits", "records wait"),
+         "lag"),
+        (stuck, "STUCK", counted(stuck, "wait is overdue", "waits are overdue"), "stuck"),
+        (is_open, "DEAD_LETTERS", f"{is_open} to look at", "dead-letters"),
+        (found.differences, "DIFFERENCES", f"of {differing}, by Stripe's word and ours",
+         "reconciliation"),
+        (problems, "RECONCILIATION_UNFINISHED", problems, "reconciliation"),
+        *((words, code, words, "reconciliation") for code, words in broken.items()),
+    ):  # fmt: skip
+        if is_so:
+            yield Concern(code=code, detail=detail, where=f"/api/ops/{where}")
 
 
 def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:
@@ -210,16 +181,11 @@ def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:
         owned.setdefault(share.worker.url, []).append(partition)
     facts = {share.worker.url: share.worker for share in shares.values()}
     return tuple(
-        WorkerView(
-            url=url,
+        view_of(
+            WorkerView,
+            facts[url],
             partitions=tuple(sorted(partitions)),
-            started_at=to_rfc3339(facts[url].started_ms),
-            effects_pending=facts[url].effects_pending,
-            stripe_errors=facts[url].stripe_errors,
+            started_at=facts[url].started_ms,
         )
         for url, partitions in sorted(owned.items())
     )
-
-
-def _concern_if(is_so: bool, code: str, detail: str, where: str) -> list[Concern]:  # noqa: FBT001
-    return [Concern(code=code, detail=detail, where=f"/api/ops/{where}")] if is_so else []

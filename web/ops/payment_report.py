@@ -14,7 +14,6 @@ from models.times import to_rfc3339
 from web.http.answers import Money
 
 MAX_NAMED_QUARANTINED: Final = 100
-"""Quarantined orders."""
 
 
 class ReportShare(Message):
@@ -69,6 +68,10 @@ class Payments(Message):
     disputed: Money
     revenue: Money
     time_to_pay: TimeToPay | None = None
+
+
+COUNTS: Final = [n for n, field in Payments.model_fields.items() if field.annotation is int]
+"""Those that are the sum of the same name."""
 
 
 class Bucket(Payments):
@@ -162,27 +165,15 @@ def _sorted(found: Mapping[str, Sums]) -> list[tuple[str, str, Sums]]:
 def _shown(currency: str, sums: Sums) -> dict[str, Any]:
     """The fields of `Payments`."""
     initiated, converted = sums[Sum.INITIATED], sums[Sum.CONVERTED]
+    declines = sorted(grouped(sums, Sum.DECLINES).items(), key=lambda row: (-row[1], row[0]))
+    amounts = {str(each): sums[each] for each in (Sum.CAPTURED, Sum.REFUNDED, Sum.DISPUTED)}
+    amounts["revenue"] = revenue(sums)
     return {
         "currency": currency,
-        "initiated": initiated,
-        "converted": converted,
+        **{name: sums[Sum[name.upper()]] for name in COUNTS},
         "conversion": round(converted / initiated, 4) if initiated else None,
-        "attempts": sums[Sum.ATTEMPTS],
-        "completed": sums[Sum.COMPLETED],
-        "declined": DeclinedAttempts(
-            count=sums[Sum.DECLINED],
-            reasons=dict(sorted(grouped(sums, Sum.DECLINES).items(), key=lambda r: (-r[1], r[0]))),
-        ),
-        "cancelled": sums[Sum.CANCELLED],
-        "refunds": sums[Sum.REFUNDS],
-        "refunds_failed": sums[Sum.REFUNDS_FAILED],
-        "disputes": sums[Sum.DISPUTES],
-        "disputes_won": sums[Sum.DISPUTES_WON],
-        "disputes_lost": sums[Sum.DISPUTES_LOST],
-        "captured": Money.of(sums[Sum.CAPTURED], currency),
-        "refunded": Money.of(sums[Sum.REFUNDED], currency),
-        "disputed": Money.of(sums[Sum.DISPUTED], currency),
-        "revenue": Money.of(revenue(sums), currency),
+        "declined": DeclinedAttempts(count=sums[Sum.DECLINED], reasons=dict(declines)),
+        **{name: Money.of(amount, currency) for name, amount in amounts.items()},
         "time_to_pay": _time_to_pay(sums),
     }
 
@@ -193,10 +184,8 @@ def _time_to_pay(sums: Sums) -> TimeToPay | None:
     if not found:
         return None
     count = sum(grouped(sums, Sum.PAID).values())
-    p50, p90, p99 = found
-    return TimeToPay(
-        count=count, mean_ms=sums[Sum.PAID_MS] // count, p50_ms=p50, p90_ms=p90, p99_ms=p99
-    )
+    shown = dict(zip(("p50_ms", "p90_ms", "p99_ms"), found, strict=True))
+    return TimeToPay(count=count, mean_ms=sums[Sum.PAID_MS] // count, **shown)
 
 
 CSV_COLUMNS: Final = (

@@ -1,24 +1,24 @@
 """What reconciliation found and what the live checks of money say, over all workers, for operators."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.reconciliation import (
     DayTotals,
     MissingEvent,
-    MoneyDifference,
     MovementKind,
     Orphan,
     ReconciliationReport,
 )
 from models.times import to_rfc3339
+from web.api.views import view_of
 from web.http.answers import Money
 from web.http.context import PAYMENTS
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.money import AMOUNTS
 
 RECONCILIATION_PARTITION: Final = 0
@@ -169,31 +169,23 @@ class ShowReconciliation(Gather[MoneyShare, ReconciliationView]):
             report=deps.reconciliation() if is_runner else None,
         )
 
-    async def merged(
-        self, shares: Mapping[int, MoneyShare], missing: tuple[int, ...]
-    ) -> ReconciliationView:
+    async def merged(self, shares: Shares[MoneyShare], missing: Missing) -> ReconciliationView:
         """Of all workers."""
-        return _view(shares, missing, self.context.deps.now_ms())
+        runner = shares.get(RECONCILIATION_PARTITION)
+        report = runner.report if runner else None
+        invariants = _invariants(shares.values(), missing, self.context.deps.now_ms())
+        verdict = _verdict_of(report, is_broken=bool(invariants.broken_total), is_whole=not missing)
+        return ReconciliationView(
+            verdict=verdict,
+            is_clean=verdict is ReconciliationVerdict.AGREES,
+            differing=len(report.differences) + len(report.settling) if report else 0,
+            run=_run(report) if report else None,
+            invariants=invariants,
+            incomplete=missing,
+        )
 
 
-def _view(
-    shares: Mapping[int, MoneyShare], missing: tuple[int, ...], now_ms: int
-) -> ReconciliationView:
-    runner = shares.get(RECONCILIATION_PARTITION)
-    report = runner.report if runner else None
-    invariants = _invariants(shares.values(), missing, now_ms)
-    verdict = verdict_of(report, is_broken=bool(invariants.broken_total), is_whole=not missing)
-    return ReconciliationView(
-        verdict=verdict,
-        is_clean=verdict is ReconciliationVerdict.AGREES,
-        differing=len(report.differences) + len(report.settling) if report else 0,
-        run=_run(report) if report else None,
-        invariants=invariants,
-        incomplete=missing,
-    )
-
-
-def verdict_of(
+def _verdict_of(
     report: ReconciliationReport | None, *, is_broken: bool, is_whole: bool
 ) -> ReconciliationVerdict:
     """What a headline may say, so that no table below contradicts it."""
@@ -245,43 +237,20 @@ def _invariants(
 
 
 def _run(report: ReconciliationReport) -> RunView:
-    shown = dict(report) | {
-        "totals": tuple(map(_day, report.totals)),
-        "differences": tuple(map(_difference, report.differences)),
-        "settling": tuple(map(_difference, report.settling)),
-    }
-    return RunView(**shown)
+    return view_of(
+        RunView,
+        report,
+        totals=tuple(map(_day, report.totals)),
+        differences=tuple(view_of(DifferenceView, each) for each in report.differences),
+        settling=tuple(view_of(DifferenceView, each) for each in report.settling),
+    )
 
 
 def _day(day: DayTotals) -> DayView:
-    def sides(name: str) -> SidesView:
+    sides: dict[str, Any] = {}
+    for name in ("charged", "refunded", "disputed"):
         of = getattr(day, name)
-        return SidesView(
-            stripe=Money.of(of.stripe, day.currency),
-            tiffin=Money.of(of.tiffin, day.currency),
-            difference=Money.of(of.stripe - of.tiffin, day.currency),
+        sides[name] = view_of(
+            SidesView, of, currency=day.currency, difference=of.stripe - of.tiffin
         )
-
-    return DayView(
-        day=day.day,
-        currency=day.currency,
-        charged=sides("charged"),
-        refunded=sides("refunded"),
-        disputed=sides("disputed"),
-        differing=day.differing,
-    )
-
-
-def _difference(found: MoneyDifference) -> DifferenceView:
-    def money(amount: int | None) -> Money | None:
-        return None if amount is None else Money.of(amount, found.currency)
-
-    return DifferenceView(
-        kind=found.kind,
-        id=found.id,
-        order_id=found.order_id,
-        stripe=money(found.stripe),
-        tiffin=money(found.tiffin),
-        day=found.day,
-        since=found.since,
-    )
+    return view_of(DayView, day, **sides)

@@ -3,9 +3,8 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Self
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -13,13 +12,12 @@ from models import ids
 from models.analytics import LENGTH_MS, BucketLength, Sums, bucket_of, load_row, parts_of, start_of
 from models.dead_letter import DeadLetterState
 from models.times import to_rfc3339
-from tables import StateTable
 from web.http.answers import json_answer
-from web.http.context import PAYMENTS, Context
+from web.http.context import PAYMENTS
 from web.http.params import Params, one_of, param, text_that, time_ms
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.payment_report import PaymentReport, ReportShare, csv_of, report_of
 from web.ops.stuck import quarantined_orders
 
@@ -67,72 +65,67 @@ class ReportParams(Params):
     format: str | None = param(one_of(("json", "csv")), "json or csv; by default as Accept says")
 
 
-@dataclass(frozen=True, slots=True)
-class ReportQuery:
-    """What a report is to show; times in milliseconds since the epoch."""
-
-    begin_ms: int
-    end_ms: int
-    by: BucketLength
-    currency: str | None
-    restaurant: str | None
-
-    @classmethod
-    def of(cls, params: ReportParams, now_ms: int) -> Self:
-        """With the defaults that depend on the time. Raises ProblemError (400)."""
-        begin_ms, end_ms = _range(params.by, params.begin_ms, params.end_ms, now_ms)
-        return cls(begin_ms, end_ms, params.by, params.currency, params.restaurant)
-
-    def query(self) -> dict[str, str]:
-        """The same question with nothing left to defaults."""
-        given = {
-            "from": to_rfc3339(self.begin_ms), "to": to_rfc3339(self.end_ms), "by": self.by.value,
-            "currency": self.currency, "restaurant": self.restaurant,
-        }  # fmt: skip
-        return {name: value for name, value in given.items() if value is not None}
-
-    def prefixes(self) -> Iterator[str]:
-        """Of the rows to look at, so that each holds a slice: an hour, a day or a month of buckets."""
-        last, step = None, LENGTH_MS[self.by]
-        for at_ms in range(self.begin_ms, self.end_ms, step):
-            prefix = f"{self.by}/{bucket_of(self.by, at_ms)[:-2]}"
-            if prefix != last:
-                yield prefix
-            last = prefix
-
-    def wants(self, bucket: str, currency: str, restaurant_id: str) -> bool:
-        """Whether a row belongs to the report."""
-        return (
-            self.begin_ms <= start_of(self.by, bucket) < self.end_ms
-            and self.currency in {None, currency}
-            and self.restaurant in {None, restaurant_id}
-        )
-
-
 class ReportPayments(Gather[ReportShare, PaymentReport]):
     """Payments by minute, hour or day: attempts, declines, refunds, revenue, conversion, time to pay."""
 
     service, share_type = ANALYTICS, ReportShare
 
     def __init__(self, call: AnyCall) -> None:
+        """With the defaults that depend on the time; times in milliseconds. Raises ProblemError (400)."""
         super().__init__(call)
-        self.asked = ReportQuery.of(call.params, self.context.deps.now_ms())
-        self.query = self.asked.query()
+        self.asked: ReportParams = call.params
+        self.begin_ms, self.end_ms = _range(self.asked, self.context.deps.now_ms())
+        given = {
+            "from": to_rfc3339(self.begin_ms), "to": to_rfc3339(self.end_ms),
+            "by": self.asked.by.value, "currency": self.asked.currency,
+            "restaurant": self.asked.restaurant,
+        }  # fmt: skip
+        self.query = {name: value for name, value in given.items() if value is not None}
 
     async def share(self, partition: int) -> ReportShare:
         """Of an owned partition."""
-        share = await _share(self.context.tables[ANALYTICS], partition, self.asked)
+        table = self.context.tables[ANALYTICS]
+        buckets: dict[str, Sums] = {}
+        restaurants: dict[str, Sums] = {}
+        for prefix in self._prefixes():
+            for key, raw in table.rows(prefix, partition):
+                bucket, currency, restaurant_id = parts_of(key)
+                if self._wants(bucket, currency, restaurant_id):
+                    _, sums = load_row(raw)
+                    buckets.setdefault(f"{currency}/{bucket}", Counter()).update(sums)
+                    restaurants.setdefault(f"{currency}/{restaurant_id}", Counter()).update(sums)
+            await asyncio.sleep(0)  # the worker's other tasks go on between two slices
         found = quarantined_orders(self.context, partition)
         quarantined = tuple(each for each in found if each[1] in COUNTED)
-        return share.model_copy(update={"quarantined": quarantined})
+        return ReportShare(buckets=buckets, restaurants=restaurants, quarantined=quarantined)
 
-    async def merged(
-        self, shares: Mapping[int, ReportShare], missing: tuple[int, ...]
-    ) -> PaymentReport:
+    async def merged(self, shares: Shares[ReportShare], missing: Missing) -> PaymentReport:
         """Added up."""
-        asked, uncounted = self.asked, _uncounted(self.context)
-        report = report_of(shares.values(), asked.begin_ms, asked.end_ms, asked.by, missing)
+        report = report_of(shares.values(), self.begin_ms, self.end_ms, self.asked.by, missing)
+        operations = self.context.deps.operations
+        uncounted = sum(
+            letter.service == ANALYTICS
+            and letter.state is DeadLetterState.OPEN
+            and not letter.number
+            for letter in (operations.dead_letters.all() if operations else ())
+        )
         return report.model_copy(update={"uncounted": uncounted})
+
+    def _prefixes(self) -> Iterator[str]:
+        """Of the rows to look at, so that each holds a slice: an hour, a day or a month of buckets."""
+        last, by = None, self.asked.by
+        for at_ms in range(self.begin_ms, self.end_ms, LENGTH_MS[by]):
+            prefix = f"{by}/{bucket_of(by, at_ms)[:-2]}"
+            if prefix != last:
+                yield prefix
+            last = prefix
+
+    def _wants(self, bucket: str, currency: str, restaurant_id: str) -> bool:
+        return (
+            self.begin_ms <= start_of(self.asked.by, bucket) < self.end_ms
+            and self.asked.currency in {None, currency}
+            and self.asked.restaurant in {None, restaurant_id}
+        )
 
 
 def report_answer(call: Call[ReportParams, None], report: PaymentReport) -> web.Response:
@@ -141,29 +134,6 @@ def report_answer(call: Call[ReportParams, None], report: PaymentReport) -> web.
     accepts = "text/csv" in call.request.headers.get("Accept", "")
     is_csv = wanted == "csv" or (wanted is None and accepts)
     return _csv_response(report) if is_csv else json_answer(call, report)
-
-
-def _uncounted(context: Context) -> int:
-    operations = context.deps.operations
-    return sum(
-        letter.service == ANALYTICS and letter.state is DeadLetterState.OPEN and not letter.number
-        for letter in (operations.dead_letters.all() if operations else ())
-    )
-
-
-async def _share(table: StateTable, partition: int, asked: ReportQuery) -> ReportShare:
-    """One partition's sums."""
-    buckets: dict[str, Sums] = {}
-    restaurants: dict[str, Sums] = {}
-    for prefix in asked.prefixes():
-        for key, raw in table.rows(prefix, partition):
-            bucket, currency, restaurant_id = parts_of(key)
-            if asked.wants(bucket, currency, restaurant_id):
-                _, sums = load_row(raw)
-                buckets.setdefault(f"{currency}/{bucket}", Counter()).update(sums)
-                restaurants.setdefault(f"{currency}/{restaurant_id}", Counter()).update(sums)
-        await asyncio.sleep(0)  # the worker's other tasks go on between two slices
-    return ReportShare(buckets=buckets, restaurants=restaurants)
 
 
 def _csv_response(report: PaymentReport) -> web.Response:
@@ -181,15 +151,14 @@ def _csv_response(report: PaymentReport) -> web.Response:
     )
 
 
-def _range(
-    by: BucketLength, begin_ms: int | None, end_ms: int | None, now_ms: int
-) -> tuple[int, int]:
+def _range(asked: ReportParams, now_ms: int) -> tuple[int, int]:
     """Whole buckets. Raises ProblemError (400) for none, and for more than are given at once."""
-    step = LENGTH_MS[by]
-    if end_ms is None:
-        end_ms = now_ms + 1
+    by, step = asked.by, LENGTH_MS[asked.by]
+    end_ms = now_ms + 1 if asked.end_ms is None else asked.end_ms
     end_ms = -(-end_ms // step) * step
-    begin_ms = end_ms - DEFAULT_BUCKETS[by] * step if begin_ms is None else begin_ms // step * step
+    begin_ms = end_ms - DEFAULT_BUCKETS[by] * step
+    if asked.begin_ms is not None:
+        begin_ms = asked.begin_ms // step * step
     if not 0 < end_ms - begin_ms <= MAX_BUCKETS[by] * step:
         accepted = f"accepted: before `to`, and at most {MAX_BUCKETS[by]} buckets of one {by}"
         raise ProblemError("VALIDATION_FAILED", errors=[("from", accepted)])

@@ -6,16 +6,15 @@ hashes, and no address holds a person's data.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from models import ids, search_terms
 from models.messages import Message
-from models.order import OrderRecord
 from models.search_terms import PERSONAL_KINDS, TermKind
-from models.times import to_rfc3339_or_none
+from web.api.views import view_of
 from web.http import auth
 from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
@@ -23,7 +22,8 @@ from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
 from web.http.params import Params, param
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, Call
-from web.http.scatter_gather import PARTITIONS, Gather
+from web.http.scatter_gather import PARTITIONS, Gather, Missing, Shares
+from web.indexes.orders import order_entry
 
 MAX_FOUND: Final = 20
 """Of one partition, table and term; as many are answered, the latest."""
@@ -70,16 +70,20 @@ class FoundOrder(Message):
     placed_at: str | None = None
 
 
-class SearchView(Message):
-    """The latest first. isCut: there are more. incomplete: partitions that did not answer."""
+class SearchShare(Message):
+    """is_cut: there are more."""
 
     orders: tuple[FoundOrder, ...]
     is_cut: bool
+
+
+class SearchView(SearchShare):
+    """The latest first. isCut: there are more. incomplete: partitions that did not answer."""
+
     incomplete: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SearchPlan:
+class SearchPlan(Message):
     """What to look up, without any text of the one who asks.
 
     order: how order ids begin, with the kind that it is found by. rows: how keys begin, by kind.
@@ -87,9 +91,6 @@ class SearchPlan:
 
     order: tuple[str, str] | None
     rows: Mapping[TermKind, tuple[str, ...]]
-
-
-SEARCH_PLAN: Final = TypeAdapter(SearchPlan)
 
 
 class SearchParams(Params):
@@ -128,20 +129,17 @@ def plan_of(text: str, *, personal: bool) -> SearchPlan:
         order = begins, "reference"
     asked = search_terms.parse_search_text(text)
     kinds = asked.keys() if personal else {TermKind.ID} & asked.keys()
-    return SearchPlan(
-        order,
-        {
-            kind: tuple(search_terms.row_prefix(kind, term) for term in asked[kind])
-            for kind in kinds
-        },
-    )
+    rows = {
+        kind: tuple(search_terms.row_prefix(kind, term) for term in asked[kind]) for kind in kinds
+    }
+    return SearchPlan(order=order, rows=rows)
 
 
 def _plan_of_worker(call: AnyCall) -> SearchPlan:
     """Raises ProblemError (400) for what no worker asks."""
     if auth.is_worker(call.request, call.context.deps):
         try:
-            plan = SEARCH_PLAN.validate_json(call.request.headers.get(SEARCH, ""))
+            plan = SearchPlan.model_validate_json(call.request.headers.get(SEARCH, ""))
         except ValidationError:
             pass
         else:
@@ -149,13 +147,6 @@ def _plan_of_worker(call: AnyCall) -> SearchPlan:
             if all(row.startswith(search_terms.SEARCH_ROW_PREFIX) for row in rows):
                 return plan
     raise ProblemError("BAD_REQUEST")
-
-
-class SearchShare(Message):
-    """is_cut: there are more."""
-
-    orders: tuple[FoundOrder, ...]
-    is_cut: bool
 
 
 class SearchOrders(Gather[SearchShare, SearchView]):
@@ -166,15 +157,28 @@ class SearchOrders(Gather[SearchShare, SearchView]):
     def __init__(self, call: AnyCall, plan: SearchPlan) -> None:
         super().__init__(call)
         self.plan = plan
-        self.headers = {SEARCH: SEARCH_PLAN.dump_json(plan).decode()}
+        self.headers = {SEARCH: plan.model_dump_json()}
 
     async def share(self, partition: int) -> SearchShare:
         """Of an owned partition."""
-        return _share(self.context, partition, self.plan)
+        found: dict[str, list[str]] = {}
+        is_cut, tables = False, self.context.tables
+        if self.plan.order is not None:
+            begins, by = self.plan.order
+            for key in tables[ORDERS].keys(partition, begins, MAX_FOUND):
+                found.setdefault(key, []).append(by)
+        for kind, rows in self.plan.rows.items():
+            for table, row in product(TABLES[kind], rows):
+                keys = tables[table].keys(partition, row, MAX_FOUND + 1)
+                is_cut = is_cut or len(keys) > MAX_FOUND
+                for key in keys[:MAX_FOUND]:
+                    by_kinds = found.setdefault(search_terms.order_of_row(key), [])
+                    if kind not in by_kinds:
+                        by_kinds.append(kind)
+        shown = (_shown(self.context, order_id, by) for order_id, by in found.items())
+        return SearchShare(orders=tuple(each for each in shown if each is not None), is_cut=is_cut)
 
-    async def merged(
-        self, shares: Mapping[int, SearchShare], missing: tuple[int, ...]
-    ) -> SearchView:
+    async def merged(self, shares: Shares[SearchShare], missing: Missing) -> SearchView:
         """The latest first. Raises ProblemError (404) where nothing can be recorded."""
         orders = [order for share in shares.values() for order in share.orders]
         orders.sort(key=lambda order: order.placed_at or "", reverse=True)
@@ -186,43 +190,11 @@ class SearchOrders(Gather[SearchShare, SearchView]):
         return SearchView(orders=found, is_cut=is_cut, incomplete=missing)
 
 
-def _share(context: Context, partition: int, plan: SearchPlan) -> SearchShare:
-    """Orders of an owned partition. Raises NotOwnerError, NotReadyError."""
-    found: dict[str, list[str]] = {}
-    is_cut = False
-    if plan.order is not None:
-        begins, by = plan.order
-        for key in context.tables[ORDERS].keys(partition, begins, MAX_FOUND):
-            found.setdefault(key, []).append(by)
-    for kind, rows in plan.rows.items():
-        for table in TABLES[kind]:
-            for row in rows:
-                keys = context.tables[table].keys(partition, row, MAX_FOUND + 1)
-                is_cut = is_cut or len(keys) > MAX_FOUND
-                for key in keys[:MAX_FOUND]:
-                    by_kinds = found.setdefault(search_terms.order_of_row(key), [])
-                    if kind not in by_kinds:
-                        by_kinds.append(kind)
-    shown = (_shown(context, order_id, by) for order_id, by in found.items())
-    return SearchShare(orders=tuple(each for each in shown if each is not None), is_cut=is_cut)
-
-
 def _shown(context: Context, order_id: str, by: list[str]) -> FoundOrder | None:
     """None for what is in the timeline and no order (yet)."""
     record = context.record(ORDERS, order_id) if ids.is_order_id(order_id) else None
-    if record is None or not isinstance(record.state, OrderRecord):
+    entry = order_entry(order_id, record) if record else None
+    if record is None or entry is None:
         return None
-    order, placed = record.state.order, record.state.placed
-    known = order or placed
-    if known is None:
-        return None
-    return FoundOrder(
-        order_id=order_id,
-        reference=ids.reference(order_id),
-        by=tuple(by),
-        status=record.state.status_shown,
-        amount=known.amount,
-        currency=known.currency,
-        restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),
-        placed_at=to_rfc3339_or_none(placed.placed_at) if placed else None,
-    )
+    reference = ids.reference(order_id)
+    return view_of(FoundOrder, entry, record.state.placed, reference=reference, by=tuple(by))

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from models.messages import Message
-from models.times import to_rfc3339
-from tables import NotStoppedError, PartitionStop
+from tables import NotStoppedError
+from web.api.views import view_of
 from web.http.bodies import Body
 from web.http.context import ORDERS, Context
 from web.http.params import Params
@@ -34,9 +34,7 @@ class SkipBody(Body):
     partition: int = Field(ge=0, le=100_000, description="its partition")
     offset: int = Field(ge=-1, lt=2**63, description="the offset at which it is stopped")
     service: str | None = Field(
-        default=None,
-        max_length=100,
-        description="for which service, where it is stopped for several",
+        None, max_length=100, description="for which service, where it is stopped for several"
     )
     reason: str = Field(min_length=1, max_length=200, description="1 to 200 characters: why")
     retry: bool = Field(
@@ -54,23 +52,10 @@ class Skipped(Message):
     dry_run: bool
 
 
-def stopped_view(stop: PartitionStop) -> StoppedPartition:
-    """As the API and pages show it."""
-    return StoppedPartition(
-        topic=stop.topic,
-        partition=stop.partition,
-        offset=stop.offset,
-        next_offset=stop.next_offset,
-        service=stop.service,
-        error=stop.error,
-        since=to_rfc3339(stop.since_ms),
-    )
-
-
 def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
     """What is stopped in an owned partition. Raises NotOwnerError when it is not (yet) served here."""
     stops = context.operations.stopped.all()
-    found = tuple(stopped_view(stop) for stop in stops if stop.partition == partition)
+    found = tuple(view_of(StoppedPartition, stop) for stop in stops if stop.partition == partition)
     if not found:
         context.check_open(ORDERS, partition)
     return found
@@ -78,9 +63,8 @@ def stops_of(context: Context, partition: int) -> tuple[StoppedPartition, ...]:
 
 async def check_partition(call: Call[Params, SkipBody]) -> None:
     """Refuse a partition that there is not. Raises ProblemError (404)."""
-    if call.context.deps.operations is None:
-        raise ProblemError("NOT_STOPPED")
-    if call.body.partition >= call.context.tables[ORDERS].partitions:
+    context = call.context
+    if context.deps.operations is None or call.body.partition >= context.tables[ORDERS].partitions:
         raise ProblemError("NOT_STOPPED")
 
 
@@ -107,5 +91,6 @@ async def skip_record(call: Call[Params, SkipBody]) -> Skipped:
         )
     except NotStoppedError as error:
         raise ProblemError("NOT_STOPPED", f"{error}. GET /api/ops/lag lists what is.") from None
+    shown = view_of(StoppedPartition, stop)
     goes_on_at = stop.offset if body.retry else stop.next_offset
-    return Skipped(stopped=stopped_view(stop), goes_on_at=goes_on_at, dry_run=body.dry_run)
+    return Skipped(stopped=shown, goes_on_at=goes_on_at, dry_run=body.dry_run)

@@ -1,17 +1,17 @@
 """What is stuck, over all orders and of one: where, since when, who must act. For operators."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
-from models.dead_letter import DeadLetter, DeadLetterState
+from models.dead_letter import DeadLetterState
 from models.messages import Message
 from models.stuck import Actor, Subject, Waiting, quarantined
-from models.times import to_rfc3339
+from web.api.views import view_of
 from web.http.context import ORDERS, Context
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
-from web.http.scatter_gather import Gather
+from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.waiting import WAITING_SERVICES, waiting_of
 
 MAX_LISTED: Final = 1000
@@ -80,7 +80,7 @@ class ListStuck(Gather[StuckShare, StuckList]):
         """Of an owned partition."""
         return stuck_in_partition(self.context, partition, self.call.params)
 
-    async def merged(self, shares: Mapping[int, StuckShare], missing: tuple[int, ...]) -> StuckList:
+    async def merged(self, shares: Shares[StuckShare], missing: Missing) -> StuckList:
         """The longest overdue first."""
         rows = [row for share in shares.values() for row in share.rows]
         rows.sort(key=lambda row: row.due)
@@ -119,14 +119,13 @@ def show_order_waiting(call: Call[Params, None]) -> OrderWaiting:
     """Where one order is, since when, and who must act."""
     context, order_id = call.context, call.order_id
     now_ms = context.deps.now_ms()
-    found = [
-        (order_id, service, each)
+    shown = [
+        _shown(order_id, service, each, now_ms)
         for service in context.tables
         if (record := context.record(service, order_id)) is not None
         for each in waiting_of(service, record)
+        if each.since_ms <= now_ms  # a deadline to come is nothing that anybody waits for yet
     ]
-    # A deadline to come is nothing that anybody waits for yet.
-    shown = [_shown(*entry, now_ms) for entry in found if entry[2].since_ms <= now_ms]
     shown.sort(key=lambda each: each.due)
     return OrderWaiting(order_id=order_id, waiting=tuple(shown))
 
@@ -134,40 +133,26 @@ def show_order_waiting(call: Call[Params, None]) -> OrderWaiting:
 def _stuck(context: Context, partition: int, now_ms: int) -> Iterator[tuple[str, str, Waiting]]:
     """Order, service, and what is due by now."""
     yield from context.deps.waiting.stuck(partition, now_ms)
-    if context.deps.operations is not None:
-        yield from _without_index(context, context.deps.operations.dead_letters.all(), partition)
-
-
-def _without_index(
-    context: Context, letters: Iterable[DeadLetter], partition: int
-) -> Iterator[tuple[str, str, Waiting]]:
-    """Orders quarantined in services that have no index here: each has an open dead letter."""
-    seen = set()
-    for letter in letters:
+    operations, seen = context.deps.operations, set()
+    # Orders quarantined in services that have no index here: each has an open dead letter.
+    for letter in operations.dead_letters.all() if operations is not None else ():
         key, table = letter.order_key, context.tables.get(letter.service)
-        if (
-            letter.state is not DeadLetterState.OPEN
-            or not letter.number
-            or letter.service in WAITING_SERVICES
-        ):
+        is_open = letter.state is DeadLetterState.OPEN and letter.number > 0
+        if not is_open or letter.service in WAITING_SERVICES or key is None or table is None:
             continue
-        if key is None or table is None or table.partition_of(key) != partition:
-            continue
-        if (letter.service, key) not in seen:
+        if table.partition_of(key) == partition and (letter.service, key) not in seen:
             seen.add((letter.service, key))
             yield key, letter.service, quarantined(letter.service, letter.since_ms)
 
 
 def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitView:
-    return WaitView(
+    return view_of(
+        WaitView,
+        each,
+        each.rule,
         order_id=order_id,
         service=service,
-        subject=each.rule.subject,
-        state=each.rule.state,
         what=each.what or None,
-        since=to_rfc3339(each.since_ms),
         expected=each.rule.expects,
-        actor=each.rule.actor,
-        due=to_rfc3339(each.due_ms),
         stuck=each.due_ms <= now_ms,
     )

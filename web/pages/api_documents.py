@@ -1,25 +1,36 @@
 """The documents that describe Tiffin, to programs and to people: each made once, and not on the event loop.
 
-They are public, and making one takes longer than most requests: 100 to 200 ms.
+They are public, made of the tables that the code runs on, and making one takes 100 to 200 ms.
 """
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
+from models.events import EVENTS
+from models.graphs import DELIVERY_GRAPH, ORDER_GRAPH, PAYMENT_GRAPH, REFUND_GRAPH
+from models.stuck import WAIT_RULES
+from models.times import DAY_MS, HOUR_MS, MINUTE_MS
 from models.topics import TopicUse
 from web import asyncapi, openapi
-from web.http.context import ORDERS
+from web.asyncapi import first_paragraph, messages_of, wire_names
+from web.http.context import CONTEXT, ORDERS
 from web.http.dispatch import mount
+from web.http.problems import CODES
 from web.http.route import PUBLIC, AnyCall, Route
-from web.pages import reference
 from web.pages.assets import Asset
+from web.pages.render import ROBOTS_TAG, policy, render
+from web.routes import ROUTES as API_ROUTES
 
 JSON: Final = "application/json"
+GRAPHS: Final[Mapping[str, Mapping[Any, frozenset[Any]]]] = {
+    "Payment": PAYMENT_GRAPH, "Order": ORDER_GRAPH, "Delivery": DELIVERY_GRAPH,
+    "Refund": REFUND_GRAPH,
+}  # fmt: skip
 
 
 class Documents:
@@ -29,13 +40,13 @@ class Documents:
         self._made: dict[str, Asset] = {}
         self._lock = asyncio.Lock()
 
-    async def get(self, path: str, make: Callable[[], Asset]) -> Asset:
-        """The document; the first who asks has it made, the others wait."""
-        if path not in self._made:
+    async def response(self, request: web.Request, make: Callable[[], Asset]) -> web.Response:
+        """The document at this path; the first who asks has it made, the others wait."""
+        if request.path not in self._made:
             async with self._lock:
-                if path not in self._made:
-                    self._made[path] = await asyncio.to_thread(_packed, make)
-        return self._made[path]
+                if request.path not in self._made:
+                    self._made[request.path] = await asyncio.to_thread(_packed, make)
+        return self._made[request.path].response(request)
 
 
 DOCUMENTS: Final = web.AppKey("documents", Documents)
@@ -43,22 +54,21 @@ DOCUMENTS: Final = web.AppKey("documents", Documents)
 
 async def show_openapi(call: AnyCall) -> web.Response:
     """OpenAPI of the HTTP API."""
-    made = await call.request.app[DOCUMENTS].get("openapi", _openapi)
-    return made.response(call.request)
+    return await call.request.app[DOCUMENTS].response(call.request, _openapi)
 
 
 async def show_asyncapi(call: AnyCall) -> web.Response:
     """AsyncAPI of Kafka's topics."""
     partitions, uses = call.context.tables[ORDERS].partitions, call.context.deps.topics
-    made = await call.request.app[DOCUMENTS].get("asyncapi", lambda: _asyncapi(partitions, uses))
-    return made.response(call.request)
+    make = functools.partial(_asyncapi, partitions, uses)
+    return await call.request.app[DOCUMENTS].response(call.request, make)
 
 
 async def show_reference(call: AnyCall) -> web.Response:
     """The same for people, on one page."""
-    made = await call.request.app[DOCUMENTS].get("docs", lambda: _reference(call.request))
-    response = made.response(call.request)
-    response.headers.update(reference.HEADERS)
+    make = functools.partial(_reference, call.request)
+    response = await call.request.app[DOCUMENTS].response(call.request, make)
+    response.headers.update({"Content-Security-Policy": policy(), "X-Robots-Tag": ROBOTS_TAG})
     return response
 
 
@@ -86,7 +96,7 @@ def _asyncapi(partitions: int, uses: tuple[TopicUse, ...]) -> Asset:
 
 
 def _reference(request: web.Request) -> Asset:
-    page = reference.render_reference(request)
+    page = render_reference(request)
     assert isinstance(page.body, bytes), "a page is rendered whole"
     return Asset(page.body, page.headers["Content-Type"], is_packable=True)
 
@@ -97,3 +107,31 @@ def _packed(make: Callable[[], Asset]) -> Asset:
     assert asset.packed
     assert asset.version
     return asset
+
+
+def render_reference(request: web.Request) -> web.Response:
+    """Routes, states, topics and codes on one page, to be searched with the browser's own search."""
+    context = request.app[CONTEXT]
+    partitions = context.tables[ORDERS].partitions
+    topics = [
+        (use, use.topic.partitions or partitions, use.topic.retention)
+        for use in context.deps.topics
+    ]
+    graphs = {
+        name: [(str(state or "(none)"), sorted(map(str, after))) for state, after in graph.items()]
+        for name, graph in GRAPHS.items()
+    }
+    return render(
+        request, "reference.html", topics=topics, messages_of=messages_of, waits=WAIT_RULES,
+        allowed=allowed, codes=CODES, graphs=graphs,
+        routes=[(route, first_paragraph(route.run)) for route in API_ROUTES],
+        events=[(kind, wire_names(spec.data), spec.topics) for kind, spec in EVENTS.items()],
+    )  # fmt: skip
+
+
+def allowed(duration_ms: int) -> str:
+    """A duration in the largest unit that it is a whole number of."""
+    for unit, length_ms in (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", 1000)):
+        if duration_ms and duration_ms % length_ms == 0:
+            return f"{duration_ms // length_ms} {unit}"
+    return "at once"

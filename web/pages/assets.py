@@ -25,10 +25,8 @@ VENDORED: Final = "vendor/"
 PLAIN_DISH: Final = "dishes/cuisine-plain.svg"
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 TYPES: Final = {
-    ".woff2": "font/woff2",
-    ".js": "text/javascript",
-    ".webmanifest": "application/manifest+json",
-}
+    ".woff2": "font/woff2", ".js": "text/javascript", ".webmanifest": "application/manifest+json",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,9 @@ class Assets:
 
     def response(self, request: web.Request, name: str) -> web.Response:
         """A file as an answer. Raises ProblemError (404)."""
-        asset = self.by_name.get(name)
-        if asset is None:
+        if name not in self.by_name:
             raise ProblemError("NOT_FOUND")
-        return asset.response(request, is_exact=name.startswith(VENDORED))
+        return self.by_name[name].response(request, is_exact=name.startswith(VENDORED))
 
 
 def asset_of(content: bytes, suffix: str) -> Asset:

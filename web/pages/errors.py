@@ -1,7 +1,6 @@
 """Problems of pages as pages: in plain words, with what to do, and no internals."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlencode
 
@@ -10,25 +9,17 @@ from aiohttp import web
 from models import ids, tracing
 from models.errors import UnavailableError
 from tables import NotOwnerError, NotReadyError
-from web.http.middleware import client_has_left, unexpected
+from web.http.middleware import Handler, client_has_left, unexpected
 from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.route import route_of
 from web.pages import retry
 from web.pages.render import render
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 HTMX: Final = "HX-Request"
 """Set by htmx, which swaps a part of a page."""
 MACHINE_PATHS: Final = (
-    "/api/",
-    "/webhooks/",
-    "/livez",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-    "/asyncapi",
-)
+    "/api/", "/webhooks/", "/livez", "/readyz", "/metrics", "/openapi.json", "/asyncapi",
+)  # fmt: skip
 """Where requests that fit no route get problems as JSON."""
 
 STAFF_HOMES: Final = {

@@ -1,5 +1,6 @@
-"""Amounts, times and codes as people read them."""
+"""Amounts, times and codes as people read and write them."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,14 +9,17 @@ from typing import Any, Final
 import orjson
 from babel import Locale
 from babel.dates import format_datetime
-from babel.numbers import format_currency
+from babel.numbers import NumberFormatError, format_currency, parse_decimal
 
 from models import money
+from web.http.decoding import DecodingError
 
 LOCALES: Final = {"INR": "en_IN", "GBP": "en_GB", "EUR": "en_IE"}
 """How amounts of a currency are grouped and marked, shown and read."""
 DEFAULT_LOCALE: Final = "en_US"
 """For the others."""
+MAX_AMOUNT_CHARS: Final = 24
+_AMOUNT: Final = re.compile(r"[0-9][0-9,]*(?:\.([0-9]+))?")
 
 ORDER_STATUS_TEXTS: Final[Mapping[str, str]] = {
     "PLACED": "Opening the payment",
@@ -51,6 +55,37 @@ def money_text(value: Any, currency: str | None = None) -> str:
     )
     text = format_currency(decimal, code, pattern, locale, currency_digits=False)
     return str(text.replace(code, f"{code}\u00a0"))  # a code is no symbol: it keeps its distance
+
+
+def minor_units(text: str, currency: str, locale: str) -> int:
+    """Minor units of an amount such as "12.50" or "1,250.00", as `locale` groups and points it.
+
+    Raises DecodingError, with an example, for what another locale may have meant otherwise, and for what
+    Stripe does not take: nothing is ever read as another amount.
+    """
+    rules = money.rules_of(currency)
+    digits = rules.decimals
+    written = text.strip()
+    example = f"{Decimal('12.5'):.{digits}f}" if digits else "1250"
+    refused = DecodingError(f"Write the amount like {example}.")
+    form = _AMOUNT.fullmatch(written) if len(written) <= MAX_AMOUNT_CHARS else None
+    # "1,250" and "1.250" are one and a quarter to some, and more than a thousand to others.
+    if form is None or len(form[1] or "") > digits or (digits and "," in written and not form[1]):
+        raise refused
+    try:
+        amount = parse_decimal(written, locale=locale, strict=True)
+    except NumberFormatError:
+        raise refused from None
+    units = int(amount.scaleb(rules.exponent))
+    if units % rules.step:
+        raise DecodingError(f"Write an amount {step_text(currency)}, like {example}.")
+    return units
+
+
+def step_text(currency: str) -> str:
+    """Which amounts Stripe takes: "in steps of 0.010"; "" where it takes each one."""
+    step = money.rules_of(currency).step
+    return "" if step == 1 else f"in steps of {money.decimal_text(step, currency)}"
 
 
 def time_of(rfc3339: str) -> datetime:

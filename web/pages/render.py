@@ -11,17 +11,8 @@ from models import ids
 from models.wording import counted
 from web.http.context import CONTEXT
 from web.http.deps import StripeOrigins
+from web.pages import formats
 from web.pages.assets import Assets
-from web.pages.formats import (
-    LOCALES,
-    ORDER_STATUS_TEXTS,
-    clock,
-    exact,
-    money_text,
-    pretty,
-    state,
-    time_of,
-)
 
 TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 COMPILED: Final = TEMPLATES.parent / "__pycache__"
@@ -36,29 +27,18 @@ def make_environment(assets: Assets) -> jinja2.Environment:
     """Templates that escape what they show and name what they miss."""
     is_kept = os.access(COMPILED, os.W_OK)
     engine = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
         bytecode_cache=jinja2.FileSystemBytecodeCache(str(COMPILED)) if is_kept else None,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     engine.globals.update(
-        asset=assets.url,
-        integrity=assets.integrity,
-        dish_picture=assets.dish_picture,
-        status_words=ORDER_STATUS_TEXTS,
-        counted=counted,
-    )
+        asset=assets.url, integrity=assets.integrity, dish_picture=assets.dish_picture,
+        status_words=formats.ORDER_STATUS_TEXTS, counted=counted,
+    )  # fmt: skip
     engine.filters.update(
-        money=money_text,
-        time=time_of,
-        clock=clock,
-        exact=exact,
-        pretty=pretty,
-        state=state,
-        reference=ids.reference,
-    )
+        money=formats.money_text, time=formats.time_of, clock=formats.clock, exact=formats.exact,
+        pretty=formats.pretty, state=formats.state, reference=ids.reference,
+    )  # fmt: skip
     return engine
 
 
@@ -70,9 +50,9 @@ async def warm(app: web.Application) -> None:
     engine = app[TEMPLATE_ENGINE]
     for name in engine.list_templates():
         engine.get_template(name)
-    for currency in (*LOCALES, "USD"):
-        money_text(0, currency)
-    clock("2026-01-01T00:00:00.000Z")
+    for currency in (*formats.LOCALES, "USD"):
+        formats.money_text(0, currency)
+    formats.clock("2026-01-01T00:00:00.000Z")
 
 
 def render(
@@ -86,12 +66,8 @@ def render(
     """A page. stripe: the origins that this page's policy lets in, for pages that take cards."""
     engine = request.config_dict[TEMPLATE_ENGINE]
     context = request.config_dict[CONTEXT]
-    text = engine.get_template(template).render(
-        request=request,
-        path=request.path,
-        is_sandbox=context.deps.is_sandbox,
-        **values,
-    )
+    known = {"request": request, "path": request.path, "is_sandbox": context.deps.is_sandbox}
+    text = engine.get_template(template).render(**known, **values)
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = policy(stripe)
     if stripe is not None:  # some ways to pay open a window of the bank's, and wait for its word
@@ -106,19 +82,9 @@ def policy(stripe: StripeOrigins | None = None) -> str:
     scripts = " ".join(["'self'", *(stripe.script if stripe else ())])
     connects = " ".join(["'self'", *(stripe.connect if stripe else ())])
     frames = " ".join(stripe.frame if stripe else ()) or "'none'"
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src {scripts}",
-            "style-src 'self'",
-            "img-src 'self' data:",
-            "font-src 'self'",
-            "manifest-src 'self'",
-            "media-src 'self'",
-            f"connect-src {connects}",
-            f"frame-src {frames}",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; manifest-src 'self'; media-src 'self'; "
+        f"connect-src {connects}; frame-src {frames}; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )

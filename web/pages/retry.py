@@ -24,9 +24,7 @@ PAGE_AFTER_FORM: Final = {"/cart": "/", "/logout": "/login"}
 
 def pause_s(tries: int) -> int | None:
     """When to ask for a page again that was asked for so often in vain; None: not by itself any more."""
-    if tries >= MAX_TRIES:
-        return None
-    return min(FIRST_PAUSE_S + tries // 3, LONGEST_PAUSE_S)
+    return min(FIRST_PAUSE_S + tries // 3, LONGEST_PAUSE_S) if tries < MAX_TRIES else None
 
 
 def tries_of(request: web.Request) -> int:

@@ -6,13 +6,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from web.api import deliveries, kitchen, orders
-from web.api.couriers import (
-    assign_delivery,
-    assign_owner,
-    complete_delivery,
-    delivery_owner,
-    pick_up_delivery,
-)
 from web.api.schemas import CancelOrderBody
 from web.http.bodies import Body, EmptyBody
 from web.http.context import CONTEXT, NOTIFICATIONS, TIMELINE
@@ -34,20 +27,18 @@ from web.http.route import (
 from web.http.tokens import Role
 from web.ops import dead_letters as dead_letter_queries
 from web.ops import notifications as notification_queries
-from web.ops import reports
 from web.ops import search as searches
 from web.ops.search import SearchBody
 from web.pages.assets import Assets
 from web.pages.errors import problems_as_pages
-from web.pages.ops import dead_letters, notifications, order, overview, payments_report, search
+from web.pages.ops import dead_letters, notifications, order, overview, search
 from web.pages.ops.lists import LISTS, OPERATORS
 from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_environment
-from web.pages.shop import cart, checkout, home, menu, order_links, payment, tracking
+from web.pages.shop import cart, checkout, home, payment, tracking
 from web.pages.staff import board_streams, boards, login
 
-CUSTOMER, KITCHEN, COURIER, OPERATOR = (
-    Role.CUSTOMER, Role.KITCHEN, Role.COURIER, Role.OPERATOR
-)  # fmt: skip
+CUSTOMER, KITCHEN = Role.CUSTOMER, Role.KITCHEN
+COURIER, OPERATOR = Role.COURIER, Role.OPERATOR
 
 
 def _get(path: str, run: Any, *, access: Access, **more: Any) -> Route:
@@ -86,17 +77,18 @@ def show_file(call: AnyCall) -> web.Response:
 
 SHOP: Final = (
     _get("/", home.ListBrowserOrders, access=PUBLIC, renderer=home.show_restaurants),
-    _get("/restaurants/{restaurant_id}", menu.show_restaurant, access=PUBLIC),
+    _get("/restaurants/{restaurant_id}", home.show_menu, access=PUBLIC),
     _post("/cart", cart.change_cart, access=PUBLIC),
     _get("/cart/replace", cart.ask_to_replace, access=PUBLIC),
     _get("/checkout", checkout.show_checkout, access=PUBLIC),
     _post("/checkout", checkout.place, access=PUBLIC, resolve=checkout.prepare, owner=checkout.owner_of_cart,
           rescue=checkout.place_later, counted_as=RequestKind.CREATE),
-    _get("/o/{link}", order_links.open_order, access=PUBLIC),
-    _get("/o/{link}/pay", order_links.open_payment, access=PUBLIC),
+    _get("/o/{link}", functools.partial(tracking.open_link, ""), access=PUBLIC),
+    _get("/o/{link}/pay", functools.partial(tracking.open_link, "/pay"), access=PUBLIC),
     _order_page("/orders/{order_id}/pay", payment.show_payment),
-    _order_page("/orders/{order_id}", tracking.show_order, access=tracking.BACK_FROM_BANK),
-    _order_page("/orders/{order_id}/live", tracking.show_live),
+    _order_page("/orders/{order_id}", functools.partial(tracking.show_order, "order.html"),
+                access=tracking.BACK_FROM_BANK),
+    _order_page("/orders/{order_id}/live", functools.partial(tracking.show_order, "order_live.html")),
     _order_page("/orders/{order_id}/cancel", tracking.show_cancel),
     _post("/orders/{order_id}/cancel", tracking.cancel, access=of_order(CUSTOMER), owner=owner_of_order,
           body=Form(CancelOrderBody, lambda _, form: {"reason": form.get("reason", "")}),
@@ -119,17 +111,15 @@ STAFF: Final = (
          access=staff(COURIER, OPERATOR), renderer=boards.show_courier),
     _get("/courier/stream", board_streams.stream_courier, access=staff(COURIER, OPERATOR)),
     _get("/courier/{order_id}/assign", boards.show_courier_capacity, access=staff(COURIER)),
-    _courier_step("assign", assign_delivery, owner=assign_owner),
-    _courier_step("pick-up", pick_up_delivery, owner=delivery_owner),
-    _courier_step("deliver", complete_delivery, owner=delivery_owner),
+    _courier_step("assign", deliveries.assign_delivery, owner=deliveries.assign_owner),
+    _courier_step("pick-up", deliveries.pick_up_delivery, owner=deliveries.delivery_owner),
+    _courier_step("deliver", deliveries.complete_delivery, owner=deliveries.delivery_owner),
     _get("/boards/changes", board_streams.show_changes, access=board_streams.WORKERS),
 )  # fmt: skip
 OPERATIONS: Final = (
     overview.ROUTE,
     _get("/ops/stream", board_streams.stream_operations, access=OPERATORS),
     *LISTS,
-    _get("/ops/payments", reports.ReportPayments, params=reports.ReportParams, access=OPERATORS,
-         drops_empty=True, renderer=payments_report.show_report, rescue=payments_report.show_refused),
     _get("/ops/search", searches.search_ids, params=searches.SearchParams, access=OPERATORS,
          renderer=search.show_found, rescue=search.show_refused),
     _post("/ops/search", searches.search, access=OPERATORS, renderer=search.show_found,
@@ -144,8 +134,7 @@ OPERATIONS: Final = (
            owner=dead_letter_queries.owner_of_letter, renderer=dead_letters.show_dead_letter)
       for make, path, run in (
           (_get, "", dead_letter_queries.show_dead_letter),
-          (_post, "/redrive", dead_letters.redrive_dead_letter),
-          (_post, "/discard", dead_letters.discard_dead_letter),
+          *((_post, f"/{name}", functools.partial(dead_letters.act, name)) for name in dead_letters.ACTIONS),
       )),
     _order_page("/ops/orders/{order_id}", order.show_order, access=of_order(OPERATOR),
                 waits_for=(*orders.PARTS, TIMELINE), order_must_exist=True),
@@ -161,9 +150,8 @@ PAGES: Final = (*SHOP, *STAFF, *OPERATIONS)
 
 def setup(app: web.Application) -> None:
     """Mount the pages on an application that has web's context. Reads files; blocks."""
-    assets = Assets()
-    app[ASSETS] = assets
-    app[TEMPLATE_ENGINE] = make_environment(assets)
+    app[ASSETS] = Assets()
+    app[TEMPLATE_ENGINE] = make_environment(app[ASSETS])
     app[overview.OVERVIEW_SNAPSHOT] = overview.OverviewSnapshot(app[CONTEXT].changes)
     renderers: dict[str, Renderer] = {"evidence": order.show_evidence}
     app[HTML_RENDERERS] = renderers

@@ -21,10 +21,18 @@ from models.topics import ORDER_AUDIT
 from tests.support.http_api import Api
 from tests.support.payment_flow import Stripe
 from tests.support.waiting import until_true
-from web.api.timeline import CUSTOMERS, OPERATOR_EVENTS, STAFF_ONLY_FIELDS
+from web.api.timeline import CUSTOMERS, STAFF_ONLY_FIELDS
 from web.http.tokens import Role
 
 E = EventType
+OPERATOR_EVENTS = frozenset(
+    {
+        E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
+        E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
+        E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED, E.RECORD_SKIPPED, E.NOTIFICATION_HELD,
+    }
+)  # fmt: skip
+"""How it was done, what went wrong inside, and what operators wrote about it."""
 REASON = "wrong amount, see chat with the bank: customer looks like a fraud"
 
 

@@ -22,7 +22,7 @@ from web.http.decoding import MAX_DIGITS, MAX_JSON_VALUES, MAX_WEBHOOK_BYTES
 from web.http.rate_limits import ClientLimits
 from web.http.server import ConnectionLimits, connections_allowed
 from web.http.tokens import Role
-from web.pages import api_documents, reference
+from web.pages import api_documents
 from web.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ async def test_document_is_made_once(
 
     counted(openapi, "description")
     counted(asyncapi, "description")
-    counted(reference, "render_reference")
+    counted(api_documents, "render_reference")
     api = await make_api()
 
     async def get(**headers: str) -> tuple[int, bytes, str]:

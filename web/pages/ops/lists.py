@@ -1,8 +1,9 @@
-"""The operators' lists as pages: a query of the API and a template each."""
+"""The operators' lists and the report of payments as pages: a query of the API and a template each."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
@@ -12,22 +13,15 @@ from web.api import disputes, refunds
 from web.catalogue import Restaurant
 from web.http.answers import as_json
 from web.http.params import Params
-from web.http.route import AnyCall, Renderer, Route, staff
+from web.http.problems import ProblemError
+from web.http.route import AnyCall, Route, staff
 from web.http.tokens import Role
-from web.ops import audit, dead_letters, lag, orders, reconciliation, stuck
+from web.ops import audit, dead_letters, lag, orders, reconciliation, reports, stuck
+from web.ops.payment_report import PaymentReport
+from web.pages.errors import field_texts
 from web.pages.render import render
 
 OPERATORS = staff(Role.OPERATOR)
-
-
-def list_page(template: str, **values: Any) -> Renderer:
-    """Renders a template with the result. values: more for it; of functions, what they give for the call."""
-
-    def show(call: AnyCall, result: BaseModel) -> web.Response:
-        made = {name: value(call) if callable(value) else value for name, value in values.items()}
-        return render(call.request, template, found=as_json(result), identity=call.identity, **made)
-
-    return show
 
 
 def _chosen(name: str, default: str = "") -> Callable[[AnyCall], str]:
@@ -50,10 +44,38 @@ def restaurants(call: AnyCall) -> Mapping[str, Restaurant]:
     return call.context.deps.catalogue.restaurants
 
 
+def show_report(
+    call: AnyCall, report: PaymentReport | None = None, wrong: str = ""
+) -> web.Response:
+    """The report; without one, why there is none."""
+    request, found = call.request, as_json(report) if report else None
+    export = {**request.query, "format": "csv"}
+    return render(
+        request, "ops_payments.html", identity=call.identity, found=found, wrong=wrong,
+        query=request.query, restaurants=restaurants(call),
+        currencies=sorted({place.currency for place in restaurants(call).values()}),
+        export=request.rel_url.with_path("/api/reports/payments").with_query(export),
+        data=orjson.dumps(found["buckets"] if found else []).decode().replace("<", "\\u003c"),
+    )  # fmt: skip
+
+
+async def show_refused_report(call: AnyCall, error: Exception) -> web.Response:
+    """The form with what is wrong in it."""
+    if not isinstance(error, ProblemError) or error.code != "VALIDATION_FAILED":
+        raise error
+    return show_report(call, wrong=field_texts(error))
+
+
 def _list(path: str, run: Any, params: type[Params], template: str, **values: Any) -> Route:
+    """values: what the template shows beside the result; of functions, what they give for the call."""
+
+    def show(call: AnyCall, result: BaseModel) -> web.Response:
+        made = {name: value(call) if callable(value) else value for name, value in values.items()}
+        return render(call.request, template, found=as_json(result), identity=call.identity, **made)
+
     return Route(
         method="GET", path=path, run=run, params=params, access=OPERATORS, is_page=True,
-        drops_empty=True, renderer=list_page(template, **values),
+        drops_empty=True, renderer=show,
     )  # fmt: skip
 
 
@@ -74,4 +96,7 @@ LISTS = (
     _list("/ops/dead-letters", dead_letters.list_dead_letters, dead_letters.DeadLetterListParams,
           "ops_dead_letters.html", states=(*DeadLetterState, dead_letters.ALL),
           state=_chosen("state", DeadLetterState.OPEN)),
+    Route(method="GET", path="/ops/payments", run=reports.ReportPayments, params=reports.ReportParams,
+          access=OPERATORS, is_page=True, drops_empty=True, renderer=show_report,
+          rescue=show_refused_report),
 )  # fmt: skip

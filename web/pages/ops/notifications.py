@@ -15,25 +15,14 @@ from web.pages.render import render
 
 E, S = EventType, NotificationStatus
 STATES: Final = {
-    S.WAITING_FOR_OPERATOR: "Waits for you",
-    S.FAILED: "Given up",
-    S.PENDING: "To be sent",
-    S.HELD: "Held back",
-    S.SENT: "Sent",
-    S.SUPERSEDED: "Outdated",
+    S.WAITING_FOR_OPERATOR: ("Waits for you", "warn", "all tries are used up"),
+    S.FAILED: ("Given up", "bad", "no repetition can help by itself"),
+    S.PENDING: ("To be sent", "info", "first tries, and pauses between tries"),
+    S.HELD: ("Held back", "info", "order or address has had enough for now"),
+    S.SENT: ("Sent", "good", "taken by the mail server or SMS provider"),
+    S.SUPERSEDED: ("Outdated", "info", "held back, then nobody needed it"),
 }
-TONES: Final = {
-    S.WAITING_FOR_OPERATOR: "warn", S.FAILED: "bad", S.PENDING: "info", S.HELD: "info", S.SENT: "good",
-    S.SUPERSEDED: "info",
-}  # fmt: skip
-HINTS: Final = {
-    S.WAITING_FOR_OPERATOR: "all tries are used up",
-    S.FAILED: "no repetition can help by itself",
-    S.PENDING: "first tries, and pauses between tries",
-    S.HELD: "order or address has had enough for now",
-    S.SUPERSEDED: "held back, then nobody needed it",
-    S.SENT: "taken by the mail server or SMS provider",
-}
+"""State -> name, colour, what it means."""
 KINDS: Final = {
     E.PAYMENT_COMPLETED: "Payment received",
     E.PAYMENT_FAILED: "Payment declined",
@@ -54,9 +43,10 @@ def show_notifications(
     request, found = call.request, as_json(rows) if rows else None
     filters = {name: value for name, value in request.query.items() if name != "before"}
     older = {**filters, "before": found["next"]} if found and "next" in found else None
+    names, tones, hints = ({s: texts[i] for s, texts in STATES.items()} for i in range(3))
     return render(
         request, "ops_notifications.html", identity=call.identity, found=found, wrong=wrong,
-        query=request.query, states=STATES, tones=TONES, hints=HINTS, kinds=KINDS,
+        query=request.query, states=names, tones=tones, hints=hints, kinds=KINDS,
         channels=CHANNELS, newest=request.rel_url.with_query(filters),
         older=request.rel_url.with_query(older) if older else None,
     )  # fmt: skip

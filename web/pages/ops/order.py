@@ -9,20 +9,19 @@ from aiohttp import web
 from models.errors import UnavailableError
 from models.graphs import ENDED_ORDER, RefundStatus
 from web.api import notifications, orders, refunds
-from web.api.evidence import Evidence
+from web.api.disputes import Evidence
 from web.api.order_views import OrderView
 from web.api.schemas import CancelOrderBody, RefundBody
 from web.api.timeline import timeline_view
 from web.http.answers import Accepted, as_json
-from web.http.bodies import validated
+from web.http.bodies import EmptyBody, validated
 from web.http.commands import CommandRequest, perform
 from web.http.context import TIMELINE, Context
 from web.http.problems import CODES, ProblemError
 from web.http.route import AnyCall
 from web.http.tokens import Role
 from web.ops import stuck
-from web.pages import amounts
-from web.pages.formats import DEFAULT_LOCALE, LOCALES, money_text, pretty
+from web.pages.formats import DEFAULT_LOCALE, LOCALES, minor_units, money_text, pretty, step_text
 from web.pages.ops.timeline_diagram import draw_timeline
 from web.pages.render import render
 
@@ -78,10 +77,8 @@ async def _at_stripe(context: Context, view: OrderView) -> tuple[str, str]:
 
 def _tables(view: OrderView) -> str:
     """What our tables hold, without what only the customer and the door need."""
-    shown = as_json(view)
-    return pretty(
-        {name: value for name, value in shown.items() if name not in {"contact", "address"}}
-    )
+    shown = as_json(view).items()
+    return pretty({name: value for name, value in shown if name not in {"contact", "address"}})
 
 
 def ask(name: str, call: AnyCall) -> web.Response:
@@ -93,7 +90,7 @@ def _question(call: AnyCall, name: str, view: OrderView, wrong: str = "") -> web
     return render(
         call.request, "ops_confirm.html", identity=call.identity, view=view, name=name, wrong=wrong,
         which=call.request.query.get("which", ""), reasons=REFUND_REASONS, key=str(uuid.uuid4()),
-        step=amounts.step_text(view.amount.currency),
+        step=step_text(view.amount.currency),
     )  # fmt: skip
 
 
@@ -114,36 +111,31 @@ async def act(name: str, call: AnyCall) -> web.Response:
 
 
 def _cancel(call: AnyCall, _: OrderView) -> CommandRequest:
-    body = validated(CancelOrderBody, {"reason": "OPERATOR_REQUEST"})
-    return orders.cancel_command(call.order_id, call.key, body, call.identity)
+    call.body = validated(CancelOrderBody, {"reason": "OPERATOR_REQUEST"})
+    return orders.cancel_order(call)
 
 
 def _refund(call: AnyCall, view: OrderView) -> CommandRequest:
     """Raises ValueError for an amount that can't be refunded, ProblemError (400)."""
     value: dict[str, Any] = {"reason": call.fields.get("reason", "")}
-    if call.fields.get("amount"):
-        value["amount"] = _minor_units(call.fields["amount"], view)
-    body = validated(RefundBody, value)
-    return refunds.refund_command(call.order_id, call.key, body, call.identity)
+    if text := call.fields.get("amount"):
+        currency = view.amount.currency
+        most = view.payment.refundable if view.payment else view.amount
+        value["amount"] = minor_units(text, currency, LOCALES.get(currency, DEFAULT_LOCALE))
+        if not 0 < value["amount"] <= most.amount:
+            raise ValueError(f"Enter an amount up to {money_text(most)}.")
+    call.body = validated(RefundBody, value)
+    return refunds.refund(call)
 
 
 def _retry_refund(call: AnyCall, _: OrderView) -> CommandRequest:
-    refund_id = call.fields.get("which", "")
-    return refunds.retry_command(call.order_id, refund_id, call.key, call.identity)
+    call.body = EmptyBody()
+    return refunds.retry_command(call, call.fields.get("which", ""))
 
 
 def _retry_notification(call: AnyCall, _: OrderView) -> CommandRequest:
-    name = call.fields.get("which", "")
-    return notifications.retry_command(call.context, call.order_id, name, call.key, call.identity)
-
-
-def _minor_units(text: str, view: OrderView) -> int:
-    currency = view.amount.currency
-    most = view.payment.refundable if view.payment else view.amount
-    units = amounts.minor_units(text, currency, LOCALES.get(currency, DEFAULT_LOCALE))
-    if not 0 < units <= most.amount:
-        raise ValueError(f"Enter an amount up to {money_text(most)}.")
-    return units
+    call.body = EmptyBody()
+    return notifications.retry_command(call, call.fields.get("which", ""))
 
 
 ACTIONS: Final[Mapping[str, Callable[[AnyCall, OrderView], CommandRequest]]] = {

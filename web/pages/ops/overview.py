@@ -1,7 +1,7 @@
 """The operators' overview, and the copy of it that all who have it open share for a moment."""
 
+import math
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -16,12 +16,9 @@ from web.ops.overview import Overview, ShowOverview
 from web.pages.ops.lists import OPERATORS
 from web.pages.render import render
 
-PAGE_OF_API_PATH: Final = {
-    "/api/ops/overview": "/ops",
-    "/api/ops/stuck": "/ops/stuck",
-    "/api/ops/lag": "/ops/lag",
-    "/api/ops/dead-letters": "/ops/dead-letters",
-    "/api/ops/reconciliation": "/ops/reconciliation",
+PAGE_OF_API_PATH: Final = {"/api/ops/overview": "/ops"} | {
+    f"/api/ops/{name}": f"/ops/{name}"
+    for name in ("stuck", "lag", "dead-letters", "reconciliation")
 }
 """Where the API says that a concern is shown -> its page."""
 CONCERN_TEXTS: Final = {
@@ -37,25 +34,18 @@ CONCERN_TEXTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    overview: Overview
-    at_s: float
-
-
 class OverviewSnapshot:
     """The overview as it was a moment ago, made once for all who have it open."""
 
     def __init__(self, changes: ChangeFeed) -> None:
         self.watch = SharedTask(self._look)
         self._changes = changes
-        self._snapshot: _Snapshot | None = None
+        self._latest: Overview | None = None
+        self._made_s = -math.inf
 
     def latest(self) -> Overview | None:
         """The overview, unless it is old."""
-        last = self._snapshot
-        is_fresh = last is not None and time.monotonic() - last.at_s < 2 * RESTART_DELAY_S
-        return last.overview if last and is_fresh else None
+        return self._latest if time.monotonic() - self._made_s < 2 * RESTART_DELAY_S else None
 
     async def _look(self, watch: SharedTask) -> None:
         """Once; the watch repeats it. The other workers are asked as the API asks them."""
@@ -64,8 +54,8 @@ class OverviewSnapshot:
         # The other workers would refuse a token that has ended meanwhile: their part would be missing.
         await OPERATORS.check(call)
         found = await ShowOverview(call).collect()
-        before, self._snapshot = self._snapshot, _Snapshot(found, time.monotonic())
-        if before is None or fingerprint(before.overview) != fingerprint(found):
+        before, self._latest, self._made_s = self._latest, found, time.monotonic()
+        if before is None or fingerprint(before) != fingerprint(found):
             self._changes.heard.add(OPERATIONS)
 
 

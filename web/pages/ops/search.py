@@ -22,7 +22,7 @@ def show_found(call: AnyCall, found: SearchView) -> web.Response:
     """The orders that were found; at once the order, if there is just one."""
     if len(found.orders) == 1 and not found.incomplete:
         raise web.HTTPSeeOther(f"/ops/orders/{found.orders[0].order_id}")
-    return _page(call, _asked(call), found)
+    return _page(call, found)
 
 
 async def show_refused(call: AnyCall, error: Exception) -> web.Response:
@@ -30,19 +30,13 @@ async def show_refused(call: AnyCall, error: Exception) -> web.Response:
     code = error.code if isinstance(error, ProblemError) else ""
     if code not in {"VALIDATION_FAILED", "CARD_NUMBER_REFUSED"}:
         raise error
-    return _page(call, "" if code == "CARD_NUMBER_REFUSED" else _asked(call), wrong=code)
+    return _page(call, wrong=code)
 
 
-def _asked(call: AnyCall) -> str:
-    """What was asked for: in the form, or an id in the address."""
-    return call.fields.get("q") or call.request.query.get("q", "")
-
-
-def _page(
-    call: AnyCall, asked: str, found: SearchView | None = None, wrong: str = ""
-) -> web.Response:
+def _page(call: AnyCall, found: SearchView | None = None, wrong: str = "") -> web.Response:
+    asked = call.fields.get("q") or call.request.query.get("q", "")  # in the form, or the address
     return render(
-        call.request, "ops_search.html", identity=call.identity, asked=asked,
-        found=as_json(found) if found else None, wrong=wrong, restaurants=restaurants(call),
-        kinds=MATCH_TEXTS,
+        call.request, "ops_search.html", identity=call.identity, wrong=wrong, kinds=MATCH_TEXTS,
+        asked="" if wrong == "CARD_NUMBER_REFUSED" else asked, restaurants=restaurants(call),
+        found=as_json(found) if found else None,
     )  # fmt: skip

@@ -56,11 +56,8 @@ def draw_timeline(entries: Sequence[TimelineEntry]) -> TimelineDiagram:
         for number, entry in enumerate(drawn)
     ]  # fmt: skip
     by_id = {dot.entry.event_id: dot for dot in dots}
-    links = [
-        _link(by_id[dot.entry.causation_id], dot)
-        for dot in dots
-        if dot.entry.causation_id in by_id and by_id[dot.entry.causation_id] is not dot
-    ]
+    causes = [(by_id.get(dot.entry.causation_id or "", dot), dot) for dot in dots]
+    links = [_link(cause, dot) for cause, dot in causes if cause is not dot]
     pauses = [
         (dot.x - STEP // 2, since_text(dot.entry.t_ms - before.entry.t_ms))
         for before, dot in pairwise(dots)

@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from models import ids, money
-from web.api.schemas import MAX_CART_LINES, MAX_QUANTITY, CartLine
+from web.api.schemas import MAX_CART_LINES, MAX_QUANTITY
 from web.catalogue import Catalogue, Dish, Restaurant
 from web.http import auth
 from web.http.context import CONTEXT
@@ -92,9 +92,9 @@ class PricedCart:
     least: what an order may come to at least, in minor units.
     """
 
-    cart: Cart
-    restaurant: Restaurant | None
-    lines: tuple[Line, ...]
+    cart: Cart = field(default_factory=Cart)
+    restaurant: Restaurant | None = None
+    lines: tuple[Line, ...] = ()
     least: int = 0
 
     @property
@@ -127,10 +127,7 @@ class PricedCart:
 
     def items(self) -> list[dict[str, Any]]:
         """As create-intent takes them."""
-        return [
-            CartLine(dishId=line.dish.id, quantity=line.quantity).model_dump(by_alias=True)
-            for line in self.lines
-        ]
+        return [{"dishId": line.dish.id, "quantity": line.quantity} for line in self.lines]
 
 
 def cart_of(request: web.Request) -> Cart:
@@ -154,22 +151,18 @@ def cart_of(request: web.Request) -> Cart:
 
 def priced_cart(request: web.Request) -> PricedCart:
     """The cart with prices; dishes that are off the menu by now are left out."""
-    cart = cart_of(request)
-    return with_prices(request.app[CONTEXT].deps.catalogue, cart)
+    return with_prices(request.app[CONTEXT].deps.catalogue, cart_of(request))
 
 
 def with_prices(catalogue: Catalogue, cart: Cart) -> PricedCart:
     """A cart with prices."""
     restaurant = catalogue.restaurants.get(cart.restaurant_id)
-    if restaurant is None:
-        return PricedCart(Cart(), None, ())
+    dishes = restaurant.by_id if restaurant else {}
     lines = tuple(
-        Line(restaurant.by_id[dish_id], quantity)
-        for dish_id, quantity in cart.quantities.items()
-        if dish_id in restaurant.by_id
+        Line(dishes[name], count) for name, count in cart.quantities.items() if name in dishes
     )
-    if not lines:
-        return PricedCart(Cart(), None, ())
+    if restaurant is None or not lines:
+        return PricedCart()
     return PricedCart(cart, restaurant, lines, catalogue.minimum_charge(restaurant.currency))
 
 
@@ -200,12 +193,11 @@ def change_cart(call: AnyCall) -> web.Response:
         raise web.HTTPSeeOther(f"/cart/replace?{query}")
     changed = cart.changed(restaurant.id, form["dish"], by)
     if len(changed.quantities) > MAX_CART_LINES:
-        raise ProblemError(
-            "BAD_REQUEST", f"A cart holds {MAX_CART_LINES} different dishes at most."
-        )
-    target = "/checkout" if form.get("back") == "checkout" else f"/restaurants/{restaurant.id}"
-    anchor = "" if form.get("back") == "checkout" else f"#dish-{form['dish']}"
-    response = web.Response(status=303, headers={"Location": target + anchor})
+        most = f"A cart holds {MAX_CART_LINES} different dishes at most."
+        raise ProblemError("BAD_REQUEST", most)
+    dish = f"/restaurants/{restaurant.id}#dish-{form['dish']}"
+    target = "/checkout" if form.get("back") == "checkout" else dish
+    response = web.Response(status=303, headers={"Location": target})
     keep_cart(response, deps, changed)
     auth.set_guest_cookie(request, response, deps)
     return response

@@ -19,33 +19,17 @@ from models.graphs import OrderStatus
 from web.api import orders, payments
 from web.api.pricing import priced
 from web.api.schemas import CreateIntent
-from web.http import auth
+from web.http import auth, commands
 from web.http.bodies import body_hash, validated
-from web.http.commands import (
-    CommandRequest,
-    OutcomePendingError,
-    is_rebalancing,
-    one_request_per_key,
-    send_without_waiting,
-    settle,
-    wait,
-)
 from web.http.context import ORDERS, PAYMENTS
 from web.http.problems import RETRY_AFTER_S, ProblemError
 from web.http.route import AnyCall, Owner, owner_of_order
 from web.http.tokens import Identity, Role
 from web.pages.errors import PROBLEM_TEXTS
 from web.pages.render import render
+from web.pages.shop import payment
 from web.pages.shop.cart import Cart, PricedCart, keep_cart, priced_cart
 from web.pages.shop.order_progress import UNPAID
-from web.pages.shop.payment import (
-    DETAILS_HASH_PARAM,
-    PLACE,
-    SENT_CHARS,
-    give_up,
-    not_opened,
-    payment_step,
-)
 
 log = logging.getLogger("tiffin.web.pages")
 
@@ -72,7 +56,7 @@ class Placing:
     """An order that is being placed."""
 
     cart: PricedCart
-    command: CommandRequest
+    command: commands.CommandRequest
 
 
 def show_checkout(call: AnyCall) -> web.Response:
@@ -96,9 +80,9 @@ async def prepare(call: AnyCall) -> Placing | web.Response:
     except ProblemError as problem:
         return _form(call, cart, **_explained(problem, cart))
     call.order_id = ids.order_id(customer, cart.cart.key)
-    return Placing(cart, CommandRequest(
+    return Placing(cart, commands.CommandRequest(
         order_id=call.order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER, data=data,
-        action=PLACE, key=cart.cart.key, body=body, identity=Identity(Role.CUSTOMER, customer),
+        action=payment.PLACE, key=cart.cart.key, body=body, identity=Identity(Role.CUSTOMER, customer),
     ))  # fmt: skip
 
 
@@ -115,14 +99,16 @@ async def place(call: AnyCall) -> web.Response:
     context, command, cart = call.context, placing.command, placing.cart
     bound_s = context.deps.bounds.command_s
     try:
-        with one_request_per_key(context, command):
-            await settle(context, command)
-            record = await wait(context, PAYMENTS, call.order_id, payments.is_opened, bound_s)
-        if not_opened(record):
+        with commands.one_request_per_key(context, command):
+            await commands.settle(context, command)
+            record = await commands.wait(
+                context, PAYMENTS, call.order_id, payments.is_opened, bound_s
+            )
+        if payment.not_opened(record):
             response = _form(call, cart, wrong=PROBLEM_TEXTS["PAYMENT_NOT_OPENED"][1])
             keep_cart(response, context.deps, cart.cart.renewed())
             return response
-    except OutcomePendingError:  # it is in Kafka: the order's page waits for it
+    except commands.OutcomePendingError:  # it is in Kafka: the order's page waits for it
         return _to_payment(call, placing, is_decided=False)
     except ProblemError as problem:
         if problem.code == "IDEMPOTENCY_KEY_REUSED":
@@ -137,9 +123,9 @@ async def place_later(call: AnyCall, error: Exception) -> web.Response:
     if not isinstance(call.subject, Placing):
         raise error
     try:
-        if not is_rebalancing(error):
+        if not commands.is_rebalancing(error):
             raise error
-        await send_without_waiting(call.context, call.subject.command)
+        await commands.send_without_waiting(call.context, call.subject.command)
     except UnavailableError as unavailable:
         log.warning("an order could not be placed", extra={"reason": type(unavailable).__name__})
         response = _form(call, call.subject.cart, wrong=CANT_ORDER)
@@ -155,8 +141,8 @@ def _to_payment(call: AnyCall, placing: Placing, *, is_decided: bool = True) -> 
     customer = placing.command.identity.subject
     location = f"/orders/{order_id}/pay"
     if not is_decided:
-        sent = body_hash(placing.command.body)[:SENT_CHARS]
-        location += f"?{urlencode({DETAILS_HASH_PARAM: sent})}"
+        sent = body_hash(placing.command.body)[: payment.SENT_CHARS]
+        location += f"?{urlencode({payment.DETAILS_HASH_PARAM: sent})}"
     response = web.Response(status=303, headers={"Location": location})
     token = deps.order_tokens.issue(customer, order_id)
     auth.set_guest_cookie(call.request, response, deps, customer)
@@ -172,12 +158,12 @@ async def _other_details(call: AnyCall, placing: Placing) -> web.Response:
     paid, the customer is told.
     """
     earlier = orders.joined(call.context, call.order_id)
-    is_open = payment_step(earlier) in {"opening", "card"} and earlier.status in UNPAID
+    is_open = payment.payment_step(earlier) in {"opening", "card"} and earlier.status in UNPAID
     if not (is_open or earlier.status == OrderStatus.CANCELLED):
         wrong = "You have ordered this cart already, with other details."
         return _form(call, placing.cart, wrong=wrong, earlier=call.order_id)
     if is_open:
-        cancel = give_up(call.context, call.order_id, placing.command.identity)
+        cancel = payment.give_up(call.context, call.order_id, placing.command.identity)
         await call.context.deps.sender.send(cancel.command())
     # The browser sends the form again, with the cart's new key.
     response = web.Response(status=307, headers={"Location": "/checkout"})
@@ -186,25 +172,20 @@ async def _other_details(call: AnyCall, placing: Placing) -> web.Response:
 
 
 def _body(cart: PricedCart, form: Mapping[str, str]) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "restaurantId": cart.cart.restaurant_id, "items": cart.items(), "contact": {}, "address": {}
-    }  # fmt: skip
-    for field, (place_in_body, _) in FIELDS.items():
-        part, name = place_in_body.split(".")
-        body[part][name] = form.get(field, "")
+    body: dict[str, Any] = {"restaurantId": cart.cart.restaurant_id, "items": cart.items()}
+    for field, (name, _) in FIELDS.items():
+        part, _, inner = name.partition(".")
+        body.setdefault(part, {})[inner] = form.get(field, "")
     return body
 
 
 def _explained(problem: ProblemError, cart: PricedCart) -> dict[str, Any]:
     """What to say beside each field, and above the form; never in the API's words."""
     if problem.code == "CARD_NUMBER_REFUSED":
-        return {
-            "wrong": "One of the fields holds a card number. You give your card on the next page."
-        }
-    fields = {field for field, _ in problem.errors}
-    errors = {
-        field: words for field, (place_in_body, words) in FIELDS.items() if place_in_body in fields
-    }
+        wrong = "One of the fields holds a card number. You give your card on the next page."
+        return {"wrong": wrong}
+    names = {name for name, _ in problem.errors}
+    errors = {field: words for field, (name, words) in FIELDS.items() if name in names}
     if errors:
         return {"errors": errors, "wrong": "Some details are missing or not right."}
     wrong = cart.refusal or "This cart can't be ordered as it is. Look at its dishes again."

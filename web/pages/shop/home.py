@@ -1,7 +1,7 @@
-"""The shop's first page, with the orders that the browser's cookies open; their owners say how they stand."""
+"""The shop's first page, with the orders that the browser's cookies open, and the menus."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -10,6 +10,7 @@ from models.order import OrderRecord
 from models.times import to_rfc3339
 from web.http import auth
 from web.http.context import ORDERS
+from web.http.problems import ProblemError
 from web.http.route import AnyCall
 from web.http.scatter_gather import Gather
 from web.pages.render import render
@@ -29,7 +30,7 @@ class BrowserOrder(Message):
 
 
 class ListBrowserOrders(Gather[list[BrowserOrder], list[BrowserOrder]]):
-    """In the order of the browser's cookies."""
+    """In the order of the browser's cookies; their owners say how they stand."""
 
     service, open_services, share_type = ORDERS, (ORDERS,), list[BrowserOrder]
 
@@ -68,12 +69,23 @@ class ListBrowserOrders(Gather[list[BrowserOrder], list[BrowserOrder]]):
 def show_restaurants(call: AnyCall, yours: list[BrowserOrder]) -> web.Response:
     """All restaurants, and above them the browser's orders; makes a browser a guest."""
     deps = call.context.deps
-    response = render(
-        call.request,
-        "restaurants.html",
-        restaurants=tuple(deps.catalogue.restaurants.values()),
-        priced=priced_cart(call.request),
-        yours=yours,
-    )
-    auth.set_guest_cookie(call.request, response, deps)
+    restaurants = tuple(deps.catalogue.restaurants.values())
+    return _for_guest(call, "restaurants.html", restaurants=restaurants, yours=yours)
+
+
+def show_menu(call: AnyCall) -> web.Response:
+    """A restaurant's menu beside the cart; `?vegetarian=1` shows only such dishes."""
+    restaurant = call.context.deps.catalogue.restaurants.get(call.id_of("restaurant_id"))
+    if restaurant is None:
+        raise ProblemError("RESTAURANT_UNKNOWN")
+    only_vegetarian = call.request.query.get("vegetarian") == "1"
+    dishes = [dish for dish in restaurant.dishes if dish.vegetarian or not only_vegetarian]
+    shown = {"restaurant": restaurant, "dishes": dishes, "only_vegetarian": only_vegetarian}
+    return _for_guest(call, "menu.html", **shown)
+
+
+def _for_guest(call: AnyCall, template: str, **values: Any) -> web.Response:
+    """A page beside the cart, for a browser that may not have been here before."""
+    response = render(call.request, template, priced=priced_cart(call.request), **values)
+    auth.set_guest_cookie(call.request, response, call.context.deps)
     return response

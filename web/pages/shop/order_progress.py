@@ -4,21 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from models.graphs import (
-    ENDED_ORDER,
-    ORDER_PATH,
-    UNPAID_ORDER,
-    OrderStatus,
-    PaymentStatus,
-    RefundStatus,
-)
+from models import graphs
+from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.order import PLACED
-from web.api.order_views import OrderView
-from web.api.payment_views import PaymentView, RefundView
+from web.api.order_views import OrderView, PaymentView, RefundView
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
 
-UNPAID: Final = frozenset({PLACED, *UNPAID_ORDER})
+UNPAID: Final = frozenset({PLACED, *graphs.UNPAID_ORDER})
 """Statuses in which the order may still be paid, or changed into another."""
 
 HEADLINES: Final[Mapping[str, tuple[str, str]]] = {
@@ -38,6 +31,11 @@ HEADLINES: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 """Status -> headline, one more sentence."""
+
+TONES: Final[Mapping[str, str]] = {
+    PLACED: "plain", O.PAYMENT_PENDING: "plain", O.PAYMENT_FAILED: "bad", O.DELIVERED: "good",
+    O.CANCELLED: "bad", O.REFUNDED: "plain",
+}  # fmt: skip
 
 STEPS: Final = (
     (O.PENDING, "Paid"),
@@ -121,6 +119,7 @@ class OrderProgress:
 def progress_of(view: OrderView) -> OrderProgress:
     """What to tell the customer about the order as it stands."""
     headline, more = HEADLINES[view.status]
+    refunds = view.payment.refunds if view.payment else ()
     if view.status == O.CANCELLED:
         more = _why(view)
     elif _is_checked(view):
@@ -129,16 +128,13 @@ def progress_of(view: OrderView) -> OrderProgress:
     return OrderProgress(
         headline=headline,
         more=more,
-        tone=_tone(view.status),
+        tone=TONES.get(view.status, "busy"),
         steps=tuple(_with_current(_steps(view))),
         courier_at=COURIER_STAGE.get(O(view.status)) if view.status in set(O) else None,
         courier=_courier(view),
-        can_cancel=view.status not in ENDED_ORDER and not view.held_for_operator,
+        can_cancel=view.status not in graphs.ENDED_ORDER and not view.held_for_operator,
         can_pay=view.status in {O.PAYMENT_PENDING, O.PAYMENT_FAILED},
-        refunds=tuple(
-            (refund, _refund_words(refund))
-            for refund in (view.payment.refunds if view.payment else ())
-        ),
+        refunds=tuple((each, REFUND_WORDS[RefundStatus(each.status)]) for each in refunds),
     )
 
 
@@ -158,29 +154,18 @@ def _is_checked(view: OrderView) -> bool:
     )
 
 
-def _tone(status: str) -> str:
-    if status == O.DELIVERED:
-        return "good"
-    if status in {O.PAYMENT_FAILED, O.CANCELLED}:
-        return "bad"
-    return "plain" if status in {PLACED, O.PAYMENT_PENDING, O.REFUNDED} else "busy"
-
-
 def _steps(view: OrderView) -> list[ProgressStep]:
     steps = [ProgressStep("Order placed", "done", view.placed_at)]
     if view.status in {O.CANCELLED, O.REFUNDED}:
-        steps += [
-            ProgressStep(label, "done", view.reached[s]) for s, label in STEPS if s in view.reached
-        ]
-        return steps + _ending(view)
-    if view.status in ORDER_PATH:
-        here = ORDER_PATH.index(O(view.status))
+        reached = [(label, view.reached[s]) for s, label in STEPS if s in view.reached]
+        return steps + [ProgressStep(label, "done", at) for label, at in reached] + _ending(view)
+    if view.status in graphs.ORDER_PATH:
+        here = graphs.ORDER_PATH.index(O(view.status))
         for number, (status, label) in enumerate(STEPS):
             is_active = number == here and status is not O.DELIVERED
             state = "active" if is_active else "done" if number <= here else "upcoming"
-            steps.append(
-                ProgressStep(label, state, view.reached.get(status) if number <= here else None)
-            )
+            at = view.reached.get(status) if number <= here else None
+            steps.append(ProgressStep(label, state, at))
         return steps
     note = (view.payment.failure_reason or "") if view.payment else ""
     if view.status == O.PAYMENT_FAILED:

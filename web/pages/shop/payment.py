@@ -49,25 +49,18 @@ async def show_payment(call: AnyCall) -> web.Response:
             secret = await context.deps.client_secret(view.payment.stripe_intent_id)
         except StripeUnavailableError:
             step = "checking"
+    stripe = context.deps.stripe_js
     return render(
-        call.request,
-        "pay.html",
-        stripe=context.deps.stripe_js,
-        stripe_url=context.deps.stripe_js.script_url,
-        publishable_key=context.deps.publishable_key,
-        view=view,
-        step=step,
-        client_secret=secret,
+        call.request, "pay.html", stripe=stripe, stripe_url=stripe.script_url, view=view, step=step,
+        publishable_key=context.deps.publishable_key, client_secret=secret,
         has_other_details=_has_other_details(call),
-    )
+    )  # fmt: skip
 
 
 def _has_other_details(call: AnyCall) -> bool:
     """Whether the order was placed with other details than those sent last, while nobody answered."""
-    sent, record = (
-        call.request.query.get(DETAILS_HASH_PARAM),
-        call.context.record(ORDERS, call.order_id),
-    )
+    sent = call.request.query.get(DETAILS_HASH_PARAM)
+    record = call.context.record(ORDERS, call.order_id)
     placed = ids.command_id(call.order_id, PLACE, cart_of(call.request).key)
     outcome = record.outcomes.get(placed) if record else None
     return bool(sent and outcome and not outcome.body_hash.startswith(sent))

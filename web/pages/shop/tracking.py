@@ -1,5 +1,6 @@
-"""An order's own page: where it is, live; its cancel with what comes back."""
+"""An order's own page: where it is, live; its cancel with what comes back; the links that open it."""
 
+import time
 import uuid
 from dataclasses import replace
 from typing import Final
@@ -7,20 +8,15 @@ from typing import Final
 from aiohttp import web
 
 from web.api import orders
+from web.http import auth
 from web.http.commands import CommandRequest, is_rebalancing, send_without_waiting
 from web.http.params import order_id_of
 from web.http.problems import ProblemError
 from web.http.route import AnyCall, of_order
-from web.http.tokens import Identity, Role
+from web.http.tokens import NOTIFICATION_LINK_SUBJECT, BadTokenError, Identity, Role
 from web.pages.render import render
+from web.pages.shop import order_progress
 from web.pages.shop.cart import Cart, cart_of, keep_cart
-from web.pages.shop.order_progress import (
-    CANCEL_REASONS,
-    REFUND_DURATION_TEXT,
-    UNPAID,
-    gives_refund,
-    progress_of,
-)
 
 STRIPE_RETURN_PARAM: Final = "payment_intent_client_secret"
 """What Stripe adds to the address when it sends a customer back."""
@@ -37,26 +33,14 @@ BACK_FROM_BANK: Final = replace(ORDER_READERS, check=_without_secret)
 """A bank's page sends customers back with Stripe's secret in the address: it must not stay there."""
 
 
-def show_order(call: AnyCall) -> web.Response:
-    """The order as it stands; the part that changes is swapped when the stream says so."""
-    return _order_page(call, "order.html")
-
-
-def show_live(call: AnyCall) -> web.Response:
-    """The part of the order's page that changes."""
-    return _order_page(call, "order_live.html")
-
-
-def _order_page(call: AnyCall, template: str) -> web.Response:
+def show_order(template: str, call: AnyCall) -> web.Response:
+    """The order as it stands, or the part of its page that is swapped when the stream says so."""
     view = orders.joined(call.context, call.order_id)
     response = render(
-        call.request,
-        template,
-        view=view,
-        progress=progress_of(view),
+        call.request, template, view=view, progress=order_progress.progress_of(view),
         last_event_id=orders.stream_event_id(view),
-    )
-    if view.status not in UNPAID and cart_of(call.request).order_id == call.order_id:
+    )  # fmt: skip
+    if view.status not in order_progress.UNPAID and cart_of(call.request).order_id == call.order_id:
         keep_cart(response, call.context.deps, Cart())
     return response
 
@@ -64,19 +48,19 @@ def _order_page(call: AnyCall, template: str) -> web.Response:
 def show_cancel(call: AnyCall) -> web.Response:
     """What a cancel means for the customer's money, and the button."""
     view = orders.joined(call.context, call.order_id)
-    if not progress_of(view).can_cancel:
+    if not order_progress.progress_of(view).can_cancel:
         raise web.HTTPSeeOther(f"/orders/{call.order_id}")
     return render(
-        call.request, "cancel.html", view=view, reasons=CANCEL_REASONS,
-        money_takes=REFUND_DURATION_TEXT, gives_back=gives_refund(view.payment),
+        call.request, "cancel.html", view=view, reasons=order_progress.CANCEL_REASONS,
+        money_takes=order_progress.REFUND_DURATION_TEXT, gives_back=order_progress.gives_refund(view.payment),
         key=str(uuid.uuid4()), wrong="",
     )  # fmt: skip
 
 
 def cancel(call: AnyCall) -> CommandRequest:
     """Cancel the order."""
-    key = call.fields.get("key", "page")
-    return orders.cancel_command(call.order_id, key, call.body, call.identity)
+    call.key = call.fields.get("key", "page")
+    return orders.cancel_order(call)
 
 
 def to_order(call: AnyCall, _: object) -> web.Response:
@@ -92,3 +76,24 @@ async def cancel_later(call: AnyCall, error: Exception) -> web.Response:
         raise error
     # Else the order was faster, or the button was pressed twice: its page says how it stands.
     return to_order(call, None)
+
+
+def open_link(page: str, call: AnyCall) -> web.Response:
+    """Let the browser in for as long as a notification's link is good. Raises ProblemError (404).
+
+    page: below the order's own; where it is paid, one that needs no payment shows its page.
+
+    No table is asked, so the link works while partitions move; a browser that can open the order
+    already keeps what it has, which is good for longer.
+    """
+    deps, request = call.context.deps, call.request
+    try:
+        order_id, until_s = deps.order_tokens.order_of_link(call.id_of("link"))
+    except BadTokenError:
+        raise ProblemError("LINK_INVALID") from None
+    response = web.Response(status=303, headers={"Location": f"/orders/{order_id}{page}"})
+    if not auth.has_order_cookie(request, deps, order_id):
+        token = deps.order_tokens.issue(NOTIFICATION_LINK_SUBJECT, order_id, until_s)
+        remaining_s = max(1, until_s - int(time.time()))
+        auth.set_order_cookie(request, response, deps, order_id, token, remaining_s)
+    return response

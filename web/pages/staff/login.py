@@ -9,7 +9,7 @@ from web.http import auth
 from web.http.context import Context
 from web.http.problems import ProblemError
 from web.http.route import AnyCall
-from web.http.tokens import BadTokenError, Identity, Role
+from web.http.tokens import BadTokenError, Role
 from web.pages.render import render
 
 HOMES: Final = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
@@ -28,7 +28,9 @@ async def login(call: AnyCall) -> web.Response:
     target = _next(form.get("next", ""))
     try:
         token = form.get("token") or _development_token(context, form)
-        identity = await _verified(context, token)
+        if context.deps.staff is None:
+            raise BadTokenError("of no use: no identity provider is set")
+        identity = await context.deps.staff.verify(token)
     except BadTokenError as error:
         return _form(call, target, wrong=f"That did not work: the token is {error}.")
     home = HOMES[identity.role]
@@ -43,12 +45,6 @@ def logout(_: AnyCall) -> web.Response:
     response = web.Response(status=303, headers={"Location": "/login"})
     response.del_cookie(auth.STAFF_COOKIE, path="/")
     return response
-
-
-async def _verified(context: Context, token: str) -> Identity:
-    if context.deps.staff is None:
-        raise BadTokenError("of no use: no identity provider is set")
-    return await context.deps.staff.verify(token)
 
 
 def _development_token(context: Context, form: Mapping[str, str]) -> str:

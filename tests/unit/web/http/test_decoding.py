@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from web.http import decoding
 from web.http.card_numbers import has_card_number
 from web.http.decoding import DecodingError
-from web.pages.amounts import minor_units
+from web.pages.formats import minor_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.audit.query import audit_page
+from app.audit import audit_page
 from app.kafka.reader import RecordWindow
 from app.kafka.records import FetchedRecord
 from models import ids, topics

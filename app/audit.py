@@ -1,34 +1,63 @@
-"""A page of the audit: the last records of several partitions merged into one list by time. Pure."""
+"""The audit of what operators do: its events are made and put into Kafka, and merged to pages when read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from app.kafka.headers import record_headers
 from app.kafka.reader import RecordWindow
 from app.kafka.records import FetchedRecord
-from models.events import EventType, read_event_of
+from models import ids
+from models.events import NO_ORDER, OPERATORS, Event, EventType, read_event_of
+from models.messages import Message, encode
 from models.operations import AuditFilter, AuditPage
+from models.sender import CommandSender
+from models.times import machine_now_ms, to_rfc3339
+from models.topics import ORDER_AUDIT
 from models.transition import UnreadableError
 
-AUDITED_EVENT_TYPES: Final = frozenset(
-    {
-        EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED,
-        EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED,
-        EventType.ORDERS_SEARCHED,
-    }
-)  # fmt: skip
+OPERATORS_SOURCE: Final = f"/tiffin/{OPERATORS}"
+"""CloudEvents' ce_source of what is put into Kafka for an operator."""
+AUDITED_EVENT_TYPES: Final = {
+    EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN,
+    EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED, EventType.ORDERS_SEARCHED,
+}  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""
+
+
+def operator_event(
+    event_type: EventType, act: str, cause: str, data: Message, at_ms: int, order_id: str = NO_ORDER
+) -> Event:
+    """The audit's record of an act; its id is made of `act`."""
+    return Event(
+        event_id=ids.event_id(act, OPERATORS, 1), event_type=event_type,
+        occurred_at=to_rfc3339(at_ms), order_id=order_id,
+        payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id), sequence=1,
+        causation_id=cause, correlation_id=cause, producer=OPERATORS, data=data,
+    )  # fmt: skip
+
+
+async def publish_audit_event(
+    sender: CommandSender, event_type: EventType, cause: str, data: Message
+) -> None:
+    """Return once Kafka has it; cause: what its id is made of. Raises KafkaUnavailableError."""
+    await publish_event(sender, operator_event(event_type, cause, cause, data, machine_now_ms()))
+
+
+async def publish_event(sender: CommandSender, event: Event) -> None:
+    """Put an event of an operator into the audit. Raises KafkaUnavailableError."""
+    headers = record_headers(event.event_id, event.event_type, OPERATORS_SOURCE, event.occurred_at)
+    await sender.put(ORDER_AUDIT, event.order_id.encode(), encode(event), headers)
 
 
 class _TimedRecord(NamedTuple):
     at_ms: int
-    offset: int
     record: FetchedRecord
 
 
 def audit_page(windows: Sequence[RecordWindow], limit: int, asked: AuditFilter) -> AuditPage:
-    """Merge: whatever is older than a window that goes on is left to the next page."""
+    """Windows merged by time: what is older than a window that goes on is left to the next page."""
     records = {window.place: _by_time(window) for window in windows}
     oldest = [records[w.place][0].at_ms for w in windows if w.records and not w.is_first]
     horizon_ms = max(oldest, default=0)
@@ -43,8 +72,8 @@ def audit_page(windows: Sequence[RecordWindow], limit: int, asked: AuditFilter) 
         horizon_ms = max(horizon_ms, acts[limit - 1][0])
     ends = {}
     for window in windows:
-        later = [each.offset + 1 for each in records[window.place] if each.at_ms < horizon_ms]
-        ends[window.place] = max(later, default=window.start)
+        older = (each.record for each in records[window.place] if each.at_ms < horizon_ms)
+        ends[window.place] = max((each.offset + 1 for each in older), default=window.start)
     is_all = all(window.is_first and ends[window.place] == window.start for window in windows)
     return AuditPage(
         events=[event for at_ms, event in acts if at_ms >= horizon_ms],
@@ -58,16 +87,14 @@ def _by_time(window: RecordWindow) -> list[_TimedRecord]:
 
     Else one such record at the beginning of a window would hold up all pages behind it.
     """
-    return list(_backwards(window))[::-1]
-
-
-def _backwards(window: RecordWindow) -> Iterator[_TimedRecord]:
     least_ms: int | None = None
+    found = []
     for record in reversed(window.records):
         at_ms = record.timestamp_ms
         if least_ms is None or 0 <= at_ms < least_ms:
             least_ms = max(0, at_ms)
-        yield _TimedRecord(least_ms, record.offset, record)
+        found.append(_TimedRecord(least_ms, record))
+    return found[::-1]
 
 
 def _act(record: FetchedRecord, asked: AuditFilter) -> Mapping[str, Any] | None:
