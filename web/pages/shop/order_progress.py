@@ -134,7 +134,7 @@ def progress_of(view: OrderView) -> OrderProgress:
         courier=_courier(view),
         can_cancel=view.status not in graphs.ENDED_ORDER and not view.held_for_operator,
         can_pay=view.status in {O.PAYMENT_PENDING, O.PAYMENT_FAILED},
-        refunds=tuple((each, REFUND_WORDS[RefundStatus(each.status)]) for each in refunds),
+        refunds=tuple((each, _refund_words(each)) for each in refunds),
     )
 
 

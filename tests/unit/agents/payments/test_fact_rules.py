@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -173,7 +174,7 @@ NO_ACTION: dict[str, Any] = {"next_action": None}
 
 
 def test_every_pair_of_state_and_news_has_a_rule() -> None:
-    tables: list[tuple[Any, type[Any], type[Any]]] = [
+    tables: list[tuple[Any, type[StrEnum], type[StrEnum]]] = [
         (INTENT_RULES, fact_rules.IntentState, fact_rules.IntentNews),
         (REFUND_RULES, fact_rules.RefundState, fact_rules.RefundNews),
         (DISPUTE_RULES, fact_rules.DisputeState, fact_rules.DisputeNews),

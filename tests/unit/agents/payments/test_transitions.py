@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from agents.decision import MAX_AUDIT_RECORDS
-from agents.payments import MAX_PAYMENT_ATTEMPTS
+from agents.payments.transitions import MAX_PAYMENT_ATTEMPTS
 from app.stripe.gateway import StripeGateway
 from app.stripe.reconciler import Reconciler
 from models.commands import (
