@@ -6,7 +6,7 @@ from agents.service import Service, events
 from models import analytics, topics
 from models.analytics import CountedPayment
 from models.events import Event, PaymentInitiated
-from models.payment import evolve
+from models.payment_fold import evolve
 from models.transition import Decision, Input, ReadRow, UnreadableError
 
 

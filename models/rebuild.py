@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from models import delivery, order, payment, topics
+from models import delivery, order, payment_fold, topics
 from models.events import Event
 from models.messages import Message
 
@@ -35,7 +35,7 @@ class EventFold:
 
 
 EVENT_FOLDS: Final[Mapping[str, EventFold]] = {
-    "payments": EventFold(topics.PAYMENT_EVENTS, payment.evolve, lambda state: state.payment),
+    "payments": EventFold(topics.PAYMENT_EVENTS, payment_fold.evolve, lambda state: state.payment),
     "orders": EventFold(topics.ORDER_EVENTS, order.evolve, lambda state: state.order),
     "deliveries": EventFold(topics.DELIVERY_EVENTS, delivery.evolve, lambda state: state.delivery),
 }

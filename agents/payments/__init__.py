@@ -4,13 +4,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents.payments import refunds
-from agents.payments.stripe_facts import (
-    NOT_SUBMITTED,
-    FactSource,
-    apply_dispute,
-    apply_intent,
-    apply_refund,
-)
+from agents.payments.dispute_facts import apply_dispute
+from agents.payments.fact_rules import FactSource
+from agents.payments.intent_facts import NOT_SUBMITTED, apply_intent
+from agents.payments.refund_facts import apply_refund
 from agents.payments.transitions import MAX_PAYMENT_ATTEMPTS, PaymentDecisionBuilder
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks

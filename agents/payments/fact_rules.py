@@ -10,6 +10,24 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 
+class FactSource(StrEnum):
+    """Where a fact comes from.
+
+    RESULT: the answer to a pending effect. LOOKUP: asked for after the attempt's confirm had ended.
+    STALE: the answer to an effect that is not pending any more.
+    """
+
+    RESULT = "RESULT"
+    LOOKUP = "LOOKUP"
+    WEBHOOK = "WEBHOOK"
+    STALE = "STALE"
+
+    @property
+    def is_answer(self) -> bool:
+        """It was asked for."""
+        return self in {FactSource.RESULT, FactSource.LOOKUP}
+
+
 class Rule(StrEnum):
     """What happens to a fact."""
 

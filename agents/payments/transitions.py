@@ -16,7 +16,8 @@ from models.events import (
 )
 from models.graphs import PaymentStatus
 from models.messages import Message
-from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork, evolve
+from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork
+from models.payment_fold import evolve
 from models.stripe_facts import IntentFacts
 from models.transition import Input
 

@@ -3,7 +3,10 @@
 from typing import Final
 
 from agents.decision import MAX_AUDIT_RECORDS
-from agents.payments.stripe_facts import FactSource, apply_dispute, apply_intent, apply_refund
+from agents.payments.dispute_facts import apply_dispute
+from agents.payments.fact_rules import FactSource
+from agents.payments.intent_facts import apply_intent
+from agents.payments.refund_facts import apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from models.commands import WebhookReceived
 from models.events import EventType, WebhookNoted

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from models import order as order_state
-from models import payment as payment_state
-from models import topics
+from models import payment_fold, topics
 from models.commands import (
     CancelOrder,
     CancelPayment,
@@ -235,7 +234,7 @@ class PaymentFlow(RuleBasedStateMachine):
                 before = self.payment.status if self.payment else None
                 assert event.sequence == (self.payment.sequence if self.payment else 0) + 1
                 assert event.occurred_at_ms >= (self.payment.occurred_at if self.payment else 0)
-                self.payment = payment_state.evolve(self.payment, event)
+                self.payment = payment_fold.evolve(self.payment, event)
                 after = self.payment.status
                 assert after is before or after in PAYMENT_GRAPH[before], (before, after)
             elif event.event_type in order_state.STATUS_AFTER:

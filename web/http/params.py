@@ -11,6 +11,7 @@ from multidict import MultiMapping
 from pydantic.alias_generators import to_camel
 
 from models import ids
+from models.wording import counted
 from web.http.decoding import DecodingError, moment, whole_number
 from web.http.problems import ProblemError
 
@@ -122,7 +123,9 @@ def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
 
 def up_to(most: int) -> Parse:
     """A parser of a text of at most so many characters."""
-    return text_that(lambda text: len(text) <= most, f"at most {most} characters")
+    return text_that(
+        lambda text: len(text) <= most, f"at most {counted(most, 'character', 'characters')}"
+    )
 
 
 def time_ms(accepted: str, *, years: range, has_dates: bool = True, plus: str = " ") -> Parse:

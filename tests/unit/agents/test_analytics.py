@@ -18,7 +18,8 @@ from models.analytics import BucketLength, CountedPayment, Sum, Sums
 from models.events import EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.messages import encode
-from models.payment import Payment, evolve
+from models.payment import Payment
+from models.payment_fold import evolve
 from models.times import to_rfc3339
 from models.transition import Input, UnreadableError
 
