@@ -46,7 +46,7 @@ class PaymentFlow(RuleBasedStateMachine):
         self.cards: dict[str, str] = {}
         self.refunds: list[bytes] = []
         self.checked = 0
-        self.payment: payment_state.Payment | None = None
+        self.payment: Payment | None = None
         self.order: order_state.Order | None = None
 
     @initialize(is_open=st.booleans())

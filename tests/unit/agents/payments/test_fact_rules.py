@@ -36,6 +36,7 @@ from models.graphs import PaymentStatus
 from models.messages import encode
 from models.payment import EffectKind, Payment, PaymentWork
 from models.stripe_facts import parse_dispute, parse_intent, parse_refund
+from tests.support import fact_tables
 from tests.support.payment_flow import AMOUNT, ORDER, PLACE, PaymentFlowHarness
 
 S = PaymentStatus
@@ -186,6 +187,10 @@ def test_every_pair_of_state_and_news_has_a_rule() -> None:
             assert all(
                 isinstance(rule, Rule) for rules_by_age in row.values() for rule in rules_by_age
             )
+
+
+def test_the_page_of_the_rules_is_printed_from_them() -> None:
+    assert fact_tables.PAGE.read_text() == fact_tables.page(), "python -m tests.support.fact_tables"
 
 
 @pytest.mark.parametrize(
