@@ -5,10 +5,10 @@
 
 BIN := .venv/bin
 SETUP := .venv/.complete
-# One run of pytest each, with a Kafka of its own; four at once, for half of a test is waiting, for other
-# processes and for deadlines. The longest come first, so that no long one is left to run alone.
+# One run of pytest each, with a Kafka of its own; three at once, for on two cores half of a test is waiting,
+# for other processes and for deadlines. The longest come first, so that none is left to run alone.
 PARTS ?= e2e pages faults platforms integration contract unit money
-AT_ONCE ?= 4
+AT_ONCE ?= 3
 TEST_LOGS := .sandbox/tests
 # With it each of the tests' forty brokers starts in half the processor time.
 KAFKA_CACHE := .sandbox/jars/kafka.aot
@@ -34,9 +34,10 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 	@ONCE='$(ONCE)' RATE='$(RATE)' $(BIN)/python -m sandbox.demo \
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
-test: lint ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=4, ARGS=of pytest)
+test: $(SETUP) ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=3, ARGS=of pytest)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint \
+		$(if $(filter-out unit contract,$(PARTS)),$(KAFKA_CACHE))
 	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
-	@$(if $(filter-out unit contract,$(PARTS)),$(MAKE) --no-print-directory $(KAFKA_CACHE))
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
 	@rm -rf $(TEST_LOGS); mkdir -p $(TEST_LOGS)
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(AT_ONCE) \
