@@ -1,4 +1,4 @@
-"""The rules for Stripe's facts as docs/stripe-facts.md shows them: `python -m tests.support.fact_tables` writes it."""
+"""The rules for Stripe's facts as docs/stripe-facts.md shows them; run as a module, it writes that page."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ printed from it, and a property test delivers random true histories in any order
 forms, and requires that all of them end in the truth
 ([tests/unit/agents/payments/test_fact_rules.py](../tests/unit/agents/payments/test_fact_rules.py)).
 
-Which of two facts is later, Stripe's own clock tells, in whole seconds: `created` of a webhook's event, the Date
-header of an answer (but of one that is repeated for an idempotency key, which is as old as the first). The newest
-time of each intent, refund and dispute is kept in the payment's work (`seenAt`).
+Which of two facts is later, Stripe's own clock tells, in whole seconds: `created` of a webhook's event, the
+Date header of an answer (but of one that is repeated for an idempotency key, which is as old as the first). The
+newest time of each intent, refund and dispute is kept in the payment's work (`seenAt`).
 
 - **answer**: it was asked for, about this very attempt or object, and is not older than what is known.
 - **newer**, **older**: than the newest fact that was taken of the same object.
@@ -34,7 +34,7 @@ time of each intent, refund and dispute is kept in the payment's work (`seenAt`)
 | apply | it is Stripe's word |
 | add details | only what is not known yet is taken: charge, receipt, due date |
 | ask Stripe | it contradicts what is known, and which is later can't be told: a look-up decides |
-| count | a charge that failed without a confirm of ours: it counts towards the limit of attempts, at which the payment is cancelled at Stripe |
+| count | a charge failed without a confirm of ours: at the limit of attempts Stripe cancels the payment |
 | report | it can't be: operators see an anomaly |
 | ignore | nothing changes |
 

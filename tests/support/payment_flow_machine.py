@@ -30,7 +30,7 @@ from models.graphs import (
     RefundStatus,
 )
 from models.money_checks import money_of, violations
-from models.payment import EffectKind
+from models.payment import EffectKind, Payment
 from models.stuck import waiting
 from tests.support.payment_flow import AMOUNT, PLACE, PaymentFlowHarness
 
