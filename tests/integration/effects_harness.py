@@ -29,7 +29,7 @@ from models.events import Event, EventType, read_event
 from models.graphs import PaymentStatus
 from models.messages import Message, encode
 from models.payment import Payment, PaymentRecord
-from models.stripe_facts import parse_intent
+from models.stripe_facts import parse_dispute, parse_intent
 from models.times import to_rfc3339
 from models.transition import Input, Outcome
 from sandbox.processes import MAX_WAIT_S
@@ -155,6 +155,14 @@ class EffectsHarness(NoSender):
         received = WebhookReceived(
             order_id=ORDER, stripe_event_id=f"evt_{len(self.seen)}", stripe_event_type=kind,
             created=round(self.now_s()), intent=parse_intent(intent),
+        )  # fmt: skip
+        self.take(topics.WEBHOOKS, encode(received))
+
+    def dispute_webhook(self, kind: str, dispute: dict[str, Any], created_s: int) -> None:
+        """Stripe's webhook about a dispute comes; created_s: since the epoch, by Stripe's clock."""
+        received = WebhookReceived(
+            order_id=ORDER, stripe_event_id=f"evt_{len(self.seen)}", stripe_event_type=kind,
+            created=created_s, dispute=parse_dispute(dispute, is_closed=kind.endswith(".closed")),
         )  # fmt: skip
         self.take(topics.WEBHOOKS, encode(received))
 

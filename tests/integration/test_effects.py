@@ -29,6 +29,7 @@ from models.payment import (
 )
 from models.stripe_facts import IntentFacts
 from sandbox.stripe import StripeSandbox
+from sandbox.stripe.disputes import close_dispute
 from sandbox.stripe.faults import Fault
 from tables import StoredRecord
 from tests.integration.effects_harness import AMOUNT, EffectsHarness
@@ -471,6 +472,40 @@ async def test_a_refund_whose_webhook_never_comes(
     await world.settle(refund=refund["id"], outcome=outcome)
     await world.until(lambda: world.known_payment.refunds)
     assert [r.status for r in world.known_payment.refunds.values()] == [status]
+    assert reconciler.watched == 0
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_charge_and_receipt_that_a_webhook_did_not_tell_are_asked_for(
+    world: EffectsHarness, reconciler: Reconciler
+) -> None:
+    payment = await world.open()
+    await confirm(world, "pm_usBankAccount_success")
+    await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
+    intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
+    world.webhook("payment_intent.succeeded", {**intent, "latest_charge": None})
+    assert world.known_payment.status is P.COMPLETED
+    await world.until(lambda: world.known_payment.receipt_url)
+    assert world.known_payment.stripe_charge_id == intent["latest_charge"]
+    assert reconciler.watched == 0
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_dispute_decided_twice_in_a_second_ends_as_stripe_has_it(
+    world: EffectsHarness, reconciler: Reconciler
+) -> None:
+    await pay(world, "pm_card_createDispute")
+    (dispute,) = world.stripe.state.disputes.values()
+    created = round(world.now_s())
+    told = dict(dispute)
+    close_dispute(world.stripe.state, dispute["id"], "lost")
+    close_dispute(world.stripe.state, dispute["id"], "won")
+    for kind, status in (("created", "needs_response"), ("closed", "lost"), ("closed", "won")):
+        world.dispute_webhook(f"charge.dispute.{kind}", {**told, "status": status}, created)
+    await world.until(lambda: world.known_payment.disputes[dispute["id"]].status == "won")
+    assert world.record
+    assert not world.record.work.doubted_disputes
+    assert world.known_payment.net == AMOUNT
     assert reconciler.watched == 0
 
 

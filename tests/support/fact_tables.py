@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agents.payments.fact_rules import DISPUTE_RULES, INTENT_RULES, REFUND_RULES, Age, Row
 
@@ -42,7 +41,7 @@ Whether a failed charge is this attempt's is told by its id: see `is_charge_of_a
 [models/payment.py](../models/payment.py).
 """
 
-TITLES: Final[Mapping[str, Mapping[StrEnum, Mapping[StrEnum, Row]]]] = {
+TITLES: Final[Mapping[str, Any]] = {
     "Payment intents": INTENT_RULES,
     "Refunds": REFUND_RULES,
     "Disputes": DISPUTE_RULES,
