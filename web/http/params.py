@@ -120,9 +120,9 @@ def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
     return parse
 
 
-def up_to(most: int) -> Parse:
+def up_to(most_chars: int) -> Parse:
     """A parser of a text of at most so many characters."""
-    return text_that(lambda text: len(text) <= most, f"at most {most} characters")
+    return text_that(lambda text: len(text) <= most_chars, f"at most {most_chars} characters")
 
 
 def time_ms(accepted: str, *, years: range, has_dates: bool = True, plus: str = " ") -> Parse:
