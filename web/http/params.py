@@ -11,7 +11,6 @@ from multidict import MultiMapping
 from pydantic.alias_generators import to_camel
 
 from models import ids
-from models.wording import counted
 from web.http.decoding import DecodingError, moment, whole_number
 from web.http.problems import ProblemError
 
@@ -121,11 +120,9 @@ def text_that(accepts: Callable[[str], Any], accepted: str) -> Parse:
     return parse
 
 
-def up_to(most: int) -> Parse:
+def up_to(most_chars: int) -> Parse:
     """A parser of a text of at most so many characters."""
-    return text_that(
-        lambda text: len(text) <= most, f"at most {counted(most, 'character', 'characters')}"
-    )
+    return text_that(lambda text: len(text) <= most_chars, f"at most {most_chars} characters")
 
 
 def time_ms(accepted: str, *, years: range, has_dates: bool = True, plus: str = " ") -> Parse:

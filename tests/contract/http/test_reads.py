@@ -239,13 +239,13 @@ async def test_description_names_every_route_and_its_schemas_hold_the_answers(ap
 
 
 def refusals() -> set[str]:
-    """Codes in calls of refuse(command, code, ...), and in tables of (code, sentence)."""
+    """Codes in calls of refuse(code, ...), and in tables of (code, sentence)."""
     codes = set()
     for path in Path(agents.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="refuse"), args=[_, ast.Constant(str(code)), *_]
+                    func=ast.Attribute(attr="refuse"), args=[ast.Constant(str(code)), *_]
                 ):
                     codes.add(code)
                 case ast.Tuple(elts=[ast.Constant(str(code)), ast.Constant(str(sentence))]):
