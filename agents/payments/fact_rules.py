@@ -57,10 +57,14 @@ class Age(StrEnum):
     OLDER = "older"
 
 
+ANSWER_SKEW_S: Final = 2
+"""The server that answers may be so far behind the one that dates events: whoever asked had heard of these."""
+
+
 def age_of(as_of: int | None, known_as_of: int | None, *, is_answer: bool) -> Age:
     """The age of a fact; both times in seconds since the epoch, None: not known."""
     if as_of is not None and known_as_of is not None:
-        if as_of < known_as_of:
+        if as_of < known_as_of - (ANSWER_SKEW_S if is_answer else 0):
             return Age.OLDER
         if as_of > known_as_of and not is_answer:
             return Age.NEWER

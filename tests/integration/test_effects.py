@@ -496,7 +496,7 @@ async def test_a_dispute_decided_twice_in_a_second_ends_as_stripe_has_it(
 ) -> None:
     await pay(world, "pm_card_createDispute")
     (dispute,) = world.stripe.state.disputes.values()
-    created = round(world.now_s())
+    created = int(world.now_s())
     told = dict(dispute)
     close_dispute(world.stripe.state, dispute["id"], "lost")
     close_dispute(world.stripe.state, dispute["id"], "won")

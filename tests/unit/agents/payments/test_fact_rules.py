@@ -198,7 +198,7 @@ def test_the_page_of_the_rules_is_printed_from_them() -> None:
     [
         (5, 4, False, Age.NEWER), (4, 4, False, Age.SAME), (3, 4, False, Age.OLDER),
         (None, 4, False, Age.SAME), (4, None, False, Age.SAME), (None, None, False, Age.SAME),
-        (5, 4, True, Age.ANSWER), (4, 4, True, Age.ANSWER), (3, 4, True, Age.OLDER),
+        (5, 4, True, Age.ANSWER), (4, 4, True, Age.ANSWER), (2, 4, True, Age.ANSWER), (1, 4, True, Age.OLDER),
         (None, 4, True, Age.ANSWER),
     ],
 )  # fmt: skip
