@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.stripe.errors import DeclinedError, InvalidError, StateConflictError, UnknownOutcomeError
+from app.stripe.errors import (
+    DeclinedError,
+    InvalidError,
+    MisconfiguredError,
+    StateConflictError,
+    UnknownOutcomeError,
+)
 from app.stripe.gateway import StripeGateway
 from models import ids
 from models.commands import ResultKind, StripeResult
@@ -60,6 +66,20 @@ class EffectAttemptRunner:
 
         Raises StripeUnavailableError when Stripe could not be asked; run it again after a pause.
         """
+        try:
+            return await self._run(attempt)
+        except InvalidError as error:
+            # Stripe refuses the look-up: it knows no such object. What may have been made is not to be called
+            # failed for that, since the key may be of another account.
+            if attempt.is_unknown:
+                raise MisconfiguredError(
+                    f"{error.code}: is the key of this account and mode?"
+                ) from None
+            return _result(
+                attempt.effect, ResultKind.INVALID, code=error.code, message=error.message
+            )
+
+    async def _run(self, attempt: EffectAttempt) -> StripeResult | None:
         if attempt.is_unknown or self._is_late(attempt.effect):
             result = await self._look_up(attempt) or self._conclude(attempt)
             if result:

@@ -28,6 +28,12 @@ CONFLICT_CODES: Final = frozenset(
 )  # fmt: skip
 """The object has moved on: the request was right, and too late."""
 
+OBJECT_LIMIT_CODES: Final = frozenset({"lock_timeout", "payment_intent_rate_limit_exceeded"})
+"""About one object (1,000 updates of a payment intent an hour), not about our rate: only that object waits.
+
+Source: https://docs.stripe.com/rate-limits
+"""
+
 MISCONFIGURED_CODES: Final = frozenset(
     {
         "account_invalid", "api_key_expired", "livemode_mismatch", "platform_api_key_expired",
@@ -101,8 +107,8 @@ def classify(error: stripe.StripeError) -> GatewayError:
             was_sent = not isinstance(error.__cause__, NOT_SENT_CAUSES)
             return UnknownOutcomeError(cause) if was_sent else RetryableError(cause)
         case stripe.RateLimitError():
-            # A lock time-out is about one object, not about our rate.
-            throttled = code != "lock_timeout"
+            is_of_object = _header(error, "stripe-rate-limited-reason") == "resource-specific"
+            throttled = code not in OBJECT_LIMIT_CODES and not is_of_object
             return RetryableError(code, throttled=throttled, retry_after_s=_retry_after_s(error))
         case stripe.AuthenticationError() | stripe.PermissionError():
             return MisconfiguredError(code)

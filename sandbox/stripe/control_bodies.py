@@ -47,7 +47,7 @@ class FaultBody(Body):
     idempotency_key: Regex | None = None
     times: Times | None = 1
     seconds: Seconds = 1.0
-    code: Literal["rate_limit", "lock_timeout"] = "rate_limit"
+    code: Literal["rate_limit", "lock_timeout", "payment_intent_rate_limit_exceeded"] = "rate_limit"
 
 
 class ReleaseFaultBody(Body):

@@ -54,12 +54,12 @@ def server_error() -> StripeError:
 
 
 def rate_limited(code: str) -> StripeError:
-    """429; `code` is rate_limit or lock_timeout."""
+    """429; `code` is rate_limit, lock_timeout or payment_intent_rate_limit_exceeded."""
     return StripeError(
         429,
         "invalid_request_error",
         "Request rate limit exceeded."
-        if code == "rate_limit"
+        if code != "lock_timeout"
         else "This object cannot be accessed right now because another API request or Stripe "
         "process is currently accessing it.",
         code=code,

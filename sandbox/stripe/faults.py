@@ -16,7 +16,7 @@ KINDS = {
     "timeout_after": "takes effect (stored for the key), never answers",
     "error_500_before": "answers 500 without effect; the 500 is stored for the key",
     "error_500_after": "takes effect, answers 500; the 500 is stored for the key",
-    "rate_limit": "answers 429 (`code`: rate_limit or lock_timeout) without effect",
+    "rate_limit": "answers 429 (`code`: rate_limit, or of one object) without effect",
     "drop_before": "closes the connection, no effect; the key stays free",
     "drop_after": "takes effect (stored for the key), closes the connection",
 }

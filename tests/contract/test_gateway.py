@@ -229,7 +229,10 @@ async def test_a_key_in_use_is_not_executed(sandbox: StripeSandbox, gateway: Str
     assert len(sandbox.state.charges_of(intent.intent_id)) == 1
 
 
-@pytest.mark.parametrize(("code", "throttled"), [("rate_limit", True), ("lock_timeout", False)])
+@pytest.mark.parametrize(
+    ("code", "throttled"),
+    [("rate_limit", True), ("lock_timeout", False), ("payment_intent_rate_limit_exceeded", False)],
+)
 async def test_429_is_retryable(
     sandbox: StripeSandbox, gateway: StripeGateway, code: str, *, throttled: bool
 ) -> None:

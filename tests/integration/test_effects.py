@@ -383,6 +383,36 @@ async def test_misconfigured_is_kept_and_counted(world: EffectsHarness) -> None:
         await gateway.close()
 
 
+@pytest.mark.usefixtures("effects")
+async def test_an_intent_that_stripe_does_not_know_ends_the_confirm(world: EffectsHarness) -> None:
+    """Nothing was sent that could have been executed: the customer may pay with another order."""
+    payment = await world.open()
+    del world.stripe.state.payment_intents[payment.stripe_intent_id]
+    await confirm(world)
+    await world.until_status(P.FAILED)
+    assert world.known_payment.failure_code == "resource_missing"
+    assert world.record
+    assert not world.record.work.effects
+
+
+async def test_what_may_have_been_charged_is_not_failed_because_the_key_is_of_another_account(
+    world: EffectsHarness, gateway: StripeGateway
+) -> None:
+    first = world.effects(gateway)
+    payment = await world.open()
+    await first.stop()
+    await confirm(world)
+    hidden = world.stripe.state.payment_intents.pop(payment.stripe_intent_id)
+    second = world.effects(gateway)  # it may have been sent before this worker began
+    try:
+        await world.poll(lambda: second.counters.errors["MisconfiguredError"] > 1)
+        assert world.known_payment.status is P.PROCESSING
+        world.stripe.state.payment_intents[payment.stripe_intent_id] = hidden
+        await world.until_status(P.COMPLETED)
+    finally:
+        await second.stop()
+
+
 async def test_a_decline_without_its_intent_is_looked_up(
     world: EffectsHarness, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,8 +45,14 @@ async def test_event_of_an_order_that_is_not_there_yet_is_recorded_too(api: Api)
 
 @pytest.mark.parametrize(
     "payload",
-    [event(None), event("not ours"), event(ids.order_id("g", "k"), type="customer.created")],
-    ids=["no order", "foreign order", "not subscribed"],
+    [
+        event(None),
+        event("not ours"),
+        event(ids.order_id("g", "k"), type="customer.created"),
+        b'{"id":"evt_2","object":"v2.core.event","type":"v2.core.account.updated","livemode":false}',
+        b'{"object":"v2.core.event","id":[1],"type":null}',
+    ],
+    ids=["no order", "foreign order", "not subscribed", "thin event", "odd thin event"],
 )
 async def test_event_that_is_nobodys_is_taken_and_dropped(api: Api, payload: bytes) -> None:
     assert await post(api, payload) == (200, {"received": True, "recorded": False})
