@@ -35,7 +35,7 @@ demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (
 		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
 
 test: $(SETUP) ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=3, ARGS=of pytest)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint \
+	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter-out 1,$(AT_ONCE)),--output-sync=target) lint \
 		$(if $(filter-out unit contract,$(PARTS)),$(KAFKA_CACHE))
 	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'

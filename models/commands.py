@@ -23,6 +23,7 @@ from models.messages import (
     Timestamp,
     Url,
     omitted_if_empty,
+    omitted_if_none,
     read_data,
     read_envelope,
 )
@@ -174,12 +175,19 @@ class StripeResult(Message):
 
 
 class ObservePayment(Message):
-    """The result of a look-up at Stripe; attempt: the payment's when the look-up began."""
+    """The result of a look-up at Stripe.
+
+    attempt, sequence, auditSequence: the payment's when the look-up began; the last two are missing in those of
+    earlier versions. unknownDisputes: were asked about, and Stripe has none of these ids.
+    """
 
     attempt: Count
     intent: IntentFacts
     refunds: tuple[RefundFacts, ...] = Field(default=(), max_length=1000)
     disputes: tuple[DisputeFacts, ...] = omitted_if_empty(max_length=100)
+    unknown_disputes: tuple[Id, ...] = omitted_if_empty(max_length=100)
+    sequence: Count | None = omitted_if_none()
+    audit_sequence: Count | None = omitted_if_none()
 
 
 class AssignDelivery(Message):

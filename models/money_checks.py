@@ -126,7 +126,8 @@ def violations(money: OrderMoney, order: OrderStatus | None) -> list[MoneyViolat
         MoneyViolation.MONEY_WITHOUT_ORDER: bool(money.captured) and order in UNPAID_ORDER,
         MoneyViolation.ORDER_WITHOUT_MONEY: not money.captured and order in PAID_ORDER,
         MoneyViolation.CANCELLED_KEEPS_MONEY: order in {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
-        and left >= rules_of(money.currency).step  # less can't be refunded
+        # A dispute may leave less than Stripe refunds in this currency.
+        and left >= (rules_of(money.currency).step if money.disputed else 1)
         and not (money.is_wanted or money.needs_operator),
         MoneyViolation.REFUND_UNATTENDED: money.is_unattended,
     }

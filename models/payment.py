@@ -257,7 +257,7 @@ class PaymentRecord(Message):
         if self.payment is None:
             return 0
         left = max(0, self.payment.net - self.refund_pending)
-        return left - left % rules_of(self.payment.currency).step
+        return left - left % rules_of(self.payment.currency).step if self.payment.disputed else left
 
     @property
     def refund_pending(self) -> int:

@@ -54,7 +54,7 @@ class MoneyMovement:
 
 
 Account = Mapping[tuple[MovementKind, str], MoneyMovement]
-_MOVING: Final = (PaymentCompleted, PaymentRefund, PaymentDispute)
+_MOVING: Final = (PaymentCompleted, PaymentDetailsAdded, PaymentRefund, PaymentDispute)
 MONEY_EVENTS: Final = frozenset(kind for kind, spec in EVENTS.items() if spec.data in _MOVING)
 
 
@@ -189,7 +189,7 @@ def _pairs(
         sides = [side for side in (theirs, ours) if side]
         known = sides[0]
         pairs = [
-            MoneyDifference(
+            MoneyDifference.model_construct(  # of each object, most of which do not differ
                 kind=known.kind,
                 id=known.id,
                 order_id=known.order_id,

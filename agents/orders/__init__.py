@@ -10,6 +10,7 @@ from agents.service import Service, commands, events
 from models import search_terms, topics
 from models.commands import (
     PAYMENT_EXPIRED,
+    TOO_MANY_ATTEMPTS,
     CancelOrder,
     CancelPayment,
     CheckDeadline,
@@ -156,7 +157,10 @@ def _payment_completed(builder: OrderDecisionBuilder, data: PaymentCompleted) ->
         builder.move(E.ORDER_CREATED, created)
         builder.deadline("KITCHEN", builder.deadlines.kitchen_ms)
         if data.cancel_requested:
-            builder.cancel(data.cancel_requested, by="customer")
+            is_limit = data.cancel_requested == TOO_MANY_ATTEMPTS
+            builder.cancel(
+                data.cancel_requested, by=f"{SYSTEM}:payments" if is_limit else "customer"
+            )
     elif builder.status is O.CANCELLED:
         builder.refund(builder.known_order.cancel_reason or "CANCELLED")
 

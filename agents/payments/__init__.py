@@ -8,7 +8,7 @@ from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
 from agents.payments.intent_facts import NOT_SUBMITTED, apply_intent
 from agents.payments.refund_facts import apply_refund
-from agents.payments.transitions import MAX_PAYMENT_ATTEMPTS, PaymentDecisionBuilder
+from agents.payments.transitions import PaymentDecisionBuilder
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
 from models import ids, search_terms, topics
@@ -87,7 +87,7 @@ def _confirm(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Outcome:
     is_at_the_bank = payment.next_action and not builder.confirm_in_flight and not in_doubt
     if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
         return builder.refuse(*CONFIRM_REFUSALS[payment.status])
-    if payment.attempt + len(builder.work.failed_at_stripe) >= MAX_PAYMENT_ATTEMPTS:
+    if builder.attempts_left <= 0:
         return builder.refuse("TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
     if is_at_the_bank:
         # The customer left the bank's page and tries another card; should the first succeed later, it counts.
@@ -211,12 +211,19 @@ def _cancel_again(
 
 
 def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None:
-    builder.change(in_doubt_since=None)
+    at = (data.sequence, data.audit_sequence)
+    builder.is_unchanged = None in at or at == (builder.sequence, builder.audit_sequence)
+    if builder.is_unchanged:
+        builder.change(in_doubt_since=None)
     apply_intent(builder, data.intent, FactSource.LOOKUP, data.attempt)
     for refund in data.refunds:
         apply_refund(builder, refund, FactSource.LOOKUP)
     for dispute in data.disputes:
         apply_dispute(builder, dispute, FactSource.LOOKUP)
+    for dispute_id in data.unknown_disputes:
+        builder.report_anomaly("UNKNOWN_DISPUTE", f"Stripe does not know {dispute_id}")
+        left = tuple(id for id in builder.work.doubted_disputes if id != dispute_id)
+        builder.change(doubted_disputes=left)
 
 
 _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outcome | None]]] = {

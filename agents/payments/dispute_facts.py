@@ -37,7 +37,8 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: F
     data = _dispute_data(builder, seen, known)
     news = _dispute_news(seen, data, known)
     known_as_of = builder.work.seen_at.get(seen.dispute_id)
-    age = age_of(seen.as_of, known_as_of, is_answer=origin.is_answer)
+    is_answer = builder.is_answer(origin)
+    age = age_of(seen.as_of, known_as_of, is_answer=is_answer)
     doubted = builder.work.doubted_disputes
     match DISPUTE_RULES[state][news].by(age):
         case Rule.ASK:
@@ -45,14 +46,16 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: F
                 builder.change(doubted_disputes=(*doubted, seen.dispute_id))
             return
         case Rule.APPLY:
-            _apply_dispute_news(builder, data, is_new=known is None, is_closing=_is_closing(seen))
+            stays_closed = known is not None and not known.is_open and data.status == known.status
+            is_closing = _is_closing(seen) or stays_closed
+            _apply_dispute_news(builder, data, is_new=known is None, is_closing=is_closing)
         case Rule.ADD_DETAILS:
             if known and known.evidence_due_by is None and data.evidence_due_by:
                 same = {"amount", "status", "reason", "is_charge_refundable"}
                 data = data.model_copy(update=known.model_dump(include=same))
                 _apply_dispute_news(builder, data, is_new=False, is_closing=not known.is_open)
     builder.record_seen(seen.dispute_id, seen.as_of)
-    if origin.is_answer and seen.dispute_id in doubted:
+    if is_answer and seen.dispute_id in doubted:
         builder.change(doubted_disputes=tuple(id for id in doubted if id != seen.dispute_id))
 
 

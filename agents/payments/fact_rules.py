@@ -23,7 +23,7 @@ class FactSource(StrEnum):
     STALE = "STALE"
 
     @property
-    def is_answer(self) -> bool:
+    def is_asked(self) -> bool:
         """It was asked for."""
         return self in {FactSource.RESULT, FactSource.LOOKUP}
 
@@ -47,8 +47,8 @@ class Rule(StrEnum):
 class Age(StrEnum):
     """How old a fact is, against the newest that was taken of the same object.
 
-    ANSWER: to a question about this very attempt, or object, and not older. SAME: of the same second, or
-    one of the two has no time.
+    ANSWER: to a question about this very attempt, or object, and nothing has changed since the question was
+    put. SAME: of the same second, or one of the two has no time.
     """
 
     ANSWER = "answer"
@@ -57,18 +57,16 @@ class Age(StrEnum):
     OLDER = "older"
 
 
-ANSWER_SKEW_S: Final = 2
-"""The server that answers may be so far behind the one that dates events: whoever asked had heard of these."""
-
-
 def age_of(as_of: int | None, known_as_of: int | None, *, is_answer: bool) -> Age:
-    """The age of a fact; both times in seconds since the epoch, None: not known."""
-    if as_of is not None and known_as_of is not None:
-        if as_of < known_as_of - (ANSWER_SKEW_S if is_answer else 0):
-            return Age.OLDER
-        if as_of > known_as_of and not is_answer:
-            return Age.NEWER
-    return Age.ANSWER if is_answer else Age.SAME
+    """The age of a fact; both times in seconds since the epoch, None: not known.
+
+    is_answer: it answers a question about this very attempt or object, and nothing has changed since then.
+    """
+    if is_answer:
+        return Age.ANSWER
+    if as_of is None or known_as_of is None or as_of == known_as_of:
+        return Age.SAME
+    return Age.NEWER if as_of > known_as_of else Age.OLDER
 
 
 class IntentState(StrEnum):

@@ -4,6 +4,7 @@ from typing import Final
 
 from agents.payments.fact_rules import (
     INTENT_RULES,
+    Age,
     FactSource,
     IntentNews,
     IntentState,
@@ -11,7 +12,7 @@ from agents.payments.fact_rules import (
     age_of,
 )
 from agents.payments.refunds import start_deferred_refund
-from agents.payments.transitions import MAX_PAYMENT_ATTEMPTS, PaymentDecisionBuilder
+from agents.payments.transitions import PaymentDecisionBuilder
 from models.commands import TOO_MANY_ATTEMPTS
 from models.events import (
     EventType,
@@ -25,6 +26,7 @@ from models.stripe_facts import IntentFacts
 
 S, R = PaymentStatus, RefundStatus
 NOT_SUBMITTED: Final = "NOT_SUBMITTED"
+IN_PROGRESS: Final = frozenset({IntentNews.ACTION, IntentNews.PROCESSING})
 MAX_CARDS: Final = 20
 """Of one payment: operators find it by their last digits."""
 
@@ -44,13 +46,23 @@ def apply_intent(
         return
     _record_card(builder, seen)
     state, news = _intent_state(builder), _intent_news(builder, seen)
-    is_in_progress = news in {IntentNews.ACTION, IntentNews.PROCESSING}
-    is_its = attempt == payment.attempt or (attempt == 0 and is_in_progress)
-    if origin.is_answer and is_in_progress and not is_its:
+    if origin.is_asked and news in IN_PROGRESS and attempt not in {0, payment.attempt}:
         return  # of an attempt that has ended
-    # An attempt that has failed meanwhile is not what was asked about.
-    is_answer = origin.is_answer and is_its and payment.status is not S.FAILED
+    is_answer = builder.is_answer(origin) and attempt == payment.attempt
+    if origin is FactSource.RESULT and payment.status is S.FAILED:
+        is_answer = False  # the attempt has ended otherwise meanwhile
     age = age_of(seen.as_of, builder.work.seen_at.get(seen.intent_id), is_answer=is_answer)
+    _apply_rule(builder, seen, state, news, age, origin)
+
+
+def _apply_rule(
+    builder: PaymentDecisionBuilder,
+    seen: IntentFacts,
+    state: IntentState,
+    news: IntentNews,
+    age: Age,
+    origin: FactSource,
+) -> None:
     rule = INTENT_RULES[state][news].by(age)
     if rule is not Rule.ASK and state is not IntentState.CONFIRMING:
         builder.record_seen(seen.intent_id, seen.as_of)
@@ -68,7 +80,7 @@ def apply_intent(
         case Rule.ASK:
             if state is IntentState.PENDING:
                 builder.begin_attempt()
-            if not origin.is_answer:
+            if not origin.is_asked:
                 # app/stripe/reconciler.py asks; while a confirm is under way, once that has been answered.
                 builder.change(in_doubt_since=builder.at_ms)
 
@@ -148,6 +160,9 @@ def _apply_captured(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
 def _apply_in_progress(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
     """The customer's bank asks, or has its answer; a charge without a confirm of ours is an attempt too."""
     if builder.known_payment.status is not S.PROCESSING:
+        if builder.attempts_left <= 0:
+            _give_up(builder)
+            return
         builder.begin_attempt()
     payment = builder.known_payment
     payment_id, attempt = payment.payment_id, payment.attempt
@@ -178,9 +193,13 @@ def _count_failure(builder: PaymentDecisionBuilder, seen: IntentFacts) -> None:
     charge, work = seen.error.charge_id if seen.error else None, builder.work
     if charge is None or charge in {*work.charges.values(), *work.failed_at_stripe} or work.cancel:
         return
-    failed = (*work.failed_at_stripe, charge)
-    builder.change(failed_at_stripe=failed)
-    if builder.known_payment.attempt + len(failed) >= MAX_PAYMENT_ATTEMPTS:
+    builder.change(failed_at_stripe=(*work.failed_at_stripe, charge))
+    if builder.attempts_left <= 0:
+        _give_up(builder)
+
+
+def _give_up(builder: PaymentDecisionBuilder) -> None:
+    if not builder.work.cancel:
         builder.change(cancel=TOO_MANY_ATTEMPTS)
         builder.request_cancel()
 

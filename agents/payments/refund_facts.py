@@ -38,7 +38,7 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts, origin: Fac
         return
     refund = _refund_of(builder, seen)
     news, known_as_of = _refund_news(seen), builder.work.seen_at.get(seen.stripe_refund_id)
-    age = age_of(seen.as_of, known_as_of, is_answer=origin.is_answer)
+    age = age_of(seen.as_of, known_as_of, is_answer=builder.is_answer(origin))
     rule = REFUND_RULES[_refund_state(builder, refund.refund_id)][news].by(age)
     builder.record_seen(seen.stripe_refund_id, seen.as_of)
     if rule is not Rule.APPLY:

@@ -49,6 +49,8 @@ def retry_refund(builder: PaymentDecisionBuilder, data: RetryRefund) -> Outcome:
     if any(refund.retry_of == failed.refund_id for refund in refunds.values()):
         return builder.refuse("REFUND_RETRIED", "It was retried; retry that one if it failed.")
     amount = min(failed.amount, builder.state.refundable)
+    if payment := builder.payment:
+        amount -= amount % money.rules_of(payment.currency).step if payment.disputed else 0
     return _refund_amount(builder, refund_id, amount, failed.reason, failed.refund_id)
 
 
@@ -73,7 +75,7 @@ def _refund_amount(
             "REFUND_TOO_LARGE", f"amount: at most {refundable} {unit} can still be refunded."
         )
     step = money.rules_of(payment.currency).step
-    if amount % step:
+    if amount % step and amount != refundable:
         return builder.refuse(
             "REFUND_UNEVEN", f"amount: in {unit} Stripe refunds multiples of {step}."
         )
@@ -136,9 +138,9 @@ def start_refund(
 
 
 def fail_refund(builder: PaymentDecisionBuilder, refund_id: str, code: str) -> None:
-    """End a pending refund that Stripe refused."""
+    """End a pending refund that Stripe refused; one that Stripe has shown all the same goes its own way."""
     refund = builder.work.refunds.get(refund_id)
-    if refund is None:
+    if refund is None or refund.stripe_refund_id:
         return
     end_refund(
         builder, refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
@@ -175,7 +177,7 @@ def end_refund(builder: PaymentDecisionBuilder, refund: Refund) -> None:
     else:
         earlier = payment.refunds.get(refund.refund_id)
         was_counted = earlier is not None and earlier.status is RefundStatus.SUCCEEDED
-        total = before - (refund.amount if was_counted else 0)
+        total = before - (earlier.amount if earlier and was_counted else 0)
         kind = EventType.PAYMENT_REFUND_FAILED
     builder.apply(
         kind,
@@ -186,7 +188,7 @@ def end_refund(builder: PaymentDecisionBuilder, refund: Refund) -> None:
             refunded_total=total,
             captured_total=payment.captured,
             requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
-            **refund.model_dump(exclude={"requested_at", "ended_at"}),
+            **refund.model_dump(exclude={"requested_at", "ended_at", "requires_action"}),
         ),
     )
     _retry_with_remainder(builder)

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from agents.decision import DecisionBuilder
+from agents.payments.fact_rules import FactSource
 from models.commands import PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
@@ -35,6 +36,8 @@ class PaymentDecisionBuilder(DecisionBuilder):
         self.payment: Payment | None = state.payment
         self.work: PaymentWork = state.work
         sequence = self.payment.sequence if self.payment else 0
+        self.is_unchanged = True
+        """Since the look-up that is being decided was asked for."""
         super().__init__("payments", record, self.work, sequence)
 
     @property
@@ -72,6 +75,16 @@ class PaymentDecisionBuilder(DecisionBuilder):
     def apply(self, event_type: EventType, data: Message) -> None:
         """Emit an event of the payment and fold it."""
         self.payment = evolve(self.payment, self.emit(event_type, data))
+
+    @property
+    def attempts_left(self) -> int:
+        """Before the limit, those at Stripe without a confirm of ours counted."""
+        made = self.payment.attempt if self.payment else 0
+        return MAX_PAYMENT_ATTEMPTS - made - len(self.work.failed_at_stripe)
+
+    def is_answer(self, origin: FactSource) -> bool:
+        """Whether a fact answers a question, and nothing has changed since the question was put."""
+        return origin is FactSource.RESULT or (origin is FactSource.LOOKUP and self.is_unchanged)
 
     def record_seen(self, stripe_id: str, as_of: int | None) -> None:
         """Keep the time of the newest fact of an object (seconds since the epoch, by Stripe's clock)."""

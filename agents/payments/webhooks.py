@@ -18,7 +18,9 @@ MAX_HELD_WEBHOOKS: Final = 20
 
 def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
     """Apply a webhook, or hold it; the audit records which, and without bound only what changes something."""
-    known, as_of = len(builder.events), {"as_of": webhook.created}
+    # A charge.refunded shows no refund: it was looked up when the event came.
+    is_dated = webhook.stripe_event_type != "charge.refunded"
+    known, as_of = len(builder.events), {"as_of": webhook.created if is_dated else None}
     webhook = webhook.model_copy(
         update={
             name: facts.model_copy(update=as_of)

@@ -47,7 +47,7 @@ CANCELLATION_TEXTS: Final[dict[str, str]] = {
     "OPERATOR_REQUEST": "Our support team did it.",
     "REFUNDED": "Its payment was given back.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
-    "TOO_MANY_ATTEMPTS": "Too many cards were tried; nothing was charged.",
+    "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time; we are sorry.",
     REJECTED: "The restaurant can't prepare it; we are sorry.",
 }

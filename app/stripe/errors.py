@@ -1,5 +1,6 @@
 """The gateway's errors: what an answer of Stripe's, or the lack of one, means for the request."""
 
+import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -9,6 +10,7 @@ import stripe
 
 from models.errors import StripeUnavailableError
 from models.stripe_facts import IntentFacts, parse_intent
+from models.times import TIMES_END_MS
 
 DECLINE_CODES: Final = frozenset(
     {
@@ -96,8 +98,11 @@ class MisconfiguredError(GatewayError, StripeUnavailableError):
     """Our key, account or base address is wrong: nothing works until somebody repairs it."""
 
 
-def classify(error: stripe.StripeError) -> GatewayError:
-    """Say what an error of the SDK means. Carries over no body and no message that could hold one."""
+def classify(error: stripe.StripeError, took_s: float = 0.0) -> GatewayError:
+    """Say what an error of the SDK means. Carries over no body and no message that could hold one.
+
+    took_s: how long the answer took.
+    """
     details = _details(error)
     code = str(details.get("code") or details.get("type") or type(error).__name__)
     message = str(details.get("message") or "")
@@ -113,19 +118,23 @@ def classify(error: stripe.StripeError) -> GatewayError:
         case stripe.AuthenticationError() | stripe.PermissionError():
             return MisconfiguredError(code)
         case stripe.CardError():
-            return DeclinedError(code, message, _intent(error, details))
+            return DeclinedError(code, message, _intent(error, details, took_s))
         case stripe.IdempotencyError():
             return InvalidError("idempotency_error", message)
         case stripe.InvalidRequestError():
-            return _classify_invalid(error, code, message, details)
+            return _classify_invalid(error, code, message, details, took_s)
     return _classify_status(error, code, is_stripes=bool(details))
 
 
 def _classify_invalid(
-    error: stripe.StripeError, code: str, message: str, details: Mapping[str, Any]
+    error: stripe.StripeError,
+    code: str,
+    message: str,
+    details: Mapping[str, Any],
+    took_s: float,
 ) -> GatewayError:
     if code in DECLINE_CODES or details.get("type") == "card_error":
-        return DeclinedError(code, message, _intent(error, details))
+        return DeclinedError(code, message, _intent(error, details, took_s))
     if code in CONFLICT_CODES:
         return StateConflictError(code, message)
     if code in MISCONFIGURED_CODES:
@@ -151,25 +160,29 @@ def _details(error: stripe.StripeError) -> Mapping[str, Any]:
     return details if isinstance(details, Mapping) else {}
 
 
-def _intent(error: stripe.StripeError, details: Mapping[str, Any]) -> IntentFacts | None:
+def _intent(
+    error: stripe.StripeError, details: Mapping[str, Any], took_s: float
+) -> IntentFacts | None:
     intent = details.get("payment_intent")
     if not isinstance(intent, Mapping):
         return None
-    return parse_intent(intent, as_of=answer_time(error.headers))
+    return parse_intent(intent, as_of=answer_time(error.headers, took_s))
 
 
-def answer_time(headers: Mapping[str, str] | None) -> int | None:
-    """When Stripe gave an answer, by its own clock, in seconds since the epoch.
+def answer_time(headers: Mapping[str, str] | None, took_s: float) -> int | None:
+    """When Stripe looked at what it answers, by its own clock: at the earliest, in seconds since the epoch.
 
-    None where it does not say so, and for one that it repeats for an idempotency key: that one is as old as the
-    first.
+    Its Date header tells when the answer was ready, took_s how long that took at most. None where it does not
+    say so, and for an answer that it repeats for an idempotency key: that one is as old as the first.
     """
     known = headers or {}
     try:
-        at = parsedate_to_datetime(known["date"])
+        ready_s = int(parsedate_to_datetime(known["date"]).timestamp())
     except (KeyError, ValueError):
         return None
-    return None if known.get("idempotent-replayed") == "true" else int(at.timestamp())
+    at_s = ready_s - math.ceil(took_s)
+    is_time = 0 <= at_s < TIMES_END_MS // 1000
+    return at_s if is_time and known.get("idempotent-replayed") != "true" else None
 
 
 def _header(error: stripe.StripeError, name: str) -> str:

@@ -1,6 +1,7 @@
 """Stripe by its real SDK: what payments and refunds ask of it, and the facts that its answers hold."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -93,31 +94,33 @@ class StripeGateway:
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentFacts:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
         create, marked = self._intents.create_async, self._with_owner_metadata(body)
-        return self._seen(await self._write(Priority.CREATE, idempotency_key, create, marked))
+        return self._seen(*await self._write(Priority.CREATE, idempotency_key, create, marked))
 
     async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
         confirm = self._intents.confirm_async
-        intent = await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
-        return self._seen(intent)
+        return self._seen(
+            *await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
+        )
 
     async def cancel(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Cancel. Raises StateConflictError where the money moved first, or is moving."""
         cancel = self._intents.cancel_async
-        intent = await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
-        return self._seen(intent)
+        return self._seen(
+            *await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
+        )
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundFacts:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
         create, marked = self._refunds.create_async, self._with_owner_metadata(body)
-        refund = await self._write(Priority.MONEY, idempotency_key, create, marked)
-        return parse_refund(refund.to_dict(), as_of=_answered_at(refund))
+        refund, took_s = await self._write(Priority.MONEY, idempotency_key, create, marked)
+        return parse_refund(refund.to_dict(), as_of=_answered_at(refund, took_s))
 
     async def retrieve_intent(
         self, intent_id: str, priority: Priority = Priority.LOOK_UP
     ) -> IntentFacts:
         """Look a PaymentIntent up, with its latest charge and so its receipt."""
-        return self._seen(await self._retrieve(intent_id, priority))
+        return self._seen(*await self._retrieve(intent_id, priority))
 
     async def list_refunds(
         self, intent_id: str, priority: Priority = Priority.LOOK_UP
@@ -132,8 +135,9 @@ class StripeGateway:
 
     async def find_dispute(self, dispute_id: str) -> DisputeFacts | None:
         """A dispute as it stands; None when Stripe knows none of this id."""
-        found = await self._find(Listing.DISPUTES, dispute_id, Priority.LOOK_UP)
-        return parse_dispute(found.to_dict(), as_of=_answered_at(found)) if found else None
+        found, took_s = await self._find(Listing.DISPUTES, dispute_id, Priority.LOOK_UP)
+        as_of = _answered_at(found, took_s) if found else None
+        return parse_dispute(found.to_dict(), as_of=as_of) if found else None
 
     async def find_intent(
         self, payment_id: str, *, created_after_s: float, created_before_s: float
@@ -161,7 +165,8 @@ class StripeGateway:
         """Objects as Stripe shows them, newest first, by pages. wanted: the list's own parameters."""
         params = {**wanted, "limit": PAGE}
         while True:
-            page: Any = await self._call(priority, self._services[listing].list_async, params, READ)
+            listed = self._services[listing].list_async
+            page: Any = (await self._call(priority, listed, params, READ))[0]
             items = [item.to_dict() for item in page.data]
             yield items
             if not page.has_more or not items:
@@ -170,20 +175,19 @@ class StripeGateway:
 
     async def find(self, listing: Listing, id: str) -> dict[str, Any] | None:
         """One object as Stripe shows it; None when there is none of this id."""
-        found = await self._find(listing, id, Priority.POLL)
+        found, _ = await self._find(listing, id, Priority.POLL)
         return found.to_dict() if found else None
 
     async def _find(
         self, listing: Listing, id: str, priority: Priority
-    ) -> stripe.StripeObject | None:
+    ) -> tuple[stripe.StripeObject | None, float]:
         retrieve = self._services[listing].retrieve_async
         try:
-            found: stripe.StripeObject = await self._call(priority, retrieve, id, {}, READ)
+            return await self._call(priority, retrieve, id, {}, READ)
         except InvalidError as error:
             if error.code != "resource_missing":
                 raise
-            return None
-        return found
+            return None, 0.0
 
     def order_id_from_metadata(self, metadata: Body | None) -> str | None:
         """The order that metadata name, if it is one of this application's."""
@@ -204,7 +208,7 @@ class StripeGateway:
 
     async def intent_as_json(self, intent_id: str) -> dict[str, Any]:
         """Give a PaymentIntent with its charge as Stripe has them now, for operators to look at."""
-        intent = await self._retrieve(intent_id, Priority.LOOK_UP)
+        intent, _ = await self._retrieve(intent_id, Priority.LOOK_UP)
         shown: dict[str, Any] = intent.to_dict(recursive=True)
         shown.pop("client_secret", None)
         return shown
@@ -229,7 +233,9 @@ class StripeGateway:
                 return None
         return self._orders.get(intent_id)
 
-    async def _retrieve(self, intent_id: str, priority: Priority) -> stripe.PaymentIntent:
+    async def _retrieve(
+        self, intent_id: str, priority: Priority
+    ) -> tuple[stripe.PaymentIntent, float]:
         retrieve = self._intents.retrieve_async
         return await self._call(priority, retrieve, intent_id, {"expand": ["latest_charge"]}, READ)
 
@@ -240,48 +246,52 @@ class StripeGateway:
         call: Callable[..., Awaitable[T]],
         body: Body,
         *target: str,
-    ) -> T:
+    ) -> tuple[T, float]:
         """One attempt, so that what a repetition means is decided by the caller."""
         options = {"idempotency_key": idempotency_key, "max_network_retries": 0}
         return await self._call(priority, call, *target, dict(body), options)
 
     async def _call(
         self, priority: Priority, call: Callable[..., Awaitable[T]], *arguments: Any
-    ) -> T:
-        """Make a request in its turn; whether it is a write, its priority tells."""
-        is_write = priority < Priority.LOOK_UP
+    ) -> tuple[T, float]:
+        """Make a request in its turn; whether it is a write, its priority tells.
+
+        Gives the answer, and the seconds that it took.
+        """
+        is_write, began_s = priority < Priority.LOOK_UP, time.monotonic()
         try:
             # Whoever reads waits for an answer; a write's time begins when it is sent.
             async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
                 await self._limiter.acquire(priority)
                 if is_write:
                     bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
+                began_s = time.monotonic()
                 answer = await call(*arguments)
         except TimeoutError:
             raise UnknownOutcomeError("timeout") from None
         except stripe.StripeError as error:
-            known = classify(error)
+            known = classify(error, time.monotonic() - began_s)
             if isinstance(known, RetryableError) and known.throttled:
                 self._limiter.throttled(known.retry_after_s)
             raise known from None  # the SDK's error holds the body
         self._limiter.succeeded()
-        return answer
+        return answer, time.monotonic() - began_s
 
-    def _seen(self, intent: stripe.PaymentIntent) -> IntentFacts:
+    def _seen(self, intent: stripe.PaymentIntent, took_s: float) -> IntentFacts:
         """Reduce an intent to its facts, and remember what is not one of them."""
         facts = intent.to_dict()
         _remember(self._client_secrets, intent.id, facts.get("client_secret"))
         _remember(self._orders, intent.id, self.order_id_from_metadata(facts.get("metadata")))
-        return parse_intent(facts, as_of=_answered_at(intent))
+        return parse_intent(facts, as_of=_answered_at(intent, took_s))
 
     def _with_owner_metadata(self, body: Body) -> Body:
         return {**body, "metadata": {**body.get("metadata", {}), OWNER: self._owner}}
 
 
-def _answered_at(answer: stripe.StripeObject) -> int | None:
-    """When Stripe gave an answer: seconds since the epoch; see answer_time."""
+def _answered_at(answer: stripe.StripeObject, took_s: float) -> int | None:
+    """See answer_time."""
     response: Any = answer.last_response
-    return answer_time(response.headers) if response else None
+    return answer_time(response.headers, took_s) if response else None
 
 
 def _remember(memory: OrderedDict[str, str], key: str, value: str | None) -> None:

@@ -51,6 +51,8 @@ class _WatchedPayment:
     pending_refunds: frozenset[str]
     doubted_disputes: frozenset[str]
     receipt_until_ms: int
+    sequence: int = field(compare=False)
+    audit_sequence: int = field(compare=False)
     due_s: float = field(default=0.0, compare=False)
     asked: int = field(default=0, compare=False)
 
@@ -59,11 +61,10 @@ class _WatchedPayment:
         """A webhook told what only a look-up can place."""
         return self.in_doubt_since is not None or bool(self.doubted_disputes)
 
-    def is_over(self, now_ms: int) -> bool:
-        """Only the receipt was waited for, and it has not come."""
-        return now_ms > self.receipt_until_ms > 0 and not (
-            self.is_processing or self.pending_refunds or self.doubted_disputes
-        )
+    @property
+    def waits_for_receipt(self) -> bool:
+        """For nothing else."""
+        return not (self.is_processing or self.pending_refunds or self.doubted_disputes)
 
 
 class Reconciler(Background, Collector):
@@ -124,6 +125,8 @@ class Reconciler(Background, Collector):
             self._watches[key] = watch
             if watch.is_in_doubt:
                 self._in_doubt_added.set()
+        else:
+            known.sequence, known.audit_sequence = watch.sequence, watch.audit_sequence
 
     def closed(self, partition: int) -> None:
         """Leave a partition to its next owner."""
@@ -140,17 +143,23 @@ class Reconciler(Background, Collector):
             self._in_doubt_added.clear()
             due = [watch for watch in self._watches.values() if watch.due_s <= loop.time()]
             # A few at a time and the longest waiting first, for a backlog would use up the rate.
-            due.sort(key=lambda watch: (not watch.is_in_doubt, watch.due_s))
+            due.sort(key=lambda each: (not each.is_in_doubt, each.waits_for_receipt, each.due_s))
             await asyncio.gather(*map(self._ask, due[:MAX_CONCURRENT_LOOKUPS]))
 
     async def _ask(self, watch: _WatchedPayment) -> None:
         bind_order(watch.order_id)
         pauses = self._pauses_in_doubt if watch.is_in_doubt else self._pauses
-        if watch.is_over(round(self._now_s() * 1000)):
+        if watch.waits_for_receipt and self._now_s() * 1000 > watch.receipt_until_ms:
             self._watches.pop(watch.order_id, None)
             return
         watch.asked += 1
-        watch.due_s = asyncio.get_running_loop().time() + pauses.delay_s(watch.asked)
+        # A receipt may wait, and some charges have none: four questions within its time.
+        pause_s = (
+            self._interval_s * 4**watch.asked
+            if watch.waits_for_receipt
+            else pauses.delay_s(watch.asked)
+        )
+        watch.due_s = asyncio.get_running_loop().time() + pause_s
         try:
             await self._observe(watch)
         except (UnavailableError, InvalidError) as error:
@@ -162,12 +171,12 @@ class Reconciler(Background, Collector):
 
     async def _observe(self, watch: _WatchedPayment) -> None:
         priority = Priority.LOOK_UP if watch.is_in_doubt else Priority.POLL
+        sequence, audit_sequence = watch.sequence, watch.audit_sequence
         intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
         refunds = []
         if watch.pending_refunds:
             refunds = await self._gateway.list_refunds(watch.intent_id, priority)
-        found = [await self._gateway.find_dispute(id) for id in sorted(watch.doubted_disputes)]
-        disputes = tuple(dispute for dispute in found if dispute)
+        found = {id: await self._gateway.find_dispute(id) for id in sorted(watch.doubted_disputes)}
         if self._watches.get(watch.order_id) is not watch:
             return  # news came meanwhile, or the partition went: this answer may be old
         now_ms = round(self._now_s() * 1000)
@@ -177,7 +186,10 @@ class Reconciler(Background, Collector):
             command_type=CommandType.OBSERVE_PAYMENT,
             issued_at=to_rfc3339(now_ms), issued_by=ISSUER, correlation_id=watch.correlation_id,
             data=ObservePayment(
-                attempt=watch.attempt, intent=intent, refunds=tuple(refunds), disputes=disputes
+                attempt=watch.attempt, intent=intent, refunds=tuple(refunds),
+                disputes=tuple(filter(None, found.values())),
+                unknown_disputes=tuple(id for id, dispute in found.items() if dispute is None),
+                sequence=sequence, audit_sequence=audit_sequence,
             ),
         )  # fmt: skip
         await self._sender.send(command)
@@ -210,4 +222,5 @@ def _watch(
         partition, order_id, payment.stripe_intent_id, payment.attempt, work.correlation_id,
         is_processing=is_processing, in_doubt_since=work.in_doubt_since, pending_refunds=pending,
         doubted_disputes=doubted, receipt_until_ms=receipt_until_ms,
+        sequence=payment.sequence, audit_sequence=work.audit_sequence,
     )  # fmt: skip

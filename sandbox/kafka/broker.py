@@ -28,7 +28,11 @@ DATA_DIR = JARS_DIR.with_name("kafka")
 CLASS_CACHE = JARS_DIR / "kafka.aot"
 """Used if it is there: `sandbox.kafka.class_cache`."""
 # Java 25 takes some of a cache's compiled adapters for others, says so and makes them anew.
-CLASSES_ALONE = ("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTAdapterCaching")
+CLASSES_ALONE = (
+    "-XX:+IgnoreUnrecognizedVMOptions",  # another Java may not know the flags
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:-AOTAdapterCaching",
+)
 LOG4J_CONFIG = Path(__file__).with_name("log4j2.properties")
 JVM_OPTIONS = (
     "-Xmx512m",

@@ -31,6 +31,7 @@ class _TrainedBroker(KafkaBroker):
 def make_class_cache() -> Path:
     """Make it anew; gives the file. Raises BrokerError and JarError."""
     CLASS_CACHE.unlink(missing_ok=True)
+    CLASS_CACHE.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CLASS_CACHE.parent) as folder:
         draft = Path(folder, CLASS_CACHE.name)
         with _TrainedBroker(Path(folder, "kafka"), draft) as broker:

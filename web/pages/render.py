@@ -1,6 +1,7 @@
 """Turns templates into pages: what every page knows, its security policy, money and times for people."""
 
 import os
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ from web.pages.assets import Assets
 TEMPLATES: Final = Path(__file__).parent.parent / "templates"
 COMPILED: Final = TEMPLATES.parent / "__pycache__"
 """Compiled templates lie beside the modules' bytecode, where Python may write that."""
+COMPILED_BY: Final = blake2b(
+    jinja2.__version__.encode() + Path(__file__).read_bytes(), digest_size=8
+).hexdigest()
+"""In their names: what another release or another environment compiled must not run here."""
 ASSETS: Final = web.AppKey("assets", Assets)
 TEMPLATE_ENGINE: Final = web.AppKey("templates", jinja2.Environment)
 
@@ -26,9 +31,10 @@ ROBOTS_TAG: Final = "noindex"
 def make_environment(assets: Assets) -> jinja2.Environment:
     """Templates that escape what they show and name what they miss."""
     is_kept = os.access(COMPILED, os.W_OK)
+    compiled = jinja2.FileSystemBytecodeCache(str(COMPILED), f"__jinja2_{COMPILED_BY}_%s.cache")
     engine = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
-        bytecode_cache=jinja2.FileSystemBytecodeCache(str(COMPILED)) if is_kept else None,
+        bytecode_cache=compiled if is_kept else None,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     engine.globals.update(

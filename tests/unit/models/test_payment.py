@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.graphs import RefundStatus
-from models.payment import is_charge_of_attempt
+from models.payment import Dispute, is_charge_of_attempt
 from tests.support.records import record, refund
 
 
@@ -29,11 +29,17 @@ def test_a_charge_is_an_attempts_if_no_earlier_one_can_have_it(
 
 
 @pytest.mark.parametrize(
-    ("currency", "refunded", "refundable"),
+    ("currency", "lost", "refundable"),
     [("INR", 301, 699), ("KWD", 301, 690), ("UGX", 301, 600), ("UGX", 901, 0), ("UGX", 0, 1000)],
 )
-def test_what_can_be_refunded_is_a_multiple_of_the_currencys_step(
-    currency: str, refunded: int, refundable: int
+def test_what_an_uneven_dispute_leaves_is_refunded_in_the_currencys_steps(
+    currency: str, lost: int, refundable: int
 ) -> None:
-    given = {"re_1": refund("re_1", refunded, RefundStatus.SUCCEEDED)}
-    assert record("order_1", currency=currency, refunds=given).refundable == refundable
+    dispute = Dispute(dispute_id="du_1", amount=lost, status="lost", reason="general")
+    given = {"du_1": dispute} if lost else {}
+    assert record("order_1", currency=currency, disputes=given).refundable == refundable
+
+
+def test_without_a_dispute_all_that_was_captured_can_be_refunded() -> None:
+    given = {"re_1": refund("re_1", 301, RefundStatus.SUCCEEDED)}
+    assert record("order_1", currency="KWD", refunds=given).refundable == 699

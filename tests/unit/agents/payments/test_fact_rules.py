@@ -129,6 +129,8 @@ def look_up(flow: PaymentFlowHarness, truth: History) -> None:
     expanded = {"id": charge, "receipt_url": RECEIPT} if charge else None
     observed = ObservePayment(
         attempt=payment_of(flow).attempt,
+        sequence=payment_of(flow).sequence,
+        audit_sequence=work_of(flow).audit_sequence,
         intent=parse_intent({**truth.intent, "latest_charge": expanded}, as_of=now_s),
         refunds=tuple(parse_refund(refund, as_of=now_s) for refund in truth.refunds.values()),
         disputes=tuple(
@@ -198,7 +200,7 @@ def test_the_page_of_the_rules_is_printed_from_them() -> None:
     [
         (5, 4, False, Age.NEWER), (4, 4, False, Age.SAME), (3, 4, False, Age.OLDER),
         (None, 4, False, Age.SAME), (4, None, False, Age.SAME), (None, None, False, Age.SAME),
-        (5, 4, True, Age.ANSWER), (4, 4, True, Age.ANSWER), (2, 4, True, Age.ANSWER), (1, 4, True, Age.OLDER),
+        (5, 4, True, Age.ANSWER), (4, 4, True, Age.ANSWER), (3, 4, True, Age.ANSWER),
         (None, 4, True, Age.ANSWER),
     ],
 )  # fmt: skip
@@ -420,6 +422,124 @@ def test_two_decisions_of_one_second_have_stripe_asked(
     look_up(flow, truth)
     assert payment_of(flow).disputes["du_1"].status == "won"
     assert work_of(flow).doubted_disputes == ()
+
+
+# -- look-ups that were overtaken
+
+
+def asked(flow: PaymentFlowHarness, truth: History, **more: Any) -> ObservePayment:
+    """A look-up's result that shows how things are now, and is decided later."""
+    return ObservePayment(
+        attempt=payment_of(flow).attempt, sequence=payment_of(flow).sequence,
+        audit_sequence=work_of(flow).audit_sequence,
+        intent=parse_intent(truth.intent, as_of=truth.at_s), **more,
+    )  # fmt: skip
+
+
+def decide_look_up(flow: PaymentFlowHarness, observed: ObservePayment) -> None:
+    flow.command(CommandType.OBSERVE_PAYMENT, observed, by="system:reconciler")
+    flow.deliver_all(topics.PAYMENT_COMMANDS)
+
+
+def test_a_look_up_from_before_the_action_was_over_does_not_bring_it_back() -> None:
+    flow = opened()
+    confirm(flow, "requires_action", BEGIN + 10, **ACTION)
+    truth = history_of(flow)
+    truth.at_s = BEGIN + 59
+    before = asked(flow, truth)
+    truth.intent_is("processing", 1, status="processing", **NO_ACTION)
+    deliver(flow, *truth.events[-1])
+    decide_look_up(flow, before)
+    assert payment_of(flow).next_action is None
+    second = flow.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm2"))
+    flow.deliver_all(topics.PAYMENT_COMMANDS)
+    assert outcome_of(flow, second).code == "PAYMENT_UNDER_WAY"
+
+
+def test_a_look_up_from_before_a_doubt_does_not_dispel_it() -> None:
+    flow = opened()
+    confirm(flow, "requires_action", BEGIN + 10, **ACTION)
+    truth = history_of(flow)
+    truth.at_s = BEGIN + 10
+    before = asked(flow, truth)
+    truth.intent_is("processing", 0, status="processing", **NO_ACTION)
+    deliver(flow, *truth.events[-1])
+    decide_look_up(flow, before)
+    assert work_of(flow).in_doubt_since
+
+
+def test_a_look_up_from_before_a_dispute_was_closed_does_not_open_it(
+    disputed: tuple[PaymentFlowHarness, History],
+) -> None:
+    flow, truth = disputed
+    truth.dispute_is("du_1", "updated", 0, amount=AMOUNT - 100)
+    deliver(flow, *truth.events[-1])
+    assert work_of(flow).doubted_disputes == ("du_1",)
+    before = asked(flow, truth, disputes=(parse_dispute(truth.disputes["du_1"], as_of=truth.at_s),))
+    truth.dispute_is("du_1", "closed", 1, status="lost", closed=True)
+    deliver(flow, *truth.events[-1])
+    decide_look_up(flow, before)
+    assert payment_of(flow).disputes["du_1"].status == "lost"
+    assert work_of(flow).doubted_disputes == ("du_1",), "it is asked again"
+    look_up(flow, truth)
+    assert payment_of(flow).disputes["du_1"].status == "lost"
+    assert not work_of(flow).doubted_disputes
+
+
+def test_a_dispute_that_stripe_does_not_know_is_not_asked_about_for_ever(
+    disputed: tuple[PaymentFlowHarness, History],
+) -> None:
+    flow, truth = disputed
+    truth.dispute_is("du_1", "updated", 0, amount=AMOUNT - 100)
+    deliver(flow, *truth.events[-1])
+    decide_look_up(flow, asked(flow, truth, unknown_disputes=("du_1",)))
+    assert not work_of(flow).doubted_disputes
+    assert "UNKNOWN_DISPUTE" in [getattr(event.data, "code", "") for event in flow.audit]
+
+
+def test_a_dispute_closed_with_an_unknown_status_stays_closed_when_it_changes(
+    disputed: tuple[PaymentFlowHarness, History],
+) -> None:
+    flow, truth = disputed
+    truth.dispute_is("du_1", "closed", 60, status="settled_elsewhere", closed=True)
+    deliver(flow, *truth.events[-1])
+    truth.dispute_is("du_1", "updated", 60, amount=AMOUNT - 100)
+    deliver(flow, *truth.events[-1])
+    assert not payment_of(flow).disputes["du_1"].is_open
+    assert payment_of(flow).disputes["du_1"].amount == AMOUNT - 100
+
+
+def test_a_look_up_decides_on_a_failed_payment_without_a_time() -> None:
+    """As earlier versions stored it."""
+    flow = opened()
+    truth = history_of(flow)
+    error = {"code": "card_declined", "charge": "ch_1"}
+    truth.intent_is("payment_failed", 5, status="requires_payment_method", last_payment_error=error)
+    deliver(flow, *truth.events[-1])
+    work = work_of(flow).model_copy(update={"seen_at": {}})
+    assert flow.state
+    flow.payments.state = flow.state.model_copy(update={"work": work})
+    truth.intent_is("processing", 0, status="processing")
+    deliver(flow, *truth.events[-1])
+    assert work_of(flow).in_doubt_since
+    look_up(flow, truth)
+    assert payment_of(flow).status is S.PROCESSING
+
+
+def test_the_limit_holds_for_cards_that_the_bank_asks_about() -> None:
+    flow = opened()
+    truth = history_of(flow)
+    for number in range(3 * MAX_PAYMENT_ATTEMPTS):
+        error = {"code": "card_declined", "charge": f"ch_{number}"}
+        truth.intent_is("requires_action", 2, status="requires_action", **ACTION)
+        deliver(flow, *truth.events[-1])
+        truth.intent_is(
+            "payment_failed", 2, status="requires_payment_method", last_payment_error=error,
+            **NO_ACTION,
+        )  # fmt: skip
+        deliver(flow, *truth.events[-1])
+    assert payment_of(flow).attempt == MAX_PAYMENT_ATTEMPTS
+    assert [effect.kind for effect in flow.effects] == [EffectKind.CANCEL]
 
 
 # -- any true history

@@ -192,3 +192,27 @@ def test_an_inquiry_that_becomes_a_dispute_and_old_news_of_it(paid: PaymentFlowH
     paid.settle_all()
     assert next(iter(paid.state.payment.disputes.values())).status == "lost"
     assert refund(paid, 1).code == "REFUND_TOO_LARGE"
+
+
+@pytest.mark.parametrize("answer", [ResultKind.INVALID, ResultKind.CONFLICT])
+def test_a_refund_that_stripe_has_shown_is_not_failed_by_a_refused_request(
+    paid: PaymentFlowHarness, answer: ResultKind
+) -> None:
+    paid.command(CommandType.REFUND_PAYMENT, RefundPayment(amount=600), by="operator:olga")
+    paid.deliver_all("payment-commands")
+    (effect,) = paid.effects
+    made = paid.stripe.refund(600, effect.refund_id, "bank")
+    assert made
+    made["status"] = "requires_action"
+    paid.stripe.events.pop()
+    paid.stripe._emit("refund.created", made)
+    paid.deliver_webhooks()
+    (pending,) = paid.state.work.refunds.values()
+    assert pending.requires_action
+    paid.report(effect, answer, {"code": "charge_already_refunded"})
+    paid.deliver_all("payment-commands")
+    (pending,) = paid.state.work.refunds.values()
+    paid.stripe.end_refund(made, succeed=True)
+    paid.deliver_webhooks()
+    (ended,) = paid.state.payment.refunds.values()
+    assert ended.status == "SUCCEEDED"
