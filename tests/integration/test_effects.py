@@ -400,7 +400,7 @@ async def test_what_may_have_been_charged_is_not_failed_because_the_key_is_of_an
 ) -> None:
     first = world.effects(gateway)
     payment = await world.open()
-    await first.stop()
+    await world.crash(first)
     await confirm(world)
     hidden = world.stripe.state.payment_intents.pop(payment.stripe_intent_id)
     second = world.effects(gateway)  # it may have been sent before this worker began

@@ -35,6 +35,13 @@ from models.events import EventType
 from models.graphs import PaymentStatus
 from models.messages import encode
 from models.payment import EffectKind, Payment, PaymentWork
+from models.reconciliation import (
+    MONEY_EVENTS,
+    MoneyMovement,
+    MovementKind,
+    add_movements,
+    movement_of_event,
+)
 from models.stripe_facts import parse_dispute, parse_intent, parse_refund
 from tests.support import fact_tables
 from tests.support.payment_flow import AMOUNT, ORDER, PLACE, PaymentFlowHarness
@@ -290,6 +297,11 @@ def test_a_success_of_an_old_api_version_gets_its_charge_and_receipt(version: in
     look_up(flow, truth)
     added = [event for event in flow.log if event.event_type is EventType.PAYMENT_DETAILS_ADDED]
     assert len(added) == 1, "what is known is not added again"
+    account: dict[tuple[MovementKind, str], MoneyMovement] = {}
+    read = [event for event in flow.log if event.event_type in MONEY_EVENTS]
+    add_movements(account, filter(None, map(movement_of_event, read)))
+    amounts = {key: moved.amount for key, moved in account.items()}
+    assert amounts == {(MovementKind.CHARGE, "ch_1"): AMOUNT}, "the reconciliation knows the charge"
 
 
 # -- cards tried with the client secret
