@@ -22,7 +22,7 @@ from tests.pages.visitor import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Frame, FrameLocator
+    from playwright.sync_api import Browser, Frame, FrameLocator, Route
 
     from sandbox.platform import Platform
 
@@ -98,6 +98,24 @@ def test_the_cart_survives_a_reload_and_is_one_in_all_tabs(visit: Visit) -> None
     first.reload()
     expect(first.locator("#stepper-menu-masala-dosa .count")).to_contain_text("2")
     expect(first.locator("#cart-said")).to_contain_text("3 dishes in your cart, ₹285.00")
+
+
+def test_a_tap_counts_although_the_page_changes_under_the_finger(visit: Visit) -> None:
+    page = visit(width=360).page
+    page.goto(f"/restaurants/{KITCHEN}")
+    coffee = page.get_by_role("button", name="Add Filter coffee")
+    held: list[Route] = []
+    page.route("**/cart", lambda route: held.append(route))  # noqa: PLW0108 - it is given a name
+    with page.expect_request("**/cart"):
+        page.get_by_role("button", name="Add Masala dosa").press("Enter")
+    coffee.hover()
+    page.mouse.down()
+    with page.expect_response("**/cart") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.unroute("**/cart")
+    page.mouse.up()
+    expect(page.locator(".cart-line")).to_have_count(2)
 
 
 def test_a_cart_of_another_restaurant_is_given_up_only_when_asked(visit: Visit) -> None:

@@ -48,7 +48,7 @@ class RefundView(Message):
     requested_at: str | None = None
     ended_at: str | None = None
     retry_of: str | None = None
-    requires_action: bool = False
+    requires_action: bool | None = None
 
 
 class DisputeView(Message):
@@ -124,10 +124,7 @@ class OrderView(Message):
 
 def refund_view(refund: Refund, currency: str) -> RefundView:
     """Show a refund."""
-    waits = bool(refund.requires_action)
-    return view_of(
-        RefundView, refund, currency=currency, by=role_of(refund.by), requires_action=waits
-    )
+    return view_of(RefundView, refund, currency=currency, by=role_of(refund.by))
 
 
 def dispute_view(dispute: Dispute, currency: str) -> DisputeView:

@@ -8,6 +8,15 @@ const area = () => document.querySelector("[data-cart]");
 let queue = Promise.resolve();
 let waiting = 0;
 
+/* A button that is replaced while it is pressed gets no click: what is new waits until the hand is off. */
+let isPressed = false;
+let letGo = () => {};
+document.addEventListener("pointerdown", () => { isPressed = true; });
+for (const name of ["pointerup", "pointercancel"]) {
+  document.addEventListener(name, () => { isPressed = false; setTimeout(() => letGo()); });
+}
+const handsOff = () => (isPressed ? new Promise((resolve) => { letGo = resolve; }) : Promise.resolve());
+
 /* Take the parts that show the cart from a page of ours; the keyboard's place is kept. */
 function swap(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
@@ -39,6 +48,7 @@ async function send(form, fields) {
   if (!answer.ok) throw new Error(String(answer.status));
   const html = await answer.text();
   waiting -= 1;
+  if (waiting === 0) await handsOff();
   if (waiting === 0) swap(html);
   channel?.postMessage("changed");
 }
@@ -58,7 +68,9 @@ document.addEventListener("submit", (event) => {
 async function follow() {
   if (!area() || waiting) return;
   const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
-  if (answer.ok && !waiting) swap(await answer.text());
+  const html = await answer.text();
+  await handsOff();
+  if (answer.ok && !waiting) swap(html);
 }
 channel?.addEventListener("message", () => { follow().catch(() => {}); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) follow().catch(() => {}); });
