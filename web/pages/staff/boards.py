@@ -47,7 +47,7 @@ PENDING_TEXT: Final = (
 
 
 def show_kitchen(call: AnyCall, orders: KitchenOrders) -> web.Response:
-    """The restaurant's open orders in three columns."""
+    """The restaurant's open orders, in the columns of `COLUMNS`."""
     found, now_ms = as_json(orders), call.context.deps.now_ms()
     restaurants = call.context.deps.catalogue.restaurants
     rows = [_kitchen_row(order, now_ms) for order in found["orders"]]
