@@ -7,17 +7,20 @@ from agents.deliveries import DELIVERIES
 from agents.notifications import DEFAULT_POLICY, NotificationPolicy, notifications_service
 from agents.orders import orders_service
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
 from agents.service import Service
 from agents.timeline import TIMELINE
+from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 
 
 def services(
-    deadlines: Deadlines = DEFAULT_DEADLINES, policy: NotificationPolicy = DEFAULT_POLICY
+    deadlines: Deadlines = DEFAULT_DEADLINES,
+    policy: NotificationPolicy = DEFAULT_POLICY,
+    methods: OfferedMethods = DEFAULT_METHODS,
 ) -> tuple[Service[Any], ...]:
-    """All services of a worker."""
+    """All services of a worker; methods: what Stripe's Payment Element may offer."""
     return (
-        PAYMENTS,
+        payments_service(methods),
         orders_service(deadlines),
         DELIVERIES,
         notifications_service(policy),

@@ -12,6 +12,7 @@ from app.reconciliation.runner import Reconciliation
 from app.settings import STRIPE_API, Settings
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook, verify_webhook
+from models.payment_methods import OfferedMethods
 from models.sender import CommandSender
 from models.topics import TopicUse
 from tables import ServiceRuntime, caught_up
@@ -40,6 +41,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     metrics: Metrics,
     clock: BrokerClock,
     order_tokens: OrderTokens,
+    payment_methods: OfferedMethods,
 ) -> None:
     """Put pages and API into the worker's web server, in the place of Faust's own."""
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
@@ -56,7 +58,8 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
         reduce_webhook=functools.partial(reduce_webhook, gateway),
         ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
-        publishable_key=settings.stripe_publishable_key, livemode=settings.livemode, staff=staff,
+        publishable_key=settings.stripe_publishable_key, payment_methods=payment_methods,
+        livemode=settings.livemode, staff=staff,
         development_login=(
             staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None
         ),

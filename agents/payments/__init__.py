@@ -1,6 +1,7 @@
 """The payments service: decides commands of customers, operators and orders, and what Stripe says."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from agents.payments import refunds
@@ -27,15 +28,21 @@ from models.commands import (
 from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
+from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_CANCEL_TRIES: Final = 20
 """With growing pauses between them; after that an operator must look."""
 
 
-def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
+def decide(
+    state: PaymentRecord,
+    record: Input,
+    _read: ReadRow,
+    methods: OfferedMethods = DEFAULT_METHODS,
+) -> Decision:
     """Decide one input of an order's payment."""
-    builder = PaymentDecisionBuilder(state, record)
+    builder = PaymentDecisionBuilder(state, record, methods)
     outcome: Outcome | None = None
     match record.message:
         case Command() as command:
@@ -62,11 +69,21 @@ def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:
             body={
                 "amount": data.amount,
                 "currency": data.currency.lower(),
-                "automatic_payment_methods": {"enabled": True},
+                **_offer(builder.methods),
                 "metadata": {"orderId": builder.order_id, "paymentId": builder.payment_id},
             },
         )
     )
+
+
+def _offer(methods: OfferedMethods) -> dict[str, Any]:
+    """What Stripe's Payment Element may offer; of a list, Stripe leaves out what the currency excludes.
+
+    Source: https://docs.stripe.com/changelog/dahlia/2026-07-29/allowed-payment-method-types-parameter
+    """
+    if methods is None:
+        return {"automatic_payment_methods": {"enabled": True}}
+    return {"allowed_payment_method_types": list(methods)}
 
 
 CONFIRM_REFUSALS: Final = {
@@ -237,15 +254,18 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outco
 }
 
 
-PAYMENTS: Final = Service(
-    name="payments",
-    about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe says.",
-    inputs={
-        topics.PAYMENT_COMMANDS: commands,
-        topics.WEBHOOKS: webhooks,
-        topics.REFUND_INITIATED: events,
-    },
-    state=PaymentRecord,
-    initial=PaymentRecord(),
-    decide=decide,
-)
+def payments_service(methods: OfferedMethods = DEFAULT_METHODS) -> Service[PaymentRecord]:
+    """The service; methods: what the Payment Element may offer."""
+    return Service(
+        name="payments",
+        about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe "
+        "says.",
+        inputs={
+            topics.PAYMENT_COMMANDS: commands,
+            topics.WEBHOOKS: webhooks,
+            topics.REFUND_INITIATED: events,
+        },
+        state=PaymentRecord,
+        initial=PaymentRecord(),
+        decide=partial(decide, methods=methods),
+    )

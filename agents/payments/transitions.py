@@ -19,6 +19,7 @@ from models.graphs import PaymentStatus
 from models.messages import Message
 from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork
 from models.payment_fold import evolve
+from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 from models.stripe_facts import IntentFacts
 from models.transition import Input
 
@@ -32,7 +33,10 @@ more than mistyping takes."""
 class PaymentDecisionBuilder(DecisionBuilder):
     """One decision about a payment."""
 
-    def __init__(self, state: PaymentRecord, record: Input) -> None:
+    def __init__(
+        self, state: PaymentRecord, record: Input, methods: OfferedMethods = DEFAULT_METHODS
+    ) -> None:
+        self.methods = methods
         self.payment: Payment | None = state.payment
         self.work: PaymentWork = state.work
         sequence = self.payment.sequence if self.payment else 0

@@ -61,7 +61,9 @@ def make_service(name: str, run: Mapping[str, Any]) -> TransitionService:
         run["notification_tries"],
         int(run["notification_repeat_after_s"] * 1000),
     )
-    return next(each for each in services(deadlines, policy) if each.name == name)
+    # The recordings are of a time when Stripe's dashboard chose the payment methods.
+    made = services(deadlines, policy, methods=None)
+    return next(each for each in made if each.name == name)
 
 
 class _Failing:

@@ -64,6 +64,7 @@ RUNS = [
     {**RUN, "payment_deadline_s": AGES_S, "kitchen_deadline_s": AGES_S},
 ]
 SETTINGS = {
+    "TIFFIN_PAYMENT_METHODS": "automatic",
     "TIFFIN_NOTIFICATION_TRIES": "3",
     "TIFFIN_NOTIFICATION_REPEAT_AFTER_S": str(AGES_S),
     "TIFFIN_NOTIFICATION_MAX_AGE_S": str(AGES_S),

@@ -479,7 +479,7 @@ async def reconciler(world: EffectsHarness, gateway: StripeGateway) -> AsyncIter
 async def test_a_bank_debit_whose_webhook_never_comes(
     world: EffectsHarness, reconciler: Reconciler, outcome: str, status: P
 ) -> None:
-    payment = await world.open()
+    payment = await world.open("USD")
     await confirm(world, "pm_usBankAccount_success")
     await world.poll(lambda: reconciler.observed > 1)
     assert world.known_payment.status is P.PROCESSING
@@ -509,7 +509,7 @@ async def test_a_refund_whose_webhook_never_comes(
 async def test_a_charge_and_receipt_that_a_webhook_did_not_tell_are_asked_for(
     world: EffectsHarness, reconciler: Reconciler
 ) -> None:
-    payment = await world.open()
+    payment = await world.open("USD")
     await confirm(world, "pm_usBankAccount_success")
     await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
     intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
