@@ -8,19 +8,19 @@ from agents.notifications import DEFAULT_POLICY, NotificationPolicy, notificatio
 from agents.orders import orders_service
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines
 from agents.payments import payments_service
+from agents.payments.transitions import DEFAULT_PAYMENT_POLICY, PaymentPolicy
 from agents.service import Service
 from agents.timeline import TIMELINE
-from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 
 
 def services(
     deadlines: Deadlines = DEFAULT_DEADLINES,
     policy: NotificationPolicy = DEFAULT_POLICY,
-    methods: OfferedMethods = DEFAULT_METHODS,
+    payments: PaymentPolicy = DEFAULT_PAYMENT_POLICY,
 ) -> tuple[Service[Any], ...]:
-    """All services of a worker; methods: what Stripe's Payment Element may offer."""
+    """All services of a worker."""
     return (
-        payments_service(methods),
+        payments_service(payments),
         orders_service(deadlines),
         DELIVERIES,
         notifications_service(policy),

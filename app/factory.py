@@ -12,6 +12,7 @@ import uvloop
 import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.payments.transitions import PaymentPolicy
 from agents.service import topic_uses
 from app import cli
 from app.clock import BrokerClock
@@ -88,7 +89,10 @@ def create_app(settings: Settings) -> faust.App:
         int(settings.notification_repeat_after_s * 1000),
     )  # fmt: skip
     methods = payment_methods(settings, catalogue)
-    services = agents.services(deadlines, policy, methods)
+    payments = PaymentPolicy(
+        methods, expires_ms=deadlines.payment_ms, late_ms=int(settings.late_payment_s * 1000)
+    )
+    services = agents.services(deadlines, policy, payments)
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},

@@ -126,6 +126,9 @@ PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
 """Reason of a cancel that is asked for because the payment's deadline has passed."""
 
 
+PAID_TOO_LATE: Final = "PAID_TOO_LATE"
+"""Reason of an order's end: its money came so long after its deadline that nobody waits for the meal."""
+
 TOO_MANY_ATTEMPTS: Final = "TOO_MANY_ATTEMPTS"
 """Reason of a cancel, because too many cards were tried."""
 

@@ -9,7 +9,11 @@ from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
 from agents.payments.intent_facts import NOT_SUBMITTED, apply_intent
 from agents.payments.refund_facts import apply_refund
-from agents.payments.transitions import PaymentDecisionBuilder
+from agents.payments.transitions import (
+    DEFAULT_PAYMENT_POLICY,
+    PaymentDecisionBuilder,
+    PaymentPolicy,
+)
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
 from models import ids, search_terms, topics
@@ -28,7 +32,7 @@ from models.commands import (
 from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
-from models.payment_methods import DEFAULT_METHODS, OfferedMethods
+from models.payment_methods import OfferedMethods
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_CANCEL_TRIES: Final = 20
@@ -39,10 +43,10 @@ def decide(
     state: PaymentRecord,
     record: Input,
     _read: ReadRow,
-    methods: OfferedMethods = DEFAULT_METHODS,
+    policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY,
 ) -> Decision:
     """Decide one input of an order's payment."""
-    builder = PaymentDecisionBuilder(state, record, methods)
+    builder = PaymentDecisionBuilder(state, record, policy)
     outcome: Outcome | None = None
     match record.message:
         case Command() as command:
@@ -69,7 +73,7 @@ def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:
             body={
                 "amount": data.amount,
                 "currency": data.currency.lower(),
-                **_offer(builder.methods),
+                **_offer(builder.policy.methods),
                 "metadata": {"orderId": builder.order_id, "paymentId": builder.payment_id},
             },
         )
@@ -254,8 +258,8 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outco
 }
 
 
-def payments_service(methods: OfferedMethods = DEFAULT_METHODS) -> Service[PaymentRecord]:
-    """The service; methods: what the Payment Element may offer."""
+def payments_service(policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY) -> Service[PaymentRecord]:
+    """The service; policy: what may be paid with, and how late."""
     return Service(
         name="payments",
         about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe "
@@ -267,5 +271,5 @@ def payments_service(methods: OfferedMethods = DEFAULT_METHODS) -> Service[Payme
         },
         state=PaymentRecord,
         initial=PaymentRecord(),
-        decide=partial(decide, methods=methods),
+        decide=partial(decide, policy=policy),
     )

@@ -11,6 +11,7 @@ import orjson
 from agents import services
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.payments.transitions import PaymentPolicy
 from agents.service import topic_uses
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from models import analytics, history, search_terms
@@ -62,7 +63,8 @@ def make_service(name: str, run: Mapping[str, Any]) -> TransitionService:
         int(run["notification_repeat_after_s"] * 1000),
     )
     # The recordings are of a time when Stripe's dashboard chose the payment methods.
-    made = services(deadlines, policy, methods=None)
+    payments = PaymentPolicy(methods=None, expires_ms=deadlines.payment_ms)
+    made = services(deadlines, policy, payments)
     return next(each for each in made if each.name == name)
 
 

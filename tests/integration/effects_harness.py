@@ -12,6 +12,7 @@ import httpx
 import orjson
 
 from agents.payments import payments_service
+from agents.payments.transitions import PaymentPolicy
 from agents.service import Service
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
@@ -51,7 +52,7 @@ class EffectsHarness(NoSender):
 
     stripe: StripeSandbox
     service: Service[PaymentRecord] = field(
-        default_factory=lambda: payments_service(("card", "us_bank_account"))
+        default_factory=lambda: payments_service(PaymentPolicy(("card", "us_bank_account")))
     )
     record: PaymentRecord | None = None
     version: int = 0
