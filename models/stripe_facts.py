@@ -104,6 +104,9 @@ class DisputeFacts(StripeFacts):
     is_closed: bool | None = omitted_if_none()
 
 
+UNKNOWN_OBJECT: Final = "resource_missing"
+"""Stripe's code for an id that the account and mode of the key do not have."""
+
 StripeObject = Mapping[str, Any]
 _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
 

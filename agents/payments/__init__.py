@@ -24,6 +24,7 @@ from models.commands import (
     CommandType,
     ConfirmPayment,
     InitiatePayment,
+    NoData,
     ObservePayment,
     ResultKind,
     StripeResult,
@@ -33,6 +34,7 @@ from models.events import EffectFinished, Event, EventType, PaymentRefundInitiat
 from models.graphs import PaymentStatus
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
 from models.payment_methods import OfferedMethods
+from models.stripe_facts import UNKNOWN_OBJECT
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_CANCEL_TRIES: Final = 20
@@ -105,7 +107,7 @@ def _confirm(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Outcome:
     if builder.work.cancel:
         return builder.refuse("CANCEL_UNDER_WAY", "This payment is being cancelled.")
     in_doubt = builder.work.in_doubt_since is not None  # the bank may have its answer already
-    is_at_the_bank = payment.next_action and not builder.confirm_in_flight and not in_doubt
+    is_at_the_bank = payment.next_action and not builder.state.is_confirm_pending and not in_doubt
     if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
         return builder.refuse(*CONFIRM_REFUSALS[payment.status])
     if builder.attempts_left <= 0:
@@ -147,6 +149,9 @@ def _cancel(builder: PaymentDecisionBuilder, data: CancelPayment) -> Outcome:
         )
     if payment and payment.status is PaymentStatus.CANCELLED:
         return builder.refuse("ALREADY_CANCELLED", "This payment is cancelled.")
+    if payment and builder.work.unknown_since is not None and builder.is_operator:
+        builder.close(data.reason)
+        return builder.accept()
     if builder.work.cancel in {
         None,
         PAYMENT_EXPIRED,
@@ -225,7 +230,9 @@ def _cancel_again(
     """
     is_over = data.intent is not None and data.intent.status in {"succeeded", "canceled"}
     waits = builder.known_payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}
-    if data.result is not ResultKind.CONFLICT or effect.tries >= MAX_CANCEL_TRIES:
+    if code == UNKNOWN_OBJECT and data.intent is None:
+        builder.unknown_at_stripe()
+    elif data.result is not ResultKind.CONFLICT or effect.tries >= MAX_CANCEL_TRIES:
         builder.report_anomaly("CANCEL_REFUSED", f"Stripe refused to cancel: {code}")
     elif waits and not is_over and builder.work.cancel:
         builder.request_cancel()
@@ -236,6 +243,10 @@ def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None
     builder.is_unchanged = None in at or at == (builder.sequence, builder.audit_sequence)
     if builder.is_unchanged:
         builder.change(in_doubt_since=None)
+    if data.intent is None:
+        if builder.payment and builder.is_unchanged:
+            builder.unknown_at_stripe()
+        return
     apply_intent(builder, data.intent, FactSource.LOOKUP, data.attempt)
     for refund in data.refunds:
         apply_refund(builder, refund, FactSource.LOOKUP)
@@ -247,6 +258,18 @@ def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None
         builder.change(doubted_disputes=left)
 
 
+def _ask_again(builder: PaymentDecisionBuilder, _: NoData) -> Outcome:
+    """An operator has mended what kept Stripe from knowing the payment: ask about it, or cancel it, again."""
+    if builder.payment is None or builder.work.unknown_since is None:
+        return builder.refuse(
+            "NOTHING_TO_ASK", "Stripe has not said that it does not know this payment."
+        )
+    builder.change(unknown_since=None, in_doubt_since=builder.at_ms)
+    if builder.work.cancel:
+        builder.request_cancel(builder.command.issued_by)
+    return builder.accept()
+
+
 _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outcome | None]]] = {
     CommandType.INITIATE_PAYMENT: _initiate,
     CommandType.CONFIRM_PAYMENT: _confirm,
@@ -255,6 +278,7 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outco
     CommandType.RETRY_REFUND: refunds.retry_refund,
     CommandType.STRIPE_RESULT: _apply_effect_result,
     CommandType.OBSERVE_PAYMENT: _apply_lookup,
+    CommandType.ASK_STRIPE_AGAIN: _ask_again,
 }
 
 

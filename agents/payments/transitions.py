@@ -132,15 +132,6 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """End a pending effect."""
         self.change(effects={k: e for k, e in self.work.effects.items() if k != effect_id})
 
-    @property
-    def confirm_in_flight(self) -> bool:
-        """A confirm of the current attempt is pending: its own answer decides, not an older webhook."""
-        attempt = self.payment.attempt if self.payment else 0
-        return any(
-            effect.kind is EffectKind.CONFIRM and effect.attempt == attempt
-            for effect in self.work.effects.values()
-        )
-
     def open_intent(self, seen: IntentFacts) -> bool:
         """Begin the payment with Stripe's intent, if that is what was asked for."""
         asked = self.work.initiation
@@ -245,6 +236,20 @@ class PaymentDecisionBuilder(DecisionBuilder):
         cancelled = PaymentCancelled(**known, cancel_reason=reason)
         self.apply(EventType.PAYMENT_CANCELLED, cancelled)
         self.change(cancel=None)
+
+    def unknown_at_stripe(self) -> None:
+        """Stripe knows no such intent: nothing more is asked until an operator acts, or Stripe speaks of it."""
+        if self.work.unknown_since is None:
+            intent_id = self.known_payment.stripe_intent_id
+            why = f"Stripe does not know {intent_id}: is the key of this account and mode?"
+            self.report_anomaly("UNKNOWN_INTENT", why)
+            self.change(unknown_since=self.at_ms, in_doubt_since=None)
+
+    def close(self, reason: str) -> None:
+        """End a payment that Stripe does not know; should its money come all the same, it goes back."""
+        known = {"payment_id": self.known_payment.payment_id, "order_id": self.order_id}
+        self.apply(EventType.PAYMENT_CANCELLED, PaymentCancelled(**known, cancel_reason=reason))
+        self.change(cancel=None, unknown_since=None, in_doubt_since=None)
 
     def request_cancel(self, by: str | None = None) -> None:
         """Ask Stripe to cancel, unless it is being asked or there is nothing to cancel yet."""

@@ -42,6 +42,7 @@ READ_OUTSIDE: Mapping[str, type[Message]] = {
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {
     "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",
+    "ASK_STRIPE_AGAIN",
 }  # fmt: skip
 """Of these types: no partition was stopped and skipped, nothing of ours sends the second, and the others came
 after the recording."""

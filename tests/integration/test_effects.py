@@ -15,6 +15,7 @@ from models.commands import (
     CommandType,
     ConfirmPayment,
     InitiatePayment,
+    NoData,
     RefundPayment,
     ResultKind,
 )
@@ -28,6 +29,7 @@ from models.payment import (
     PaymentWork,
 )
 from models.stripe_facts import IntentFacts
+from models.stuck import waiting
 from sandbox.stripe import StripeSandbox
 from sandbox.stripe.disputes import close_dispute
 from sandbox.stripe.faults import Fault
@@ -503,6 +505,43 @@ async def test_a_refund_whose_webhook_never_comes(
     await world.until(lambda: world.known_payment.refunds)
     assert [r.status for r in world.known_payment.refunds.values()] == [status]
     assert reconciler.watched == 0
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_payment_that_stripe_does_not_know_is_left_to_an_operator(
+    world: EffectsHarness, reconciler: Reconciler
+) -> None:
+    """As with the key of another account: it is asked twice, and again when an operator says so."""
+    payment = await world.open("USD")
+    await confirm(world, "pm_usBankAccount_success")
+    await world.until(lambda: world.record and not world.record.work.effects)
+    intents = world.stripe.state.payment_intents
+    kept = intents.pop(payment.stripe_intent_id)
+    await world.until(lambda: world.record and world.record.work.unknown_since)
+    assert (world.known_payment.status, reconciler.watched) == (P.PROCESSING, 0)
+    assert [row.rule.state for row in waiting(world.record)] == ["UNKNOWN_AT_STRIPE"]
+    anomalies = [e.data for e in world.events if e.event_type is EventType.ANOMALY_SEEN]
+    assert [data.code for data in anomalies] == ["UNKNOWN_INTENT"]
+    assert "account and mode" in anomalies[0].detail
+    intents[payment.stripe_intent_id] = kept
+    await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
+    await world.order(CommandType.ASK_STRIPE_AGAIN, NoData())
+    await world.until_status(P.COMPLETED)
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_cancel_of_a_payment_that_stripe_does_not_know_is_left_to_an_operator(
+    world: EffectsHarness,
+) -> None:
+    payment = await world.open()
+    intents = world.stripe.state.payment_intents
+    kept = intents.pop(payment.stripe_intent_id)
+    await world.order(CommandType.CANCEL_PAYMENT, CancelPayment())
+    await world.until(lambda: world.record and world.record.work.unknown_since)
+    assert [row.rule.state for row in waiting(world.record)] == ["UNKNOWN_AT_STRIPE"]
+    intents[payment.stripe_intent_id] = kept
+    await world.order(CommandType.ASK_STRIPE_AGAIN, NoData())
+    await world.until_status(P.CANCELLED)
 
 
 @pytest.mark.usefixtures("effects")
