@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.messages import Message
+from models.messages import Id, Message, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +57,10 @@ class WorkerClock(Message):
 
     worker: str
     clock: str
+
+
+class PlatformId(Message):
+    """The id that tells this platform from others with the same app id on one Stripe account."""
+
+    platform_id: Id
+    created_at: Timestamp

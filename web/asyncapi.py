@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from models import topics
 from models.commands import COMMANDS, Command, WebhookReceived
 from models.events import EVENTS, Event
-from models.operations import WorkerClock
+from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
 from models.topics import Topic, TopicUse
 
@@ -30,7 +30,7 @@ _REGISTRIES: Final[tuple[tuple[type[BaseModel], Mapping[Any, Any]], ...]] = (
 """The envelope of each registry of messages."""
 _OTHER: Final[Mapping[str, type[BaseModel]]] = {
     topics.WEBHOOKS: WebhookReceived, topics.RECONCILIATION: ReconciliationReport,
-    topics.WORKER_CLOCKS: WorkerClock,
+    topics.WORKER_CLOCKS: WorkerClock, topics.PLATFORM_IDENTITY: PlatformId,
 }  # fmt: skip
 """Topic -> its only message."""
 
