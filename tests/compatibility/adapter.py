@@ -39,6 +39,8 @@ READ_OUTSIDE: Mapping[str, type[Message]] = {
     "platform-identity": PlatformId,
 }
 """Topics that no service reads -> what a record of theirs is."""
+TOPICS_SINCE = {"2026-11-first": {"platform-identity"}}
+"""Recording -> topics that came after it."""
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {
     "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",

@@ -156,6 +156,9 @@ def test_every_message_is_read_and_written_again_byte_for_byte(
 
 @pytest.mark.parametrize("topic", adapter.READ_OUTSIDE)
 def test_what_no_service_reads_is_read_and_written_again(recording: Recording, topic: str) -> None:
+    if topic in adapter.TOPICS_SINCE.get(recording.name, ()):
+        assert topic not in recording.topics
+        return
     records = of_ours(recording, topic)
     assert records
     for record in records:
