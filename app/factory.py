@@ -14,6 +14,7 @@ from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.service import topic_uses
 from app import cli
+from app.audit import publish_audit_event
 from app.clock import BrokerClock
 from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
@@ -33,12 +34,14 @@ from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, Reconcil
 from app.settings import Settings, SettingsError, load_settings
 from app.settings.field_types import named
 from app.stripe.effects import EffectsService
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
 from app.stripe.owner_mark import OwnerMark
 from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models.events import EventType
 from models.money import read_minimum_charges
 from models.notification import Channel
 from models.sender import CommandSender
@@ -106,6 +109,9 @@ def create_app(settings: Settings) -> faust.App:
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
+    intake = EventIntake(
+        gateway, functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED)
+    )
     effects = EffectsService(
         gateway, sender, now_s=clock.now_s, clock_known=clock.synced,
         concurrency=settings.effects_concurrency, confirm_deadline_s=settings.confirm_deadline_s,
@@ -131,15 +137,15 @@ def create_app(settings: Settings) -> faust.App:
     runtime.tables["orders"].add_listener(timers)
     operators = Operators(settings, runtime, sender, effects, clock, kafka)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
-    reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
+    reconciliation = _reconciliation(settings, runtime, gateway, intake, sender, kafka, clock)
     letters = operators.dead_letters
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
-        notifier, timers, letters, operators, MoneyMetrics(money, reconciliation),
+        notifier, timers, letters, operators, intake, MoneyMetrics(money, reconciliation),
     )  # fmt: skip
     mount_web(
-        settings, catalogue, runtime, gateway, sender, operators, topic_uses(services), money=money,
-        reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
+        settings, catalogue, runtime, gateway, intake, sender, operators, topic_uses(services),
+        money=money, reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
     )  # fmt: skip
     _add_background(
         app,
@@ -183,6 +189,7 @@ def _reconciliation(
     settings: Settings,
     runtime: ServiceRuntime,
     gateway: StripeGateway,
+    intake: EventIntake,
     sender: CommandSender,
     kafka: KafkaReader,
     clock: BrokerClock,
@@ -194,7 +201,7 @@ def _reconciliation(
         orphan_grace_s=settings.orphan_grace_s, days=settings.reconciliation_days,
     )  # fmt: skip
     return Reconciliation(
-        gateway, sender, kafka, schedule=schedule, now_s=clock.now_s,
+        gateway, intake, sender, kafka, schedule=schedule, now_s=clock.now_s,
         is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
     )  # fmt: skip
 

@@ -15,22 +15,6 @@ from models.messages import (
     omitted_if_none,
 )
 
-WEBHOOK_TYPES: Final = (
-    "payment_intent.succeeded",
-    "payment_intent.payment_failed",
-    "payment_intent.canceled",
-    "payment_intent.processing",
-    "payment_intent.requires_action",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.refunded",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.closed",
-)
-"""What the webhook endpoint subscribes to."""
-
 
 class StripeFacts(Message):
     """Base of the facts about a Stripe object.

@@ -11,8 +11,8 @@ from app.stripe.errors import GatewayError
 from app.stripe.gateway import StripeGateway
 from models.commands import WebhookReceived
 from models.errors import InvalidSignatureError
+from models.stripe_events import APPLIED_EVENT_TYPES
 from models.stripe_facts import (
-    WEBHOOK_TYPES,
     IntentFacts,
     RefundFacts,
     parse_dispute,
@@ -49,12 +49,12 @@ def verify_webhook(
 async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
     """Reduce a verified event to what payments needs to know of it.
 
-    None for a type that is not subscribed to, and for an object of no order of this application. Asks Stripe
-    where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
+    None for a type that is not applied to payments, and for an object of no order of this application. Asks
+    Stripe where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
     when the order can't be found without it (Stripe delivers the event again then).
     """
     kind = event["type"]
-    if kind not in WEBHOOK_TYPES:
+    if kind not in APPLIED_EVENT_TYPES:
         return None
     thing: Facts = event["data"]["object"]
     order_id = await gateway.order_id_of(thing)
@@ -69,6 +69,8 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
             refund = parse_refund(thing)
         case ["charge", "dispute", _]:
             dispute = parse_dispute(thing, is_closed=kind == "charge.dispute.closed")
+        case ["charge", "refund", "updated"]:
+            refund = parse_refund(thing)
         case ["charge", "refunded"]:
             refund = await _newest_refund(gateway, thing)
     return WebhookReceived(

@@ -214,7 +214,7 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(
     for value in (b"", b"\xff\xfe", b"[" * 900, b"{}", foreign, encode(in_99)):
         topic.put(value)
     made: Any = Reconciliation(
-        None, None, topic.reader, is_runner=lambda: True, schedule=None
+        None, None, None, topic.reader, is_runner=lambda: True, schedule=None
     )  # fmt: skip
     monkeypatch.setattr(runner, "RECONCILIATION", topic.name)
     assert (await made._resumed(NOW_MS)).listed == 7
