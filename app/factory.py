@@ -33,6 +33,8 @@ from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings, SettingsError, load_settings
 from app.settings.field_types import named
+from app.stripe.account_settings import account_client, expected_account
+from app.stripe.account_watch import AccountWatch
 from app.stripe.effects import EffectsService
 from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
@@ -135,13 +137,18 @@ def create_app(settings: Settings) -> faust.App:
     until = functools.partial(caught_up, runtime)
     timers = Timers(sender, until, clock_known=clock.synced, now_s=clock.earliest_now_s)
     runtime.tables["orders"].add_listener(timers)
-    operators = Operators(settings, runtime, sender, effects, clock, kafka)
+    currencies = {restaurant.currency for restaurant in catalogue.restaurants.values()}
+    account = AccountWatch(
+        functools.partial(account_client, settings),
+        expected_account(settings, currencies, now_s=clock.now_s),
+    )
+    operators = Operators(settings, runtime, sender, effects, clock, kafka, account.problem)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
     reconciliation = _reconciliation(settings, runtime, gateway, intake, sender, kafka, clock)
     letters = operators.dead_letters
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
-        notifier, timers, letters, operators, intake, MoneyMetrics(money, reconciliation),
+        notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
     )  # fmt: skip
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, topic_uses(services),
@@ -150,10 +157,12 @@ def create_app(settings: Settings) -> faust.App:
     _add_background(
         app,
         settings,
-        parts=(identity, clock, notifier, timers, reconciler, effects, reconciliation, letters),
+        parts=(
+            identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
+        ),
         close_last=(sender.stop, gateway.close),
-    )
-    cli.register(app, settings)
+    )  # fmt: skip
+    cli.register(app, settings, currencies)
     return app
 
 

@@ -43,13 +43,14 @@ class WorkerStatus:
 
     started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
     class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
-    clocks; "" when nothing is.
+    clocks, stripe_trouble: with the Stripe account or its endpoint; "" when nothing is.
     """
 
     started_ms: int
     effects_pending: int = 0
     stripe_errors: Mapping[str, int] = field(default_factory=dict)
     clock_trouble: str = ""
+    stripe_trouble: str = ""
 
 
 class WorkerClock(Message):

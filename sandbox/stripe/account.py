@@ -47,8 +47,9 @@ def country_spec(state: State, country: str) -> Resource:
         "id": country,
         "object": "country_spec",
         "default_currency": default,
-        "supported_bank_account_currencies": {default: [country]},
-        "supported_payment_currencies": sorted(code.lower() for code in SUPPORTED),
+        # The stand-in's account is paid out in every currency: see currencies.py.
+        "supported_bank_account_currencies": {code: [country] for code in sorted(SUPPORTED)},
+        "supported_payment_currencies": sorted(SUPPORTED),
         "supported_payment_methods": ["card", "stripe"],
         "supported_transfer_countries": [country],
         "verification_fields": {
