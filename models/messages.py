@@ -100,15 +100,6 @@ class OrderMessage(Message):
 K = TypeVar("K", bound=OrderMessage)
 
 
-def cloudevent_headers(id: str, type: str, source: str, time: str) -> list[tuple[str, bytes]]:
-    """CloudEvents' headers of a record; source: "/tiffin/<producer>", time: RFC 3339.
-
-    Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
-    """
-    texts = {"ce_id": id, "ce_type": type, "ce_source": source, "ce_time": time}
-    return [(name, text.encode()) for name, text in texts.items()]
-
-
 def encode(message: Message) -> bytes:
     """Serialise a message as it goes on the wire."""
     return orjson.dumps(message.model_dump(mode="json", by_alias=True))

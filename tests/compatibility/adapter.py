@@ -47,8 +47,12 @@ NEVER_RECORDED = {
 }  # fmt: skip
 """Of these types: no partition was stopped and skipped, nothing of ours sends the second, and the others came
 after the recording."""
-ADDED_SINCE = re.compile(rb'"seenAt":\{[^}]*\},')
-"""What is stored today and was not when the recordings were made: the times of Stripe's facts."""
+HEADERS_ADDED_SINCE = {"ce_specversion", "content-type"}
+"""Headers that records have today and had not when the recordings were made: CloudEvents' version, JSON."""
+ADDED_SINCE = re.compile(
+    rb'"seenAt":\{[^}]*\},|"ce_specversion","1\.0",|"content-type","application/json",'
+)
+"""What is stored today and was not then: the times of Stripe's facts, those headers of outputs."""
 FAILURE = "broken on request"
 """What a service says that was made to fail while it was recorded."""
 

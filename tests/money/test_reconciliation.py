@@ -11,7 +11,7 @@ from models import ids
 from sandbox.customer import Customer
 from sandbox.processes import MAX_WAIT_S, Supervised
 from tests.money.clients import Clients, until
-from tests.support.kafka_invariants import Topics
+from tests.support.kafka_invariants import Topics, check_cloudevent
 
 GRACE_MS = 2000  # TIFFIN_RECONCILIATION_GRACE_S
 BANK = "pm_usBankAccount_success"
@@ -34,7 +34,8 @@ def check_headers_of_reports(bootstrap: str) -> None:
         reader.close()
     assert reports
     for record in reports:
-        assert record.headers.keys() >= {"traceparent", "ce_id", "ce_type", "ce_source", "ce_time"}
+        assert record.headers.keys() >= {"traceparent", "ce_time"}
+        check_cloudevent(record)
 
 
 async def processing(clients: Clients) -> tuple[Customer, str]:
