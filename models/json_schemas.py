@@ -15,7 +15,7 @@ from models import topics
 from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, CommandType, WebhookReceived
 from models.events import EVENTS, Event, EventType
 from models.messages import Message
-from models.operations import WorkerClock
+from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
 
 Schema = dict[str, Any]
@@ -27,6 +27,7 @@ RECORDS: Final[Mapping[str, type[Message]]] = {
     topics.WEBHOOKS: WebhookReceived,
     topics.RECONCILIATION: ReconciliationReport,
     topics.WORKER_CLOCKS: WorkerClock,
+    topics.PLATFORM_IDENTITY: PlatformId,
 }
 """Topic that holds one kind of record -> that kind."""
 

@@ -18,7 +18,7 @@ from models.commands import CommandType
 from models.events import EventType
 from models.messages import Message, encode
 from models.notification import Channel
-from models.operations import WorkerClock
+from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
 from models.transition import Decision, Input, TransitionService
 from tables import Counters, Limits
@@ -36,8 +36,11 @@ READERS: Mapping[str, Collection[str]] = {
 READ_OUTSIDE: Mapping[str, type[Message]] = {
     "reconciliation": ReconciliationReport,
     "worker-clocks": WorkerClock,
+    "platform-identity": PlatformId,
 }
 """Topics that no service reads -> what a record of theirs is."""
+TOPICS_SINCE = {"2026-11-first": {"platform-identity"}}
+"""Recording -> topics that came after it."""
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {
     "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",

@@ -317,20 +317,13 @@ async def test_lists_go_through_all_pages(patient: StripeGateway) -> None:
     assert listed == [refund.stripe_refund_id for refund in refunds]
 
 
-async def test_objects_are_found_by_id_and_told_apart_by_who_made_them(
+async def test_objects_are_found_by_id_with_the_mark_of_who_made_them(
     gateway: StripeGateway,
 ) -> None:
     paid = await paid_intent(gateway)
     charge = await gateway.find(Listing.CHARGES, paid.charge_id or "")
     assert charge
-    assert gateway.has_owner_metadata(charge["metadata"])
-    assert gateway.order_id_from_metadata(charge["metadata"]) == ORDER
-    assert not gateway.has_owner_metadata({"orderId": ORDER})
-    assert gateway.order_id_from_metadata({"orderId": ORDER}) == ORDER, (
-        "made before there was the mark"
-    )
-    for foreign in (None, {}, {"orderId": "1017"}, {"orderId": ORDER, "app": "another"}):
-        assert gateway.order_id_from_metadata(foreign) is None
+    assert gateway.mark.order_id(charge["metadata"]) == ORDER
     assert await gateway.find(Listing.REFUNDS, "re_unknown") is None
 
 

@@ -22,6 +22,7 @@ ONE_KIND = {
     "payment-webhook-received": "WebhookReceived",
     "reconciliation": "ReconciliationReport",
     "worker-clocks": "WorkerClock",
+    "platform-identity": "PlatformId",
 }
 """Topic -> the only kind of its records."""
 DEAD_LETTERS = "payment-events-dlq"
