@@ -8,6 +8,7 @@ from typing import Self
 
 from aiohttp import web
 
+from sandbox.stripe.account import new_account
 from sandbox.stripe.api import Api
 from sandbox.stripe.browser import BrowserSide
 from sandbox.stripe.control import Control
@@ -34,7 +35,7 @@ class StripeSandbox:
         retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S,
         public_url: str | None = None,
     ) -> None:
-        self.state = State(settle_delay_s=settle_delay_s)
+        self.state = State(settle_delay_s=settle_delay_s, account=new_account())
         self.webhooks = Webhooks(self.state, retry_delays_s)
         self.state.publish = self.webhooks.publish
         self.api = Api(self.state, self.webhooks)
