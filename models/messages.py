@@ -91,6 +91,11 @@ def omitted_if_empty(**bounds: Any) -> Any:
     return Field(default=(), exclude_if=lambda value: not value, **bounds)
 
 
+def omitted_if_empty_mapping() -> Any:
+    """A mapping that is empty by default, and then not written."""
+    return Field(default={}, exclude_if=lambda value: not value)
+
+
 class OrderMessage(Message):
     """A message whose Kafka key is its order id."""
 

@@ -85,6 +85,25 @@ class DisputeFacts(StripeFacts):
     is_closed: bool | None = omitted_if_none()
 
 
+class FraudWarningFacts(StripeFacts):
+    """An early fraud warning as Stripe showed it; fraudType is its word."""
+
+    warning_id: Id
+    intent_id: Id | None
+    fraud_type: ShortText
+    is_actionable: bool
+
+
+class ReviewFacts(StripeFacts):
+    """A review as Stripe showed it, without what it tells of the customer; the reasons are its words."""
+
+    review_id: Id
+    intent_id: Id | None
+    is_open: bool
+    opened_reason: ShortText
+    closed_reason: ShortText | None = None
+
+
 StripeObject = Mapping[str, Any]
 _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
 
@@ -176,6 +195,29 @@ def parse_dispute(
         reason=one_line(dispute.get("reason")) or "general",
         is_charge_refundable=bool(dispute.get("is_charge_refundable")),
         evidence_due_by=(dispute.get("evidence_details") or {}).get("due_by"),
+    )
+
+
+def parse_fraud_warning(warning: StripeObject, *, as_of: int | None = None) -> FraudWarningFacts:
+    """Reduce an EarlyFraudWarning; older API versions leave out its payment intent."""
+    return FraudWarningFacts(
+        as_of=as_of,
+        warning_id=warning["id"],
+        intent_id=_id(warning.get("payment_intent")),
+        fraud_type=one_line(warning.get("fraud_type")) or "misc",
+        is_actionable=bool(warning["actionable"]),
+    )
+
+
+def parse_review(review: StripeObject, *, as_of: int | None = None) -> ReviewFacts:
+    """Reduce a Review: not where its customer was, nor with what."""
+    return ReviewFacts(
+        as_of=as_of,
+        review_id=review["id"],
+        intent_id=_id(review.get("payment_intent")),
+        is_open=bool(review["open"]),
+        opened_reason=one_line(review.get("opened_reason")) or "unknown",
+        closed_reason=one_line(review.get("closed_reason")),
     )
 
 

@@ -203,13 +203,18 @@ class StripeGateway:
     async def order_id_of(self, thing: Body) -> str | None:
         """The order of any object of Stripe's, if it is one of this application's.
 
-        Disputes have no metadata, refunds made in the dashboard none of ours: their intent has.
+        Disputes have no metadata, refunds made in the dashboard none of ours: their intent has. Older API
+        versions name the charge alone.
         """
-        metadata, intent = thing.get("metadata") or {}, thing.get("payment_intent")
-        intent_id = intent.get("id") if isinstance(intent, Mapping) else intent
-        if "orderId" not in metadata and intent_id:
-            return await self.order_of(intent_id)
-        return self.mark.order_id(metadata)
+        metadata = thing.get("metadata") or {}
+        if "orderId" in metadata:
+            return self.mark.order_id(metadata)
+        intent_id = _id_of(thing.get("payment_intent"))
+        charge_id = _id_of(thing.get("charge"))
+        if not intent_id and charge_id:
+            charge = await self.find(Listing.CHARGES, charge_id)
+            intent_id = _id_of(charge.get("payment_intent")) if charge else None
+        return await self.order_of(intent_id) if intent_id else None
 
     async def order_of(self, intent_id: str) -> str | None:
         """Give the order of a PaymentIntent, None if it is not ours or does not exist."""
@@ -287,6 +292,11 @@ class StripeGateway:
         _remember(self._client_secrets, intent.id, facts.get("client_secret"))
         _remember(self._orders, intent.id, self.mark.order_id(facts.get("metadata")))
         return parse_intent(facts, as_of=_answered_at(intent, took_s))
+
+
+def _id_of(thing: Any) -> str | None:
+    """The id of something that may be expanded."""
+    return thing.get("id") if isinstance(thing, Mapping) else thing
 
 
 def _answered_at(answer: stripe.StripeObject, took_s: float) -> int | None:

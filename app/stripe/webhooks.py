@@ -16,8 +16,10 @@ from models.stripe_facts import (
     IntentFacts,
     RefundFacts,
     parse_dispute,
+    parse_fraud_warning,
     parse_intent,
     parse_refund,
+    parse_review,
 )
 
 log = structlog.stdlib.get_logger(__name__)
@@ -61,22 +63,27 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
     if order_id is None:
         log.warning("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
         return None
-    intent, refund, dispute = None, None, None
-    match kind.split("."):
-        case ["payment_intent", _]:
-            intent = await _with_receipt(gateway, parse_intent(thing))
-        case ["refund", _]:
-            refund = parse_refund(thing)
-        case ["charge", "dispute", _]:
-            dispute = parse_dispute(thing, is_closed=kind == "charge.dispute.closed")
-        case ["charge", "refund", "updated"]:
-            refund = parse_refund(thing)
-        case ["charge", "refunded"]:
-            refund = await _newest_refund(gateway, thing)
     return WebhookReceived(
         order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,
-        created=event["created"], intent=intent, refund=refund, dispute=dispute,
+        created=event["created"], **await _facts_of(gateway, kind, thing),
     )  # fmt: skip
+
+
+async def _facts_of(gateway: StripeGateway, kind: str, thing: Facts) -> dict[str, Any]:
+    match kind.split("."):
+        case ["payment_intent", _]:
+            return {"intent": await _with_receipt(gateway, parse_intent(thing))}
+        case ["refund", _] | ["charge", "refund", _]:
+            return {"refund": parse_refund(thing)}
+        case ["charge", "refunded"]:
+            return {"refund": await _newest_refund(gateway, thing)}
+        case ["charge", "dispute", step]:
+            return {"dispute": parse_dispute(thing, is_closed=step == "closed")}
+        case ["radar", "early_fraud_warning", _]:
+            return {"fraud_warning": parse_fraud_warning(thing)}
+        case ["review", _]:
+            return {"review": parse_review(thing)}
+    raise ValueError(f"no facts are read of {kind}")
 
 
 async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFacts:

@@ -71,6 +71,8 @@ class State:
     charges: dict[str, Resource] = field(default_factory=dict)
     refunds: dict[str, Resource] = field(default_factory=dict)
     disputes: dict[str, Resource] = field(default_factory=dict)
+    early_fraud_warnings: dict[str, Resource] = field(default_factory=dict)
+    reviews: dict[str, Resource] = field(default_factory=dict)
     events: dict[str, Resource] = field(default_factory=dict)
     payment_methods: dict[str, Resource] = field(default_factory=dict)
     confirmation_tokens: dict[str, Resource] = field(default_factory=dict)
