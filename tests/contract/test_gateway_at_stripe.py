@@ -32,7 +32,7 @@ PLATFORM = "platform_of_the_contract"
 @pytest.fixture(params=["stand-in", "stripe"])
 async def gateway(request: pytest.FixtureRequest) -> AsyncIterator[StripeGateway]:
     key = os.environ.get(KEY_VARIABLE, "")
-    mark = OwnerMark("contract", lambda: PLATFORM)
+    mark = OwnerMark("contract", lambda: (PLATFORM,))
     if request.param == "stripe":
         if not key.startswith(TEST_KEYS):
             pytest.skip(f"{KEY_VARIABLE} is not set to a test key: Stripe itself was not asked")
