@@ -37,10 +37,6 @@ def processing(world: PaymentFlowHarness) -> None:
     world.deliver_all(PAYMENT_COMMANDS)
 
 
-def anomalies(world: PaymentFlowHarness) -> list[str]:
-    return [event.data.code for event in world.audit if event.event_type is E.ANOMALY_SEEN]
-
-
 def refusals(world: PaymentFlowHarness) -> list[str]:
     return [event.data.code for event in world.audit if event.event_type is E.COMMAND_REFUSED]
 
@@ -51,7 +47,9 @@ def test_it_waits_for_an_operator_and_says_so_once(opened: PaymentFlowHarness) -
     unknown(opened)
     (row,) = waiting(opened.state)
     assert (row.rule.state, row.rule.actor) == ("UNKNOWN_AT_STRIPE", Actor.OPERATOR)
-    assert anomalies(opened) == ["UNKNOWN_INTENT"]
+    (anomaly,) = (event.data for event in opened.audit if event.event_type is E.ANOMALY_SEEN)
+    assert anomaly.code == "UNKNOWN_INTENT"
+    assert "account and mode" in anomaly.detail
     assert opened.status() is S.PROCESSING
 
 
