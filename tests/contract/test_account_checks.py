@@ -146,6 +146,14 @@ async def test_an_account_that_takes_no_cards(
     assert bool(found.todo) is (state is not OK)
 
 
+async def test_the_account_takes_what_is_offered(sandbox: StripeSandbox, run: Run) -> None:
+    expected = replace(EXPECTED, livemode=True, payment_methods=("card", "us_bank_account"))
+    told = (await run(expected))["account"]
+    assert (told.state, "us_bank_account_ach_payments" in told.detail) == (WRONG, True)
+    sandbox.state.account["capabilities"]["us_bank_account_ach_payments"] = "active"
+    assert (await run(expected))["account"].state is OK
+
+
 async def test_currencies_of_the_menus(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     found = await run(replace(EXPECTED, currencies={"USD", "XTS"}))
     assert (found["currencies"].state, "XTS" in found["currencies"].detail) == (WRONG, True)
@@ -280,7 +288,10 @@ async def test_a_worker_tells_what_is_wrong_once_and_goes_on(sandbox: StripeSand
     sandbox.api.faults.add(Fault("error_500_before", times=None))
     await watch.check()
     assert watch.checks["key"].state is UNKNOWN
-    assert watch.problem() == "", "what can't be told is nothing wrong"
+    assert "2020-08-27" in watch.problem(), "it is so until Stripe says otherwise"
+    unasked = AccountWatch(lambda: AccountClient(KEY, base_url=sandbox.base_url), EXPECTED)
+    await unasked.check()
+    assert unasked.problem() == "", "what can't be told is nothing wrong"
 
 
 # -- wallets
