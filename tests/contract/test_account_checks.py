@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import stripe
 import structlog
 
 from app.stripe.account import AccountClient, PermissionDeniedError
@@ -74,6 +77,17 @@ async def test_all_is_well(sandbox: StripeSandbox, run: Run) -> None:
         "clock",
     ]  # fmt: skip
     assert sandbox.state.payment_intents == sandbox.state.refunds == {}, "nothing is made"
+
+
+async def test_the_page_names_every_check_and_the_sdks_version(
+    sandbox: StripeSandbox, run: Run
+) -> None:
+    add_endpoint(sandbox)
+    page = (Path(__file__).parents[2] / "docs/stripe.md").read_text()
+    told = page.partition("## What the check says")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z]+) \|", told, re.MULTILINE)
+    assert set(rows) - {"check"} == set(await run())
+    assert set(re.findall(r"api_version=(\S+)", page)) == {stripe.api_version}
 
 
 async def test_a_key_that_stripe_refuses_ends_the_checks(sandbox: StripeSandbox) -> None:
