@@ -71,7 +71,7 @@ class RecordedPlatform(Platform):
     def change(self, run: dict[str, Any]) -> None:
         """Stop the worker in good order and start it with the settings of another run."""
         self.workers[0].terminate()
-        self._more_settings = settings_of(run)
+        self._extra_settings = settings_of(run)
         self.workers[0] = self._make_worker(0)
         self.workers[0].start()
         self.wait_ready()
