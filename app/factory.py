@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> faust.App:
         settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
         read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
-        mark=OwnerMark(settings.app_id, lambda: identity.id),
+        mark=OwnerMark(settings.app_id, lambda: identity.ids),
     )  # fmt: skip
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
@@ -144,7 +144,9 @@ def create_app(settings: Settings) -> faust.App:
     )
     operators = Operators(settings, runtime, sender, effects, clock, kafka, account.problem)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
-    reconciliation = _reconciliation(settings, runtime, gateway, intake, sender, kafka, clock)
+    reconciliation = _reconciliation(
+        settings, runtime, gateway, intake, sender, kafka, clock, identity
+    )  # fmt: skip
     letters = operators.dead_letters
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
@@ -202,6 +204,7 @@ def _reconciliation(
     sender: CommandSender,
     kafka: KafkaReader,
     clock: BrokerClock,
+    identity: PlatformIdentity,
 ) -> Reconciliation:
     payments = runtime.tables["payments"]
     schedule = ReconciliationSchedule(
@@ -211,7 +214,8 @@ def _reconciliation(
     )  # fmt: skip
     return Reconciliation(
         gateway, intake, sender, kafka, schedule=schedule, now_s=clock.now_s,
-        is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
+        # Not before it is known which of the account's objects are ours, if Kafka can tell.
+        is_runner=lambda: identity.was_asked() and RUNNER_PARTITION in payments.open_partitions(),
     )  # fmt: skip
 
 

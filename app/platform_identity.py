@@ -32,7 +32,10 @@ RETRY: Final = Backoff(0.5, 30.0)
 
 
 class PlatformIdentity(Background):
-    """One a worker. id: None until Kafka has told it, a moment after the start; known: is set then."""
+    """One a worker. ids: the platform's, then others that are its as well; none until Kafka has told them.
+
+    known: is set then, a moment after the start.
+    """
 
     def __init__(
         self,
@@ -43,33 +46,37 @@ class PlatformIdentity(Background):
         now_s: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
-        self.id: str | None = None
+        self.ids: tuple[str, ...] = ()
         self.known = asyncio.Event()
         self._sender, self._reader, self._topic, self._now_s = sender, reader, topic, now_s
         self._problem = ""
 
     def problem(self) -> str:
         """Why the id is not known; "" when it is."""
-        return "" if self.id else self._problem
+        return "" if self.ids else self._problem
 
     async def read(self) -> bool:
         """Take the id from Kafka, and make it where there is none; gives whether it is known."""
         try:
-            found = await self._first()
-            if found is None:
+            found = await self._stored()
+            if not found:
                 await self._propose()
                 # The first record counts, whichever worker's it is.
-                found = await self._first()
+                found = await self._stored()
         except KafkaUnavailableError as error:
             why = f"{self._topic} can't be read or written ({error}): run `faust -A app topics`"
             if why != self._problem:
                 log.warning("the platform's id is not known", reason=why)
             self._problem = why
             return False
-        self.id = found
+        self.ids = found
         if found:
             self.known.set()
-        return found is not None
+        return bool(found)
+
+    def was_asked(self) -> bool:
+        """Whether the id is known, or Kafka could not tell it."""
+        return bool(self.ids or self._problem)
 
     async def _run(self) -> None:
         failures = 0
@@ -84,8 +91,8 @@ class PlatformIdentity(Background):
             log.exception("unexpected error in reading the platform's id")
             return False
 
-    async def _first(self) -> str | None:
-        """The id of the first record that is one; whoever writes a later one changes nothing."""
+    async def _stored(self) -> tuple[str, ...]:
+        """The ids in the topic, the first one first: it is the mark, however many come later."""
         found: list[str] = []
 
         def take(record: FetchedRecord) -> None:
@@ -96,10 +103,11 @@ class PlatformIdentity(Background):
             found.append(told.platform_id)
 
         await self._reader.onwards(self._topic, {}, take)
-        return found[0] if found else None
+        return tuple(found)
 
     async def _propose(self) -> None:
         at = to_rfc3339(round(self._now_s() * 1000))
         made = PlatformId(platform_id=f"platform_{secrets.token_hex(8)}", created_at=at)
         headers = record_headers(made.platform_id, EVENT_TYPE, SOURCE, at)
         await self._sender.put(self._topic, b"platform", encode(made), headers)
+        log.info("this platform had no id in Kafka; it has one now", topic=self._topic)

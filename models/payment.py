@@ -215,7 +215,8 @@ class PaymentWork(Message):
     confirm of ours, after the first.
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
-    waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
+    waitingSince: HELD, INITIATION, REFUND_WANTED, DOUBTED_DISPUTES -> since when, in milliseconds since the
+    epoch.
     occurredAt: of the last decision, for the audit's time must not go back either.
     """
 

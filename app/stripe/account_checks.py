@@ -11,6 +11,7 @@ from app.stripe.account import AccountAnswer, AccountClient, PermissionDeniedErr
 from app.stripe.check import Check, CheckState, ExpectedAccount
 from app.stripe.endpoint_checks import endpoint_check, types_check, version_check
 from app.stripe.errors import GatewayError, InvalidError, MisconfiguredError
+from app.stripe.owner_mark import APP, PLATFORM
 
 DEFAULT_APP_ID: Final = "tiffin"
 READS: Final = ("payment_intents", "charges", "refunds", "disputes", "events")
@@ -52,6 +53,7 @@ class AccountChecks:
             return
         yield Check("key", CheckState.OK, "Stripe accepts the key")
         yield await self._told("rights", self._rights())
+        yield await self._told("platforms", self._platforms())
         yield await self._told("mode", self._mode())
         yield _account_check(account, self.expected)
         yield await self._told("currencies", self._currencies(account))
@@ -97,6 +99,28 @@ class AccountChecks:
             )  # fmt: skip
         what = "read and write" if self.with_writes else "read"
         return Check("rights", CheckState.OK, f"the key may {what} what a worker does")
+
+    async def _platforms(self) -> Check:
+        """By the marks of the newest payments: several ids are several platforms, or a topic that was lost."""
+        newest = (await self.client.get("/v1/payment_intents", limit=100)).listed
+        marks = [intent.get("metadata") or {} for intent in newest]
+        ours = [
+            mark[PLATFORM]
+            for mark in marks
+            if mark.get(APP) == self.expected.app_id and PLATFORM in mark
+        ]
+        others = {mark[APP] for mark in marks if mark.get(APP) not in {None, self.expected.app_id}}
+        found = sorted(set(ours))
+        if len(found) > 1 and not self.expected.is_sandbox:
+            return Check(
+                "platforms", CheckState.WARNING,
+                f"payments of {len(found)} platforms bear app={self.expected.app_id}: {', '.join(found)}",
+                "nothing, if these are two platforms; if one is what this one was before its topic "
+                "platform-identity was lost, put that id back (docs/money.md)",
+            )  # fmt: skip
+        beside = f", others: {', '.join(sorted(others))}" if others else ""
+        words = found[0] if found else "none has a mark with an id yet"
+        return Check("platforms", CheckState.OK, f"the newest payments' platform: {words}{beside}")
 
     async def _mode(self) -> Check:
         """By what Stripe's objects say: the key's prefix is what the settings go by."""

@@ -152,6 +152,7 @@ class StripeGateway:
             async for page in self.pages(Listing.INTENTS, {"created": created}, Priority.LOOK_UP)
             for intent in page
             if (intent.get("metadata") or {}).get("paymentId") == payment_id
+            and self.mark.may_be_ours(intent.get("metadata"))
         ]
         # Should there be two, the one that can have a charge is the one that counts.
         found.sort(key=lambda intent: intent["status"] == "canceled")

@@ -7,7 +7,7 @@ What must not be missed goes by `may_be_ours`, what must not be touched by `is_s
 made before there was the id bear the app id alone, and the oldest nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,35 +19,35 @@ PLATFORM: Final = "platform"
 Metadata = Mapping[str, Any]
 
 
-def no_platform_id() -> str | None:
+def no_platform_ids() -> Sequence[str]:
     """Of a platform whose id is not known."""
-    return None
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerMark:
-    """Of one platform. platform_id: gives its id; None while that is not known."""
+    """Of one platform. platform_ids: gives its id, then others that are its too; none while none is known."""
 
     app_id: str
-    platform_id: Callable[[], str | None] = no_platform_id
+    platform_ids: Callable[[], Sequence[str]] = no_platform_ids
 
     def marked(self, body: Metadata, *, with_platform: bool = True) -> Metadata:
         """A request's body with the mark; without the platform's id, as earlier versions made it."""
-        mark, known = {APP: self.app_id}, self.platform_id()
+        mark, known = {APP: self.app_id}, self.platform_ids()
         if with_platform and known:
-            mark[PLATFORM] = known
+            mark[PLATFORM] = known[0]
         return {**body, "metadata": {**body.get("metadata", {}), **mark}}
 
     def may_be_ours(self, metadata: Metadata | None) -> bool:
         """Whether nothing says that somebody else made it."""
-        given, known = metadata or {}, self.platform_id()
-        others = known is not None and given.get(PLATFORM, known) != known
-        return not others and bool(given.get(APP, self.app_id) == self.app_id)
+        given, known = metadata or {}, self.platform_ids()
+        is_others = bool(known) and PLATFORM in given and given[PLATFORM] not in known
+        return not is_others and bool(given.get(APP, self.app_id) == self.app_id)
 
     def is_surely_ours(self, metadata: Metadata | None) -> bool:
         """Whether this very platform made it."""
-        given, known = metadata or {}, self.platform_id()
-        return known is not None and (given.get(APP), given.get(PLATFORM)) == (self.app_id, known)
+        given = metadata or {}
+        return given.get(APP) == self.app_id and given.get(PLATFORM) in self.platform_ids()
 
     def order_id(self, metadata: Metadata | None) -> str | None:
         """The order that metadata name, if it is one of ours."""

@@ -68,8 +68,10 @@ async def test_all_is_well(sandbox: StripeSandbox, run: Run) -> None:
     add_endpoint(sandbox)
     found = await run()
     assert {each.state for each in found.values()} == {OK}
+    assert not any(each.todo for each in found.values())
     assert list(found) == [
-        "mark", "key", "rights", "mode", "account", "currencies", "endpoint", "types", "version", "clock",
+        "mark", "key", "rights", "platforms", "mode", "account", "currencies", "endpoint", "types", "version",
+        "clock",
     ]  # fmt: skip
     assert sandbox.state.payment_intents == sandbox.state.refunds == {}, "nothing is made"
 
@@ -91,6 +93,7 @@ async def test_stripe_that_is_away_is_no_fault_of_the_settings() -> None:
     ("lacking", "state_of"),
     [
         ("payment_intent_write", {"rights": WRONG}),
+        ("payment_intent_read", {}),
         ("dispute_read", {"rights": WRONG}),
         ("webhook_read", {"endpoint": UNKNOWN, "types": UNKNOWN, "version": UNKNOWN}),
         ("connected_account_read", {"account": UNKNOWN, "currencies": UNKNOWN}),
@@ -229,6 +232,25 @@ async def test_the_default_app_id_is_told_outside_the_sandbox(run: Run) -> None:
     told = (await run(default))["mark"]
     assert (told.state, "TIFFIN_APP_ID" in told.todo) == (WARNING, True)
     assert (await run(replace(default, is_sandbox=True)))["mark"].state is OK
+
+
+async def test_several_platforms_with_one_app_id_are_named(
+    sandbox: StripeSandbox, run: Run
+) -> None:
+    async with AccountClient(KEY, base_url=sandbox.base_url) as client:
+        for mark in (
+            {"app": "eat", "platform": "platform_1"},
+            {"app": "other", "platform": "x"},
+            {},
+        ):
+            body = {"amount": 5000, "currency": "usd", "metadata": mark}
+            await client.post("/v1/payment_intents", **body)
+        told = (await run())["platforms"]
+        assert (told.state, "platform_1" in told.detail, "other" in told.detail) == (OK, True, True)
+        again = {"app": "eat", "platform": "platform_2"}
+        await client.post("/v1/payment_intents", amount=5000, currency="usd", metadata=again)
+    told = (await run())["platforms"]
+    assert (told.state, "platform_1, platform_2" in told.detail) == (WARNING, True)
 
 
 def test_versions_with_one_release_name_differ_in_additions_alone() -> None:

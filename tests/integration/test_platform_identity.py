@@ -16,6 +16,7 @@ from app.kafka.reader import KafkaReader
 from app.kafka.sender import KafkaCommandSender
 from app.platform_identity import PlatformIdentity
 from app.reconciliation.accounts import StripeAccount
+from app.stripe.errors import InvalidError
 from app.stripe.gateway import Listing, StripeGateway
 from app.stripe.owner_mark import OwnerMark
 from app.stripe.webhooks import reduce_webhook
@@ -52,8 +53,7 @@ async def known_id(kafka: KafkaBroker, sender: KafkaCommandSender, topic: str) -
     async with asyncio.timeout(MAX_WAIT_S):
         await identity.known.wait()
     await identity.stop()
-    assert identity.id
-    return identity.id
+    return identity.ids[0]
 
 
 async def test_all_workers_of_a_platform_agree_and_a_restart_changes_nothing(
@@ -64,6 +64,21 @@ async def test_all_workers_of_a_platform_agree_and_a_restart_changes_nothing(
     assert len(set(at_once)) == 1
     assert await known_id(kafka, sender, topic) == at_once[0]
     assert await known_id(kafka, sender, other) != at_once[0]
+
+
+async def test_a_former_id_that_is_put_back_is_the_platforms_too(
+    kafka: KafkaBroker, sender: KafkaCommandSender
+) -> None:
+    """So a topic that was lost loses no news of old payments; what is made is marked with one id."""
+    topic = new_topic(kafka)
+    first = await known_id(kafka, sender, topic)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    former = b'{"platformId":"platform_former","createdAt":"2026-11-26T07:00:00Z"}'
+    producer.produce(topic, former)
+    assert producer.flush(MAX_WAIT_S) == 0
+    identity = PlatformIdentity(sender, KafkaReader(kafka.bootstrap), topic=topic)
+    assert await identity.read()
+    assert identity.ids == (first, "platform_former")
 
 
 async def test_a_record_that_is_none_is_passed_over(
@@ -82,8 +97,9 @@ async def test_a_missing_topic_is_waited_for(
 ) -> None:
     name = f"platform-identity-{uuid.uuid4()}"
     identity = PlatformIdentity(sender, KafkaReader(kafka.bootstrap), topic=name)
-    assert identity.id is None
+    assert not identity.was_asked()
     assert not await identity.read()
+    assert identity.was_asked()
     assert identity.problem().startswith(f"{name} can't be read")
 
 
@@ -154,7 +170,7 @@ async def make(stripe: StripeSandbox) -> AsyncIterator[Make]:
 
 
 def mark(platform_id: str | None) -> OwnerMark:
-    return OwnerMark(APP_ID, lambda: platform_id)
+    return OwnerMark(APP_ID, lambda: (platform_id,) if platform_id else ())
 
 
 async def test_two_platforms_with_one_app_id_never_touch_each_others_payments(
@@ -174,6 +190,25 @@ async def test_two_platforms_with_one_app_id_never_touch_each_others_payments(
     theirs = [await reduce_webhook(two.gateway, event) for event in told]
     assert any(ours)
     assert not any(theirs), "each event of the account comes to both endpoints"
+
+
+async def test_one_order_id_on_two_platforms_is_two_orders(make: Make) -> None:
+    """A customer's name and key may be the same on both: the other's intent is not taken for ours."""
+    one, two = make(mark("platform_1")), make(mark("platform_2"))
+    order_id = ids.order_id("customer-1", "1")
+    payment = ids.payment_id(order_id)
+    body = {
+        "amount": 250_000, "currency": "inr", "automatic_payment_methods": {"enabled": True},
+        "metadata": {"orderId": order_id, "paymentId": payment},
+    }  # fmt: skip
+    made = await one.gateway.create_intent(body, "pi:same:1")
+    with pytest.raises(InvalidError, match="idempotency_error"):
+        await two.gateway.create_intent(body, "pi:same:1")
+    at = {"created_after_s": time.time(), "created_before_s": time.time()}
+    assert await two.gateway.find_intent(payment, **at) is None
+    found = await one.gateway.find_intent(payment, **at)
+    assert found
+    assert found.intent_id == made.intent_id
 
 
 def _events(platform: Platform) -> AsyncIterator[list[dict[str, object]]]:

@@ -12,13 +12,14 @@ OURS = {"app": "tiffin", "platform": "platform_1"}
 
 
 def mark(platform_id: str | None = "platform_1") -> OwnerMark:
-    return OwnerMark("tiffin", lambda: platform_id)
+    return OwnerMark("tiffin", lambda: (platform_id, "platform_former") if platform_id else ())
 
 
 @pytest.mark.parametrize(
     ("metadata", "may_be", "is_surely"),
     [
         (OURS, True, True),
+        (OURS | {"platform": "platform_former"}, True, True),
         ({"app": "tiffin"}, True, False),
         ({}, True, False),
         (None, True, False),
