@@ -171,6 +171,7 @@ class ResultKind(StrEnum):
 class StripeResult(Message):
     """An effect's outcome, with what Stripe said of the object.
 
+    NOT_SUBMITTED: the intent is told only as it was found undone, for its time.
     TRY_AGAIN: Stripe answered definitively with an error that it keeps for the key, and a look-up shows
     no object: the next try gets a new key.
     """

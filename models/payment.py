@@ -216,7 +216,8 @@ class PaymentWork(Message):
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
     unknownSince: Stripe answered that it knows no such payment intent; in milliseconds since the epoch.
-    waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
+    waitingSince: HELD, INITIATION, REFUND_WANTED, DOUBTED_DISPUTES -> since when, in milliseconds since the
+    epoch.
     occurredAt: of the last decision, for the audit's time must not go back either.
     """
 

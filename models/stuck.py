@@ -109,6 +109,8 @@ WAIT_RULES: Final = (
     WaitRule(S.DISPUTE, "NEEDS_RESPONSE", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), DAY_MS,
         A.OPERATOR),
     WaitRule(S.DISPUTE, "UNDER_REVIEW", (E.PAYMENT_DISPUTE_CLOSED,), 90 * DAY_MS, A.STRIPE),
+    WaitRule(S.DISPUTE, "IN_DOUBT", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), 10 * MINUTE_MS,
+        A.OPERATOR, "Stripe's events contradict each other. May the secret key read disputes?"),
     WaitRule(S.FRAUD_WARNING, "ACTIONABLE",
         (E.PAYMENT_REFUNDED, E.PAYMENT_DISPUTED, E.PAYMENT_FRAUD_WARNING), 0, A.OPERATOR,
         "The card's issuer reports fraud. A refund in full, before the bank opens a dispute, saves its fee."),
@@ -183,6 +185,9 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
             yield from _waiting(S.PAYMENT, "UNKNOWN_AT_STRIPE", work.unknown_since)
         for dispute in payment.disputes.values():
             yield from _of_dispute(dispute, payment.occurred_at)
+        for dispute_id in work.doubted_disputes:
+            doubted_ms = since_ms.get("DOUBTED_DISPUTES", payment.occurred_at)
+            yield from _waiting(S.DISPUTE, "IN_DOUBT", doubted_ms, dispute_id)
         if work.refund_wanted and payment.is_refund_blocked:
             wanted_ms = since_ms.get("REFUND_WANTED", payment.occurred_at)
             yield from _waiting(S.REFUND, "BLOCKED", wanted_ms)

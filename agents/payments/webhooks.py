@@ -11,7 +11,7 @@ from agents.payments.refund_facts import apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from models.commands import FACTS, WebhookReceived
 from models.events import EventType, WebhookNoted
-from models.payment import Held
+from models.payment import Held, PaymentWork
 
 MAX_HELD_WEBHOOKS: Final = 20
 """Of one payment."""
@@ -40,10 +40,10 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
         _hold(builder, webhook)
         effect = "held"
     else:
-        doubted = builder.work.in_doubt_since, builder.work.doubted_disputes
+        before = builder.work
         _apply_facts(builder, webhook)
         effect = "applied" if len(builder.events) > known else "nothing new"
-        if (builder.work.in_doubt_since, builder.work.doubted_disputes) != doubted:
+        if _has_new_doubt(before, builder.work):
             effect = "Stripe is asked"
     if effect == "nothing new" and builder.audit_sequence >= MAX_AUDIT_RECORDS:
         return
@@ -55,6 +55,12 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
             effect=effect,
         ),
     )
+
+
+def _has_new_doubt(before: PaymentWork, after: PaymentWork) -> bool:
+    """Whether a doubt was added; one that has ended is none."""
+    is_intents = after.in_doubt_since not in {None, before.in_doubt_since}
+    return is_intents or bool(set(after.doubted_disputes) - set(before.doubted_disputes))
 
 
 def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:

@@ -119,7 +119,7 @@ def notification(status: NotificationStatus) -> NotificationRecord:
 P, ORD, R, D, N = PaymentStatus, OrderStatus, RefundStatus, DeliveryStatus, NotificationStatus
 INITIATION = Initiation(amount=AMOUNT, currency=CURRENCY, user_id="u")
 REFUSED = INITIATION.model_copy(update={"error": "amount_too_small"})
-SINCE = {"HELD": T, "INITIATION": T, "REFUND_WANTED": T}
+SINCE = {"DOUBTED_DISPUTES": T, "HELD": T, "INITIATION": T, "REFUND_WANTED": T}
 PAID = payment(P.COMPLETED)
 FAILED = refund(R.FAILED)
 
@@ -179,6 +179,10 @@ EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
     (S.DISPUTE, "UNDER_REVIEW"): (
         payment(P.COMPLETED, disputes=[dispute("under_review")]),
         payment(P.COMPLETED, disputes=[dispute("lost")]),
+    ),
+    (S.DISPUTE, "IN_DOUBT"): (
+        payment(P.COMPLETED, disputes=[dispute("lost")], doubted_disputes=("du_1",), waiting_since=SINCE),
+        payment(P.COMPLETED, disputes=[dispute("won")]),
     ),
     (S.FRAUD_WARNING, "ACTIONABLE"): (
         payment(P.COMPLETED, warnings=[warned()]), payment(P.COMPLETED, warnings=[warned(actionable=False)]),
