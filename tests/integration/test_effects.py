@@ -585,7 +585,7 @@ async def test_a_dispute_that_the_key_may_not_read_keeps_nothing_else_from_being
     world.listeners.append(patient)
     patient.start()
     try:
-        payment = await world.open()
+        payment = await world.open("USD")
         await confirm(world, "pm_usBankAccount_success")
         await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
         intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
