@@ -16,6 +16,8 @@ from app.stripe.owner_mark import APP, PLATFORM
 DEFAULT_APP_ID: Final = "tiffin"
 READS: Final = ("payment_intents", "charges", "refunds", "disputes", "events")
 """Lists that a worker reads."""
+CAPABILITY_OF: Final = {"us_bank_account": "us_bank_account_ach_payments"}
+"""Payment method -> capability of the account, where that is not its name with `_payments`."""
 WRITES: Final = ("payment_intents", "refunds")
 """What a worker makes. Tried without any parameter, which Stripe refuses before it makes anything."""
 
@@ -216,12 +218,18 @@ def _unread(name: str) -> Check:
 def _account_check(account: AccountAnswer | None, expected: ExpectedAccount) -> Check:
     if account is None:
         return _unread("account")
-    cards = (account.data.get("capabilities") or {}).get("card_payments", "not requested")
-    takes = account.data.get("charges_enabled")
+    known = account.data.get("capabilities") or {}
+    wanted = [
+        CAPABILITY_OF.get(method, f"{method}_payments") for method in expected.payment_methods
+    ]
+    states = {name: known.get(name, "not requested") for name in wanted}
+    inactive = [f"{name} is {state}" for name, state in states.items() if state != "active"]
     name = f"{account.data['id']}, {account.data.get('country')}, {account.data.get('default_currency')}"
-    if cards == "active" and takes:
-        return Check("account", CheckState.OK, f"{name}: takes cards")
-    why = f"card_payments is {cards}" if cards != "active" else "charges are not enabled"
+    if not inactive and account.data.get("charges_enabled"):
+        return Check(
+            "account", CheckState.OK, f"{name}: takes {', '.join(expected.payment_methods)}"
+        )
+    why = ", ".join(inactive) or "charges are not enabled"
     todo = "complete the account in Stripe's Dashboard, Settings, Business"
     if expected.livemode:
         return Check("account", CheckState.WRONG, f"{name}: {why}", todo)

@@ -32,7 +32,8 @@ class ExpectedAccount:
     """What the settings and the catalogue say.
 
     webhook_url: None where the platform's address is not set. currencies: of the menus. minimums: those
-    that have a minimum charge of their own. now_s: our clock, seconds since the epoch.
+    that have a minimum charge of their own. payment_methods: offered, by Stripe's names. now_s: our
+    clock, seconds since the epoch.
     """
 
     app_id: str
@@ -43,4 +44,5 @@ class ExpectedAccount:
     minimums: Collection[str]
     max_clock_offset_s: float
     now_s: Callable[[], float]
+    payment_methods: Collection[str] = ("card",)
     api_version: str = stripe.api_version

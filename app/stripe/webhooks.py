@@ -61,7 +61,10 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
     thing: Facts = event["data"]["object"]
     order_id = await gateway.order_id_of(thing)
     if order_id is None:
-        log.warning("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
+        is_others = not gateway.mark.may_be_ours(thing.get("metadata"))
+        # Each platform of an account gets the events of all.
+        tell = log.debug if is_others else log.warning
+        tell("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
         return None
     return WebhookReceived(
         order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,

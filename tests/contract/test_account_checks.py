@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import stripe
 import structlog
 
 from app.stripe.account import AccountClient, PermissionDeniedError
@@ -74,6 +77,17 @@ async def test_all_is_well(sandbox: StripeSandbox, run: Run) -> None:
         "clock",
     ]  # fmt: skip
     assert sandbox.state.payment_intents == sandbox.state.refunds == {}, "nothing is made"
+
+
+async def test_the_page_names_every_check_and_the_sdks_version(
+    sandbox: StripeSandbox, run: Run
+) -> None:
+    add_endpoint(sandbox)
+    page = (Path(__file__).parents[2] / "docs/stripe.md").read_text()
+    told = page.partition("## What the check says")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z]+) \|", told, re.MULTILINE)
+    assert set(rows) - {"check"} == set(await run())
+    assert set(re.findall(r"api_version=(\S+)", page)) == {stripe.api_version}
 
 
 async def test_a_key_that_stripe_refuses_ends_the_checks(sandbox: StripeSandbox) -> None:
@@ -144,6 +158,14 @@ async def test_an_account_that_takes_no_cards(
     found = (await run(replace(EXPECTED, livemode=livemode)))["account"]
     assert found.state is state
     assert bool(found.todo) is (state is not OK)
+
+
+async def test_the_account_takes_what_is_offered(sandbox: StripeSandbox, run: Run) -> None:
+    expected = replace(EXPECTED, livemode=True, payment_methods=("card", "us_bank_account"))
+    told = (await run(expected))["account"]
+    assert (told.state, "us_bank_account_ach_payments" in told.detail) == (WRONG, True)
+    sandbox.state.account["capabilities"]["us_bank_account_ach_payments"] = "active"
+    assert (await run(expected))["account"].state is OK
 
 
 async def test_currencies_of_the_menus(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +302,10 @@ async def test_a_worker_tells_what_is_wrong_once_and_goes_on(sandbox: StripeSand
     sandbox.api.faults.add(Fault("error_500_before", times=None))
     await watch.check()
     assert watch.checks["key"].state is UNKNOWN
-    assert watch.problem() == "", "what can't be told is nothing wrong"
+    assert "2020-08-27" in watch.problem(), "it is so until Stripe says otherwise"
+    unasked = AccountWatch(lambda: AccountClient(KEY, base_url=sandbox.base_url), EXPECTED)
+    await unasked.check()
+    assert unasked.problem() == "", "what can't be told is nothing wrong"
 
 
 # -- wallets
