@@ -47,7 +47,7 @@ def _page(title: str, body: str, status: int = 200) -> web.Response:
         status=status,
         content_type="text/html",
         text=f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>",
     )
 
