@@ -11,17 +11,23 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from tables.consumed_record import UnreadableBatch
+from tables.consumed_record import EmptyOffsets, UnreadableBatch
 from tables.faust_internals import ConsumerInternals, replace_decoder
 from tables.record_batches import FetchedBatches, PartitionReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 PAUSED_POLL_S = 0.02
 """How long a poll may last while something is paused: what is resumed must not wait for longer."""
 
 replace_decoder(FetchedBatches, PartitionReader)
+
+
+class GapMessage(ConsumerMessage):
+    """Offsets `first` to `offset` of a changelog, at which there is no record."""
+
+    first: int
 
 
 class FetchConsumer(ConsumerInternals):
@@ -62,16 +68,37 @@ class FetchConsumer(ConsumerInternals):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             unread = batch.pop() if type(batch[-1]) is UnreadableBatch else None
-            if tp.topic not in self.fetch_topics:
-                for record in batch:
-                    yield tp, self.to_message(tp, record)
-            elif batch:
-                # Tasks know what they have. Faust would drop what was sought again when a fetch from
-                # before the seek arrives after it, and would take a gap for acknowledged.
-                self.note_read(tp, batch[0].offset)
-                yield tp, _fetch_message(tp, batch, generation)
+            for message in self._messages_of(tp, batch, generation):
+                yield tp, message
             if unread is not None and not self._is_interrupted(generation):
                 await self._handle_unreadable_batch(tp, unread)
+
+    def _messages_of(self, tp: TP, batch: list[Any], generation: int) -> Iterator[ConsumerMessage]:
+        """Give a partition's part of a poll as messages, until a rebalance begins.
+
+        Each of a changelog's takes long enough for a rebalance, behind which Faust seeks: the rest of what
+        was fetched before would come first, with a hole where Faust has cleared its queue. Faust is told
+        what it is given: it would drop what was sought again when a fetch from before the seek arrives
+        after it, and would take a gap for acknowledged.
+        """
+        is_changelog = tp.topic not in self.fetch_topics
+        for first in batch if is_changelog else batch[:1]:
+            if self._is_interrupted(generation):
+                return
+            self.note_read(tp, first.offset)
+            if is_changelog:
+                yield self._changelog_message(tp, first, generation)
+            else:
+                yield _fetch_message(tp, batch, generation)
+
+    def _changelog_message(self, tp: TP, record: Any, generation: int) -> ConsumerMessage:
+        if type(record) is not EmptyOffsets:
+            return cast(ConsumerMessage, self.to_message(tp, record))
+        gap = GapMessage(
+            *_place(record), None, None, None, None, 0, 0, tp, generation_id=generation
+        )
+        gap.first = record.first
+        return gap
 
     async def _handle_unreadable_batch(self, tp: TP, batch: UnreadableBatch) -> None:
         if not self.on_unreadable(batch):
@@ -113,10 +140,15 @@ class FetchConsumer(ConsumerInternals):
         """Leave Faust's check out: it ends the consumer where a partition's first offset is being looked up."""
 
 
+def _place(record: Any) -> tuple[str, int, int, float, int]:
+    """Topic, partition, offset, time in seconds and its type."""
+    at_s = record.timestamp / 1000.0
+    return record.topic, record.partition, record.offset, at_s, record.timestamp_type
+
+
 def _fetch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
-    first = batch[0]
-    at = (*tp, first.offset, first.timestamp / 1000.0, first.timestamp_type)
     value = cast(Any, batch)
+    at = _place(batch[0])
     return ConsumerMessage(*at, None, None, value, None, 0, 0, tp, generation_id=generation)
 
 
