@@ -10,6 +10,7 @@ RocksDB is due, and what is missing is read again.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -20,6 +21,8 @@ from tables.faust_internals import TableInternals
 from tables.transport import GapMessage
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from faust.types import TP, EventT
 
     from tables.transport import FetchConsumer
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("tiffin.engine")
 
 REREAD_INTERVAL_S = 1.0
-"""Until what is still missing is asked for again: what was fetched before comes first."""
+"""Until what is still missing is asked for again: what is in Faust's queue comes first."""
+LOST_END_S = 3.0
+"""Without a record, although the consumer has passed some, until those are taken as lost."""
 
 
 class TableHooks(Protocol):
@@ -59,16 +64,17 @@ class FencedTable(TableInternals):
         self._pending: list[EventT[Any]] = []
         self._next_offsets: dict[TP, int] = {}
         self._reread_at_s: dict[TP, float] = {}
-        self._due_before: dict[TP, int] = {}
+        self._quiet: dict[TP, tuple[int, float]] = {}
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
         """After Faust has opened the databases."""
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
-        # What came since the last write comes again: Faust goes by RocksDB where it has no note.
+        # What came since the last write comes again. Faust goes by RocksDB, and by its notes where that is
+        # empty.
         for tp in self._next_offsets:
-            self.recovery.revoke(tp)
+            self._forget_note(tp)
         self._pending, self._next_offsets = [], {}
         self._reread_at_s.clear()
         await self.hooks.on_table_assigned(self.name, generation_id)
@@ -78,35 +84,38 @@ class FencedTable(TableInternals):
         message = event.message
         tp = message.tp
         if not self._is_assigned(tp):
-            self.recovery.revoke(tp)  # Faust gives it to the table of the record before
+            self._forget_note(tp)  # of a record that Faust gave to the table of the record before
             return
         due = self._due(tp)
         if message.offset < due:
             return
         first = message.first if isinstance(message, GapMessage) else message.offset
         if first > due:
-            is_lost = await self._is_lost(tp, due, first)
-            if not self._is_assigned(tp) or self._due(tp) != due:
-                return  # a rebalance came meanwhile: it is read again
-            if not is_lost:
-                await self._reread(tp, due)
+            self._notes(tp)[tp] = due - 1
+            if not await self._may_skip(tp, due, first):
                 return
+            self._notes(tp)[tp] = message.offset
         self._pending.append(event)
         self._next_offsets[tp] = message.offset + 1
 
     def apply_changelog_batch(self, _: Any) -> None:
-        """Write what was taken, without records that the engine did not write."""
+        """Write what was taken, without records that the engine did not write.
+
+        And without what RocksDB has got meanwhile: a task that is open writes there too.
+        """
         batch, reached = self._pending, self._next_offsets
         self._pending, self._next_offsets = [], {}
         try:
-            ours = [
-                event for event in batch if is_engine_record(event.message.key, event.message.value)
-            ]
-            gaps = sum(event.message.key is event.message.value is None for event in batch)
-            self.hooks.on_foreign_records(self.name, len(batch) - len(ours) - gaps)
-            super().apply_changelog_batch(ours)
+            due = {tp: self._due(tp) for tp in reached}
+            messages = [event.message for event in batch]
+            new = [at for at, message in enumerate(messages) if message.offset >= due[message.tp]]
+            ours = [at for at in new if is_engine_record(messages[at].key, messages[at].value)]
+            gaps = sum(isinstance(messages[at], GapMessage) for at in new)
+            self.hooks.on_foreign_records(self.name, len(new) - len(ours) - gaps)
+            super().apply_changelog_batch([batch[at] for at in ours])
             for tp, next_offset in reached.items():  # what was left out is not due again
-                self.data.set_persisted_offset(tp, next_offset - 1)
+                if next_offset > due[tp]:
+                    self.data.set_persisted_offset(tp, next_offset - 1)
         except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
             self.hooks.on_recovery_failed(self.name, exc)
 
@@ -121,22 +130,36 @@ class FencedTable(TableInternals):
         await super().stop()
 
     async def reread_lost_ends(self) -> None:
-        """During a recovery, read last records again that did not come; call it each second or so.
+        """Read last records again that did not come; call it each second or so.
 
         Only a record behind them would show that they were lost, and Faust waits for them without end.
-        Here the consumer's position shows it, when nothing has come since the last call.
+        Here the consumer's position does. While Faust's flow is off, its assignment may be an earlier one,
+        and a RocksDB closed.
         """
-        topic, before = self.changelog_topic.get_topic_name(), self._due_before
-        self._due_before = {}
-        if not self.recovery.in_recovery:
+        topic, recovery = self.changelog_topic.get_topic_name(), self.recovery
+        before, self._quiet = self._quiet, {}
+        if not self._consumer.flow_active:
             return
-        for tp in [tp for tp in self.recovery.active_tps if tp.topic == topic]:
-            due = self._due_before[tp] = self._due(tp)
-            try:
-                if before.get(tp) == due and (await self._consumer.position(tp) or 0) > due:
-                    await self._reread(tp, due)
-            except KafkaError:
-                LOG.debug("no position in a changelog, a rebalance has begun")
+        read = {*recovery.standby_tps, *(recovery.active_tps if recovery.in_recovery else ())}
+        now_s = time.monotonic()
+        for tp in read & self._consumer.assignment():
+            if tp.topic != topic:
+                continue
+            due = self._due(tp)
+            known, since_s = before.get(tp, (due, now_s))
+            self._quiet[tp] = (due, since_s if known == due else now_s)
+        for tp, (due, since_s) in list(self._quiet.items()):
+            if now_s - since_s >= LOST_END_S and (self._consumer.highwater(tp) or 0) > due:
+                await self._reread_passed(tp, due)
+
+    async def _reread_passed(self, tp: TP, due: int) -> None:
+        """Read on at `due` if the consumer has passed it."""
+        try:
+            position = await self._consumer.position(tp) or 0
+        except KafkaError:
+            return  # a rebalance has begun
+        if position > due and self._consumer.flow_active and self._is_due(tp, due):
+            await self._reread(tp, due)
 
     def _is_assigned(self, tp: TP) -> bool:
         return tp in self.recovery.active_tps or tp in self.recovery.standby_tps
@@ -148,15 +171,33 @@ class FencedTable(TableInternals):
         have = self.data.persisted_offset(tp)
         return 0 if have is None else have + 1
 
-    async def _is_lost(self, tp: TP, due: int, first: int) -> bool:
-        """Whether Kafka has nothing, or nothing that can be read, from `due` to before `first`."""
+    def _is_due(self, tp: TP, offset: int) -> bool:
+        """Whether this is still the next offset to take, after something was waited for."""
+        return self._is_assigned(tp) and self._due(tp) == offset
+
+    def _notes(self, tp: TP) -> Counter[TP]:
+        """How far Faust has noted changelogs as recovered; it ends a recovery by that."""
+        is_active = tp in self.recovery.active_tps
+        return self.recovery.active_offsets if is_active else self.recovery.standby_offsets
+
+    def _forget_note(self, tp: TP) -> None:
+        self.recovery.active_offsets.pop(tp, None)
+        self.recovery.standby_offsets.pop(tp, None)
+
+    async def _may_skip(self, tp: TP, due: int, first: int) -> bool:
+        """Whether Kafka has nothing that can be read from `due` to before `first`; else that is read again."""
         if behind_unread(self.database(tp.partition), due) >= first:
             return True
+        if time.monotonic() - self._reread_at_s.get(tp, -math.inf) < REREAD_INTERVAL_S:
+            return False  # on its way
         try:
             earliest = (await self._consumer.earliest_offsets(tp))[tp]
         except (KafkaError, TimeoutError):
             return False
+        if not self._is_due(tp, due):
+            return False
         if earliest < first:
+            await self._reread(tp, due)
             return False
         extra = {"topic": tp.topic, "partition": tp.partition, "offset": due, "next_offset": first}
         LOG.error("records were deleted from a changelog; the table lacks them", extra=extra)
@@ -164,13 +205,8 @@ class FencedTable(TableInternals):
 
     async def _reread(self, tp: TP, due: int) -> None:
         """Read on at `due`: Faust lost records between the consumer and here."""
-        recovery = self.recovery
-        notes = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
-        notes[tp] = due - 1
-        now_s = time.monotonic()
-        if now_s - self._reread_at_s.get(tp, -REREAD_INTERVAL_S) < REREAD_INTERVAL_S:
-            return
-        self._reread_at_s[tp] = now_s
+        self._notes(tp)[tp] = due - 1
+        self._reread_at_s[tp] = time.monotonic()
         extra = {"topic": tp.topic, "partition": tp.partition, "offset": due}
         LOG.warning("records of a changelog were left out; reading them again", extra=extra)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -47,6 +48,10 @@ class FetchConsumer(ConsumerInternals):
     positions: Callable[[], Mapping[TP, int]]
     """Where partitions are to be read from, instead of their committed offsets."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seeks: Counter[TP] = Counter()
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield what the next poll brings; seeks and yields nothing while Faust's flow is off."""
         records, active = await self.next_records(timeout)
@@ -74,22 +79,24 @@ class FetchConsumer(ConsumerInternals):
                 await self._handle_unreadable_batch(tp, unread)
 
     def _messages_of(self, tp: TP, batch: list[Any], generation: int) -> Iterator[ConsumerMessage]:
-        """Give a partition's part of a poll as messages, until a rebalance begins.
+        """Give a partition's part of a poll as messages.
 
-        Each of a changelog's takes long enough for a rebalance, behind which Faust seeks: the rest of what
-        was fetched before would come first, with a hole where Faust has cleared its queue. Faust is told
-        what it is given: it would drop what was sought again when a fetch from before the seek arrives
-        after it, and would take a gap for acknowledged.
+        Faust is told what it is given: it would drop what was sought again when a fetch from before the
+        seek arrives after it, and would take a gap for acknowledged. A changelog's messages end where a
+        rebalance begins or the partition is sought: each takes long enough for that, and what was fetched
+        before would come first, with a hole before it.
         """
-        is_changelog = tp.topic not in self.fetch_topics
-        for first in batch if is_changelog else batch[:1]:
-            if self._is_interrupted(generation):
-                return
-            self.note_read(tp, first.offset)
-            if is_changelog:
-                yield self._changelog_message(tp, first, generation)
-            else:
+        if tp.topic in self.fetch_topics:
+            if batch:
+                self.note_read(tp, batch[0].offset)
                 yield _fetch_message(tp, batch, generation)
+            return
+        seeks = self._seeks[tp]
+        for record in batch:
+            if self._is_interrupted(generation) or self._seeks[tp] != seeks:
+                return
+            self.note_read(tp, record.offset)
+            yield self._changelog_message(tp, record, generation)
 
     def _changelog_message(self, tp: TP, record: Any, generation: int) -> ConsumerMessage:
         if type(record) is not EmptyOffsets:
@@ -134,6 +141,7 @@ class FetchConsumer(ConsumerInternals):
         assigned = self.assignment()
         wanted = {tp: offset for tp, offset in positions.items() if tp in assigned}
         if wanted:
+            self._seeks.update(wanted.keys())
             await self.seek_wait(wanted)
 
     async def verify_all_partitions_active(self) -> None:

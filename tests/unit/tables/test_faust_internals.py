@@ -87,7 +87,7 @@ UNDOCUMENTED = [
     (Store, "offset_key persisted_offset set_persisted_offset"),
     (Table, "on_rebalance on_recovery_completed on_changelog_event apply_changelog_batch stop"),
     (TableManager, "actives_ready recovery"),
-    (Recovery, "active_tps standby_tps in_recovery revoke"),
+    (Recovery, "active_tps standby_tps active_offsets standby_offsets in_recovery"),
     (PartitionAssignor, "table_metadata assigned_actives"),
     (Monitor, "track_tp_end_offset"),
     (Schema, "compile"),

@@ -1,4 +1,4 @@
-"""What the consumer gives of a poll when a rebalance begins meanwhile."""
+"""What the consumer gives of a poll when a rebalance begins, or a partition is sought, meanwhile."""
 
 from __future__ import annotations
 
@@ -23,9 +23,16 @@ def flow_stopped(consumer: Any) -> None:
     consumer.stop_flow()
 
 
-@pytest.mark.parametrize("interrupt", [another_generation, flow_stopped])
-async def test_the_rest_of_a_changelog_s_fetch_is_dropped_when_a_rebalance_begins(
-    tmp_path: Path, interrupt: Interruption
+def sought(consumer: Any) -> None:
+    consumer._seeks[TP("a-payments-changelog", 0)] += 1
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "rest"),
+    [(another_generation, []), (flow_stopped, []), (sought, [(1, at) for at in range(9)])],
+)
+async def test_the_rest_of_a_changelog_s_fetch_is_dropped(
+    tmp_path: Path, interrupt: Interruption, rest: list[tuple[int, int]]
 ) -> None:
     app = make_app("a", broker="kafka://127.0.0.1:1", datadir=tmp_path, partitions=1)
     ServiceRuntime(app, [PAYMENTS], dead_letter_topic="dlq", partitions=1)
@@ -46,4 +53,4 @@ async def test_the_rest_of_a_changelog_s_fetch_is_dropped_when_a_rebalance_begin
         given.append((tp.partition, message.offset))
         if given[-1] == (0, 3):
             interrupt(consumer)
-    assert given == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    assert given == [(0, 0), (0, 1), (0, 2), (0, 3), *rest]
