@@ -1,7 +1,7 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak newest screenshots clean
+.PHONY: help setup demo test stripe-contract lint format bench soak newest screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -26,7 +26,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## Make .venv with the locked dependencies (the others do it by themselves)
 
@@ -54,6 +54,11 @@ $(addprefix tests/,$(PARTS)):
 # Without it Kafka starts more slowly and does the same, so no failure to make it ends a run.
 $(KAFKA_CACHE): uv.lock sandbox/kafka/jars.lock.json
 	-@$(BIN)/python -m sandbox.kafka cache
+
+# The key stays in the environment: it is on no command line and in no output.
+stripe-contract: $(SETUP) ## Print what the stand-in does otherwise than Stripe (STRIPE_TEST_SECRET_KEY; ARGS=--save FILE)
+	@$(BIN)/python -m sandbox.stripe_contract $(ARGS); compared=$$?; \
+		$(BIN)/python -m pytest tests/contract/test_gateway_at_stripe.py -q && exit $$compared
 
 lint: $(SETUP) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check $(SOURCES)

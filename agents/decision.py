@@ -4,10 +4,11 @@ import re
 from typing import Final
 
 from models import ids
+from models.cloudevents import cloudevent_headers
 from models.commands import COMMANDS, Command, CommandType, WebhookReceived
 from models.delivery import DeliveryRecord
 from models.events import AUDIT_TYPES, EVENTS, CommandRefused, Event, EventType
-from models.messages import Message, cloudevent_headers, encode
+from models.messages import Message, encode
 from models.notification import NotificationRecord
 from models.order import OrderWork
 from models.payment import PaymentWork

@@ -102,7 +102,8 @@ def _act(record: FetchedRecord, asked: AuditFilter) -> Mapping[str, Any] | None:
     try:
         raw = orjson.loads(record.value or b"")
         kind, order_id, by = raw["eventType"], raw["orderId"], raw["data"].get("by") or ""
-        is_act = kind in AUDITED_EVENT_TYPES or by.startswith("operator:")
+        is_noted = kind == EventType.WEBHOOK_RECEIVED and raw["producer"] == OPERATORS
+        is_act = kind in AUDITED_EVENT_TYPES or by.startswith("operator:") or is_noted
         is_asked = asked.kind in {None, kind} and asked.order in {None, order_id}
         if not (is_act and is_asked and asked.by.lower() in by.lower()):
             return None

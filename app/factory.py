@@ -14,6 +14,7 @@ from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.service import topic_uses
 from app import cli
+from app.audit import publish_audit_event
 from app.clock import BrokerClock
 from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
@@ -27,16 +28,22 @@ from app.notifications.notifier import Notifier
 from app.notifications.rendering import MessageRenderer, order_link
 from app.notifications.sms import TwilioSms
 from app.operators import Operators
+from app.platform_identity import PlatformIdentity
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings, SettingsError, load_settings
 from app.settings.field_types import named
+from app.stripe.account_settings import account_client, expected_account
+from app.stripe.account_watch import AccountWatch
 from app.stripe.effects import EffectsService
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
+from app.stripe.owner_mark import OwnerMark
 from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models.events import EventType
 from models.money import read_minimum_charges
 from models.notification import Channel
 from models.sender import CommandSender
@@ -91,17 +98,22 @@ def create_app(settings: Settings) -> faust.App:
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
     )  # fmt: skip
+    sender = KafkaCommandSender(settings.kafka_bootstrap, security)
+    kafka = KafkaReader(settings.kafka_bootstrap, security)
+    identity = PlatformIdentity(sender, kafka)
     gateway = StripeGateway(
         settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
         read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
-        owner=settings.app_id,
+        mark=OwnerMark(settings.app_id, lambda: identity.ids),
     )  # fmt: skip
-    sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
+    intake = EventIntake(
+        gateway, functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED)
+    )
     effects = EffectsService(
         gateway, sender, now_s=clock.now_s, clock_known=clock.synced,
         concurrency=settings.effects_concurrency, confirm_deadline_s=settings.confirm_deadline_s,
@@ -125,26 +137,34 @@ def create_app(settings: Settings) -> faust.App:
     until = functools.partial(caught_up, runtime)
     timers = Timers(sender, until, clock_known=clock.synced, now_s=clock.earliest_now_s)
     runtime.tables["orders"].add_listener(timers)
-    kafka = KafkaReader(settings.kafka_bootstrap, security)
-    operators = Operators(settings, runtime, sender, effects, clock, kafka)
+    currencies = {restaurant.currency for restaurant in catalogue.restaurants.values()}
+    account = AccountWatch(
+        functools.partial(account_client, settings),
+        expected_account(settings, currencies, now_s=clock.now_s),
+    )
+    operators = Operators(settings, runtime, sender, effects, clock, kafka, account.problem)
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
-    reconciliation = _reconciliation(settings, runtime, gateway, sender, kafka, clock)
+    reconciliation = _reconciliation(
+        settings, runtime, gateway, intake, sender, kafka, clock, identity
+    )  # fmt: skip
     letters = operators.dead_letters
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
-        notifier, timers, letters, operators, MoneyMetrics(money, reconciliation),
+        notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
     )  # fmt: skip
     mount_web(
-        settings, catalogue, runtime, gateway, sender, operators, topic_uses(services), money=money,
-        reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
+        settings, catalogue, runtime, gateway, intake, sender, operators, topic_uses(services),
+        money=money, reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
     )  # fmt: skip
     _add_background(
         app,
         settings,
-        parts=(clock, notifier, timers, reconciler, effects, reconciliation, letters),
+        parts=(
+            identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
+        ),
         close_last=(sender.stop, gateway.close),
-    )
-    cli.register(app, settings)
+    )  # fmt: skip
+    cli.register(app, settings, currencies)
     return app
 
 
@@ -180,9 +200,11 @@ def _reconciliation(
     settings: Settings,
     runtime: ServiceRuntime,
     gateway: StripeGateway,
+    intake: EventIntake,
     sender: CommandSender,
     kafka: KafkaReader,
     clock: BrokerClock,
+    identity: PlatformIdentity,
 ) -> Reconciliation:
     payments = runtime.tables["payments"]
     schedule = ReconciliationSchedule(
@@ -191,8 +213,9 @@ def _reconciliation(
         orphan_grace_s=settings.orphan_grace_s, days=settings.reconciliation_days,
     )  # fmt: skip
     return Reconciliation(
-        gateway, sender, kafka, schedule=schedule, now_s=clock.now_s,
-        is_runner=lambda: RUNNER_PARTITION in payments.open_partitions(),
+        gateway, intake, sender, kafka, schedule=schedule, now_s=clock.now_s,
+        # Not before it is known which of the account's objects are ours, if Kafka can tell.
+        is_runner=lambda: identity.was_asked() and RUNNER_PARTITION in payments.open_partitions(),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -96,11 +96,14 @@ class Operators(Collector):
         effects: EffectsService,
         clock: BrokerClock,
         kafka: KafkaReader,
+        account_problem: Callable[[], str],
     ) -> None:
+        """account_problem: what is wrong with the Stripe account; "" when nothing is."""
         self.waiting = WaitingIndex()
         self._runtime, self._sender, self._effects, self._clock = runtime, sender, effects, clock
         self._started_ms = machine_now_ms()  # before Kafka's clock is known
         self._kafka, self._group = kafka, settings.app_id
+        self._account_problem = account_problem
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
         self.dead_letters = DeadLetterReader(kafka, self._log_dead_letter)
         self.ports = OperatorDeps(
@@ -149,6 +152,7 @@ class Operators(Collector):
         return WorkerStatus(
             started_ms=self._started_ms, effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors), clock_trouble=self._clock.problem(),
+            stripe_trouble=self._account_problem(),
         )  # fmt: skip
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:

@@ -10,8 +10,9 @@ from app.metrics import Metrics
 from app.operators import Operators
 from app.reconciliation.runner import Reconciliation
 from app.settings import STRIPE_API, Settings
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
-from app.stripe.webhooks import reduce_webhook, verify_webhook
+from app.stripe.webhooks import verify_webhook
 from models.sender import CommandSender
 from models.topics import TopicUse
 from tables import ServiceRuntime, caught_up
@@ -31,6 +32,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     catalogue: Catalogue,
     runtime: ServiceRuntime,
     gateway: StripeGateway,
+    intake: EventIntake,
     sender: CommandSender,
     operators: Operators,
     topics: tuple[TopicUse, ...],
@@ -54,7 +56,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         catalogue=catalogue, tables=runtime.tables, topics=topics, sender=sender,
         client_secret=gateway.client_secret, verify_webhook=verify,
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
-        reduce_webhook=functools.partial(reduce_webhook, gateway),
+        reduce_webhook=intake.take,
         ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
         publishable_key=settings.stripe_publishable_key, livemode=settings.livemode, staff=staff,
         development_login=(

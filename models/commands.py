@@ -27,7 +27,13 @@ from models.messages import (
     read_data,
     read_envelope,
 )
-from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
+from models.stripe_facts import (
+    DisputeFacts,
+    FraudWarningFacts,
+    IntentFacts,
+    RefundFacts,
+    ReviewFacts,
+)
 from models.transition import UnreadableError
 
 
@@ -161,6 +167,7 @@ class ResultKind(StrEnum):
 class StripeResult(Message):
     """An effect's outcome, with what Stripe said of the object.
 
+    NOT_SUBMITTED: the intent is told only as it was found undone, for its time.
     TRY_AGAIN: Stripe answered definitively with an error that it keeps for the key, and a look-up shows
     no object: the next try gets a new key.
     """
@@ -283,6 +290,10 @@ class Command(OrderMessage):
     data: Any
 
 
+FACTS: Final = ("intent", "refund", "dispute", "fraud_warning", "review")
+"""Fields of a webhook of which one at most is told."""
+
+
 class WebhookReceived(OrderMessage):
     """A verified Stripe event, reduced to its facts: no secret and no personal data is left in it."""
 
@@ -292,11 +303,13 @@ class WebhookReceived(OrderMessage):
     intent: IntentFacts | None = None
     refund: RefundFacts | None = None
     dispute: DisputeFacts | None = None
+    fraud_warning: FraudWarningFacts | None = omitted_if_none()
+    review: ReviewFacts | None = omitted_if_none()
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        if sum(each is not None for each in (self.intent, self.refund, self.dispute)) > 1:
-            raise ValueError("at most one of intent, refund and dispute")
+        if sum(getattr(self, name) is not None for name in FACTS) > 1:
+            raise ValueError(f"at most one of {', '.join(FACTS)}")
         return self
 
 

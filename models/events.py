@@ -44,6 +44,9 @@ class EventType(StrEnum):
     PAYMENT_REFUND_FAILED = "PAYMENT_REFUND_FAILED"
     PAYMENT_DISPUTED = "PAYMENT_DISPUTED"
     PAYMENT_DISPUTE_CLOSED = "PAYMENT_DISPUTE_CLOSED"
+    PAYMENT_FRAUD_WARNING = "PAYMENT_FRAUD_WARNING"
+    PAYMENT_REVIEW_OPENED = "PAYMENT_REVIEW_OPENED"
+    PAYMENT_REVIEW_CLOSED = "PAYMENT_REVIEW_CLOSED"
     ORDER_PAYMENT_PENDING = "ORDER_PAYMENT_PENDING"
     ORDER_PAYMENT_FAILED = "ORDER_PAYMENT_FAILED"
     ORDER_CREATED = "ORDER_CREATED"
@@ -193,6 +196,26 @@ class PaymentDispute(Message):
     reason: ShortText
     is_charge_refundable: bool = False
     evidence_due_by: Timestamp | None = None
+
+
+class PaymentFraudWarning(Message):
+    """An early fraud warning; isActionable: it has received no dispute and is not fully refunded."""
+
+    payment_id: Id
+    order_id: OrderKey
+    warning_id: Id
+    fraud_type: ShortText
+    is_actionable: bool
+
+
+class PaymentReview(Message):
+    """A review at Stripe; closedReason: None while it is open."""
+
+    payment_id: Id
+    order_id: OrderKey
+    review_id: Id
+    opened_reason: ShortText
+    closed_reason: ShortText | None = None
 
 
 class OrderPaymentPending(Message):
@@ -383,6 +406,9 @@ EVENTS: Final[dict[EventType, EventSpec]] = {
     E.PAYMENT_REFUND_FAILED: _payment(PaymentRefund),
     E.PAYMENT_DISPUTED: _payment(PaymentDispute),
     E.PAYMENT_DISPUTE_CLOSED: _payment(PaymentDispute),
+    E.PAYMENT_FRAUD_WARNING: _payment(PaymentFraudWarning),
+    E.PAYMENT_REVIEW_OPENED: _payment(PaymentReview),
+    E.PAYMENT_REVIEW_CLOSED: _payment(PaymentReview),
     E.ORDER_PAYMENT_PENDING: EventSpec(OrderPaymentPending, (topics.ORDER_EVENTS,), _ORDERS),
     E.ORDER_PAYMENT_FAILED: EventSpec(OrderMoved, (topics.ORDER_EVENTS,), _ORDERS),
     E.ORDER_CREATED: EventSpec(OrderCreated, (topics.ORDER_EVENTS,), _ORDERS),

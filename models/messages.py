@@ -91,6 +91,11 @@ def omitted_if_empty(**bounds: Any) -> Any:
     return Field(default=(), exclude_if=lambda value: not value, **bounds)
 
 
+def omitted_if_empty_mapping() -> Any:
+    """A mapping that is empty by default, and then not written."""
+    return Field(default={}, exclude_if=lambda value: not value)
+
+
 class OrderMessage(Message):
     """A message whose Kafka key is its order id."""
 
@@ -98,15 +103,6 @@ class OrderMessage(Message):
 
 
 K = TypeVar("K", bound=OrderMessage)
-
-
-def cloudevent_headers(id: str, type: str, source: str, time: str) -> list[tuple[str, bytes]]:
-    """CloudEvents' headers of a record; source: "/tiffin/<producer>", time: RFC 3339.
-
-    Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
-    """
-    texts = {"ce_id": id, "ce_type": type, "ce_source": source, "ce_time": time}
-    return [(name, text.encode()) for name, text in texts.items()]
 
 
 def encode(message: Message) -> bytes:

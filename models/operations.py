@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.messages import Message
+from models.messages import Id, Message, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,14 @@ class WorkerStatus:
 
     started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
     class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
-    clocks; "" when nothing is.
+    clocks, stripe_trouble: with the Stripe account or its endpoint; "" when nothing is.
     """
 
     started_ms: int
     effects_pending: int = 0
     stripe_errors: Mapping[str, int] = field(default_factory=dict)
     clock_trouble: str = ""
+    stripe_trouble: str = ""
 
 
 class WorkerClock(Message):
@@ -57,3 +58,10 @@ class WorkerClock(Message):
 
     worker: str
     clock: str
+
+
+class PlatformId(Message):
+    """The id that tells this platform from others with the same app id on one Stripe account."""
+
+    platform_id: Id
+    created_at: Timestamp

@@ -6,10 +6,17 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from models.fraud import FraudWarning, Review
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message, omitted_if_empty, omitted_if_none
+from models.messages import Message, omitted_if_empty, omitted_if_empty_mapping, omitted_if_none
 from models.money import rules_of
-from models.stripe_facts import DisputeFacts, IntentFacts, RefundFacts
+from models.stripe_facts import (
+    DisputeFacts,
+    FraudWarningFacts,
+    IntentFacts,
+    RefundFacts,
+    ReviewFacts,
+)
 
 
 class Refund(Message):
@@ -105,6 +112,8 @@ class Payment(Message):
     cancel_reason: str | None = None
     refunds: dict[str, Refund] = Field(default_factory=dict)
     disputes: dict[str, Dispute] = Field(default_factory=dict)
+    fraud_warnings: Mapping[str, FraudWarning] = omitted_if_empty_mapping()
+    reviews: Mapping[str, Review] = omitted_if_empty_mapping()
 
     @property
     def refunded(self) -> int:
@@ -191,6 +200,8 @@ class Held(Message):
     intent: IntentFacts | None = None
     refund: RefundFacts | None = None
     dispute: DisputeFacts | None = None
+    fraud_warning: FraudWarningFacts | None = omitted_if_none()
+    review: ReviewFacts | None = omitted_if_none()
 
 
 class PaymentWork(Message):
@@ -204,7 +215,8 @@ class PaymentWork(Message):
     confirm of ours, after the first.
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
-    waitingSince: HELD, INITIATION, REFUND_WANTED -> since when, in milliseconds since the epoch.
+    waitingSince: HELD, INITIATION, REFUND_WANTED, DOUBTED_DISPUTES -> since when, in milliseconds since the
+    epoch.
     occurredAt: of the last decision, for the audit's time must not go back either.
     """
 
@@ -218,7 +230,7 @@ class PaymentWork(Message):
     refund_wanted: str | None = None
     held: tuple[Held, ...] = ()
     in_doubt_since: int | None = None
-    seen_at: Mapping[str, int] = Field(default={}, exclude_if=lambda seen: not seen)
+    seen_at: Mapping[str, int] = omitted_if_empty_mapping()
     doubted_disputes: tuple[str, ...] = omitted_if_empty()
     failed_at_stripe: tuple[str, ...] = omitted_if_empty()
     waiting_since: dict[str, int] = Field(default_factory=dict)

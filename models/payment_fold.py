@@ -11,11 +11,14 @@ from models.events import (
     PaymentDetailsAdded,
     PaymentDispute,
     PaymentFailed,
+    PaymentFraudWarning,
     PaymentInitiated,
     PaymentProcessing,
     PaymentRefund,
     PaymentRequiresAction,
+    PaymentReview,
 )
+from models.fraud import FraudWarning, Review
 from models.graphs import PaymentStatus
 from models.payment import CLOSED_DISPUTES, Dispute, Payment, Refund
 from models.times import from_rfc3339
@@ -69,6 +72,16 @@ def _changes(  # noqa: PLR0911 - one return a type
         case PaymentDispute():
             dispute = _disputed(payment, event_type, data, at)
             return {"disputes": {**payment.disputes, data.dispute_id: dispute}}
+        case PaymentFraudWarning():
+            return {
+                "fraud_warnings": {
+                    **payment.fraud_warnings,
+                    data.warning_id: _warned(payment, data, at),
+                }
+            }
+        case PaymentReview():
+            review = _reviewed(payment, event_type, data, at)
+            return {"reviews": {**payment.reviews, data.review_id: review}}
         case PaymentActionFinished():
             return {"next_action": None}
         case PaymentDetailsAdded():
@@ -87,6 +100,23 @@ def _disputed(payment: Payment, event_type: EventType, data: PaymentDispute, at:
         is_charge_refundable=data.is_charge_refundable, evidence_due_by=data.evidence_due_by,
         opened_at=known.opened_at if known else at, changed_at=at,
         is_closed=True if is_closed and data.status not in CLOSED_DISPUTES else None,
+    )  # fmt: skip
+
+
+def _warned(payment: Payment, data: PaymentFraudWarning, at: int) -> FraudWarning:
+    known = payment.fraud_warnings.get(data.warning_id)
+    return FraudWarning(
+        warning_id=data.warning_id, fraud_type=data.fraud_type, is_actionable=data.is_actionable,
+        warned_at=known.warned_at if known else at, changed_at=at,
+    )  # fmt: skip
+
+
+def _reviewed(payment: Payment, event_type: EventType, data: PaymentReview, at: int) -> Review:
+    known = payment.reviews.get(data.review_id)
+    return Review(
+        review_id=data.review_id, is_open=event_type is EventType.PAYMENT_REVIEW_OPENED,
+        opened_reason=data.opened_reason, closed_reason=data.closed_reason,
+        opened_at=known.opened_at if known else at, changed_at=at,
     )  # fmt: skip
 
 

@@ -110,6 +110,7 @@ def _names(record: PaymentRecord) -> set[str]:
     names = {
         payment.payment_id, payment.stripe_intent_id, payment.stripe_charge_id,
         *record.work.charges.values(), *payment.disputes,
+        *payment.fraud_warnings, *payment.reviews,
     }  # fmt: skip
     for refund in record.refunds().values():
         names |= {refund.refund_id, refund.stripe_refund_id}

@@ -15,22 +15,6 @@ from models.messages import (
     omitted_if_none,
 )
 
-WEBHOOK_TYPES: Final = (
-    "payment_intent.succeeded",
-    "payment_intent.payment_failed",
-    "payment_intent.canceled",
-    "payment_intent.processing",
-    "payment_intent.requires_action",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.refunded",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.closed",
-)
-"""What the webhook endpoint subscribes to."""
-
 
 class StripeFacts(Message):
     """Base of the facts about a Stripe object.
@@ -99,6 +83,25 @@ class DisputeFacts(StripeFacts):
     is_charge_refundable: bool = False
     evidence_due_by: EpochSeconds | None = None
     is_closed: bool | None = omitted_if_none()
+
+
+class FraudWarningFacts(StripeFacts):
+    """An early fraud warning as Stripe showed it; fraudType is its word."""
+
+    warning_id: Id
+    intent_id: Id | None
+    fraud_type: ShortText
+    is_actionable: bool
+
+
+class ReviewFacts(StripeFacts):
+    """A review as Stripe showed it, without what it tells of the customer; the reasons are its words."""
+
+    review_id: Id
+    intent_id: Id | None
+    is_open: bool
+    opened_reason: ShortText
+    closed_reason: ShortText | None = None
 
 
 StripeObject = Mapping[str, Any]
@@ -192,6 +195,29 @@ def parse_dispute(
         reason=one_line(dispute.get("reason")) or "general",
         is_charge_refundable=bool(dispute.get("is_charge_refundable")),
         evidence_due_by=(dispute.get("evidence_details") or {}).get("due_by"),
+    )
+
+
+def parse_fraud_warning(warning: StripeObject, *, as_of: int | None = None) -> FraudWarningFacts:
+    """Reduce an EarlyFraudWarning; older API versions leave out its payment intent."""
+    return FraudWarningFacts(
+        as_of=as_of,
+        warning_id=warning["id"],
+        intent_id=_id(warning.get("payment_intent")),
+        fraud_type=one_line(warning.get("fraud_type")) or "misc",
+        is_actionable=bool(warning["actionable"]),
+    )
+
+
+def parse_review(review: StripeObject, *, as_of: int | None = None) -> ReviewFacts:
+    """Reduce a Review: not where its customer was, nor with what."""
+    return ReviewFacts(
+        as_of=as_of,
+        review_id=review["id"],
+        intent_id=_id(review.get("payment_intent")),
+        is_open=bool(review["open"]),
+        opened_reason=one_line(review.get("opened_reason")) or "unknown",
+        closed_reason=one_line(review.get("closed_reason")),
     )
 
 

@@ -11,7 +11,7 @@ from models.graphs import UNPAID_ORDER, DeliveryStatus, OrderStatus, PaymentStat
 from models.money_checks import is_retryable
 from models.notification import NotificationRecord, NotificationStatus
 from models.order import OrderRecord
-from models.payment import Dispute, EffectKind, PaymentRecord
+from models.payment import Dispute, EffectKind, Payment, PaymentRecord
 from models.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 
@@ -33,6 +33,8 @@ class Subject(StrEnum):
     PAYMENT = "PAYMENT"
     REFUND = "REFUND"
     DISPUTE = "DISPUTE"
+    FRAUD_WARNING = "FRAUD_WARNING"
+    REVIEW = "REVIEW"
     DELIVERY = "DELIVERY"
     EFFECT = "EFFECT"
     DEADLINE = "DEADLINE"
@@ -43,13 +45,17 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WaitRule:
-    """One row of the table: a state, the events that end it, how long it may last, who ends it."""
+    """One row of the table: a state, the events that end it, how long it may last, who ends it.
+
+    advice: what an operator can do, where the state does not say it.
+    """
 
     subject: Subject
     state: str
     expects: tuple[EventType, ...]
     allowed_ms: int
     actor: Actor
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,13 @@ WAIT_RULES: Final = (
     WaitRule(S.DISPUTE, "NEEDS_RESPONSE", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), DAY_MS,
         A.OPERATOR),
     WaitRule(S.DISPUTE, "UNDER_REVIEW", (E.PAYMENT_DISPUTE_CLOSED,), 90 * DAY_MS, A.STRIPE),
+    WaitRule(S.DISPUTE, "IN_DOUBT", (E.PAYMENT_DISPUTED, E.PAYMENT_DISPUTE_CLOSED), 10 * MINUTE_MS,
+        A.OPERATOR, "Stripe's events contradict each other. May the secret key read disputes?"),
+    WaitRule(S.FRAUD_WARNING, "ACTIONABLE",
+        (E.PAYMENT_REFUNDED, E.PAYMENT_DISPUTED, E.PAYMENT_FRAUD_WARNING), 0, A.OPERATOR,
+        "The card's issuer reports fraud. A refund in full, before the bank opens a dispute, saves its fee."),
+    WaitRule(S.REVIEW, "OPEN", (E.PAYMENT_REVIEW_CLOSED, E.PAYMENT_REFUNDED, E.PAYMENT_DISPUTED), 0,
+        A.OPERATOR, "Approve it in Stripe's Dashboard, or refund the payment."),
     WaitRule(S.DELIVERY, DELIVERY.PENDING, (E.DELIVERY_ASSIGNED,), HOUR_MS, A.COURIER),
     WaitRule(S.DELIVERY, DELIVERY.ASSIGNED, (E.DELIVERY_PICKED_UP,), HOUR_MS, A.COURIER),
     WaitRule(S.DELIVERY, DELIVERY.PICKED_UP, (E.DELIVERY_DELIVERED,), HOUR_MS, A.COURIER),
@@ -168,9 +181,13 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
         yield from _waiting(S.PAYMENT, state, payment.occurred_at)
         for dispute in payment.disputes.values():
             yield from _of_dispute(dispute, payment.occurred_at)
+        for dispute_id in work.doubted_disputes:
+            doubted_ms = since_ms.get("DOUBTED_DISPUTES", payment.occurred_at)
+            yield from _waiting(S.DISPUTE, "IN_DOUBT", doubted_ms, dispute_id)
         if work.refund_wanted and payment.is_refund_blocked:
             wanted_ms = since_ms.get("REFUND_WANTED", payment.occurred_at)
             yield from _waiting(S.REFUND, "BLOCKED", wanted_ms)
+        yield from _of_fraud(record, payment)
     elif work.initiation is not None and not (work.initiation.error and work.cancel):
         # A payment that Stripe refused to open and that is cancelled has ended.
         state = "NOT_OPENED" if work.initiation.error else "OPENING"
@@ -198,6 +215,20 @@ def _of_dispute(dispute: Dispute, at_ms: int) -> Iterator[Waiting]:
         state = "NEEDS_RESPONSE" if needs_response else "UNDER_REVIEW"
         since_ms = at_ms if since_ms is None else since_ms
         yield from _waiting(S.DISPUTE, state, since_ms, dispute.dispute_id)
+
+
+def _of_fraud(record: PaymentRecord, payment: Payment) -> Iterator[Waiting]:
+    """Warnings that a refund can still answer, and reviews; a dispute and a refund in full settle both."""
+    if payment.disputes or payment.status is PAYMENT.REFUNDED:
+        return
+    for warning in payment.fraud_warnings.values():
+        if warning.is_actionable and record.refundable:
+            yield from _waiting(
+                S.FRAUD_WARNING, "ACTIONABLE", warning.changed_at, warning.warning_id
+            )
+    for review in payment.reviews.values():
+        if review.is_open:
+            yield from _waiting(S.REVIEW, "OPEN", review.opened_at, review.review_id)
 
 
 def _of_delivery(record: DeliveryRecord) -> Iterator[Waiting]:

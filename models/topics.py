@@ -63,6 +63,7 @@ ORDER_AUDIT: Final = "order-audit"
 DEAD_LETTERS: Final = "payment-events-dlq"
 RECONCILIATION: Final = "reconciliation"
 WORKER_CLOCKS: Final = "worker-clocks"
+PLATFORM_IDENTITY: Final = "platform-identity"
 
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic
@@ -89,6 +90,8 @@ TOPICS: Final[dict[str, Topic]] = {
               about="what each run of the reconciliation found, and how far it has come"),
         Topic(WORKER_CLOCKS, 2 * DAY_MS, ("workers",),
               about="asks Kafka for its time; holds what each worker's clock said then"),
+        Topic(PLATFORM_IDENTITY, FOREVER, ("workers",), partitions=1,
+              about="the platform's own id, for its mark at Stripe: the first record counts"),
         Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), partitions=1,
               about="dead letters of every input topic, with their origin; markers of what became "
               "of them"),

@@ -8,14 +8,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models import topics
-from models.commands import COMMANDS, Command, WebhookReceived
-from models.events import EVENTS, Event
-from models.operations import WorkerClock
-from models.reconciliation import ReconciliationReport
+from models.commands import COMMANDS, Command, CommandType
+from models.events import EVENTS, Event, EventType
+from models.json_schemas import RECORDS, fixed_properties
 from models.topics import Topic, TopicUse
 
 _REF: Final = "#/components/schemas/{model}"
-_TRACE_HEADERS: Final = ("traceparent", "ce_id", "ce_type", "ce_source", "ce_time")
+_EVENT_HEADERS: Final = (
+    "traceparent", "ce_id", "ce_type", "ce_source", "ce_specversion", "content-type", "ce_time",
+)  # fmt: skip
+"""W3C's trace context, and CloudEvents' attributes in binary content mode."""
 _DEAD_LETTER_HEADERS: Final = tuple(
     f"kafka_dlt-{name}"
     for name in (
@@ -28,19 +30,14 @@ _REGISTRIES: Final[tuple[tuple[type[BaseModel], Mapping[Any, Any]], ...]] = (
     (Event, EVENTS), (Command, COMMANDS)
 )  # fmt: skip
 """The envelope of each registry of messages."""
-_OTHER: Final[Mapping[str, type[BaseModel]]] = {
-    topics.WEBHOOKS: WebhookReceived, topics.RECONCILIATION: ReconciliationReport,
-    topics.WORKER_CLOCKS: WorkerClock,
-}  # fmt: skip
-"""Topic -> its only message."""
 
 
 def messages_of(topic: str) -> tuple[str, ...]:
     """Names of the messages that a topic of the registry holds, in the order of their registry."""
     if topic == topics.DEAD_LETTERS:
         return (DEAD_LETTER,)
-    if topic in _OTHER:
-        return (_OTHER[topic].__name__,)
+    if topic in RECORDS:
+        return (RECORDS[topic].__name__,)
     return (
         *(kind.value for kind, spec in COMMANDS.items() if spec.topic == topic),
         *(kind.value for kind, spec in EVENTS.items() if topic in spec.topics),
@@ -54,7 +51,8 @@ def description(partitions: int, uses: Sequence[TopicUse]) -> dict[str, Any]:
         "info": {
             "title": "Tiffin",
             "version": "1",
-            "description": "Keyed by order id. What is kept for ever tells every order's whole story.",
+            "description": "Keyed by order id. What is kept for ever tells every order's whole story. "
+            "Records are CloudEvents 1.0 in binary content mode.",
         },
         "defaultContentType": "application/json",
         "channels": {use.topic.name: _channel(use.topic, partitions) for use in uses},
@@ -97,34 +95,32 @@ def _operations(uses: Sequence[TopicUse]) -> dict[str, Any]:
 
 def _components() -> dict[str, Any]:
     datas = (spec.data for _, registry in _REGISTRIES for spec in registry.values())
-    kinds = [*dict.fromkeys(datas), Event, Command, *_OTHER.values()]
+    kinds = [*dict.fromkeys(datas), Event, Command, *RECORDS.values()]
     names, definitions = models_json_schema(
         [(kind, "serialization") for kind in kinds], ref_template=_REF
     )
     refs = {kind: schema for (kind, _), schema in names.items()}
     schemas: dict[str, Any] = definitions["$defs"]
     messages = {
-        kind.value: _message(_enveloped(envelope, kind.value, refs[spec.data], refs[envelope]))
+        kind.value: _message(_enveloped(kind, refs[spec.data], refs[envelope]))
         for envelope, registry in _REGISTRIES
         for kind, spec in registry.items()
     }
-    messages |= {kind.__name__: _message(refs[kind]) for kind in _OTHER.values()}
+    messages |= {kind.__name__: _message(refs[kind]) for kind in RECORDS.values()}
     messages[DEAD_LETTER] = {
-        **_message({}, headers=(*_TRACE_HEADERS, *_DEAD_LETTER_HEADERS)),
+        **_message({}, headers=(*_EVENT_HEADERS, *_DEAD_LETTER_HEADERS)),
         "contentType": "application/octet-stream",
         "summary": "An input as it was, with where and why it died in its headers.",
     }
     return {"messages": messages, "schemas": schemas}
 
 
-def _enveloped(envelope: type[BaseModel], kind: str, data: Any, schema: Any) -> dict[str, Any]:
-    """The envelope of events or commands with what it holds for this type. data, schema: references."""
-    field = "eventType" if envelope is Event else "commandType"
-    properties = {field: {"const": kind}, "data": data}
-    return {"allOf": [schema, {"properties": properties, "required": [field, "data"]}]}
+def _enveloped(kind: EventType | CommandType, data: Any, envelope: Any) -> dict[str, Any]:
+    """The envelope of events or commands with what it holds for this type. data, envelope: references."""
+    return {"allOf": [envelope, {"properties": {**fixed_properties(kind), "data": data}}]}
 
 
-def _message(payload: Any, headers: tuple[str, ...] = _TRACE_HEADERS) -> dict[str, Any]:
+def _message(payload: Any, headers: tuple[str, ...] = _EVENT_HEADERS) -> dict[str, Any]:
     return {
         "payload": payload,
         "bindings": {"kafka": {"key": {"type": "string"}}},

@@ -154,8 +154,11 @@ def _apply_effect_result(builder: PaymentDecisionBuilder, data: StripeResult) ->
         builder.finish_effect(effect.effect_id)
     attempt = effect.attempt if effect and effect.kind is EffectKind.CONFIRM else 0
     source = FactSource.RESULT if is_current else FactSource.STALE
-    if data.intent:
+    if data.intent and data.result is not ResultKind.NOT_SUBMITTED:
         apply_intent(builder, data.intent, source, attempt)
+    elif data.intent and is_current:
+        # What was told of the attempt before that look-up must not begin it anew.
+        builder.record_seen(data.intent.intent_id, data.intent.as_of)
     if data.refund:
         apply_refund(builder, data.refund, source)
     if is_current and effect:

@@ -1,4 +1,4 @@
-"""What news from Stripe does to what is known of a payment intent, a refund or a dispute: one table.
+"""What news from Stripe does to what is known of a payment and all that belongs to it: one table.
 
 News may come late, twice and in any order, and from an older API version. Which of two facts is later is
 told by Stripe's own time (`StripeFacts.as_of`, whole seconds), not by the order in which they arrive. The
@@ -137,6 +137,21 @@ class DisputeState(StrEnum):
     CLOSED = "closed"
 
 
+class FraudNews(StrEnum):
+    """What Stripe says of an early fraud warning, or a review."""
+
+    OPEN = "actionable, or open"
+    CLOSED = "not actionable, or closed"
+
+
+class FraudState(StrEnum):
+    """What is known of it."""
+
+    UNKNOWN = "not known"
+    OPEN = "actionable, or open"
+    CLOSED = "not actionable, or closed"
+
+
 class Row(NamedTuple):
     """Rules by the age of the news."""
 
@@ -217,3 +232,11 @@ DISPUTE_RULES: Final[Mapping[DisputeState, Mapping[DisputeNews, Row]]] = {
         U.SAME: IGNORE, U.CHANGED: WINS, U.ONWARD: REOPENED, U.BACKWARD: REOPENED, U.CLOSED: WINS,
     },
 }  # fmt: skip
+
+W, V = FraudState, FraudNews
+FRAUD_RULES: Final[Mapping[FraudState, Mapping[FraudNews, Row]]] = {
+    W.UNKNOWN: dict.fromkeys(V, APPLY),
+    W.OPEN: {V.OPEN: IGNORE, V.CLOSED: Row(Rule.APPLY, Rule.APPLY, Rule.APPLY, Rule.IGNORE)},
+    W.CLOSED: {V.OPEN: LATER_OR_NONE, V.CLOSED: IGNORE},
+}
+"""Within a second a warning or a review was opened before it was closed."""

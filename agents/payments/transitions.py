@@ -55,7 +55,8 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """The record as it is to be stored."""
         work = self.work
         waits = {
-            "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted
+            "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted,
+            "DOUBTED_DISPUTES": work.doubted_disputes,
         }  # fmt: skip
         is_open = self.payment is not None and self.payment.status in {S.PROCESSING, S.FAILED}
         since = {name: work.waiting_since.get(name, self.at_ms) for name in waits if waits[name]}

@@ -5,12 +5,13 @@ from typing import Final
 from agents.decision import MAX_AUDIT_RECORDS
 from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
+from agents.payments.fraud_facts import apply_fraud_warning, apply_review
 from agents.payments.intent_facts import apply_intent
 from agents.payments.refund_facts import apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
-from models.commands import WebhookReceived
+from models.commands import FACTS, WebhookReceived
 from models.events import EventType, WebhookNoted
-from models.payment import Held
+from models.payment import Held, PaymentWork
 
 MAX_HELD_WEBHOOKS: Final = 20
 """Of one payment."""
@@ -24,11 +25,11 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
     webhook = webhook.model_copy(
         update={
             name: facts.model_copy(update=as_of)
-            for name in ("intent", "refund", "dispute")
+            for name in FACTS
             if (facts := getattr(webhook, name))
         }
     )
-    has_facts = webhook.intent or webhook.refund or webhook.dispute
+    has_facts = any(getattr(webhook, name) for name in FACTS)
     too_early = builder.payment is None or (
         not builder.payment.captured and (webhook.refund or webhook.dispute)
     )
@@ -39,10 +40,10 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
         _hold(builder, webhook)
         effect = "held"
     else:
-        doubted = builder.work.in_doubt_since, builder.work.doubted_disputes
+        before = builder.work
         _apply_facts(builder, webhook)
         effect = "applied" if len(builder.events) > known else "nothing new"
-        if (builder.work.in_doubt_since, builder.work.doubted_disputes) != doubted:
+        if _has_new_doubt(before, builder.work):
             effect = "Stripe is asked"
     if effect == "nothing new" and builder.audit_sequence >= MAX_AUDIT_RECORDS:
         return
@@ -56,16 +57,20 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
     )
 
 
+def _has_new_doubt(before: PaymentWork, after: PaymentWork) -> bool:
+    """Whether a doubt was added; one that has ended is none."""
+    is_intents = after.in_doubt_since not in {None, before.in_doubt_since}
+    return is_intents or bool(set(after.doubted_disputes) - set(before.doubted_disputes))
+
+
 def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
     if len(builder.work.held) >= MAX_HELD_WEBHOOKS:
         builder.report_anomaly(
             "TOO_MANY_HELD", "more facts than can be held came before their payment"
         )
         return
-    held = Held(
-        stripe_event_id=webhook.stripe_event_id, intent=webhook.intent, refund=webhook.refund,
-        dispute=webhook.dispute,
-    )  # fmt: skip
+    facts = {name: getattr(webhook, name) for name in FACTS}
+    held = Held(stripe_event_id=webhook.stripe_event_id, **facts)
     builder.change(held=(*builder.work.held, held))
 
 
@@ -73,7 +78,10 @@ def release_held(builder: PaymentDecisionBuilder) -> None:
     """Apply held facts once the payment has begun, or has been captured."""
     while builder.payment and builder.work.held:
         captured = builder.payment.captured
-        due = next((held for held in builder.work.held if held.intent or captured), None)
+        due = next(
+            (held for held in builder.work.held if captured or not (held.refund or held.dispute)),
+            None,
+        )
         if due is None:
             return
         builder.change(held=tuple(held for held in builder.work.held if held is not due))
@@ -88,3 +96,7 @@ def _apply_facts(builder: PaymentDecisionBuilder, facts: WebhookReceived | Held)
         apply_refund(builder, facts.refund, FactSource.WEBHOOK)
     if facts.dispute:
         apply_dispute(builder, facts.dispute, FactSource.WEBHOOK)
+    if facts.fraud_warning:
+        apply_fraud_warning(builder, facts.fraud_warning)
+    if facts.review:
+        apply_review(builder, facts.review)

@@ -11,6 +11,7 @@ from app.dead_letters.reader import DeadLetterReader
 from app.dead_letters.redrive_rules import original_topic
 from app.kafka.headers import record_headers
 from models import ids
+from models.cloudevents import without_content_type
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, Resolution
 from models.errors import OperatorActionRefusedError
 from models.events import NO_ORDER, DeadLetterSettled, Event, EventType
@@ -61,7 +62,9 @@ class RedrivePublisher:
         """Lift the quarantine of the letter's order; returns once the service has heard of it."""
         topic = _release_topic(table.service.inputs)
         headers = [
-            *_headers(f"{letter.name}/{quarantine.stamp}", "QUARANTINE_RELEASED"),
+            *without_content_type(
+                _headers(f"{letter.name}/{quarantine.stamp}", "QUARANTINE_RELEASED")
+            ),
             (REDRIVE_HEADER, letter.service.encode()),
             (RELEASE_HEADER, quarantine.stamp.encode()),
         ]

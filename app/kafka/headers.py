@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from models import tracing
-from models.messages import cloudevent_headers
+from models.cloudevents import cloudevent_headers
 from models.sender import Headers
 
 

@@ -131,12 +131,12 @@ class StripeAccount:
         )  # fmt: skip
 
     def _is_surely_ours(self, intent: Mapping[str, Any]) -> bool:
-        """An account may serve others too: only what bears our mark and our ids is touched."""
+        """An account may serve others too: only what bears our whole mark and our ids is touched."""
         metadata = intent.get("metadata") or {}
-        order_id = self.gateway.order_id_from_metadata(metadata)
+        order_id = self.gateway.mark.order_id(metadata)
         return (
             order_id is not None
-            and self.gateway.has_owner_metadata(metadata)
+            and self.gateway.mark.is_surely_ours(metadata)
             and metadata.get("paymentId") == ids.payment_id(order_id)
         )
 

@@ -12,7 +12,7 @@ from app.stripe.gateway import Listing, StripeGateway
 from models.commands import WebhookReceived
 from models.reconciliation import MissingEvent
 from models.sender import CommandSender
-from models.stripe_facts import WEBHOOK_TYPES
+from models.stripe_events import APPLIED_EVENT_TYPES
 from models.times import to_rfc3339
 from models.topics import WEBHOOKS
 
@@ -89,7 +89,7 @@ class MissingWebhooks:
     ) -> tuple[int, list[dict[str, Any]]]:
         """How many events there are in a slice, and those that Kafka does not have, oldest first."""
         wanted = {
-            "types": list(WEBHOOK_TYPES),
+            "types": list(APPLIED_EVENT_TYPES),
             # Whole seconds: a second that two slices share is looked at twice.
             "created": {"gte": begin_ms // 1000, "lte": end_ms // 1000},
         }

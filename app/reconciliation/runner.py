@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -21,8 +20,8 @@ from app.kafka.reader import KafkaReader
 from app.reconciliation.accounts import CANCELLED, KafkaAccount, StripeAccount, load_accounts
 from app.reconciliation.missing_webhooks import MissingWebhooks
 from app.stripe.errors import InvalidError
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
-from app.stripe.webhooks import reduce_webhook
 from app.task_runner import Background
 from models import ids
 from models.errors import UnavailableError
@@ -76,6 +75,7 @@ class Reconciliation(Background):
     def __init__(
         self,
         gateway: StripeGateway,
+        intake: EventIntake,
         sender: CommandSender,
         kafka: KafkaReader,
         *,
@@ -88,7 +88,7 @@ class Reconciliation(Background):
         self.report: ReconciliationReport | None = None
         self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
         self._sender, self._reader, self._stripe = sender, kafka, StripeAccount(gateway)
-        self._missing = MissingWebhooks(gateway, sender, partial(reduce_webhook, gateway), kafka)
+        self._missing = MissingWebhooks(gateway, sender, intake.take, kafka)
         self._kafka: KafkaAccount | None = None
 
     async def _run(self) -> None:

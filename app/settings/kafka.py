@@ -13,7 +13,7 @@ class KafkaSettings(SettingsPart):
     """Brokers, topics, the workers' group and this worker's tables."""
 
     app_id: str = Field("tiffin", pattern=r"^[a-zA-Z0-9._-]+$")
-    """Faust app id: the consumer group, and the prefix of changelog topics"""
+    """Faust app id: the consumer group, the prefix of changelog topics, the mark of payments at Stripe"""
     kafka_bootstrap: str = Field("127.0.0.1:9092", pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$")
     """Kafka brokers, host:port, separated by commas"""
     kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

@@ -143,11 +143,11 @@ class EffectAttemptRunner:
         """What follows when a look-up shows nothing: it is too late, the key is spent, or not yet."""
         effect = attempt.effect
         if self._is_late(effect):
-            return _result(effect, ResultKind.NOT_SUBMITTED, code="no_charge_in_time")
+            return _not_submitted(attempt, "no_charge_in_time")
         if not attempt.is_final:
             return None
         if effect.kind is EffectKind.CONFIRM and effect.tries >= MAX_CONFIRM_TRIES:
-            return _result(effect, ResultKind.NOT_SUBMITTED, code="stripe_error")
+            return _not_submitted(attempt, "stripe_error")
         return _result(effect, ResultKind.TRY_AGAIN, code="stripe_error")
 
     async def _look_up(
@@ -218,6 +218,17 @@ class EffectAttemptRunner:
         """A confirm that old is not wanted any more: its customer has been told, or has gone."""
         age_s = self.now_s() - effect.requested_at / 1000
         return effect.kind is EffectKind.CONFIRM and age_s > self.confirm_deadline_s
+
+
+def _not_submitted(attempt: EffectAttempt, code: str) -> StripeResult:
+    """With the intent as it was found: older news of it is of no use any more.
+
+    But what waits for the customer's bank may be this very confirm, whose news is yet to count.
+    """
+    seen = attempt.seen
+    is_undone = seen is not None and seen.status != "requires_action"
+    intent = seen if is_undone else None
+    return _result(attempt.effect, ResultKind.NOT_SUBMITTED, intent=intent, code=code)
 
 
 def _result(effect: Effect, kind: ResultKind, **facts: Any) -> StripeResult:

@@ -48,6 +48,10 @@ NOT_SENT_CAUSES: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTi
 """Causes of a connection error before the first byte (RuntimeError: the client is closed)."""
 
 
+IDEMPOTENCY_MISMATCH: Final = "idempotency_error"
+"""A key was sent again with another body; nothing was executed."""
+
+
 class GatewayError(Exception):
     """A request to Stripe did not succeed. code: Stripe's; message: Stripe's words for people."""
 
@@ -120,7 +124,7 @@ def classify(error: stripe.StripeError, took_s: float = 0.0) -> GatewayError:
         case stripe.CardError():
             return DeclinedError(code, message, _intent(error, details, took_s))
         case stripe.IdempotencyError():
-            return InvalidError("idempotency_error", message)
+            return InvalidError(IDEMPOTENCY_MISMATCH, message)
         case stripe.InvalidRequestError():
             return _classify_invalid(error, code, message, details, took_s)
     return _classify_status(error, code, is_stripes=bool(details))

@@ -11,14 +11,15 @@ import httpx
 import stripe
 
 from app.stripe.errors import (
+    IDEMPOTENCY_MISMATCH,
     InvalidError,
     RetryableError,
     UnknownOutcomeError,
     answer_time,
     classify,
 )
+from app.stripe.owner_mark import DEFAULT_MARK, OwnerMark
 from app.stripe.rate_limit import Priority, RateLimiter
-from models import ids
 from models.stripe_facts import (
     DisputeFacts,
     IntentFacts,
@@ -33,9 +34,6 @@ READ: Final[stripe.RequestOptions] = {"max_network_retries": 2}
 PAGE: Final = 100
 MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
-
-OWNER: Final = "app"
-"""Of metadata: which application made the object, for an account may serve several."""
 
 T = TypeVar("T")
 Body = Mapping[str, Any]
@@ -69,9 +67,9 @@ class StripeGateway:
         write_timeout_s: float = 30.0,
         read_timeout_s: float = 10.0,
         rate_per_s: float = 20.0,
-        owner: str = "tiffin",
+        mark: OwnerMark = DEFAULT_MARK,
     ) -> None:
-        """owner: goes into the metadata of what is made; for the life of the application the same."""
+        """mark: goes into the metadata of what is made."""
         # It would write an id into the home directory and time our requests for Stripe.
         stripe.enable_telemetry = False
         timeout = httpx.Timeout(write_timeout_s, connect=min(CONNECT_TIMEOUT_S, write_timeout_s))
@@ -83,7 +81,7 @@ class StripeGateway:
         self._intents, self._refunds = client.v1.payment_intents, client.v1.refunds
         self._write_timeout_s, self._read_timeout_s = write_timeout_s, read_timeout_s
         self._limiter = RateLimiter(rate_per_s)
-        self._owner = owner
+        self.mark = mark
         self._client_secrets: OrderedDict[str, str] = OrderedDict()
         self._orders: OrderedDict[str, str] = OrderedDict()
 
@@ -93,8 +91,8 @@ class StripeGateway:
 
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentFacts:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
-        create, marked = self._intents.create_async, self._with_owner_metadata(body)
-        return self._seen(*await self._write(Priority.CREATE, idempotency_key, create, marked))
+        create = self._intents.create_async
+        return self._seen(*await self._create(Priority.CREATE, idempotency_key, create, body))
 
     async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
@@ -112,8 +110,8 @@ class StripeGateway:
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundFacts:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
-        create, marked = self._refunds.create_async, self._with_owner_metadata(body)
-        refund, took_s = await self._write(Priority.MONEY, idempotency_key, create, marked)
+        create = self._refunds.create_async
+        refund, took_s = await self._create(Priority.MONEY, idempotency_key, create, body)
         return parse_refund(refund.to_dict(), as_of=_answered_at(refund, took_s))
 
     async def retrieve_intent(
@@ -154,6 +152,7 @@ class StripeGateway:
             async for page in self.pages(Listing.INTENTS, {"created": created}, Priority.LOOK_UP)
             for intent in page
             if (intent.get("metadata") or {}).get("paymentId") == payment_id
+            and self.mark.may_be_ours(intent.get("metadata"))
         ]
         # Should there be two, the one that can have a charge is the one that counts.
         found.sort(key=lambda intent: intent["status"] == "canceled")
@@ -189,17 +188,6 @@ class StripeGateway:
                 raise
             return None, 0.0
 
-    def order_id_from_metadata(self, metadata: Body | None) -> str | None:
-        """The order that metadata name, if it is one of this application's."""
-        known = metadata or {}
-        order_id = known.get("orderId")
-        is_ours = known.get(OWNER, self._owner) == self._owner
-        return order_id if is_ours and order_id and ids.is_order_id(order_id) else None
-
-    def has_owner_metadata(self, metadata: Body | None) -> bool:
-        """Whether this very application made the object, by its own word."""
-        return (metadata or {}).get(OWNER) == self._owner
-
     async def client_secret(self, intent_id: str) -> str:
         """Give the secret with which the customer's page confirms; from memory, else from Stripe."""
         if intent_id not in self._client_secrets:
@@ -216,13 +204,18 @@ class StripeGateway:
     async def order_id_of(self, thing: Body) -> str | None:
         """The order of any object of Stripe's, if it is one of this application's.
 
-        Disputes have no metadata, refunds made in the dashboard none of ours: their intent has.
+        Disputes have no metadata, refunds made in the dashboard none of ours: their intent has. Older API
+        versions name the charge alone.
         """
-        metadata, intent = thing.get("metadata") or {}, thing.get("payment_intent")
-        intent_id = intent.get("id") if isinstance(intent, Mapping) else intent
-        if "orderId" not in metadata and intent_id:
-            return await self.order_of(intent_id)
-        return self.order_id_from_metadata(metadata)
+        metadata = thing.get("metadata") or {}
+        if "orderId" in metadata:
+            return self.mark.order_id(metadata)
+        intent_id = _id_of(thing.get("payment_intent"))
+        charge_id = _id_of(thing.get("charge"))
+        if not intent_id and charge_id:
+            charge = await self.find(Listing.CHARGES, charge_id)
+            intent_id = _id_of(charge.get("payment_intent")) if charge else None
+        return await self.order_of(intent_id) if intent_id else None
 
     async def order_of(self, intent_id: str) -> str | None:
         """Give the order of a PaymentIntent, None if it is not ours or does not exist."""
@@ -238,6 +231,23 @@ class StripeGateway:
     ) -> tuple[stripe.PaymentIntent, float]:
         retrieve = self._intents.retrieve_async
         return await self._call(priority, retrieve, intent_id, {"expand": ["latest_charge"]}, READ)
+
+    async def _create(
+        self,
+        priority: Priority,
+        idempotency_key: str,
+        call: Callable[..., Awaitable[T]],
+        body: Body,
+    ) -> tuple[T, float]:
+        """Write a marked object; where a worker that knew no platform id began it, that very object."""
+        try:
+            return await self._write(priority, idempotency_key, call, self.mark.marked(body))
+        except InvalidError as error:
+            if error.code != IDEMPOTENCY_MISMATCH:
+                raise
+        # The key is that of another body, and nothing was executed.
+        unmarked = self.mark.marked(body, with_platform=False)
+        return await self._write(priority, idempotency_key, call, unmarked)
 
     async def _write(
         self,
@@ -281,11 +291,13 @@ class StripeGateway:
         """Reduce an intent to its facts, and remember what is not one of them."""
         facts = intent.to_dict()
         _remember(self._client_secrets, intent.id, facts.get("client_secret"))
-        _remember(self._orders, intent.id, self.order_id_from_metadata(facts.get("metadata")))
+        _remember(self._orders, intent.id, self.mark.order_id(facts.get("metadata")))
         return parse_intent(facts, as_of=_answered_at(intent, took_s))
 
-    def _with_owner_metadata(self, body: Body) -> Body:
-        return {**body, "metadata": {**body.get("metadata", {}), OWNER: self._owner}}
+
+def _id_of(thing: Any) -> str | None:
+    """The id of something that may be expanded."""
+    return thing.get("id") if isinstance(thing, Mapping) else thing
 
 
 def _answered_at(answer: stripe.StripeObject, took_s: float) -> int | None:

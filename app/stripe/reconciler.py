@@ -14,7 +14,7 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.stripe.errors import InvalidError
+from app.stripe.errors import InvalidError, MisconfiguredError
 from app.stripe.gateway import StripeGateway
 from app.stripe.rate_limit import Priority
 from app.task_runner import Background, Backoff, bind_order
@@ -24,6 +24,7 @@ from models.errors import UnavailableError
 from models.graphs import PaymentStatus
 from models.payment import EffectKind, PaymentRecord
 from models.sender import CommandSender
+from models.stripe_facts import DisputeFacts, RefundFacts
 from models.times import HOUR_MS, to_rfc3339
 from tables import StoredRecord
 
@@ -173,10 +174,14 @@ class Reconciler(Background, Collector):
         priority = Priority.LOOK_UP if watch.is_in_doubt else Priority.POLL
         sequence, audit_sequence = watch.sequence, watch.audit_sequence
         intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
-        refunds = []
+        refunds: list[RefundFacts] = []
         if watch.pending_refunds:
-            refunds = await self._gateway.list_refunds(watch.intent_id, priority)
-        found = {id: await self._gateway.find_dispute(id) for id in sorted(watch.doubted_disputes)}
+            with self._if_readable(watch, "refunds"):
+                refunds = await self._gateway.list_refunds(watch.intent_id, priority)
+        found: dict[str, DisputeFacts | None] = {}
+        for id in sorted(watch.doubted_disputes):
+            with self._if_readable(watch, "disputes"):
+                found[id] = await self._gateway.find_dispute(id)
         if self._watches.get(watch.order_id) is not watch:
             return  # news came meanwhile, or the partition went: this answer may be old
         now_ms = round(self._now_s() * 1000)
@@ -194,6 +199,16 @@ class Reconciler(Background, Collector):
         )  # fmt: skip
         await self._sender.send(command)
         self.observed += 1
+
+    @contextlib.contextmanager
+    def _if_readable(self, watch: _WatchedPayment, what: str) -> Iterator[None]:
+        """Go on without what the key may not read: it stays listed as stuck, and is asked for later."""
+        try:
+            yield
+        except MisconfiguredError as error:
+            self.errors += 1
+            watch.due_s = asyncio.get_running_loop().time() + self._pauses.delay_s(watch.asked)
+            log.warning("the key may not read what is in doubt", what=what, reason=str(error))
 
 
 def _watch(

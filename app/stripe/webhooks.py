@@ -11,13 +11,15 @@ from app.stripe.errors import GatewayError
 from app.stripe.gateway import StripeGateway
 from models.commands import WebhookReceived
 from models.errors import InvalidSignatureError
+from models.stripe_events import APPLIED_EVENT_TYPES
 from models.stripe_facts import (
-    WEBHOOK_TYPES,
     IntentFacts,
     RefundFacts,
     parse_dispute,
+    parse_fraud_warning,
     parse_intent,
     parse_refund,
+    parse_review,
 )
 
 log = structlog.stdlib.get_logger(__name__)
@@ -49,32 +51,42 @@ def verify_webhook(
 async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
     """Reduce a verified event to what payments needs to know of it.
 
-    None for a type that is not subscribed to, and for an object of no order of this application. Asks Stripe
-    where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
+    None for a type that is not applied to payments, and for an object of no order of this application. Asks
+    Stripe where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
     when the order can't be found without it (Stripe delivers the event again then).
     """
     kind = event["type"]
-    if kind not in WEBHOOK_TYPES:
+    if kind not in APPLIED_EVENT_TYPES:
         return None
     thing: Facts = event["data"]["object"]
     order_id = await gateway.order_id_of(thing)
     if order_id is None:
-        log.warning("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
+        is_others = not gateway.mark.may_be_ours(thing.get("metadata"))
+        # Each platform of an account gets the events of all.
+        tell = log.debug if is_others else log.warning
+        tell("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
         return None
-    intent, refund, dispute = None, None, None
-    match kind.split("."):
-        case ["payment_intent", _]:
-            intent = await _with_receipt(gateway, parse_intent(thing))
-        case ["refund", _]:
-            refund = parse_refund(thing)
-        case ["charge", "dispute", _]:
-            dispute = parse_dispute(thing, is_closed=kind == "charge.dispute.closed")
-        case ["charge", "refunded"]:
-            refund = await _newest_refund(gateway, thing)
     return WebhookReceived(
         order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,
-        created=event["created"], intent=intent, refund=refund, dispute=dispute,
+        created=event["created"], **await _facts_of(gateway, kind, thing),
     )  # fmt: skip
+
+
+async def _facts_of(gateway: StripeGateway, kind: str, thing: Facts) -> dict[str, Any]:
+    match kind.split("."):
+        case ["payment_intent", _]:
+            return {"intent": await _with_receipt(gateway, parse_intent(thing))}
+        case ["refund", _] | ["charge", "refund", _]:
+            return {"refund": parse_refund(thing)}
+        case ["charge", "refunded"]:
+            return {"refund": await _newest_refund(gateway, thing)}
+        case ["charge", "dispute", step]:
+            return {"dispute": parse_dispute(thing, is_closed=step == "closed")}
+        case ["radar", "early_fraud_warning", _]:
+            return {"fraud_warning": parse_fraud_warning(thing)}
+        case ["review", _]:
+            return {"review": parse_review(thing)}
+    raise ValueError(f"no facts are read of {kind}")
 
 
 async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFacts:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import orjson
 from aiohttp import web
 
+from sandbox.stripe.account import check_permission
 from sandbox.stripe.errors import StripeError, invalid, rate_limited, server_error, unauthorized
 from sandbox.stripe.faults import Fault, Faults
 from sandbox.stripe.idempotency import IdempotencyKeys
@@ -87,10 +88,12 @@ class Api:
     async def _answer(self, exchange: Exchange) -> web.Response:
         try:
             params = await _read_params(exchange.request)
-            from_browser = _authenticate(exchange.request, params)
+            key = _key_of(exchange.request, params)
+            from_browser = _authenticate(key)
             if exchange.fault is not None and exchange.fault.kind == "rate_limit":
                 raise rate_limited(exchange.fault.code)
             route, id_ = find(exchange.request.method, exchange.request.path)
+            check_permission(self.state, key, route.resource, exchange.request.method)
             call = self._validate(route, id_, params, from_browser=from_browser)
             if exchange.idempotency_key is not None:
                 stored = self.keys.begin(
@@ -211,8 +214,8 @@ async def _read_params(request: web.Request) -> Params:
     return decode_form(pairs)
 
 
-def _authenticate(request: web.Request, params: Params) -> bool:
-    """Whether the key is a publishable one; a 401 when it is missing, live, or no test key."""
+def _key_of(request: web.Request, params: Params) -> str:
+    """The key of a request; "" when there is none."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     key = str(params.pop("key", ""))
     if scheme == "Bearer":
@@ -222,6 +225,11 @@ def _authenticate(request: web.Request, params: Params) -> bool:
             key = base64.b64decode(credentials).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
             raise unauthorized("Invalid API Key provided.") from None
+    return key
+
+
+def _authenticate(key: str) -> bool:
+    """Whether the key is a publishable one; a 401 when it is missing, live, or no test key."""
     if not key:
         raise unauthorized(
             "You did not provide an API key. You need to provide your API key in the "

@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from sandbox.stripe import attempts, disputes, payment_intents, payment_methods, refunds
+from sandbox.stripe import attempts, disputes, fraud, payment_intents, payment_methods, refunds
 from sandbox.stripe import control_bodies as bodies
 from sandbox.stripe.api import Api
 from sandbox.stripe.cards import BANK_ACCOUNTS, PAYMENT_METHODS
@@ -202,18 +202,36 @@ class Control:
     )
     def open_dispute(self, body: bodies.DisputeBody) -> Resource:
         """Disputes a payment, as the customer does at the bank."""
-        intent = self.state.get("payment_intent", body.payment_intent)
-        if intent["latest_charge"] is None:
-            raise invalid("This PaymentIntent has no charge to dispute.")
-        charge = self.state.charges[intent["latest_charge"]]
+        charge = self._charge_of(body.payment_intent)
         return disputes.open_dispute(
             self.state, charge, reason=body.reason, inquiry=body.inquiry, amount=body.amount
         )
+
+    def _charge_of(self, payment_intent: str) -> Resource:
+        intent = self.state.get("payment_intent", payment_intent)
+        if intent["latest_charge"] is None:
+            raise invalid("This PaymentIntent has no charge.")
+        return self.state.charges[intent["latest_charge"]]
 
     @control_request("POST", "/_control/disputes/close", {"dispute": "du_...", "outcome": "won"})
     def close_dispute(self, body: bodies.CloseDisputeBody) -> Resource:
         """Decides a dispute, as the bank does."""
         return disputes.close_dispute(self.state, body.dispute, body.outcome)
+
+    @control_request("POST", "/_control/fraud_warnings", {"payment_intent": "pi_..."})
+    def warn_of_fraud(self, body: bodies.FraudWarningBody) -> Resource:
+        """Raises an early fraud warning, as the card's issuer does."""
+        return fraud.warn(self.state, self._charge_of(body.payment_intent), body.fraud_type)
+
+    @control_request("POST", "/_control/reviews", {"payment_intent": "pi_...", "reason": "rule"})
+    def open_review(self, body: bodies.ReviewBody) -> Resource:
+        """Puts a payment in review, as a rule of Radar does."""
+        return fraud.open_review(self.state, self._charge_of(body.payment_intent), body.reason)
+
+    @control_request("POST", "/_control/reviews/close", {"review": "prv_...", "reason": "approved"})
+    def close_review(self, body: bodies.CloseReviewBody) -> Resource:
+        """Closes a review, as somebody does in Stripe's dashboard."""
+        return fraud.close_review(self.state, body.review, body.reason)
 
     @control_request("POST", "/_control/expire", {"idempotency_key": "*"})
     def expire(self, body: bodies.ExpireBody) -> Resource:

@@ -150,6 +150,35 @@ class CloseDisputeBody(Body):
     outcome: Literal["won", "lost", "warning_closed"]
 
 
+class FraudWarningBody(Body):
+    """A paid PaymentIntent, and what its card's issuer says of it."""
+
+    payment_intent: str
+    fraud_type: Literal[
+        "card_never_received",
+        "fraudulent_card_application",
+        "made_with_counterfeit_card",
+        "made_with_lost_card",
+        "made_with_stolen_card",
+        "misc",
+        "unauthorized_use_of_card",
+    ] = "unauthorized_use_of_card"
+
+
+class ReviewBody(Body):
+    """A charged PaymentIntent that is to be looked at, and why."""
+
+    payment_intent: str
+    reason: Literal["rule", "manual"] = "rule"
+
+
+class CloseReviewBody(Body):
+    """A review, and what was decided."""
+
+    review: str
+    reason: Literal["approved", "redacted", "canceled", "acknowledged"] = "approved"
+
+
 class ExpireBody(Body):
     """One of these; idempotency_key "*" is all keys."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.stripe import fraud
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.objects import EVIDENCE
 from sandbox.stripe.objects import dispute as new_dispute
@@ -49,6 +50,7 @@ def open_dispute(
     state.emit("charge.dispute.created", dispute)
     if not inquiry:
         state.emit("charge.dispute.funds_withdrawn", dispute)
+    fraud.settle(state, charge, "disputed")
     return dispute
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.stripe import objects
+from sandbox.stripe import fraud, objects
 from sandbox.stripe.currencies import check_granularity
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.params import (
@@ -64,6 +64,8 @@ def create(state: State, params: Params) -> Resource:
     charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
     state.emit("refund.created", refund)
     state.emit("charge.refunded", charge, previous)
+    if charge["refunded"]:
+        fraud.settle(state, charge, "refunded")
     if behaviour.refund != "succeeds":
         state.later(lambda: _settle_if_open(state, refund))
     return refund

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.stripe import disputes, refunds, webhooks
+from sandbox.stripe import account, disputes, refunds, webhooks
 from sandbox.stripe import payment_intents as intents
+from sandbox.stripe import payment_method_domains as domains
 from sandbox.stripe import payment_methods as methods
 from sandbox.stripe.errors import StripeError, invalid
 from sandbox.stripe.params import (
@@ -162,7 +163,7 @@ LIST_BALANCE = fields(
 )
 
 _PI, _PM, _CT = "payment_intent", "payment_method", "confirmation_token"
-_WE, _TXN = "webhook_endpoint", "balance_transaction"
+_WE, _TXN, _PMD = "webhook_endpoint", "balance_transaction", "payment_method_domain"
 
 # fmt: off
 ROUTES = (
@@ -198,6 +199,14 @@ ROUTES = (
     Route("DELETE", "/v1/webhook_endpoints/{id}", _WE, webhooks.DELETE, lambda c: c.webhooks.delete(c.id)),
     Route("GET", "/v1/balance_transactions", _TXN, LIST_BALANCE, _list(_TXN, "type", "source", "currency")),
     Route("GET", "/v1/balance_transactions/{id}", _TXN, RETRIEVE, _get(_TXN)),
+    Route("GET", "/v1/account", "account", RETRIEVE, lambda c: account.retrieve(c.state)),
+    Route("GET", "/v1/country_specs/{id}", "country_spec", RETRIEVE,
+          lambda c: account.country_spec(c.state, c.id)),
+    Route("POST", "/v1/payment_method_domains", _PMD, domains.CREATE, _new(domains.create)),
+    Route("GET", "/v1/payment_method_domains", _PMD, domains.LIST, _list(_PMD, "domain_name", "enabled")),
+    Route("GET", "/v1/payment_method_domains/{id}", _PMD, RETRIEVE, _get(_PMD)),
+    Route("POST", "/v1/payment_method_domains/{id}", _PMD, domains.UPDATE, _act(domains.update)),
+    Route("POST", "/v1/payment_method_domains/{id}/validate", _PMD, domains.VALIDATE, _act(domains.validate)),
 )
 # fmt: on
 

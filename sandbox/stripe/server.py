@@ -8,10 +8,11 @@ from typing import Self
 
 from aiohttp import web
 
+from sandbox.stripe.account import new_account
 from sandbox.stripe.api import Api
 from sandbox.stripe.browser import BrowserSide
 from sandbox.stripe.control import Control
-from sandbox.stripe.state import SHORT_SETTLE_DELAY_S, State
+from sandbox.stripe.state import API_VERSION, SHORT_SETTLE_DELAY_S, State
 from sandbox.stripe.webhooks import RETRY_DELAYS_S, Webhooks
 
 
@@ -34,7 +35,7 @@ class StripeSandbox:
         retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S,
         public_url: str | None = None,
     ) -> None:
-        self.state = State(settle_delay_s=settle_delay_s)
+        self.state = State(settle_delay_s=settle_delay_s, account=new_account())
         self.webhooks = Webhooks(self.state, retry_delays_s)
         self.state.publish = self.webhooks.publish
         self.api = Api(self.state, self.webhooks)
@@ -74,7 +75,7 @@ class StripeSandbox:
 
     def add_webhook(self, url: str, *secrets: str, events: Sequence[str] = ("*",)) -> str:
         """Register an endpoint (also before a server listens there); returns its first secret."""
-        params = {"url": url, "enabled_events": list(events)}
+        params = {"url": url, "enabled_events": list(events), "api_version": API_VERSION}
         secret: str = self.webhooks.create(params, list(secrets) or None)["secret"]
         return secret
 

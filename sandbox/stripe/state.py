@@ -58,7 +58,9 @@ class State:
 
     base_url: where its 3-D Secure and receipt pages are. settle_delay_s: after how many seconds
     a bank debit or a refund that settles later does so; None only when asked. publish: called
-    with each event as it happens.
+    with each event as it happens. permissions: restricted key -> what it may do, such as
+    `payment_intent_write`; other keys may do all. domain_errors: payment method -> why it is
+    inactive on every domain.
     """
 
     base_url: str = ""
@@ -69,11 +71,18 @@ class State:
     charges: dict[str, Resource] = field(default_factory=dict)
     refunds: dict[str, Resource] = field(default_factory=dict)
     disputes: dict[str, Resource] = field(default_factory=dict)
+    early_fraud_warnings: dict[str, Resource] = field(default_factory=dict)
+    reviews: dict[str, Resource] = field(default_factory=dict)
     events: dict[str, Resource] = field(default_factory=dict)
     payment_methods: dict[str, Resource] = field(default_factory=dict)
     confirmation_tokens: dict[str, Resource] = field(default_factory=dict)
     webhook_endpoints: dict[str, Resource] = field(default_factory=dict)
     balance_transactions: dict[str, Resource] = field(default_factory=dict)
+    payment_method_domains: dict[str, Resource] = field(default_factory=dict)
+
+    account: Resource = field(default_factory=dict)
+    permissions: dict[str, frozenset[str]] = field(default_factory=dict)
+    domain_errors: dict[str, str] = field(default_factory=dict)
 
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     token_payment_methods: dict[str, str] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from models.commands import CommandType
 from models.events import EventType
 from models.messages import Message, encode
 from models.notification import Channel
-from models.operations import WorkerClock
+from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
 from models.transition import Decision, Input, TransitionService
 from tables import Counters, Limits
@@ -36,16 +36,24 @@ READERS: Mapping[str, Collection[str]] = {
 READ_OUTSIDE: Mapping[str, type[Message]] = {
     "reconciliation": ReconciliationReport,
     "worker-clocks": WorkerClock,
+    "platform-identity": PlatformId,
 }
 """Topics that no service reads -> what a record of theirs is."""
+TOPICS_SINCE = {"2026-11-first": {"platform-identity"}}
+"""Recording -> topics that came after it."""
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {
     "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",
+    "PAYMENT_FRAUD_WARNING", "PAYMENT_REVIEW_OPENED", "PAYMENT_REVIEW_CLOSED",
 }  # fmt: skip
 """Of these types: no partition was stopped and skipped, nothing of ours sends the second, and the others came
 after the recording."""
-ADDED_SINCE = re.compile(rb'"seenAt":\{[^}]*\},')
-"""What is stored today and was not when the recordings were made: the times of Stripe's facts."""
+HEADERS_ADDED_SINCE = {"ce_specversion", "content-type"}
+"""Headers that records have today and had not when the recordings were made: CloudEvents' version, JSON."""
+ADDED_SINCE = re.compile(
+    rb'"seenAt":\{[^}]*\},|"ce_specversion","1\.0",|"content-type","application/json",'
+)
+"""What is stored today and was not then: the times of Stripe's facts, those headers of outputs."""
 FAILURE = "broken on request"
 """What a service says that was made to fail while it was recorded."""
 

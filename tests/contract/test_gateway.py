@@ -18,14 +18,16 @@ from app.stripe.errors import (
     StateConflictError,
     UnknownOutcomeError,
 )
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import Listing, StripeGateway
 from app.stripe.rate_limit import Priority, RateLimiter
 from app.stripe.webhooks import reduce_webhook, verify_webhook
 from models import ids
 from models.errors import InvalidSignatureError
+from models.events import WebhookNoted
 from models.stripe_facts import IntentFacts, RefundFacts
 from sandbox.processes import free_port
-from sandbox.stripe import StripeSandbox
+from sandbox.stripe import StripeSandbox, fraud
 from sandbox.stripe.faults import Fault
 
 ORDER = ids.order_id("guest", "a-key")
@@ -315,20 +317,13 @@ async def test_lists_go_through_all_pages(patient: StripeGateway) -> None:
     assert listed == [refund.stripe_refund_id for refund in refunds]
 
 
-async def test_objects_are_found_by_id_and_told_apart_by_who_made_them(
+async def test_objects_are_found_by_id_with_the_mark_of_who_made_them(
     gateway: StripeGateway,
 ) -> None:
     paid = await paid_intent(gateway)
     charge = await gateway.find(Listing.CHARGES, paid.charge_id or "")
     assert charge
-    assert gateway.has_owner_metadata(charge["metadata"])
-    assert gateway.order_id_from_metadata(charge["metadata"]) == ORDER
-    assert not gateway.has_owner_metadata({"orderId": ORDER})
-    assert gateway.order_id_from_metadata({"orderId": ORDER}) == ORDER, (
-        "made before there was the mark"
-    )
-    for foreign in (None, {}, {"orderId": "1017"}, {"orderId": ORDER, "app": "another"}):
-        assert gateway.order_id_from_metadata(foreign) is None
+    assert gateway.mark.order_id(charge["metadata"]) == ORDER
     assert await gateway.find(Listing.REFUNDS, "re_unknown") is None
 
 
@@ -468,3 +463,42 @@ async def test_no_read_outlives_its_bound(sandbox: StripeSandbox) -> None:
             await gateway.retrieve_intent(intent.intent_id)
     finally:
         await gateway.close()
+
+
+@pytest.mark.parametrize("kind", ["radar.early_fraud_warning.created", "review.opened"])
+@pytest.mark.parametrize("names_intent", [True, False])
+async def test_a_warning_and_a_review_find_their_order(
+    sandbox: StripeSandbox, gateway: StripeGateway, kind: str, names_intent: bool
+) -> None:
+    """Older API versions name the charge alone; who the customer is stays at Stripe."""
+    paid = await paid_intent(gateway)
+    charge = sandbox.state.charges[paid.charge_id or ""]
+    fraud.warn(sandbox.state, charge, "misc")
+    fraud.open_review(sandbox.state, charge, "rule")
+    event = orjson.loads(orjson.dumps(await event_of(sandbox, kind)))
+    if not names_intent:
+        del event["data"]["object"]["payment_intent"]
+    received = await reduce_webhook(gateway, event)
+    assert received
+    assert received.order_id == ORDER
+    facts = received.fraud_warning or received.review
+    assert facts
+    assert facts.intent_id == (paid.intent_id if names_intent else None)
+    assert "203.0.113" not in received.model_dump_json()
+    assert "Bengaluru" not in received.model_dump_json()
+
+
+async def test_a_warning_of_an_unknown_charge_is_of_no_order(gateway: StripeGateway) -> None:
+    thing = {"id": "issfr_1", "actionable": True, "charge": "ch_unknown", "fraud_type": "misc"}
+    event = {
+        "id": "evt_1", "type": "radar.early_fraud_warning.created", "created": 1,
+        "data": {"object": thing},
+    }  # fmt: skip
+    assert await reduce_webhook(gateway, event) is None
+
+    async def not_noted(_: str, noted: WebhookNoted) -> None:
+        raise AssertionError(noted)
+
+    intake = EventIntake(gateway, not_noted)
+    assert await intake.take(event) is None
+    assert intake.counts == {("radar.early_fraud_warning.created", "no_order"): 1}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from confluent_kafka.admin import (
     AdminClient,
@@ -40,6 +42,25 @@ def test_agents(platform: Platform) -> None:
     listed = json.loads(platform.run_cli("--json", "agents"))
     wanted = {(f"@{s}.{topic}", topic) for topic, readers in READERS.items() for s in readers}
     assert {(agent["name"], agent["topic"]) for agent in listed} == wanted
+
+
+async def test_the_stripe_account_is_checked_by_command_and_by_every_worker(
+    platform: Platform,
+) -> None:
+    told = json.loads(platform.run_cli("stripe", "check", "--json"))["checks"]
+    assert {each["state"] for each in told} == {"OK"}, told
+    for worker in platform.endpoints.workers:
+        await holds(f"{worker}/metrics", 'tiffin_stripe_check{check="version",state="OK"} 1.0')
+
+
+async def holds(url: str, line: str) -> None:
+    """Wait until the text at this address has the line."""
+    async with aiohttp.ClientSession() as http, asyncio.timeout(MAX_WAIT_S):
+        while True:
+            async with http.get(url) as response:
+                if line in await response.text():
+                    return
+            await asyncio.sleep(0.1)
 
 
 def test_tables(platform: Platform) -> None:

@@ -227,6 +227,24 @@ def everything(topics: Topics, history: list[Record]) -> list[Record]:
     return [*history, *topics.read()]
 
 
+def test_every_record_is_a_cloudevent_of_its_schema(everything: list[Record]) -> None:
+    """Read as a consumer in another language reads: by the cloudevents library and docs/schemas."""
+    ours = [
+        record
+        for record in everything
+        if not record.topic.endswith(kafka_invariants.CHANGELOG)
+        and kafka_invariants.PUT_BY_TEST not in record.headers
+    ]
+    for record in ours:
+        kafka_invariants.check_cloudevent(record)
+    assert {record.topic for record in ours} >= {
+        "order-commands", "payment-commands", "notification-commands", "payment-webhook-received",
+        "payment-events", "payment-refund-initiated", "payment-completed", "order-events",
+        "delivery-events", "order-audit", "reconciliation", "worker-clocks",
+        "platform-identity",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_personal_data_is_where_it_is_allowed_alone(
     everything: list[Record], platform: Platform, name: str

@@ -14,12 +14,22 @@ from tests.support.kafka_invariants import Record
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 STEPS = ("PAYMENT_INITIATED", "PAYMENT_PROCESSING", "PAYMENT_COMPLETED")
+MONEY: dict[str, Any] = {"orderId": "order_1", "amount": 100, "currency": "INR"}
+COMPLETED = MONEY | {
+    "paymentId": "pay_1", "attempt": 1, "stripeChargeId": "ch_1", "receiptUrl": None
+}  # fmt: skip
+DATA = {
+    "PAYMENT_INITIATED": MONEY | {"userId": "guest", "stripeIntentId": "pi_1"},
+    "PAYMENT_PROCESSING": {"paymentId": "pay_1", "stripeIntentId": "pi_1", "attempt": 1},
+    "PAYMENT_COMPLETED": COMPLETED,
+}
 
 
 def record(topic: str, offset: int, event: dict[str, Any], **headers: str) -> Record:
     told = {
         "traceparent": TRACE, "ce_id": event["eventId"], "ce_type": event["eventType"],
         "ce_source": f"/tiffin/{event['producer']}", "ce_time": event["occurredAt"],
+        "ce_specversion": "1.0", "content-type": "application/json",
     }  # fmt: skip
     return Record(topic, 0, offset, "order_1", json.dumps(event).encode(), told | headers)
 
@@ -29,7 +39,7 @@ def event(number: int, type_: str, **changes: Any) -> dict[str, Any]:
         "eventId": f"e{number}", "eventType": type_, "schemaVersion": 1,
         "occurredAt": f"2026-01-01T00:00:0{number}.000Z", "orderId": "order_1",
         "paymentId": "pay_1", "sequence": number, "causationId": "c", "correlationId": "c",
-        "producer": "payments", "data": {"amount": 100},
+        "producer": "payments", "data": DATA[type_],
     } | changes  # fmt: skip
 
 
@@ -56,11 +66,20 @@ def completed_twice() -> list[Record]:
 
 
 def repeated_with_another_value() -> list[Record]:
-    return [*paid(), record("payment-events", 3, event(3, STEPS[2], data={"amount": 1}))]
+    return [
+        *paid(),
+        record("payment-events", 3, event(3, STEPS[2], data=COMPLETED | {"amount": 1})),
+    ]
 
 
 def with_header(**headers: str) -> list[Record]:
     return [*paid()[:-1], record("payment-completed", 2, event(3, STEPS[2]), **headers)]
+
+
+def without_header(left_out: str) -> list[Record]:
+    *others, last = paid()
+    headers = {name: text for name, text in last.headers.items() if name != left_out}
+    return [*others, last._replace(headers=headers)]
 
 
 BROKEN: dict[str, tuple[str, Callable[[], list[Record]]]] = {
@@ -99,6 +118,27 @@ BROKEN: dict[str, tuple[str, Callable[[], list[Record]]]] = {
     "repeated with another value": ("e3 differs", repeated_with_another_value),
     "no trace": ("payment-completed/0@2", lambda: with_header(traceparent="")),
     "another id in the header": ("payment-completed/0@2", lambda: with_header(ce_id="e9")),
+    "no version of CloudEvents": (
+        "payment-completed/0@2: no {'ce_specversion'}",
+        lambda: without_header("ce_specversion"),
+    ),
+    "no type of content": ("payment-completed/0@2", lambda: without_header("content-type")),
+    "an unknown version of CloudEvents": (
+        "payment-completed/0@2: no CloudEvent",
+        lambda: with_header(ce_specversion="1.1"),
+    ),
+    "another type of content": (
+        "payment-completed/0@2",
+        lambda: with_header(**{"content-type": "text/plain"}),
+    ),
+    "data that is not of its schema": (
+        "PAYMENT_COMPLETED $.data.amount: 'much' is not of type 'integer'",
+        lambda: with_last(data=COMPLETED | {"amount": "much"}),
+    ),
+    "data without a field": (
+        "PAYMENT_COMPLETED $.data: 'attempt' is a required property",
+        lambda: with_last(data={n: v for n, v in COMPLETED.items() if n != "attempt"}),
+    ),
     "another producer in the header": (
         "payment-completed/0@2",
         lambda: with_header(ce_source="/tiffin/orders"),

@@ -110,6 +110,8 @@ async def test_a_record_is_there_once_send_has_returned(kafka: KafkaBroker) -> N
             "ce_id": got[record.key].command_id.encode(),
             "ce_type": b"CANCEL_PAYMENT",
             "ce_source": b"/tiffin/effects",
+            "ce_specversion": b"1.0",
+            "content-type": b"application/json",
             "ce_time": b"2026-01-01T00:00:00.000Z",
         }
     (record,) = [

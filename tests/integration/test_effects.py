@@ -28,8 +28,9 @@ from models.payment import (
     PaymentWork,
 )
 from models.stripe_facts import IntentFacts
+from models.stuck import waiting
 from sandbox.stripe import StripeSandbox
-from sandbox.stripe.disputes import close_dispute
+from sandbox.stripe.disputes import close_dispute, open_dispute
 from sandbox.stripe.faults import Fault
 from tables import StoredRecord
 from tests.integration.effects_harness import AMOUNT, EffectsHarness
@@ -537,6 +538,38 @@ async def test_a_dispute_decided_twice_in_a_second_ends_as_stripe_has_it(
     assert not world.record.work.doubted_disputes
     assert world.known_payment.net == AMOUNT
     assert reconciler.watched == 0
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_dispute_that_the_key_may_not_read_keeps_nothing_else_from_being_observed(
+    world: EffectsHarness, gateway: StripeGateway
+) -> None:
+    rights = {"payment_intent_write", "charge_write"}
+    world.stripe.state.permissions["sk_test_x"] = frozenset(rights)
+    patient = Reconciler(gateway, world, after_s=3600, interval_s=0.2, in_doubt_interval_s=0.05)
+    world.listeners.append(patient)
+    patient.start()
+    try:
+        payment = await world.open()
+        await confirm(world, "pm_usBankAccount_success")
+        await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
+        intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
+        world.webhook("payment_intent.succeeded", {**intent, "latest_charge": None})
+        charge = world.stripe.state.charges[intent["latest_charge"]]
+        dispute = open_dispute(world.stripe.state, charge, reason="general", inquiry=False)
+        created = int(world.now_s())
+        for amount in (AMOUNT - 100, AMOUNT):
+            world.dispute_webhook("charge.dispute.updated", {**dispute, "amount": amount}, created)
+        await world.until(lambda: world.known_payment.receipt_url)
+        assert world.record
+        assert world.record.work.doubted_disputes == (dispute["id"],)
+        (wait,) = (each for each in waiting(world.record) if each.rule.state == "IN_DOUBT")
+        assert (wait.what, wait.rule.actor) == (dispute["id"], "OPERATOR")
+        world.stripe.state.permissions.clear()
+        await world.poll(lambda: world.record and not world.record.work.doubted_disputes)
+        assert not [each for each in waiting(world.record) if each.rule.state == "IN_DOUBT"]
+    finally:
+        await patient.stop()
 
 
 @pytest.mark.usefixtures("effects")

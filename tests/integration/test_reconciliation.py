@@ -24,6 +24,7 @@ from app.reconciliation.accounts import (
 from app.reconciliation.missing_webhooks import SLICE_MS, MissingWebhooks
 from app.reconciliation.runner import Reconciliation
 from app.stripe.gateway import StripeGateway
+from app.stripe.owner_mark import OwnerMark
 from app.stripe.webhooks import reduce_webhook
 from models import ids
 from models.commands import WebhookReceived
@@ -213,7 +214,7 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(
     for value in (b"", b"\xff\xfe", b"[" * 900, b"{}", foreign, encode(in_99)):
         topic.put(value)
     made: Any = Reconciliation(
-        None, None, topic.reader, is_runner=lambda: True, schedule=None
+        None, None, None, topic.reader, is_runner=lambda: True, schedule=None
     )  # fmt: skip
     monkeypatch.setattr(runner, "RECONCILIATION", topic.name)
     assert (await made._resumed(NOW_MS)).listed == 7
@@ -303,7 +304,7 @@ async def test_what_both_know_agrees_and_what_is_not_ours_does_not_count(
     books.tell_refunded(order_id, refund["id"], 700)
     await books.pay({})
     await books.pay({"orderId": "1017"})
-    another = StripeGateway("sk_test_x", base_url=stripe.base_url, owner="another")
+    another = StripeGateway("sk_test_x", base_url=stripe.base_url, mark=OwnerMark("another"))
     await Books(another, books.topic, first=100).pay()
     await another.close()
     assert await books.compared() == {}

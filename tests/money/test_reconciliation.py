@@ -11,7 +11,7 @@ from models import ids
 from sandbox.customer import Customer
 from sandbox.processes import MAX_WAIT_S, Supervised
 from tests.money.clients import Clients, until
-from tests.support.kafka_invariants import Topics
+from tests.support.kafka_invariants import Topics, check_cloudevent
 
 GRACE_MS = 2000  # TIFFIN_RECONCILIATION_GRACE_S
 BANK = "pm_usBankAccount_success"
@@ -34,7 +34,8 @@ def check_headers_of_reports(bootstrap: str) -> None:
         reader.close()
     assert reports
     for record in reports:
-        assert record.headers.keys() >= {"traceparent", "ce_id", "ce_type", "ce_source", "ce_time"}
+        assert record.headers.keys() >= {"traceparent", "ce_time"}
+        check_cloudevent(record)
 
 
 async def processing(clients: Clients) -> tuple[Customer, str]:
@@ -118,18 +119,30 @@ async def new_intent(clients: Clients, **metadata: str) -> str:
         return str((await got.json())["id"])
 
 
+async def platform_of(clients: Clients, intent: str) -> str:
+    """The platform's id, which its workers write into what they make at Stripe."""
+    headers = {"Authorization": f"Bearer {SANDBOX_SECRET_KEY}"}
+    url = f"{clients.ends.stripe}/v1/payment_intents/{intent}"
+    async with clients.http.get(url, headers=headers) as got:
+        return str((await got.json())["metadata"]["platform"])
+
+
 async def test_only_payment_intents_of_ours_that_no_order_has_are_cancelled(
     clients: Clients,
 ) -> None:
     order_id = ids.order_id("orphans", str(uuid.uuid4()))
-    ours = {"orderId": order_id, "paymentId": ids.payment_id(order_id), "app": "tiffin"}
-    orphan = await new_intent(clients, **ours)
     unpaid = await clients.placed()
+    platform = await platform_of(clients, await clients.intent(unpaid))
+    by_app = {"orderId": order_id, "paymentId": ids.payment_id(order_id), "app": "tiffin"}
+    ours = by_app | {"platform": platform}
+    orphan = await new_intent(clients, **ours)
     others = [
         await clients.intent(unpaid),
         await new_intent(clients),
         await new_intent(clients, orderId="1017"),
         await new_intent(clients, **(ours | {"app": "another"})),
+        await new_intent(clients, **(ours | {"platform": "platform_another"})),
+        await new_intent(clients, **by_app),
         await new_intent(clients, orderId=order_id, paymentId=ours["paymentId"]),
         await new_intent(clients, **(ours | {"paymentId": ids.payment_id("another")})),
     ]

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from agents.payments.fact_rules import DISPUTE_RULES, INTENT_RULES, REFUND_RULES, Age, Row
+from agents.payments.fact_rules import (
+    DISPUTE_RULES,
+    FRAUD_RULES,
+    INTENT_RULES,
+    REFUND_RULES,
+    Age,
+    Row,
+)
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "stripe-facts.md"
 
@@ -22,7 +29,7 @@ forms, and requires that all of them end in the truth
 
 Which of two facts is later, Stripe's own clock tells, in whole seconds: `created` of a webhook's event, the
 Date header of an answer (but of one that is repeated for an idempotency key, which is as old as the first). The
-newest time of each intent, refund and dispute is kept in the payment's work (`seenAt`).
+newest time of each object is kept in the payment's work (`seenAt`).
 
 - **answer**: it was asked for, about this very attempt or object, and is not older than what is known.
 - **newer**, **older**: than the newest fact that was taken of the same object.
@@ -45,6 +52,7 @@ TITLES: Final[Mapping[str, Any]] = {
     "Payment intents": INTENT_RULES,
     "Refunds": REFUND_RULES,
     "Disputes": DISPUTE_RULES,
+    "Early fraud warnings and reviews": FRAUD_RULES,
 }
 
 

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from sandbox.processes import MAX_WAIT_S
+from tests.support import cloudevents
 
 COMMANDS = ("order-commands", "payment-commands", "delivery-commands", "notification-commands")
 WEBHOOKS = "payment-webhook-received"
@@ -250,6 +251,16 @@ def _check_record(record: Record) -> None:
         assert headers["ce_source"] == f"/tiffin/{body['producer']}", where
         assert body["causationId"], where
         assert body["correlationId"], where
+    check_cloudevent(record)
+
+
+def check_cloudevent(record: Record) -> None:
+    """Raise AssertionError unless a record of any topic of ours is what its headers and its schema say."""
+    try:
+        cloudevents.check(record.topic, record.headers, record.key, record.value)
+    except AssertionError as error:
+        where = f"{record.topic}/{record.partition}@{record.offset}"
+        raise AssertionError(f"{where}: {error}") from error
 
 
 def _check_json(value: Any, where: str) -> None:

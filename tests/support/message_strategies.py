@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 import orjson
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 from models import ids, topics
-from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, WebhookReceived
+from models.commands import COMMANDS, FACTS, PRODUCERS_OF_COMMANDS, Command, WebhookReceived
 from models.events import EVENT_TYPES_OF_TOPIC, EVENTS, Event
 from models.messages import MAX_COUNT, MAX_MINOR_UNITS, Message
 from models.times import TIMES_END_MS
@@ -88,7 +89,7 @@ def field_values(kind: type[Message], name: str) -> tuple[Any, ...]:
 def records(topic: str) -> st.SearchStrategy[bytes]:
     """Values of records of a topic that a service reads, of one order."""
     if topic == topics.WEBHOOKS:
-        facts = ("intent", "refund", "dispute")
+        facts = tuple(map(to_camel, FACTS))
         return st.sampled_from(facts).flatmap(
             lambda told: _made(WebhookReceived, {name: None for name in facts if name != told}, {})
         )

@@ -32,7 +32,8 @@ from models.graphs import PaymentStatus
 from models.messages import Message, encode
 from models.order import OrderRecord
 from models.payment import Effect, EffectKind, PaymentRecord
-from models.stripe_facts import WEBHOOK_TYPES, parse_dispute, parse_intent, parse_refund
+from models.stripe_events import APPLIED_EVENT_TYPES
+from models.stripe_facts import parse_dispute, parse_intent, parse_refund
 from models.times import to_rfc3339
 from models.transition import Decision, Input, InputIdentity, Outcome
 
@@ -316,7 +317,7 @@ class PaymentFlowHarness:
     def collect_webhooks(self) -> None:
         """Turn Stripe's new events into webhooks that have not come yet."""
         for number, (kind, thing, at_s) in enumerate(self.stripe.events[self.taken :], self.taken):
-            assert kind in WEBHOOK_TYPES
+            assert kind in APPLIED_EVENT_TYPES
             facts: dict[str, Any] = {}
             if kind.startswith("payment_intent"):
                 facts["intent"] = parse_intent(thing)

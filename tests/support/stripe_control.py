@@ -65,6 +65,19 @@ class StripeControl:
         """The customer succeeds or fails at the bank's page."""
         await self._call("POST", f"/3ds/{intent}", {"outcome": outcome})
 
+    async def warn_of_fraud(self, intent: str) -> str:
+        """The card's issuer reports fraud; gives the warning's id."""
+        body = {"payment_intent": intent}
+        return str((await self._call("POST", "/fraud_warnings", body))["id"])
+
+    async def open_review(self, intent: str) -> str:
+        """A rule of Radar wants the payment to be looked at; gives the review's id."""
+        return str((await self._call("POST", "/reviews", {"payment_intent": intent}))["id"])
+
+    async def close_review(self, review: str, reason: str = "approved") -> None:
+        """Somebody decides at Stripe."""
+        await self._call("POST", "/reviews/close", {"review": review, "reason": reason})
+
     async def requests(self, key: str) -> list[dict[str, Any]]:
         """Requests whose idempotency key begins so."""
         found = await self._call("GET", "/requests")

@@ -29,6 +29,7 @@ NEEDED: Final = (
     "docs/money.md",
     "docs/operations.md",
     "docs/pages.md",
+    "docs/stripe.md",
 )
 DOCUMENTS: Final = (
     *sorted(ROOT.glob("*.md")),

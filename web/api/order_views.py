@@ -6,7 +6,7 @@ from models import ids
 from models.commands import Address, Contact
 from models.declines import customer_decline_code, decline_text
 from models.delivery import Delivery
-from models.messages import Message
+from models.messages import Message, omitted_if_empty
 from models.order import OrderRecord, Placed
 from models.payment import Dispute, PaymentRecord, Refund
 from models.times import to_rfc3339
@@ -65,8 +65,32 @@ class DisputeView(Message):
     changed_at: str | None = None
 
 
+class FraudWarningView(Message):
+    """An early fraud warning of the card's issuer; isActionable: a refund may still prevent a dispute."""
+
+    warning_id: str
+    fraud_type: str
+    is_actionable: bool
+    warned_at: str
+    changed_at: str
+
+
+class ReviewView(Message):
+    """A review at Stripe; the reasons are Stripe's words."""
+
+    review_id: str
+    is_open: bool
+    opened_reason: str
+    closed_reason: str | None = None
+    opened_at: str
+    changed_at: str
+
+
 class PaymentView(Message):
-    """A payment; net: captured - refunded - disputed + reinstated, pending refunds apart."""
+    """A payment; net: captured - refunded - disputed + reinstated, pending refunds apart.
+
+    fraudWarnings, reviews: for operators alone, and missing where there are none.
+    """
 
     order_id: str
     payment_id: str
@@ -81,6 +105,8 @@ class PaymentView(Message):
     net: Money
     refunds: tuple[RefundView, ...]
     disputes: tuple[DisputeView, ...]
+    fraud_warnings: tuple[FraudWarningView, ...] = omitted_if_empty()
+    reviews: tuple[ReviewView, ...] = omitted_if_empty()
     failure_reason: str | None = None
     failure_code: str | None = None
     next_action: str | None = None
@@ -145,6 +171,10 @@ def payment_view(record: PaymentRecord) -> PaymentView | None:
         record,
         refunds=tuple(refund_view(refund, currency) for refund in record.refunds().values()),
         disputes=tuple(dispute_view(each, currency) for each in payment.disputes.values()),
+        fraud_warnings=tuple(
+            view_of(FraudWarningView, warning) for warning in payment.fraud_warnings.values()
+        ),
+        reviews=tuple(view_of(ReviewView, review) for review in payment.reviews.values()),
         failure_reason=decline_text(payment.failure_reason),
         failure_code=payment.failure_reason,
         updated_at=payment.occurred_at,
@@ -203,7 +233,12 @@ def payment_for_customer(view: PaymentView) -> PaymentView:
         for refund in view.refunds
     )
     return view.model_copy(
-        update={"failure_code": customer_decline_code(view.failure_code), "refunds": refunds}
+        update={
+            "failure_code": customer_decline_code(view.failure_code),
+            "refunds": refunds,
+            "fraud_warnings": (),
+            "reviews": (),
+        }
     )
 
 

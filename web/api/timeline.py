@@ -14,10 +14,14 @@ from web.http.tokens import Role
 
 E = EventType
 
+ABOUT_FRAUD: Final = frozenset(
+    {E.PAYMENT_FRAUD_WARNING, E.PAYMENT_REVIEW_OPENED, E.PAYMENT_REVIEW_CLOSED}
+)
 CUSTOMERS: Final = frozenset(
     kind for kind in EventType if kind.startswith(("PAYMENT_", "ORDER_", "DELIVERY_"))
-) | {E.COMMAND_REFUSED, E.NOTIFICATION_SENT}
-"""What the order's customer sees; of refusals, those of what a customer asked for."""
+) - ABOUT_FRAUD | {E.COMMAND_REFUSED, E.NOTIFICATION_SENT}
+"""What the order's customer sees; of refusals, those of what a customer asked for. That somebody suspects a
+fraud, nobody but operators reads."""
 STAFF_ONLY_FIELDS: Final = frozenset({"courierId", "providerId", "failureReason", "commandId"})
 """Fields that customers do not see: who of the staff, and Stripe's reasons of a decline, some of which must
 not be disclosed."""

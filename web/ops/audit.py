@@ -19,6 +19,7 @@ MAX_ACTOR_CHARS: Final = 300
 AUDIT_EVENT_TYPES: Final = (
     EventType.COMMAND_REFUSED, EventType.ORDER_CANCELLED, EventType.EFFECT_REQUESTED,
     EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN, EventType.DEAD_LETTER_DISCARDED,
+    EventType.WEBHOOK_RECEIVED,
 )  # fmt: skip
 """What the audit mostly holds."""
 

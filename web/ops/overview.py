@@ -70,6 +70,7 @@ class WorkerFacts(Message):
     effects_pending: int
     stripe_errors: dict[str, int]
     clock_trouble: str
+    stripe_trouble: str = ""
 
 
 class OverviewShare(LagShare):
@@ -146,6 +147,7 @@ def _concerns(
     )
     troubles = {share.worker.url: share.worker.clock_trouble for share in shares}
     clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
+    accounts = "; ".join(sorted({share.worker.stripe_trouble for share in shares} - {""}))
     problems = "; ".join(problem for share in shares for problem in share.problems)
     names, is_one = ", ".join(map(str, found.incomplete)), len(found.incomplete) == 1
     unserved = (
@@ -162,6 +164,7 @@ def _concerns(
         (found.incomplete, "PARTITIONS_UNSERVED", unserved, "lag"),
         (stopped, "PARTITIONS_STOPPED", stopped, "lag"),
         (clocks, "CLOCK", clocks, "overview"),
+        (accounts, "STRIPE_ACCOUNT", accounts, "overview"),
         (found.lag > MAX_HEALTHY_LAG, "LAG", counted(found.lag, "record waits", "records wait"),
          "lag"),
         (stuck, "STUCK", counted(stuck, "wait is overdue", "waits are overdue"), "stuck"),

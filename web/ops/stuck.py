@@ -20,8 +20,9 @@ MAX_LISTED: Final = 1000
 class WaitView(Message):
     """Something that an order waits for.
 
-    what: the id of the refund, dispute, effect, webhook or notification, or the service of a quarantine.
-    expected: events, any of which ends it. actor: who must act. due: from then on it is stuck.
+    what: the id of the refund, dispute, warning, review, effect, webhook or notification, or the service of a
+    quarantine. expected: events, any of which ends it. actor: who must act. advice: what can be done, where the
+    state does not say it. due: from then on it is stuck.
     """
 
     order_id: str
@@ -32,6 +33,7 @@ class WaitView(Message):
     since: str
     expected: tuple[str, ...]
     actor: str
+    advice: str | None = None
     due: str
     stuck: bool
 
@@ -154,5 +156,6 @@ def _shown(order_id: str, service: str, each: Waiting, now_ms: int) -> WaitView:
         service=service,
         what=each.what or None,
         expected=each.rule.expects,
+        advice=each.rule.advice or None,
         stuck=each.due_ms <= now_ms,
     )

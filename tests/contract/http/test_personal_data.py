@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import orjson
 import pytest
 
+from models.commands import WebhookReceived
 from models.events import (
     AUDIT_TYPES,
     OPERATORS,
@@ -16,12 +18,13 @@ from models.events import (
     EventType,
 )
 from models.messages import Message, encode
+from models.stripe_facts import FraudWarningFacts, ReviewFacts
 from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 from tests.support.http_api import Api
 from tests.support.payment_flow import Stripe
 from tests.support.waiting import until_true
-from web.api.timeline import CUSTOMERS, STAFF_ONLY_FIELDS
+from web.api.timeline import ABOUT_FRAUD, CUSTOMERS, STAFF_ONLY_FIELDS
 from web.http.tokens import Role
 
 E = EventType
@@ -31,8 +34,17 @@ OPERATOR_EVENTS = frozenset(
         E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
         E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED, E.RECORD_SKIPPED, E.NOTIFICATION_HELD,
     }
-)  # fmt: skip
-"""How it was done, what went wrong inside, and what operators wrote about it."""
+) | ABOUT_FRAUD  # fmt: skip
+"""How it was done, what went wrong inside, what operators wrote about it, and who is suspected."""
+SUSPICIONS = (
+    "issfr_1",
+    "prv_1",
+    "made_with_stolen_card",
+    "FRAUD",
+    "REVIEW",
+    "review",
+    "raudWarning",
+)
 REASON = "wrong amount, see chat with the bank: customer looks like a fraud"
 
 
@@ -43,6 +55,32 @@ async def audit(api: Api, order_id: str, kind: EventType, data: Message) -> None
         correlation_id="c", producer=OPERATORS, data=data,
     )  # fmt: skip
     await api.world.feed(ORDER_AUDIT, order_id, encode(event))
+
+
+async def suspect(api: Api, order_id: str) -> None:
+    """The card's issuer and a rule of Radar suspect a fraud."""
+    _, payment = await api.get(f"/api/payments/{order_id}", api.operator)
+    intent = payment["stripeIntentId"]
+    for kind, facts in (
+        ("radar.early_fraud_warning.created", {
+            "fraud_warning": FraudWarningFacts(
+                warning_id="issfr_1", intent_id=intent, fraud_type="made_with_stolen_card",
+                is_actionable=True,
+            ),
+        }),
+        ("review.opened", {
+            "review": ReviewFacts(
+                review_id="prv_1", intent_id=intent, is_open=True, opened_reason="rule"
+            ),
+        }),
+    ):  # fmt: skip
+        await api.world.send_webhook(
+            WebhookReceived(
+                order_id=order_id, stripe_event_id=f"evt_{kind}", stripe_event_type=kind,
+                created=1_700_000_000, **cast("dict[str, Any]", facts),
+            )
+        )  # fmt: skip
+    await until_true(lambda: not api.world.tasks)
 
 
 async def delivered(api: Api) -> dict[str, str]:
@@ -63,7 +101,7 @@ async def delivered(api: Api) -> dict[str, str]:
         await api.post(path, {}, token=token)
     refund = {"amount": 1000, "reason": "fraudulent"}
     await api.post(f"/api/payments/{order_id}/refunds", refund, token=api.operator)
-    await until_true(lambda: not api.world.tasks)
+    await suspect(api, order_id)
     settled = DeadLetterSettled(
         dead_letter_id="payment-commands/0/17", service="payments", topic="payment-commands",
         partition=0, offset=17, error="ValueError", reason=REASON, by="operator:olga",
@@ -100,6 +138,9 @@ async def test_the_timeline_tells_each_reader_what_concerns_them(api: Api) -> No
         "carla",
         "fraudulent",
         "cmd_of_theirs",
+        "issfr_1",
+        "prv_1",
+        "FRAUD",
     ):
         assert secret in orjson.dumps(whole).decode(), secret
         assert secret not in text, secret
@@ -117,6 +158,10 @@ async def test_views_and_streams_name_no_courier_and_no_suspicion(api: Api) -> N
         status, whole = await api.get(path, api.operator)
         assert status == 200, whole
         _, told = await api.get(path, token)
+        for secret in SUSPICIONS[:3]:
+            assert (secret in str(whole)) or "asOf" in path, path
+        for secret in SUSPICIONS:
+            assert secret not in str(told), path
         for secret in ("fraudulent", *(["carla"] if "orders" in path else [])):
             assert secret in str(whole), path
             assert secret not in str(told), path
@@ -126,7 +171,7 @@ async def test_views_and_streams_name_no_courier_and_no_suspicion(api: Api) -> N
             first = (await stream.content.readuntil(b"\r\n\r\n")).decode()
         assert order_id in first
         assert "carla" not in first
-        assert "fraudulent" not in first
+        assert not [secret for secret in ("fraudulent", *SUSPICIONS) if secret in first]
 
 
 @pytest.mark.parametrize("reason", ["stolen_card", "lost_card", "fraudulent", "pickup_card"])
@@ -156,4 +201,36 @@ async def test_a_thief_learns_nothing(
 def test_every_type_is_for_customers_or_for_operators_alone() -> None:
     assert set(EventType) == CUSTOMERS | OPERATOR_EVENTS
     assert not CUSTOMERS & OPERATOR_EVENTS
-    assert OPERATOR_EVENTS <= AUDIT_TYPES
+    assert OPERATOR_EVENTS - ABOUT_FRAUD <= AUDIT_TYPES
+
+
+async def test_operators_see_a_suspicion_at_the_order_and_among_what_is_stuck(api: Api) -> None:
+    order = await api.paid()
+    order_id = order["orderId"]
+    await suspect(api, order_id)
+    _, found = await api.get("/api/ops/stuck?actor=OPERATOR", api.operator)
+    listed = {row["subject"]: row for row in found["stuck"]}
+    assert listed.keys() == {"FRAUD_WARNING", "REVIEW"}
+    assert "refund in full" in listed["FRAUD_WARNING"]["advice"]
+    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+    for path, words in (
+        (
+            f"/ops/orders/{order_id}",
+            ("issfr_1", "prv_1", "Made with stolen card", "refund in full"),
+        ),
+        ("/ops/stuck", ("Fraud warning", "refund in full")),
+    ):
+        async with api.client.get(path, headers=headers) as page:
+            text = await page.text()
+            assert page.status == 200
+            assert [word for word in words if word not in text] == []
+    cookies = {"Authorization": f"Bearer {order['orderToken']}", "Accept": "text/html"}
+    async with api.client.get(f"/orders/{order_id}", headers=cookies) as page:
+        assert page.status == 200
+        assert not [word for word in SUSPICIONS[:4] if word in await page.text()]
+    refund = {"reason": "fraudulent"}
+    status, _, _ = await api.post(f"/api/payments/{order_id}/refunds", refund, token=api.operator)
+    assert status == 201
+    await until_true(lambda: not api.world.tasks)
+    _, found = await api.get("/api/ops/stuck?actor=OPERATOR", api.operator)
+    assert not found["stuck"]

@@ -70,6 +70,9 @@ async def test_keys_of_every_resource(shop: StripeShop) -> None:
         method,
         await v1.events.retrieve_async(event.id),
         await v1.balance_transactions.retrieve_async(str(charge.balance_transaction)),
+        await v1.accounts.retrieve_current_async(),
+        await v1.country_specs.retrieve_async("US"),
+        await v1.payment_method_domains.create_async({"domain_name": "eat.example"}),
     ):
         check_keys(raw(answer))
     assert set(raw(method)["card"]) == set(FIXTURES["payment_method"]["card"])

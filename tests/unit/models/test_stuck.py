@@ -9,6 +9,7 @@ import pytest
 from models.commands import CancelOrder, CheckDeadline, CommandType, ResultKind
 from models.delivery import Delivery, DeliveryRecord
 from models.events import EventType
+from models.fraud import FraudWarning, Review
 from models.graphs import DeliveryStatus, OrderStatus, PaymentStatus, RefundStatus
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from models.order import (
@@ -51,7 +52,14 @@ def order(status: OrderStatus, **work: Any) -> OrderRecord:
 
 
 def payment(
-    status: PaymentStatus, *, disputes: Any = (), refunds: Any = (), action: str = "", **work: Any
+    status: PaymentStatus,
+    *,
+    disputes: Any = (),
+    refunds: Any = (),
+    warnings: Any = (),
+    reviews: Any = (),
+    action: str = "",
+    **work: Any,
 ) -> PaymentRecord:
     found = Payment(
         order_id=ORDER, payment_id="pay_x", user_id="u", status=status, amount=AMOUNT,
@@ -59,6 +67,8 @@ def payment(
         captured=AMOUNT if status is PaymentStatus.COMPLETED else 0, next_action=action or None,
         disputes={each.dispute_id: each for each in disputes},
         refunds={each.refund_id: each for each in refunds},
+        fraud_warnings={each.warning_id: each for each in warnings},
+        reviews={each.review_id: each for each in reviews},
     )  # fmt: skip
     return PaymentRecord(payment=found, work=PaymentWork(**work))
 
@@ -73,6 +83,18 @@ def refund(status: RefundStatus, name: str = "refund_1", **more: Any) -> Refund:
 def dispute(status: str) -> Dispute:
     return Dispute(
         dispute_id="du_1", amount=AMOUNT, status=status, reason="r", opened_at=T, changed_at=T
+    )
+
+
+def warned(*, actionable: bool = True) -> FraudWarning:
+    return FraudWarning(
+        warning_id="issfr_1", fraud_type="misc", is_actionable=actionable, warned_at=T, changed_at=T
+    )
+
+
+def review(*, is_open: bool = True) -> Review:
+    return Review(
+        review_id="prv_1", is_open=is_open, opened_reason="rule", opened_at=T, changed_at=T
     )
 
 
@@ -97,7 +119,7 @@ def notification(status: NotificationStatus) -> NotificationRecord:
 P, ORD, R, D, N = PaymentStatus, OrderStatus, RefundStatus, DeliveryStatus, NotificationStatus
 INITIATION = Initiation(amount=AMOUNT, currency=CURRENCY, user_id="u")
 REFUSED = INITIATION.model_copy(update={"error": "amount_too_small"})
-SINCE = {"HELD": T, "INITIATION": T, "REFUND_WANTED": T}
+SINCE = {"DOUBTED_DISPUTES": T, "HELD": T, "INITIATION": T, "REFUND_WANTED": T}
 PAID = payment(P.COMPLETED)
 FAILED = refund(R.FAILED)
 
@@ -155,6 +177,16 @@ EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
         payment(P.COMPLETED, disputes=[dispute("under_review")]),
         payment(P.COMPLETED, disputes=[dispute("lost")]),
     ),
+    (S.DISPUTE, "IN_DOUBT"): (
+        payment(P.COMPLETED, disputes=[dispute("lost")], doubted_disputes=("du_1",), waiting_since=SINCE),
+        payment(P.COMPLETED, disputes=[dispute("won")]),
+    ),
+    (S.FRAUD_WARNING, "ACTIONABLE"): (
+        payment(P.COMPLETED, warnings=[warned()]), payment(P.COMPLETED, warnings=[warned(actionable=False)]),
+    ),
+    (S.REVIEW, "OPEN"): (
+        payment(P.COMPLETED, reviews=[review()]), payment(P.COMPLETED, reviews=[review(is_open=False)]),
+    ),
     (S.DELIVERY, "PENDING"): (delivery(D.PENDING), delivery(D.ASSIGNED)),
     (S.DELIVERY, "ASSIGNED"): (delivery(D.ASSIGNED), delivery(D.PICKED_UP)),
     (S.DELIVERY, "PICKED_UP"): (delivery(D.PICKED_UP), delivery(D.DELIVERED)),
@@ -193,6 +225,32 @@ def test_row(subject: Subject, state: str) -> None:
     assert only.due_ms == T + only.rule.allowed_ms
     assert only.rule.expects
     assert not found(moved_on, subject, state)
+
+
+@pytest.mark.parametrize(
+    "settled",
+    [
+        {
+            "status": P.REFUNDED,
+            "refunds": [refund(R.SUCCEEDED).model_copy(update={"amount": AMOUNT})],
+        },
+        {"status": P.COMPLETED, "disputes": [dispute("needs_response")]},
+    ],
+    ids=["refunded", "disputed"],
+)
+def test_a_refund_in_full_and_a_dispute_settle_warnings_and_reviews(settled: Any) -> None:
+    """Before Stripe says so itself."""
+    record = payment(warnings=[warned()], reviews=[review()], **settled)
+    assert not found(record, S.FRAUD_WARNING, "ACTIONABLE")
+    assert not found(record, S.REVIEW, "OPEN")
+
+
+def test_a_warning_waits_for_no_operator_while_its_refund_is_under_way() -> None:
+    whole = refund(R.PENDING).model_copy(update={"amount": AMOUNT})
+    record = payment(P.COMPLETED, warnings=[warned()])
+    assert found(record, S.FRAUD_WARNING, "ACTIONABLE")
+    under_way = record.model_copy(update={"work": PaymentWork(refunds={"refund_1": whole})})
+    assert not found(under_way, S.FRAUD_WARNING, "ACTIONABLE")
 
 
 def test_quarantine_is_due_at_once_and_the_operators() -> None:

@@ -25,6 +25,7 @@ CONCERN_TEXTS: Final = {
     "STUCK": "Orders are stuck",
     "DEAD_LETTERS": "Dead letters are open",
     "CLOCK": "A clock is wrong",
+    "STRIPE_ACCOUNT": "The Stripe account or its webhook endpoint is not as it should be",
     "LAG": "Records wait to be worked on",
     "KAFKA_UNAVAILABLE": "Kafka can't be reached",
     "PARTITIONS_STOPPED": "Partitions are stopped at something that can't be read",

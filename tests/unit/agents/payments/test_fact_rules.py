@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agents.payments import fact_rules
 from agents.payments.fact_rules import (
     DISPUTE_RULES,
+    FRAUD_RULES,
     INTENT_RULES,
     REFUND_RULES,
     Age,
@@ -42,7 +43,13 @@ from models.reconciliation import (
     add_movements,
     movement_of_event,
 )
-from models.stripe_facts import parse_dispute, parse_intent, parse_refund
+from models.stripe_facts import (
+    parse_dispute,
+    parse_fraud_warning,
+    parse_intent,
+    parse_refund,
+    parse_review,
+)
 from tests.support import fact_tables
 from tests.support.payment_flow import AMOUNT, ORDER, PLACE, PaymentFlowHarness
 
@@ -63,6 +70,8 @@ class History:
     events: list[tuple[str, Snapshot, int]] = field(default_factory=list)
     refunds: dict[str, Snapshot] = field(default_factory=dict)
     disputes: dict[str, Snapshot] = field(default_factory=dict)
+    warnings: dict[str, Snapshot] = field(default_factory=dict)
+    reviews: dict[str, Snapshot] = field(default_factory=dict)
 
     def tell(self, kind: str, thing: Snapshot, later_s: int) -> None:
         self.at_s += later_s
@@ -79,6 +88,16 @@ class History:
     def dispute_is(self, id: str, kind: str, later_s: int, **changes: Any) -> None:
         self.disputes[id] = {**self.disputes.get(id, {"id": id}), **changes}
         self.tell(f"charge.dispute.{kind}", self.disputes[id], later_s)
+
+    def warning_is(self, id: str, kind: str, later_s: int, **changes: Any) -> None:
+        known = {"id": id, "payment_intent": self.intent["id"], "fraud_type": "misc"}
+        self.warnings[id] = {**self.warnings.get(id, known), **changes}
+        self.tell(f"radar.early_fraud_warning.{kind}", self.warnings[id], later_s)
+
+    def review_is(self, id: str, kind: str, later_s: int, **changes: Any) -> None:
+        known = {"id": id, "payment_intent": self.intent["id"], "opened_reason": "rule"}
+        self.reviews[id] = {**self.reviews.get(id, known), **changes}
+        self.tell(f"review.{kind}", self.reviews[id], later_s)
 
 
 def opened() -> PaymentFlowHarness:
@@ -119,6 +138,10 @@ def deliver(
         facts["intent"] = parse_intent(thing)
     elif kind.startswith("refund"):
         facts["refund"] = parse_refund(thing)
+    elif kind.startswith("radar"):
+        facts["fraud_warning"] = parse_fraud_warning(thing)
+    elif kind.startswith("review"):
+        facts["review"] = parse_review(thing)
     else:
         facts["dispute"] = parse_dispute(thing, is_closed=kind == "charge.dispute.closed")
     hook = WebhookReceived(
@@ -188,6 +211,7 @@ def test_every_pair_of_state_and_news_has_a_rule() -> None:
         (INTENT_RULES, fact_rules.IntentState, fact_rules.IntentNews),
         (REFUND_RULES, fact_rules.RefundState, fact_rules.RefundNews),
         (DISPUTE_RULES, fact_rules.DisputeState, fact_rules.DisputeNews),
+        (FRAUD_RULES, fact_rules.FraudState, fact_rules.FraudNews),
     ]
     for rules, states, news in tables:
         assert list(rules) == list(states)
@@ -603,6 +627,8 @@ def histories(draw: Any, truth: History) -> History:
             )
             draw_refunds(draw, truth)
             draw_disputes(draw, truth)
+            draw_warnings(draw, truth)
+    draw_reviews(draw, truth)
     return truth
 
 
@@ -641,6 +667,28 @@ def draw_disputes(draw: Any, truth: History) -> None:
             truth.dispute_is(f"du_{number}", kind, draw(seconds()), **changes)
 
 
+def draw_warnings(draw: Any, truth: History) -> None:
+    """A warning may be of use again, when a refund has failed."""
+    for number in range(draw(st.integers(0, 2))):
+        for step, actionable in enumerate(
+            draw(st.sampled_from([(True,), (False,), (True, False), (True, False, True)]))
+        ):
+            kind = "updated" if step else "created"
+            later_s = draw(seconds()) + (1 if step == 2 else 0)
+            truth.warning_is(f"issfr_{number}", kind, later_s, actionable=actionable)
+
+
+def draw_reviews(draw: Any, truth: History) -> None:
+    for number in range(draw(st.integers(0, 2))):
+        truth.review_is(f"prv_{number}", "opened", draw(seconds()), open=True)
+        if draw(st.booleans()):
+            closed = {
+                "open": False,
+                "closed_reason": draw(st.sampled_from(["approved", "disputed"])),
+            }
+            truth.review_is(f"prv_{number}", "closed", draw(seconds()), **closed)
+
+
 def summary(flow: PaymentFlowHarness) -> dict[str, Any]:
     """All that a customer or an operator is told of the payment's end."""
     payment = payment_of(flow)
@@ -651,6 +699,8 @@ def summary(flow: PaymentFlowHarness) -> dict[str, Any]:
         "refunds": {r.stripe_refund_id: r.status for r in flow.state.refunds().values()}
         if flow.state else {},
         "disputes": {d.dispute_id: (d.status, d.amount) for d in payment.disputes.values()},
+        "warnings": {id: warning.is_actionable for id, warning in payment.fraud_warnings.items()},
+        "reviews": {id: (r.is_open, r.closed_reason) for id, r in payment.reviews.items()},
     }  # fmt: skip
 
 
@@ -670,6 +720,8 @@ def truth_of(truth: History) -> dict[str, Any]:
             id: refunds.get(r["status"], r["status"].upper()) for id, r in truth.refunds.items()
         },
         "disputes": {id: (d["status"], d["amount"]) for id, d in truth.disputes.items()},
+        "warnings": {id: warning["actionable"] for id, warning in truth.warnings.items()},
+        "reviews": {id: (r["open"], r.get("closed_reason")) for id, r in truth.reviews.items()},
     }  # fmt: skip
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from app.audit import publish_audit_event
 from app.kafka.reader import KafkaReader
 from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
 from models import ids
+from models.events import EventType
 from models.reconciliation import MoneyDifference, MovementKind, ReconciliationReport
 from models.times import from_rfc3339, to_rfc3339
 from tests.support.senders import NoSender
@@ -33,6 +38,7 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     gateway = StripeGateway("sk_test_x", base_url="http://127.0.0.1:9")
     made = Reconciliation(
         gateway,
+        EventIntake(gateway, partial(publish_audit_event, NoSender(), EventType.WEBHOOK_RECEIVED)),
         NoSender(),
         KafkaReader("127.0.0.1:9"),
         is_runner=lambda: True,

@@ -43,3 +43,24 @@ async def test_a_decline_of_anything_but_a_charge_is_a_refusal(kind: EffectKind)
     result = await runner.run(EffectAttempt("order_1", effect, "c", {}, is_unknown=False))
     assert result
     assert result.result is ResultKind.INVALID
+
+
+@pytest.mark.parametrize("status", ["requires_payment_method", "requires_action"])
+async def test_a_confirm_that_is_too_late_tells_how_the_intent_was_found(status: str) -> None:
+    """From that time on older news is old; an action that waits may be this attempt's."""
+
+    class Undone:
+        async def retrieve_intent(self, _: str) -> IntentFacts:
+            return parse_intent(
+                {"id": "pi_1", "status": status, "amount": 1, "currency": "inr"}, as_of=200
+            )
+
+    effect = Effect(
+        effect_id="e", kind=EffectKind.CONFIRM, intent_id="pi_1", attempt=2, requested_at=0, body={}
+    )
+    runner = EffectAttemptRunner(cast("StripeGateway", Undone()), 90, lambda: 200.0)
+    result = await runner.run(EffectAttempt("order_1", effect, "c", {}, is_unknown=True))
+    assert result
+    assert (result.result, result.code) == (ResultKind.NOT_SUBMITTED, "no_charge_in_time")
+    is_told = status == "requires_payment_method"
+    assert (result.intent.as_of if result.intent else None) == (200 if is_told else None)

@@ -1,0 +1,30 @@
+"""The account's client and what it is held against, as the settings say."""
+
+from collections.abc import Callable, Iterable
+
+from app.settings import Settings
+from app.stripe.account import AccountClient
+from app.stripe.check import ExpectedAccount
+from app.stripe.endpoint_checks import WEBHOOK_PATH
+
+
+def account_client(settings: Settings) -> AccountClient:
+    """A client with the settings' key; to be closed."""
+    return AccountClient(
+        settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
+        timeout_s=settings.stripe_read_timeout_s,
+    )  # fmt: skip
+
+
+def expected_account(
+    settings: Settings, currencies: Iterable[str], *, now_s: Callable[[], float]
+) -> ExpectedAccount:
+    """currencies: of the menus. now_s: seconds since the epoch."""
+    url = settings.public_url
+    return ExpectedAccount(
+        app_id=settings.app_id, is_sandbox=settings.sandbox, livemode=settings.livemode,
+        webhook_url=f"{url.rstrip('/')}{WEBHOOK_PATH}" if url else None,
+        currencies=frozenset(currencies),
+        minimums=frozenset(text.partition("=")[0].strip() for text in settings.minimum_charges),
+        max_clock_offset_s=settings.clock_most_off_s, now_s=now_s,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Checks of the webhook endpoint: its URL, the types that it sends, and their API version."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from app.stripe.check import Check, CheckState, ExpectedAccount
+from models.stripe_events import APPLIED_EVENT_TYPES, ENDPOINT_EVENT_TYPES
+
+WEBHOOK_PATH: Final = "/webhooks/stripe"
+
+
+def endpoint_check(
+    endpoints: Sequence[Mapping[str, Any]], expected: ExpectedAccount
+) -> tuple[Check, Sequence[Mapping[str, Any]]]:
+    """The check of the endpoint's URL, and the enabled endpoints that are ours."""
+    url = expected.webhook_url
+    ours = [
+        each
+        for each in endpoints
+        if (each["url"] == url if url else urlsplit(each["url"]).path == WEBHOOK_PATH)
+    ]
+    enabled = [each for each in ours if each["status"] == "enabled"]
+    if ours and not enabled:
+        return Check("endpoint", CheckState.WRONG, f"{ours[0]['id']} is disabled",
+                     "enable it in Stripe's Dashboard, Developers, Webhooks"), ()  # fmt: skip
+    if enabled and not url:
+        state = CheckState.OK if expected.is_sandbox else CheckState.WARNING
+        return Check(
+            "endpoint", state, f"an endpoint sends to {enabled[0]['url']}",
+            "" if expected.is_sandbox else "set TIFFIN_PUBLIC_URL, so that it can be told whether that "
+            "is this platform",
+        ), enabled  # fmt: skip
+    if len(enabled) > 1:
+        names = ", ".join(each["id"] for each in enabled)
+        return Check("endpoint", CheckState.WARNING, f"several send to {url}: {names}",
+                     "delete all but one: each event comes once for each"), enabled  # fmt: skip
+    if enabled:
+        return Check("endpoint", CheckState.OK, f"{enabled[0]['id']} sends to {url}"), enabled
+    others = ", ".join(each["url"] for each in endpoints[:3]) or "none"
+    where = f"{url or WEBHOOK_PATH} (there are: {others})"
+    if expected.livemode:
+        todo = "make one, with the types and the API version that docs/stripe.md names"
+        return Check("endpoint", CheckState.WRONG, f"no endpoint sends to {where}", todo), ()
+    todo = "run `stripe listen --forward-to ...`, or make one (docs/stripe.md)"
+    return Check("endpoint", CheckState.WARNING, f"no endpoint sends to {where}", todo), ()
+
+
+def types_check(endpoint: Mapping[str, Any]) -> Check:
+    """Whether an endpoint is subscribed to all that is used."""
+    subscribed = set(endpoint["enabled_events"])
+    missing = [] if "*" in subscribed else [t for t in ENDPOINT_EVENT_TYPES if t not in subscribed]
+    if not missing:
+        return Check("types", CheckState.OK, f"all {len(ENDPOINT_EVENT_TYPES)} types are sent")
+    is_wrong = set(missing) & set(APPLIED_EVENT_TYPES)
+    state = CheckState.WRONG if is_wrong else CheckState.WARNING
+    return Check("types", state, f"not sent: {', '.join(missing)}",
+                 f"add them to {endpoint['id']} (docs/stripe-events.md says what each is for)")  # fmt: skip
+
+
+def version_check(sent: str | None, ours: str) -> Check:
+    """Whether an endpoint sends the API version of the SDK.
+
+    Versions with one release name (`2026-10-28.endive`) differ in additions alone. Source:
+    https://docs.stripe.com/api/versioning
+    """
+    if sent is None:
+        return Check("version", CheckState.UNKNOWN,
+                     "the endpoint has the account's own version, and no event tells which that is",
+                     f"make the endpoint with api_version={ours}")  # fmt: skip
+    same = sent == ours or (sent.partition(".")[2] or None) == ours.partition(".")[2]
+    if same:
+        return Check("version", CheckState.OK, f"the endpoint sends {sent}, the SDK has {ours}")
+    return Check(
+        "version", CheckState.WRONG, f"the endpoint sends {sent}, the SDK has {ours}",
+        f"make an endpoint with api_version={ours}, add its secret to TIFFIN_STRIPE_WEBHOOK_SECRETS, then "
+        "delete this one (an endpoint keeps its version)",
+    )  # fmt: skip

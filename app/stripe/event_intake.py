@@ -1,0 +1,66 @@
+"""What is done with each event of Stripe's, by the table in models/stripe_events.py; counted by its result."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final
+
+import structlog
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from app.metrics import counters
+from app.stripe.gateway import StripeGateway
+from app.stripe.webhooks import reduce_webhook
+from models.commands import WebhookReceived
+from models.events import WebhookNoted
+from models.stripe_events import EventUse, rule_of_event_type
+
+log = structlog.stdlib.get_logger(__name__)
+
+NO_ORDER_OF_OURS: Final = "no_order"
+"""Result for an event that would be applied, if its object belonged to an order of this application."""
+OTHER_TYPE: Final = "other"
+"""Label of the types that the table does not have: their number has no bound."""
+
+
+class EventIntake(Collector):
+    """Takes verified events in; a collector of metrics."""
+
+    def __init__(
+        self, gateway: StripeGateway, note: Callable[[str, WebhookNoted], Awaitable[None]]
+    ) -> None:
+        """note: puts an event into the audit, by its cause; raises KafkaUnavailableError."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._gateway, self._note = gateway, note
+
+    def collect(self) -> Iterator[Metric]:
+        """Events since the worker's start."""
+        yield counters(
+            "tiffin_stripe_events", "Events of Stripe's that came, by what was done with them",
+            "type result", self.counts,
+        )  # fmt: skip
+
+    async def take(self, event: Mapping[str, Any]) -> WebhookReceived | None:
+        """Give the facts of an event that is applied to a payment of ours; None for all others.
+
+        One that is noted is in the audit when this returns. Raises as reduce_webhook does, and
+        KafkaUnavailableError: Stripe delivers the event again then.
+        """
+        kind = event["type"]
+        use, why = rule_of_event_type(kind)
+        facts, result = None, str(use)
+        told = {"stripeEventId": event["id"], "stripeEventType": kind}
+        match use:
+            case EventUse.APPLIED:
+                facts = await reduce_webhook(self._gateway, event)
+                result = NO_ORDER_OF_OURS if facts is None else result
+            case EventUse.NOTED:
+                noted = WebhookNoted(
+                    stripe_event_id=event["id"], stripe_event_type=kind, effect=f"noted: {why}"
+                )
+                await self._note(f"stripe:{event['id']}", noted)
+                log.warning("Stripe tells operators something", why=why, **told)
+            case EventUse.UNDECIDED:
+                log.warning("an event of a type that nobody has decided about", **told)
+        self.counts[OTHER_TYPE if use is EventUse.UNDECIDED else kind, result] += 1
+        return facts

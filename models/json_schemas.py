@@ -1,0 +1,98 @@
+"""JSON Schema (2020-12) of each message: what a record's value holds, for consumers in any language.
+
+A type of events or commands is its envelope with what is fixed for the type, and its data. The files in
+docs/schemas are these; AsyncAPI is made of the same parts.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from models import topics
+from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, CommandType, WebhookReceived
+from models.events import EVENTS, Event, EventType
+from models.messages import Message
+from models.operations import PlatformId, WorkerClock
+from models.reconciliation import ReconciliationReport
+
+Schema = dict[str, Any]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_VERSION: Final = 1
+"""`schemaVersion` of all events and commands so far; readers refuse any other."""
+RECORDS: Final[Mapping[str, type[Message]]] = {
+    topics.WEBHOOKS: WebhookReceived,
+    topics.RECONCILIATION: ReconciliationReport,
+    topics.WORKER_CLOCKS: WorkerClock,
+    topics.PLATFORM_IDENTITY: PlatformId,
+}
+"""Topic that holds one kind of record -> that kind."""
+
+
+class WithoutFieldTitles(GenerateJsonSchema):
+    """pydantic's generator without the titles that only repeat the names of fields."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 -- pydantic's
+        """Never."""
+        return False
+
+
+def fixed_properties(kind: EventType | CommandType) -> Schema:
+    """What the envelope's fields can only be in messages of this type, by their names on the wire."""
+    if isinstance(kind, EventType):
+        field, producers = "eventType", EVENTS[kind].producers
+    else:
+        field, producers = "commandType", PRODUCERS_OF_COMMANDS[COMMANDS[kind].topic]
+    return {
+        field: {"type": "string", "const": kind.value},
+        "schemaVersion": {"type": "integer", "const": SCHEMA_VERSION},
+        "producer": {"type": "string", "enum": sorted(producers)},
+    }
+
+
+def schema_files() -> dict[str, Schema]:
+    """Path of each file -> its schema; a file has the name that the message has in AsyncAPI."""
+    files = {}
+    for event, (data, names, _) in EVENTS.items():
+        about = f"Event in {', '.join(names)}."
+        files[f"events/{event}"] = _typed(Event, event, data, about)
+    for command, (data, name) in COMMANDS.items():
+        files[f"commands/{command}"] = _typed(Command, command, data, f"Command in {name}.")
+    for name, kind in RECORDS.items():
+        files[f"records/{kind.__name__}"] = _described(_schema_of(kind), f"Record in {name}.")
+    return {f"{path}.json": _identified(path, schema) for path, schema in files.items()}
+
+
+def _typed(
+    envelope: type[Message], kind: EventType | CommandType, data: type[Message], about: str
+) -> Schema:
+    """The envelope of a type, with its data among the definitions."""
+    whole, inner = _schema_of(envelope), _schema_of(data)
+    fixed = fixed_properties(kind)
+    definitions = {**inner.get("$defs", {}), data.__name__: _without_definitions(inner)}
+    properties = {**whole["properties"], **fixed, "data": {"$ref": f"#/$defs/{data.__name__}"}}
+    schema = _described(_without_definitions(whole), about)
+    return {**schema, "properties": properties, "$defs": definitions}
+
+
+def _without_definitions(schema: Schema) -> Schema:
+    """An envelope defines the enumeration of all types alone, which a type's own name replaces."""
+    return {name: value for name, value in schema.items() if name != "$defs"}
+
+
+def _described(schema: Schema, about: str) -> Schema:
+    return {**schema, "description": f"{about}\n\n{schema['description']}"}
+
+
+def _identified(path: str, schema: Schema) -> Schema:
+    name = f"urn:tiffin:{path.replace('/', ':')}:{SCHEMA_VERSION}"
+    return {"$schema": DIALECT, "$id": name, **schema, "title": path.rpartition("/")[2]}
+
+
+@functools.cache
+def _schema_of(kind: type[BaseModel]) -> Schema:
+    """Of what we write; a field with a default may be missing, as it is in older records."""
+    return kind.model_json_schema(mode="serialization", schema_generator=WithoutFieldTitles)

@@ -1,0 +1,25 @@
+"""What workers say of themselves becomes a concern of operators, once, whoever says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.operations import WorkerStatus
+from tests.support.http_api import MakeApi
+from tests.support.operations import QUIET_OPERATIONS, page_of
+
+WRONG = "version: the endpoint sends 2020-08-27, the SDK has 2026-10-28.endive"
+
+
+async def test_a_stripe_account_that_does_not_fit(make_api: MakeApi) -> None:
+    status = WorkerStatus(started_ms=0, stripe_trouble=WRONG)
+    api = await make_api(operations=replace(QUIET_OPERATIONS, worker=lambda: status))
+    headers = {"Authorization": f"Bearer {api.operator}"}
+    async with api.client.get("/api/ops/overview", headers=headers) as response:
+        (concern,) = (await response.json())["concerns"]
+    assert concern == {
+        "code": "STRIPE_ACCOUNT", "detail": WRONG, "where": "/api/ops/overview",
+    }  # fmt: skip
+    async with page_of(api, "/ops") as page:
+        assert WRONG in page
+        assert "webhook endpoint" in page
