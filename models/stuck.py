@@ -104,6 +104,7 @@ WAIT_RULES: Final = (
         30 * MINUTE_MS, A.CUSTOMER),
     WaitRule(S.PAYMENT, PAYMENT.PROCESSING, _PAID, 10 * MINUTE_MS, A.STRIPE),
     WaitRule(S.PAYMENT, "REQUIRES_ACTION", _PAID, 15 * MINUTE_MS, A.CUSTOMER),
+    WaitRule(S.PAYMENT, "UNKNOWN_AT_STRIPE", (E.PAYMENT_CANCELLED, E.PAYMENT_COMPLETED), 0, A.OPERATOR),
     WaitRule(S.PAYMENT, PAYMENT.FAILED, (E.PAYMENT_PROCESSING, E.PAYMENT_CANCELLED),
         30 * MINUTE_MS, A.CUSTOMER),
     WaitRule(S.REFUND, RefundStatus.PENDING,
@@ -185,7 +186,10 @@ def _of_payment(record: PaymentRecord) -> Iterator[Waiting]:
     if payment is not None:
         state = "REQUIRES_ACTION" if payment.next_action else payment.status
         # Nothing but the attempts themselves happens to a payment in these states.
-        yield from _waiting(S.PAYMENT, state, payment.occurred_at)
+        if work.unknown_since is None:
+            yield from _waiting(S.PAYMENT, state, payment.occurred_at)
+        else:
+            yield from _waiting(S.PAYMENT, "UNKNOWN_AT_STRIPE", work.unknown_since)
         for dispute in payment.disputes.values():
             yield from _of_dispute(dispute, payment.occurred_at)
         for dispute_id in work.doubted_disputes:
