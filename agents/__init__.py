@@ -7,17 +7,20 @@ from agents.deliveries import DELIVERIES
 from agents.notifications import DEFAULT_POLICY, NotificationPolicy, notifications_service
 from agents.orders import orders_service
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
+from agents.payments.transitions import DEFAULT_PAYMENT_POLICY, PaymentPolicy
 from agents.service import Service
 from agents.timeline import TIMELINE
 
 
 def services(
-    deadlines: Deadlines = DEFAULT_DEADLINES, policy: NotificationPolicy = DEFAULT_POLICY
+    deadlines: Deadlines = DEFAULT_DEADLINES,
+    policy: NotificationPolicy = DEFAULT_POLICY,
+    payments: PaymentPolicy = DEFAULT_PAYMENT_POLICY,
 ) -> tuple[Service[Any], ...]:
     """All services of a worker."""
     return (
-        PAYMENTS,
+        payments_service(payments),
         orders_service(deadlines),
         DELIVERIES,
         notifications_service(policy),

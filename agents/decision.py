@@ -120,6 +120,11 @@ class DecisionBuilder:
         command: Command = self.input.message
         return command
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether the input is an operator's command."""
+        return self.command.issued_by.startswith("operator:")
+
     def refuse(self, code: str, detail: str) -> Outcome:
         """Record the command's refusal in the audit and give it as the outcome."""
         command = self.command

@@ -15,6 +15,7 @@ from models.events import (
     NotificationHeld,
     NotificationRetried,
     NotificationSent,
+    PaymentFailed,
 )
 from models.notification import (
     ALL_CHANNELS,
@@ -46,7 +47,9 @@ SUPERSEDES: Final[dict[EventType, frozenset[EventType]]] = {
 """Event -> earlier ones whose messages are pointless after it. Messages about money are always sent."""
 NEVER_REPEATED: Final = frozenset({E.PAYMENT_REFUND_PARTIAL})
 """Types whose messages are never held back as repeated: each partial refund is another one."""
-FACTS: Final = {"amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total"}
+FACTS: Final = {
+    "amount", "currency", "receipt_url", "failure_reason", "reason", "refunded_total", "cancel_requested",
+}  # fmt: skip
 """What a notification keeps of its event's data; contact data is in no event, nor here."""
 
 
@@ -120,6 +123,8 @@ def decide(
 
 def _request(builder: NotificationDecisionBuilder, event: Event) -> None:
     """Make the event's notifications durable; they are sent from the table."""
+    if isinstance(event.data, PaymentFailed) and event.data.cancel_requested:
+        return  # nobody is asked to pay again; what becomes of the order, ORDER_CANCELLED tells
     for channel in CHANNELS_BY_EVENT.get(event.event_type, ()):
         key = ids.notification_id(event.event_id, channel)
         if channel not in builder.policy.channels or key in builder.notifications:

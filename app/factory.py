@@ -12,6 +12,7 @@ import uvloop
 import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.payments.transitions import PaymentPolicy
 from agents.service import topic_uses
 from app import cli
 from app.audit import publish_audit_event
@@ -46,10 +47,11 @@ from app.web_wiring import mount_web
 from models.events import EventType
 from models.money import read_minimum_charges
 from models.notification import Channel
+from models.payment_methods import OfferedMethods, read_payment_methods
 from models.sender import CommandSender
 from models.topics import DEAD_LETTERS
 from tables import ServiceRuntime, caught_up, make_app
-from web.catalogue import FOLDER, CatalogueError, load_catalogue
+from web.catalogue import FOLDER, Catalogue, CatalogueError, load_catalogue
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
 
@@ -93,7 +95,11 @@ def create_app(settings: Settings) -> faust.App:
         frozenset(channels), settings.notification_tries,
         int(settings.notification_repeat_after_s * 1000),
     )  # fmt: skip
-    services = agents.services(deadlines, policy)
+    methods = payment_methods(settings, catalogue)
+    payments = PaymentPolicy(
+        methods, expires_ms=deadlines.payment_ms, late_ms=int(settings.late_payment_s * 1000)
+    )
+    services = agents.services(deadlines, policy, payments)
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
@@ -155,6 +161,7 @@ def create_app(settings: Settings) -> faust.App:
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, topic_uses(services),
         money=money, reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
+        payment_methods=methods,
     )  # fmt: skip
     _add_background(
         app,
@@ -174,6 +181,16 @@ def minimum_charges(settings: Settings) -> Mapping[str, int]:
         return read_minimum_charges(settings.minimum_charges)
     except ValueError as error:
         wrong = named("minimum_charges", str(error))
+        raise SettingsError(f"These settings can't be used:\n{wrong}") from None
+
+
+def payment_methods(settings: Settings, catalogue: Catalogue) -> OfferedMethods:
+    """What the Payment Element may offer for the catalogue's currencies. Raises SettingsError."""
+    currencies = {each.currency for each in catalogue.restaurants.values()}
+    try:
+        return read_payment_methods(settings.payment_methods, currencies)
+    except ValueError as error:
+        wrong = named("payment_methods", str(error))
         raise SettingsError(f"These settings can't be used:\n{wrong}") from None
 
 

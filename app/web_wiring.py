@@ -13,6 +13,7 @@ from app.settings import STRIPE_API, Settings
 from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import verify_webhook
+from models.payment_methods import OfferedMethods
 from models.sender import CommandSender
 from models.topics import TopicUse
 from tables import ServiceRuntime, caught_up
@@ -42,6 +43,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     metrics: Metrics,
     clock: BrokerClock,
     order_tokens: OrderTokens,
+    payment_methods: OfferedMethods,
 ) -> None:
     """Put pages and API into the worker's web server, in the place of Faust's own."""
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secrets]
@@ -58,7 +60,8 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
         reduce_webhook=intake.take,
         ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
-        publishable_key=settings.stripe_publishable_key, livemode=settings.livemode, staff=staff,
+        publishable_key=settings.stripe_publishable_key, payment_methods=payment_methods,
+        livemode=settings.livemode, staff=staff,
         development_login=(
             staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None
         ),

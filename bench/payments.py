@@ -69,7 +69,7 @@ def _inputs(order: str) -> list[tuple[str, bytes]]:
 
 
 def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
-    state = payments.PAYMENTS.initial
+    state = payments.payments_service().initial
     outputs = 0
     for topic, value in inputs:
         if topic == topics.WEBHOOKS:

@@ -54,6 +54,7 @@ class CommandType(StrEnum):
     RETRY_REFUND = "RETRY_REFUND"
     STRIPE_RESULT = "STRIPE_RESULT"
     OBSERVE_PAYMENT = "OBSERVE_PAYMENT"
+    ASK_STRIPE_AGAIN = "ASK_STRIPE_AGAIN"
     ASSIGN_DELIVERY = "ASSIGN_DELIVERY"
     PICK_UP_DELIVERY = "PICK_UP_DELIVERY"
     COMPLETE_DELIVERY = "COMPLETE_DELIVERY"
@@ -132,6 +133,9 @@ PAYMENT_EXPIRED: Final = "PAYMENT_EXPIRED"
 """Reason of a cancel that is asked for because the payment's deadline has passed."""
 
 
+PAID_TOO_LATE: Final = "PAID_TOO_LATE"
+"""Reason of an order's end: its money came so long after its deadline that nobody waits for the meal."""
+
 TOO_MANY_ATTEMPTS: Final = "TOO_MANY_ATTEMPTS"
 """Reason of a cancel, because too many cards were tried."""
 
@@ -185,11 +189,12 @@ class ObservePayment(Message):
     """The result of a look-up at Stripe.
 
     attempt, sequence, auditSequence: the payment's when the look-up began; the last two are missing in those of
-    earlier versions. unknownDisputes: were asked about, and Stripe has none of these ids.
+    earlier versions. unknownDisputes: were asked about, and Stripe has none of these ids. intent: None: Stripe
+    has none of this id.
     """
 
     attempt: Count
-    intent: IntentFacts
+    intent: IntentFacts | None = omitted_if_none()
     refunds: tuple[RefundFacts, ...] = Field(default=(), max_length=1000)
     disputes: tuple[DisputeFacts, ...] = omitted_if_empty(max_length=100)
     unknown_disputes: tuple[Id, ...] = omitted_if_empty(max_length=100)
@@ -255,6 +260,7 @@ COMMANDS: Final[dict[CommandType, CommandSpec]] = {
     C.RETRY_REFUND: CommandSpec(RetryRefund, topics.PAYMENT_COMMANDS),
     C.STRIPE_RESULT: CommandSpec(StripeResult, topics.PAYMENT_COMMANDS),
     C.OBSERVE_PAYMENT: CommandSpec(ObservePayment, topics.PAYMENT_COMMANDS),
+    C.ASK_STRIPE_AGAIN: CommandSpec(NoData, topics.PAYMENT_COMMANDS),
     C.ASSIGN_DELIVERY: CommandSpec(AssignDelivery, topics.DELIVERY_COMMANDS),
     C.PICK_UP_DELIVERY: CommandSpec(NoData, topics.DELIVERY_COMMANDS),
     C.COMPLETE_DELIVERY: CommandSpec(NoData, topics.DELIVERY_COMMANDS),

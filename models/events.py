@@ -20,6 +20,7 @@ from models.messages import (
     Text,
     Timestamp,
     Url,
+    omitted_if_none,
     read_data,
     read_envelope,
 )
@@ -110,7 +111,10 @@ class PaymentActionFinished(Message):
 
 
 class PaymentCompleted(Message):
-    """cancelRequested: the reason of a cancel of the payment that came too late; its refund follows."""
+    """cancelRequested: why the order is not made although the money came; its refund follows.
+
+    A cancel of the payment came first, or the money came too late (PAID_TOO_LATE).
+    """
 
     payment_id: Id
     order_id: OrderKey
@@ -136,12 +140,15 @@ class PaymentDetailsAdded(Message):
 
 
 class PaymentFailed(Message):
+    """cancelRequested: the reason of a cancel that waited for this moment; nobody is to pay again."""
+
     payment_id: Id
     order_id: OrderKey
     failure_reason: Text
     failure_code: ShortText | None = None
     stripe_charge_id: Id | None = None
     attempt: Count
+    cancel_requested: ShortText | None = omitted_if_none()
 
 
 class PaymentCancelled(Message):

@@ -215,6 +215,7 @@ class PaymentWork(Message):
     confirm of ours, after the first.
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
+    unknownSince: Stripe answered that it knows no such payment intent; in milliseconds since the epoch.
     waitingSince: HELD, INITIATION, REFUND_WANTED, DOUBTED_DISPUTES -> since when, in milliseconds since the
     epoch.
     occurredAt: of the last decision, for the audit's time must not go back either.
@@ -233,6 +234,7 @@ class PaymentWork(Message):
     seen_at: Mapping[str, int] = omitted_if_empty_mapping()
     doubted_disputes: tuple[str, ...] = omitted_if_empty()
     failed_at_stripe: tuple[str, ...] = omitted_if_empty()
+    unknown_since: int | None = omitted_if_none()
     waiting_since: dict[str, int] = Field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0
@@ -270,6 +272,15 @@ class PaymentRecord(Message):
             return 0
         left = max(0, self.payment.net - self.refund_pending)
         return left - left % rules_of(self.payment.currency).step if self.payment.disputed else left
+
+    @property
+    def is_confirm_pending(self) -> bool:
+        """A confirm of the current attempt is under way: its own answer decides, not an older webhook."""
+        attempt = self.payment.attempt if self.payment else 0
+        return any(
+            effect.kind is EffectKind.CONFIRM and effect.attempt == attempt
+            for effect in self.work.effects.values()
+        )
 
     @property
     def refund_pending(self) -> int:

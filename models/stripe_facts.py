@@ -14,6 +14,7 @@ from models.messages import (
     Url,
     omitted_if_none,
 )
+from models.payment_methods import PAYMENT_METHODS
 
 
 class StripeFacts(Message):
@@ -38,7 +39,8 @@ class IntentFacts(StripeFacts):
     """A payment intent as Stripe showed it.
 
     status: Stripe's own word. amount, amountReceived: minor units. receiptUrl is known only where the
-    charge came along, and so are cardLast4, a card's last four digits, by which operators find orders.
+    charge came along, and so are cardLast4, a card's last four digits, by which operators find orders, and
+    chargedAt: when a charge was made that succeeds at once or never, in seconds since the epoch.
     """
 
     intent_id: Id
@@ -49,6 +51,7 @@ class IntentFacts(StripeFacts):
     charge_id: Id | None = None
     receipt_url: Url | None = None
     card_last4: ShortText | None = None
+    charged_at: EpochSeconds | None = omitted_if_none()
     error: PaymentError | None = None
     next_action: ShortText | None = None
     cancellation_reason: ShortText | None = None
@@ -104,6 +107,10 @@ class ReviewFacts(StripeFacts):
     closed_reason: ShortText | None = None
 
 
+UNKNOWN_OBJECT: Final = "resource_missing"
+"""Stripe's code for an id that the account and mode of the key do not have."""
+
+
 StripeObject = Mapping[str, Any]
 _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
 
@@ -133,6 +140,7 @@ def parse_intent(intent: StripeObject, *, as_of: int | None = None) -> IntentFac
         charge_id=expanded.get("id") or (charge if isinstance(charge, str) else None),
         receipt_url=_web_url(expanded.get("receipt_url")),
         card_last4=_last4(expanded),
+        charged_at=_charged_at(expanded),
         error=parse_payment_error(error) if error.get("code") or error.get("type") else None,
         next_action=one_line((intent.get("next_action") or {}).get("type")),
         cancellation_reason=one_line(intent.get("cancellation_reason")),
@@ -143,6 +151,12 @@ def _newest_charge(intent: StripeObject) -> StripeObject | None:
     """The charge of a payment as API versions before 2022-11-15 show it; None where there is none."""
     charges = (intent.get("charges") or {}).get("data") or []
     return charges[0] if intent["status"] == "succeeded" and charges else None
+
+
+def _charged_at(charge: StripeObject) -> int | None:
+    """When a charge was made, where that is when it succeeded; of a debit it is days before."""
+    method = PAYMENT_METHODS.get((charge.get("payment_method_details") or {}).get("type", ""))
+    return charge.get("created") if method and not method.is_delayed else None
 
 
 def _last4(charge: StripeObject) -> str | None:

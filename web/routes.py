@@ -115,6 +115,8 @@ ROUTES: Final = (
              of_order_in_body(CUSTOMER)),
     _command("/api/payments/cancel", payments.cancel_payment, schemas.CancelPaymentBody,
              schemas.PaymentCancelAnswer, of_order_in_body(CUSTOMER, OPERATOR)),
+    _command("/api/payments/{order_id}/ask-again", payments.ask_again, EmptyBody, schemas.AskedAgain,
+             of_order(OPERATOR), body_may_be_empty=True),
     _order_view("/api/payments/{order_id}", payments.show_payment, order_views.PaymentView, PAYMENTS),
     _command("/api/payments/{order_id}/refunds", refunds.refund, schemas.RefundBody,
              schemas.RefundAnswer, of_order(OPERATOR), status=201, body_may_be_empty=True),

@@ -9,6 +9,7 @@ from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisio
 from agents.service import Service, commands, events
 from models import search_terms, topics
 from models.commands import (
+    PAID_TOO_LATE,
     PAYMENT_EXPIRED,
     TOO_MANY_ATTEMPTS,
     CancelOrder,
@@ -146,6 +147,11 @@ def _payment_completed(builder: OrderDecisionBuilder, data: PaymentCompleted) ->
     builder.deadline("PAYMENT", None)
     if builder.order is None:
         builder.await_payment(data)
+    if builder.status in UNPAID_ORDER and data.cancel_requested:
+        # No kitchen is to see it: a cancel came before the money, or the money too late.
+        by_us = data.cancel_requested in {PAID_TOO_LATE, TOO_MANY_ATTEMPTS}
+        builder.cancel(data.cancel_requested, f"{SYSTEM}:payments" if by_us else "customer")
+        return
     if builder.status is O.PAYMENT_FAILED:
         _payment_processing(builder, data)
     if builder.status is O.PAYMENT_PENDING:
@@ -156,11 +162,6 @@ def _payment_completed(builder: OrderDecisionBuilder, data: PaymentCompleted) ->
         )  # fmt: skip
         builder.move(E.ORDER_CREATED, created)
         builder.deadline("KITCHEN", builder.deadlines.kitchen_ms)
-        if data.cancel_requested:
-            is_limit = data.cancel_requested == TOO_MANY_ATTEMPTS
-            builder.cancel(
-                data.cancel_requested, by=f"{SYSTEM}:payments" if is_limit else "customer"
-            )
     elif builder.status is O.CANCELLED:
         builder.refund(builder.known_order.cancel_reason or "CANCELLED")
 

@@ -1,6 +1,7 @@
 """The payments service: decides commands of customers, operators and orders, and what Stripe says."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from agents.payments import refunds
@@ -8,7 +9,11 @@ from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
 from agents.payments.intent_facts import NOT_SUBMITTED, apply_intent
 from agents.payments.refund_facts import apply_refund
-from agents.payments.transitions import PaymentDecisionBuilder
+from agents.payments.transitions import (
+    DEFAULT_PAYMENT_POLICY,
+    PaymentDecisionBuilder,
+    PaymentPolicy,
+)
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
 from models import ids, search_terms, topics
@@ -19,6 +24,7 @@ from models.commands import (
     CommandType,
     ConfirmPayment,
     InitiatePayment,
+    NoData,
     ObservePayment,
     ResultKind,
     StripeResult,
@@ -27,15 +33,22 @@ from models.commands import (
 from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
+from models.payment_methods import OfferedMethods
+from models.stripe_facts import UNKNOWN_OBJECT
 from models.transition import Decision, Input, Outcome, ReadRow
 
 MAX_CANCEL_TRIES: Final = 20
 """With growing pauses between them; after that an operator must look."""
 
 
-def decide(state: PaymentRecord, record: Input, _read: ReadRow) -> Decision:
+def decide(
+    state: PaymentRecord,
+    record: Input,
+    _read: ReadRow,
+    policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY,
+) -> Decision:
     """Decide one input of an order's payment."""
-    builder = PaymentDecisionBuilder(state, record)
+    builder = PaymentDecisionBuilder(state, record, policy)
     outcome: Outcome | None = None
     match record.message:
         case Command() as command:
@@ -62,11 +75,21 @@ def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:
             body={
                 "amount": data.amount,
                 "currency": data.currency.lower(),
-                "automatic_payment_methods": {"enabled": True},
+                **_offer(builder.policy.methods),
                 "metadata": {"orderId": builder.order_id, "paymentId": builder.payment_id},
             },
         )
     )
+
+
+def _offer(methods: OfferedMethods) -> dict[str, Any]:
+    """What Stripe's Payment Element may offer; of a list, Stripe leaves out what the currency excludes.
+
+    Source: https://docs.stripe.com/changelog/dahlia/2026-07-29/allowed-payment-method-types-parameter
+    """
+    if methods is None:
+        return {"automatic_payment_methods": {"enabled": True}}
+    return {"allowed_payment_method_types": list(methods)}
 
 
 CONFIRM_REFUSALS: Final = {
@@ -84,7 +107,7 @@ def _confirm(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Outcome:
     if builder.work.cancel:
         return builder.refuse("CANCEL_UNDER_WAY", "This payment is being cancelled.")
     in_doubt = builder.work.in_doubt_since is not None  # the bank may have its answer already
-    is_at_the_bank = payment.next_action and not builder.confirm_in_flight and not in_doubt
+    is_at_the_bank = payment.next_action and not builder.state.is_confirm_pending and not in_doubt
     if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
         return builder.refuse(*CONFIRM_REFUSALS[payment.status])
     if builder.attempts_left <= 0:
@@ -126,6 +149,9 @@ def _cancel(builder: PaymentDecisionBuilder, data: CancelPayment) -> Outcome:
         )
     if payment and payment.status is PaymentStatus.CANCELLED:
         return builder.refuse("ALREADY_CANCELLED", "This payment is cancelled.")
+    if payment and builder.work.unknown_since is not None and builder.is_operator:
+        builder.close(data.reason)
+        return builder.accept()
     if builder.work.cancel in {
         None,
         PAYMENT_EXPIRED,
@@ -207,7 +233,9 @@ def _cancel_again(
     """
     is_over = data.intent is not None and data.intent.status in {"succeeded", "canceled"}
     waits = builder.known_payment.status in {PaymentStatus.PENDING, PaymentStatus.FAILED}
-    if data.result is not ResultKind.CONFLICT or effect.tries >= MAX_CANCEL_TRIES:
+    if code == UNKNOWN_OBJECT and data.intent is None:
+        builder.unknown_at_stripe()
+    elif data.result is not ResultKind.CONFLICT or effect.tries >= MAX_CANCEL_TRIES:
         builder.report_anomaly("CANCEL_REFUSED", f"Stripe refused to cancel: {code}")
     elif waits and not is_over and builder.work.cancel:
         builder.request_cancel()
@@ -218,6 +246,10 @@ def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None
     builder.is_unchanged = None in at or at == (builder.sequence, builder.audit_sequence)
     if builder.is_unchanged:
         builder.change(in_doubt_since=None)
+    if data.intent is None:
+        if builder.payment and builder.is_unchanged:
+            builder.unknown_at_stripe()
+        return
     apply_intent(builder, data.intent, FactSource.LOOKUP, data.attempt)
     for refund in data.refunds:
         apply_refund(builder, refund, FactSource.LOOKUP)
@@ -229,6 +261,18 @@ def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None
         builder.change(doubted_disputes=left)
 
 
+def _ask_again(builder: PaymentDecisionBuilder, _: NoData) -> Outcome:
+    """An operator has mended what kept Stripe from knowing the payment: ask about it, or cancel it, again."""
+    if builder.payment is None or builder.work.unknown_since is None:
+        return builder.refuse(
+            "NOTHING_TO_ASK", "Stripe has not said that it does not know this payment."
+        )
+    builder.change(unknown_since=None, in_doubt_since=builder.at_ms)
+    if builder.work.cancel:
+        builder.request_cancel(builder.command.issued_by)
+    return builder.accept()
+
+
 _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outcome | None]]] = {
     CommandType.INITIATE_PAYMENT: _initiate,
     CommandType.CONFIRM_PAYMENT: _confirm,
@@ -237,18 +281,22 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outco
     CommandType.RETRY_REFUND: refunds.retry_refund,
     CommandType.STRIPE_RESULT: _apply_effect_result,
     CommandType.OBSERVE_PAYMENT: _apply_lookup,
+    CommandType.ASK_STRIPE_AGAIN: _ask_again,
 }
 
 
-PAYMENTS: Final = Service(
-    name="payments",
-    about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe says.",
-    inputs={
-        topics.PAYMENT_COMMANDS: commands,
-        topics.WEBHOOKS: webhooks,
-        topics.REFUND_INITIATED: events,
-    },
-    state=PaymentRecord,
-    initial=PaymentRecord(),
-    decide=decide,
-)
+def payments_service(policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY) -> Service[PaymentRecord]:
+    """The service; policy: what may be paid with, and how late."""
+    return Service(
+        name="payments",
+        about="Opens, confirms, cancels and refunds each order's payment at Stripe, and follows what Stripe "
+        "says.",
+        inputs={
+            topics.PAYMENT_COMMANDS: commands,
+            topics.WEBHOOKS: webhooks,
+            topics.REFUND_INITIATED: events,
+        },
+        state=PaymentRecord,
+        initial=PaymentRecord(),
+        decide=partial(decide, policy=policy),
+    )

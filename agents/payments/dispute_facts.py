@@ -46,8 +46,7 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: F
                 builder.change(doubted_disputes=(*doubted, seen.dispute_id))
             return
         case Rule.APPLY:
-            stays_closed = known is not None and not known.is_open and data.status == known.status
-            is_closing = _is_closing(seen) or stays_closed
+            is_closing = _is_closing(seen, known)
             _apply_dispute_news(builder, data, is_new=known is None, is_closing=is_closing)
         case Rule.ADD_DETAILS:
             if known and known.evidence_due_by is None and data.evidence_due_by:
@@ -76,8 +75,10 @@ def _dispute_data(
     )
 
 
-def _is_closing(seen: DisputeFacts) -> bool:
-    return bool(seen.is_closed) or seen.status in CLOSED_DISPUTES
+def _is_closing(seen: DisputeFacts, known: Dispute | None = None) -> bool:
+    """It is said to be closed, or is known to be closed with the very same status."""
+    stays_closed = known is not None and not known.is_open and seen.status == known.status
+    return bool(seen.is_closed) or seen.status in CLOSED_DISPUTES or stays_closed
 
 
 def _dispute_news(seen: DisputeFacts, data: PaymentDispute, known: Dispute | None) -> DisputeNews:

@@ -44,6 +44,8 @@ def apply_intent(
     if seen.intent_id != payment.stripe_intent_id:
         builder.report_anomaly("WRONG_INTENT", f"{seen.intent_id} is not this payment's intent")
         return
+    if builder.work.unknown_since is not None:
+        builder.change(unknown_since=None)
     _record_card(builder, seen)
     state, news = _intent_state(builder), _intent_news(builder, seen)
     if origin.is_asked and news in IN_PROGRESS and attempt not in {0, payment.attempt}:
@@ -91,7 +93,7 @@ def _intent_state(builder: PaymentDecisionBuilder) -> IntentState:
         return IntentState.CAPTURED
     if payment.status is not S.PROCESSING:
         return IntentState[payment.status.name]
-    if builder.confirm_in_flight:
+    if builder.state.is_confirm_pending:
         return IntentState.CONFIRMING
     return IntentState.AT_THE_BANK if payment.next_action else IntentState.PROCESSING
 

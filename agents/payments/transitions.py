@@ -1,10 +1,11 @@
 """Transitions of a payment: each emits its events and folds them, so no state changes without an event."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from agents.decision import DecisionBuilder
 from agents.payments.fact_rules import FactSource
-from models.commands import PAYMENT_EXPIRED
+from models.commands import PAID_TOO_LATE, PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
     EffectRequested,
@@ -19,7 +20,9 @@ from models.graphs import PaymentStatus
 from models.messages import Message
 from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork
 from models.payment_fold import evolve
+from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 from models.stripe_facts import IntentFacts
+from models.times import HOUR_MS, MINUTE_MS
 from models.transition import Input
 
 S = PaymentStatus
@@ -29,10 +32,33 @@ MAX_PAYMENT_ATTEMPTS: Final = 20
 more than mistyping takes."""
 
 
+LATE_NEWS_MS: Final = HOUR_MS
+"""News that money came in time, so long after that time, is of no use to the kitchen any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPolicy:
+    """What may be paid with, and how late.
+
+    methods: what Stripe's Payment Element may offer. expires_ms: how long a payment may take from its
+    opening. late_ms: so long after that its money is still taken; later it goes back.
+    """
+
+    methods: OfferedMethods = DEFAULT_METHODS
+    expires_ms: int = 30 * MINUTE_MS
+    late_ms: int = 15 * MINUTE_MS
+
+
+DEFAULT_PAYMENT_POLICY: Final = PaymentPolicy()
+
+
 class PaymentDecisionBuilder(DecisionBuilder):
     """One decision about a payment."""
 
-    def __init__(self, state: PaymentRecord, record: Input) -> None:
+    def __init__(
+        self, state: PaymentRecord, record: Input, policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY
+    ) -> None:
+        self.policy = policy
         self.payment: Payment | None = state.payment
         self.work: PaymentWork = state.work
         sequence = self.payment.sequence if self.payment else 0
@@ -107,15 +133,6 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """End a pending effect."""
         self.change(effects={k: e for k, e in self.work.effects.items() if k != effect_id})
 
-    @property
-    def confirm_in_flight(self) -> bool:
-        """A confirm of the current attempt is pending: its own answer decides, not an older webhook."""
-        attempt = self.payment.attempt if self.payment else 0
-        return any(
-            effect.kind is EffectKind.CONFIRM and effect.attempt == attempt
-            for effect in self.work.effects.values()
-        )
-
     def open_intent(self, seen: IntentFacts) -> bool:
         """Begin the payment with Stripe's intent, if that is what was asked for."""
         asked = self.work.initiation
@@ -149,9 +166,10 @@ class PaymentDecisionBuilder(DecisionBuilder):
 
         A refund that waited for it is the caller's to start.
         """
+        cancelled = self._cancelled_before(seen)
         if self.known_payment.status is not S.PROCESSING:
             self.begin_attempt()
-        payment, late_cancel = self.known_payment, self.work.cancel
+        payment = self.known_payment
         completed = PaymentCompleted(
             payment_id=payment.payment_id,
             order_id=self.order_id,
@@ -160,11 +178,33 @@ class PaymentDecisionBuilder(DecisionBuilder):
             stripe_charge_id=seen.charge_id,
             receipt_url=seen.receipt_url,
             attempt=payment.attempt,
-            cancel_requested=None if late_cancel == PAYMENT_EXPIRED else late_cancel,
+            cancel_requested=cancelled,
         )
         self.apply(EventType.PAYMENT_COMPLETED, completed)
         self.record_charge_id(seen.charge_id)
         self.change(cancel=None)
+
+    def _cancelled_before(self, seen: IntentFacts) -> str | None:
+        """Why the order is not made although the money came; None: it is made.
+
+        The time of the success is Stripe's own; where it was in time and we hear of it much later, as after an
+        outage, there is no use in the meal either.
+        """
+        payment, cancel = self.known_payment, self.work.cancel
+        if payment.status is S.CANCELLED:
+            return payment.cancel_reason
+        if cancel not in {None, PAYMENT_EXPIRED}:
+            return cancel
+        said_s = seen.as_of if seen.charged_at is None else seen.charged_at
+        paid_at = self.at_ms if said_s is None else min(said_s * 1000, self.at_ms)
+        due = payment.initiated_at + self.policy.expires_ms
+        bound = due + self.policy.late_ms
+        if paid_at <= bound and self.at_ms <= bound + LATE_NEWS_MS:
+            return None
+        self.report_anomaly(
+            PAID_TOO_LATE, f"paid {(paid_at - due) // 1000} s after its deadline, by Stripe's time"
+        )
+        return PAID_TOO_LATE
 
     def fail(self, reason: str, code: str, charge_id: str | None) -> None:
         """PROCESSING -> FAILED; a cancel that waited for this moment is asked for again."""
@@ -176,6 +216,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
             failure_code=code,
             stripe_charge_id=charge_id,
             attempt=payment.attempt,
+            cancel_requested=self.work.cancel,
         )
         self.apply(EventType.PAYMENT_FAILED, failed)
         self.change(in_doubt_since=None)
@@ -196,6 +237,20 @@ class PaymentDecisionBuilder(DecisionBuilder):
         cancelled = PaymentCancelled(**known, cancel_reason=reason)
         self.apply(EventType.PAYMENT_CANCELLED, cancelled)
         self.change(cancel=None)
+
+    def unknown_at_stripe(self) -> None:
+        """Stripe knows no such intent: nothing more is asked until an operator acts, or Stripe speaks of it."""
+        if self.work.unknown_since is None:
+            intent_id = self.known_payment.stripe_intent_id
+            why = f"Stripe does not know {intent_id}: is the key of this account and mode?"
+            self.report_anomaly("UNKNOWN_INTENT", why)
+            self.change(unknown_since=self.at_ms, in_doubt_since=None)
+
+    def close(self, reason: str) -> None:
+        """End a payment that Stripe does not know; should its money come all the same, it goes back."""
+        known = {"payment_id": self.known_payment.payment_id, "order_id": self.order_id}
+        self.apply(EventType.PAYMENT_CANCELLED, PaymentCancelled(**known, cancel_reason=reason))
+        self.change(cancel=None, unknown_since=None, in_doubt_since=None)
 
     def request_cancel(self, by: str | None = None) -> None:
         """Ask Stripe to cancel, unless it is being asked or there is nothing to cancel yet."""

@@ -47,6 +47,7 @@ CANCELLATION_TEXTS: Final[dict[str, str]] = {
     "OPERATOR_REQUEST": "Our support team did it.",
     "REFUNDED": "Its payment was given back.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
+    "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
     "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time; we are sorry.",
     REJECTED: "The restaurant can't prepare it; we are sorry.",
@@ -154,6 +155,7 @@ def _values(
         "plain": {
             name: region.money(amount, currency, PLAIN_FORMAT) for name, amount in amounts.items()
         },
+        "goes_back": "cancel_requested" in facts,
         "at": region.time(_moment(notification.occurred_at)),
         "failure": decline_text(str(reason)) if reason else GENERIC,
         "cancellation": _cancellation(str(facts.get("reason", ""))),

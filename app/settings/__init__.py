@@ -7,7 +7,7 @@ and bench/ read it too.
 import difflib
 import os
 from collections.abc import Iterable
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
@@ -70,6 +70,8 @@ class Settings(
     """Other machines may reach the sandbox, whose secrets and sign-in are everybody's"""
     payment_deadline_s: Seconds = 1800.0
     """After how long an unpaid order expires"""
+    late_payment_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900.0
+    """So long after it expired an order's money is still taken and cooked for; what comes later goes back"""
     courier_limit: int = Field(1, ge=1, le=100)
     """How many deliveries one courier may have at a time"""
     kitchen_deadline_s: Seconds = 600.0

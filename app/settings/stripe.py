@@ -66,6 +66,11 @@ class StripeSettings(SettingsPart):
         description="Least sums of an order, such as KRW=700,EUR=1.50: where Stripe converts a currency, "
         "what its minimum for the payout's currency is worth; none: Stripe's for the currency itself",
     )
+    payment_methods: Annotated[tuple[str, ...], NoDecode, COMMA_SEPARATED] = Field(
+        default=("card",),
+        description="What customers may pay with, separated by commas: card (Apple Pay and Google Pay too), "
+        "bancontact, us_bank_account (known after days); automatic: what is on in Stripe's dashboard",
+    )
     confirm_deadline_s: Seconds = 90.0
     """After how long a confirm of which Stripe knows no charge is NOT_SUBMITTED"""
     effects_concurrency: int = Field(16, ge=1, le=500)

@@ -176,7 +176,7 @@ class AccountChecks:
         return [
             found,
             types_check(ours[0]),
-            version_check(ours[0].get("api_version") or default, self.expected.api_version),
+            version_check(ours[0].get("api_version"), self.expected.api_version, default),
         ]
 
     def _clock(self) -> Check:

@@ -58,21 +58,32 @@ def types_check(endpoint: Mapping[str, Any]) -> Check:
                  f"add them to {endpoint['id']} (docs/stripe-events.md says what each is for)")  # fmt: skip
 
 
-def version_check(sent: str | None, ours: str) -> Check:
-    """Whether an endpoint sends the API version of the SDK.
+def version_check(sent: str | None, ours: str, listed: str | None = None) -> Check:
+    """Whether an endpoint sends the API version of the SDK, and events that are looked up later have it too.
 
-    Versions with one release name (`2026-10-28.endive`) differ in additions alone. Source:
-    https://docs.stripe.com/api/versioning
+    listed: the account's own version, of events in lists; None where there is none. Versions with one release
+    name (`2026-10-28.endive`) differ in additions alone. Source: https://docs.stripe.com/api/versioning
     """
+    sent = sent or listed
     if sent is None:
         return Check("version", CheckState.UNKNOWN,
                      "the endpoint has the account's own version, and no event tells which that is",
                      f"make the endpoint with api_version={ours}")  # fmt: skip
-    same = sent == ours or (sent.partition(".")[2] or None) == ours.partition(".")[2]
-    if same:
-        return Check("version", CheckState.OK, f"the endpoint sends {sent}, the SDK has {ours}")
-    return Check(
-        "version", CheckState.WRONG, f"the endpoint sends {sent}, the SDK has {ours}",
-        f"make an endpoint with api_version={ours}, add its secret to TIFFIN_STRIPE_WEBHOOK_SECRETS, then "
-        "delete this one (an endpoint keeps its version)",
-    )  # fmt: skip
+    told = f"the endpoint sends {sent}, the SDK has {ours}"
+    if not _is_one_release(sent, ours):
+        return Check(
+            "version", CheckState.WRONG, told,
+            f"make an endpoint with api_version={ours}, add its secret to TIFFIN_STRIPE_WEBHOOK_SECRETS, "
+            "then delete this one (an endpoint keeps its version)",
+        )  # fmt: skip
+    if listed and not _is_one_release(listed, ours):
+        return Check(
+            "version", CheckState.WARNING, f"{told}; lists of events, by which lost webhooks are found, have "
+            f"{listed}", "upgrade the account's API version in Stripe's Workbench",
+        )  # fmt: skip
+    return Check("version", CheckState.OK, told)
+
+
+def _is_one_release(one: str, other: str) -> bool:
+    name = one.partition(".")[2]
+    return one == other or bool(name and name == other.partition(".")[2])

@@ -21,6 +21,7 @@ from app.stripe.errors import (
 from app.stripe.owner_mark import DEFAULT_MARK, OwnerMark
 from app.stripe.rate_limit import Priority, RateLimiter
 from models.stripe_facts import (
+    UNKNOWN_OBJECT,
     DisputeFacts,
     IntentFacts,
     RefundFacts,
@@ -184,7 +185,7 @@ class StripeGateway:
         try:
             return await self._call(priority, retrieve, id, {}, READ)
         except InvalidError as error:
-            if error.code != "resource_missing":
+            if error.code != UNKNOWN_OBJECT:
                 raise
             return None, 0.0
 

@@ -22,9 +22,9 @@ from models import ids
 from models.commands import Command, CommandType, ObservePayment
 from models.errors import UnavailableError
 from models.graphs import PaymentStatus
-from models.payment import EffectKind, PaymentRecord
+from models.payment import PaymentRecord
 from models.sender import CommandSender
-from models.stripe_facts import DisputeFacts, RefundFacts
+from models.stripe_facts import UNKNOWN_OBJECT, DisputeFacts, IntentFacts, RefundFacts
 from models.times import HOUR_MS, to_rfc3339
 from tables import StoredRecord
 
@@ -34,6 +34,8 @@ ISSUER: Final = "system:reconciler"
 MAX_INTERVAL_FACTOR: Final = 10
 """Each answer that settles nothing doubles the interval, up to so many of the first."""
 MAX_CONCURRENT_LOOKUPS: Final = 4
+MIN_UNKNOWN_ANSWERS: Final = 2
+"""Stripe must say so often that it does not know a payment: a server that is behind says so once."""
 RECEIPT_WAIT_MS: Final = HOUR_MS
 """After a payment, for its receipt: some charges have none."""
 
@@ -55,6 +57,7 @@ class _WatchedPayment:
     sequence: int = field(compare=False)
     audit_sequence: int = field(compare=False)
     due_s: float = field(default=0.0, compare=False)
+    unknown: int = field(default=0, compare=False)
     asked: int = field(default=0, compare=False)
 
     @property
@@ -173,13 +176,19 @@ class Reconciler(Background, Collector):
     async def _observe(self, watch: _WatchedPayment) -> None:
         priority = Priority.LOOK_UP if watch.is_in_doubt else Priority.POLL
         sequence, audit_sequence = watch.sequence, watch.audit_sequence
-        intent = await self._gateway.retrieve_intent(watch.intent_id, priority)
+        intent = await self._find_intent(watch.intent_id, priority)
+        watch.unknown = 0 if intent else watch.unknown + 1
+        if 0 < watch.unknown < MIN_UNKNOWN_ANSWERS:
+            return
+        if intent is None:
+            about = {"intent": watch.intent_id, "hint": "is the key of this account and mode?"}
+            log.error("Stripe does not know a payment; an operator must act", **about)
         refunds: list[RefundFacts] = []
-        if watch.pending_refunds:
+        if intent and watch.pending_refunds:
             with self._if_readable(watch, "refunds"):
                 refunds = await self._gateway.list_refunds(watch.intent_id, priority)
         found: dict[str, DisputeFacts | None] = {}
-        for id in sorted(watch.doubted_disputes):
+        for id in sorted(watch.doubted_disputes) if intent else ():
             with self._if_readable(watch, "disputes"):
                 found[id] = await self._gateway.find_dispute(id)
         if self._watches.get(watch.order_id) is not watch:
@@ -200,6 +209,15 @@ class Reconciler(Background, Collector):
         await self._sender.send(command)
         self.observed += 1
 
+    async def _find_intent(self, intent_id: str, priority: Priority) -> IntentFacts | None:
+        """The intent; None when Stripe knows none of this id."""
+        try:
+            return await self._gateway.retrieve_intent(intent_id, priority)
+        except InvalidError as error:
+            if error.code != UNKNOWN_OBJECT:
+                raise
+            return None
+
     @contextlib.contextmanager
     def _if_readable(self, watch: _WatchedPayment, what: str) -> Iterator[None]:
         """Go on without what the key may not read: it stays listed as stuck, and is asked for later."""
@@ -216,15 +234,11 @@ def _watch(
 ) -> _WatchedPayment | None:
     """What there is to ask about a payment; None when nothing is under way that Stripe knows of."""
     payment, work = state.payment, state.work
-    if payment is None:
+    if payment is None or work.unknown_since is not None:
         return None
-    is_being_confirmed = any(
-        effect.kind is EffectKind.CONFIRM and effect.attempt == payment.attempt
-        for effect in work.effects.values()
-    )
     # Stripe spoke of a refund or dispute of money that we have not heard of: it has not told all.
     is_open = payment.status is PaymentStatus.PROCESSING or work.in_doubt_since is not None
-    is_processing = bool(work.held) or (is_open and not is_being_confirmed)
+    is_processing = bool(work.held) or (is_open and not state.is_confirm_pending)
     refunds = (refund.stripe_refund_id for refund in work.refunds.values())
     pending = frozenset(filter(None, refunds))
     doubted = frozenset(work.doubted_disputes)

@@ -98,7 +98,7 @@ async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFact
     )
     if latest is None or seen.charge_id not in {None, latest.charge_id}:
         return seen
-    charge = {"charge_id", "receipt_url", "card_last4"}
+    charge = {"charge_id", "receipt_url", "card_last4", "charged_at"}
     return seen.model_copy(update=latest.model_dump(include=charge))
 
 

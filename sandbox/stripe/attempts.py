@@ -31,7 +31,17 @@ def attach(intent: Resource, method: Resource) -> None:
 def require_action(
     state: State, intent: Resource, return_url: str | None, *, uses_sdk: bool
 ) -> None:
-    """Send the customer to 3-D Secure, by redirect or through Stripe.js."""
+    """Send the customer to 3-D Secure, by redirect or through Stripe.js, or to the bank's own page.
+
+    A payment method that is no card has only the redirect.
+    """
+    is_card = state.payment_methods[intent["payment_method"]]["type"] == "card"
+    uses_sdk = uses_sdk and is_card
+    if not (is_card or return_url):
+        raise invalid(
+            "A `return_url` must be specified: this payment method redirects your customer.",
+            param="return_url",
+        )
     page = f"{state.base_url}/3ds/{intent['id']}"
     state.return_urls[intent["id"]] = None if uses_sdk else return_url
     action: dict[str, Any]

@@ -88,6 +88,15 @@ class BrowserSide:
         if intent["status"] != "requires_action":
             return _page("3D Secure", "<p>There is nothing to authenticate.</p>")
         amount = html.escape(shown_amount(intent["amount"], intent["currency"]))
+        method = self.state.get("payment_method", intent["payment_method"])
+        if method["type"] != "card":
+            return _page(
+                f"{method['type'].capitalize()} test payment page",
+                f"<p>Your bank asks you to authorize this payment of {amount}.</p>"
+                '<form method="post">'
+                '<button name="outcome" value="succeed">Authorize test payment</button> '
+                '<button name="outcome" value="fail">Fail test payment</button></form>',
+            )
         return _page(
             "3D Secure test page",
             f"<p>Your bank asks you to confirm this payment of {amount}.</p>"
@@ -124,7 +133,7 @@ class BrowserSide:
             "Amount": shown_amount(charge["amount"], charge["currency"]),
             "Status": charge["status"],
             "Refunded": shown_amount(charge["amount_refunded"], charge["currency"]),
-            "Paid with": f"{name} ending in {method['last4']}",
+            "Paid with": f"{name} ending in {method.get('last4') or method['iban_last4']}",
             "Payment": charge["payment_intent"],
         }
         return _page(

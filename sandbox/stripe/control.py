@@ -249,8 +249,11 @@ class Control:
 
     @control_request("POST", "/_control/confirmation_token", {"card": "4242424242424242"})
     def confirmation_token(self, body: bodies.TokenBody) -> Resource:
-        """Mints a ConfirmationToken from a test card's number or a pm_... name, as the page would."""
-        if body.card[:1].isdecimal():
+        """Mints a ConfirmationToken from a test card's number, a pm_... name or `bancontact`."""
+        if body.card == "bancontact":
+            params = {"type": "bancontact", "billing_details": {"name": "Jenny Rosen"}}
+            method = payment_methods.create(self.state, params)
+        elif body.card[:1].isdecimal():
             method = payment_methods.for_card_number(self.state, body.card)
         else:
             method = payment_methods.named(self.state, body.card)

@@ -188,7 +188,7 @@ class ExpireBody(Body):
 
 
 class TokenBody(Body):
-    """A test card's number, or a pm_card_... or pm_usBankAccount_... name."""
+    """A test card's number, a pm_card_... or pm_usBankAccount_... name, or bancontact."""
 
     card: str
     return_url: str | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.stripe.errors import invalid
 from sandbox.stripe.state import Resource, State, new_id, now
 
 # Documented keys beside those of Stripe's fixture, and when an object has them.
@@ -16,11 +17,19 @@ CONDITIONAL_KEYS = {
         "failure_reason": "the refund failed",
         "pending_reason": "the refund is pending",
     },
-    "payment_method": {"us_bank_account": "instead of `card`, for a bank account"},
+    "payment_method": {
+        "us_bank_account": "instead of `card`, for a bank account",
+        "bancontact": "instead of `card`, for Bancontact",
+    },
     "webhook_endpoint": {"secret": "in the answer to its creation only"},
 }
 
-METHOD_TYPES = ("card", "us_bank_account")
+METHOD_CURRENCIES: dict[str, str | None] = {
+    "card": None,
+    "us_bank_account": "usd",
+    "bancontact": "eur",
+}
+"""Type -> the one currency that it takes; None: all."""
 NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
@@ -42,7 +51,15 @@ def payment_intent(amount: int, currency: str, params: dict[str, Any]) -> Resour
     allowed = params.get("allowed_payment_method_types")
     automatic = params.get("automatic_payment_methods") or {}
     enabled = automatic.get("enabled", allowed is None)
-    offered = METHOD_TYPES if enabled or allowed is not None else METHOD_TYPES[:1]
+    methods = [t for t, only in METHOD_CURRENCIES.items() if only in {None, currency}]
+    offered = methods if enabled or allowed is not None else methods[:1]
+    # What is allowed but not offered is left out silently.
+    types = [t for t in offered if allowed is None or t in allowed]
+    if not types:
+        raise invalid(
+            "No valid payment method types for this Payment Intent. Please ensure that you have "
+            "activated payment methods compatible with your chosen currency in your dashboard."
+        )
     return {
         "id": id_,
         "object": "payment_intent",
@@ -79,8 +96,7 @@ def payment_intent(amount: int, currency: str, params: dict[str, Any]) -> Resour
         "payment_method": None,
         "payment_method_configuration_details": None,
         "payment_method_options": {},
-        # What is allowed but not offered is left out silently.
-        "payment_method_types": [t for t in offered if allowed is None or t in allowed],
+        "payment_method_types": types,
         "processing": None,
         "receipt_email": params.get("receipt_email"),
         "review": None,
@@ -151,6 +167,17 @@ def charge(state: State, intent: Resource, method: Resource) -> Resource:
 
 
 def _method_details(intent: Resource, method: Resource) -> Resource:
+    if method["type"] == "bancontact":
+        return {
+            "bank_code": "VAPE",
+            "bank_name": "VAN DE PUT & CO",
+            "bic": "VAPEBE22",
+            "generated_sepa_debit": None,
+            "generated_sepa_debit_mandate": None,
+            "iban_last4": "7061",
+            "preferred_language": "en",
+            "verified_name": method["billing_details"]["name"],
+        }
     if method["type"] != "card":
         bank: Resource = method["us_bank_account"]
         return bank
@@ -224,34 +251,15 @@ def refund(charge_: Resource, amount: int, params: dict[str, Any], status: str) 
 
 
 EVIDENCE = [
-    "access_activity_log",
-    "billing_address",
-    "cancellation_policy",
-    "cancellation_policy_disclosure",
-    "cancellation_rebuttal",
-    "customer_communication",
-    "customer_email_address",
-    "customer_name",
-    "customer_purchase_ip",
-    "customer_signature",
-    "duplicate_charge_documentation",
-    "duplicate_charge_explanation",
-    "duplicate_charge_id",
-    "product_description",
-    "receipt",
-    "refund_policy",
-    "refund_policy_disclosure",
-    "refund_refusal_explanation",
-    "service_date",
-    "service_documentation",
-    "shipping_address",
-    "shipping_carrier",
-    "shipping_date",
-    "shipping_documentation",
-    "shipping_tracking_number",
-    "uncategorized_file",
-    "uncategorized_text",
-]
+    "access_activity_log", "billing_address", "cancellation_policy",
+    "cancellation_policy_disclosure", "cancellation_rebuttal", "customer_communication",
+    "customer_email_address", "customer_name", "customer_purchase_ip", "customer_signature",
+    "duplicate_charge_documentation", "duplicate_charge_explanation", "duplicate_charge_id",
+    "product_description", "receipt", "refund_policy", "refund_policy_disclosure",
+    "refund_refusal_explanation", "service_date", "service_documentation", "shipping_address",
+    "shipping_carrier", "shipping_date", "shipping_documentation", "shipping_tracking_number",
+    "uncategorized_file", "uncategorized_text",
+]  # fmt: skip
 
 
 def dispute(charge_: Resource, amount: int, reason: str, *, inquiry: bool) -> Resource:

@@ -34,13 +34,14 @@ BILLING_DETAILS = fields(
     tax_id=unsettable_text,
 )
 METHOD_FIELDS: dict[str, Parser] = {
-    "type": choice("card", "us_bank_account"),
+    "type": choice("card", "us_bank_account", "bancontact"),
     "card": fields(
         number=text, exp_month=text, exp_year=text, cvc=text, token=text, networks=anything
     ),
     "us_bank_account": fields(
         account_holder_type=text, account_number=text, account_type=text, routing_number=text
     ),
+    "bancontact": fields(),
     "billing_details": BILLING_DETAILS,
     "allow_redisplay": choice("always", "limited", "unspecified"),
     "metadata": metadata,
@@ -84,13 +85,21 @@ def refuse_card_number(params: Params) -> None:
 
 
 def create(state: State, params: Params) -> Resource:
-    """A PaymentMethod from a card (number, exp_month, exp_year, cvc) or a US bank account.
+    """A PaymentMethod from a card (number, exp_month, exp_year, cvc), a US bank account, or Bancontact.
 
     Raises Stripe's card errors for a number that is none, or a date that is past.
     """
     if params["type"] == "card":
         card, behaviour = _card(params.get("card") or {})
         return _store(state, params, {"card": card}, behaviour)
+    if params["type"] == "bancontact":
+        if not (params.get("billing_details") or {}).get("name"):
+            raise invalid(
+                "Missing required param: billing_details[name].",
+                code="parameter_missing",
+                param="billing_details[name]",
+            )
+        return _store(state, params, {"bancontact": {}}, cards.AUTHENTICATE)
     account = params.get("us_bank_account") or {}
     name = ACCOUNTS.get(account.get("account_number", "000123456789"))
     if name is None:

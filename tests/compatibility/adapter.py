@@ -11,6 +11,7 @@ import orjson
 from agents import services
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
+from agents.payments.transitions import PaymentPolicy
 from agents.service import topic_uses
 from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from models import analytics, history, search_terms
@@ -44,6 +45,7 @@ TOPICS_SINCE = {"2026-11-first": {"platform-identity"}}
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {
     "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",
+    "ASK_STRIPE_AGAIN",
     "PAYMENT_FRAUD_WARNING", "PAYMENT_REVIEW_OPENED", "PAYMENT_REVIEW_CLOSED",
 }  # fmt: skip
 """Of these types: no partition was stopped and skipped, nothing of ours sends the second, and the others came
@@ -69,7 +71,10 @@ def make_service(name: str, run: Mapping[str, Any]) -> TransitionService:
         run["notification_tries"],
         int(run["notification_repeat_after_s"] * 1000),
     )
-    return next(each for each in services(deadlines, policy) if each.name == name)
+    # The recordings are of a time when Stripe's dashboard chose the payment methods.
+    payments = PaymentPolicy(methods=None, expires_ms=deadlines.payment_ms)
+    made = services(deadlines, policy, payments)
+    return next(each for each in made if each.name == name)
 
 
 class _Failing:

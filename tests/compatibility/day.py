@@ -27,6 +27,7 @@ BY_HAND = ("put-by-hand", b"1")
 AGES_S = 2_000_000_000
 """Deadlines in another century: whoever starts on the recording later finds none that has passed."""
 SETTINGS = {
+    "TIFFIN_PAYMENT_METHODS": "automatic",
     "TIFFIN_NOTIFICATION_TRIES": "3",
     "TIFFIN_NOTIFICATION_REPEAT_AFTER_S": str(AGES_S),
     "TIFFIN_NOTIFICATION_MAX_AGE_S": str(AGES_S),

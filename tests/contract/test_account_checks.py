@@ -219,6 +219,10 @@ async def test_an_endpoint_without_a_version_sends_the_accounts(
     list(sandbox.state.events.values())[-1]["api_version"] = "2020-08-27"
     told = (await run())["version"]
     assert (told.state, "2020-08-27" in told.detail) == (WRONG, True)
+    sandbox.state.webhook_endpoints.clear()
+    add_endpoint(sandbox)
+    told = (await run())["version"]
+    assert (told.state, "lists of events" in told.detail) == (WARNING, True)
 
 
 async def test_an_endpoint_that_is_disabled_or_there_twice(

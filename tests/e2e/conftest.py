@@ -24,7 +24,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     done, everything that they left in Kafka is checked together.
     """
     folder = tmp_path_factory.mktemp("platform")
-    with Platform(folder, settings=IMPATIENT_WITH_STRIPE, settle_delay_s=-1) as running:
+    settings = IMPATIENT_WITH_STRIPE | {"TIFFIN_PAYMENT_METHODS": "card,us_bank_account"}
+    with Platform(folder, settings=settings, settle_delay_s=-1) as running:
         yield running
         topics = Topics(running.bootstrap)
         records = topics.read()

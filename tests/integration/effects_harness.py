@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import orjson
 
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
+from agents.payments.transitions import PaymentPolicy
 from agents.service import Service
 from app.stripe.effects import EffectsService
 from app.stripe.gateway import StripeGateway
@@ -50,7 +51,9 @@ class EffectsHarness(NoSender):
     """
 
     stripe: StripeSandbox
-    service: Service[PaymentRecord] = PAYMENTS
+    service: Service[PaymentRecord] = field(
+        default_factory=lambda: payments_service(PaymentPolicy(("card", "us_bank_account")))
+    )
     record: PaymentRecord | None = None
     version: int = 0
     listeners: list[Listener] = field(default_factory=list)
@@ -120,9 +123,9 @@ class EffectsHarness(NoSender):
         await self.send(command)
         return self.outcomes[command.command_id]
 
-    async def open(self) -> Payment:
+    async def open(self, currency: str = "INR") -> Payment:
         """Initiate and wait for Stripe's payment intent."""
-        data = InitiatePayment(amount=AMOUNT, currency="INR", user_id="guest")
+        data = InitiatePayment(amount=AMOUNT, currency=currency, user_id="guest")
         await self.order(CommandType.INITIATE_PAYMENT, data)
         await self.until(lambda: self.payment is not None)
         return self.known_payment

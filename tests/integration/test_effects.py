@@ -15,6 +15,7 @@ from models.commands import (
     CommandType,
     ConfirmPayment,
     InitiatePayment,
+    NoData,
     RefundPayment,
     ResultKind,
 )
@@ -480,7 +481,7 @@ async def reconciler(world: EffectsHarness, gateway: StripeGateway) -> AsyncIter
 async def test_a_bank_debit_whose_webhook_never_comes(
     world: EffectsHarness, reconciler: Reconciler, outcome: str, status: P
 ) -> None:
-    payment = await world.open()
+    payment = await world.open("USD")
     await confirm(world, "pm_usBankAccount_success")
     await world.poll(lambda: reconciler.observed > 1)
     assert world.known_payment.status is P.PROCESSING
@@ -507,10 +508,44 @@ async def test_a_refund_whose_webhook_never_comes(
 
 
 @pytest.mark.usefixtures("effects")
+async def test_a_payment_that_stripe_does_not_know_is_left_to_an_operator(
+    world: EffectsHarness, reconciler: Reconciler
+) -> None:
+    """As with the key of another account: it is asked twice, and again when an operator says so."""
+    payment = await world.open("USD")
+    await confirm(world, "pm_usBankAccount_success")
+    await world.until(lambda: world.record and not world.record.work.effects)
+    intents = world.stripe.state.payment_intents
+    kept = intents.pop(payment.stripe_intent_id)
+    await world.until(lambda: world.record and world.record.work.unknown_since)
+    assert (world.known_payment.status, reconciler.watched) == (P.PROCESSING, 0)
+    assert [row.rule.state for row in waiting(world.record)] == ["UNKNOWN_AT_STRIPE"]
+    intents[payment.stripe_intent_id] = kept
+    await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
+    await world.order(CommandType.ASK_STRIPE_AGAIN, NoData())
+    await world.until_status(P.COMPLETED)
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_cancel_of_a_payment_that_stripe_does_not_know_is_left_to_an_operator(
+    world: EffectsHarness,
+) -> None:
+    payment = await world.open()
+    intents = world.stripe.state.payment_intents
+    kept = intents.pop(payment.stripe_intent_id)
+    await world.order(CommandType.CANCEL_PAYMENT, CancelPayment())
+    await world.until(lambda: world.record and world.record.work.unknown_since)
+    assert [row.rule.state for row in waiting(world.record)] == ["UNKNOWN_AT_STRIPE"]
+    intents[payment.stripe_intent_id] = kept
+    await world.order(CommandType.ASK_STRIPE_AGAIN, NoData())
+    await world.until_status(P.CANCELLED)
+
+
+@pytest.mark.usefixtures("effects")
 async def test_a_charge_and_receipt_that_a_webhook_did_not_tell_are_asked_for(
     world: EffectsHarness, reconciler: Reconciler
 ) -> None:
-    payment = await world.open()
+    payment = await world.open("USD")
     await confirm(world, "pm_usBankAccount_success")
     await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
     intent = world.stripe.state.payment_intents[payment.stripe_intent_id]
@@ -550,7 +585,7 @@ async def test_a_dispute_that_the_key_may_not_read_keeps_nothing_else_from_being
     world.listeners.append(patient)
     patient.start()
     try:
-        payment = await world.open()
+        payment = await world.open("USD")
         await confirm(world, "pm_usBankAccount_success")
         await world.settle(payment_intent=payment.stripe_intent_id, outcome="succeed")
         intent = world.stripe.state.payment_intents[payment.stripe_intent_id]

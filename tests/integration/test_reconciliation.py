@@ -23,6 +23,7 @@ from app.reconciliation.accounts import (
 )
 from app.reconciliation.missing_webhooks import SLICE_MS, MissingWebhooks
 from app.reconciliation.runner import Reconciliation
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
 from app.stripe.owner_mark import OwnerMark
 from app.stripe.webhooks import reduce_webhook
@@ -213,8 +214,9 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(
     foreign = encode(ours).replace(to_rfc3339(NOW_MS - 60_000).encode(), b"not a time")
     for value in (b"", b"\xff\xfe", b"[" * 900, b"{}", foreign, encode(in_99)):
         topic.put(value)
-    made: Any = Reconciliation(
-        None, None, None, topic.reader, is_runner=lambda: True, schedule=None
+    none: Any = None
+    made = Reconciliation(
+        none, EventIntake(none, none), none, topic.reader, is_runner=lambda: True, schedule=none
     )  # fmt: skip
     monkeypatch.setattr(runner, "RECONCILIATION", topic.name)
     assert (await made._resumed(NOW_MS)).listed == 7

@@ -11,6 +11,7 @@ from sandbox.platform import Platform
 from tests.money.clients import Clients
 
 SETTINGS = {
+    "TIFFIN_PAYMENT_METHODS": "card,us_bank_account",
     "TIFFIN_RECONCILIATION_INTERVAL_S": "1",
     "TIFFIN_RECONCILIATION_GRACE_S": "2",
     "TIFFIN_RECONCILIATION_TOTALS_INTERVAL_S": "1",

@@ -14,7 +14,7 @@ from tests.money.clients import Clients, until
 from tests.support.kafka_invariants import Topics, check_cloudevent
 
 GRACE_MS = 2000  # TIFFIN_RECONCILIATION_GRACE_S
-BANK = "pm_usBankAccount_success"
+BANK, DOLLARS = "pm_usBankAccount_success", "blue-door-brooklyn"
 CAN_BE_PAID = "requires_payment_method"
 
 
@@ -40,7 +40,7 @@ def check_headers_of_reports(bootstrap: str) -> None:
 
 async def processing(clients: Clients) -> tuple[Customer, str]:
     """Somebody who pays from a bank account, whose webhooks get lost."""
-    somebody = await clients.placed()
+    somebody = await clients.placed(DOLLARS)
     intent = await clients.intent(somebody)
     token = await clients.control("/confirmation_token", {"card": BANK})
     body = {"orderId": somebody.order_id, "confirmationToken": token["id"]}

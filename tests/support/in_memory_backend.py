@@ -13,7 +13,7 @@ from yarl import URL
 
 from agents.deliveries import DELIVERIES
 from agents.orders import orders_service
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
 from agents.timeline import TIMELINE
 from models.commands import COMMANDS, Command, CommandType, StripeResult, WebhookReceived
 from models.errors import KafkaUnavailableError
@@ -125,7 +125,7 @@ class InMemoryBackend(NoSender):
     def __init__(self) -> None:
         self.tables = {
             s.name: InMemoryTable(s, s.name)
-            for s in (orders_service(), PAYMENTS, DELIVERIES, TIMELINE)
+            for s in (orders_service(), payments_service(), DELIVERIES, TIMELINE)
         }
         self.stripes: defaultdict[str, Stripe] = defaultdict(Stripe)
         self.stripe_answers = asyncio.Event()

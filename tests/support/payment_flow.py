@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from agents.orders import orders_service
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
 from agents.service import Service
 from models import ids, topics
 from models.commands import (
@@ -255,7 +255,7 @@ class PaymentFlowHarness:
         self.stripe = Stripe()
         self.now = 1_700_000_000_000
         self.number = itertools.count(1)
-        self.payments = ServiceHarness(PAYMENTS, PaymentRecord())
+        self.payments = ServiceHarness(payments_service(), PaymentRecord())
         self.orders = ServiceHarness(orders_service(), OrderRecord())
         self.queues: dict[str, list[bytes]] = {
             t: [] for c in (self.payments, self.orders) for t in c.service.inputs

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from models import ids, topics
-from models.commands import CancelPayment, CommandType, ConfirmPayment
+from models.commands import CancelPayment, CommandType, ConfirmPayment, NoData
 from models.declines import customer_decline_code, decline_text
 from models.graphs import PaymentStatus
 from models.payment import Payment, PaymentRecord
@@ -11,6 +11,7 @@ from tables import StoredRecord
 from web.api.order_views import PaymentView, payment_for_customer, payment_view
 from web.api.pricing import priced
 from web.api.schemas import (
+    AskedAgain,
     CancelPaymentBody,
     Confirm,
     Confirmation,
@@ -21,6 +22,7 @@ from web.api.schemas import (
 from web.api.views import view_of
 from web.http import auth, consistency
 from web.http.answers import Accepted, json_answer
+from web.http.bodies import EmptyBody
 from web.http.commands import CommandRequest, CommandResult, OutcomePendingError, wait
 from web.http.context import ORDERS, PAYMENTS, Context, state_of
 from web.http.params import Params
@@ -151,6 +153,20 @@ def cancel_command(
         order_id=order_id, service=PAYMENTS, command_type=CommandType.CANCEL_PAYMENT,
         data=CancelPayment(reason=body.reason), action="cancel-payment", key=key, body=body,
         identity=identity, answer=answer,
+    )  # fmt: skip
+
+
+def ask_again(call: Call[Params, EmptyBody]) -> CommandRequest:
+    """Ask Stripe again about a payment that it did not know, once the cause was mended."""
+
+    async def answer(settled: CommandResult) -> AskedAgain:
+        token = _with_payment(settled.token, settled.record).text()
+        return view_of(AskedAgain, _known(settled.record), consistency_token=token)
+
+    return CommandRequest(
+        order_id=call.order_id, service=PAYMENTS, command_type=CommandType.ASK_STRIPE_AGAIN,
+        data=NoData(), action="ask-again", key=call.key, body=call.body, identity=call.identity,
+        answer=answer,
     )  # fmt: skip
 
 

@@ -133,6 +133,15 @@ class CancelPaymentBody(Body):
     reason: CancelReason = "CUSTOMER_REQUEST"
 
 
+class AskedAgain(Message):
+    """status: the payment's, before Stripe has answered."""
+
+    order_id: str
+    payment_id: str
+    status: str
+    consistency_token: str
+
+
 class PaymentCancelAnswer(Message):
     """status: CANCELLED, or COMPLETED when the money was faster (its refund follows)."""
 

@@ -10,6 +10,7 @@ from yarl import URL
 from models.commands import WebhookReceived
 from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
+from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 from models.reconciliation import ReconciliationReport
 from models.sender import CommandSender
 from models.topics import TopicUse
@@ -185,6 +186,7 @@ class WebDeps:
     ready: Callable[[], Sequence[str]]
     order_tokens: OrderTokens
     publishable_key: str
+    payment_methods: OfferedMethods = DEFAULT_METHODS
     livemode: bool
     webhook_tolerance_s: float = 300
     staff: StaffVerifier | None = None

@@ -60,6 +60,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "PAYMENT_UNDER_WAY": (409, "The payment is being processed"),
     "PAYMENT_CANCELLED": (409, "The payment is cancelled"),
     "CANCEL_UNDER_WAY": (409, "The payment is being cancelled"),
+    "NOTHING_TO_ASK": (409, "Stripe knows this payment"),
     "TOO_MANY_ATTEMPTS": (409, "This payment was tried too often"),
     "ALREADY_PAID": (409, "The order is paid"),
     "ALREADY_REFUNDED": (409, "The payment is refunded"),

@@ -127,6 +127,8 @@ function appearance() {
 function mountCard() {
   elements = stripe.elements({
     mode: "payment", amount: Number(at.amount), currency: at.currency, appearance: appearance(),
+    // As the payment intent is made; none: what is on in Stripe's dashboard.
+    ...(at.methods ? { allowedPaymentMethodTypes: at.methods.split(",") } : {}),
   });
   const card = elements.create("payment", {
     defaultValues: { billingDetails: given({ name: at.name, email: at.email, phone: at.phone }) },

@@ -21,29 +21,56 @@
     return node;
   };
 
-  /* The card form: labelled inputs and a live region for what is wrong. */
+  /* Type -> its one currency, what it is called, and the fields of its form. */
+  const METHODS = {
+    card: { only: null, title: "Card (Stripe stand-in: test cards only)", fields: ["number", "expiry", "cvc"] },
+    bancontact: { only: "eur", title: "Bancontact", fields: ["name"] },
+    us_bank_account: { only: "usd", title: "US bank account", fields: ["name", "account"] },
+  };
+
+  /* The form of each method that is offered: labelled inputs and a live region for what is wrong. */
   class PaymentElement {
-    constructor() {
+    constructor(types, defaults) {
       this.listeners = {};
+      this.type = types[0];
       this.fields = {
         number: this.field("Card number", "cc-number", "1234 1234 1234 1234", 23),
         expiry: this.field("Expiration date (MM / YY)", "cc-exp", "MM / YY", 9),
         cvc: this.field("Security code", "cc-csc", "CVC", 4),
+        name: this.field("Full name", "name", "First and last name", 100, "text"),
+        account: this.field("Account number", "off", "000123456789", 17),
       };
+      this.fields.name.input.value = ((defaults || {}).billingDetails || {}).name || "";
       this.error = make("p", { role: "alert", class: "StripeElement-error" });
-      this.root = make("fieldset", { class: "StripeElement StripeElement-card" },
-        make("legend", {}, "Card (Stripe stand-in: test cards only)"));
-      for (const { label, input } of Object.values(this.fields)) {
-        this.root.append(make("div", {}, label, input));
-        input.addEventListener("input", () => this.changed());
+      this.legend = make("legend", {}, METHODS[this.type].title);
+      this.root = make("fieldset", { class: "StripeElement StripeElement-card" }, this.legend);
+      if (types.length > 1) this.root.append(this.choice(types));
+      for (const each of Object.values(this.fields)) {
+        each.row = make("div", {}, each.label, each.input);
+        this.root.append(each.row);
+        each.input.addEventListener("input", () => this.changed());
       }
       this.root.append(this.error);
+      this.choose(this.type);
     }
-    field(text, autocomplete, placeholder, maxlength) {
+    choice(types) {
+      const options = types.map((type) => make("option", { value: type }, METHODS[type].title));
+      const select = make("select", { id: "stripe-method" }, ...options);
+      select.addEventListener("change", () => { this.choose(select.value); this.changed(); });
+      return make("div", {}, make("label", { for: "stripe-method" }, "Payment method"), select);
+    }
+    choose(type) {
+      this.type = type;
+      this.legend.textContent = METHODS[type].title;
+      for (const [name, { row }] of Object.entries(this.fields)) {
+        row.hidden = !METHODS[type].fields.includes(name);
+      }
+    }
+    field(text, autocomplete, placeholder, maxlength, inputmode = "numeric") {
       const id = `stripe-${autocomplete}`;
       const label = make("label", { for: id }, text);
       const input = make("input", {
-        id, autocomplete, placeholder, maxlength, inputmode: "numeric", type: "text",
+        id, autocomplete, placeholder, maxlength, inputmode, type: "text",
         "aria-required": "true",
       });
       return { label, input };
@@ -57,14 +84,23 @@
         exp_month: month, exp_year: year, cvc: this.fields.cvc.input.value.trim(),
       };
     }
+    /* payment_method_data of a ConfirmationToken. */
+    data(billing = {}) {
+      const named = METHODS[this.type].fields.includes("name")
+        ? { ...billing, name: this.fields.name.input.value.trim() } : billing;
+      const own = { card: () => this.value(), bancontact: () => undefined,
+        us_bank_account: () => ({ account_number: this.fields.account.input.value.trim() }) }[this.type]();
+      return { type: this.type, [this.type]: own, billing_details: named };
+    }
     /* The first field that lacks something; undefined when all are complete. */
     incomplete() {
       const card = this.value();
       const isComplete = {
         number: /^\d{13,19}$/.test(card.number), expiry: card.exp_year !== "",
-        cvc: /^\d{3,4}$/.test(card.cvc),
+        cvc: /^\d{3,4}$/.test(card.cvc), name: this.fields.name.input.value.trim() !== "",
+        account: /^\d{4,17}$/.test(this.fields.account.input.value.trim()),
       };
-      return this.fields[Object.keys(isComplete).find((name) => !isComplete[name])];
+      return this.fields[METHODS[this.type].fields.find((name) => !isComplete[name])];
     }
     complete() { return this.incomplete() === undefined; }
     changed() {
@@ -72,13 +108,14 @@
       this.show("");
       const empty = Object.values(this.fields).every(({ input }) => !input.value);
       this.fire("change", { elementType: "payment", complete: this.complete(), empty,
-        value: { type: "card" } });
+        value: { type: this.type } });
     }
     check() {
       const bad = this.incomplete();
       if (bad === undefined) return {};
       const error = { type: "validation_error", code: "incomplete_payment_details",
-        message: "Your card details are incomplete." };
+        message: this.type === "card" ? "Your card details are incomplete."
+          : "Your payment details are incomplete." };
       this.show(error.message);
       bad.input.focus();
       return { error };
@@ -98,7 +135,7 @@
     on(event, listener) { (this.listeners[event] ||= []).push(listener); return this; }
     off(event) { delete this.listeners[event]; return this; }
     fire(event, detail) { for (const listener of this.listeners[event] || []) listener(detail); }
-    focus() { this.fields.number.input.focus(); }
+    focus() { this.fields[METHODS[this.type].fields[0]].input.focus(); }
     clear() { for (const { input } of Object.values(this.fields)) input.value = ""; this.changed(); }
     update() {}
     unmount() { this.root.remove(); }
@@ -106,10 +143,24 @@
   }
 
   class Elements {
-    constructor(options) { this.options = options || {}; this.element = null; }
-    create(type) {
+    constructor(options) {
+      this.options = options || {};
+      this.element = null;
+      /* Since endive: docs.stripe.com/changelog/endive/2026-09-30/remove-elements-deferred-intent-payment-method-types */
+      if (this.options.paymentMethodTypes) {
+        throw new Error("paymentMethodTypes is no longer supported; use allowedPaymentMethodTypes.");
+      }
+    }
+    /* As the API does it: what the currency excludes is left out. */
+    types() {
+      const allowed = this.options.allowedPaymentMethodTypes;
+      return Object.keys(METHODS).filter((type) => (!allowed || allowed.includes(type))
+        && [null, this.options.currency].includes(METHODS[type].only));
+    }
+    create(type, options = {}) {
       if (type !== "payment") throw new Error(`The stand-in has only the payment element, not ${type}`);
-      this.element = new PaymentElement();
+      const types = this.types();
+      this.element = new PaymentElement(types.length ? types : ["card"], options.defaultValues);
       return this.element;
     }
     getElement(type) { return type === "payment" ? this.element : null; }
@@ -158,11 +209,7 @@
       const { body, error } = await this.call("POST", "/v1/confirmation_tokens", {
         ...(params.return_url ? { return_url: params.return_url } : {}),
         ...(params.shipping ? { shipping: params.shipping } : {}),
-        payment_method_data: {
-          type: "card",
-          card: elements.element.value(),
-          billing_details: (params.payment_method_data || {}).billing_details,
-        },
+        payment_method_data: elements.element.data((params.payment_method_data || {}).billing_details),
       });
       if (error) elements.element.show(error.message);
       return error ? { error } : { confirmationToken: body };

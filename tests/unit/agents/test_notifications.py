@@ -448,3 +448,21 @@ def test_whatever_happens_the_last_word_is_told_and_no_kind_too_often(
             assert all(b - a >= PAUSE_MS for a, b in pairwise(times))
         assert not mine or mine[-1] in told, "the last state is told"
         assert all(each.code == "OUTDATED" for each in mine if each.status is S.SUPERSEDED)
+
+
+def test_a_failure_that_ends_a_cancelled_payment_asks_nobody_to_pay_again() -> None:
+    world = NotificationHarness()
+    failed = event_of(E.PAYMENT_FAILED)
+    data = failed.data.model_copy(update={"cancel_requested": "PAYMENT_EXPIRED"})
+    world.event(failed.model_copy(update={"data": data}))
+    assert world.all == {}
+
+
+def test_money_that_goes_back_is_told_as_such() -> None:
+    world = NotificationHarness()
+    paid = event_of(E.PAYMENT_COMPLETED)
+    data = paid.data.model_copy(update={"cancel_requested": "PAID_TOO_LATE"})
+    world.event(paid.model_copy(update={"data": data}))
+    facts = [each.facts for each in world.all.values()]
+    assert facts
+    assert {each["cancel_requested"] for each in facts} == {"PAID_TOO_LATE"}

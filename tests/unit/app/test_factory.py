@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.factory import minimum_charges
+from app.factory import minimum_charges, payment_methods
 from app.settings import Settings, SettingsError, load_settings
+from web.catalogue import load_catalogue
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, text: str) -> Settings:
@@ -25,3 +26,22 @@ def test_a_minimum_charge_that_can_not_hold_is_named(monkeypatch: pytest.MonkeyP
         minimum_charges(settings(monkeypatch, "KRW=700,KWD=0.165"))
     accepted = "accepted: 0.010 to 99999.990 KWD, in steps of 0.010"
     assert f"TIFFIN_MINIMUM_CHARGES: KWD=0.165: {accepted}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "offered"),
+    [("", ("card",)), ("card, us_bank_account", ("card", "us_bank_account")), ("automatic", None)],
+)
+def test_payment_methods_that_the_menus_can_be_paid_with(
+    monkeypatch: pytest.MonkeyPatch, given: str, offered: tuple[str, ...] | None
+) -> None:
+    monkeypatch.setenv("TIFFIN_PAYMENT_METHODS", given)
+    assert payment_methods(settings(monkeypatch, ""), load_catalogue()) == offered
+
+
+def test_a_payment_method_that_no_menu_can_be_paid_with_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIFFIN_PAYMENT_METHODS", "card,bancontact")
+    with pytest.raises(SettingsError, match="TIFFIN_PAYMENT_METHODS: bancontact: it takes EUR"):
+        payment_methods(settings(monkeypatch, ""), load_catalogue())

@@ -147,6 +147,9 @@ EXAMPLES: dict[tuple[Subject, str], tuple[Any, Any]] = {
     (S.PAYMENT, "PENDING"): (payment(P.PENDING), payment(P.PROCESSING)),
     (S.PAYMENT, "PROCESSING"): (payment(P.PROCESSING), PAID),
     (S.PAYMENT, "REQUIRES_ACTION"): (payment(P.PROCESSING, action="use_stripe_sdk"), PAID),
+    (S.PAYMENT, "UNKNOWN_AT_STRIPE"): (
+        payment(P.PROCESSING, unknown_since=T), payment(P.CANCELLED),
+    ),
     (S.PAYMENT, "FAILED"): (payment(P.FAILED), payment(P.CANCELLED)),
     (S.REFUND, "PENDING"): (
         PaymentRecord(

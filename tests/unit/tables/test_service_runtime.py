@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
 from tables import InputPosition, PartitionStop, ServiceRuntime, caught_up, make_app
 
 TOPIC = "payment-events"
@@ -27,7 +27,7 @@ def test_changelogs_too_are_at_two_replicas_before_they_count(
     app = make_app(
         "a", broker="kafka://127.0.0.1:1", datadir=tmp_path, partitions=3, replication=replicas
     )
-    ServiceRuntime(app, [PAYMENTS], dead_letter_topic="dlq", partitions=3)
+    ServiceRuntime(app, [payments_service()], dead_letter_topic="dlq", partitions=3)
     config = app.tables["payments"].changelog_topic.config or {}
     assert config.get("min.insync.replicas") == wanted
     assert config["max.message.bytes"] > 0

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from models.errors import UnavailableError
 from models.graphs import ENDED_ORDER, RefundStatus
-from web.api import notifications, orders, refunds
+from web.api import notifications, orders, payments, refunds
 from web.api.disputes import Evidence
 from web.api.order_views import OrderView
-from web.api.schemas import CancelOrderBody, RefundBody
+from web.api.schemas import CancelOrderBody, CancelPaymentBody, RefundBody
 from web.api.timeline import timeline_view
 from web.http.answers import Accepted, as_json
 from web.http.bodies import EmptyBody, validated
@@ -34,6 +34,8 @@ DONE_TEXTS: Final = {
     "refund": "The refund is on its way to Stripe.",
     "retry-refund": "The refund is tried once more.",
     "retry-notification": "The message is tried once more.",
+    "ask-stripe": "Stripe is asked about the payment again.",
+    "close-payment": "The payment is closed.",
     "later": "It is under way, and takes a moment longer than usual.",
 }
 
@@ -138,11 +140,24 @@ def _retry_notification(call: AnyCall, _: OrderView) -> CommandRequest:
     return notifications.retry_command(call, call.fields.get("which", ""))
 
 
+def _ask_stripe(call: AnyCall, _: OrderView) -> CommandRequest:
+    call.body = EmptyBody()
+    return payments.ask_again(call)
+
+
+def _close_payment(call: AnyCall, _: OrderView) -> CommandRequest:
+    given = {"orderId": call.order_id, "reason": "OPERATOR_REQUEST"}
+    call.body = validated(CancelPaymentBody, given)
+    return payments.cancel_payment(call)
+
+
 ACTIONS: Final[Mapping[str, Callable[[AnyCall, OrderView], CommandRequest]]] = {
     "cancel": _cancel,
     "refund": _refund,
     "retry-refund": _retry_refund,
     "retry-notification": _retry_notification,
+    "ask-stripe": _ask_stripe,
+    "close-payment": _close_payment,
 }
 """What operators do with an order -> the command of the API that does it."""
 

@@ -59,6 +59,7 @@ WHY_CANCELLED: Final = {
     "RESTAURANT_REJECTED": "The restaurant could not take it.",
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time. We are sorry.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
+    "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
     "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
     "OPERATOR_REQUEST": "Our support team cancelled it.",
     "REFUNDED": "It was refunded in full.",

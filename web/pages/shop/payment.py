@@ -53,6 +53,7 @@ async def show_payment(call: AnyCall) -> web.Response:
     return render(
         call.request, "pay.html", stripe=stripe, stripe_url=stripe.script_url, view=view, step=step,
         publishable_key=context.deps.publishable_key, client_secret=secret,
+        payment_methods=",".join(context.deps.payment_methods or ()),
         has_other_details=_has_other_details(call),
     )  # fmt: skip
 

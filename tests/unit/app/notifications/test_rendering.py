@@ -193,6 +193,19 @@ def test_why_an_order_was_cancelled() -> None:
     assert "SOME_CODE" not in letter(E.ORDER_CANCELLED, {"reason": "SOME_CODE"}).text
 
 
+def test_money_that_came_too_late_goes_back_and_no_restaurant_has_the_order() -> None:
+    facts: dict[str, str | int] = {"amount": 250_000, "cancel_requested": "PAID_TOO_LATE"}
+    told = letter(E.PAYMENT_COMPLETED, facts)
+    assert "goes back" in told.subject
+    for form in (told.text, told.html):
+        assert "All of it goes back to you" in form
+        assert "has your order now" not in form
+    assert "goes back to you" in told.short_text
+    usual = letter(E.PAYMENT_COMPLETED)
+    assert "has your order now" in usual.text
+    assert "goes back" not in usual.text + usual.short_text + usual.subject
+
+
 @pytest.mark.parametrize("kind", CHANNELS_BY_EVENT)
 def test_every_form_links_to_the_orders_own_page(kind: EventType) -> None:
     written = letter(kind, at=int(time.time() * 1000))
