@@ -18,7 +18,7 @@ from faust.types.tuples import ConsumerMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
 from tables import ServiceRuntime, fenced_table, make_app
 from tables.changelog import UnreadBatch, note_unread, write_rows
 from tables.fenced_table import FencedTable
@@ -36,7 +36,7 @@ class Changelog:
 
     def __init__(self, folder: Path, items: list[tuple[int, int]], deleted: int = 0) -> None:
         app = make_app("a", broker="kafka://127.0.0.1:1", datadir=folder, partitions=1)
-        ServiceRuntime(app, [PAYMENTS], dead_letter_topic="dlq", partitions=1)
+        ServiceRuntime(app, [payments_service()], dead_letter_topic="dlq", partitions=1)
         table: Any = app.tables["payments"]
         assert isinstance(table, FencedTable)
         self.table = table

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.payments import PAYMENTS
+from agents.payments import payments_service
 from tables import ConsumedRecord, ServiceRuntime, make_app
 
 Interruption = Callable[[Any], None]
@@ -35,7 +35,7 @@ async def test_the_rest_of_a_changelog_s_fetch_is_dropped(
     tmp_path: Path, interrupt: Interruption, rest: list[tuple[int, int]]
 ) -> None:
     app = make_app("a", broker="kafka://127.0.0.1:1", datadir=tmp_path, partitions=1)
-    ServiceRuntime(app, [PAYMENTS], dead_letter_topic="dlq", partitions=1)
+    ServiceRuntime(app, [payments_service()], dead_letter_topic="dlq", partitions=1)
     tps = [TP("a-payments-changelog", 0), TP("a-payments-changelog", 1)]
     consumer: Any = app.consumer
 
