@@ -47,7 +47,8 @@ class Subject(StrEnum):
 class WaitRule:
     """One row of the table: a state, the events that end it, how long it may last, who ends it.
 
-    advice: what an operator can do, where the state does not say it.
+    advice: what an operator can do, where the state does not say it. listed_ms: for so long at most, where it
+    may also be left as it is.
     """
 
     subject: Subject
@@ -56,6 +57,7 @@ class WaitRule:
     allowed_ms: int
     actor: Actor
     advice: str = ""
+    listed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ class Waiting:
     def due_ms(self) -> int:
         """When it becomes stuck, in milliseconds since the epoch."""
         return self.since_ms + self.rule.allowed_ms
+
+    def is_over(self, now_ms: int) -> bool:
+        """Nobody has to act any more, although nothing ended it."""
+        return self.rule.listed_ms is not None and now_ms >= self.since_ms + self.rule.listed_ms
 
 
 A, E, S = Actor, EventType, Subject
@@ -113,7 +119,8 @@ WAIT_RULES: Final = (
         A.OPERATOR, "Stripe's events contradict each other. May the secret key read disputes?"),
     WaitRule(S.FRAUD_WARNING, "ACTIONABLE",
         (E.PAYMENT_REFUNDED, E.PAYMENT_DISPUTED, E.PAYMENT_FRAUD_WARNING), 0, A.OPERATOR,
-        "The card's issuer reports fraud. A refund in full, before the bank opens a dispute, saves its fee."),
+        "The card's issuer reports fraud. A refund in full, before the bank opens a dispute, saves its fee.",
+        30 * DAY_MS),
     WaitRule(S.REVIEW, "OPEN", (E.PAYMENT_REVIEW_CLOSED, E.PAYMENT_REFUNDED, E.PAYMENT_DISPUTED), 0,
         A.OPERATOR, "Approve it in Stripe's Dashboard, or refund the payment."),
     WaitRule(S.DELIVERY, DELIVERY.PENDING, (E.DELIVERY_ASSIGNED,), HOUR_MS, A.COURIER),

@@ -117,6 +117,14 @@ def first_unread(database: rocksdict.Rdict) -> UnreadBatch | None:
     return next((item for item in _unread(database) if item.offset not in accepted), None)
 
 
+def behind_unread(database: rocksdict.Rdict, offset: int) -> int:
+    """Where reading goes on at an offset: behind the batches that could not be read, if there are any."""
+    behind = {item.offset: item.next_offset for item in _unread(database)}
+    while offset in behind:
+        offset = behind[offset]
+    return offset
+
+
 def reread_from(database: rocksdict.Rdict, offset_key: bytes, offset: int) -> None:
     """Have the next process read the changelog from a lacking batch on."""
     left = [item for item in _unread(database) if item.offset < offset]

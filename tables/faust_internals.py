@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.base import BlueprintManager
@@ -24,6 +25,7 @@ from mode.utils.logging import FileLogProxy
 if TYPE_CHECKING:
     import rocksdict
     from aiohttp import web
+    from faust.tables.recovery import Recovery
 
 FETCH_WAIT_MS = 200
 """How long the broker may hold a fetch that finds nothing (Faust: 1500)."""
@@ -217,6 +219,15 @@ class TableInternals(faust.Table[Any, Any]):
         """
         key: bytes = self.data.offset_key  # type: ignore[attr-defined]
         return key
+
+    @property
+    def recovery(self) -> Recovery:
+        """What Faust reads changelogs with: the partitions, and how far it notes each as recovered.
+
+        Why: it notes a record before it is written, and ends a recovery by its notes. Should a name
+        change, a record that got lost on the way would not be read again.
+        """
+        return cast(TableManager, self.app.tables).recovery
 
 
 class AppWithDataFolder(faust.App):

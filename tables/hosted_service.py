@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import faust
 
     from models.transition import TransitionService
-    from tables.faust_internals import TableInternals
+    from tables.fenced_table import FencedTable
     from tables.partition_task import PartitionTask
     from tables.transport import FetchConsumer
     from tables.views import StateTable
@@ -25,7 +25,7 @@ class HostedService:
     """A service on this worker. `tasks`: partition -> task, from the fencing of the partition on."""
 
     service: TransitionService
-    table: TableInternals
+    table: FencedTable
     state: StateTable
     changelog: str
     counters: Counters = field(default_factory=Counters)

@@ -16,9 +16,8 @@ from faust.types import TP
 from yarl import URL
 
 from tables.app import STORE_OPTIONS, changelog_config
-from tables.changelog import is_engine_record
 from tables.cluster import ClusterReader
-from tables.faust_internals import TableInternals
+from tables.fenced_table import FencedTable
 from tables.hosted_service import HostedService, HostedServices
 from tables.limits import Limits
 from tables.task_manager import TaskManager
@@ -52,41 +51,6 @@ class InputPosition:
     waiting: int
     in_flight: int
     paused: bool
-
-
-class FencedTable(TableInternals):
-    """A table that only partition tasks write: it recovers nothing else from the changelog."""
-
-    hooks: TaskManager
-
-    async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
-    ) -> None:
-        """After Faust has opened the databases."""
-        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
-        await self.hooks.on_table_assigned(self.name, generation_id)
-
-    def apply_changelog_batch(self, batch: Any) -> None:
-        """Recover a batch, without records that the engine did not write."""
-        try:
-            ours = [
-                event for event in batch if is_engine_record(event.message.key, event.message.value)
-            ]
-            gaps = sum(event.message.key is event.message.value is None for event in batch)
-            self.hooks.on_foreign_records(self.name, len(batch) - len(ours) - gaps)
-            super().apply_changelog_batch(ours)
-        except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
-            self.hooks.on_recovery_failed(self.name, exc)
-
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Before Faust seeks to where reading begins."""
-        await super().on_recovery_completed(active_tps, standby_tps)
-        await self.hooks.on_table_recovered(self.name)
-
-    async def stop(self) -> None:
-        """On shutdown partitions are not revoked first."""
-        await self.hooks.stop()
-        await super().stop()
 
 
 class ServiceRuntime:
@@ -126,7 +90,7 @@ class ServiceRuntime:
         )
         self.stops: PartitionStops = self._task_manager.stops
         for hosted in self._services:
-            cast(FencedTable, hosted.table).hooks = self._task_manager
+            hosted.table.hooks = self._task_manager
             for topic in hosted.service.inputs:
                 self._make_agent(hosted, topic)
         transport = FetchTransport(app.conf.broker_consumer, app)

@@ -236,6 +236,8 @@ class TaskManager:
                     self.stops.forget_failure(task)
                 await self.committer.commit()
                 await self._gap_repair.repair(self._identity.bounds)
+                for hosted in self._services:
+                    await hosted.table.reread_lost_ends()
                 self._check_recovery()
                 if not self.is_assignment_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -11,17 +12,23 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from tables.consumed_record import UnreadableBatch
+from tables.consumed_record import EmptyOffsets, UnreadableBatch
 from tables.faust_internals import ConsumerInternals, replace_decoder
 from tables.record_batches import FetchedBatches, PartitionReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 PAUSED_POLL_S = 0.02
 """How long a poll may last while something is paused: what is resumed must not wait for longer."""
 
 replace_decoder(FetchedBatches, PartitionReader)
+
+
+class GapMessage(ConsumerMessage):
+    """Offsets `first` to `offset` of a changelog, at which there is no record."""
+
+    first: int
 
 
 class FetchConsumer(ConsumerInternals):
@@ -40,6 +47,10 @@ class FetchConsumer(ConsumerInternals):
     """Called with a batch that can't be read. True: go on behind it; False: its partition stops."""
     positions: Callable[[], Mapping[TP, int]]
     """Where partitions are to be read from, instead of their committed offsets."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seeks: Counter[TP] = Counter()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield what the next poll brings; seeks and yields nothing while Faust's flow is off."""
@@ -62,16 +73,39 @@ class FetchConsumer(ConsumerInternals):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             unread = batch.pop() if type(batch[-1]) is UnreadableBatch else None
-            if tp.topic not in self.fetch_topics:
-                for record in batch:
-                    yield tp, self.to_message(tp, record)
-            elif batch:
-                # Tasks know what they have. Faust would drop what was sought again when a fetch from
-                # before the seek arrives after it, and would take a gap for acknowledged.
-                self.note_read(tp, batch[0].offset)
-                yield tp, _fetch_message(tp, batch, generation)
+            for message in self._messages_of(tp, batch, generation):
+                yield tp, message
             if unread is not None and not self._is_interrupted(generation):
                 await self._handle_unreadable_batch(tp, unread)
+
+    def _messages_of(self, tp: TP, batch: list[Any], generation: int) -> Iterator[ConsumerMessage]:
+        """Give a partition's part of a poll as messages.
+
+        Faust is told what it is given: it would drop what was sought again when a fetch from before the
+        seek arrives after it, and would take a gap for acknowledged. A changelog's messages end where a
+        rebalance begins or the partition is sought: each takes long enough for that, and what was fetched
+        before would come first, with a hole before it.
+        """
+        if tp.topic in self.fetch_topics:
+            if batch:
+                self.note_read(tp, batch[0].offset)
+                yield _fetch_message(tp, batch, generation)
+            return
+        seeks = self._seeks[tp]
+        for record in batch:
+            if self._is_interrupted(generation) or self._seeks[tp] != seeks:
+                return
+            self.note_read(tp, record.offset)
+            yield self._changelog_message(tp, record, generation)
+
+    def _changelog_message(self, tp: TP, record: Any, generation: int) -> ConsumerMessage:
+        if type(record) is not EmptyOffsets:
+            return cast(ConsumerMessage, self.to_message(tp, record))
+        gap = GapMessage(
+            *_place(record), None, None, None, None, 0, 0, tp, generation_id=generation
+        )
+        gap.first = record.first
+        return gap
 
     async def _handle_unreadable_batch(self, tp: TP, batch: UnreadableBatch) -> None:
         if not self.on_unreadable(batch):
@@ -107,16 +141,22 @@ class FetchConsumer(ConsumerInternals):
         assigned = self.assignment()
         wanted = {tp: offset for tp, offset in positions.items() if tp in assigned}
         if wanted:
+            self._seeks.update(wanted.keys())
             await self.seek_wait(wanted)
 
     async def verify_all_partitions_active(self) -> None:
         """Leave Faust's check out: it ends the consumer where a partition's first offset is being looked up."""
 
 
+def _place(record: Any) -> tuple[str, int, int, float, int]:
+    """Topic, partition, offset, time in seconds and its type."""
+    at_s = record.timestamp / 1000.0
+    return record.topic, record.partition, record.offset, at_s, record.timestamp_type
+
+
 def _fetch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
-    first = batch[0]
-    at = (*tp, first.offset, first.timestamp / 1000.0, first.timestamp_type)
     value = cast(Any, batch)
+    at = _place(batch[0])
     return ConsumerMessage(*at, None, None, value, None, 0, 0, tp, generation_id=generation)
 
 

@@ -6,6 +6,7 @@ from app.settings import Settings
 from app.stripe.account import AccountClient
 from app.stripe.check import ExpectedAccount
 from app.stripe.endpoint_checks import WEBHOOK_PATH
+from models.payment_methods import AUTOMATIC
 
 
 def account_client(settings: Settings) -> AccountClient:
@@ -21,10 +22,13 @@ def expected_account(
 ) -> ExpectedAccount:
     """currencies: of the menus. now_s: seconds since the epoch."""
     url = settings.public_url
+    # Where the dashboard chooses, cards are asked for all the same.
+    is_automatic = settings.payment_methods == (AUTOMATIC,)
     return ExpectedAccount(
         app_id=settings.app_id, is_sandbox=settings.sandbox, livemode=settings.livemode,
         webhook_url=f"{url.rstrip('/')}{WEBHOOK_PATH}" if url else None,
         currencies=frozenset(currencies),
         minimums=frozenset(text.partition("=")[0].strip() for text in settings.minimum_charges),
+        payment_methods=("card",) if is_automatic else settings.payment_methods,
         max_clock_offset_s=settings.clock_most_off_s, now_s=now_s,
     )  # fmt: skip

@@ -11,6 +11,10 @@ from sandbox.stripe.state import Resource, State
 
 RETRIEVE = fields(**EXPAND)
 
+CAPABILITIES = (
+    "bancontact_payments", "card_payments", "transfers", "us_bank_account_ach_payments",
+)  # fmt: skip
+
 PERMISSION_OF: Mapping[str, str] = {
     "account": "connected_account",
     "balance_transaction": "balance",
@@ -102,7 +106,7 @@ def new_account() -> Resource:
             "support_address": address,
         },
         "business_type": None,
-        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "capabilities": dict.fromkeys(CAPABILITIES, "active"),
         "charges_enabled": True,
         "controller": {"type": "account"},
         "country": "US",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from models.wording import counted
 from sandbox.stripe import StripeSandbox
 from sandbox.stripe_contract.differences import differences
 from sandbox.stripe_contract.player import NotATestKeyError, StripePlayer
@@ -54,7 +55,8 @@ def main(url: str, save: Path | None, against: Path | None) -> None:
     found = differences(asyncio.run(_stand_in()), theirs)
     for each in found:
         click.echo(str(each))
-    click.echo(f"{len(theirs.answers)} requests, {len(found)} differences")
+    compared = counted(len(theirs.answers), "request", "requests")
+    click.echo(f"{compared}, {counted(len(found), 'difference', 'differences')}")
     if found:
         raise SystemExit(1)
 

@@ -162,6 +162,7 @@ async def test_an_account_that_takes_no_cards(
 
 async def test_the_account_takes_what_is_offered(sandbox: StripeSandbox, run: Run) -> None:
     expected = replace(EXPECTED, livemode=True, payment_methods=("card", "us_bank_account"))
+    del sandbox.state.account["capabilities"]["us_bank_account_ach_payments"]
     told = (await run(expected))["account"]
     assert (told.state, "us_bank_account_ach_payments" in told.detail) == (WRONG, True)
     sandbox.state.account["capabilities"]["us_bank_account_ach_payments"] = "active"

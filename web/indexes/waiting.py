@@ -35,7 +35,9 @@ class WaitingIndex:
         """What is due by now."""
         for index in self._services.values():
             for rows in index.current(partition):
-                yield from (row for row in rows if row[2].due_ms <= now_ms)
+                for row in rows:
+                    if row[2].due_ms <= now_ms and not row[2].is_over(now_ms):
+                        yield row
 
 
 def _rows_of(service: str, order_id: str, record: StoredRecord) -> tuple[Row, ...] | None:

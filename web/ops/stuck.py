@@ -126,7 +126,8 @@ def show_order_waiting(call: Call[Params, None]) -> OrderWaiting:
         for service in context.tables
         if (record := context.record(service, order_id)) is not None
         for each in waiting_of(service, record)
-        if each.since_ms <= now_ms  # a deadline to come is nothing that anybody waits for yet
+        # A deadline to come is nothing that anybody waits for yet.
+        if each.since_ms <= now_ms and not each.is_over(now_ms)
     ]
     shown.sort(key=lambda each: each.due)
     return OrderWaiting(order_id=order_id, waiting=tuple(shown))

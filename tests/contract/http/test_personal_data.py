@@ -19,9 +19,10 @@ from models.events import (
 )
 from models.messages import Message, encode
 from models.stripe_facts import FraudWarningFacts, ReviewFacts
-from models.times import to_rfc3339
+from models.times import DAY_MS, to_rfc3339
 from models.topics import ORDER_AUDIT
-from tests.support.http_api import Api
+from tests.support.http_api import Api, MakeApi
+from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.payment_flow import Stripe
 from tests.support.waiting import until_true
 from web.api.timeline import ABOUT_FRAUD, CUSTOMERS, STAFF_ONLY_FIELDS
@@ -204,7 +205,12 @@ def test_every_type_is_for_customers_or_for_operators_alone() -> None:
     assert OPERATOR_EVENTS - ABOUT_FRAUD <= AUDIT_TYPES
 
 
-async def test_operators_see_a_suspicion_at_the_order_and_among_what_is_stuck(api: Api) -> None:
+async def test_operators_see_a_suspicion_at_the_order_and_among_what_is_stuck(
+    make_api: MakeApi,
+) -> None:
+    days = 0
+    world = InMemoryBackend()
+    api = await make_api(world, now_ms=lambda: world.now_ms + days * DAY_MS)
     order = await api.paid()
     order_id = order["orderId"]
     await suspect(api, order_id)
@@ -228,6 +234,12 @@ async def test_operators_see_a_suspicion_at_the_order_and_among_what_is_stuck(ap
     async with api.client.get(f"/orders/{order_id}", headers=cookies) as page:
         assert page.status == 200
         assert not [word for word in SUSPICIONS[:4] if word in await page.text()]
+    days = 31
+    _, found = await api.get("/api/ops/stuck?actor=OPERATOR", api.operator)
+    subjects = {row["subject"] for row in found["stuck"]}
+    assert "REVIEW" in subjects
+    assert "FRAUD_WARNING" not in subjects, "Stripe asks for no answer"
+    days = 0
     refund = {"reason": "fraudulent"}
     status, _, _ = await api.post(f"/api/payments/{order_id}/refunds", refund, token=api.operator)
     assert status == 201

@@ -13,7 +13,8 @@ from tests.contract.stripe_sandbox.test_objects import FIXTURES, raw
 
 async def test_the_account_has_all_that_stripes_has(shop: StripeShop) -> None:
     account = raw(await shop.client.v1.accounts.retrieve_current_async())
-    for part in ("business_profile", "capabilities", "requirements", "settings", "tos_acceptance"):
+    assert set(account["capabilities"]) >= set(FIXTURES["account"]["capabilities"])
+    for part in ("business_profile", "requirements", "settings", "tos_acceptance"):
         assert set(account[part]) == set(FIXTURES["account"][part])
     for part, known in FIXTURES["account"]["settings"].items():
         assert set(account["settings"][part]) == set(known), part

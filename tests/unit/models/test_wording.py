@@ -20,14 +20,15 @@ COUNT = re.compile(
 )
 NO_PLURALS = {
     "does", "was", "has", "begins", "belongs", "bytes", "exceeds", "ends", "takes", "goes", "runs",
-    "says", "less", "times",
+    "says", "sends", "less", "times",
 }  # fmt: skip
 """Words with an s that follow names; sizes; and how often something died, told from twice on."""
 KNOWN = {
     "{ms} ms", "{digits} decimals", "{MAX_BUCKETS[by]} buckets", "{width} pixels",
     "{len(jars)} jars", "{len(record.headers)} headers", "{count} headers", "{count} records",
     "{path} exists", "{verb} this", "{most_chars} characters", "{len(key)} bytes",
-    "{len(list(folder.glob('*.png')))} pictures",
+    "{len(list(folder.glob('*.png')))} pictures", "{len(found)} platforms",
+    "{len(ENDPOINT_EVENT_TYPES)} types",
 }  # fmt: skip
 """Numbers that are never one, and what is no number."""
 
