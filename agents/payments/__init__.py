@@ -58,6 +58,8 @@ def decide(
         case Event(data=PaymentRefundInitiated() as data):
             refunds.refund_all(builder, data.reason, ids.refund_id(record.identity.id), by="orders")
     release_held(builder)
+    if state.work.unknown_since is not None:
+        builder.ask_for_wanted_cancel()
     after = builder.next_state()
     rows = search_terms.rows_of_payment(state, after, record.key)
     return Decision(after, builder.outputs, rows, outcome)
@@ -184,6 +186,7 @@ def _apply_effect_result(builder: PaymentDecisionBuilder, data: StripeResult) ->
         apply_intent(builder, data.intent, source, attempt)
     elif data.intent and is_current:
         # What was told of the attempt before that look-up must not begin it anew.
+        builder.known_again()
         builder.record_seen(data.intent.intent_id, data.intent.as_of)
     if data.refund:
         apply_refund(builder, data.refund, source)
@@ -217,11 +220,17 @@ def _fail_confirm(
 ) -> None:
     """End the attempt, unless Stripe's state of the intent (CONFLICT) or the customer's bank decides."""
     payment = builder.known_payment
+    if code == UNKNOWN_OBJECT and data.result is ResultKind.CONFLICT and data.intent is None:
+        builder.unknown_at_stripe()  # it may have been made
+        return
     is_open = payment.status is PaymentStatus.PROCESSING and not payment.next_action
     is_its = payment.attempt == effect.attempt and data.result is not ResultKind.CONFLICT
     if is_open and is_its:
         is_unsent = data.result is ResultKind.NOT_SUBMITTED
         builder.fail(NOT_SUBMITTED if is_unsent else "INVALID_REQUEST", code, None)
+        if is_unsent and data.intent is None:
+            # The intent waits for the customer's bank, for this attempt or an earlier one: a look-up decides.
+            builder.change(in_doubt_since=builder.at_ms)
 
 
 def _cancel_again(

@@ -30,6 +30,7 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: F
         why = f"{seen.dispute_id} does not belong to this payment"
         builder.report_anomaly("WRONG_DISPUTE", why)
         return
+    builder.known_again()
     known = payment.disputes.get(seen.dispute_id)
     state = DisputeState.UNKNOWN
     if known:

@@ -44,8 +44,7 @@ def apply_intent(
     if seen.intent_id != payment.stripe_intent_id:
         builder.report_anomaly("WRONG_INTENT", f"{seen.intent_id} is not this payment's intent")
         return
-    if builder.work.unknown_since is not None:
-        builder.change(unknown_since=None)
+    builder.known_again()
     _record_card(builder, seen)
     state, news = _intent_state(builder), _intent_news(builder, seen)
     if origin.is_asked and news in IN_PROGRESS and attempt not in {0, payment.attempt}:

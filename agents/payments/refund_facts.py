@@ -36,6 +36,7 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts, origin: Fac
         why = f"{seen.stripe_refund_id} does not belong to this payment"
         builder.report_anomaly("WRONG_REFUND", why)
         return
+    builder.known_again()
     refund = _refund_of(builder, seen)
     news, known_as_of = _refund_news(seen), builder.work.seen_at.get(seen.stripe_refund_id)
     age = age_of(seen.as_of, known_as_of, is_answer=builder.is_answer(origin))

@@ -26,6 +26,7 @@ from models.times import HOUR_MS, MINUTE_MS
 from models.transition import Input
 
 S = PaymentStatus
+OPEN_STATUSES: Final = frozenset({S.PENDING, S.PROCESSING, S.FAILED})
 
 MAX_PAYMENT_ATTEMPTS: Final = 20
 """Of one payment, those at Stripe without a confirm of ours too: bounds the testing of stolen cards, and is
@@ -84,13 +85,15 @@ class PaymentDecisionBuilder(DecisionBuilder):
             "HELD": work.held, "INITIATION": work.initiation, "REFUND_WANTED": work.refund_wanted,
             "DOUBTED_DISPUTES": work.doubted_disputes,
         }  # fmt: skip
-        is_open = self.payment is not None and self.payment.status in {S.PROCESSING, S.FAILED}
+        status = self.payment.status if self.payment else None
+        is_open = status in {S.PROCESSING, S.FAILED}
         since = {name: work.waiting_since.get(name, self.at_ms) for name in waits if waits[name]}
         self.change(
             audit_sequence=self.audit_sequence,
             correlation_id=self.correlation_id,
             occurred_at=self.at_ms,
             in_doubt_since=work.in_doubt_since if is_open else None,
+            unknown_since=work.unknown_since if self._is_asked_about else None,
             waiting_since=since,
         )
         return self.state
@@ -102,6 +105,12 @@ class PaymentDecisionBuilder(DecisionBuilder):
     def apply(self, event_type: EventType, data: Message) -> None:
         """Emit an event of the payment and fold it."""
         self.payment = evolve(self.payment, self.emit(event_type, data))
+
+    @property
+    def _is_asked_about(self) -> bool:
+        """Stripe has something left to tell of the payment itself, its refunds or its disputes."""
+        is_open = self.payment is not None and self.payment.status in OPEN_STATUSES
+        return is_open or bool(self.work.refunds or self.work.doubted_disputes)
 
     @property
     def attempts_left(self) -> int:
@@ -240,14 +249,31 @@ class PaymentDecisionBuilder(DecisionBuilder):
 
     def unknown_at_stripe(self) -> None:
         """Stripe knows no such intent: nothing more is asked until an operator acts, or Stripe speaks of it."""
-        if self.work.unknown_since is None:
+        if self.work.unknown_since is None and self._is_asked_about:
             intent_id = self.known_payment.stripe_intent_id
             why = f"Stripe does not know {intent_id}: is the key of this account and mode?"
             self.report_anomaly("UNKNOWN_INTENT", why)
             self.change(unknown_since=self.at_ms, in_doubt_since=None)
 
+    def known_again(self) -> None:
+        """Stripe speaks of the payment: an answer that it knows none was not true, or is so no more."""
+        if self.work.unknown_since is not None:
+            self.change(unknown_since=None)
+
+    def ask_for_wanted_cancel(self) -> None:
+        """Ask for a cancel that is wanted, where none is being asked for: Stripe did not know the payment."""
+        is_open = self.payment is not None and self.payment.status in OPEN_STATUSES
+        if is_open and self.work.cancel and self.work.unknown_since is None:
+            self.request_cancel()
+
     def close(self, reason: str) -> None:
-        """End a payment that Stripe does not know; should its money come all the same, it goes back."""
+        """End a payment that Stripe does not know; should its money come all the same, it goes back.
+
+        An answer to what is under way is of no use any more, but what it tells of the payment counts.
+        """
+        for effect in list(self.work.effects.values()):
+            if effect.kind in {EffectKind.CONFIRM, EffectKind.CANCEL}:
+                self.finish_effect(effect.effect_id)
         known = {"payment_id": self.known_payment.payment_id, "order_id": self.order_id}
         self.apply(EventType.PAYMENT_CANCELLED, PaymentCancelled(**known, cancel_reason=reason))
         self.change(cancel=None, unknown_since=None, in_doubt_since=None)

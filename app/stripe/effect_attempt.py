@@ -19,7 +19,7 @@ from app.stripe.gateway import StripeGateway
 from models import ids
 from models.commands import ResultKind, StripeResult
 from models.payment import Effect, EffectKind, is_charge_of_attempt
-from models.stripe_facts import IntentFacts, one_line
+from models.stripe_facts import UNKNOWN_OBJECT, IntentFacts, one_line
 
 IDEMPOTENCY_KEY_TTL_S: Final = 24 * 3600
 """Stripe keeps the answers of idempotency keys at least this long."""
@@ -69,15 +69,24 @@ class EffectAttemptRunner:
         try:
             return await self._run(attempt)
         except InvalidError as error:
-            # Stripe refuses the look-up: it knows no such object. What may have been made is not to be called
-            # failed for that, since the key may be of another account.
-            if attempt.is_unknown:
+            return self._unreadable(attempt, error)
+
+    def _unreadable(self, attempt: EffectAttempt, error: InvalidError) -> StripeResult:
+        """Stripe refuses the look-up: it knows no such object, most likely since the key is of another account.
+
+        A cancel charges nothing. Of another write that may have been made nobody may say that it failed: the
+        right key is waited for, for a confirm only until it is late; then payments leaves it to an operator.
+        """
+        effect = attempt.effect
+        is_unknown_object = error.code == UNKNOWN_OBJECT
+        kind = ResultKind.INVALID
+        if attempt.is_unknown and not (is_unknown_object and effect.kind is EffectKind.CANCEL):
+            if not (is_unknown_object and self._is_late(effect)):
                 raise MisconfiguredError(
                     f"{error.code}: is the key of this account and mode?"
                 ) from None
-            return _result(
-                attempt.effect, ResultKind.INVALID, code=error.code, message=error.message
-            )
+            kind = ResultKind.CONFLICT
+        return _result(effect, kind, code=error.code, message=error.message)
 
     async def _run(self, attempt: EffectAttempt) -> StripeResult | None:
         if attempt.is_unknown or self._is_late(attempt.effect):

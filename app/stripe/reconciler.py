@@ -238,7 +238,8 @@ def _watch(
         return None
     # Stripe spoke of a refund or dispute of money that we have not heard of: it has not told all.
     is_open = payment.status is PaymentStatus.PROCESSING or work.in_doubt_since is not None
-    is_processing = bool(work.held) or (is_open and not state.is_confirm_pending)
+    is_money_expected = bool(work.held) and payment.status is not PaymentStatus.CANCELLED
+    is_processing = is_money_expected or (is_open and not state.is_confirm_pending)
     refunds = (refund.stripe_refund_id for refund in work.refunds.values())
     pending = frozenset(filter(None, refunds))
     doubted = frozenset(work.doubted_disputes)

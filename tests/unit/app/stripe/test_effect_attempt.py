@@ -7,11 +7,11 @@ from typing import cast
 import pytest
 
 from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
-from app.stripe.errors import DeclinedError
+from app.stripe.errors import DeclinedError, InvalidError, MisconfiguredError
 from app.stripe.gateway import StripeGateway
 from models.commands import ResultKind
 from models.payment import Effect, EffectKind
-from models.stripe_facts import IntentFacts, parse_intent
+from models.stripe_facts import UNKNOWN_OBJECT, IntentFacts, parse_intent
 
 
 @pytest.mark.parametrize("kind", [EffectKind.CREATE_INTENT, EffectKind.REFUND, EffectKind.CANCEL])
@@ -64,3 +64,31 @@ async def test_a_confirm_that_is_too_late_tells_how_the_intent_was_found(status:
     assert (result.result, result.code) == (ResultKind.NOT_SUBMITTED, "no_charge_in_time")
     is_told = status == "requires_payment_method"
     assert (result.intent.as_of if result.intent else None) == (200 if is_told else None)
+
+
+@pytest.mark.parametrize("is_unknown", [True, False])
+@pytest.mark.parametrize("kind", [EffectKind.CANCEL, EffectKind.CONFIRM])
+async def test_a_write_to_an_intent_that_stripe_does_not_know_comes_to_an_end(
+    kind: EffectKind, *, is_unknown: bool
+) -> None:
+    """What is sure to have charged nothing is refused; a confirm that may have been made is not."""
+
+    class Missing:
+        async def _missing(self, *_: object) -> None:
+            raise InvalidError(UNKNOWN_OBJECT, "No such payment_intent")
+
+        retrieve_intent = cancel = confirm = _missing
+
+    effect = Effect(effect_id="e", kind=kind, intent_id="pi_1", attempt=1, requested_at=0, body={})
+    now_s = [1.0]
+    runner = EffectAttemptRunner(cast("StripeGateway", Missing()), 90, lambda: now_s[0])
+    attempt = EffectAttempt("order_1", effect, "c", {}, is_unknown=is_unknown)
+    may_be_charged = kind is EffectKind.CONFIRM and is_unknown
+    if may_be_charged:
+        with pytest.raises(MisconfiguredError):
+            await runner.run(attempt)
+        now_s[0] = 91.0
+    result = await runner.run(attempt)
+    assert result
+    expected = ResultKind.CONFLICT if may_be_charged else ResultKind.INVALID
+    assert (result.result, result.code, result.intent) == (expected, UNKNOWN_OBJECT, None)
