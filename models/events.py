@@ -113,7 +113,8 @@ class PaymentActionFinished(Message):
 class PaymentCompleted(Message):
     """cancelRequested: why the order is not made although the money came; its refund follows.
 
-    A cancel of the payment came first, or the money came too late (PAID_TOO_LATE).
+    A cancel of the payment came first, or the money came too late (PAID_TOO_LATE), or in time while we learned
+    of it too late (HEARD_TOO_LATE).
     """
 
     payment_id: Id

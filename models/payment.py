@@ -215,6 +215,7 @@ class PaymentWork(Message):
     confirm of ours, after the first.
     inDoubtSince: Stripe spoke of the current attempt, or of an earlier one; only a look-up tells. In
     milliseconds since the epoch.
+    dueAt: the order's deadline, in milliseconds since the epoch; None: of an earlier version.
     unknownSince: Stripe answered that it knows no such payment intent; in milliseconds since the epoch.
     waitingSince: HELD, INITIATION, REFUND_WANTED, DOUBTED_DISPUTES -> since when, in milliseconds since the
     epoch.
@@ -235,6 +236,7 @@ class PaymentWork(Message):
     doubted_disputes: tuple[str, ...] = omitted_if_empty()
     failed_at_stripe: tuple[str, ...] = omitted_if_empty()
     unknown_since: int | None = omitted_if_none()
+    due_at: int | None = omitted_if_none()
     waiting_since: dict[str, int] = Field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0

@@ -9,9 +9,9 @@ from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisio
 from agents.service import Service, commands, events
 from models import search_terms, topics
 from models.commands import (
-    PAID_TOO_LATE,
+    CUSTOMER_REASONS,
+    OPERATOR_REQUEST,
     PAYMENT_EXPIRED,
-    TOO_MANY_ATTEMPTS,
     CancelOrder,
     CancelPayment,
     CheckDeadline,
@@ -62,7 +62,7 @@ def _place(builder: OrderDecisionBuilder, data: PlaceOrder) -> Outcome:
     builder.deadline("PAYMENT", builder.deadlines.payment_ms)
     asked = InitiatePayment(
         amount=data.amount, currency=data.currency, user_id=data.user_id,
-        restaurant_id=data.restaurant_id,
+        restaurant_id=data.restaurant_id, due_at=builder.work.deadlines["PAYMENT"],
     )  # fmt: skip
     builder.send(C.INITIATE_PAYMENT, asked)
     return builder.accept()
@@ -149,8 +149,7 @@ def _payment_completed(builder: OrderDecisionBuilder, data: PaymentCompleted) ->
         builder.await_payment(data)
     if builder.status in UNPAID_ORDER and data.cancel_requested:
         # No kitchen is to see it: a cancel came before the money, or the money too late.
-        by_us = data.cancel_requested in {PAID_TOO_LATE, TOO_MANY_ATTEMPTS}
-        builder.cancel(data.cancel_requested, f"{SYSTEM}:payments" if by_us else "customer")
+        builder.cancel(data.cancel_requested, by=_who_cancels(data.cancel_requested))
         return
     if builder.status is O.PAYMENT_FAILED:
         _payment_processing(builder, data)
@@ -164,6 +163,13 @@ def _payment_completed(builder: OrderDecisionBuilder, data: PaymentCompleted) ->
         builder.deadline("KITCHEN", builder.deadlines.kitchen_ms)
     elif builder.status is O.CANCELLED:
         builder.refund(builder.known_order.cancel_reason or "CANCELLED")
+
+
+def _who_cancels(reason: str) -> str:
+    """Whose reason it is; Stripe's own and ours are the payment's."""
+    if reason in CUSTOMER_REASONS:
+        return "customer"
+    return "operator" if reason == OPERATOR_REQUEST else f"{SYSTEM}:payments"
 
 
 def _payment_refunded(builder: OrderDecisionBuilder, _: PaymentRefund) -> None:

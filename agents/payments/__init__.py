@@ -68,7 +68,8 @@ def decide(
 def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:
     if builder.payment or builder.work.initiation:
         return
-    builder.change(initiation=Initiation(**data.model_dump()))
+    asked = Initiation(**data.model_dump(exclude={"due_at"}))
+    builder.change(initiation=asked, due_at=data.due_at)
     builder.start_effect(
         Effect(
             effect_id=f"pi:{builder.order_id}",
@@ -112,6 +113,8 @@ def _confirm(builder: PaymentDecisionBuilder, data: ConfirmPayment) -> Outcome:
     is_at_the_bank = payment.next_action and not builder.state.is_confirm_pending and not in_doubt
     if payment.status in CONFIRM_REFUSALS and not is_at_the_bank:
         return builder.refuse(*CONFIRM_REFUSALS[payment.status])
+    if builder.at_ms > builder.bound_ms:
+        return builder.refuse(PAYMENT_EXPIRED, "Its time to be paid has passed; place a new order.")
     if builder.attempts_left <= 0:
         return builder.refuse("TOO_MANY_ATTEMPTS", "Place a new order, or ask your bank.")
     if is_at_the_bank:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agents.decision import DecisionBuilder
 from agents.payments.fact_rules import FactSource
-from models.commands import PAID_TOO_LATE, PAYMENT_EXPIRED
+from models.commands import HEARD_TOO_LATE, PAID_TOO_LATE, PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
     EffectRequested,
@@ -22,7 +22,7 @@ from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWo
 from models.payment_fold import evolve
 from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 from models.stripe_facts import IntentFacts
-from models.times import HOUR_MS, MINUTE_MS
+from models.times import HOUR_MS, MINUTE_MS, to_rfc3339
 from models.transition import Input
 
 S = PaymentStatus
@@ -42,7 +42,8 @@ class PaymentPolicy:
     """What may be paid with, and how late.
 
     methods: what Stripe's Payment Element may offer. expires_ms: how long a payment may take from its
-    opening. late_ms: so long after that its money is still taken; later it goes back.
+    opening, where its order has told no deadline. late_ms: so long after that its money is still taken; later
+    it goes back.
     """
 
     methods: OfferedMethods = DEFAULT_METHODS
@@ -111,6 +112,19 @@ class PaymentDecisionBuilder(DecisionBuilder):
         """Stripe has something left to tell of the payment itself, its refunds or its disputes."""
         is_open = self.payment is not None and self.payment.status in OPEN_STATUSES
         return is_open or bool(self.work.refunds or self.work.doubted_disputes)
+
+    @property
+    def due_ms(self) -> int:
+        """The order's deadline, in milliseconds since the epoch; where it told none, the setting's."""
+        due_at = self.work.due_at
+        return (
+            self.known_payment.initiated_at + self.policy.expires_ms if due_at is None else due_at
+        )
+
+    @property
+    def bound_ms(self) -> int:
+        """Money that comes later goes back; in milliseconds since the epoch."""
+        return self.due_ms + self.policy.late_ms
 
     @property
     def attempts_left(self) -> int:
@@ -206,14 +220,13 @@ class PaymentDecisionBuilder(DecisionBuilder):
             return cancel
         said_s = seen.as_of if seen.charged_at is None else seen.charged_at
         paid_at = self.at_ms if said_s is None else min(said_s * 1000, self.at_ms)
-        due = payment.initiated_at + self.policy.expires_ms
-        bound = due + self.policy.late_ms
-        if paid_at <= bound and self.at_ms <= bound + LATE_NEWS_MS:
+        if paid_at <= self.bound_ms and self.at_ms <= self.bound_ms + LATE_NEWS_MS:
             return None
-        self.report_anomaly(
-            PAID_TOO_LATE, f"paid {(paid_at - due) // 1000} s after its deadline, by Stripe's time"
-        )
-        return PAID_TOO_LATE
+        code = HEARD_TOO_LATE if paid_at <= self.bound_ms else PAID_TOO_LATE
+        due, paid, heard = map(to_rfc3339, (self.due_ms, paid_at, self.at_ms))
+        why = f"due {due}, paid {paid} by Stripe's time, heard of {heard}"
+        self.report_anomaly(code, why)
+        return code
 
     def fail(self, reason: str, code: str, charge_id: str | None) -> None:
         """PROCESSING -> FAILED; a cancel that waited for this moment is asked for again."""

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, sel
 
 from app.notifications.channels import CustomerMessage
 from models import ids
+from models.commands import HEARD_TOO_LATE
 from models.declines import GENERIC, decline_text
 from models.events import EventType
 from models.money import decimal_text, number_pattern, shown_decimals
@@ -48,6 +49,7 @@ CANCELLATION_TEXTS: Final[dict[str, str]] = {
     "REFUNDED": "Its payment was given back.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
     "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
+    HEARD_TOO_LATE: "You paid in time, but we learned of it too late. It was our fault, and we are sorry.",
     "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time; we are sorry.",
     REJECTED: "The restaurant can't prepare it; we are sorry.",
@@ -156,6 +158,7 @@ def _values(
             name: region.money(amount, currency, PLAIN_FORMAT) for name, amount in amounts.items()
         },
         "goes_back": "cancel_requested" in facts,
+        "heard_too_late": facts.get("cancel_requested") == HEARD_TOO_LATE,
         "at": region.time(_moment(notification.occurred_at)),
         "failure": decline_text(str(reason)) if reason else GENERIC,
         "cancellation": _cancellation(str(facts.get("reason", ""))),

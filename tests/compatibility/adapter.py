@@ -54,8 +54,10 @@ HEADERS_ADDED_SINCE = {"ce_specversion", "content-type"}
 """Headers that records have today and had not when the recordings were made: CloudEvents' version, JSON."""
 ADDED_SINCE = re.compile(
     rb'"seenAt":\{[^}]*\},|"ce_specversion","1\.0",|"content-type","application/json",'
+    rb'|,\\*"dueAt\\*":\d+(?=\})'
 )
-"""What is stored today and was not then: the times of Stripe's facts, those headers of outputs."""
+"""What is stored today and was not then: the times of Stripe's facts, those headers of outputs, and the
+deadline in INITIATE_PAYMENT."""
 FAILURE = "broken on request"
 """What a service says that was made to fail while it was recorded."""
 

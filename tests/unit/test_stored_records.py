@@ -89,10 +89,11 @@ def as_recorded(rows: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
 
 
 def sent_as_recorded(sent: Iterable[Sent]) -> list[Sent]:
-    """Records without the headers that have been added since the recording."""
+    """Records without the headers and the fields that have been added since the recording."""
     return [
         each._replace(
-            headers=tuple(h for h in each.headers if h[0] not in adapter.HEADERS_ADDED_SINCE)
+            value=each.value and adapter.ADDED_SINCE.sub(b"", each.value),
+            headers=tuple(h for h in each.headers if h[0] not in adapter.HEADERS_ADDED_SINCE),
         )
         for each in sent
     ]

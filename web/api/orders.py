@@ -16,7 +16,7 @@ from models.times import to_rfc3339
 from models.topics import ORDER_AUDIT
 from tables import StoredRecord
 from web.api.order_views import OrderView, for_customer, order_view
-from web.api.schemas import CancelOrderBody, OrderCancelAnswer
+from web.api.schemas import CancelOrderBody, OrderCancelAnswer, check_reason
 from web.api.timeline import TimelineView, timeline_view
 from web.http.answers import as_json
 from web.http.commands import CommandRequest, CommandResult, check_order_is_known
@@ -94,7 +94,11 @@ def stream_event_id(view: OrderView) -> str:
 
 
 def cancel_order(call: Call[Params, CancelOrderBody]) -> CommandRequest:
-    """Cancel the order; a payment is cancelled or refunded in its turn."""
+    """Cancel the order; a payment is cancelled or refunded in its turn.
+
+    Raises ProblemError (400) for a reason that is not the caller's.
+    """
+    check_reason(call.identity, call.body.reason)
 
     async def answer(settled: CommandResult) -> OrderCancelAnswer:
         state: OrderRecord = settled.record.state

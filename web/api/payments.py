@@ -18,6 +18,7 @@ from web.api.schemas import (
     CreateIntent,
     Intent,
     PaymentCancelAnswer,
+    check_reason,
 )
 from web.api.views import view_of
 from web.http import auth, consistency
@@ -139,7 +140,11 @@ def cancel_payment(call: Call[Params, CancelPaymentBody]) -> CommandRequest:
 def cancel_command(
     context: Context, key: str, body: CancelPaymentBody, identity: Identity
 ) -> CommandRequest:
-    """The command that cancels a payment; answered with Stripe's word on it."""
+    """The command that cancels a payment; answered with Stripe's word on it.
+
+    Raises ProblemError (400) for a reason that is not the caller's.
+    """
+    check_reason(identity, body.reason)
     order_id = body.order_id
 
     async def answer(settled: CommandResult) -> PaymentCancelAnswer:

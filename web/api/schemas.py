@@ -5,10 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from models import money
+from models.commands import CUSTOMER_REASONS, OPERATOR_REQUEST
 from models.messages import Message
 from web.api.order_views import RefundView
 from web.http.answers import Money
 from web.http.bodies import Body
+from web.http.problems import ProblemError
+from web.http.tokens import Identity, Role
 
 MAX_CART_LINES = 50
 MAX_QUANTITY = 99
@@ -26,6 +29,13 @@ OrderId = Annotated[
         pattern=r"^order_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="an id that create-intent gave"
     ),
 ]
+
+
+def check_reason(identity: Identity, reason: str) -> None:
+    """Raises ProblemError (400) for an operator's reason from anybody else: customers would be told it."""
+    if reason == OPERATOR_REQUEST and identity.role is not Role.OPERATOR:
+        accepted = f"accepted: {', '.join(CUSTOMER_REASONS)}"
+        raise ProblemError("VALIDATION_FAILED", errors=[("reason", accepted)])
 
 
 class CartLine(Body):

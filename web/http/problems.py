@@ -59,6 +59,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "PAYMENT_NOT_READY": (409, "The payment is not open yet"),
     "PAYMENT_UNDER_WAY": (409, "The payment is being processed"),
     "PAYMENT_CANCELLED": (409, "The payment is cancelled"),
+    "PAYMENT_EXPIRED": (409, "The order was not paid in time"),
     "CANCEL_UNDER_WAY": (409, "The payment is being cancelled"),
     "NOTHING_TO_ASK": (409, "Stripe knows this payment"),
     "TOO_MANY_ATTEMPTS": (409, "This payment was tried too often"),

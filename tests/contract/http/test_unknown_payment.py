@@ -68,3 +68,17 @@ async def test_customers_can_do_neither(api: Api) -> None:
     path = f"/api/payments/{order['orderId']}/ask-again"
     status, _, _ = await api.post(path, {}, token=order["orderToken"])
     assert status == 403
+
+
+@pytest.mark.parametrize("path", ["/api/payments/cancel", "/api/orders/{}/cancel"])
+async def test_a_customer_can_not_give_an_operators_reason(api: Api, path: str) -> None:
+    order = await api.order()
+    body = {"reason": "OPERATOR_REQUEST"}
+    if "{}" not in path:
+        body["orderId"] = order["orderId"]
+    path = path.format(order["orderId"])
+    status, problem, _ = await api.post(path, body, token=order["orderToken"])
+    assert (status, problem["code"]) == (400, "VALIDATION_FAILED")
+    assert "TOO_SLOW" in str(problem["errors"])
+    status, _, _ = await api.post(path, body, token=api.operator)
+    assert status == 200

@@ -60,6 +60,7 @@ WHY_CANCELLED: Final = {
     "RESTAURANT_TIMEOUT": "The restaurant did not answer in time. We are sorry.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
     "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
+    "HEARD_TOO_LATE": "You paid in time, but we learned of it too late. It was our fault, and we are sorry.",
     "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
     "OPERATOR_REQUEST": "Our support team cancelled it.",
     "REFUNDED": "It was refunded in full.",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from agents.orders import orders_service
+from agents.orders.transitions import Deadlines
 from agents.payments import payments_service
 from agents.payments.transitions import LATE_NEWS_MS, PaymentPolicy
 from models.commands import (
+    HEARD_TOO_LATE,
     PAID_TOO_LATE,
     CancelOrder,
     CancelPayment,
@@ -17,9 +20,9 @@ from models.commands import (
 from models.events import EventType, OrderCancelled
 from models.graphs import OrderStatus, PaymentStatus
 from models.order import Order
-from models.times import DAY_MS, MINUTE_MS
+from models.times import DAY_MS, HOUR_MS, MINUTE_MS, to_rfc3339
 from models.topics import PAYMENT_COMMANDS
-from tests.support.payment_flow import PaymentFlowHarness
+from tests.support.payment_flow import PLACE, PaymentFlowHarness
 
 E, S, O = EventType, PaymentStatus, OrderStatus  # noqa: E741 -- as in the product
 POLICY = PaymentPolicy()
@@ -37,8 +40,8 @@ def order_of(world: PaymentFlowHarness) -> Order:
 
 def due_ms(world: PaymentFlowHarness) -> int:
     assert world.state
-    assert world.state.payment
-    return world.state.payment.initiated_at + POLICY.expires_ms
+    assert world.state.work.due_at
+    return world.state.work.due_at
 
 
 def debit(world: PaymentFlowHarness) -> None:
@@ -133,7 +136,10 @@ def test_paid_in_time_and_told_when_nobody_waits_any_more_goes_back(
     in_time = due_ms(opened) - MINUTE_MS
     expire(opened)
     succeed(opened, at_ms=in_time, told_at_ms=due_ms(opened) + POLICY.late_ms + LATE_NEWS_MS)
-    assert_goes_back(opened)
+    assert_goes_back(opened, HEARD_TOO_LATE)
+    (anomaly,) = (e.data for e in opened.audit if e.event_type is E.ANOMALY_SEEN)
+    assert anomaly.code == HEARD_TOO_LATE
+    assert f"paid {to_rfc3339(in_time // 1000 * 1000)} by Stripe's time" in anomaly.detail
 
 
 def test_a_look_up_long_after_an_outage_goes_by_when_the_card_was_charged(
@@ -199,3 +205,41 @@ def test_money_of_a_payment_that_stripe_had_cancelled_goes_back(
     assert_goes_back(opened, "CHANGED_MIND")
     (completed,) = (e.data for e in opened.log if e.event_type is E.PAYMENT_COMPLETED)
     assert completed.cancel_requested == "CHANGED_MIND"
+
+
+@pytest.mark.parametrize("setting_ms", [10 * MINUTE_MS, 8 * HOUR_MS])
+def test_an_order_keeps_its_own_deadline_when_the_setting_changes(setting_ms: int) -> None:
+    own_ms = 4 * HOUR_MS
+    world = PaymentFlowHarness()
+    world.orders.service = orders_service(Deadlines(payment_ms=own_ms))
+    world.payments.service = payments_service(PaymentPolicy(expires_ms=own_ms))
+    world.command(CommandType.PLACE_ORDER, PLACE)
+    world.settle_all()
+    (due,) = world.orders.state.work.deadlines.values()
+    assert due_ms(world) == due
+    world.payments.service = payments_service(PaymentPolicy(expires_ms=setting_ms))
+    debit(world)
+    succeed(world, at_ms=due + POLICY.late_ms - MINUTE_MS)
+    assert order_of(world).status is O.PENDING
+
+
+def test_nothing_is_charged_that_would_go_back(opened: PaymentFlowHarness) -> None:
+    """The deadline has not fired, as when the timers are behind."""
+    opened.now = due_ms(opened) + POLICY.late_ms
+    opened.command(CommandType.CONFIRM_PAYMENT, ConfirmPayment(payment_method_id="pm"))
+    opened.deliver_all(PAYMENT_COMMANDS)
+    assert (opened.status(), opened.effects) == (S.PENDING, [])
+    (refused,) = (e.data for e in opened.audit if e.event_type is E.COMMAND_REFUSED)
+    assert refused.code == "PAYMENT_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("reason", "by"), [("OPERATOR_REQUEST", "operator"), ("TOO_SLOW", "customer")]
+)
+def test_the_order_names_who_cancelled(opened: PaymentFlowHarness, reason: str, by: str) -> None:
+    debit(opened)
+    opened.command(CommandType.CANCEL_PAYMENT, CancelPayment(reason=reason), by="operator:olga")
+    opened.deliver_all(PAYMENT_COMMANDS)
+    succeed(opened, at_ms=opened.now + MINUTE_MS)
+    (cancelled,) = (e.data for e in opened.log if isinstance(e.data, OrderCancelled))
+    assert (cancelled.reason, cancelled.by) == (reason, by)

@@ -206,6 +206,19 @@ def test_money_that_came_too_late_goes_back_and_no_restaurant_has_the_order() ->
     assert "goes back" not in usual.text + usual.short_text + usual.subject
 
 
+@pytest.mark.parametrize("reason", ["PAID_TOO_LATE", "CHANGED_MIND", "TOO_MANY_ATTEMPTS"])
+def test_no_customer_is_told_that_they_were_late_when_they_were_not(reason: str) -> None:
+    told = letter(E.PAYMENT_COMPLETED, {"amount": 250_000, "cancel_requested": reason})
+    for form in (told.text, told.short_text):
+        assert "had ended" in form
+        assert "too late" not in form
+    told = letter(E.PAYMENT_COMPLETED, {"amount": 250_000, "cancel_requested": "HEARD_TOO_LATE"})
+    for form in (told.text, told.short_text):
+        assert "we learned" in form
+        assert "had ended" not in form
+    assert "our fault" in letter(E.ORDER_CANCELLED, {"reason": "HEARD_TOO_LATE"}).text
+
+
 @pytest.mark.parametrize("kind", CHANNELS_BY_EVENT)
 def test_every_form_links_to_the_orders_own_page(kind: EventType) -> None:
     written = letter(kind, at=int(time.time() * 1000))
