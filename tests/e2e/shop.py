@@ -206,11 +206,12 @@ class Shop:
             records = await self.records(buyer)
             seen = (view["status"], view.get("payment", {}).get("status"))
             seen += kafka_invariants.statuses(records)
-            return seen == wanted * 2
+            return seen == wanted * 2 and kafka_invariants.has_second_copies(records)
 
         try:
             await until(shown, f"{ending}")
         except TimeoutError:
+            kafka_invariants.check(await self.records(buyer))
             raise AssertionError(f"{buyer.order_id} is {seen}, not {wanted}") from None
         records = await self.records(buyer)
         kafka_invariants.check(records)
