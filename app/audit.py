@@ -39,10 +39,15 @@ def operator_event(
 
 
 async def publish_audit_event(
-    sender: CommandSender, event_type: EventType, cause: str, data: Message
+    sender: CommandSender,
+    event_type: EventType,
+    cause: str,
+    data: Message,
+    order_id: str = NO_ORDER,
 ) -> None:
     """Return once Kafka has it; cause: what its id is made of. Raises KafkaUnavailableError."""
-    await publish_event(sender, operator_event(event_type, cause, cause, data, machine_now_ms()))
+    event = operator_event(event_type, cause, cause, data, machine_now_ms(), order_id)
+    await publish_event(sender, event)
 
 
 async def publish_event(sender: CommandSender, event: Event) -> None:

@@ -111,7 +111,9 @@ def create_app(settings: Settings) -> faust.App:
         settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
         read_timeout_s=settings.stripe_read_timeout_s, rate_per_s=settings.stripe_rate_per_s,
-        mark=OwnerMark(settings.app_id, lambda: identity.ids),
+        mark=OwnerMark(
+            settings.app_id, lambda: identity.ids, lambda: not identity.was_asked()
+        ),
     )  # fmt: skip
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
@@ -146,9 +148,14 @@ def create_app(settings: Settings) -> faust.App:
     currencies = {restaurant.currency for restaurant in catalogue.restaurants.values()}
     account = AccountWatch(
         functools.partial(account_client, settings),
-        expected_account(settings, currencies, now_s=clock.now_s),
+        expected_account(
+            settings, currencies, now_s=clock.now_s, platform_ids=lambda: identity.ids
+        ),
     )
-    operators = Operators(settings, runtime, sender, effects, clock, kafka, account.problem)
+    operators = Operators(
+        settings, runtime, sender, effects, clock, kafka,
+        lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
+    )  # fmt: skip
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
     reconciliation = _reconciliation(
         settings, runtime, gateway, intake, sender, kafka, clock, identity
@@ -231,6 +238,7 @@ def _reconciliation(
     )  # fmt: skip
     return Reconciliation(
         gateway, intake, sender, kafka, schedule=schedule, now_s=clock.now_s,
+        take_back=identity.take_back,
         # Not before it is known which of the account's objects are ours, if Kafka can tell.
         is_runner=lambda: identity.was_asked() and RUNNER_PARTITION in payments.open_partitions(),
     )  # fmt: skip

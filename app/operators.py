@@ -98,7 +98,7 @@ class Operators(Collector):
         kafka: KafkaReader,
         account_problem: Callable[[], str],
     ) -> None:
-        """account_problem: what is wrong with the Stripe account; "" when nothing is."""
+        """account_problem: what is wrong with the Stripe account, or with our id there; "" when nothing is."""
         self.waiting = WaitingIndex()
         self._runtime, self._sender, self._effects, self._clock = runtime, sender, effects, clock
         self._started_ms = machine_now_ms()  # before Kafka's clock is known

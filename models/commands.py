@@ -310,8 +310,14 @@ FACTS: Final = ("intent", "refund", "dispute", "fraud_warning", "review")
 """Fields of a webhook of which one at most is told."""
 
 
+MAX_MORE_REFUNDS: Final = 200
+
+
 class WebhookReceived(OrderMessage):
-    """A verified Stripe event, reduced to its facts: no secret and no personal data is left in it."""
+    """A verified Stripe event, reduced to its facts: no secret and no personal data is left in it.
+
+    moreRefunds: those before `refund` of a charge.refunded, which tells of none: the oldest first.
+    """
 
     stripe_event_id: Id
     stripe_event_type: ShortText
@@ -321,6 +327,7 @@ class WebhookReceived(OrderMessage):
     dispute: DisputeFacts | None = None
     fraud_warning: FraudWarningFacts | None = omitted_if_none()
     review: ReviewFacts | None = omitted_if_none()
+    more_refunds: tuple[RefundFacts, ...] = omitted_if_empty(max_length=MAX_MORE_REFUNDS)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class EventUse(StrEnum):
-    """What is done with a type of events; all are answered 200."""
+    """What is done with a type of events."""
 
     APPLIED = "applied"
     """Its facts go to the payment that it belongs to."""
@@ -63,7 +63,7 @@ EVENT_TYPE_RULES: Final[Mapping[str, EventTypeRule]] = {
     "refund.updated": _applied("how a refund goes on"),
     "refund.failed": _applied("the money is not back"),
     "charge.refunded": _applied(
-        "the newest refund is looked up; endpoints of API versions before 2024-10-28 get no refund.created"
+        "all refunds are looked up; endpoints of API versions before 2024-10-28 get no refund.created"
     ),
     "charge.refund.updated": _applied(
         "how a refund goes on; endpoints of API versions before 2024-10-28 get no refund.updated"

@@ -28,6 +28,7 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
             for name in FACTS
             if (facts := getattr(webhook, name))
         }
+        | {"more_refunds": tuple(r.model_copy(update=as_of) for r in webhook.more_refunds)}
     )
     has_facts = any(getattr(webhook, name) for name in FACTS)
     too_early = builder.payment is None or (
@@ -41,6 +42,8 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
         effect = "held"
     else:
         before = builder.work
+        for refund in webhook.more_refunds:
+            apply_refund(builder, refund, FactSource.WEBHOOK)
         _apply_facts(builder, webhook)
         effect = "applied" if len(builder.events) > known else "nothing new"
         if _has_new_doubt(before, builder.work):
@@ -69,9 +72,10 @@ def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
             "TOO_MANY_HELD", "more facts than can be held came before their payment"
         )
         return
-    facts = {name: getattr(webhook, name) for name in FACTS}
-    held = Held(stripe_event_id=webhook.stripe_event_id, **facts)
-    builder.change(held=(*builder.work.held, held))
+    id, facts = webhook.stripe_event_id, {name: getattr(webhook, name) for name in FACTS}
+    more = (Held(stripe_event_id=id, refund=refund) for refund in webhook.more_refunds)
+    held = (*builder.work.held, *more, Held(stripe_event_id=id, **facts))
+    builder.change(held=held[:MAX_HELD_WEBHOOKS])
 
 
 def release_held(builder: PaymentDecisionBuilder) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
@@ -80,6 +80,16 @@ class KafkaAccount:
             add_movements(self.moved, [moved])
 
 
+class ListedIntents(NamedTuple):
+    """Of Stripe's list. orphans: payment intents of this application that can be paid, and that no order has.
+
+    lost_ids: platform ids of intents that payment-events know: they are ours, and we did not know them.
+    """
+
+    orphans: list[dict[str, Any]]
+    lost_ids: set[str]
+
+
 @dataclass(frozen=True, slots=True)
 class StripeAccount:
     """What Stripe's lists say of what this application made. Methods raise GatewayError."""
@@ -104,18 +114,20 @@ class StripeAccount:
         thing = await self.gateway.find(LISTING_OF[moved.kind], moved.id)
         return movement_of_stripe_object(moved.kind, thing, moved.order_id) if thing else None
 
-    async def orphans(
+    async def intents(
         self, since_ms: int, until_ms: int, known: Mapping[str, int]
-    ) -> list[dict[str, Any]]:
-        """Payment intents of this application that can be paid, and that no order has."""
+    ) -> ListedIntents:
+        """What payment intents show that were made in that time. known: those of payment-events."""
         wanted = {"created": {"gte": since_ms // 1000, "lte": until_ms // 1000}}
-        return [
-            intent
-            async for page in self.gateway.pages(Listing.INTENTS, wanted)
-            for intent in page
-            if intent["status"] in PAYABLE_STATUSES and intent["id"] not in known
-            if self._is_surely_ours(intent)
-        ]
+        found = ListedIntents([], set())
+        async for page in self.gateway.pages(Listing.INTENTS, wanted):
+            for intent in page:
+                if intent["id"] in known:
+                    found.lost_ids.add(self.gateway.mark.strange_id(intent.get("metadata")) or "")
+                elif intent["status"] in PAYABLE_STATUSES and self._is_surely_ours(intent):
+                    found.orphans.append(intent)
+        found.lost_ids.discard("")
+        return found
 
     async def cancel_orphan(self, intent: Mapping[str, Any]) -> Orphan:
         """Cancel one; the same however often. It stays as it is when it is being paid."""

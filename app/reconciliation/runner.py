@@ -8,7 +8,7 @@ repeats what the next one does, and repetitions are recognised (webhooks by even
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,12 +81,15 @@ class Reconciliation(Background):
         *,
         is_runner: Callable[[], bool],
         schedule: ReconciliationSchedule,
+        take_back: Callable[[Collection[str]], Awaitable[None]],
         now_s: Callable[[], float] = time.time,
     ) -> None:
+        """take_back: is told platform ids that are ours and were lost (app/platform_identity.py)."""
         super().__init__()
         self.counters = dict.fromkeys(("runs", "errors", "applied", "orphans"), 0)
         self.report: ReconciliationReport | None = None
         self._is_runner, self._schedule, self._now_s = is_runner, schedule, now_s
+        self._take_back = take_back
         self._sender, self._reader, self._stripe = sender, kafka, StripeAccount(gateway)
         self._missing = MissingWebhooks(gateway, sender, intake.take, kafka)
         self._kafka: KafkaAccount | None = None
@@ -199,20 +202,20 @@ class Reconciliation(Background):
         ):  # it has forgotten what was before
             self._kafka = KafkaAccount(self._reader, since_ms)
         self._kafka.forget(since_ms)
+        await self._kafka.read()
+        # First, for it tells which ids are ours, and by these all else is.
+        await self._cancel_orphans(since_ms, now_ms)
         theirs, ours, unchecked = await load_accounts(self._stripe, self._kafka)
         known = (*self._known.differences, *self._known.settling)
         found, of_days = compare(
             theirs, ours, since={(d.kind, d.id): d.since for d in known}, now=to_rfc3339(now_ms),
             until_ms=now_ms - round(self._schedule.grace_s * 1000),
         )  # fmt: skip
-        orphans = await self._cancel_orphans(since_ms, now_ms)
         self._change(
             compared_at=to_rfc3339(now_ms), compared_since=to_rfc3339(since_ms),
             totals=tuple(of_days), unchecked=unchecked,
             differences=tuple(d for d in found if self._has_settled(d, now_ms)),
             settling=tuple(d for d in found if not self._has_settled(d, now_ms)),
-            orphans=(*orphans, *self._known.orphans)[:MAX_SHOWN],
-            orphans_total=self._known.orphans_total + len(orphans),
         )  # fmt: skip
         for difference in self._known.differences:
             log.error("money differs from Stripe's", **difference.model_dump(by_alias=True))
@@ -233,17 +236,27 @@ class Reconciliation(Background):
     def _has_settled(self, difference: MoneyDifference, now_ms: int) -> bool:
         return now_ms - from_rfc3339(difference.since) >= self._schedule.grace_s * 1000
 
-    async def _cancel_orphans(self, since_ms: int, now_ms: int) -> list[Orphan]:
+    async def _cancel_orphans(self, since_ms: int, now_ms: int) -> None:
         """Cancel what a customer could still pay, and no order would hear of."""
         assert self._kafka is not None
         until_ms = now_ms - round(self._schedule.orphan_grace_s * 1000)
-        found = await self._stripe.orphans(since_ms, until_ms, self._kafka.intents)
-        ended = []
-        for intent in found:
+        found = await self._stripe.intents(since_ms, until_ms, self._kafka.intents)
+        if found.lost_ids:
+            await self._take_back(sorted(found.lost_ids))
+            # News of these payments was passed over: look for it again.
+            self._missing.done.clear()
+            cursor_ms = min(since_ms, from_rfc3339(self._known.cursor))
+            self._change(cursor=to_rfc3339(cursor_ms))
+        for intent in found.orphans:
             if not self._is_runner():
                 break
             orphan = await self._stripe.cancel_orphan(intent)
             self.counters["orphans"] += orphan.result == CANCELLED
             log.warning("a payment intent of no order", intent=intent["id"], result=orphan.result)
-            ended.append(orphan)
-        return ended
+            self._note_orphan(orphan)
+
+    def _note_orphan(self, orphan: Orphan) -> None:
+        self._change(
+            orphans=(orphan, *self._known.orphans)[:MAX_SHOWN],
+            orphans_total=self._known.orphans_total + 1,
+        )

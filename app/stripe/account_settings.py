@@ -1,6 +1,6 @@
 """The account's client and what it is held against, as the settings say."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from app.settings import Settings
 from app.stripe.account import AccountClient
@@ -18,9 +18,13 @@ def account_client(settings: Settings) -> AccountClient:
 
 
 def expected_account(
-    settings: Settings, currencies: Iterable[str], *, now_s: Callable[[], float]
+    settings: Settings,
+    currencies: Iterable[str],
+    *,
+    now_s: Callable[[], float],
+    platform_ids: Callable[[], Sequence[str]] | None = None,
 ) -> ExpectedAccount:
-    """currencies: of the menus. now_s: seconds since the epoch."""
+    """currencies: of the menus. now_s: seconds since the epoch. platform_ids: see ExpectedAccount."""
     url = settings.public_url
     # Where the dashboard chooses, cards are asked for all the same.
     is_automatic = settings.payment_methods == (AUTOMATIC,)
@@ -31,4 +35,5 @@ def expected_account(
         minimums=frozenset(text.partition("=")[0].strip() for text in settings.minimum_charges),
         payment_methods=("card",) if is_automatic else settings.payment_methods,
         max_clock_offset_s=settings.clock_most_off_s, now_s=now_s,
+        platform_ids=platform_ids,
     )  # fmt: skip

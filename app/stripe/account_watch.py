@@ -30,6 +30,7 @@ class AccountWatch(Background, Collector):
         self.checks: dict[str, Check] = {}
         self._make_client, self._expected = make_client, expected
         self._was_told: dict[str, Check] = {}
+        self._is_unasked = True
 
     def problem(self) -> str:
         """What is wrong, for operators; "" when nothing is."""
@@ -53,10 +54,16 @@ class AccountWatch(Background, Collector):
         async with self._make_client() as client:
             async for each in AccountChecks(client, self._expected, with_writes=False).run():
                 found[each.name] = each
-        is_away = found.get("key", _UNCHECKED).state is CheckState.UNKNOWN
-        # What was wrong before Stripe went away is so until it says otherwise.
-        self.checks = {**self.checks, **found} if is_away else found
-        for each in found.values():
+        self._is_unasked = any(each.is_unasked for each in found.values())
+        # What was wrong before Stripe could not be asked is so until it says otherwise.
+        wrong = {
+            name: each
+            for name, each in self.checks.items()
+            if each.state is CheckState.WRONG and name in found and found[name].is_unasked
+        }
+        is_away = "key" in found and found["key"].is_unasked
+        self.checks = {**(self.checks if is_away else {}), **found, **wrong}
+        for each in self.checks.values():
             self._tell(each)
 
     async def _run(self) -> None:
@@ -67,9 +74,8 @@ class AccountWatch(Background, Collector):
                 await self.check()
             except Exception:
                 log.exception("unexpected error in checking the Stripe account")
-            is_known = self.checks.get("key", _UNCHECKED).state is not CheckState.UNKNOWN
-            failures = 0 if is_known else failures + 1
-            await (EVERY if is_known else RETRY).pause(max(failures, 1))
+            failures = failures + 1 if self._is_unasked else 0
+            await (RETRY if self._is_unasked else EVERY).pause(max(failures, 1))
 
     def _tell(self, check: Check) -> None:
         """Once, and again when it changes."""
@@ -79,6 +85,3 @@ class AccountWatch(Background, Collector):
             words = {"check": check.name, "detail": check.detail, "todo": check.todo}
             log.warning("the Stripe account is not as it should be", **words)
         self._was_told[check.name] = check
-
-
-_UNCHECKED: Final = Check("key", CheckState.UNKNOWN, "")

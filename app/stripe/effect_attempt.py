@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.stripe.errors import (
+    IDEMPOTENCY_MISMATCH,
     DeclinedError,
     InvalidError,
     MisconfiguredError,
@@ -27,6 +28,10 @@ CREATE_LOOKBACK_S: Final = 3600
 """How far before its latest try an intent may have been created."""
 MAX_CONFIRM_TRIES: Final = 5
 """Nobody waits longer at a checkout: then a confirm that Stripe fails to take is NOT_SUBMITTED."""
+MISMATCH_WAIT_S: Final = 120
+"""After its key was refused for another body: longer than the request with that body can be under way."""
+MAX_MISMATCHED_TRIES: Final = 5
+"""Then the keys are another platform's: what was asked for fails, and operators see it."""
 
 CONFIRMED_INTENT_STATUSES: Final = frozenset({"succeeded", "processing", "requires_capture"})
 
@@ -37,7 +42,8 @@ class EffectAttempt:
 
     correlation_id: of the payment. charges: payment's attempt -> charge id, where known. is_unknown: it may
     have been made. stored_errors: how often Stripe answered 500, which it keeps for the key. is_final: so
-    the key will never bring anything else. seen: the payment intent as it was last looked up.
+    the key will never bring anything else. mismatched_s: when Stripe first refused the key, as that of another
+    body; seconds since the epoch. seen: the payment intent as it was last looked up.
     """
 
     order_id: str
@@ -47,6 +53,7 @@ class EffectAttempt:
     is_unknown: bool
     stored_errors: int = 0
     is_final: bool = False
+    mismatched_s: float | None = None
     seen: IntentFacts | None = None
 
 
@@ -101,7 +108,7 @@ class EffectAttemptRunner:
             attempt.is_final = error.is_replayed or attempt.stored_errors > 1
         return await self._look_up(attempt) or self._conclude(attempt)
 
-    async def _send(self, attempt: EffectAttempt) -> StripeResult:
+    async def _send(self, attempt: EffectAttempt) -> StripeResult | None:
         effect = attempt.effect
         try:
             return await self._write(effect)
@@ -132,11 +139,13 @@ class EffectAttemptRunner:
 
     async def _refused(
         self, attempt: EffectAttempt, error: StateConflictError | InvalidError
-    ) -> StripeResult:
+    ) -> StripeResult | None:
         """A refusal is believed only if an earlier try did not do the very thing."""
         effect = attempt.effect
         if isinstance(error, InvalidError):
             done = await self._look_up(attempt, is_thorough=True)
+            if not done and self._is_begun_elsewhere(attempt, error):
+                return self._conclude_mismatch(attempt)
             return done or _result(
                 effect, ResultKind.INVALID, code=error.code, message=error.message
             )
@@ -147,6 +156,21 @@ class EffectAttemptRunner:
         return _result(
             effect, ResultKind.CONFLICT, intent=attempt.seen, code=error.code, message=error.message
         )
+
+    def _is_begun_elsewhere(self, attempt: EffectAttempt, error: InvalidError) -> bool:
+        """Whether a worker that knew another mark of ours sent it first, and nothing came of that."""
+        effect = attempt.effect
+        is_marked = effect.kind in {EffectKind.CREATE_INTENT, EffectKind.REFUND}
+        is_mismatch = error.code == IDEMPOTENCY_MISMATCH
+        return is_marked and is_mismatch and effect.tries < MAX_MISMATCHED_TRIES
+
+    def _conclude_mismatch(self, attempt: EffectAttempt) -> StripeResult | None:
+        """A new key, once the request that began this one can't be under way any more."""
+        now_s = self.now_s()
+        attempt.mismatched_s = attempt.mismatched_s or now_s
+        if now_s - attempt.mismatched_s < MISMATCH_WAIT_S:
+            return None
+        return _result(attempt.effect, ResultKind.TRY_AGAIN, code=IDEMPOTENCY_MISMATCH)
 
     def _conclude(self, attempt: EffectAttempt) -> StripeResult | None:
         """What follows when a look-up shows nothing: it is too late, the key is spent, or not yet."""

@@ -27,7 +27,7 @@ def endpoint_check(
     if enabled and not url:
         state = CheckState.OK if expected.is_sandbox else CheckState.WARNING
         return Check(
-            "endpoint", state, f"an endpoint sends to {enabled[0]['url']}",
+            "endpoint", state, f"{enabled[0]['id']} sends to {_host(enabled[0])}",
             "" if expected.is_sandbox else "set TIFFIN_PUBLIC_URL, so that it can be told whether that "
             "is this platform",
         ), enabled  # fmt: skip
@@ -37,8 +37,8 @@ def endpoint_check(
                      "delete all but one: each event comes once for each"), enabled  # fmt: skip
     if enabled:
         return Check("endpoint", CheckState.OK, f"{enabled[0]['id']} sends to {url}"), enabled
-    others = ", ".join(each["url"] for each in endpoints[:3]) or "none"
-    where = f"{url or WEBHOOK_PATH} (there are: {others})"
+    others = ", ".join(map(_host, endpoints[:3])) or "none"
+    where = f"{url or WEBHOOK_PATH} (endpoints are at: {others})"
     if expected.livemode:
         todo = "make one, with the types and the API version that docs/stripe.md names"
         return Check("endpoint", CheckState.WRONG, f"no endpoint sends to {where}", todo), ()
@@ -46,16 +46,21 @@ def endpoint_check(
     return Check("endpoint", CheckState.WARNING, f"no endpoint sends to {where}", todo), ()
 
 
-def types_check(endpoint: Mapping[str, Any]) -> Check:
-    """Whether an endpoint is subscribed to all that is used."""
-    subscribed = set(endpoint["enabled_events"])
+def _host(endpoint: Mapping[str, Any]) -> str:
+    """No more of its URL: the rest of another's may be a secret."""
+    return urlsplit(endpoint["url"]).hostname or "?"
+
+
+def types_check(endpoints: Sequence[Mapping[str, Any]]) -> Check:
+    """Whether the endpoints, at least one, are together subscribed to all that is used."""
+    subscribed = {kind for each in endpoints for kind in each["enabled_events"]}
     missing = [] if "*" in subscribed else [t for t in ENDPOINT_EVENT_TYPES if t not in subscribed]
     if not missing:
         return Check("types", CheckState.OK, f"all {len(ENDPOINT_EVENT_TYPES)} types are sent")
     is_wrong = set(missing) & set(APPLIED_EVENT_TYPES)
     state = CheckState.WRONG if is_wrong else CheckState.WARNING
     return Check("types", state, f"not sent: {', '.join(missing)}",
-                 f"add them to {endpoint['id']} (docs/stripe-events.md says what each is for)")  # fmt: skip
+                 f"add them to {endpoints[0]['id']} (docs/stripe-events.md says what each is for)")  # fmt: skip
 
 
 def version_check(sent: str | None, ours: str, listed: str | None = None) -> Check:

@@ -12,7 +12,7 @@ from app.metrics import counters
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import reduce_webhook
 from models.commands import WebhookReceived
-from models.events import WebhookNoted
+from models.events import NO_ORDER, WebhookNoted
 from models.stripe_events import EventUse, rule_of_event_type
 
 log = structlog.stdlib.get_logger(__name__)
@@ -27,9 +27,12 @@ class EventIntake(Collector):
     """Takes verified events in; a collector of metrics."""
 
     def __init__(
-        self, gateway: StripeGateway, note: Callable[[str, WebhookNoted], Awaitable[None]]
+        self, gateway: StripeGateway, note: Callable[[str, WebhookNoted, str], Awaitable[None]]
     ) -> None:
-        """note: puts an event into the audit, by its cause; raises KafkaUnavailableError."""
+        """note: puts an event into the audit, by its cause and with its order or NO_ORDER.
+
+        It raises KafkaUnavailableError.
+        """
         self.counts: Counter[tuple[str, str]] = Counter()
         self._gateway, self._note = gateway, note
 
@@ -49,18 +52,31 @@ class EventIntake(Collector):
         kind = event["type"]
         use, why = rule_of_event_type(kind)
         facts, result = None, str(use)
-        told = {"stripeEventId": event["id"], "stripeEventType": kind}
         match use:
             case EventUse.APPLIED:
                 facts = await reduce_webhook(self._gateway, event)
                 result = NO_ORDER_OF_OURS if facts is None else result
             case EventUse.NOTED:
-                noted = WebhookNoted(
-                    stripe_event_id=event["id"], stripe_event_type=kind, effect=f"noted: {why}"
-                )
-                await self._note(f"stripe:{event['id']}", noted)
-                log.warning("Stripe tells operators something", why=why, **told)
+                order_id = await self._order_noted(event)
+                if order_id is None:
+                    result = NO_ORDER_OF_OURS
+                else:
+                    await self._note_for(order_id, event, why)
             case EventUse.UNDECIDED:
+                told = {"stripeEventId": event["id"], "stripeEventType": kind}
                 log.warning("an event of a type that nobody has decided about", **told)
         self.counts[OTHER_TYPE if use is EventUse.UNDECIDED else kind, result] += 1
         return facts
+
+    async def _order_noted(self, event: Mapping[str, Any]) -> str | None:
+        """The order to note an event with; NO_ORDER for the account's own, None for others' payments."""
+        if not event["type"].startswith("payment_intent."):
+            return NO_ORDER
+        return await self._gateway.order_id_of(event["data"]["object"])
+
+    async def _note_for(self, order_id: str, event: Mapping[str, Any], why: str) -> None:
+        id, kind = event["id"], event["type"]
+        noted = WebhookNoted(stripe_event_id=id, stripe_event_type=kind, effect=f"noted: {why}")
+        await self._note(f"stripe:{id}", noted, order_id)
+        told = {"stripeEventId": id, "stripeEventType": kind, "orderId": order_id}
+        log.warning("Stripe tells operators something", why=why, **told)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from app.stripe.errors import (
 )
 from app.stripe.owner_mark import DEFAULT_MARK, OwnerMark
 from app.stripe.rate_limit import Priority, RateLimiter
+from models.errors import StripeUnavailableError
 from models.stripe_facts import (
     UNKNOWN_OBJECT,
     DisputeFacts,
@@ -84,7 +85,8 @@ class StripeGateway:
         self._limiter = RateLimiter(rate_per_s)
         self.mark = mark
         self._client_secrets: OrderedDict[str, str] = OrderedDict()
-        self._orders: OrderedDict[str, str] = OrderedDict()
+        self._orders: OrderedDict[str, str | None] = OrderedDict()
+        self._orders_by: Sequence[str] = ()
 
     async def close(self) -> None:
         """Close the connections; requests made later raise RetryableError."""
@@ -206,10 +208,12 @@ class StripeGateway:
         """The order of any object of Stripe's, if it is one of this application's.
 
         Disputes have no metadata, refunds made in the dashboard none of ours: their intent has. Older API
-        versions name the charge alone.
+        versions name the charge alone. Raises StripeUnavailableError while our platform's id is not known.
         """
         metadata = thing.get("metadata") or {}
         if "orderId" in metadata:
+            if self.mark.can_not_tell(metadata):
+                raise _ids_unknown()
             return self.mark.order_id(metadata)
         intent_id = _id_of(thing.get("payment_intent"))
         charge_id = _id_of(thing.get("charge"))
@@ -219,13 +223,22 @@ class StripeGateway:
         return await self.order_of(intent_id) if intent_id else None
 
     async def order_of(self, intent_id: str) -> str | None:
-        """Give the order of a PaymentIntent, None if it is not ours or does not exist."""
+        """Give the order of a PaymentIntent, None if it is not ours or does not exist.
+
+        Raises StripeUnavailableError while our platform's id is not known.
+        """
+        known = self.mark.platform_ids()
+        if known != self._orders_by:  # what was not ours may be now
+            self._orders.clear()
+            self._orders_by = known
         if intent_id not in self._orders:
             try:
                 await self.retrieve_intent(intent_id)
             except InvalidError:
                 return None
-        return self._orders.get(intent_id)
+        if intent_id not in self._orders:
+            raise _ids_unknown()
+        return self._orders[intent_id]
 
     async def _retrieve(
         self, intent_id: str, priority: Priority
@@ -240,15 +253,22 @@ class StripeGateway:
         call: Callable[..., Awaitable[T]],
         body: Body,
     ) -> tuple[T, float]:
-        """Write a marked object; where a worker that knew no platform id began it, that very object."""
+        """Write a marked object; where a worker that knew another id, or none, began it, that very object."""
+        first, *others = self.mark.all_marked(body)
         try:
-            return await self._write(priority, idempotency_key, call, self.mark.marked(body))
+            return await self._write(priority, idempotency_key, call, first)
         except InvalidError as error:
             if error.code != IDEMPOTENCY_MISMATCH:
                 raise
+            mismatch = error
         # The key is that of another body, and nothing was executed.
-        unmarked = self.mark.marked(body, with_platform=False)
-        return await self._write(priority, idempotency_key, call, unmarked)
+        for other in others:
+            try:
+                return await self._write(priority, idempotency_key, call, other)
+            except InvalidError as error:
+                if error.code != IDEMPOTENCY_MISMATCH:
+                    raise
+        raise mismatch
 
     async def _write(
         self,
@@ -291,8 +311,11 @@ class StripeGateway:
     def _seen(self, intent: stripe.PaymentIntent, took_s: float) -> IntentFacts:
         """Reduce an intent to its facts, and remember what is not one of them."""
         facts = intent.to_dict()
-        _remember(self._client_secrets, intent.id, facts.get("client_secret"))
-        _remember(self._orders, intent.id, self.mark.order_id(facts.get("metadata")))
+        if secret := facts.get("client_secret"):
+            _remember(self._client_secrets, intent.id, secret)
+        metadata = facts.get("metadata")
+        if not self.mark.can_not_tell(metadata):
+            _remember(self._orders, intent.id, self.mark.order_id(metadata))
         return parse_intent(facts, as_of=_answered_at(intent, took_s))
 
 
@@ -307,10 +330,13 @@ def _answered_at(answer: stripe.StripeObject, took_s: float) -> int | None:
     return answer_time(response.headers, took_s) if response else None
 
 
-def _remember(memory: OrderedDict[str, str], key: str, value: str | None) -> None:
+def _ids_unknown() -> StripeUnavailableError:
+    return StripeUnavailableError("this platform's id is not known yet")
+
+
+def _remember(memory: OrderedDict[str, T], key: str, value: T) -> None:
     """Keep the newest entries of a memory."""
-    if value:
-        memory[key] = value
-        memory.move_to_end(key)
-        if len(memory) > MAX_CACHED:
-            memory.popitem(last=False)
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > MAX_CACHED:
+        memory.popitem(last=False)

@@ -24,19 +24,42 @@ def no_platform_ids() -> Sequence[str]:
     return ()
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class OwnerMark:
-    """Of one platform. platform_ids: gives its id, then others that are its too; none while none is known."""
+    """Of one platform. platform_ids: gives its id, then others that are its too; none while none is known.
+
+    is_pending: whether none is known yet, and Kafka is about to tell it.
+    """
 
     app_id: str
     platform_ids: Callable[[], Sequence[str]] = no_platform_ids
+    is_pending: Callable[[], bool] = _never
 
-    def marked(self, body: Metadata, *, with_platform: bool = True) -> Metadata:
-        """A request's body with the mark; without the platform's id, as earlier versions made it."""
-        mark, known = {APP: self.app_id}, self.platform_ids()
-        if with_platform and known:
-            mark[PLATFORM] = known[0]
-        return {**body, "metadata": {**body.get("metadata", {}), **mark}}
+    def marked(self, body: Metadata) -> Metadata:
+        """A request's body with the mark."""
+        return self.all_marked(body)[0]
+
+    def all_marked(self, body: Metadata) -> Sequence[Metadata]:
+        """The body with the mark, then as another worker or an earlier version may have marked it."""
+        marks: list[Metadata] = [{APP: self.app_id, PLATFORM: id} for id in self.platform_ids()]
+        given = body.get("metadata", {})
+        return [{**body, "metadata": {**given, **mark}} for mark in (*marks, {APP: self.app_id})]
+
+    def can_not_tell(self, metadata: Metadata | None) -> bool:
+        """Whether it is not known yet if a platform's id is ours."""
+        given = metadata or {}
+        is_apps = given.get(APP, self.app_id) == self.app_id
+        return PLATFORM in given and is_apps and self.is_pending()
+
+    def strange_id(self, metadata: Metadata | None) -> str | None:
+        """The platform's id of what bears our app id and none of our ids."""
+        given, known = metadata or {}, self.platform_ids()
+        id = given.get(PLATFORM)
+        return id if known and given.get(APP) == self.app_id and id not in known else None
 
     def may_be_ours(self, metadata: Metadata | None) -> bool:
         """Whether nothing says that somebody else made it."""

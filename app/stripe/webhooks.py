@@ -7,14 +7,12 @@ from typing import Any, Final, TypeVar
 import stripe
 import structlog
 
-from app.stripe.errors import GatewayError
+from app.stripe.errors import GatewayError, InvalidError
 from app.stripe.gateway import StripeGateway
-from models.commands import WebhookReceived
-from models.errors import InvalidSignatureError
-from models.stripe_events import APPLIED_EVENT_TYPES
+from models.commands import MAX_MORE_REFUNDS, WebhookReceived
+from models.errors import InvalidSignatureError, StripeUnavailableError
 from models.stripe_facts import (
     IntentFacts,
-    RefundFacts,
     parse_dispute,
     parse_fraud_warning,
     parse_intent,
@@ -51,13 +49,11 @@ def verify_webhook(
 async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
     """Reduce a verified event to what payments needs to know of it.
 
-    None for a type that is not applied to payments, and for an object of no order of this application. Asks
+    event: of a type that is applied to payments. None for an object of no order of this application. Asks
     Stripe where the event does not say whose it is, or leaves something out; raises StripeUnavailableError
-    when the order can't be found without it (Stripe delivers the event again then).
+    when the order or a refund can't be found without it (Stripe delivers the event again then).
     """
     kind = event["type"]
-    if kind not in APPLIED_EVENT_TYPES:
-        return None
     thing: Facts = event["data"]["object"]
     order_id = await gateway.order_id_of(thing)
     if order_id is None:
@@ -79,7 +75,7 @@ async def _facts_of(gateway: StripeGateway, kind: str, thing: Facts) -> dict[str
         case ["refund", _] | ["charge", "refund", _]:
             return {"refund": parse_refund(thing)}
         case ["charge", "refunded"]:
-            return {"refund": await _newest_refund(gateway, thing)}
+            return await _refunds_of(gateway, thing)
         case ["charge", "dispute", step]:
             return {"dispute": parse_dispute(thing, is_closed=step == "closed")}
         case ["radar", "early_fraud_warning", _]:
@@ -102,13 +98,16 @@ async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFact
     return seen.model_copy(update=latest.model_dump(include=charge))
 
 
-async def _newest_refund(gateway: StripeGateway, charge: Facts) -> RefundFacts | None:
-    """charge.refunded only says that there is a refund; refund.created says the same with facts."""
+async def _refunds_of(gateway: StripeGateway, charge: Facts) -> dict[str, Any]:
+    """All refunds: charge.refunded does not say which is new, and may be the only news of it."""
     intent_id = charge.get("payment_intent")
     if not isinstance(intent_id, str):
-        return None
-    told = "a webhook goes without its refund"
-    return next(iter(await _briefly(gateway.list_refunds(intent_id), told) or ()), None)
+        return {}
+    try:
+        newest, *others = await gateway.list_refunds(intent_id) or (None,)
+    except InvalidError as error:
+        raise StripeUnavailableError(f"its refunds can't be listed: {error.code}") from None
+    return {"refund": newest, "more_refunds": tuple(others[:MAX_MORE_REFUNDS][::-1])}
 
 
 async def _briefly(request: Awaitable[T], told: str) -> T | None:

@@ -313,6 +313,61 @@ async def test_a_worker_tells_what_is_wrong_once_and_goes_on(sandbox: StripeSand
     assert unasked.problem() == "", "what can't be told is nothing wrong"
 
 
+async def test_one_failed_request_hides_nothing_that_was_wrong(sandbox: StripeSandbox) -> None:
+    add_endpoint(sandbox, api_version="2020-08-27")
+    watch = AccountWatch(lambda: AccountClient(KEY, base_url=sandbox.base_url), EXPECTED)
+    await watch.check()
+    sandbox.api.faults.add(Fault("error_500_before", path="webhook_endpoints", times=None))
+    await watch.check()
+    assert "2020-08-27" in watch.problem()
+    assert watch.checks["types"].state is UNKNOWN
+    assert watch._is_unasked, "so it is asked again soon"
+    sandbox.api.faults.clear()
+    sandbox.state.webhook_endpoints.clear()
+    add_endpoint(sandbox)
+    await watch.check()
+    assert (watch.problem(), watch._is_unasked) == ("", False)
+
+
+async def test_a_worker_tells_payments_of_an_id_that_is_none_of_its_own(
+    sandbox: StripeSandbox, run: Run
+) -> None:
+    add_endpoint(sandbox)
+    known: list[str] = []
+    worker = replace(EXPECTED, platform_ids=lambda: tuple(known))
+    told = (await run(worker))["platforms"]
+    assert (told.state, told.is_unasked) == (UNKNOWN, True)
+    known.append("platform_new")
+    assert (await run(worker))["platforms"].state is OK
+    mark = {"app": "eat", "platform": "platform_lost"}
+    async with AccountClient(KEY, base_url=sandbox.base_url) as client:
+        body = {"amount": 5000, "currency": "inr", "metadata": mark}
+        await client.post("/v1/payment_intents", **body)
+    told = (await run(worker))["platforms"]
+    assert (told.state, "platform_lost" in told.detail) == (WARNING, True)
+    known.append("platform_lost")
+    assert (await run(worker))["platforms"].state is OK
+
+
+async def test_an_endpoints_url_may_be_a_secret_and_is_not_told(
+    sandbox: StripeSandbox, run: Run
+) -> None:
+    add_endpoint(sandbox, url="https://user:pw@hooks.example/services/T1/s3cr3t?token=x")
+    add_endpoint(sandbox, url=f"https://hooks.example{WEBHOOK_PATH}?token=s3cr3t")
+    for expected in (EXPECTED, replace(EXPECTED, webhook_url=None)):
+        told = str(await run(expected))
+        assert "hooks.example" in told
+        assert not any(secret in told for secret in ("s3cr3t", "user:pw"))
+
+
+async def test_endpoints_of_ours_that_share_the_types_send_them_all(
+    sandbox: StripeSandbox, run: Run
+) -> None:
+    for types in (ENDPOINT_EVENT_TYPES[::2], ENDPOINT_EVENT_TYPES[1::2]):
+        add_endpoint(sandbox, enabled_events=list(types))
+    assert (await run())["types"].state is OK
+
+
 # -- wallets
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
+import structlog
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -21,8 +22,9 @@ from app.stripe.gateway import Listing, StripeGateway
 from app.stripe.owner_mark import OwnerMark
 from app.stripe.webhooks import reduce_webhook
 from models import ids
+from models.errors import StripeUnavailableError
 from sandbox.kafka import KafkaBroker
-from sandbox.processes import MAX_WAIT_S
+from sandbox.processes import MAX_WAIT_S, free_port
 from sandbox.stripe import StripeSandbox, refunds
 
 APP_ID = "tiffin"
@@ -92,6 +94,61 @@ async def test_a_record_that_is_none_is_passed_over(
     assert await known_id(kafka, sender, topic) == await known_id(kafka, sender, topic)
 
 
+async def test_an_id_that_is_put_back_by_hand_with_a_typo_beside_it_is_taken(
+    kafka: KafkaBroker, sender: KafkaCommandSender
+) -> None:
+    topic = new_topic(kafka)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for value in (b'{"platformId":"platform_former","createdAt":"yesterday"}', b"{'platformId'}"):
+        producer.produce(topic, value)
+    assert producer.flush(MAX_WAIT_S) == 0
+    identity = PlatformIdentity(sender, KafkaReader(kafka.bootstrap), topic=topic)
+    with structlog.testing.capture_logs() as logged:
+        assert await identity.read()
+    assert identity.ids == ("platform_former",)
+    assert [entry["records"] for entry in logged] == [1], "what can't be used is told"
+
+
+async def test_a_worker_puts_its_id_back_into_a_topic_that_was_lost(
+    kafka: KafkaBroker, sender: KafkaCommandSender
+) -> None:
+    topic = new_topic(kafka)
+    reader = KafkaReader(kafka.bootstrap)
+    running = PlatformIdentity(sender, reader, topic=topic)
+    assert await running.read()
+    (id,) = running.ids
+    running._topic = made_again = new_topic(kafka)
+    assert await running.read()
+    assert running.ids == (id,)
+    later = PlatformIdentity(sender, reader, topic=made_again)
+    assert await later.read()
+    assert later.ids == (id,)
+
+
+async def test_a_lost_id_is_taken_back_for_all_workers_and_told(
+    kafka: KafkaBroker, sender: KafkaCommandSender
+) -> None:
+    topic, reader = new_topic(kafka), KafkaReader(kafka.bootstrap)
+    one = PlatformIdentity(sender, reader, topic=topic)
+    two = PlatformIdentity(sender, reader, topic=topic)
+    assert await one.read()
+    (new,) = one.ids
+    await one.take_back(["platform_former"])
+    await one.take_back(["platform_former"])
+    assert "platform_former" in one.problem()
+    assert await two.read()
+    assert one.ids == two.ids == (new, "platform_former")
+
+
+async def test_while_kafka_is_away_it_is_not_said_that_it_can_not_tell(
+    sender: KafkaCommandSender,
+) -> None:
+    away = PlatformIdentity(sender, KafkaReader(f"127.0.0.1:{free_port()}"))
+    assert not await away.read()
+    assert not away.was_asked()
+    assert away.problem()
+
+
 async def test_a_missing_topic_is_waited_for(
     kafka: KafkaBroker, sender: KafkaCommandSender
 ) -> None:
@@ -101,6 +158,51 @@ async def test_a_missing_topic_is_waited_for(
     assert not await identity.read()
     assert identity.was_asked()
     assert identity.problem().startswith(f"{name} can't be read")
+
+
+async def test_news_with_a_platforms_id_waits_until_ours_is_known(make: Make) -> None:
+    """Nothing of another's is taken for ours meanwhile, nor remembered as ours."""
+    known: list[str] = []
+    starting = make(OwnerMark(APP_ID, lambda: tuple(known), lambda: not known))
+    other = make(mark("platform_other"))
+    intent_id, order_id = await other.new_intent()
+    with pytest.raises(StripeUnavailableError):
+        await starting.gateway.order_of(intent_id)
+    metadata = {"app": APP_ID, "platform": "platform_other", "orderId": order_id}
+    with pytest.raises(StripeUnavailableError):
+        await starting.gateway.order_id_of({"metadata": metadata})
+    known.append("platform_ours")
+    assert await starting.gateway.order_of(intent_id) is None
+    assert await starting.gateway.order_id_of({"metadata": metadata}) is None
+    known.append("platform_other")
+    assert await starting.gateway.order_of(intent_id) == order_id, (
+        "what is remembered is by the ids"
+    )
+
+
+async def test_what_is_not_ours_is_remembered(stripe: StripeSandbox, make: Make) -> None:
+    intent_id, _ = await make(mark("platform_other")).new_intent()
+    ours = make(mark("platform_ours"))
+    for _ in range(3):
+        assert await ours.gateway.order_of(intent_id) is None
+    reads = [each for each in stripe.api.log if intent_id in each["path"]]
+    assert len(reads) == 1
+
+
+async def test_an_order_of_ours_whose_intent_bears_another_id_proves_that_the_id_was_lost(
+    make: Make,
+) -> None:
+    before, now = make(mark("platform_lost")), make(mark("platform_new"))
+    ours, _ = await before.new_intent()
+    theirs, _ = await make(mark("platform_other")).new_intent()
+    now_ms = round(time.time() * 1000)
+    window = now_ms - HOUR_MS, now_ms + HOUR_MS
+    found = await StripeAccount(now.gateway).intents(*window, {ours: now_ms})
+    assert (found.orphans, found.lost_ids) == ([], {"platform_lost"})
+    assert theirs
+    for same in (before, make(mark(None))):
+        found = await StripeAccount(same.gateway).intents(*window, {ours: now_ms})
+        assert found.lost_ids == set()
 
 
 # -- what the id is for
@@ -136,7 +238,8 @@ class Platform:
         now_ms = round(time.time() * 1000)
         account = StripeAccount(self.gateway)
         return {
-            intent["id"] for intent in await account.orphans(now_ms - HOUR_MS, now_ms + HOUR_MS, {})
+            intent["id"]
+            for intent in (await account.intents(now_ms - HOUR_MS, now_ms + HOUR_MS, {})).orphans
         }
 
     async def money(self) -> set[str]:
@@ -242,6 +345,11 @@ async def test_a_write_that_an_earlier_worker_began_is_not_made_twice(
     assert (again.intent_id, len(stripe.state.payment_intents)) == (begun.intent_id, 1)
     method = {"payment_method": "pm_card_visa", "return_url": "http://localhost/"}
     await now.gateway.confirm(begun.intent_id, method, "confirm:begun")
+    other = make(OwnerMark(APP_ID, lambda: ("platform_first", "platform_now")))
+    again = await other.gateway.create_intent(body, "pi:begun:1")
+    assert again.intent_id == begun.intent_id
+    after = await now.gateway.create_intent(body, "pi:begun:2")
+    assert (await other.gateway.create_intent(body, "pi:begun:2")).intent_id == after.intent_id
     refund = {"payment_intent": begun.intent_id, "amount": 700, "metadata": {"refundId": "r"}}
     first = await before.gateway.refund(refund, "refund:begun:1")
     second = await now.gateway.refund(refund, "refund:begun:1")

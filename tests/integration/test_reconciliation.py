@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from app.reconciliation.accounts import (
     load_accounts,
 )
 from app.reconciliation.missing_webhooks import SLICE_MS, MissingWebhooks
-from app.reconciliation.runner import Reconciliation
+from app.reconciliation.runner import Reconciliation, ReconciliationSchedule
 from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
 from app.stripe.owner_mark import OwnerMark
@@ -216,10 +216,52 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(
         topic.put(value)
     none: Any = None
     made = Reconciliation(
-        none, EventIntake(none, none), none, topic.reader, is_runner=lambda: True, schedule=none
+        none, EventIntake(none, none), none, topic.reader, is_runner=lambda: True, schedule=none,
+        take_back=none,
     )  # fmt: skip
     monkeypatch.setattr(runner, "RECONCILIATION", topic.name)
     assert (await made._resumed(NOW_MS)).listed == 7
+
+
+async def test_a_lost_platform_id_is_taken_back_and_news_is_looked_for_again(
+    stripe: StripeSandbox, kafka: KafkaBroker
+) -> None:
+    """What was passed over as another platform's: the search begins where the comparison does."""
+    known = ["platform_lost"]
+    mark = OwnerMark("tiffin", lambda: tuple(known))
+    gateway = StripeGateway("sk_test_x", base_url=stripe.base_url, rate_per_s=1000, mark=mark)
+    books = Books(gateway, Topic(kafka))
+    order_id, paid = await books.pay()
+    initiated = PaymentInitiated(
+        order_id=order_id, user_id="u", amount=AMOUNT, currency="INR",
+        stripe_intent_id=paid.intent_id,
+    )  # fmt: skip
+    books.tell(order_id, E.PAYMENT_INITIATED, initiated)
+    known[:] = ["platform_new"]
+    assert await books.stripe.moved(NOW_MS - 60_000) == {}, "it passes for another platform's"
+
+    async def take_back(lost: Collection[str]) -> None:
+        known.extend(lost)
+
+    none: Any = None
+    schedule = ReconciliationSchedule(
+        interval_s=60, grace_s=0, totals_interval_s=60, orphan_grace_s=0, days=1
+    )
+    made = Reconciliation(
+        gateway, EventIntake(gateway, none), none, books.topic.reader, is_runner=lambda: True,
+        schedule=schedule, take_back=take_back,
+    )  # fmt: skip
+    since_ms, now_ms = NOW_MS - 2 * 3600 * 1000, NOW_MS + 3600 * 1000
+    made._kafka = KafkaAccount(books.topic.reader, since_ms, topic=books.topic.name)
+    made.report = ReconciliationReport(run_at=to_rfc3339(now_ms), cursor=to_rfc3339(NOW_MS))
+    made._missing.done["evt_passed_over"] = 1
+    await made._kafka.read()
+    await made._cancel_orphans(since_ms, now_ms)
+    assert known == ["platform_new", "platform_lost"]
+    assert (made.report.cursor, made._missing.done) == (to_rfc3339(since_ms), {})
+    moved = await books.stripe.moved(NOW_MS - 60_000)
+    assert set(moved) == {(MovementKind.CHARGE, paid.charge_id)}
+    await gateway.close()
 
 
 # -- both accounts of the money

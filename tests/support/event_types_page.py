@@ -29,7 +29,9 @@ knows: with a new SDK, a new type fails the test until somebody decides.
 | noted | it changes no payment; operators find it in the audit (`/ops/audit`, `WEBHOOK_RECEIVED`) |
 | ignored | it is counted, and no more |
 
-Whatever its use, an event is answered 200 and counted in `tiffin_stripe_events_total{type,result}`. A type that
+An event is answered 200 and counted in `tiffin_stripe_events_total{type,result}`, whatever its use. Not so an
+applied or noted one for which Stripe or Kafka could not be asked (503: Stripe sends it again), and one that
+can't be read or is of the other mode (400). These and thin events (200, logged) are not counted. A type that
 is not here is counted as `undecided` and logged.
 """
 

@@ -15,8 +15,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import agents
 from agents.service import topic_uses
+from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
-from app.stripe.webhooks import reduce_webhook, verify_webhook
+from app.stripe.webhooks import verify_webhook
+from models.events import WebhookNoted
 from tests.support.in_memory_backend import InMemoryBackend
 from web.application import setup
 from web.catalogue import load_catalogue
@@ -33,6 +35,12 @@ CART = {
     "address": {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"},
 }
 NO_STRIPE = StripeGateway("sk_test_x", base_url="http://127.0.0.1:9")
+
+
+async def _note_nowhere(_cause: str, _noted: WebhookNoted, _order_id: str) -> None:
+    """Of events that operators would find in the audit."""
+
+
 """Nobody answers there: what webhooks say of themselves must do."""
 QUICK = Bounds(command_s=5, confirm_s=5, consistency_s=0.05)
 
@@ -165,7 +173,7 @@ def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, /, **changes: Any
         sender=world,
         client_secret=world.client_secret,
         verify_webhook=partial(verify_webhook, secrets=SECRETS, tolerance_s=300),
-        reduce_webhook=partial(reduce_webhook, NO_STRIPE),
+        reduce_webhook=EventIntake(NO_STRIPE, _note_nowhere).take,
         ready=list,
         order_tokens=OrderTokens("o" * 32),
         publishable_key="pk_test_x",

@@ -70,3 +70,8 @@ def test_the_endpoint_gets_what_is_applied_or_noted() -> None:
 def test_the_page_of_the_types_is_printed_from_the_table() -> None:
     printed = event_types_page.page()
     assert event_types_page.PAGE.read_text() == printed, "python -m tests.support.event_types_page"
+
+
+def test_the_applied_types_fit_into_one_list_of_events() -> None:
+    """Its `types` takes at most 20 (https://docs.stripe.com/api/events/list)."""
+    assert len(APPLIED_EVENT_TYPES) <= 20

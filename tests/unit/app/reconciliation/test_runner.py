@@ -43,6 +43,7 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
         KafkaReader("127.0.0.1:9"),
         is_runner=lambda: True,
         schedule=SCHEDULE,
+        take_back=_nothing,
     )
     difference = MoneyDifference(
         kind=MovementKind.REFUND, id="re_1", order_id=ORDER, currency="INR", stripe=5, tiffin=None,
@@ -53,3 +54,7 @@ async def test_what_differs_is_compared_until_it_agrees(day: str, since: str) ->
     )
     assert to_rfc3339(made._compared_since(from_rfc3339(NOW) + 5000))[:10] == since
     await gateway.close()
+
+
+async def _nothing(_: object) -> None:
+    raise AssertionError

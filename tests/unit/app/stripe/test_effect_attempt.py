@@ -6,8 +6,18 @@ from typing import cast
 
 import pytest
 
-from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
-from app.stripe.errors import DeclinedError, InvalidError, MisconfiguredError
+from app.stripe.effect_attempt import (
+    MAX_MISMATCHED_TRIES,
+    MISMATCH_WAIT_S,
+    EffectAttempt,
+    EffectAttemptRunner,
+)
+from app.stripe.errors import (
+    IDEMPOTENCY_MISMATCH,
+    DeclinedError,
+    InvalidError,
+    MisconfiguredError,
+)
 from app.stripe.gateway import StripeGateway
 from models.commands import ResultKind
 from models.payment import Effect, EffectKind
@@ -92,3 +102,39 @@ async def test_a_write_to_an_intent_that_stripe_does_not_know_comes_to_an_end(
     assert result
     expected = ResultKind.CONFLICT if may_be_charged else ResultKind.INVALID
     assert (result.result, result.code, result.intent) == (expected, UNKNOWN_OBJECT, None)
+
+
+@pytest.mark.parametrize("kind", [EffectKind.CREATE_INTENT, EffectKind.REFUND])
+async def test_a_write_that_was_begun_with_another_mark_is_made_anew_once_that_one_is_over(
+    kind: EffectKind,
+) -> None:
+    """A worker that knew another platform id began it, and Stripe keeps a 500 for the key."""
+    now_s = 1000.0
+
+    class Mismatches:
+        async def _refuse(self, *_: object) -> None:
+            raise InvalidError(IDEMPOTENCY_MISMATCH)
+
+        create_intent = refund = _refuse
+
+        async def find_intent(self, *_: object, **__: object) -> None:
+            return None
+
+        async def list_refunds(self, *_: object) -> list[object]:
+            return []
+
+    effect = Effect(
+        effect_id="e", kind=kind, intent_id="pi_1", requested_at=0,
+        body={"metadata": {"refundId": "refund_1"}},
+    )  # fmt: skip
+    runner = EffectAttemptRunner(cast("StripeGateway", Mismatches()), 90, lambda: now_s)
+    attempt = EffectAttempt("order_1", effect, "c", {}, is_unknown=False)
+    assert await runner.run(attempt) is None, "the other request may be under way"
+    now_s += MISMATCH_WAIT_S
+    result = await runner.run(attempt)
+    assert result
+    assert (result.result, result.code) == (ResultKind.TRY_AGAIN, IDEMPOTENCY_MISMATCH)
+    attempt.effect = effect.model_copy(update={"tries": MAX_MISMATCHED_TRIES})
+    result = await runner.run(attempt)
+    assert result
+    assert result.result is ResultKind.INVALID, "it does not go on for ever unseen"

@@ -75,6 +75,19 @@ async def test_a_failed_payout_is_in_the_audit_and_applied_to_no_payment() -> No
     assert intake.counts == {("payout.failed", "noted"): 2}
 
 
+async def test_what_is_noted_of_a_payment_names_its_order_and_anothers_is_not_noted() -> None:
+    sender, kind = AuditSender(), "payment_intent.amount_capturable_updated"
+    intake = intake_with(sender)
+    assert await intake.take(told(kind)) is None
+    (noted,) = sender.events
+    assert (noted.order_id, noted.data.stripe_event_type) == (ORDER, kind)
+    theirs = told(kind, None, metadata={"orderId": ORDER, "app": "another"})
+    for event_of_others in (told(kind, None), theirs):
+        assert await intake.take(event_of_others) is None
+    assert len(sender.events) == 1
+    assert intake.counts == {(kind, "noted"): 1, (kind, "no_order"): 2}
+
+
 async def test_what_can_not_be_noted_is_not_taken() -> None:
     """So Stripe delivers it again."""
     sender = AuditSender()

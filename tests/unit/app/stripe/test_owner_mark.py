@@ -50,4 +50,25 @@ def test_the_mark_is_added_to_the_metadata() -> None:
     body = {"amount": 1, "metadata": {"orderId": ORDER}}
     assert mark().marked(body) == {"amount": 1, "metadata": {"orderId": ORDER, **OURS}}
     assert mark(None).marked(body)["metadata"] == {"orderId": ORDER, "app": "tiffin"}
-    assert mark().marked(body, with_platform=False) == mark(None).marked(body)
+    former = {"orderId": ORDER, **OURS, "platform": "platform_former"}
+    assert mark().all_marked(body) == [
+        mark().marked(body), {"amount": 1, "metadata": former}, mark(None).marked(body),
+    ]  # fmt: skip
+    assert len(mark(None).all_marked(body)) == 1, "no body is tried twice"
+
+
+def test_before_kafka_has_told_our_id_another_id_of_this_app_can_not_be_told() -> None:
+    pending = OwnerMark("tiffin", tuple, lambda: True)
+    assert pending.can_not_tell(OURS)
+    for metadata in ({"app": "tiffin"}, OURS | {"app": "another"}, {}, None):
+        assert not pending.can_not_tell(metadata)
+    assert not mark(None).can_not_tell(OURS), "the topic is missing"
+    assert not mark().can_not_tell(OURS)
+
+
+def test_an_id_that_is_none_of_ours_is_found() -> None:
+    assert mark().strange_id(OURS | {"platform": "platform_2"}) == "platform_2"
+    for metadata in (OURS, OURS | {"platform": "platform_former"}, {"app": "tiffin"}, None):
+        assert mark().strange_id(metadata) is None
+    assert mark().strange_id(OURS | {"app": "another", "platform": "platform_2"}) is None
+    assert mark(None).strange_id(OURS) is None
