@@ -46,12 +46,21 @@ class ClusterReader:
         self._settings = {"log_level": 0, **settings}
 
     def ids(self, topics: Sequence[str], timeout_s: float) -> ClusterIds:
-        """Ids of the cluster and of these topics. Raises KafkaException."""
+        """Ids of the cluster and of these topics; waits a while for one just made. Raises KafkaException."""
         names, client = TopicCollection(list(topics)), self.client
-        described = client.describe_topics(names, request_timeout=timeout_s)
         cluster = client.describe_cluster(request_timeout=timeout_s).result().cluster_id
-        ids = {name: str(future.result().topic_id) for name, future in described.items()}
-        return ClusterIds(cluster, ids)
+        deadline_s = time.monotonic() + timeout_s / 2
+        while True:
+            described = client.describe_topics(names, request_timeout=timeout_s)
+            try:
+                ids = {name: str(future.result().topic_id) for name, future in described.items()}
+            except KafkaException as error:
+                is_unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+                if not is_unknown or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(LEADER_POLL_S)
+            else:
+                return ClusterIds(cluster, ids)
 
     def bounds(self, partitions: Sequence[tuple[str, int]], timeout_s: float) -> Bounds:
         """Bounds of partitions; waits while one has no leader. Raises KafkaException, TimeoutError."""

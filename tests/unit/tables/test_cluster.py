@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from tables.cluster import ClusterReader
 
@@ -18,11 +18,11 @@ AGAIN = (
     KafkaError._NOENT,
     KafkaError._TIMED_OUT,
 )
-ERRORS = {*AGAIN, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+ERRORS = {*AGAIN, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
 
 class Brokers:
-    """Answers list_offsets with one of `answers` after the other: an offset, or an error's code."""
+    """Gives one of `answers` after the other: an offset, a topic's id, or an error's code."""
 
     def __init__(self, *answers: int) -> None:
         self._answers = list(answers)
@@ -34,14 +34,27 @@ class Brokers:
         assert request_timeout > 0
         futures = {}
         for partition in requests:
-            future: Future[Any] = Future()
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-            if answer in ERRORS:
-                future.set_exception(KafkaException(KafkaError(answer)))
-            else:
-                future.set_result(SimpleNamespace(offset=answer))
-            futures[partition] = future
+            futures[partition] = self._answer("offset")
         return futures
+
+    def describe_cluster(self, *, request_timeout: float) -> Future[Any]:
+        assert request_timeout > 0
+        future: Future[Any] = Future()
+        future.set_result(SimpleNamespace(cluster_id="cluster"))
+        return future
+
+    def describe_topics(self, topics: TopicCollection, *, request_timeout: float) -> dict[str, Any]:
+        assert request_timeout > 0
+        return {name: self._answer("topic_id") for name in topics.topic_names}
+
+    def _answer(self, name: str) -> Future[Any]:
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        future: Future[Any] = Future()
+        if answer in ERRORS:
+            future.set_exception(KafkaException(KafkaError(answer)))
+        else:
+            future.set_result(SimpleNamespace(**{name: answer}))
+        return future
 
 
 def reader(*answers: int) -> ClusterReader:
@@ -54,8 +67,8 @@ def reader(*answers: int) -> ClusterReader:
 @pytest.mark.parametrize("none", [-1002, -1, *AGAIN])
 def test_bounds_are_asked_for_again_while_there_is_no_leader(none: int) -> None:
     """With three brokers of which one is killed Kafka was seen to give an end of -1002."""
-    assert reader(none, none, 3, 70).bounds([PARTITION], 20) == {PARTITION: (3, 70)}
-    assert reader(3, none, none, 70).bounds([PARTITION], 20) == {PARTITION: (3, 70)}
+    assert reader(none, none, 40, 70).bounds([PARTITION], 20) == {PARTITION: (40, 70)}
+    assert reader(40, none, none, 70).bounds([PARTITION], 20) == {PARTITION: (40, 70)}
 
 
 def test_bounds_that_never_come_are_no_bounds() -> None:
@@ -66,3 +79,13 @@ def test_bounds_that_never_come_are_no_bounds() -> None:
 def test_what_is_not_allowed_is_not_asked_for_again() -> None:
     with pytest.raises(KafkaException, match="authorization"):
         reader(KafkaError.TOPIC_AUTHORIZATION_FAILED).bounds([PARTITION], 20)
+
+
+def test_a_topic_just_made_is_asked_for_again() -> None:
+    """A broker does not know at once what another has made."""
+    unknown = KafkaError.UNKNOWN_TOPIC_OR_PART
+    assert reader(unknown, unknown, 70).ids(["topic"], 20).topics == {"topic": "70"}
+    with pytest.raises(KafkaException, match="Unknown topic"):
+        reader(unknown).ids(["topic"], 0.2)
+    with pytest.raises(KafkaException, match="authorization"):
+        reader(KafkaError.TOPIC_AUTHORIZATION_FAILED, 70).ids(["topic"], 20)
