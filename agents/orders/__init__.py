@@ -8,10 +8,8 @@ from agents.decision import SYSTEM
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
 from agents.service import Service, commands, events
 from models import search_terms, topics
+from models.cancel_reasons import CUSTOMER_REASONS, OPERATOR_REQUEST, PAYMENT_EXPIRED
 from models.commands import (
-    CUSTOMER_REASONS,
-    OPERATOR_REQUEST,
-    PAYMENT_EXPIRED,
     CancelOrder,
     CancelPayment,
     CheckDeadline,
@@ -36,6 +34,7 @@ from models.events import (
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
 from models.messages import Message
 from models.order import OrderRecord, Placed
+from models.times import TIMES_END_MS
 from models.transition import Decision, Input, Outcome, ReadRow
 
 O, E, C = OrderStatus, EventType, CommandType
@@ -62,7 +61,8 @@ def _place(builder: OrderDecisionBuilder, data: PlaceOrder) -> Outcome:
     builder.deadline("PAYMENT", builder.deadlines.payment_ms)
     asked = InitiatePayment(
         amount=data.amount, currency=data.currency, user_id=data.user_id,
-        restaurant_id=data.restaurant_id, due_at=builder.work.deadlines["PAYMENT"],
+        restaurant_id=data.restaurant_id,
+        due_at=min(builder.work.deadlines["PAYMENT"], TIMES_END_MS - 1),
     )  # fmt: skip
     builder.send(C.INITIATE_PAYMENT, asked)
     return builder.accept()

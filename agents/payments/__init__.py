@@ -17,8 +17,8 @@ from agents.payments.transitions import (
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
 from models import ids, search_terms, topics
+from models.cancel_reasons import PAYMENT_EXPIRED
 from models.commands import (
-    PAYMENT_EXPIRED,
     CancelPayment,
     Command,
     CommandType,

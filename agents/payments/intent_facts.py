@@ -13,7 +13,7 @@ from agents.payments.fact_rules import (
 )
 from agents.payments.refunds import start_deferred_refund
 from agents.payments.transitions import PaymentDecisionBuilder
-from models.commands import TOO_MANY_ATTEMPTS
+from models.cancel_reasons import TOO_MANY_ATTEMPTS
 from models.events import (
     EventType,
     PaymentActionFinished,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agents.decision import DecisionBuilder
 from agents.payments.fact_rules import FactSource
-from models.commands import HEARD_TOO_LATE, PAID_TOO_LATE, PAYMENT_EXPIRED
+from models.cancel_reasons import HEARD_TOO_LATE, PAID_TOO_LATE, PAYMENT_EXPIRED
 from models.events import (
     AnomalySeen,
     EffectRequested,

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, sel
 
 from app.notifications.channels import CustomerMessage
 from models import ids
-from models.commands import HEARD_TOO_LATE
+from models.cancel_reasons import HEARD_TOO_LATE
 from models.declines import GENERIC, decline_text
 from models.events import EventType
 from models.money import decimal_text, number_pattern, shown_decimals

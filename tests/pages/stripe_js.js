@@ -85,7 +85,8 @@
     const groups = new Map();
 
     const elements = noted("elements", (asked) => {
-      only("elements", asked, "mode", "amount", "currency", "appearance", "locale", "loader");
+      only("elements", asked, "mode", "amount", "currency", "appearance", "locale", "loader",
+        "allowedPaymentMethodTypes");
       must(asked.mode === "payment", "mode must be payment");
       must(Number.isSafeInteger(asked.amount) && asked.amount > 0, "amount must be minor units");
       must(/^[a-z]{3}$/.test(asked.currency), "currency must be in lower case");

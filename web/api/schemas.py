@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from models import money
-from models.commands import CUSTOMER_REASONS, OPERATOR_REQUEST
+from models.cancel_reasons import CUSTOMER_REASONS, OPERATOR_REQUEST
 from models.messages import Message
 from web.api.order_views import RefundView
 from web.http.answers import Money

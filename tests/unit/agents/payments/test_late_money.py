@@ -8,9 +8,8 @@ from agents.orders import orders_service
 from agents.orders.transitions import Deadlines
 from agents.payments import payments_service
 from agents.payments.transitions import LATE_NEWS_MS, PaymentPolicy
+from models.cancel_reasons import HEARD_TOO_LATE, PAID_TOO_LATE
 from models.commands import (
-    HEARD_TOO_LATE,
-    PAID_TOO_LATE,
     CancelOrder,
     CancelPayment,
     CheckDeadline,
