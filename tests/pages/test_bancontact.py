@@ -65,7 +65,9 @@ def test_paid_at_the_banks_page_after_a_refusal_there(customer: Visitor) -> None
     assert options == ["Card (Stripe stand-in: test cards only)", "Bancontact"]
     pay(customer, "Fail test payment")
     customer.wait_tracking()
-    page.goto(f"/orders/{order_id}/pay")
+    # Until Stripe has told of the refusal the payment is under way, and its page asks for no method.
+    page.get_by_role("link", name="Try another card").click()
+    page.wait_for_url(f"**/orders/{order_id}/pay")
     pay(customer, "Authorize test payment")
     customer.wait_tracking()
     page.locator("[data-status=PENDING], .stepper").first.wait_for()
