@@ -6,6 +6,8 @@ import time
 from statistics import median
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents import payments
 from models import ids, topics
 from models.commands import (
@@ -19,7 +21,7 @@ from models.commands import (
     read_command,
     read_webhook,
 )
-from models.messages import Message, encode
+from models.messages import Message, decode, encode
 from models.payment import PaymentRecord
 from models.stripe_facts import IntentFacts
 from models.times import to_rfc3339
@@ -38,13 +40,12 @@ def _inputs(order: str) -> list[tuple[str, bytes]]:
         amount_received=0,
         currency="INR",
     )
-    paid = intent.model_copy(
-        update={
-            "status": "succeeded",
-            "amount_received": 2500,
-            "charge_id": "ch_1",
-            "receipt_url": "https://r",
-        }
+    paid = replace(
+        intent,
+        status="succeeded",
+        amount_received=2500,
+        charge_id="ch_1",
+        receipt_url="https://r",
     )
     steps: list[tuple[CommandType, Message]] = [
         (CommandType.INITIATE_PAYMENT, InitiatePayment(amount=2500, currency="INR", user_id="guest")),
@@ -80,8 +81,7 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
             command = read_command(topic, order.encode(), value)
             record = Input(topic, order, InputIdentity(command.command_id), command, AT_MS)
         decision = payments.decide(state, record, lambda _: None)
-        raw = decision.state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        state = PaymentRecord.model_validate(raw)
+        state = decode(PaymentRecord, encode(decision.state))
         outputs += len(decision.outputs)
     return outputs
 

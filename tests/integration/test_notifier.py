@@ -33,7 +33,7 @@ from models.commands import (
 )
 from models.errors import KafkaUnavailableError
 from models.events import Event, EventType, OrderMoved, PaymentFailed, read_event
-from models.messages import encode
+from models.messages import encode, written
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from models.order import OrderRecord, Placed
 from models.times import to_rfc3339

@@ -15,7 +15,8 @@ from pydantic.alias_generators import to_camel
 from models import ids, topics
 from models.commands import COMMANDS, FACTS, PRODUCERS_OF_COMMANDS, Command, WebhookReceived
 from models.events import EVENT_TYPES_OF_TOPIC, EVENTS, Event
-from models.messages import MAX_COUNT, MAX_MINOR_UNITS, Message
+from models.fields import MAX_COUNT, MAX_MINOR_UNITS
+from models.messages import Message
 from models.times import TIMES_END_MS
 
 ORDER: Final = ids.order_id("guest", "made")

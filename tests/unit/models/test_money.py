@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import money
-from models.messages import ISO_CURRENCIES, MAX_MINOR_UNITS
+from models.fields import ISO_CURRENCIES, MAX_MINOR_UNITS
 
 currencies = st.sampled_from(sorted(money.CURRENCIES))
 
