@@ -33,7 +33,7 @@ class DecisionBuilder:
     """Collects the outputs of one input, in order.
 
     sequence, audit_sequence, command_sequence: the last numbers used so far; read them back afterwards.
-    at_ms: when all of it occurred: the input's time, but never before the record's last.
+    at_ms, at: when all of it occurred (RFC 3339): the input's time, but never before the record's last.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class DecisionBuilder:
         self.producer, self.input, self.order_id = producer, record, record.key
         self.payment_id = ids.payment_id(record.key)
         self.at_ms = max(time_of(record), kept.occurred_at)
+        self.at = to_rfc3339(self.at_ms)
         caused = getattr(record.message, "correlation_id", "") or record.identity.id
         self.correlation_id = kept.correlation_id or caused
         self.sequence, self.audit_sequence = sequence, kept.audit_sequence
@@ -72,7 +73,7 @@ class DecisionBuilder:
         event = Event(
             event_id=self._next_id(),
             event_type=event_type,
-            occurred_at=to_rfc3339(self.at_ms),
+            occurred_at=self.at,
             order_id=self.order_id,
             payment_id=self.payment_id,
             sequence=self.audit_sequence if is_audit else self.sequence,
@@ -97,7 +98,7 @@ class DecisionBuilder:
         command = Command(
             command_id=self._next_id(),
             command_type=command_type,
-            issued_at=to_rfc3339(self.at_ms),
+            issued_at=self.at,
             issued_by=f"{SYSTEM}:{self.producer}",
             order_id=self.order_id,
             causation_id=self.input.identity.id,
@@ -138,7 +139,7 @@ class DecisionBuilder:
 
     def _headers(self, id: str, type: str, time: str) -> tuple[tuple[str, bytes], ...]:
         headers = cloudevent_headers(id, type, f"/tiffin/{self.producer}", time)
-        return (*headers, (TRACEPARENT, self._traceparent)) if self._traceparent else tuple(headers)
+        return (*headers, (TRACEPARENT, self._traceparent)) if self._traceparent else headers
 
     def _next_id(self) -> str:
         self._index += 1

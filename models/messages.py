@@ -30,7 +30,7 @@ class _MessageType(msgspec.StructMeta):
         cls, name: str, bases: tuple[type, ...], names: dict[str, Any], **config: Any
     ) -> type:
         fields = names.get("__annotations__", {})
-        checks = [(field, check) for field, kind in fields.items() for check in _checks_in(kind)]
+        checks = [(field, check) for field, kind in fields.items() for check in checks_in(kind)]
         if checks:
             assert "__post_init__" not in names, f"{name} has a check of its own"
             names["checks"] = [*(c for base in bases for c in getattr(base, "checks", ())), *checks]
@@ -38,21 +38,39 @@ class _MessageType(msgspec.StructMeta):
         return super().__new__(cls, name, bases, names, **{"kw_only": True, **config})
 
 
-def _checks_in(kind: Any) -> list[Callable[[Any], None]]:
+def checks_in(kind: Any) -> list[Callable[[Any], None]]:
     """The checks in an annotation such as Currency or Timestamp | None."""
     metas = getattr(kind, "__metadata__", ())
     found = [meta.extra[CHECK] for meta in metas if isinstance(meta, Meta) and meta.extra]
-    return found or [check for part in typing.get_args(kind) for check in _checks_in(part)]
+    return found or [check for part in typing.get_args(kind) for check in checks_in(part)]
 
 
 def _check_of(checks: list[tuple[str, Callable[[Any], None]]]) -> Callable[[Any], None]:
+    if len(checks) == 1:  # of each event and command: without a loop
+        ((only, check_only),) = checks
+
+        def check_field(message: Any) -> None:
+            value = getattr(message, only)
+            if value is not None:
+                _check(only, check_only, value)
+
+        return check_field
+
     def check_fields(message: Any) -> None:
         for field, check in checks:
             value = getattr(message, field)
             if value is not None:
-                check(value)
+                _check(field, check, value)
 
     return check_fields
+
+
+def _check(field: str, check: Callable[[Any], None], value: Any) -> None:
+    try:
+        check(value)
+    except ValueError as error:  # msgspec knows the place of the message alone
+        name = re.sub("_([a-z])", lambda found: found[1].upper(), field)
+        raise ValueError(f"{error} - at `$.{name}`") from None
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
@@ -138,17 +156,22 @@ def read_data(envelope: OrderMessage, kind: type[Message]) -> None:
     structs.force_setattr(envelope, "data", data)
 
 
-_VALUE: Final = re.compile("enum value .*?(?= - at |$)", re.DOTALL)
-_PLACE: Final = re.compile(r"(?s)(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?")
+_AT: Final = re.compile(r" - at `\$?\.?([^`]*)`")
+_FIELD: Final = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
+_VALUE: Final = re.compile("enum value .*", re.DOTALL)
 
 
 def describe(error: ValueError) -> str:
     """Say what is wrong with a record, and where, without the value (it may be personal data)."""
     if isinstance(error, UnicodeError):
         return "record: not UTF-8"
-    found = _PLACE.fullmatch(_VALUE.sub("value", str(error)))
-    what, place = found.groups() if found else ("can't be read", "")
-    return f"{place or 'record'}: {what[:1].lower()}{what[1:]}".replace("`", "")
+    text = str(error)
+    places, what = _AT.findall(text)[::-1], _AT.sub("", text)
+    if field := _FIELD.fullmatch(what):
+        what = "field required" if field[1].startswith("missing") else "unknown field"
+        places.append(field[2])
+    what = _VALUE.sub("value", what).replace("`", "")
+    return f"{'.'.join(places) or 'record'}: {what[:1].lower()}{what[1:]}"
 
 
 def fields_of(message: Message, *, but: Collection[str] = ()) -> dict[str, Any]:

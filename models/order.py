@@ -1,14 +1,14 @@
 """An order's record: what its events say of it, and what is kept beside them (cart, contact, deadlines)."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import field
 from msgspec.structs import replace
 
-from models.commands import Address, Contact, Item
+from models.commands import Address, Contact, Item, PlaceOrder
 from models.events import Event, EventType, OrderCancelled, OrderPaymentPending
 from models.graphs import ORDER_TERMINAL, OrderStatus
-from models.messages import Message, stored_form
+from models.messages import Message, as_stored, fields_of, stored_form
 
 PLACED: Final = "PLACED"
 """Status that an order is shown with until Stripe has opened its payment."""
@@ -52,6 +52,12 @@ class Placed(Message):
     contact: Contact
     address: StoredAddress
     placed_at: int
+
+    @classmethod
+    def of(cls, data: PlaceOrder, placed_at: int) -> Self:
+        """What was sent; placed_at: milliseconds since the epoch."""
+        stored = {**fields_of(data), "address": as_stored(data.address)}
+        return cls(**stored, placed_at=placed_at)
 
 
 class OrderWork(Message):

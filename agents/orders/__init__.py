@@ -32,7 +32,7 @@ from models.events import (
     PaymentRefund,
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
-from models.messages import Message, as_stored, fields_of
+from models.messages import Message
 from models.order import OrderRecord, Placed
 from models.times import TIMES_END_MS
 from models.transition import Decision, Input, Outcome, ReadRow
@@ -57,9 +57,7 @@ def decide(state: OrderRecord, record: Input, _read: ReadRow, deadlines: Deadlin
 def _place(builder: OrderDecisionBuilder, data: PlaceOrder) -> Outcome:
     if builder.placed:
         return builder.refuse("ORDER_EXISTS", "This order was placed before.")
-    builder.placed = Placed(
-        **{**fields_of(data), "address": as_stored(data.address)}, placed_at=builder.at_ms
-    )
+    builder.placed = Placed.of(data, builder.at_ms)
     builder.deadline("PAYMENT", builder.deadlines.payment_ms)
     asked = InitiatePayment(
         amount=data.amount, currency=data.currency, user_id=data.user_id,

@@ -53,7 +53,7 @@ def make(order_id: str, sequence: int, kind: EventType, at_ms: int, **given: Any
         "cancel_reason": "CHANGED_MIND", "stripe_refund_id": "re_1", "refund_id": "refund_1",
         "by": "stripe", "status": "SUCCEEDED", "reason": "LATE", "refunded_total": 0, **given,
     }  # fmt: skip
-    fields = EVENTS[kind].data.model_fields
+    fields = EVENTS[kind].data.__struct_fields__
     event = Event(
         event_id=ids.event_id(order_id, "payments", sequence), event_type=kind,
         occurred_at=to_rfc3339(at_ms), order_id=order_id, payment_id=ids.payment_id(order_id),

@@ -169,7 +169,7 @@ def event(kind: EventType, **data: Any) -> Event:
         "stripe_refund_id": "re_1", "status": "SUCCEEDED", "by": "stripe", "refunded_total": 700,
         "dispute_id": "du_1", **data,
     }  # fmt: skip
-    fields = EVENTS[kind].data.model_fields
+    fields = EVENTS[kind].data.__struct_fields__
     return Event(
         event_id="e", event_type=kind, occurred_at=NOW, order_id=ORDER, payment_id="pay",
         sequence=4, causation_id="c", correlation_id="c", producer="payments",
