@@ -8,6 +8,7 @@ from models.cloudevents import cloudevent_headers
 from models.commands import COMMANDS, Command, CommandType, WebhookReceived
 from models.delivery import DeliveryRecord
 from models.events import AUDIT_TYPES, EVENTS, CommandRefused, Event, EventType
+from models.fields import MAX_COUNT
 from models.messages import Message, encode
 from models.notification import NotificationRecord
 from models.order import OrderWork
@@ -64,12 +65,17 @@ class DecisionBuilder:
         return self._traceparent.decode() if self._traceparent else None
 
     def emit(self, event_type: EventType, data: Message) -> Event:
-        """Add an event, or a record of the audit, with the next number of its count."""
+        """Add an event, or a record of the audit, with the next number of its count.
+
+        Raises ValueError for a number that no reader takes.
+        """
         is_audit = event_type in AUDIT_TYPES
         if is_audit:
             self.audit_sequence += 1
         else:
             self.sequence += 1
+        if max(self.sequence, self.audit_sequence) > MAX_COUNT:
+            raise ValueError(f"{self.producer}: more than {MAX_COUNT} events of one order")
         event = Event(
             event_id=self._next_id(),
             event_type=event_type,

@@ -31,7 +31,8 @@ ROUNDS: Final = 300
 AT_MS: Final = 1_700_000_000_000
 
 
-def _inputs(order: str) -> list[tuple[str, bytes]]:
+def inputs_of(order: str) -> list[tuple[str, bytes]]:
+    """Topic and value of each input of a payment that is paid at once."""
     pay = ids.payment_id(order)
     intent = IntentFacts(
         intent_id="pi_1",
@@ -69,7 +70,8 @@ def _inputs(order: str) -> list[tuple[str, bytes]]:
     return [*((topics.PAYMENT_COMMANDS, c) for c in commands), (topics.WEBHOOKS, encode(webhook))]
 
 
-def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
+def play(order: str, inputs: list[tuple[str, bytes]]) -> int:
+    """Read, decide and write each input, the state after each one too; gives the number of outputs."""
     state = payments.payments_service().initial
     outputs = 0
     for topic, value in inputs:
@@ -89,11 +91,11 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
 def cost() -> tuple[float, int, int]:
     """The median time of one input in microseconds, and the numbers of inputs and outputs of a payment."""
     order = ids.order_id("guest", "bench")
-    inputs = _inputs(order)
-    outputs = _play(order, inputs)
+    inputs = inputs_of(order)
+    outputs = play(order, inputs)
     took = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        _play(order, inputs)
+        play(order, inputs)
         took.append(time.perf_counter() - began)
     return median(took) / len(inputs) * 1e6, len(inputs), outputs

@@ -198,7 +198,7 @@ class PaymentDispute(Message):
     currency: Currency
     status: ShortText
     reason: ShortText
-    is_charge_refundable: bool = written(False)
+    is_charge_refundable: bool = written(False)  # noqa: FBT003 -- the default itself
     evidence_due_by: Timestamp | None = written(None)
 
 

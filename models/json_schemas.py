@@ -100,7 +100,7 @@ def definitions_of(kinds: Iterable[type[Message]], ref_template: str) -> dict[st
     A field with a default may be missing, as it is in older records.
     """
     _, definitions = msgspec.json.schema_components(kinds, ref_template=ref_template)
-    for kind in {inner for kind in kinds for inner in _messages_in(kind)}:
+    for kind in {part for whole in kinds for part in _messages_in(whole)}:
         for field in structs.fields(kind):
             if field.default_factory not in {msgspec.NODEFAULT, dict}:  # msgspec leaves it out
                 default = msgspec.to_builtins(field.default_factory())

@@ -30,6 +30,8 @@ class _MessageType(msgspec.StructMeta):
         cls, name: str, bases: tuple[type, ...], names: dict[str, Any], **config: Any
     ) -> type:
         fields = names.get("__annotations__", {})
+        if any(isinstance(kind, str) for kind in fields.values()):
+            raise TypeError(f"{name}: no check is found in annotations that are text")
         checks = [(field, check) for field, kind in fields.items() for check in checks_in(kind)]
         if checks:
             assert "__post_init__" not in names, f"{name} has a check of its own"
@@ -158,20 +160,20 @@ def read_data(envelope: OrderMessage, kind: type[Message]) -> None:
 
 _AT: Final = re.compile(r" - at `\$?\.?([^`]*)`")
 _FIELD: Final = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
-_VALUE: Final = re.compile("enum value .*", re.DOTALL)
+_VALUE: Final = re.compile(r"enum value .*(?= - at `)", re.DOTALL)
 
 
 def describe(error: ValueError) -> str:
     """Say what is wrong with a record, and where, without the value (it may be personal data)."""
     if isinstance(error, UnicodeError):
         return "record: not UTF-8"
-    text = str(error)
+    text = _VALUE.sub("value", str(error))
     places, what = _AT.findall(text)[::-1], _AT.sub("", text)
     if field := _FIELD.fullmatch(what):
         what = "field required" if field[1].startswith("missing") else "unknown field"
         places.append(field[2])
-    what = _VALUE.sub("value", what).replace("`", "")
-    return f"{'.'.join(places) or 'record'}: {what[:1].lower()}{what[1:]}"
+    first = what[:1].lower() if what.startswith(("Expected", "Input", "Invalid")) else what[:1]
+    return f"{'.'.join(places) or 'record'}: {first}{what[1:]}".replace("`", "")
 
 
 def fields_of(message: Message, *, but: Collection[str] = ()) -> dict[str, Any]:

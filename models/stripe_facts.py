@@ -74,7 +74,7 @@ class DisputeFacts(StripeFacts):
     currency: Currency
     status: ShortText
     reason: ShortText
-    is_charge_refundable: bool = written(False)
+    is_charge_refundable: bool = written(False)  # noqa: FBT003 -- the default itself
     evidence_due_by: EpochSeconds | None = written(None)
     is_closed: bool | None = None
 

@@ -61,7 +61,7 @@ def values_of(kind: Any) -> list[Any]:  # noqa: PLR0911 -- one a kind of type
 def _takes(kind: Any, value: Any) -> bool:
     try:
         convert(kind, value)
-        for check in checks_in(kind):
+        for check in checks_in(kind) if value is not None else ():
             check(value)
     except ValueError:
         return False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ def event(order_id: str, sequence: int, kind: EventType, at_ms: int, **data: Any
         "amount": 1000, "currency": "INR", "stripe_intent_id": "pi_1", "attempt": 1,
         "stripe_charge_id": "ch_1", "receipt_url": None, "failure_reason": "insufficient_funds",
         "cancel_reason": "CHANGED_MIND", "stripe_refund_id": "re_1", "by": "orders",
-        "status": "SUCCEEDED", "reason": "LATE", "refunded_total": 0, "next_action": "x",
+        "status": RefundStatus.SUCCEEDED, "reason": "LATE", "refunded_total": 0, "next_action": "x",
         "refund_id": "refund_1", "dispute_id": "dp_1",
     }  # fmt: skip
     fields = EVENTS[kind].data.__struct_fields__
@@ -114,7 +115,8 @@ class Partition:
         given = Input(topics.PAYMENT_EVENTS, key, header, message, 0, (), offset)
         decision = self.service.decide(self.service.load(raw), given, self.rows.get)
         self.rows |= decision.rows
-        self.records[key] = (header.sequence, self.service.dump(decision.state))
+        stored = orjson.loads(orjson.dumps(self.service.dump(decision.state)))
+        self.records[key] = (header.sequence, stored)
 
 
 def interleaved(histories: list[list[Event]], data: st.DataObject) -> list[Event]:
