@@ -33,7 +33,7 @@ COMMANDS: Final = (
     "dead-letters", "notifications", "skip order-events 0 0 --dry-run", "stripe check", "completion bash",
     "audit rebuild",
 )  # fmt: skip
-"""Of `faust -A app`. Some end with an error, which takes as long: there is no such order, nothing is stopped."""
+"""Of `faust -A app`. Some end with an error, which takes as long: there is no such order."""
 
 
 def seconds(argv: Sequence[str], env: Mapping[str, str]) -> float:
@@ -73,7 +73,9 @@ def main(turns: int) -> None:
                 if turn:  # the first one compiles what was never imported
                     for name, value in now.items():
                         took[name].append(value)
-                console.print(f"… turn {turn}: a worker is ready after {now['worker, ready']:.2f} s")
+                console.print(
+                    f"… turn {turn}: a worker is ready after {now['worker, ready']:.2f} s"
+                )
     _show(took)
 
 

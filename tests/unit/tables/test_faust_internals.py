@@ -200,6 +200,7 @@ def test_attributes_are_still_read_where_ours_are_put() -> None:
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in kafka
     assert "self._runner.setup()" in inspect.getsource(AiohttpWeb)
     assert "self._sentinel_task()" in inspect.getsource(mode.Worker)
+    assert "venusian.attach(agent, category=SCAN_AGENT)" in inspect.getsource(App.agent)
     assert "self.conf.TableManager(" in inspect.getsource(App)
 
 
