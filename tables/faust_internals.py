@@ -280,7 +280,7 @@ def scan_nothing() -> None:
 
     Why: it searches all modules for each agent's, a tenth of a start. Should the name change, it would again.
     """
-    faust_app.venusian = _NoMarks  # type: ignore[attr-defined]
+    faust_app.venusian = _NoMarks  # type: ignore[attr-defined,assignment]
 
 
 # -- web server and logs ----------------------------------------------------------------------
