@@ -17,6 +17,7 @@ from models import topics
 from models.delivery import Delivery
 from models.events import AUDIT_TYPES, EVENTS, Event, EventType
 from models.graphs import RefundStatus
+from models.json_depth import is_shallow
 from models.messages import convert, full_values
 from models.order import Order
 from models.payment import EffectKind, PaymentRecord, PaymentWork, Refund, refund_id_of
@@ -69,21 +70,6 @@ def read_row(raw: bytes) -> Row:
     if wrong:
         raise BrokenRowError(f"{', '.join(wrong)} can't be read", is_audit=is_audit)
     return row
-
-
-def is_shallow(value: Any, most: int) -> bool:
-    """Whether a JSON value is nested at most so deep."""
-    level = [value]
-    for _ in range(most + 1):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return True
-    return False
 
 
 @dataclass(frozen=True, slots=True)
