@@ -5,9 +5,9 @@ a date, and repeated in our own records. The bounds are wide: they keep out what
 what a service would refuse with a reason.
 """
 
+import functools
 from typing import Annotated, Any, Final
 
-from babel.numbers import list_currencies
 from msgspec import Meta
 
 from models.times import TIMES_END_MS, from_rfc3339
@@ -16,8 +16,6 @@ MAX_MINOR_UNITS: Final = 10**12
 """Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
 MAX_COUNT: Final = 999_999
 """Of one order; as many as the numbers of timeline rows can tell apart."""
-ISO_CURRENCIES: Final = frozenset(list_currencies())
-"""ISO 4217 codes, former ones too: a currency that we do not sell in may come from Stripe."""
 ONE_LINE: Final = r"[^\x00-\x1f\x7f]*"
 """Pattern of a text without control characters."""
 TEXT_END: Final = r"$(?!\n)"
@@ -35,8 +33,16 @@ def _check_time(text: str) -> None:
         raise ValueError("a time outside of the years 1970 to 2099")
 
 
+@functools.cache
+def iso_currencies() -> frozenset[str]:
+    """ISO 4217 codes, former ones too: a currency that we do not sell in may come from Stripe."""
+    from babel.numbers import list_currencies  # noqa: PLC0415 -- imported once a currency is read
+
+    return frozenset(list_currencies())
+
+
 def _check_currency(code: str) -> None:
-    if code not in ISO_CURRENCIES:
+    if code not in iso_currencies():
         raise ValueError("no currency of ISO 4217")
 
 
