@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.messages import Id, Message, Timestamp
+from models.fields import Id, Timestamp
+from models.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

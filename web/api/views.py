@@ -3,11 +3,11 @@
 from functools import cache
 from typing import Any, Final, TypeVar, get_args
 
-from models.messages import Message
 from models.times import to_rfc3339
 from web.http.answers import Money
+from web.http.api_model import ApiModel
 
-V = TypeVar("V", bound=Message)
+V = TypeVar("V", bound=ApiModel)
 _MISSING: Final = object()
 
 
@@ -40,7 +40,7 @@ def _found(records: tuple[object, ...], *names: str) -> Any:
 
 
 @cache
-def _kinds_by_field(view: type[Message]) -> dict[str, tuple[Any, ...]]:
+def _kinds_by_field(view: type[ApiModel]) -> dict[str, tuple[Any, ...]]:
     """Field -> its type, and the types of a union."""
     return {
         name: (field.annotation, *get_args(field.annotation))

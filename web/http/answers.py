@@ -6,8 +6,8 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from models.messages import Message
 from models.money import decimal_text
+from web.http.api_model import ApiModel
 from web.http.consistency import HEADER
 from web.http.route import AnyCall
 
@@ -15,7 +15,7 @@ POLL_AFTER_S: Final = 2
 """When to ask again after a 202."""
 
 
-class Money(Message):
+class Money(ApiModel):
     """amount: minor units. display: 2500.00."""
 
     amount: int
@@ -28,7 +28,7 @@ class Money(Message):
         return cls(amount=amount, currency=currency, display=decimal_text(amount, currency))
 
 
-class Accepted(Message):
+class Accepted(ApiModel):
     """It is durable and under way: look at the order, or send the same request with the same key."""
 
     order_id: str

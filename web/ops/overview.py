@@ -6,12 +6,12 @@ from typing import Final
 
 from models.dead_letter import DeadLetterState
 from models.errors import KafkaUnavailableError
-from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.operations import Offsets
 from models.times import to_rfc3339
 from models.wording import counted
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.dead_letters import counts_by_state
@@ -23,12 +23,11 @@ from web.ops.stuck import StuckParams, stuck_in_partition
 MAX_HEALTHY_LAG: Final = 1000
 """Inputs that may wait without anybody having to look."""
 
-
 MIN_SHOWN_REFUSALS: Final = 0.01
 """Share of new orders that a worker refuses for having too much to do."""
 
 
-class WorkerView(Message):
+class WorkerView(ApiModel):
     """One worker and what it owns."""
 
     url: str
@@ -38,7 +37,7 @@ class WorkerView(Message):
     stripe_errors: dict[str, int]
 
 
-class Concern(Message):
+class Concern(ApiModel):
     """Something that is not as it should be. where: the list that tells more."""
 
     code: str
@@ -46,7 +45,7 @@ class Concern(Message):
     where: str
 
 
-class Overview(Message):
+class Overview(ApiModel):
     """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold.
 
     differences: objects whose money differs from Stripe's.
@@ -66,7 +65,7 @@ class Overview(Message):
     incomplete: tuple[int, ...]
 
 
-class WorkerFacts(Message):
+class WorkerFacts(ApiModel):
     """Of the worker that answers for a partition; see models.operations.WorkerStatus."""
 
     url: str
