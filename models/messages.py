@@ -184,10 +184,10 @@ def fields_of(message: Message, *, but: Collection[str] = ()) -> dict[str, Any]:
 def full_values(message: Message) -> dict[str, Any]:
     """All fields as JSON values by their names on the wire, those at their defaults too."""
     values = {}
-    for field in structs.fields(message):
-        value = getattr(message, field.name)
-        if value or field.name not in message.shown_if_set:
-            values[field.encode_name] = _full(value)
+    for name, wire in zip(message.__struct_fields__, message.__struct_encode_fields__, strict=True):
+        value = getattr(message, name)
+        if value or name not in message.shown_if_set:
+            values[wire] = _full(value)
     return values
 
 

@@ -1,8 +1,8 @@
 """Results as JSON answers, and amounts in them."""
 
+import functools
 from typing import Any, Final, Literal, Self
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
@@ -23,6 +23,7 @@ class Money(ApiModel):
     display: str
 
     @classmethod
+    @functools.lru_cache(4096)
     def of(cls, amount: int, currency: str) -> Self:
         """Minor units of a currency."""
         return cls(amount=amount, currency=currency, display=decimal_text(amount, currency))
@@ -45,7 +46,7 @@ def as_json(result: BaseModel) -> Any:
 
 def json_response(result: BaseModel, status: int = 200, **headers: str) -> web.Response:
     """A result as an answer of the API."""
-    body = orjson.dumps(as_json(result))
+    body = result.model_dump_json(by_alias=True, exclude_none=True).encode()
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
