@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import faust
 import uvloop
 
+from app.admission_metrics import AdmissionMetrics
 from app.audit import publish_audit_event
 from app.clock import BrokerClock
 from app.declaration import declare
@@ -40,6 +41,7 @@ from models.events import EventType
 from models.notification import Channel
 from models.sender import CommandSender
 from tables import ServiceRuntime, caught_up
+from web.http.admission import Admission
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
 
@@ -98,8 +100,11 @@ def create_app(settings: Settings) -> faust.App:
             settings, catalogue.currencies, now_s=clock.now_s, platform_ids=lambda: identity.ids
         ),
     )
+    admission = Admission(
+        max_delay_s=settings.admission_max_delay_s, stripe_wait_s=gateway.turn_of_create_s
+    )
     operators = Operators(
-        settings, runtime, sender, effects, clock, kafka,
+        settings, runtime, sender, effects, clock, kafka, admission,
         lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
     )  # fmt: skip
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
@@ -110,10 +115,12 @@ def create_app(settings: Settings) -> faust.App:
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
         notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
+        AdmissionMetrics(admission),
     )  # fmt: skip
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, declared.topics,
-        money=money, reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
+        money=money, reconciliation=reconciliation, metrics=metrics, admission=admission, clock=clock,
+        order_tokens=order_tokens,
         payment_methods=declared.payment_methods,
     )  # fmt: skip
     _add_background(
