@@ -1,0 +1,154 @@
+"""`python -m bench reads`: how fast an order is read, beside a bare aiohttp handler that gives the same.
+
+One connection, one request after the other: from the worker that owns the order, through one that does not,
+and from the bare handler, in turns whose order changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.customer import Customer
+from sandbox.platform import Platform
+from sandbox.processes import free_port
+
+console = Console(highlight=False, width=110)
+OWNER, FORWARDED, BARE = "on its owner", "through another worker", "bare aiohttp"
+WARM_UP: Final = 200
+"""Requests before the first turn."""
+BARE_SERVER: Final = """
+import sys
+from pathlib import Path
+import uvloop
+from aiohttp import web
+body = Path(sys.argv[2]).read_bytes()
+async def read(request):
+    return web.Response(body=body, content_type="application/json")
+async def serve():
+    app = web.Application()
+    app.router.add_get("/api/orders/{order_id}", read)
+    return app
+at = {"host": "127.0.0.1", "port": int(sys.argv[1])}
+web.run_app(serve(), **at, access_log=None, loop=uvloop.new_event_loop(), print=None)
+"""
+
+
+class Reader:
+    """One connection to a server, and the requests for one order."""
+
+    def __init__(self, url: str, path: str, token: str) -> None:
+        at = urlsplit(url)
+        self._address = at.hostname, at.port
+        head = f"GET {path} HTTP/1.1\r\nHost: {at.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        self._request = head.encode()
+        self.body = b""
+
+    async def read(self, times: int) -> list[float]:
+        """How long each answer took, in seconds. Raises RuntimeError for one that is no 200."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        took = []
+        for _ in range(times):
+            began = time.perf_counter()
+            writer.write(self._request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            first, *lines = head.decode().lower().split("\r\n")
+            if " 200 " not in first:
+                raise RuntimeError(f"an order's read is answered {first}")
+            fields = dict(line.split(": ", 1) for line in lines if line)
+            self.body = await _body(reader, fields)
+            took.append(time.perf_counter() - began)
+        writer.close()
+        return took
+
+
+async def _body(reader: asyncio.StreamReader, fields: dict[str, str]) -> bytes:
+    if "content-length" in fields:
+        return await reader.readexactly(int(fields["content-length"]))
+    body = b""
+    while size := int((await reader.readline()).strip(), 16):  # chunked
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return body
+
+
+async def _order(platform: Platform) -> tuple[str, str]:
+    async with Customer(platform.endpoints.workers[0], platform.endpoints.stripe) as customer:
+        await customer.open_payment()
+        await customer.confirm()
+        return customer.order_id, str(customer.token)
+
+
+@click.command("reads", help=__doc__)
+@click.option("--requests", default=2000, show_default=True, help="Of each turn.")
+@click.option("--turns", default=5, show_default=True, help="Of each contestant.")
+def main(requests: int, turns: int) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder, Platform(Path(folder), workers=2) as platform:
+        order_id, token = asyncio.run(_order(platform))
+        path = f"/api/orders/{order_id}"
+        readers = {}
+        for web in platform.endpoints.workers:
+            reader = Reader(web, path, token)
+            took = median(asyncio.run(reader.read(WARM_UP)))
+            readers[took] = reader
+        owner, other = (readers[took] for took in sorted(readers))
+        (Path(folder) / "body").write_bytes(owner.body)
+        port = free_port()
+        bare = subprocess.Popen(
+            [sys.executable, "-c", BARE_SERVER, str(port), str(Path(folder) / "body")]
+        )
+        try:
+            contestants = {
+                OWNER: owner, FORWARDED: other, BARE: Reader(f"http://127.0.0.1:{port}", path, token),
+            }  # fmt: skip
+            _show(asyncio.run(_measured(contestants, requests, turns)))
+        finally:
+            bare.terminate()
+            bare.wait()
+
+
+async def _measured(
+    contestants: dict[str, Reader], requests: int, turns: int
+) -> dict[str, list[list[float]]]:
+    await asyncio.sleep(1)  # the bare server's start
+    found: dict[str, list[list[float]]] = {name: [] for name in contestants}
+    names = list(contestants)
+    for turn in range(turns):
+        for name in names if turn % 2 else reversed(names):
+            found[name].append(await contestants[name].read(requests))
+    return found
+
+
+def _show(found: dict[str, list[list[float]]]) -> None:
+    rates = {name: [len(turn) / sum(turn) for turn in turns] for name, turns in found.items()}
+    bare = median(rates[BARE])
+    table = Table(box=None, pad_edge=False)
+    for column in (
+        "an order is read",
+        "requests/s",
+        "least",
+        "most",
+        "of bare",
+        "p50 ms",
+        "p99 ms",
+    ):
+        table.add_column(column, justify="left" if column.startswith("an") else "right")
+    for name, each in rates.items():
+        took = sorted(1000 * one for turn in found[name] for one in turn)
+        table.add_row(
+            name, *(f"{rate:,.0f}" for rate in (median(each), min(each), max(each))),
+            f"{median(each) / bare:.2f}", f"{median(took):.2f}", f"{took[len(took) * 99 // 100]:.2f}",
+        )  # fmt: skip
+    console.print(table)
