@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import latency, payments, workload
+from bench.platform import platform
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import Supervised
 
@@ -63,11 +64,14 @@ class Result:
     latency: latency.Latency | None = None
 
 
-@click.command(help=__doc__)
+@click.group(help=__doc__, invoke_without_command=True)
 @click.option("--records", default=400_000, show_default=True, help="Records of a run.")
 @click.option("--turns", default=3, show_default=True, help="Runs of each, in turns.")
-def main(records: int, turns: int) -> None:
+@click.pass_context
+def main(context: click.Context, records: int, turns: int) -> None:
     """Measure and print."""
+    if context.invoked_subcommand is not None:
+        return
     results = {contestant: Result() for contestant in CONTESTANTS}
     with tempfile.TemporaryDirectory() as folder:
         console.print("… Starting Kafka")
@@ -164,6 +168,8 @@ def _show(results: Mapping[Contestant, Result], load: workload.Load) -> None:
         table.add_row(contestant.name, f"{mine:,.0f}", shown, f"{ours / mine:.2f} x", *times)
     console.print(table)
 
+
+main.add_command(platform)
 
 if __name__ == "__main__":
     main()
