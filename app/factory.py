@@ -102,6 +102,7 @@ def create_app(settings: Settings) -> faust.App:
     services = agents.services(deadlines, policy, payments)
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
+        gather_s={service.name: service.gather_s for service in services},
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
     )  # fmt: skip
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
