@@ -405,6 +405,17 @@ async def test_a_success_comes_with_its_receipt(
     assert (received.order_id, received.intent) == (ORDER, undated(paid))
 
 
+async def test_of_a_success_whose_receipt_is_known_stripe_is_asked_nothing(
+    sandbox: StripeSandbox, gateway: StripeGateway
+) -> None:
+    paid = await paid_intent(gateway)
+    event, asked = await event_of(sandbox, "payment_intent.succeeded"), len(sandbox.api.log)
+    received = await reduce_webhook(gateway, event, lambda order_id, _: order_id == ORDER)
+    assert received
+    assert received.intent.charge_id == paid.charge_id
+    assert len(sandbox.api.log) == asked
+
+
 async def test_a_success_goes_without_its_receipt_when_stripe_is_away(
     sandbox: StripeSandbox, gateway: StripeGateway
 ) -> None:
