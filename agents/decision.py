@@ -8,6 +8,7 @@ from models.cloudevents import cloudevent_headers
 from models.commands import COMMANDS, Command, CommandType, WebhookReceived
 from models.delivery import DeliveryRecord
 from models.events import AUDIT_TYPES, EVENTS, CommandRefused, Event, EventType
+from models.fields import MAX_COUNT
 from models.messages import Message, encode
 from models.notification import NotificationRecord
 from models.order import OrderWork
@@ -33,7 +34,7 @@ class DecisionBuilder:
     """Collects the outputs of one input, in order.
 
     sequence, audit_sequence, command_sequence: the last numbers used so far; read them back afterwards.
-    at_ms: when all of it occurred: the input's time, but never before the record's last.
+    at_ms, at: when all of it occurred (RFC 3339): the input's time, but never before the record's last.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class DecisionBuilder:
         self.producer, self.input, self.order_id = producer, record, record.key
         self.payment_id = ids.payment_id(record.key)
         self.at_ms = max(time_of(record), kept.occurred_at)
+        self.at = to_rfc3339(self.at_ms)
         caused = getattr(record.message, "correlation_id", "") or record.identity.id
         self.correlation_id = kept.correlation_id or caused
         self.sequence, self.audit_sequence = sequence, kept.audit_sequence
@@ -63,16 +65,21 @@ class DecisionBuilder:
         return self._traceparent.decode() if self._traceparent else None
 
     def emit(self, event_type: EventType, data: Message) -> Event:
-        """Add an event, or a record of the audit, with the next number of its count."""
+        """Add an event, or a record of the audit, with the next number of its count.
+
+        Raises ValueError for a number that no reader takes.
+        """
         is_audit = event_type in AUDIT_TYPES
         if is_audit:
             self.audit_sequence += 1
         else:
             self.sequence += 1
+        if max(self.sequence, self.audit_sequence) > MAX_COUNT:
+            raise ValueError(f"{self.producer}: more than {MAX_COUNT} events of one order")
         event = Event(
             event_id=self._next_id(),
             event_type=event_type,
-            occurred_at=to_rfc3339(self.at_ms),
+            occurred_at=self.at,
             order_id=self.order_id,
             payment_id=self.payment_id,
             sequence=self.audit_sequence if is_audit else self.sequence,
@@ -97,7 +104,7 @@ class DecisionBuilder:
         command = Command(
             command_id=self._next_id(),
             command_type=command_type,
-            issued_at=to_rfc3339(self.at_ms),
+            issued_at=self.at,
             issued_by=f"{SYSTEM}:{self.producer}",
             order_id=self.order_id,
             causation_id=self.input.identity.id,
@@ -138,7 +145,7 @@ class DecisionBuilder:
 
     def _headers(self, id: str, type: str, time: str) -> tuple[tuple[str, bytes], ...]:
         headers = cloudevent_headers(id, type, f"/tiffin/{self.producer}", time)
-        return (*headers, (TRACEPARENT, self._traceparent)) if self._traceparent else tuple(headers)
+        return (*headers, (TRACEPARENT, self._traceparent)) if self._traceparent else headers
 
     def _next_id(self) -> str:
         self._index += 1

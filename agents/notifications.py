@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agents.decision import DecisionBuilder
 from agents.service import GATHERED_S, Service, commands, events
 from models import ids, topics
@@ -17,6 +19,7 @@ from models.events import (
     NotificationSent,
     PaymentFailed,
 )
+from models.messages import fields_of
 from models.notification import (
     ALL_CHANNELS,
     CHANNELS_BY_EVENT,
@@ -100,7 +103,7 @@ class NotificationDecisionBuilder(DecisionBuilder):
     def change(self, old: Notification, status: NotificationStatus, **changes: Any) -> Notification:
         """Take an edge of the graph, or stay where it is with other facts."""
         assert status is old.status or status in NOTIFICATION_GRAPH[old.status]
-        new = old.model_copy(update={"status": status, **changes})
+        new = replace(old, status=status, **changes)
         self.notifications[old.notification_id] = new
         return new
 
@@ -129,7 +132,7 @@ def _request(builder: NotificationDecisionBuilder, event: Event) -> None:
         key = ids.notification_id(event.event_id, channel)
         if channel not in builder.policy.channels or key in builder.notifications:
             continue
-        data = event.data.model_dump(exclude_none=True)
+        data = {name: value for name, value in fields_of(event.data).items() if value is not None}
         new = Notification(
             notification_id=key,
             event_id=event.event_id,
@@ -171,8 +174,8 @@ def _hold_if_repeated(builder: NotificationDecisionBuilder, new: Notification) -
         for each in others
     )
     if is_outdated:
-        return new.model_copy(update={"status": S.SUPERSEDED, "code": OUTDATED})
-    held = new.model_copy(update={"status": S.HELD, "code": REPEATED, "held_until": until_ms})
+        return replace(new, status=S.SUPERSEDED, code=OUTDATED)
+    held = replace(new, status=S.HELD, code=REPEATED, held_until=until_ms)
     _emit_held(builder, held)
     return held
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import TypeAdapter
+import msgspec
+import orjson
 
 from models.commands import PRODUCERS_OF_COMMANDS, read_command, read_webhook
 from models.events import EVENTS, OPERATORS, read_event_of
+from models.messages import convert
 from models.topics import TOPICS, TopicUse
 from models.transition import Decision, Input, InputIdentity, ReadRow
 
@@ -47,7 +48,7 @@ class Service(Generic[S]):
 
     name: of the table, the agents and the `producer` of what it emits. about: what it does, in a sentence.
     inputs: topic -> what reads its records; the order is the agents'. state: the type of a key's record,
-    as pydantic takes it. initial: the state of a key never seen. decide: state, input and a way to read
+    as msgspec takes it. initial: the state of a key never seen. decide: state, input and a way to read
     rows -> what follows; pure; it must not raise on what the world can send, but UnreadableError for a
     record that is none of the key's. has_ended: whether indexes may leave a record out. gather_s: how long an
     input may wait for others before they are made durable together: 0 where a request or a service waits.
@@ -62,21 +63,18 @@ class Service(Generic[S]):
     has_ended: Callable[[S], bool] = lambda _: False
     gather_s: float = 0.0
 
-    @cached_property
-    def _adapter(self) -> TypeAdapter[S]:
-        return TypeAdapter(self.state)
-
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
         return self.inputs[topic](topic, key, value)
 
     def load(self, raw: Any) -> S:
         """Make the state of its JSON value; None: of a key never seen."""
-        return self.initial if raw is None else self._adapter.validate_python(raw)
+        state: S = self.initial if raw is None else convert(self.state, raw)
+        return state
 
     def dump(self, state: S) -> Any:
-        """Give the state as JSON values."""
-        return self._adapter.dump_python(state, mode="json", by_alias=True, exclude_defaults=True)
+        """Give the state as JSON."""
+        return orjson.Fragment(msgspec.json.encode(state))
 
 
 def topic_uses(services: Iterable[Service[Any]]) -> tuple[TopicUse, ...]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 import orjson
+from msgspec import to_builtins
 
 from agents.service import GATHERED_S, Service, events
 from models import search_terms, topics
@@ -23,7 +24,9 @@ def decide(state: int, record: Input, _read: ReadRow) -> Decision:
         "sequence": event.sequence,
         "topic": record.topic,
         "paymentId": event.payment_id,
-        "detail": event.data.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "detail": {
+            name: value for name, value in to_builtins(event.data).items() if value is not None
+        },
     }
     number = state + 1
     rows = {f"{record.key}/{number:06d}": orjson.dumps(row), **search_terms.rows_of_event(event)}

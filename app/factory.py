@@ -1,22 +1,16 @@
-"""Makes a worker from its settings: a Faust app with all services, what runs beside them, web and commands."""
+"""Makes a worker from its settings: a Faust app with all services, what runs beside them, web server."""
 
 import functools
 import gc
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
 
 import faust
 import uvloop
 
-import agents
-from agents.notifications import NotificationPolicy
-from agents.orders.transitions import Deadlines
-from agents.payments.transitions import PaymentPolicy
-from agents.service import topic_uses
-from app import cli
+from app.admission_metrics import AdmissionMetrics
 from app.audit import publish_audit_event
 from app.clock import BrokerClock
+from app.declaration import declare
 from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
@@ -32,8 +26,7 @@ from app.operators import Operators
 from app.platform_identity import PlatformIdentity
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
-from app.settings import Settings, SettingsError, load_settings
-from app.settings.field_types import named
+from app.settings import Settings
 from app.stripe.account_settings import account_client, expected_account
 from app.stripe.account_watch import AccountWatch
 from app.stripe.effects import EffectsService
@@ -46,66 +39,21 @@ from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
 from models.events import EventType
-from models.money import read_minimum_charges
 from models.notification import Channel
-from models.payment_methods import OfferedMethods, read_payment_methods
 from models.sender import CommandSender
-from models.topics import DEAD_LETTERS
-from tables import ServiceRuntime, caught_up, make_app
-from web.catalogue import FOLDER, Catalogue, CatalogueError, load_catalogue
+from tables import ServiceRuntime, caught_up
+from web.http.admission import Admission
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
-
-BODY_SLACK_BYTES: Final = 1024
-"""Above the body limit, so that our own message is given and not aiohttp's."""
-
-
-@functools.cache
-def worker_app() -> faust.App:
-    """Make the app of `faust -A app`; wrong settings or a wrong catalogue end the process, named."""
-    try:
-        return create_app(load_settings())
-    except (SettingsError, CatalogueError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 -- before there are logs
-        sys.exit(SettingsError.exit_status)
 
 
 def create_app(settings: Settings) -> faust.App:
     """Wire one worker. Raises SettingsError, CatalogueError."""
     uvloop.install()
     security = KafkaSecurity.of(settings)
-    app = make_app(
-        settings.app_id,
-        broker=";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
-        datadir=settings.data_dir, partitions=settings.partitions,
-        replication=settings.replication_factor, session_timeout_s=settings.session_timeout_s,
-        heartbeat_interval_s=settings.heartbeat_interval_s,
-        rebalance_timeout_s=settings.rebalance_timeout_s, instance_id=settings.group_instance_id,
-        standby_replicas=settings.standby_replicas, broker_credentials=security.faust(),
-        web_bind=settings.web_host, web_host=settings.web_host, web_port=settings.web_port,
-        canonical_url=settings.canonical_url,
-        web_application_options={"client_max_size": settings.body_limit_bytes + BODY_SLACK_BYTES},
-    )  # fmt: skip
-    deadlines = Deadlines(
-        payment_ms=int(settings.payment_deadline_s * 1000),
-        kitchen_ms=int(settings.kitchen_deadline_s * 1000),
-    )
-    catalogue = load_catalogue(settings.catalogue_dir or FOLDER, minimum_charges(settings))
     channels = _message_channels(settings)
-    policy = NotificationPolicy(
-        frozenset(channels), settings.notification_tries,
-        int(settings.notification_repeat_after_s * 1000),
-    )  # fmt: skip
-    methods = payment_methods(settings, catalogue)
-    payments = PaymentPolicy(
-        methods, expires_ms=deadlines.payment_ms, late_ms=int(settings.late_payment_s * 1000)
-    )
-    services = agents.services(deadlines, policy, payments)
-    runtime = ServiceRuntime(
-        app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
-        gather_s={service.name: service.gather_s for service in services},
-        admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
-    )  # fmt: skip
+    declared = declare(settings, frozenset(channels))
+    app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
@@ -149,15 +97,17 @@ def create_app(settings: Settings) -> faust.App:
     until = functools.partial(caught_up, runtime)
     timers = Timers(sender, until, clock_known=clock.synced, now_s=clock.earliest_now_s)
     runtime.tables["orders"].add_listener(timers)
-    currencies = {restaurant.currency for restaurant in catalogue.restaurants.values()}
     account = AccountWatch(
         functools.partial(account_client, settings),
         expected_account(
-            settings, currencies, now_s=clock.now_s, platform_ids=lambda: identity.ids
+            settings, catalogue.currencies, now_s=clock.now_s, platform_ids=lambda: identity.ids
         ),
     )
+    admission = Admission(
+        max_delay_s=settings.admission_max_delay_s, stripe_wait_s=gateway.turn_of_create_s
+    )
     operators = Operators(
-        settings, runtime, sender, effects, clock, kafka,
+        settings, runtime, sender, effects, clock, kafka, admission,
         lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
     )  # fmt: skip
     money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
@@ -168,11 +118,13 @@ def create_app(settings: Settings) -> faust.App:
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
         notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
+        AdmissionMetrics(admission),
     )  # fmt: skip
     mount_web(
-        settings, catalogue, runtime, gateway, intake, sender, operators, topic_uses(services),
-        money=money, reconciliation=reconciliation, metrics=metrics, clock=clock, order_tokens=order_tokens,
-        payment_methods=methods,
+        settings, catalogue, runtime, gateway, intake, sender, operators, declared.topics,
+        money=money, reconciliation=reconciliation, metrics=metrics, admission=admission, clock=clock,
+        order_tokens=order_tokens,
+        payment_methods=declared.payment_methods,
     )  # fmt: skip
     _add_background(
         app,
@@ -182,27 +134,7 @@ def create_app(settings: Settings) -> faust.App:
         ),
         close_last=(sender.stop, gateway.close),
     )  # fmt: skip
-    cli.register(app, settings, currencies)
     return app
-
-
-def minimum_charges(settings: Settings) -> Mapping[str, int]:
-    """The operator's minimums by currency, in minor units. Raises SettingsError."""
-    try:
-        return read_minimum_charges(settings.minimum_charges)
-    except ValueError as error:
-        wrong = named("minimum_charges", str(error))
-        raise SettingsError(f"These settings can't be used:\n{wrong}") from None
-
-
-def payment_methods(settings: Settings, catalogue: Catalogue) -> OfferedMethods:
-    """What the Payment Element may offer for the catalogue's currencies. Raises SettingsError."""
-    currencies = {each.currency for each in catalogue.restaurants.values()}
-    try:
-        return read_payment_methods(settings.payment_methods, currencies)
-    except ValueError as error:
-        wrong = named("payment_methods", str(error))
-        raise SettingsError(f"These settings can't be used:\n{wrong}") from None
 
 
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:

@@ -30,6 +30,7 @@ from models.sender import CommandSender
 from models.times import machine_now_ms
 from models.topics import ORDER_AUDIT, ORDER_EVENTS, PAYMENT_EVENTS
 from tables import PartitionStop, ServiceRuntime
+from web.http.admission import Admission, WorkClass
 from web.http.deps import OperatorDeps
 from web.indexes.waiting import WaitingIndex
 
@@ -96,6 +97,7 @@ class Operators(Collector):
         effects: EffectsService,
         clock: BrokerClock,
         kafka: KafkaReader,
+        admission: Admission,
         account_problem: Callable[[], str],
     ) -> None:
         """account_problem: what is wrong with the Stripe account, or with our id there; "" when nothing is."""
@@ -103,7 +105,7 @@ class Operators(Collector):
         self._runtime, self._sender, self._effects, self._clock = runtime, sender, effects, clock
         self._started_ms = machine_now_ms()  # before Kafka's clock is known
         self._kafka, self._group = kafka, settings.app_id
-        self._account_problem = account_problem
+        self._account_problem, self._admission = account_problem, admission
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
         self.dead_letters = DeadLetterReader(kafka, self._log_dead_letter)
         self.ports = OperatorDeps(
@@ -153,6 +155,7 @@ class Operators(Collector):
             started_ms=self._started_ms, effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors), clock_trouble=self._clock.problem(),
             stripe_trouble=self._account_problem(),
+            refused_share=self._admission.share(WorkClass.NEW_ORDER),
         )  # fmt: skip
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:

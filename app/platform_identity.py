@@ -18,7 +18,7 @@ from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
 from app.task_runner import Background, Backoff
 from models.errors import KafkaUnavailableError
-from models.messages import encode
+from models.messages import convert, encode
 from models.operations import PlatformId
 from models.sender import CommandSender
 from models.times import to_rfc3339
@@ -154,4 +154,5 @@ def _id_in(value: bytes) -> str:
     """The id in a record; whatever else is in it may have been typed by hand. Raises ValueError."""
     told = orjson.loads(value)
     id = told.get("platformId") if isinstance(told, dict) else None
-    return PlatformId.model_validate({"platformId": id, "createdAt": to_rfc3339(0)}).platform_id
+    known: PlatformId = convert(PlatformId, {"platformId": id, "createdAt": to_rfc3339(0)})
+    return known.platform_id

@@ -20,6 +20,7 @@ from tables import ServiceRuntime, caught_up
 from tables.faust_internals import serve_with, web_application
 from web.application import setup
 from web.catalogue import Catalogue
+from web.http.admission import Admission
 from web.http.deps import Bounds, StripeOrigins, WebDeps
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
@@ -41,6 +42,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     money: MoneyIndex,
     reconciliation: Reconciliation,
     metrics: Metrics,
+    admission: Admission,
     clock: BrokerClock,
     order_tokens: OrderTokens,
     payment_methods: OfferedMethods,
@@ -70,6 +72,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports, waiting=operators.waiting, money=money,
         reconciliation=lambda: reconciliation.report,
+        admission=admission,
         bounds=Bounds(
             command_s=settings.command_wait_s, confirm_s=settings.confirm_wait_s,
             consistency_s=settings.consistency_wait_s,

@@ -15,8 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import latency, payments, workload
-from bench.platform import platform
+from bench import latency, overload, payments, platform, start, workload
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import Supervised
 
@@ -70,7 +69,7 @@ class Result:
 @click.pass_context
 def main(context: click.Context, records: int, turns: int) -> None:
     """Measure and print."""
-    if context.invoked_subcommand is not None:
+    if context.invoked_subcommand:
         return
     results = {contestant: Result() for contestant in CONTESTANTS}
     with tempfile.TemporaryDirectory() as folder:
@@ -169,7 +168,9 @@ def _show(results: Mapping[Contestant, Result], load: workload.Load) -> None:
     console.print(table)
 
 
-main.add_command(platform)
+main.add_command(start.main)
+main.add_command(overload.main)
+main.add_command(platform.main)
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,8 @@ import time
 from statistics import median
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents import payments
 from models import ids, topics
 from models.commands import (
@@ -19,7 +21,7 @@ from models.commands import (
     read_command,
     read_webhook,
 )
-from models.messages import Message, encode
+from models.messages import Message, decode, encode
 from models.payment import PaymentRecord
 from models.stripe_facts import IntentFacts
 from models.times import to_rfc3339
@@ -29,7 +31,8 @@ ROUNDS: Final = 300
 AT_MS: Final = 1_700_000_000_000
 
 
-def _inputs(order: str) -> list[tuple[str, bytes]]:
+def inputs_of(order: str) -> list[tuple[str, bytes]]:
+    """Topic and value of each input of a payment that is paid at once."""
     pay = ids.payment_id(order)
     intent = IntentFacts(
         intent_id="pi_1",
@@ -38,13 +41,12 @@ def _inputs(order: str) -> list[tuple[str, bytes]]:
         amount_received=0,
         currency="INR",
     )
-    paid = intent.model_copy(
-        update={
-            "status": "succeeded",
-            "amount_received": 2500,
-            "charge_id": "ch_1",
-            "receipt_url": "https://r",
-        }
+    paid = replace(
+        intent,
+        status="succeeded",
+        amount_received=2500,
+        charge_id="ch_1",
+        receipt_url="https://r",
     )
     steps: list[tuple[CommandType, Message]] = [
         (CommandType.INITIATE_PAYMENT, InitiatePayment(amount=2500, currency="INR", user_id="guest")),
@@ -68,7 +70,8 @@ def _inputs(order: str) -> list[tuple[str, bytes]]:
     return [*((topics.PAYMENT_COMMANDS, c) for c in commands), (topics.WEBHOOKS, encode(webhook))]
 
 
-def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
+def play(order: str, inputs: list[tuple[str, bytes]]) -> int:
+    """Read, decide and write each input, the state after each one too; gives the number of outputs."""
     state = payments.payments_service().initial
     outputs = 0
     for topic, value in inputs:
@@ -80,8 +83,7 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
             command = read_command(topic, order.encode(), value)
             record = Input(topic, order, InputIdentity(command.command_id), command, AT_MS)
         decision = payments.decide(state, record, lambda _: None)
-        raw = decision.state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        state = PaymentRecord.model_validate(raw)
+        state = decode(PaymentRecord, encode(decision.state))
         outputs += len(decision.outputs)
     return outputs
 
@@ -89,11 +91,11 @@ def _play(order: str, inputs: list[tuple[str, bytes]]) -> int:
 def cost() -> tuple[float, int, int]:
     """The median time of one input in microseconds, and the numbers of inputs and outputs of a payment."""
     order = ids.order_id("guest", "bench")
-    inputs = _inputs(order)
-    outputs = _play(order, inputs)
+    inputs = inputs_of(order)
+    outputs = play(order, inputs)
     took = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        _play(order, inputs)
+        play(order, inputs)
         took.append(time.perf_counter() - began)
     return median(took) / len(inputs) * 1e6, len(inputs), outputs

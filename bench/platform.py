@@ -19,7 +19,7 @@ DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "performance
 MARK: Final = "<!-- make profile -->\n"
 
 
-@click.command(help=__doc__)
+@click.command("platform", help=__doc__)
 @click.option("--rate", default=10.0, show_default=True, help="Orders a second.")
 @click.option("--seconds", default=30.0, show_default=True, help="Of the timed part.")
 @click.option("--warm-up", default=10.0, show_default=True, help="Seconds of load before it.")
@@ -29,7 +29,7 @@ MARK: Final = "<!-- make profile -->\n"
 @click.option(
     "--keep", type=Path, help="Put the profiler's stacks here (flamegraph.pl reads them)."
 )
-def platform(
+def main(
     rate: float,
     seconds: float,
     warm_up: float,

@@ -15,9 +15,9 @@ MAX_KINDS: Final = 1024
 """Pairs of type and source whose headers are kept; there are about a hundred."""
 
 
-def cloudevent_headers(id: str, type: str, source: str, time: str) -> list[Header]:
+def cloudevent_headers(id: str, type: str, source: str, time: str) -> tuple[Header, ...]:
     """Headers of a record with a JSON value; source: "/tiffin/<producer>", time: RFC 3339."""
-    return [("ce_id", id.encode()), *_fixed(type, source), ("ce_time", time.encode())]
+    return ("ce_id", id.encode()), *_fixed(type, source), ("ce_time", time.encode())
 
 
 def without_content_type(headers: list[Header]) -> list[Header]:

@@ -1,32 +1,29 @@
 """Commands: their envelope, the data of each type, and the topic that takes each; Stripe's webhooks too."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from msgspec import Meta
 
 from models import topics
-from models.messages import (
+from models.fields import (
     MAX_COUNT,
+    ONE_LINE,
     Count,
     Currency,
     EpochMillis,
     EpochSeconds,
     Id,
-    Message,
     MinorUnits,
-    OrderMessage,
     PositiveMinorUnits,
     SequenceNumber,
     ShortText,
     Text,
     Timestamp,
     Url,
-    omitted_if_empty,
-    omitted_if_none,
-    read_data,
-    read_envelope,
+    form,
 )
+from models.messages import Data, Message, OrderMessage, read_data, read_envelope, written
 from models.stripe_facts import (
     DisputeFacts,
     FraudWarningFacts,
@@ -69,7 +66,7 @@ C = CommandType
 class Item(Message):
     dish_id: ShortText
     name: ShortText
-    quantity: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    quantity: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
     unit_price: MinorUnits
 
 
@@ -81,7 +78,7 @@ class Contact(Message):
 
 class Address(Message):
     line1: ShortText
-    line2: ShortText = ""
+    line2: ShortText = written("")
     city: ShortText
     postal_code: ShortText
 
@@ -91,7 +88,7 @@ class PlaceOrder(Message):
 
     restaurant_id: ShortText
     restaurant_name: ShortText
-    items: tuple[Item, ...] = Field(min_length=1, max_length=1000)
+    items: Annotated[tuple[Item, ...], Meta(min_length=1, max_length=1000)]
     amount: PositiveMinorUnits
     currency: Currency
     user_id: ShortText
@@ -100,7 +97,7 @@ class PlaceOrder(Message):
 
 
 class CancelOrder(Message):
-    reason: ShortText = "CUSTOMER_REQUEST"
+    reason: ShortText = written("CUSTOMER_REQUEST")
 
 
 class RejectOrder(Message):
@@ -122,25 +119,25 @@ class InitiatePayment(Message):
     amount: PositiveMinorUnits
     currency: Currency
     user_id: ShortText
-    restaurant_id: ShortText = ""
-    due_at: EpochMillis | None = omitted_if_none()
+    restaurant_id: ShortText = written("")
+    due_at: EpochMillis | None = None
 
 
 class ConfirmPayment(Message):
-    confirmation_token: Id | None = None
-    payment_method_id: Id | None = None
-    return_url: Url | None = None
+    confirmation_token: Id | None = written(None)
+    payment_method_id: Id | None = written(None)
+    return_url: Url | None = written(None)
 
 
 class CancelPayment(Message):
-    reason: ShortText = "CUSTOMER_REQUEST"
+    reason: ShortText = written("CUSTOMER_REQUEST")
 
 
 class RefundPayment(Message):
     """amount: None refunds all that is left."""
 
-    amount: PositiveMinorUnits | None = None
-    reason: ShortText = "OPERATOR_REQUEST"
+    amount: PositiveMinorUnits | None = written(None)
+    reason: ShortText = written("OPERATOR_REQUEST")
 
 
 class RetryRefund(Message):
@@ -171,10 +168,10 @@ class StripeResult(Message):
     effect_id: Id
     idempotency_key: ShortText
     result: ResultKind
-    intent: IntentFacts | None = None
-    refund: RefundFacts | None = None
-    code: ShortText | None = None
-    message: Text | None = None
+    intent: IntentFacts | None = written(None)
+    refund: RefundFacts | None = written(None)
+    code: ShortText | None = written(None)
+    message: Text | None = written(None)
 
 
 class ObservePayment(Message):
@@ -186,12 +183,12 @@ class ObservePayment(Message):
     """
 
     attempt: Count
-    intent: IntentFacts | None = omitted_if_none()
-    refunds: tuple[RefundFacts, ...] = Field(default=(), max_length=1000)
-    disputes: tuple[DisputeFacts, ...] = omitted_if_empty(max_length=100)
-    unknown_disputes: tuple[Id, ...] = omitted_if_empty(max_length=100)
-    sequence: Count | None = omitted_if_none()
-    audit_sequence: Count | None = omitted_if_none()
+    intent: IntentFacts | None = None
+    refunds: Annotated[tuple[RefundFacts, ...], Meta(max_length=1000)] = written(())
+    disputes: Annotated[tuple[DisputeFacts, ...], Meta(max_length=100)] = ()
+    unknown_disputes: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    sequence: Count | None = None
+    audit_sequence: Count | None = None
 
 
 class AssignDelivery(Message):
@@ -221,9 +218,9 @@ class NotificationResult(Message):
     notification_id: Id
     attempt: SequenceNumber
     result: SendResult
-    provider_id: ShortText | None = Field(default=None, max_length=200)
-    code: ShortText | None = Field(default=None, pattern=r"^\w{1,60}$")
-    held_until: EpochMillis | None = None
+    provider_id: Annotated[str, form(ONE_LINE, max_length=200)] | None = written(None)
+    code: Annotated[str, form(r"\w{1,60}")] | None = written(None)
+    held_until: EpochMillis | None = written(None)
 
 
 class RetryNotification(Message):
@@ -277,15 +274,15 @@ class Command(OrderMessage):
 
     command_id: Id
     command_type: CommandType
-    schema_version: Count = 1
+    schema_version: Count = written(1)
     issued_at: Timestamp
     issued_by: ShortText
-    body_hash: ShortText = ""
-    causation_id: ShortText = ""
-    correlation_id: ShortText = ""
-    producer: ShortText = ""
-    sequence: Count = 0
-    data: Any
+    body_hash: ShortText = written("")
+    causation_id: ShortText = written("")
+    correlation_id: ShortText = written("")
+    producer: ShortText = written("")
+    sequence: Count = written(0)
+    data: Data
 
 
 FACTS: Final = ("intent", "refund", "dispute", "fraud_warning", "review")
@@ -304,18 +301,17 @@ class WebhookReceived(OrderMessage):
     stripe_event_id: Id
     stripe_event_type: ShortText
     created: EpochSeconds
-    intent: IntentFacts | None = None
-    refund: RefundFacts | None = None
-    dispute: DisputeFacts | None = None
-    fraud_warning: FraudWarningFacts | None = omitted_if_none()
-    review: ReviewFacts | None = omitted_if_none()
-    more_refunds: tuple[RefundFacts, ...] = omitted_if_empty(max_length=MAX_MORE_REFUNDS)
+    intent: IntentFacts | None = written(None)
+    refund: RefundFacts | None = written(None)
+    dispute: DisputeFacts | None = written(None)
+    fraud_warning: FraudWarningFacts | None = None
+    review: ReviewFacts | None = None
+    more_refunds: Annotated[tuple[RefundFacts, ...], Meta(max_length=MAX_MORE_REFUNDS)] = ()
 
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
+    def __post_init__(self) -> None:
+        """Raises ValueError where more than one thing is told."""
         if sum(getattr(self, name) is not None for name in FACTS) > 1:
             raise ValueError(f"at most one of {', '.join(FACTS)}")
-        return self
 
 
 def read_command(topic: str, key: bytes, value: bytes) -> Command:
@@ -330,8 +326,8 @@ def read_command(topic: str, key: bytes, value: bytes) -> Command:
         raise UnreadableError(f"commandType: {topic} does not take {command.command_type}")
     if command.schema_version != 1:
         raise UnreadableError(f"schemaVersion: {command.schema_version} is not known, 1 is")
-    data = read_data(spec.data, command.data)
-    return command.model_copy(update={"data": data})
+    read_data(command, spec.data)
+    return command
 
 
 def read_webhook(key: bytes, value: bytes) -> WebhookReceived:

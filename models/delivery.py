@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pydantic import Field
+from msgspec.structs import replace
 
 from models.commands import CommandType
 from models.events import DeliveryMoved, Event, EventType
@@ -43,7 +43,7 @@ class DeliveryRecord(Message):
     delivery: Delivery | None = None
     order_status: OrderStatus | None = None
     order_cancelled: bool = False
-    audit_sequence: int = Field(default=0)
+    audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""
 
@@ -71,4 +71,4 @@ def evolve(delivery: Delivery | None, event: Event) -> Delivery:
         "reached": {**delivery.reached, status: at},
         "courier_id": data.courier_id or delivery.courier_id, "cancel_reason": data.reason,
     }  # fmt: skip
-    return delivery.model_copy(update=changes)
+    return replace(delivery, **changes)

@@ -1,6 +1,6 @@
 """What Stripe tells of a payment that may be fraud: warnings of the card's issuer, and reviews of its own."""
 
-from models.messages import Message, omitted_if_none
+from models.messages import Message
 
 
 class FraudWarning(Message):
@@ -27,6 +27,7 @@ class Review(Message):
     review_id: str
     is_open: bool
     opened_reason: str
-    closed_reason: str | None = omitted_if_none()
+    closed_reason: str | None = None
+    shown_if_set = ("closed_reason",)
     opened_at: int
     changed_at: int

@@ -11,12 +11,14 @@ from types import NoneType
 from typing import Any, Final
 
 import orjson
-from pydantic import ValidationError
+from msgspec import structs
 
 from models import topics
 from models.delivery import Delivery
 from models.events import AUDIT_TYPES, EVENTS, Event, EventType
 from models.graphs import RefundStatus
+from models.json_depth import is_shallow
+from models.messages import convert, full_values
 from models.order import Order
 from models.payment import EffectKind, PaymentRecord, PaymentWork, Refund, refund_id_of
 from models.rebuild import EVENT_FOLDS
@@ -68,21 +70,6 @@ def read_row(raw: bytes) -> Row:
     if wrong:
         raise BrokenRowError(f"{', '.join(wrong)} can't be read", is_audit=is_audit)
     return row
-
-
-def is_shallow(value: Any, most: int) -> bool:
-    """Whether a JSON value is nested at most so deep."""
-    level = [value]
-    for _ in range(most + 1):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return True
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +126,7 @@ def event_of(order_id: str, row: Row) -> Event:
     event_type = EventType(row["eventType"])
     kind = EVENTS[event_type].data
     # Rows leave out what is null, also where a field has to be there.
-    missing = {
-        field.alias or name: None
-        for name, field in kind.model_fields.items()
-        if field.is_required()
-    }
+    missing = {field.encode_name: None for field in structs.fields(kind) if field.required}
     return Event(
         event_id=row["eventId"],
         event_type=event_type,
@@ -154,7 +137,7 @@ def event_of(order_id: str, row: Row) -> Event:
         causation_id=row.get("causationId") or "",
         correlation_id=row.get("correlationId") or "",
         producer=row["service"],
-        data=kind.model_validate({**missing, **row["detail"]}),
+        data=convert(kind, {**missing, **row["detail"]}),
     )
 
 
@@ -174,11 +157,12 @@ def _pending(
     found = {}
     for refund_id, at_ms in asked.items():
         now = live.work.refunds.get(refund_id) if live else None
-        facts = told.get(refund_id) or (now.model_dump(by_alias=True) if now else None)
+        facts = told.get(refund_id) or (full_values(now) if now else None)
         if refund_id not in ended and facts is not None:
             told_of = {name: facts.get(name) for name in ("amount", "reason", "by", "retryOf")}
-            with suppress(ValidationError):  # some other record that names a refund
-                found[refund_id] = Refund.model_validate(
+            with suppress(ValueError):  # some other record that names a refund
+                found[refund_id] = convert(
+                    Refund,
                     {
                         "refundId": refund_id, "status": RefundStatus.PENDING, "requestedAt": at_ms,
                         **told_of,

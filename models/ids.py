@@ -1,5 +1,6 @@
 """Identities: every id is derived from what caused it, so a repetition is recognised wherever it comes up."""
 
+import functools
 import re
 from binascii import b2a_base64
 from hashlib import blake2b
@@ -11,6 +12,8 @@ from typeid import TypeID
 NAMESPACE: Final = uuid.UUID("6f1d3c0e-7f0a-5c55-9a44-1d5f0c0ffee0")
 TOKEN_CHARS: Final = 12
 ORDER: Final = "order_"
+CACHED_ORDERS: Final = 4096
+"""Whose payment ids are kept: one is needed for each input of an order."""
 REFERENCE_CHARS: Final = 8
 _DIGIT_OF: Final = str.maketrans("ilo", "110")
 """Crockford's base32: letters that are taken for digits stand for them."""
@@ -48,6 +51,7 @@ def reference_prefix(text: str) -> str | None:
     return ORDER + plain if _REFERENCE.fullmatch(plain) else None
 
 
+@functools.lru_cache(CACHED_ORDERS)
 def payment_id(order_id: str) -> str:
     """Give the id of an order's one payment."""
     return derive_id("pay", order_id)

@@ -5,15 +5,18 @@ docs/schemas are these; AsyncAPI is made of the same parts.
 """
 
 import functools
-from collections.abc import Mapping
+import inspect
+import typing
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
+import msgspec
+from msgspec import structs
 
 from models import topics
 from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, CommandType, WebhookReceived
 from models.events import EVENTS, Event, EventType
+from models.fields import TEXT_END
 from models.messages import Message
 from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
@@ -30,14 +33,6 @@ RECORDS: Final[Mapping[str, type[Message]]] = {
     topics.PLATFORM_IDENTITY: PlatformId,
 }
 """Topic that holds one kind of record -> that kind."""
-
-
-class WithoutFieldTitles(GenerateJsonSchema):
-    """pydantic's generator without the titles that only repeat the names of fields."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 -- pydantic's
-        """Never."""
-        return False
 
 
 def fixed_properties(kind: EventType | CommandType) -> Schema:
@@ -93,6 +88,47 @@ def _identified(path: str, schema: Schema) -> Schema:
 
 
 @functools.cache
-def _schema_of(kind: type[BaseModel]) -> Schema:
-    """Of what we write; a field with a default may be missing, as it is in older records."""
-    return kind.model_json_schema(mode="serialization", schema_generator=WithoutFieldTitles)
+def _schema_of(kind: type[Message]) -> Schema:
+    definitions = definitions_of((kind,), "#/$defs/{name}")
+    whole = definitions.pop(kind.__name__)
+    return {**whole, "$defs": definitions} if definitions else whole
+
+
+def definitions_of(kinds: Iterable[type[Message]], ref_template: str) -> dict[str, Schema]:
+    """Name -> schema of these messages and of those that they are made of.
+
+    A field with a default may be missing, as it is in older records.
+    """
+    _, definitions = msgspec.json.schema_components(kinds, ref_template=ref_template)
+    for kind in {part for whole in kinds for part in _messages_in(whole)}:
+        for field in structs.fields(kind):
+            if field.default_factory not in {msgspec.NODEFAULT, dict}:  # msgspec leaves it out
+                default = msgspec.to_builtins(field.default_factory())
+                definitions[kind.__name__]["properties"][field.encode_name]["default"] = default
+    return {name: _tidied(schema) for name, schema in definitions.items()}
+
+
+def _messages_in(kind: Any) -> Iterator[type[Message]]:
+    if isinstance(kind, type) and issubclass(kind, Message):
+        yield kind
+        parts = tuple(field.type for field in structs.fields(kind))
+    else:
+        parts = typing.get_args(kind)
+    for part in parts:
+        yield from _messages_in(part)
+
+
+def _tidied(schema: Any) -> Any:
+    """A schema without what is Python's: indented descriptions, and the end of a pattern in its dialect."""
+    if isinstance(schema, list):
+        return [_tidied(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidied = {name: _tidied(value) for name, value in schema.items()}
+    if isinstance(text := tidied.get("description"), str):
+        tidied["description"] = inspect.cleandoc(text)
+    if isinstance(pattern := tidied.get("pattern"), str):
+        tidied["pattern"] = pattern.replace(TEXT_END, "$")
+    if "enum" in tidied:
+        tidied["type"] = "string"
+    return tidied

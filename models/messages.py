@@ -1,99 +1,98 @@
-"""What all messages share: the wire form, the kinds of fields with their bounds, and how a record is read.
+"""Messages: how they are written and read, on the wire and in tables.
 
-Every number, text and time of a message has a bound: what passes `read_envelope` can be added up, stored
-as JSON, shown as a date, and repeated in our own records. The bounds are wide: they keep out what nobody
-can work with, not what a service would refuse with a reason.
+The bounds of their fields (models/fields.py) are checked where a message is read; whoever makes one of what
+came from outside calls `checked`.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+import functools
+import operator
+import re
+import typing
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, dataclass_transform
 
-import orjson
-from babel.numbers import list_currencies
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+import msgspec
+from msgspec import Meta, structs
 
-from models.times import TIMES_END_MS, from_rfc3339
+from models.fields import CHECK, OrderKey
 from models.transition import UnreadableError
 
-MAX_MINOR_UNITS: Final = 10**12
-"""Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
-MAX_COUNT: Final = 999_999
-"""Of one order; as many as the numbers of timeline rows can tell apart."""
-ISO_CURRENCIES: Final = frozenset(list_currencies())
-"""ISO 4217 codes, former ones too: a currency that we do not sell in may come from Stripe."""
+T = TypeVar("T")
+M = TypeVar("M", bound="Message")
 
 
-def _checked_time(text: str) -> str:
+class _MessageType(msgspec.StructMeta):
+    """Makes fields of messages keywords, and has currencies and times checked wherever one is made."""
+
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], names: dict[str, Any], **config: Any
+    ) -> type:
+        fields = names.get("__annotations__", {})
+        if any(isinstance(kind, str) for kind in fields.values()):
+            raise TypeError(f"{name}: no check is found in annotations that are text")
+        checks = [(field, check) for field, kind in fields.items() for check in checks_in(kind)]
+        if checks:
+            assert "__post_init__" not in names, f"{name} has a check of its own"
+            names["checks"] = [*(c for base in bases for c in getattr(base, "checks", ())), *checks]
+            names["__post_init__"] = _check_of(names["checks"])
+        return super().__new__(cls, name, bases, names, **{"kw_only": True, **config})
+
+
+def checks_in(kind: Any) -> list[Callable[[Any], None]]:
+    """The checks in an annotation such as Currency or Timestamp | None."""
+    metas = getattr(kind, "__metadata__", ())
+    found = [meta.extra[CHECK] for meta in metas if isinstance(meta, Meta) and meta.extra]
+    return found or [check for part in typing.get_args(kind) for check in checks_in(part)]
+
+
+def _check_of(checks: list[tuple[str, Callable[[Any], None]]]) -> Callable[[Any], None]:
+    if len(checks) == 1:  # of each event and command: without a loop
+        ((only, check_only),) = checks
+
+        def check_field(message: Any) -> None:
+            value = getattr(message, only)
+            if value is not None:
+                _check(only, check_only, value)
+
+        return check_field
+
+    def check_fields(message: Any) -> None:
+        for field, check in checks:
+            value = getattr(message, field)
+            if value is not None:
+                _check(field, check, value)
+
+    return check_fields
+
+
+def _check(field: str, check: Callable[[Any], None], value: Any) -> None:
     try:
-        at_ms = from_rfc3339(text)
-    except (ValueError, OverflowError):
-        raise ValueError("no time such as 2026-11-23T07:00:00.000Z") from None
-    if not 0 <= at_ms < TIMES_END_MS:
-        raise ValueError("a time outside of the years 1970 to 2099")
-    return text
+        check(value)
+    except ValueError as error:  # msgspec knows the place of the message alone
+        name = re.sub("_([a-z])", lambda found: found[1].upper(), field)
+        raise ValueError(f"{error} - at `$.{name}`") from None
 
 
-def _checked_currency(code: str) -> str:
-    if code not in ISO_CURRENCIES:
-        raise ValueError("no currency of ISO 4217")
-    return code
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class Message(
+    msgspec.Struct, metaclass=_MessageType, frozen=True, forbid_unknown_fields=True,
+    rename="camel", omit_defaults=True,
+):  # fmt: skip
+    """Base of all that is sent or stored: camelCase as JSON, unknown fields refused, immutable.
+
+    A field at its default is not written, so that records stay as they were when one is added; see `written`.
+    shown_if_set: fields that `full_values` leaves out at their defaults, too: they came later.
+    """
+
+    shown_if_set: ClassVar[Collection[str]] = ()
 
 
-MinorUnits = Annotated[
-    int, Field(ge=0, le=MAX_MINOR_UNITS, strict=True, description="minor units of the currency")
-]
-PositiveMinorUnits = Annotated[
-    int, Field(gt=0, le=MAX_MINOR_UNITS, strict=True, description="minor units of the currency")
-]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), AfterValidator(_checked_currency)]
-Id = Annotated[
-    str, Field(pattern="^[!-~]{1,255}$", description="1 to 255 visible ASCII characters")
-]
-OrderKey = Annotated[
-    str, Field(pattern="^[!-.0-~]{1,200}$", description="visible ASCII characters, no slash")
-]
-ShortText = Annotated[
-    str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, description="one line of text")
-]
-Text = Annotated[str, Field(max_length=2000)]
-Url = Annotated[str, Field(pattern="^[!-~]*$", max_length=4000)]
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-SequenceNumber = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-EpochMillis = Annotated[
-    int, Field(ge=0, lt=TIMES_END_MS, description="milliseconds since the epoch")
-]
-EpochSeconds = Annotated[
-    int, Field(ge=0, lt=TIMES_END_MS // 1000, description="seconds since the epoch")
-]
-Timestamp = Annotated[
-    str,
-    Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"),
-    AfterValidator(_checked_time),
-]
-"""RFC 3339, of the years 1970 to 2099; as text."""
-
-
-class Message(BaseModel):
-    """Base of everything that is sent: camelCase on the wire, unknown fields refused, immutable."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
-    )
-
-
-def omitted_if_none() -> Any:
-    """A field that is None by default, and then not written: records without it stay as they were."""
-    return Field(default=None, exclude_if=lambda value: value is None)
-
-
-def omitted_if_empty(**bounds: Any) -> Any:
-    """A collection that is empty by default, and then not written."""
-    return Field(default=(), exclude_if=lambda value: not value, **bounds)
-
-
-def omitted_if_empty_mapping() -> Any:
-    """A mapping that is empty by default, and then not written."""
-    return Field(default={}, exclude_if=lambda value: not value)
+def written(default: T) -> T:
+    """A field's default that is written: for the fields that messages have had from the start."""
+    made: T = msgspec.field(default_factory=lambda: default)
+    return made
 
 
 class OrderMessage(Message):
@@ -102,38 +101,134 @@ class OrderMessage(Message):
     order_id: OrderKey
 
 
+if TYPE_CHECKING:
+    Data = Any
+else:
+    Data = msgspec.Raw
+    """Of an envelope: read once its type is known."""
+
 K = TypeVar("K", bound=OrderMessage)
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode(message: Message) -> bytes:
     """Serialise a message as it goes on the wire."""
-    return orjson.dumps(message.model_dump(mode="json", by_alias=True))
+    return _ENCODER.encode(message)
+
+
+def decode(kind: type[M], value: bytes) -> M:
+    """Read a message. Raises ValueError."""
+    try:
+        message: M = _decoder(kind).decode(value)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return message
+
+
+_decoder: Final = functools.cache(msgspec.json.Decoder)
+
+
+def convert(kind: Any, value: Any) -> Any:
+    """Make a message, or what is made of messages, of its JSON values. Raises ValueError."""
+    return msgspec.convert(value, kind, str_keys=True)
+
+
+def checked(message: M) -> M:
+    """A message that was made of what came from outside, its bounds checked. Raises ValueError."""
+    return decode(type(message), encode(message))
 
 
 def read_envelope(kind: type[K], key: bytes, value: bytes) -> K:
     """Read a message and hold its key against its order id. Raises UnreadableError."""
     try:
-        message = kind.model_validate_json(value)
-    except ValidationError as error:
+        message = decode(kind, value)
+    except ValueError as error:
         raise UnreadableError(describe(error)) from None
-    except RecursionError:
-        raise UnreadableError("record: nested too deep") from None
     if message.order_id.encode() != key:
         raise UnreadableError("orderId: differs from the record's key")
     return message
 
 
-def read_data(kind: type[Message], data: Any) -> Message:
-    """Read the typed data of an envelope. Raises UnreadableError."""
+def read_data(envelope: OrderMessage, kind: type[Message]) -> None:
+    """Read an envelope's data, and put it in. Raises UnreadableError."""
     try:
-        return kind.model_validate(data)
-    except ValidationError as error:
+        data = decode(kind, envelope.data)  # type: ignore[attr-defined]
+    except ValueError as error:
         raise UnreadableError(f"data: {describe(error)}") from None
+    structs.force_setattr(envelope, "data", data)
 
 
-def describe(error: ValidationError) -> str:
-    """Say what is wrong, field by field, without the values (they may be personal data)."""
-    return "; ".join(
-        f"{'.'.join(map(str, part['loc'])) or 'record'}: {part['msg']}"
-        for part in error.errors(include_input=False, include_url=False, include_context=False)[:5]
-    )
+_AT: Final = re.compile(r" - at `\$?\.?([^`]*)`")
+_FIELD: Final = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
+_VALUE: Final = re.compile(r"enum value .*(?= - at `)", re.DOTALL)
+
+
+def describe(error: ValueError) -> str:
+    """Say what is wrong with a record, and where, without the value (it may be personal data)."""
+    if isinstance(error, UnicodeError):
+        return "record: not UTF-8"
+    text = _VALUE.sub("value", str(error))
+    places, what = _AT.findall(text)[::-1], _AT.sub("", text)
+    if field := _FIELD.fullmatch(what):
+        what = "field required" if field[1].startswith("missing") else "unknown field"
+        places.append(field[2])
+    first = what[:1].lower() if what.startswith(("Expected", "Input", "Invalid")) else what[:1]
+    return f"{'.'.join(places) or 'record'}: {first}{what[1:]}".replace("`", "")
+
+
+def fields_of(message: Message, *, but: Collection[str] = ()) -> dict[str, Any]:
+    """A message's fields by name, those in `but` left out; what is inside of them stays as it is."""
+    return {name: value for name, value in structs.asdict(message).items() if name not in but}
+
+
+def full_values(message: Message) -> dict[str, Any]:
+    """All fields as JSON values by their names on the wire, those at their defaults too."""
+    values = {}
+    for name, wire in zip(message.__struct_fields__, message.__struct_encode_fields__, strict=True):
+        value = getattr(message, name)
+        if value or name not in message.shown_if_set:
+            values[wire] = _full(value)
+    return values
+
+
+def _full(value: Any) -> Any:
+    match value:
+        case Message():
+            return full_values(value)
+        case Mapping():
+            return {str(name): _full(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_full(each) for each in value]
+        case Enum():
+            return value.value
+    return value
+
+
+@functools.cache
+def stored_form(kind: type[M]) -> type[M]:
+    """A message as tables hold it: a subclass of which no field at its default is written."""
+    defaults, kinds = {}, {}
+    for field in structs.fields(kind):
+        if field.default_factory not in {msgspec.NODEFAULT, dict}:
+            defaults[field.name] = field.default_factory()
+            kinds[field.name] = _stored_kind(field.type)
+    names = {**defaults, "__annotations__": kinds, "__doc__": kind.__doc__}
+    return _MessageType(f"Stored{kind.__name__}", (kind,), names) if defaults else kind
+
+
+def _stored_kind(kind: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Message):
+        return stored_form(kind)
+    if typing.get_origin(kind) in {typing.Union, UnionType}:
+        return functools.reduce(operator.or_, map(_stored_kind, typing.get_args(kind)))
+    return kind
+
+
+def as_stored(message: M) -> M:
+    """The same message in its stored form."""
+    values = {
+        name: as_stored(value) if isinstance(value, Message) else value
+        for name, value in structs.asdict(message).items()
+    }
+    stored: M = stored_form(type(message))(**values)
+    return stored

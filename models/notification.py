@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from pydantic import Field
+from msgspec import field
 
 from models.commands import CommandType
 from models.events import EventType
@@ -77,7 +77,7 @@ class Notification(Message):
     event_type: EventType
     channel: Channel
     status: NotificationStatus = NotificationStatus.PENDING
-    facts: dict[str, str | int] = Field(default_factory=dict)
+    facts: dict[str, str | int] = field(default_factory=dict)
     occurred_at: int
     requested_at: int
     tries: int = 0
@@ -100,7 +100,7 @@ class Notification(Message):
 class NotificationRecord(Message):
     """State of an order in the notifications table: notifications by id, the oldest first."""
 
-    notifications: dict[str, Notification] = Field(default_factory=dict)
+    notifications: dict[str, Notification] = field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.messages import Id, Message, Timestamp
+from models.fields import Id, Timestamp
+from models.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class WorkerStatus:
     started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
     class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
     clocks, stripe_trouble: with the Stripe account or its endpoint; "" when nothing is.
+    refused_share: of new orders, because there is too much to do; 0 to 1.
     """
 
     started_ms: int
@@ -51,6 +53,7 @@ class WorkerStatus:
     stripe_errors: Mapping[str, int] = field(default_factory=dict)
     clock_trouble: str = ""
     stripe_trouble: str = ""
+    refused_share: float = 0.0
 
 
 class WorkerClock(Message):

@@ -1,13 +1,14 @@
 """An order's record: what its events say of it, and what is kept beside them (cart, contact, deadlines)."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydantic import Field
+from msgspec import field
+from msgspec.structs import replace
 
-from models.commands import Address, Contact, Item
+from models.commands import Address, Contact, Item, PlaceOrder
 from models.events import Event, EventType, OrderCancelled, OrderPaymentPending
 from models.graphs import ORDER_TERMINAL, OrderStatus
-from models.messages import Message
+from models.messages import Message, as_stored, fields_of, stored_form
 
 PLACED: Final = "PLACED"
 """Status that an order is shown with until Stripe has opened its payment."""
@@ -33,6 +34,12 @@ class Order(Message):
     cancelled_by: str | None = None
 
 
+if TYPE_CHECKING:
+    StoredAddress = Address
+else:
+    StoredAddress = stored_form(Address)
+
+
 class Placed(Message):
     """What the customer sent: the only place where contact and address are kept."""
 
@@ -43,8 +50,14 @@ class Placed(Message):
     currency: str
     user_id: str
     contact: Contact
-    address: Address
+    address: StoredAddress
     placed_at: int
+
+    @classmethod
+    def of(cls, data: PlaceOrder, placed_at: int) -> Self:
+        """What was sent; placed_at: milliseconds since the epoch."""
+        stored = {**fields_of(data), "address": as_stored(data.address)}
+        return cls(**stored, placed_at=placed_at)
 
 
 class OrderWork(Message):
@@ -61,7 +74,7 @@ class OrderWork(Message):
     expiring: bool = False
     captured: bool = False
     refund_initiated: bool = False
-    deadlines: dict[str, int] = Field(default_factory=dict)
+    deadlines: dict[str, int] = field(default_factory=dict)
     command_sequence: int = 0
     audit_sequence: int = 0
     sequence: int = 0
@@ -126,4 +139,4 @@ def evolve(order: Order | None, event: Event) -> Order:
     }  # fmt: skip
     if isinstance(event.data, OrderCancelled):
         changes |= {"cancel_reason": event.data.reason, "cancelled_by": event.data.by}
-    return order.model_copy(update=changes)
+    return replace(order, **changes)

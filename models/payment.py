@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import Field
+from msgspec import field
 
 from models.fraud import FraudWarning, Review
 from models.graphs import PaymentStatus, RefundStatus
-from models.messages import Message, omitted_if_empty, omitted_if_empty_mapping, omitted_if_none
+from models.messages import Message, stored_form
 from models.money import rules_of
 from models.stripe_facts import (
     DisputeFacts,
@@ -36,7 +36,8 @@ class Refund(Message):
     requested_at: int | None = None
     ended_at: int | None = None
     retry_of: str | None = None
-    requires_action: bool | None = omitted_if_none()
+    requires_action: bool | None = None
+    shown_if_set = ("requires_action",)
 
 
 class Dispute(Message):
@@ -54,7 +55,8 @@ class Dispute(Message):
     evidence_due_by: str | None = None
     opened_at: int | None = None
     changed_at: int | None = None
-    is_closed: bool | None = omitted_if_none()
+    is_closed: bool | None = None
+    shown_if_set = ("is_closed",)
 
     @property
     def is_open(self) -> bool:
@@ -110,10 +112,11 @@ class Payment(Message):
     failure_reason: str | None = None
     failure_code: str | None = None
     cancel_reason: str | None = None
-    refunds: dict[str, Refund] = Field(default_factory=dict)
-    disputes: dict[str, Dispute] = Field(default_factory=dict)
-    fraud_warnings: Mapping[str, FraudWarning] = omitted_if_empty_mapping()
-    reviews: Mapping[str, Review] = omitted_if_empty_mapping()
+    refunds: dict[str, Refund] = field(default_factory=dict)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
+    fraud_warnings: Mapping[str, FraudWarning] = field(default_factory=dict)
+    reviews: Mapping[str, Review] = field(default_factory=dict)
+    shown_if_set = ("fraud_warnings", "reviews")
 
     @property
     def refunded(self) -> int:
@@ -192,16 +195,30 @@ class Initiation(Message):
     error: str | None = None
 
 
+if TYPE_CHECKING:
+    StoredIntentFacts = IntentFacts
+    StoredRefundFacts = RefundFacts
+    StoredDisputeFacts = DisputeFacts
+    StoredFraudWarningFacts = FraudWarningFacts
+    StoredReviewFacts = ReviewFacts
+else:
+    StoredIntentFacts = stored_form(IntentFacts)
+    StoredRefundFacts = stored_form(RefundFacts)
+    StoredDisputeFacts = stored_form(DisputeFacts)
+    StoredFraudWarningFacts = stored_form(FraudWarningFacts)
+    StoredReviewFacts = stored_form(ReviewFacts)
+
+
 class Held(Message):
     """Facts that came before the payment they belong to."""
 
     source: Literal["webhook"] = "webhook"
     stripe_event_id: str
-    intent: IntentFacts | None = None
-    refund: RefundFacts | None = None
-    dispute: DisputeFacts | None = None
-    fraud_warning: FraudWarningFacts | None = omitted_if_none()
-    review: ReviewFacts | None = omitted_if_none()
+    intent: StoredIntentFacts | None = None
+    refund: StoredRefundFacts | None = None
+    dispute: StoredDisputeFacts | None = None
+    fraud_warning: StoredFraudWarningFacts | None = None
+    review: StoredReviewFacts | None = None
 
 
 class PaymentWork(Message):
@@ -223,21 +240,21 @@ class PaymentWork(Message):
     """
 
     initiation: Initiation | None = None
-    effects: dict[str, Effect] = Field(default_factory=dict)
-    refunds: dict[str, Refund] = Field(default_factory=dict)
-    charges: dict[int, str] = Field(default_factory=dict)
+    effects: dict[str, Effect] = field(default_factory=dict)
+    refunds: dict[str, Refund] = field(default_factory=dict)
+    charges: dict[int, str] = field(default_factory=dict)
     cards: tuple[str, ...] = ()
     cancel: str | None = None
     cancel_tries: int = 0
     refund_wanted: str | None = None
     held: tuple[Held, ...] = ()
     in_doubt_since: int | None = None
-    seen_at: Mapping[str, int] = omitted_if_empty_mapping()
-    doubted_disputes: tuple[str, ...] = omitted_if_empty()
-    failed_at_stripe: tuple[str, ...] = omitted_if_empty()
-    unknown_since: int | None = omitted_if_none()
-    due_at: int | None = omitted_if_none()
-    waiting_since: dict[str, int] = Field(default_factory=dict)
+    seen_at: Mapping[str, int] = field(default_factory=dict)
+    doubted_disputes: tuple[str, ...] = ()
+    failed_at_stripe: tuple[str, ...] = ()
+    unknown_since: int | None = None
+    due_at: int | None = None
+    waiting_since: dict[str, int] = field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""

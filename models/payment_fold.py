@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from models.events import (
     Event,
     EventType,
@@ -37,7 +39,7 @@ def evolve(payment: Payment | None, event: Event) -> Payment:
             occurred_at=at, initiated_at=at,
         )  # fmt: skip
     changed = {"sequence": event.sequence, "occurred_at": at}
-    return payment.model_copy(update=changed | _changes(payment, event.event_type, data, at))
+    return replace(payment, **changed, **_changes(payment, event.event_type, data, at))
 
 
 def _changes(  # noqa: PLR0911 - one return a type

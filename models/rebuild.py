@@ -14,7 +14,7 @@ import orjson
 
 from models import delivery, order, payment_fold, topics
 from models.events import Event
-from models.messages import Message
+from models.messages import Message, full_values
 
 MARK_BYTES: Final = 8
 MAX_SEQUENCE_JUMP: Final = 1_000
@@ -50,7 +50,7 @@ def derived_state(service: str, state: Any) -> Message | None:
 
 def as_json(state: Message) -> dict[str, Any]:
     """A derived state as JSON values; the same for the same state, however it came about."""
-    return state.model_dump(mode="json", by_alias=True)
+    return full_values(state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import Field
-
 from models.events import (
     EVENTS,
     Event,
@@ -17,7 +15,8 @@ from models.events import (
     PaymentDispute,
     PaymentRefund,
 )
-from models.messages import Message, Timestamp
+from models.fields import Timestamp, form
+from models.messages import Message, written
 from models.payment import withdrawn
 from models.times import to_rfc3339
 
@@ -117,7 +116,7 @@ class MoneyDifference(Message):
     stripe: int | None
     tiffin: int | None
     since: Timestamp
-    day: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
+    day: Annotated[str, form(r"(\d{4}-\d\d-\d\d)?")] = written("")
 
     @property
     def differs(self) -> bool:
@@ -128,8 +127,8 @@ class MoneyDifference(Message):
 class StripeAndTiffin(Message):
     """A sum by Stripe's objects and by our events, in minor units."""
 
-    stripe: int = 0
-    tiffin: int = 0
+    stripe: int = written(0)
+    tiffin: int = written(0)
 
 
 class DayTotals(Message):
@@ -140,10 +139,10 @@ class DayTotals(Message):
 
     day: str
     currency: str
-    charged: StripeAndTiffin = StripeAndTiffin()
-    refunded: StripeAndTiffin = StripeAndTiffin()
-    disputed: StripeAndTiffin = StripeAndTiffin()
-    differing: int = 0
+    charged: StripeAndTiffin = written(StripeAndTiffin())
+    refunded: StripeAndTiffin = written(StripeAndTiffin())
+    disputed: StripeAndTiffin = written(StripeAndTiffin())
+    differing: int = written(0)
 
     @property
     def is_even(self) -> bool:
@@ -189,7 +188,7 @@ def _pairs(
         sides = [side for side in (theirs, ours) if side]
         known = sides[0]
         pairs = [
-            MoneyDifference.model_construct(  # of each object, most of which do not differ
+            MoneyDifference(  # of each object, most of which do not differ
                 kind=known.kind,
                 id=known.id,
                 order_id=known.order_id,
@@ -266,16 +265,16 @@ class ReconciliationReport(Message):
 
     run_at: Timestamp
     cursor: Timestamp
-    listed: int = 0
-    problems: tuple[str, ...] = ()
-    missing: tuple[MissingEvent, ...] = ()
-    missing_total: int = 0
-    orphans: tuple[Orphan, ...] = ()
-    orphans_total: int = 0
-    compared_at: Timestamp | None = None
-    compared_since: Timestamp | None = None
-    totals: tuple[DayTotals, ...] = ()
-    differences: tuple[MoneyDifference, ...] = ()
-    settling: tuple[MoneyDifference, ...] = ()
-    unchecked: int = 0
-    unusable: int = 0
+    listed: int = written(0)
+    problems: tuple[str, ...] = written(())
+    missing: tuple[MissingEvent, ...] = written(())
+    missing_total: int = written(0)
+    orphans: tuple[Orphan, ...] = written(())
+    orphans_total: int = written(0)
+    compared_at: Timestamp | None = written(None)
+    compared_since: Timestamp | None = written(None)
+    totals: tuple[DayTotals, ...] = written(())
+    differences: tuple[MoneyDifference, ...] = written(())
+    settling: tuple[MoneyDifference, ...] = written(())
+    unchecked: int = written(0)
+    unusable: int = written(0)

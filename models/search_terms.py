@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from models import money
 from models.events import Event
@@ -90,6 +90,8 @@ def rows_of_payment(
     """Rows that a decision adds: our ids and Stripe's, and the last digits of cards."""
     if after is before or after.payment is None:
         return {}
+    if before is not None and before.payment is not None and _parts(before) == _parts(after):
+        return {}
     names, cards = _names(after), after.work.cards
     if before is not None:
         names -= _names(before)
@@ -100,6 +102,14 @@ def rows_of_payment(
         (TermKind.CARD, digits) for digits in cards
     ]
     return search_rows(terms, order_id, after.payment.initiated_at)
+
+
+def _parts(record: PaymentRecord) -> tuple[Any, ...]:
+    """All that may add a row to those of a payment that has begun; most decisions leave it as it is."""
+    payment, work = record.payment, record.work
+    assert payment is not None
+    own = (payment.stripe_charge_id, payment.refunds, payment.disputes)
+    return (*own, payment.fraud_warnings, payment.reviews, work.charges, work.refunds, work.cards)
 
 
 def _names(record: PaymentRecord) -> set[str]:

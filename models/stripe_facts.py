@@ -3,17 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from models.messages import (
-    Currency,
-    EpochSeconds,
-    Id,
-    Message,
-    MinorUnits,
-    ShortText,
-    Text,
-    Url,
-    omitted_if_none,
-)
+from models.fields import Currency, EpochSeconds, Id, MinorUnits, ShortText, Text, Url
+from models.messages import Message, checked, written
 from models.payment_methods import PAYMENT_METHODS
 
 
@@ -23,16 +14,16 @@ class StripeFacts(Message):
     asOf: when Stripe said so, by its own clock, in seconds since the epoch; None where it did not tell.
     """
 
-    as_of: EpochSeconds | None = omitted_if_none()
+    as_of: EpochSeconds | None = None
 
 
 class PaymentError(Message):
     """last_payment_error of a payment intent; it outlives the attempt, so its charge must be compared."""
 
     code: ShortText
-    decline_code: ShortText | None = None
-    message: Text = ""
-    charge_id: Id | None = None
+    decline_code: ShortText | None = written(None)
+    message: Text = written("")
+    charge_id: Id | None = written(None)
 
 
 class IntentFacts(StripeFacts):
@@ -48,13 +39,13 @@ class IntentFacts(StripeFacts):
     amount: MinorUnits
     amount_received: MinorUnits
     currency: Currency
-    charge_id: Id | None = None
-    receipt_url: Url | None = None
-    card_last4: ShortText | None = None
-    charged_at: EpochSeconds | None = omitted_if_none()
-    error: PaymentError | None = None
-    next_action: ShortText | None = None
-    cancellation_reason: ShortText | None = None
+    charge_id: Id | None = written(None)
+    receipt_url: Url | None = written(None)
+    card_last4: ShortText | None = written(None)
+    charged_at: EpochSeconds | None = None
+    error: PaymentError | None = written(None)
+    next_action: ShortText | None = written(None)
+    cancellation_reason: ShortText | None = written(None)
 
 
 class RefundFacts(StripeFacts):
@@ -66,8 +57,8 @@ class RefundFacts(StripeFacts):
     amount: MinorUnits
     currency: Currency
     status: ShortText
-    reason: ShortText | None = None
-    failure_reason: ShortText | None = None
+    reason: ShortText | None = written(None)
+    failure_reason: ShortText | None = written(None)
 
 
 class DisputeFacts(StripeFacts):
@@ -83,9 +74,9 @@ class DisputeFacts(StripeFacts):
     currency: Currency
     status: ShortText
     reason: ShortText
-    is_charge_refundable: bool = False
-    evidence_due_by: EpochSeconds | None = None
-    is_closed: bool | None = omitted_if_none()
+    is_charge_refundable: bool = written(False)  # noqa: FBT003 -- the default itself
+    evidence_due_by: EpochSeconds | None = written(None)
+    is_closed: bool | None = None
 
 
 class FraudWarningFacts(StripeFacts):
@@ -104,7 +95,7 @@ class ReviewFacts(StripeFacts):
     intent_id: Id | None
     is_open: bool
     opened_reason: ShortText
-    closed_reason: ShortText | None = None
+    closed_reason: ShortText | None = written(None)
 
 
 UNKNOWN_OBJECT: Final = "resource_missing"
@@ -130,20 +121,22 @@ def parse_intent(intent: StripeObject, *, as_of: int | None = None) -> IntentFac
     charge = intent.get("latest_charge") or _newest_charge(intent)
     expanded = charge if isinstance(charge, Mapping) else {}
     error = intent.get("last_payment_error") or {}
-    return IntentFacts(
-        as_of=as_of,
-        intent_id=intent["id"],
-        status=intent["status"],
-        amount=intent["amount"],
-        amount_received=intent.get("amount_received") or 0,
-        currency=intent["currency"].upper(),
-        charge_id=expanded.get("id") or (charge if isinstance(charge, str) else None),
-        receipt_url=_web_url(expanded.get("receipt_url")),
-        card_last4=_last4(expanded),
-        charged_at=_charged_at(expanded),
-        error=parse_payment_error(error) if error.get("code") or error.get("type") else None,
-        next_action=one_line((intent.get("next_action") or {}).get("type")),
-        cancellation_reason=one_line(intent.get("cancellation_reason")),
+    return checked(
+        IntentFacts(
+            as_of=as_of,
+            intent_id=intent["id"],
+            status=intent["status"],
+            amount=intent["amount"],
+            amount_received=intent.get("amount_received") or 0,
+            currency=intent["currency"].upper(),
+            charge_id=expanded.get("id") or (charge if isinstance(charge, str) else None),
+            receipt_url=_web_url(expanded.get("receipt_url")),
+            card_last4=_last4(expanded),
+            charged_at=_charged_at(expanded),
+            error=parse_payment_error(error) if error.get("code") or error.get("type") else None,
+            next_action=one_line((intent.get("next_action") or {}).get("type")),
+            cancellation_reason=one_line(intent.get("cancellation_reason")),
+        )
     )
 
 
@@ -180,16 +173,18 @@ def parse_payment_error(error: StripeObject) -> PaymentError:
 
 def parse_refund(refund: StripeObject, *, as_of: int | None = None) -> RefundFacts:
     """Reduce a Refund."""
-    return RefundFacts(
-        as_of=as_of,
-        stripe_refund_id=refund["id"],
-        refund_id=(refund.get("metadata") or {}).get("refundId"),
-        intent_id=_id(refund.get("payment_intent")),
-        amount=refund["amount"],
-        currency=refund["currency"].upper(),
-        status=refund.get("status") or "pending",
-        reason=one_line(refund.get("reason")),
-        failure_reason=one_line(refund.get("failure_reason")),
+    return checked(
+        RefundFacts(
+            as_of=as_of,
+            stripe_refund_id=refund["id"],
+            refund_id=(refund.get("metadata") or {}).get("refundId"),
+            intent_id=_id(refund.get("payment_intent")),
+            amount=refund["amount"],
+            currency=refund["currency"].upper(),
+            status=refund.get("status") or "pending",
+            reason=one_line(refund.get("reason")),
+            failure_reason=one_line(refund.get("failure_reason")),
+        )
     )
 
 
@@ -197,41 +192,47 @@ def parse_dispute(
     dispute: StripeObject, *, as_of: int | None = None, is_closed: bool = False
 ) -> DisputeFacts:
     """Reduce a Dispute; is_closed: it came with an event that closes it."""
-    return DisputeFacts(
-        as_of=as_of,
-        is_closed=True if is_closed else None,
-        dispute_id=dispute["id"],
-        intent_id=_id(dispute.get("payment_intent")),
-        charge_id=_id(dispute["charge"]) or "",
-        amount=dispute["amount"],
-        currency=dispute["currency"].upper(),
-        status=dispute["status"],
-        reason=one_line(dispute.get("reason")) or "general",
-        is_charge_refundable=bool(dispute.get("is_charge_refundable")),
-        evidence_due_by=(dispute.get("evidence_details") or {}).get("due_by"),
+    return checked(
+        DisputeFacts(
+            as_of=as_of,
+            is_closed=True if is_closed else None,
+            dispute_id=dispute["id"],
+            intent_id=_id(dispute.get("payment_intent")),
+            charge_id=_id(dispute["charge"]) or "",
+            amount=dispute["amount"],
+            currency=dispute["currency"].upper(),
+            status=dispute["status"],
+            reason=one_line(dispute.get("reason")) or "general",
+            is_charge_refundable=bool(dispute.get("is_charge_refundable")),
+            evidence_due_by=(dispute.get("evidence_details") or {}).get("due_by"),
+        )
     )
 
 
 def parse_fraud_warning(warning: StripeObject, *, as_of: int | None = None) -> FraudWarningFacts:
     """Reduce an EarlyFraudWarning; older API versions leave out its payment intent."""
-    return FraudWarningFacts(
-        as_of=as_of,
-        warning_id=warning["id"],
-        intent_id=_id(warning.get("payment_intent")),
-        fraud_type=one_line(warning.get("fraud_type")) or "misc",
-        is_actionable=bool(warning["actionable"]),
+    return checked(
+        FraudWarningFacts(
+            as_of=as_of,
+            warning_id=warning["id"],
+            intent_id=_id(warning.get("payment_intent")),
+            fraud_type=one_line(warning.get("fraud_type")) or "misc",
+            is_actionable=bool(warning["actionable"]),
+        )
     )
 
 
 def parse_review(review: StripeObject, *, as_of: int | None = None) -> ReviewFacts:
     """Reduce a Review: not where its customer was, nor with what."""
-    return ReviewFacts(
-        as_of=as_of,
-        review_id=review["id"],
-        intent_id=_id(review.get("payment_intent")),
-        is_open=bool(review["open"]),
-        opened_reason=one_line(review.get("opened_reason")) or "unknown",
-        closed_reason=one_line(review.get("closed_reason")),
+    return checked(
+        ReviewFacts(
+            as_of=as_of,
+            review_id=review["id"],
+            intent_id=_id(review.get("payment_intent")),
+            is_open=bool(review["open"]),
+            opened_reason=one_line(review.get("opened_reason")) or "unknown",
+            closed_reason=one_line(review.get("closed_reason")),
+        )
     )
 
 

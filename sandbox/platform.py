@@ -144,6 +144,8 @@ class Platform:
             "TIFFIN_CLIENT_WRITES_PER_MIN": "0",
             "TIFFIN_CLIENT_READS_PER_MIN": "0",
             "TIFFIN_CLIENT_REQUESTS_AT_ONCE": "0",
+            # However slow the machine is: a test or a demo that is about overload says so.
+            "TIFFIN_ADMISSION_MAX_DELAY_S": "0",
             "TIFFIN_NOTIFICATIONS_PER_CONTACT_HOUR": "0",
             **self._extra_settings,
         }

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from models.topics import REPLICAS_REQUIRING_MIN_INSYNC
-from tables.faust_internals import AppWithDataFolder
+from tables.faust_internals import AppWithDataFolder, TablesAtOnce, end_at_once, scan_nothing
 from tables.limits import MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class WorkerApp(AppWithDataFolder):
     async def on_first_start(self) -> None:
         """Before anything of the app runs."""
         await super().on_first_start()
-        gc.collect()
+        # Without collecting first: that would go through all modules, for little that is not used.
         gc.freeze()
         gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
@@ -70,6 +70,8 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
     ):  # their debug calls alone cost a tenth of the throughput
         if logging.getLogger(name).level < logging.INFO:
             logging.getLogger(name).setLevel(logging.INFO)
+    end_at_once()
+    scan_nothing()
     return WorkerApp(
         app_id,
         broker=broker,
@@ -101,6 +103,7 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
         stream_buffer_maxsize=64,
         recovery_consistency_check=True,
         table_standby_replicas=standby_replicas,
+        TableManager=TablesAtOnce,
         **settings,
     )
 

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import faust
+import mode
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
+from faust.app import base as faust_app
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -236,6 +238,49 @@ class AppWithDataFolder(faust.App):
     def _create_directories(self) -> None:
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         super()._create_directories()
+
+
+class TablesAtOnce(TableManager):
+    """Faust's tables, opened as soon as the worker starts.
+
+    Why: Faust sleeps a second first, for tables that a module declares while it is imported late. Ours are
+    declared before the app starts. Should a name change, a worker fails at its start.
+    """
+
+    async def on_start(self) -> None:
+        """Register the tables' changelogs and begin to wait for partitions."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+def end_at_once() -> None:
+    """Have workers and commands of this process end when all that they had to do is done.
+
+    Why: mode sleeps a second more between its last task and the end of the event loop, and has no
+    setting for it. Should the name change, they would sleep again.
+    """
+    mode.Worker._sentinel_task = nothing_more  # type: ignore[method-assign,assignment]
+
+
+async def nothing_more(_: mode.Worker) -> None:
+    """What was scheduled by the last tasks has one round of the loop."""
+    await asyncio.sleep(0)
+
+
+class _NoMarks:
+    """In the place of venusian."""
+
+    @staticmethod
+    def attach(_: object, *, category: str) -> None:
+        """Mark nothing."""
+
+
+def scan_nothing() -> None:
+    """Have Faust mark no agent for its autodiscovery, which looks through nothing here.
+
+    Why: it searches all modules for each agent's, a tenth of a start. Should the name change, it would again.
+    """
+    faust_app.venusian = _NoMarks  # type: ignore[attr-defined,assignment]
 
 
 # -- web server and logs ----------------------------------------------------------------------

@@ -4,16 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
-
 from models import topics
 from models.commands import COMMANDS, Command, CommandType
 from models.events import EVENTS, Event, EventType
-from models.json_schemas import RECORDS, fixed_properties
+from models.json_schemas import RECORDS, definitions_of, fixed_properties
+from models.messages import Message
 from models.topics import Topic, TopicUse
 
-_REF: Final = "#/components/schemas/{model}"
+_REF: Final = "#/components/schemas/{name}"
 _EVENT_HEADERS: Final = (
     "traceparent", "ce_id", "ce_type", "ce_source", "ce_specversion", "content-type", "ce_time",
 )  # fmt: skip
@@ -26,7 +24,7 @@ _DEAD_LETTER_HEADERS: Final = tuple(
     )
 )  # fmt: skip
 DEAD_LETTER: Final = "DeadLetter"
-_REGISTRIES: Final[tuple[tuple[type[BaseModel], Mapping[Any, Any]], ...]] = (
+_REGISTRIES: Final[tuple[tuple[type[Message], Mapping[Any, Any]], ...]] = (
     (Event, EVENTS), (Command, COMMANDS)
 )  # fmt: skip
 """The envelope of each registry of messages."""
@@ -96,11 +94,8 @@ def _operations(uses: Sequence[TopicUse]) -> dict[str, Any]:
 def _components() -> dict[str, Any]:
     datas = (spec.data for _, registry in _REGISTRIES for spec in registry.values())
     kinds = [*dict.fromkeys(datas), Event, Command, *RECORDS.values()]
-    names, definitions = models_json_schema(
-        [(kind, "serialization") for kind in kinds], ref_template=_REF
-    )
-    refs = {kind: schema for (kind, _), schema in names.items()}
-    schemas: dict[str, Any] = definitions["$defs"]
+    schemas = definitions_of(kinds, _REF)
+    refs = {kind: {"$ref": _REF.format(name=kind.__name__)} for kind in kinds}
     messages = {
         kind.value: _message(_enveloped(kind, refs[spec.data], refs[envelope]))
         for envelope, registry in _REGISTRIES
@@ -128,9 +123,9 @@ def _message(payload: Any, headers: tuple[str, ...] = _EVENT_HEADERS) -> dict[st
     }
 
 
-def wire_names(kind: type[BaseModel]) -> tuple[str, ...]:
+def wire_names(kind: type[Message]) -> tuple[str, ...]:
     """Names on the wire, for people."""
-    return tuple(field.alias or name for name, field in kind.model_fields.items())
+    return kind.__struct_encode_fields__
 
 
 def first_paragraph(thing: Any) -> str:

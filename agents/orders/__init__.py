@@ -57,7 +57,7 @@ def decide(state: OrderRecord, record: Input, _read: ReadRow, deadlines: Deadlin
 def _place(builder: OrderDecisionBuilder, data: PlaceOrder) -> Outcome:
     if builder.placed:
         return builder.refuse("ORDER_EXISTS", "This order was placed before.")
-    builder.placed = Placed(**dict(data), placed_at=builder.at_ms)
+    builder.placed = Placed.of(data, builder.at_ms)
     builder.deadline("PAYMENT", builder.deadlines.payment_ms)
     asked = InitiatePayment(
         amount=data.amount, currency=data.currency, user_id=data.user_id,
@@ -128,7 +128,12 @@ def _payment_initiated(builder: OrderDecisionBuilder, data: PaymentInitiated) ->
 
 def _payment_processing(builder: OrderDecisionBuilder, _: Message) -> None:
     if builder.status is O.PAYMENT_FAILED:
-        pending = OrderPaymentPending.model_validate(builder.known_order, from_attributes=True)
+        pending = OrderPaymentPending(
+            **{
+                name: getattr(builder.known_order, name)
+                for name in OrderPaymentPending.__struct_fields__
+            }
+        )
         builder.move(E.ORDER_PAYMENT_PENDING, pending)
 
 

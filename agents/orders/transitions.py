@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agents.decision import DecisionBuilder
 from models.commands import CancelPayment, CommandType
 from models.events import (
@@ -58,7 +60,7 @@ class OrderDecisionBuilder(DecisionBuilder):
             correlation_id=self.correlation_id,
             occurred_at=self.at_ms,
         )
-        return OrderRecord.model_construct(order=self.order, placed=self.placed, work=self.work)
+        return OrderRecord(order=self.order, placed=self.placed, work=self.work)
 
     @property
     def known_order(self) -> Order:
@@ -73,7 +75,7 @@ class OrderDecisionBuilder(DecisionBuilder):
 
     def change(self, **changes: Any) -> None:
         """Change what is kept beside the order."""
-        self.work = self.work.model_copy(update=changes)
+        self.work = replace(self.work, **changes)
 
     def deadline(self, kind: str, in_ms: int | None) -> None:
         """Set or clear a deadline."""

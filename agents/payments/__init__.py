@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agents.payments import refunds
 from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
@@ -32,6 +34,7 @@ from models.commands import (
 )
 from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
+from models.messages import fields_of
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
 from models.payment_methods import OfferedMethods
 from models.stripe_facts import UNKNOWN_OBJECT
@@ -68,7 +71,7 @@ def decide(
 def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:
     if builder.payment or builder.work.initiation:
         return
-    asked = Initiation(**data.model_dump(exclude={"due_at"}))
+    asked = Initiation(**fields_of(data, but={"due_at"}))
     builder.change(initiation=asked, due_at=data.due_at)
     builder.start_effect(
         Effect(
@@ -179,7 +182,7 @@ def _apply_effect_result(builder: PaymentDecisionBuilder, data: StripeResult) ->
         )  # fmt: skip
         if data.result is ResultKind.TRY_AGAIN:
             builder.start_effect(
-                effect.model_copy(update={"tries": effect.tries + 1, "requested_at": builder.at_ms})
+                replace(effect, tries=effect.tries + 1, requested_at=builder.at_ms)
             )
             return
         builder.finish_effect(effect.effect_id)
@@ -208,7 +211,7 @@ def _apply_failed_effect(
     match effect.kind:
         case EffectKind.CREATE_INTENT:
             if builder.work.initiation and not builder.payment:
-                failed = builder.work.initiation.model_copy(update={"error": code})
+                failed = replace(builder.work.initiation, error=code)
                 builder.change(initiation=failed)
         case EffectKind.CONFIRM:
             _fail_confirm(builder, effect, data, code)

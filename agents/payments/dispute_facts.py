@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents.payments.fact_rules import (
     DISPUTE_RULES,
     DisputeNews,
@@ -51,8 +53,8 @@ def apply_dispute(builder: PaymentDecisionBuilder, seen: DisputeFacts, origin: F
             _apply_dispute_news(builder, data, is_new=known is None, is_closing=is_closing)
         case Rule.ADD_DETAILS:
             if known and known.evidence_due_by is None and data.evidence_due_by:
-                same = {"amount", "status", "reason", "is_charge_refundable"}
-                data = data.model_copy(update=known.model_dump(include=same))
+                same = ("amount", "status", "reason", "is_charge_refundable")
+                data = replace(data, **{name: getattr(known, name) for name in same})
                 _apply_dispute_news(builder, data, is_new=False, is_closing=not known.is_open)
     builder.record_seen(seen.dispute_id, seen.as_of)
     if is_answer and seen.dispute_id in doubted:
@@ -101,7 +103,7 @@ def _apply_dispute_news(
     builder: PaymentDecisionBuilder, data: PaymentDispute, *, is_new: bool, is_closing: bool
 ) -> None:
     if is_new and is_closing:
-        opened = data.model_copy(update={"status": "needs_response"})
+        opened = replace(data, status="needs_response")
         builder.apply(EventType.PAYMENT_DISPUTED, opened)
     if is_closing and data.status not in CLOSED_DISPUTES:
         builder.report_anomaly(

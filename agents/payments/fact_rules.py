@@ -152,6 +152,9 @@ class FraudState(StrEnum):
     CLOSED = "not actionable, or closed"
 
 
+_COLUMN: Final = {age: number for number, age in enumerate(Age)}
+
+
 class Row(NamedTuple):
     """Rules by the age of the news."""
 
@@ -162,7 +165,7 @@ class Row(NamedTuple):
 
     def by(self, age: Age) -> Rule:
         """The rule for news of this age."""
-        return self[list(Age).index(age)]
+        return self[_COLUMN[age]]
 
 
 def _always(rule: Rule) -> Row:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents.payments.fact_rules import (
     REFUND_RULES,
     FactSource,
@@ -46,13 +48,13 @@ def apply_refund(builder: PaymentDecisionBuilder, seen: RefundFacts, origin: Fac
         return
     earlier = payment.refunds.get(refund.refund_id)
     if earlier and earlier.status is R.SUCCEEDED:
-        end_refund(builder, refund.model_copy(update={"status": R.FAILED}))
+        end_refund(builder, replace(refund, status=R.FAILED))
     elif refund.status is R.SUCCEEDED and payment.refunded + refund.amount > payment.captured:
         # Stripe gives nothing back twice: another refund has failed, which we have not heard of yet.
         if refund.refund_id not in builder.work.refunds:
             why = f"{seen.stripe_refund_id} exceeds what was captured"
             builder.report_anomaly("OVER_REFUND", why)
-        waits = refund.model_copy(update={"status": R.PENDING})
+        waits = replace(refund, status=R.PENDING)
         builder.change(refunds={**builder.work.refunds, refund.refund_id: waits})
     elif refund.status is R.PENDING:
         builder.change(refunds={**builder.work.refunds, refund.refund_id: refund})
@@ -86,12 +88,11 @@ def _refund_of(builder: PaymentDecisionBuilder, seen: RefundFacts) -> Refund:
         refund_id=refund_id, amount=seen.amount, reason=seen.reason or "MADE_AT_STRIPE", by="stripe",
         status=R.PENDING, requested_at=builder.at_ms,
     )  # fmt: skip
-    return base.model_copy(
-        update={
-            "amount": seen.amount,
-            "status": REFUND_STATUS.get(_refund_news(seen), R.PENDING),
-            "stripe_refund_id": seen.stripe_refund_id,
-            "failure_reason": seen.failure_reason,
-            "requires_action": True if _refund_news(seen) is RefundNews.ACTION else None,
-        }
+    return replace(
+        base,
+        amount=seen.amount,
+        status=REFUND_STATUS.get(_refund_news(seen), R.PENDING),
+        stripe_refund_id=seen.stripe_refund_id,
+        failure_reason=seen.failure_reason,
+        requires_action=True if _refund_news(seen) is RefundNews.ACTION else None,
     )

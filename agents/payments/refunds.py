@@ -2,11 +2,14 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents.payments.transitions import PaymentDecisionBuilder
 from models import ids, money
 from models.commands import RefundPayment, RetryRefund
 from models.events import EventType, PaymentRefund
 from models.graphs import RefundStatus
+from models.messages import fields_of
 from models.payment import REFUND_EFFECT_PREFIX, Effect, EffectKind, Refund
 from models.times import to_rfc3339
 from models.transition import Outcome
@@ -142,9 +145,7 @@ def fail_refund(builder: PaymentDecisionBuilder, refund_id: str, code: str) -> N
     refund = builder.work.refunds.get(refund_id)
     if refund is None or refund.stripe_refund_id:
         return
-    end_refund(
-        builder, refund.model_copy(update={"status": RefundStatus.FAILED, "failure_reason": code})
-    )
+    end_refund(builder, replace(refund, status=RefundStatus.FAILED, failure_reason=code))
     if code in DISPUTED_CODES and refund.by == "orders":
         _defer_refund_again(builder, refund.reason)
 
@@ -188,7 +189,7 @@ def end_refund(builder: PaymentDecisionBuilder, refund: Refund) -> None:
             refunded_total=total,
             captured_total=payment.captured,
             requested_at=to_rfc3339(refund.requested_at) if refund.requested_at else None,
-            **refund.model_dump(exclude={"requested_at", "ended_at", "requires_action"}),
+            **fields_of(refund, but={"requested_at", "ended_at", "requires_action"}),
         ),
     )
     _retry_with_remainder(builder)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agents.decision import DecisionBuilder
 from agents.payments.fact_rules import FactSource
 from models.cancel_reasons import HEARD_TOO_LATE, PAID_TOO_LATE, PAYMENT_EXPIRED
@@ -17,7 +19,7 @@ from models.events import (
     PaymentProcessing,
 )
 from models.graphs import PaymentStatus
-from models.messages import Message
+from models.messages import Message, fields_of
 from models.payment import Effect, EffectKind, Payment, PaymentRecord, PaymentWork
 from models.payment_fold import evolve
 from models.payment_methods import DEFAULT_METHODS, OfferedMethods
@@ -77,7 +79,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
     @property
     def state(self) -> PaymentRecord:
         """The record as it stands in the middle of the decision."""
-        return PaymentRecord.model_construct(payment=self.payment, work=self.work)
+        return PaymentRecord(payment=self.payment, work=self.work)
 
     def next_state(self) -> PaymentRecord:
         """The record as it is to be stored."""
@@ -101,7 +103,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
 
     def change(self, **changes: Any) -> None:
         """Change what is under way."""
-        self.work = self.work.model_copy(update=changes)
+        self.work = replace(self.work, **changes)
 
     def apply(self, event_type: EventType, data: Message) -> None:
         """Emit an event of the payment and fold it."""
@@ -147,7 +149,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
 
     def start_effect(self, effect: Effect, by: str | None = None) -> None:
         """Make a Stripe write pending; the effects service makes it once this record is durable."""
-        effect = effect.model_copy(update={"traceparent": self.traceparent})
+        effect = replace(effect, traceparent=self.traceparent)
         self.change(effects={**self.work.effects, effect.effect_id: effect})
         known = {"effect_id": effect.effect_id, "idempotency_key": effect.idempotency_key}
         self.emit(EventType.EFFECT_REQUESTED, EffectRequested(**known, kind=effect.kind, by=by))
@@ -166,7 +168,7 @@ class PaymentDecisionBuilder(DecisionBuilder):
         initiated = PaymentInitiated(
             order_id=self.order_id,
             stripe_intent_id=seen.intent_id,
-            **asked.model_dump(exclude={"error"}),
+            **fields_of(asked, but={"error"}),
         )
         self.apply(EventType.PAYMENT_INITIATED, initiated)
         self.change(initiation=None)

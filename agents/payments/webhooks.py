@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from agents.decision import MAX_AUDIT_RECORDS
 from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
@@ -11,6 +13,7 @@ from agents.payments.refund_facts import apply_refund
 from agents.payments.transitions import PaymentDecisionBuilder
 from models.commands import FACTS, WebhookReceived
 from models.events import EventType, WebhookNoted
+from models.messages import as_stored
 from models.payment import Held, PaymentWork
 
 MAX_HELD_WEBHOOKS: Final = 20
@@ -21,14 +24,12 @@ def apply_webhook(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> 
     """Apply a webhook, or hold it; the audit records which, and without bound only what changes something."""
     # A charge.refunded shows no refund: it was looked up when the event came.
     is_dated = webhook.stripe_event_type != "charge.refunded"
-    known, as_of = len(builder.events), {"as_of": webhook.created if is_dated else None}
-    webhook = webhook.model_copy(
-        update={
-            name: facts.model_copy(update=as_of)
-            for name in FACTS
-            if (facts := getattr(webhook, name))
-        }
-        | {"more_refunds": tuple(r.model_copy(update=as_of) for r in webhook.more_refunds)}
+    known, as_of = len(builder.events), webhook.created if is_dated else None
+    told = {name: facts for name in FACTS if (facts := getattr(webhook, name))}
+    webhook = replace(
+        webhook,
+        more_refunds=tuple(replace(refund, as_of=as_of) for refund in webhook.more_refunds),
+        **{name: replace(facts, as_of=as_of) for name, facts in told.items()},
     )
     has_facts = any(getattr(webhook, name) for name in FACTS)
     too_early = builder.payment is None or (
@@ -72,8 +73,9 @@ def _hold(builder: PaymentDecisionBuilder, webhook: WebhookReceived) -> None:
             "TOO_MANY_HELD", "more facts than can be held came before their payment"
         )
         return
-    id, facts = webhook.stripe_event_id, {name: getattr(webhook, name) for name in FACTS}
-    more = (Held(stripe_event_id=id, refund=refund) for refund in webhook.more_refunds)
+    id = webhook.stripe_event_id
+    facts = {name: as_stored(fact) for name in FACTS if (fact := getattr(webhook, name))}
+    more = (Held(stripe_event_id=id, refund=as_stored(each)) for each in webhook.more_refunds)
     held = (*builder.work.held, *more, Held(stripe_event_id=id, **facts))
     builder.change(held=held[:MAX_HELD_WEBHOOKS])
 

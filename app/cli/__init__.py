@@ -1,15 +1,38 @@
-"""All commands of `faust -A app` that are not Faust's own."""
+"""All commands of `faust -A app` that are not Faust's own, each imported when it is asked for."""
 
-from collections.abc import Iterable
+from importlib import import_module
+from typing import Final
 
-import faust
+from app.cli.command import GROUP, settings
 
-from app.cli import audit, completion, dead_letters, notifications, orders, skip, stripe, topics
-from app.settings import Settings
+__all__ = ["GROUP", "MODULES", "load", "settings"]
+
+MODULES: Final = {
+    "audit": "audit",
+    "completion": "completion",
+    "dead-letters": "dead_letters",
+    "notifications": "notifications",
+    "order": "orders",
+    "orders": "orders",
+    "payment": "orders",
+    "skip": "skip",
+    "stripe": "stripe",
+    "topics": "topics",
+}
+"""Command -> the module of this package that adds it to `GROUP`."""
 
 
-def register(app: faust.App, settings: Settings, currencies: Iterable[str]) -> None:
-    """Add the commands to the app's command line. currencies: of the menus."""
-    for command in (orders, topics, audit, dead_letters, notifications, skip, completion):
-        command.register(app, settings)
-    stripe.register(app, settings, currencies)
+def load(command: str | None) -> bool:
+    """Import what this command needs; True if it is ours, or none that anybody knows.
+
+    None, and a name that nobody knows, stand for all commands: Faust lists them.
+    """
+    if command in MODULES:
+        wanted = {MODULES[command]}
+    elif command in GROUP.commands:
+        return False
+    else:
+        wanted = set(MODULES.values())
+    for module in sorted(wanted):
+        import_module(f"app.cli.{module}")
+    return True

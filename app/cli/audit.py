@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import click
-import faust
 from faust.cli import argument
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.cli.command import command
 from app.cli.http import WORKER_OPTIONS, base_url, exit_with, token_for
 from app.cli.output import console, plain, print_json, table
 from app.cli.rebuild import AuditError, RebuildCheck, RebuildResult
@@ -22,22 +22,19 @@ EXIT_UNPROVED: Final = 2
 MAX_SHOWN: Final = 100
 
 
-def register(app: faust.App, settings: Settings) -> None:
-    """Add the command to the app's command line."""
-
-    @app.command(argument("what", type=click.Choice(["rebuild"])), *WORKER_OPTIONS)
-    async def audit(self: Any, what: str, **options: Any) -> None:
-        """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        try:
-            with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
-                proof = RebuildCheck(settings, base_url(settings, options), progress)
-                found = await proof.run(token_for(settings, options["token"], None))
-        except AuditError as error:
-            raise exit_with(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
-        _print_json(found) if options["as_json"] else _print(found)
-        if found.differences:
-            sys.exit(EXIT_DIFFERENT)
+@command(argument("what", type=click.Choice(["rebuild"])), *WORKER_OPTIONS)
+async def audit(settings: Settings, what: str, **options: Any) -> None:
+    """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    try:
+        with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
+            proof = RebuildCheck(settings, base_url(settings, options), progress)
+            found = await proof.run(token_for(settings, options["token"], None))
+    except AuditError as error:
+        raise exit_with(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
+    _print_json(found) if options["as_json"] else _print(found)
+    if found.differences:
+        sys.exit(EXIT_DIFFERENT)
 
 
 def _print(found: RebuildResult) -> None:

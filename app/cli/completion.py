@@ -6,12 +6,13 @@ all of its settings, at every press of the key. This prints the words that there
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-import faust
 from faust.cli import argument
 
+from app import cli
+from app.cli.command import command
 from app.cli.http import exit_with
 from app.settings import Settings
 
@@ -30,16 +31,14 @@ complete -F _faust_words faust
 """
 
 
-def register(app: faust.App, _: Settings) -> None:
-    """Add the command to the app's command line."""
-
-    @app.command(argument("shell", type=click.Choice(SHELLS), required=False))
-    async def completion(self: Any, shell: str | None) -> None:
-        """Print what makes a shell complete commands: eval "$(faust -A app completion)"."""
-        shell = shell or Path(os.environ.get("SHELL", "")).name
-        if shell not in SHELLS:
-            raise exit_with(f"Which shell? `faust -A app completion {'|'.join(SHELLS)}`")
-        print(script(self.ctx.find_root().command, shell))  # noqa: T201 -- a command's output
+@command(argument("shell", type=click.Choice(SHELLS), required=False))
+async def completion(_: Settings, shell: str | None) -> None:
+    """Print what makes a shell complete commands: eval "$(faust -A app completion)"."""
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    if shell not in SHELLS:
+        raise exit_with(f"Which shell? `faust -A app completion {'|'.join(SHELLS)}`")
+    cli.load(None)
+    print(script(cli.GROUP, shell))  # noqa: T201 -- a command's output
 
 
 def script(group: click.Group, shell: str) -> str:

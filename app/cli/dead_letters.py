@@ -4,9 +4,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
-import faust
 from faust.cli import argument, option
 
+from app.cli.command import command
 from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json, table
 from app.settings import Settings
@@ -17,37 +17,34 @@ ACTIONS: Final = ("list", "show", "redrive", "discard")
 PATH: Final = "/api/ops/dead-letters"
 
 
-def register(app: faust.App, settings: Settings) -> None:
-    """Add the command to the app's command line."""
-
-    @app.command(
-        argument("action", type=click.Choice(ACTIONS), default="list"),
-        argument("name", required=False),
-        option("--reason", default="", help="Why; needed to discard."),
-        option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
-        option("--only", is_flag=True, help="redrive: this one alone, not all of its order's."),
-        option("--redrive-rest", is_flag=True, help="discard: redrive its order's others then."),
-        option("--state", default="OPEN", help="list: OPEN, REDRIVEN, DISCARDED or ALL."),
-        option("--order", default=None, help="list: of one order."),
-        option("--limit", default=50, help="list: at most so many, the latest first."),
-        option("--personal", is_flag=True, help="show: contact and address too."),
-        *WORKER_OPTIONS,
-    )
-    async def dead_letters(self: Any, action: str, name: str | None, **options: Any) -> None:
-        """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
-        if action != "list" and not name:
-            raise exit_with(f"Which one? `faust -A app dead-letters {action} NAME`")
-        if action == "discard" and not options["reason"]:
-            raise exit_with("Say why: --reason '...'")
-        answer = await _answer(settings, action, name or "", options)
-        if options["as_json"] or action == "show":
-            print_json(answer)
-        elif action == "list":
-            _print_list(answer)
-        else:
-            _print_act(answer)
-        if answer.get("refused") or answer.get("stopped"):
-            raise SystemExit(1)
+@command(
+    argument("action", type=click.Choice(ACTIONS), default="list"),
+    argument("name", required=False),
+    option("--reason", default="", help="Why; needed to discard."),
+    option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+    option("--only", is_flag=True, help="redrive: this one alone, not all of its order's."),
+    option("--redrive-rest", is_flag=True, help="discard: redrive its order's others then."),
+    option("--state", default="OPEN", help="list: OPEN, REDRIVEN, DISCARDED or ALL."),
+    option("--order", default=None, help="list: of one order."),
+    option("--limit", default=50, help="list: at most so many, the latest first."),
+    option("--personal", is_flag=True, help="show: contact and address too."),
+    *WORKER_OPTIONS,
+)
+async def dead_letters(settings: Settings, action: str, name: str | None, **options: Any) -> None:
+    """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
+    if action != "list" and not name:
+        raise exit_with(f"Which one? `faust -A app dead-letters {action} NAME`")
+    if action == "discard" and not options["reason"]:
+        raise exit_with("Say why: --reason '...'")
+    answer = await _answer(settings, action, name or "", options)
+    if options["as_json"] or action == "show":
+        print_json(answer)
+    elif action == "list":
+        _print_list(answer)
+    else:
+        _print_act(answer)
+    if answer.get("refused") or answer.get("stopped"):
+        raise SystemExit(1)
 
 
 async def _answer(settings: Settings, action: str, name: str, options: dict[str, Any]) -> Any:

@@ -9,7 +9,6 @@ from faust.cli import option
 
 from app.cli.output import console, plain
 from app.settings import Settings
-from web.http.tokens import DevelopmentStaff, OrderTokens, Role
 
 TIMEOUT_S: Final = 15.0
 EXIT_FAILED: Final = 1
@@ -33,6 +32,8 @@ def token_for(settings: Settings, given: str | None, order_id: str | None) -> st
     """An operator's token, or one for this very order, which whoever has the signing key can make."""
     if given:
         return given
+    from web.http.tokens import DevelopmentStaff, OrderTokens, Role  # noqa: PLC0415 -- slow to import
+
     key = settings.order_token_key.get_secret_value()
     if settings.sandbox:
         return DevelopmentStaff(key, sandbox=True).issue(Role.OPERATOR, "cli")

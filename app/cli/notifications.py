@@ -5,9 +5,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
-import faust
 from faust.cli import argument, option
 
+from app.cli.command import command
 from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json, print_page, table
 from app.settings import Settings
@@ -17,38 +17,35 @@ PATH: Final = "/api/ops/notifications"
 FILTERS: Final = ("state", "channel", "kind", "order", "before")
 
 
-def register(app: faust.App, settings: Settings) -> None:
-    """Add the command to the app's command line."""
-
-    @app.command(
-        argument("action", type=click.Choice(ACTIONS), default="list"),
-        argument("name", required=False),
-        option("--state", default=None, help="PENDING, SENT, HELD, WAITING_FOR_OPERATOR, ..."),
-        option("--channel", default=None, help="EMAIL or SMS."),
-        option("--kind", default=None, help="The event that it tells of: PAYMENT_REFUNDED, say."),
-        option("--order", default=None, help="list: of one order. retry: its order, always."),
-        option("--before", default=None, help="list: what the page before ended with."),
-        option("--limit", default=50, help="list: at most so many, the latest first."),
-        *WORKER_OPTIONS,
-    )
-    async def notifications(self: Any, action: str, name: str | None, **options: Any) -> None:
-        """List what customers were told; or try the one of this NAME once more."""
-        worker, order_id = WorkerClient(settings, options), options["order"]
-        if action == "list":
-            query = {each: options[each] for each in FILTERS if options[each]}
-            query["limit"] = str(options["limit"])
-            answer = await worker.get(PATH, query)
-        elif name and order_id:
-            path = f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry"
-            answer = await worker.post(path, {}, str(uuid.uuid4()))
-        else:
-            raise exit_with("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
-        if options["as_json"]:
-            print_json(answer)
-        elif action == "list":
-            _print_list(answer)
-        else:
-            console().print(plain(f"{name} is {answer['notification']['status']}."))
+@command(
+    argument("action", type=click.Choice(ACTIONS), default="list"),
+    argument("name", required=False),
+    option("--state", default=None, help="PENDING, SENT, HELD, WAITING_FOR_OPERATOR, ..."),
+    option("--channel", default=None, help="EMAIL or SMS."),
+    option("--kind", default=None, help="The event that it tells of: PAYMENT_REFUNDED, say."),
+    option("--order", default=None, help="list: of one order. retry: its order, always."),
+    option("--before", default=None, help="list: what the page before ended with."),
+    option("--limit", default=50, help="list: at most so many, the latest first."),
+    *WORKER_OPTIONS,
+)
+async def notifications(settings: Settings, action: str, name: str | None, **options: Any) -> None:
+    """List what customers were told; or try the one of this NAME once more."""
+    worker, order_id = WorkerClient(settings, options), options["order"]
+    if action == "list":
+        query = {each: options[each] for each in FILTERS if options[each]}
+        query["limit"] = str(options["limit"])
+        answer = await worker.get(PATH, query)
+    elif name and order_id:
+        path = f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry"
+        answer = await worker.post(path, {}, str(uuid.uuid4()))
+    else:
+        raise exit_with("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
+    if options["as_json"]:
+        print_json(answer)
+    elif action == "list":
+        _print_list(answer)
+    else:
+        console().print(plain(f"{name} is {answer['notification']['status']}."))
 
 
 def _print_list(answer: dict[str, Any]) -> None:

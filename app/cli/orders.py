@@ -3,10 +3,10 @@
 from typing import Any, Final
 from urllib.parse import quote
 
-import faust
 from faust.cli import argument, option
 from rich.text import Text
 
+from app.cli.command import command
 from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
 from app.cli.output import console, plain, print_json, print_page, table
 from app.settings import Settings
@@ -19,34 +19,33 @@ FILTERS: Final = ("state", "restaurant", "since", "until", "before")
 """Of the list of orders."""
 
 
-def register(app: faust.App, settings: Settings) -> None:
-    """Add the commands to the app's command line."""
+@command(argument("any_id"), *WORKER_OPTIONS)
+async def order(settings: Settings, any_id: str, **options: Any) -> None:
+    """Show an order, its payment and its delivery; by its reference, any id, or as /ops finds it."""
+    await _show_of_order(settings, options, any_id, "/api/orders", "Order")
 
-    @app.command(argument("any_id"), *WORKER_OPTIONS)
-    async def order(self: Any, any_id: str, **options: Any) -> None:
-        """Show an order, its payment and its delivery; by its reference, any id, or as /ops finds it."""
-        await _show_of_order(settings, options, any_id, "/api/orders", "Order")
 
-    @app.command(argument("any_id"), *WORKER_OPTIONS)
-    async def payment(self: Any, any_id: str, **options: Any) -> None:
-        """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
-        await _show_of_order(settings, options, any_id, "/api/payments", "Payment of order")
+@command(argument("any_id"), *WORKER_OPTIONS)
+async def payment(settings: Settings, any_id: str, **options: Any) -> None:
+    """Show a payment, by its, its order's or Stripe's id: attempts, refunds, disputes, net."""
+    await _show_of_order(settings, options, any_id, "/api/payments", "Payment of order")
 
-    @app.command(
-        option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
-        option("--restaurant", default=None, help="Of the restaurant with this id."),
-        option("--since", default=None, help="In their state since then or later: 2026-11-23."),
-        option("--until", default=None, help="In their state since before then."),
-        option("--before", default=None, help="What the page before ended with."),
-        option("--limit", default=50, help="At most so many, the latest first."),
-        *WORKER_OPTIONS,
-    )
-    async def orders(self: Any, **options: Any) -> None:
-        """List orders, of one state or of all, from every worker."""
-        query = {name: options[name] for name in FILTERS if options[name]}
-        query["limit"] = str(options["limit"])
-        found = await WorkerClient(settings, options).get("/api/ops/orders", query)
-        print_json(found) if options["as_json"] else _show_orders(found)
+
+@command(
+    option("--state", default=None, help=f"One of {', '.join(OrderStatus)}."),
+    option("--restaurant", default=None, help="Of the restaurant with this id."),
+    option("--since", default=None, help="In their state since then or later: 2026-11-23."),
+    option("--until", default=None, help="In their state since before then."),
+    option("--before", default=None, help="What the page before ended with."),
+    option("--limit", default=50, help="At most so many, the latest first."),
+    *WORKER_OPTIONS,
+)
+async def orders(settings: Settings, **options: Any) -> None:
+    """List orders, of one state or of all, from every worker."""
+    query = {name: options[name] for name in FILTERS if options[name]}
+    query["limit"] = str(options["limit"])
+    found = await WorkerClient(settings, options).get("/api/ops/orders", query)
+    print_json(found) if options["as_json"] else _show_orders(found)
 
 
 async def _show_of_order(

@@ -2,15 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
-import faust
 from faust.cli import argument, option
 
+from app.cli.command import command
 from app.cli.http import EXIT_FAILED, exit_with
 from app.cli.output import console, plain, print_json, table
 from app.settings import Settings
@@ -20,6 +20,7 @@ from app.stripe.account_settings import account_client, expected_account
 from app.stripe.check import Check, CheckState
 from app.stripe.errors import GatewayError
 from app.stripe.wallet_domains import register_domain
+from web.catalogue import FOLDER, CatalogueError, load_catalogue
 
 EXIT_UNTOLD: Final = 2
 """Exit status when nothing is wrong, and not everything could be checked."""
@@ -29,28 +30,32 @@ COLORS: Final = {
 }  # fmt: skip
 
 
-def register(app: faust.App, settings: Settings, currencies: Iterable[str]) -> None:
-    """Add the command to the app's command line. currencies: of the menus."""
-    menus = frozenset(currencies)
+@command(
+    argument("what", type=click.Choice(["check", "domain"])),
+    option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+    option("--domain", default=None, help="Of the shop; by default that of TIFFIN_PUBLIC_URL."),
+)
+async def stripe(settings: Settings, what: str, as_json: bool, domain: str | None) -> None:
+    """Check the Stripe account (status 1: something is wrong, 2: untold); register a wallet domain."""
+    async with account_client(settings) as client:
+        if what == "domain":
+            sys.exit(await _register(client, domain or _host_of(settings.public_url), as_json))
+        expected = expected_account(settings, _currencies(settings), now_s=time.time)
+        checks = [each async for each in AccountChecks(client, expected).run()]
+    _show(checks, {}, as_json=as_json)
+    states = {each.state for each in checks}
+    if CheckState.WRONG in states:
+        sys.exit(EXIT_FAILED)
+    if CheckState.UNKNOWN in states:
+        sys.exit(EXIT_UNTOLD)
 
-    @app.command(
-        argument("what", type=click.Choice(["check", "domain"])),
-        option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
-        option("--domain", default=None, help="Of the shop; by default that of TIFFIN_PUBLIC_URL."),
-    )
-    async def stripe(self: Any, what: str, as_json: bool, domain: str | None) -> None:
-        """Check the Stripe account (status 1: something is wrong, 2: untold); register a wallet domain."""
-        async with account_client(settings) as client:
-            if what == "domain":
-                sys.exit(await _register(client, domain or _host_of(settings.public_url), as_json))
-            expected = expected_account(settings, menus, now_s=time.time)
-            checks = [each async for each in AccountChecks(client, expected).run()]
-        _show(checks, {}, as_json=as_json)
-        states = {each.state for each in checks}
-        if CheckState.WRONG in states:
-            sys.exit(EXIT_FAILED)
-        if CheckState.UNKNOWN in states:
-            sys.exit(EXIT_UNTOLD)
+
+def _currencies(settings: Settings) -> frozenset[str]:
+    """Of the menus."""
+    try:
+        return load_catalogue(settings.catalogue_dir or FOLDER).currencies
+    except CatalogueError as error:
+        raise exit_with(str(error), EXIT_UNTOLD) from None
 
 
 def _host_of(url: str | None) -> str:

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from app.kafka.headers import record_headers
 from app.kafka.security import NO_SECURITY, KafkaSecurity
-from models.commands import COMMANDS, Command, WebhookReceived
+from models.commands import COMMANDS, Command, WebhookReceived, read_command
 from models.errors import KafkaUnavailableError
 from models.messages import encode
 from models.sender import Appended, Headers
@@ -52,13 +52,18 @@ class KafkaCommandSender:
             await asyncio.gather(*self._retiring)
 
     async def send(self, command: Command) -> None:
-        """Put a command into the topic that takes it. Raises KafkaUnavailableError."""
+        """Put a command into the topic that takes it.
+
+        Raises KafkaUnavailableError, and UnreadableError for one that no service could read.
+        """
         # "system:effects" becomes "/tiffin/effects"; whoever has a token speaks through web.
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
         kind, at = command.command_type, command.issued_at
         headers = record_headers(command.command_id, kind, source, at)
-        await self.put(COMMANDS[kind].topic, command.order_id.encode(), encode(command), headers)
+        topic, key, value = COMMANDS[kind].topic, command.order_id.encode(), encode(command)
+        read_command(topic, key, value)
+        await self.put(topic, key, value, headers)
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
         """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""

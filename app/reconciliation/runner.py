@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from pydantic import ValidationError
+from msgspec.structs import replace
 
 from app.kafka.headers import record_headers
 from app.kafka.reader import KafkaReader
@@ -25,7 +25,7 @@ from app.stripe.gateway import StripeGateway
 from app.task_runner import Background
 from models import ids
 from models.errors import UnavailableError
-from models.messages import encode
+from models.messages import decode, encode, full_values
 from models.reconciliation import (
     MissingEvent,
     MoneyDifference,
@@ -151,7 +151,7 @@ class Reconciliation(Background):
         return self.report
 
     def _change(self, **changes: Any) -> None:
-        self.report = self._known.model_copy(update=changes)
+        self.report = replace(self._known, **changes)
 
     def _must_compare(self, now_ms: int) -> bool:
         """At its pace; while something differs in every run, to see it settle or to list it soon."""
@@ -165,8 +165,8 @@ class Reconciliation(Background):
         """Where the last runner stopped."""
         for raw in await self._reader.newest(RECONCILIATION, REPORTS_READ):
             try:
-                report = ReconciliationReport.model_validate_json(raw)
-            except ValidationError:
+                report = decode(ReconciliationReport, raw)
+            except ValueError:
                 log.warning("a report of the reconciliation can't be read; taking the one before")
                 continue
             if from_rfc3339(report.cursor) <= now_ms:
@@ -218,7 +218,7 @@ class Reconciliation(Background):
             settling=tuple(d for d in found if not self._has_settled(d, now_ms)),
         )  # fmt: skip
         for difference in self._known.differences:
-            log.error("money differs from Stripe's", **difference.model_dump(by_alias=True))
+            log.error("money differs from Stripe's", **full_values(difference))
 
     def _compared_since(self, now_ms: int) -> int:
         """A day's beginning; an earlier one when nobody has compared for long, or something differs.

@@ -56,6 +56,7 @@ class Settings(
     """Everything that can be set. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
+        defer_build=False,
         env_prefix=PREFIX,
         env_file=ENV_FILES,
         env_ignore_empty=True,  # `TIFFIN_X=` in .env, or an unset one in docker-compose.yml
@@ -131,7 +132,7 @@ def _explain(part: ErrorDetails) -> list[str]:
     if not part["loc"]:
         return message.splitlines()
     field = str(part["loc"][0])
-    about = Settings.model_fields[field].description if field in Settings.model_fields else None
+    about = Settings.descriptions().get(field)
     return [named(field, f"{message} ({about})" if about else message)]
 
 

@@ -42,22 +42,22 @@ def example() -> str:
     """The whole of .env.example. It loads no settings, so it needs none."""
     by_compose = ", ".join(_variable(name) for name in SET_BY_COMPOSE)
     parts = [HEAD.format(command=COMMAND, by_compose=by_compose), REQUIRED_HEADING]
-    fields = Settings.model_fields
-    parts += [_entry(name, fields[name]) for name in PUBLISHED_SECRETS]
+    fields, abouts = Settings.model_fields, Settings.descriptions()
+    parts += [_entry(name, fields[name], abouts[name]) for name in PUBLISHED_SECRETS]
     for title, section in SECTIONS.items():
         about = inspect.getdoc(section) or ""
         parts.append(f"# --- {title}: {about}")
         parts += [
-            _entry(name, fields[name])
+            _entry(name, fields[name], abouts[name])
             for name in inspect.get_annotations(section)
             if name in fields and name not in PUBLISHED_SECRETS
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _entry(name: str, field: FieldInfo) -> str:
-    accepted = "; ".join(_accepted(field))
-    about = f"# {field.description}" + (f" ({accepted})" if accepted else "")
+def _entry(name: str, field: FieldInfo, description: str) -> str:
+    accepted = "; ".join(_accepted(field, description))
+    about = f"# {description}" + (f" ({accepted})" if accepted else "")
     if name in PUBLISHED_SECRETS:
         return f"{about}\n{_variable(name)}="
     return f"{about}\n# {_variable(name)}={_text(field.default)}"
@@ -67,11 +67,11 @@ def _variable(name: str) -> str:
     return f"{PREFIX}{name.upper()}"
 
 
-def _accepted(field: FieldInfo) -> Iterator[str]:
+def _accepted(field: FieldInfo, description: str) -> Iterator[str]:
     """What the type and the bounds of a setting say, unless its description does."""
     if get_origin(field.annotation) is Literal:
         choices = get_args(field.annotation)
-        if not all(choice in str(field.description) for choice in choices):
+        if not all(choice in description for choice in choices):
             yield ", ".join(choices)
     elif field.annotation is bool:
         yield "0 or 1"

@@ -1,5 +1,9 @@
 """What settings are made of: kinds of values that several parts have, and how a wrong one is named."""
 
+import ast
+import inspect
+import itertools
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -11,7 +15,27 @@ PREFIX: Final = "TIFFIN_"
 class SettingsPart(BaseModel):
     """Settings whose descriptions stand below them."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    # The whole alone checks values; a model of each part would take as long again at every start.
+    model_config = ConfigDict(defer_build=True)
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """Setting -> its description, read from the source: a start that goes well needs none."""
+        found = {name: field.description or "" for name, field in cls.model_fields.items()}
+        for part in reversed(cls.__mro__):
+            if issubclass(part, SettingsPart):
+                found.update(_docstrings(part))
+        return found
+
+
+def _docstrings(part: type) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(inspect.getsource(part)).body
+    for field, below in itertools.pairwise(
+        definition.body if isinstance(definition, ast.ClassDef) else ()
+    ):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                yield name, inspect.cleandoc(text)
 
 
 def _url(value: str) -> str:

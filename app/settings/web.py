@@ -46,6 +46,8 @@ class WebSettings(SettingsPart):
     """Open requests of one address, streams too; 0: no limit"""
     trusted_proxies: int = Field(0, ge=0, le=9)
     """Our own proxies before the workers, whose X-Forwarded-For names the client"""
+    admission_max_delay_s: float = Field(0.2, ge=0, le=60, allow_inf_nan=False)
+    """Most that commands may wait in a worker's queues before it refuses new orders; 0: it refuses none"""
     command_wait_s: Seconds = 10.0
     """How long a POST waits for its outcome before it answers 202"""
     confirm_wait_s: Seconds = 25.0

@@ -98,6 +98,10 @@ class StripeGateway:
         """Close the connections; requests made later raise RetryableError."""
         await self._http.close_async()
 
+    def turn_of_create_s(self) -> float:
+        """How long a new intent would wait for its turn in this worker's share of the rate."""
+        return self._limiter.wait_s(Priority.CREATE)
+
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentFacts:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
         return self._seen(await self._create(Priority.CREATE, idempotency_key, INTENTS, body))

@@ -46,6 +46,13 @@ class RateLimiter:
         self._serve()
         await turn
 
+    def wait_s(self, priority: Priority) -> float:
+        """About how long a request that came now would wait for its turn."""
+        now = asyncio.get_running_loop().time()
+        before = sum(1 for each, _, turn in self._waiting if each <= priority and not turn.done())
+        missing = before + 1 - self._tokens - max(0.0, now - self._refilled_at) * self._rate_per_s
+        return max(self._closed_until - now, missing / self._rate_per_s, 0.0)
+
     def throttled(self, retry_after_s: float | None = None) -> None:
         """Stripe said 429: let nothing through for a while, longer each time."""
         self._pause_s = min(MAX_BACKOFF_S, max(INITIAL_BACKOFF_S, 2 * self._pause_s))

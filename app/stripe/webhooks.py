@@ -7,11 +7,13 @@ from typing import Any, Final, TypeVar
 
 import stripe
 import structlog
+from msgspec.structs import replace
 
 from app.stripe.errors import GatewayError, InvalidError
 from app.stripe.gateway import StripeGateway
 from models.commands import MAX_MORE_REFUNDS, WebhookReceived
 from models.errors import InvalidSignatureError, StripeUnavailableError
+from models.messages import checked
 from models.stripe_facts import (
     IntentFacts,
     parse_dispute,
@@ -67,10 +69,12 @@ async def reduce_webhook(
         tell = log.debug if is_others else log.warning
         tell("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
         return None
-    return WebhookReceived(
-        order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,
-        created=event["created"],
-        **await _facts_of(gateway, kind, thing, functools.partial(is_receipt_known, order_id)),
+    facts = await _facts_of(gateway, kind, thing, functools.partial(is_receipt_known, order_id))
+    return checked(
+        WebhookReceived(
+            order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,
+            created=event["created"], **facts,
+        )
     )  # fmt: skip
 
 
@@ -103,8 +107,8 @@ async def _with_receipt(gateway: StripeGateway, seen: IntentFacts) -> IntentFact
     )
     if latest is None or seen.charge_id not in {None, latest.charge_id}:
         return seen
-    charge = {"charge_id", "receipt_url", "card_last4", "charged_at"}
-    return seen.model_copy(update=latest.model_dump(include=charge))
+    charge = ("charge_id", "receipt_url", "card_last4", "charged_at")
+    return replace(seen, **{name: getattr(latest, name) for name in charge})
 
 
 async def _refunds_of(gateway: StripeGateway, charge: Facts) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from models import analytics, history, search_terms
 from models.commands import CommandType
 from models.events import EventType
-from models.messages import Message, encode
+from models.messages import Message, decode, encode
 from models.notification import Channel
 from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
@@ -58,6 +58,8 @@ ADDED_SINCE = re.compile(
 )
 """What is stored today and was not then: the times of Stripe's facts, those headers of outputs, and the
 deadline in INITIATE_PAYMENT."""
+WORDED_HEADERS = {"kafka_dlt-exception-message"}
+"""Headers that say to a person why a record can't be read: their wording may change."""
 FAILURE = "broken on request"
 """What a service says that was made to fail while it was recorded."""
 
@@ -200,7 +202,7 @@ def read_by(service: str, record: Stored, run: Mapping[str, Any]) -> bytes:
 def read_outside(record: Stored) -> bytes | None:
     """Read a record of a topic that no service reads, and write it again; None: nobody reads it."""
     kind = READ_OUTSIDE.get(record.topic)
-    return None if kind is None else encode(kind.model_validate_json(record.value or b""))
+    return None if kind is None else encode(decode(kind, record.value or b""))
 
 
 def read_event_again(order_id: str, row: bytes) -> bytes:

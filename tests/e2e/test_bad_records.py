@@ -42,7 +42,7 @@ def _command(**changes: object) -> bytes:
 
 ANYWHERE = [
     Bad(KEY, b"no JSON at all", "JSON"),
-    Bad(KEY, b"[1, 2", "JSON"),
+    Bad(KEY, b"[1, 2", "object"),
     Bad(KEY, b'"just a text"', "object"),
     Bad(KEY, b"\xff\xfe", "JSON"),
     Bad(KEY, None, "no value"),

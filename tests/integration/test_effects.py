@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from app.stripe.effects import EffectsService
 from app.stripe.errors import DeclinedError
@@ -363,8 +364,8 @@ async def test_an_effect_that_is_not_wanted_any_more_is_given_up(
     await world.poll(lambda: fault.hits)
     # The customer's page had paid meanwhile, and the webhook was first.
     assert world.record
-    work = world.record.work.model_copy(update={"effects": {}})
-    world.record = world.record.model_copy(update={"work": work})
+    work = structs.replace(world.record.work, effects={})
+    world.record = structs.replace(world.record, work=work)
     world.tell(effects)
     assert effects.pending == 0
     await world.poll(lambda: not effects._tasks)

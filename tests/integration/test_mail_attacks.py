@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import unescape
 
 import pytest
+from msgspec import structs
 
 from app.notifications.channels import CustomerMessage
 from app.notifications.mail import Mailer
@@ -41,7 +42,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_name_adds_no_header_and_no_text(name: str) -> None:
-    letter = replace(LETTER, contact=LETTER.contact.model_copy(update={"name": name}))
+    letter = replace(LETTER, contact=structs.replace(LETTER.contact, name=name))
     async with Mailbox() as mailbox:
         mailer = Mailer(
             "127.0.0.1", mailbox.smtp_port, security="none", user=None, password=None,
@@ -68,8 +69,8 @@ async def test_a_name_adds_no_header_and_no_text(name: str) -> None:
     ],
 )
 def test_a_name_that_advertises_is_not_told(name: str, greeted: str) -> None:
-    placed = Placed(**dict(PLACE), placed_at=0).model_copy(
-        update={"contact": LETTER.contact.model_copy(update={"name": name})}
+    placed = structs.replace(
+        Placed.of(PLACE, 0), contact=structs.replace(LETTER.contact, name=name)
     )
     notification = Notification(
         notification_id="notif_1", event_type=EventType.ORDER_CONFIRMED, channel=Channel.EMAIL,

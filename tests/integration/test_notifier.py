@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 
 from agents.notifications import NotificationPolicy, notifications_service
 from agents.service import Service
@@ -364,7 +365,7 @@ async def test_contact_that_is_not_there_or_not_usable(world: NotifierHarness) -
     await world.until_status(S.FAILED)
     assert {code for _, code in world.results(Channel.EMAIL)} == {"NO_CONTACT"}
     bad = Contact(name="A", email="a b@@example", phone="98000 00000")
-    world.placed = PLACED.model_copy(update={"contact": bad})
+    world.placed = structs.replace(PLACED, contact=bad)
     for channel in Channel:
         world.retry(world.of(channel))
     await world.until(lambda: all(len(world.results(c)) == 2 for c in Channel))
@@ -458,7 +459,7 @@ async def test_letters_of_people_with_other_alphabets_arrive_as_they_were_writte
     world: NotifierHarness,
 ) -> None:
     contact = Contact(name="आशा, “Rao” <x y>", email="asha@example.com", phone="+919800000000")
-    world.placed = PLACED.model_copy(update={"contact": contact, "restaurant_name": "日の出"})
+    world.placed = structs.replace(PLACED, contact=contact, restaurant_name="日の出")
     world.start()
     world.event()
     await world.until_status(S.SENT)
@@ -510,8 +511,8 @@ async def test_an_address_gets_a_few_messages_an_hour_and_the_rest_later(
     assert "asha" not in text
     assert "98000" not in without_ids(text)
     # The mailbox is the same with other letters and a tag; another's is another.
-    same = CONTACT.model_copy(update={"email": "ASHA+x@Example.com", "phone": "+91 (98000) 00000"})
-    other = CONTACT.model_copy(update={"email": "rao@example.com", "phone": "+91 98000 00001"})
+    same = structs.replace(CONTACT, email="ASHA+x@Example.com", phone="+91 (98000) 00000")
+    other = structs.replace(CONTACT, email="rao@example.com", phone="+91 98000 00001")
     for channel in Channel:
         assert contacts.take(channel, same, "n") > 0
         assert contacts.take(channel, other, "n") == 0
@@ -556,7 +557,7 @@ def test_what_is_remembered_of_contacts_is_bounded(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("app.notifications.contact_limit.MAX_CONTACTS", 10)
     contacts = ContactLimit(1)
     for number in range(30):
-        each = CONTACT.model_copy(update={"email": f"a{number}@example.com"})
+        each = structs.replace(CONTACT, email=f"a{number}@example.com")
         assert contacts.take(Channel.EMAIL, each, "n") == 0
         assert contacts.take(Channel.EMAIL, each, "m") > 0
     assert len(contacts._slots) == 10

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from msgspec import structs
 
 from app.kafka.reader import KafkaReader
 from app.reconciliation import runner
@@ -210,7 +211,7 @@ async def test_reports_that_are_none_of_ours_hide_none_before_them(
         run_at=to_rfc3339(NOW_MS), cursor=to_rfc3339(NOW_MS - 60_000), listed=7
     )
     topic.put(encode(ours))
-    in_99 = ours.model_copy(update={"cursor": "2099-01-01T00:00:00.000Z"})
+    in_99 = structs.replace(ours, cursor="2099-01-01T00:00:00.000Z")
     foreign = encode(ours).replace(to_rfc3339(NOW_MS - 60_000).encode(), b"not a time")
     for value in (b"", b"\xff\xfe", b"[" * 900, b"{}", foreign, encode(in_99)):
         topic.put(value)

@@ -22,6 +22,7 @@ from confluent_kafka import Producer
 from app.settings import SANDBOX_TOKEN_KEY
 from models import ids
 from models.events import EVENTS, Event, EventType
+from models.graphs import RefundStatus
 from models.messages import encode
 from models.times import from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
@@ -51,9 +52,9 @@ def make(order_id: str, sequence: int, kind: EventType, at_ms: int, **given: Any
         "order_id": order_id, "payment_id": ids.payment_id(order_id), "user_id": "guest",
         "stripe_intent_id": "pi_1", "attempt": 1, "stripe_charge_id": "ch_1", "receipt_url": None,
         "cancel_reason": "CHANGED_MIND", "stripe_refund_id": "re_1", "refund_id": "refund_1",
-        "by": "stripe", "status": "SUCCEEDED", "reason": "LATE", "refunded_total": 0, **given,
+        "by": "stripe", "status": RefundStatus.SUCCEEDED, "reason": "LATE", "refunded_total": 0, **given,
     }  # fmt: skip
-    fields = EVENTS[kind].data.model_fields
+    fields = EVENTS[kind].data.__struct_fields__
     event = Event(
         event_id=ids.event_id(order_id, "payments", sequence), event_type=kind,
         occurred_at=to_rfc3339(at_ms), order_id=order_id, payment_id=ids.payment_id(order_id),

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import orjson
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from msgspec import Raw, structs
 from pydantic.alias_generators import to_camel
 
 from models import ids, topics
 from models.commands import COMMANDS, FACTS, PRODUCERS_OF_COMMANDS, Command, WebhookReceived
 from models.events import EVENT_TYPES_OF_TOPIC, EVENTS, Event
-from models.messages import MAX_COUNT, MAX_MINOR_UNITS, Message
+from models.fields import MAX_COUNT, MAX_MINOR_UNITS
+from models.messages import Message, checks_in, convert
 from models.times import TIMES_END_MS
 
 ORDER: Final = ids.order_id("guest", "made")
@@ -49,33 +50,29 @@ def values_of(kind: Any) -> list[Any]:  # noqa: PLR0911 -- one a kind of type
     if isinstance(kind, type) and issubclass(kind, Enum):
         return [member.value for member in kind]
     if isinstance(kind, type) and issubclass(kind, Message):
-        columns = [field_values(kind, name) for name in kind.model_fields]
-        names = [field.alias for field in kind.model_fields.values()]
+        columns = [field_values(kind, name) for name in kind.__struct_fields__]
+        names = kind.__struct_encode_fields__
         longest = max(map(len, columns), default=1)
         cycles = [itertools.cycle(column) for column in columns]
         return [dict(zip(names, map(next, cycles), strict=True)) for _ in range(min(longest, 30))]
     return list({int: NUMBERS, str: TEXTS}[kind])
 
 
-_adapter: Final = functools.lru_cache(maxsize=None)(TypeAdapter)
-
-
 def _takes(kind: Any, value: Any) -> bool:
     try:
-        _adapter(kind).validate_python(value)
-    except ValidationError:
+        convert(kind, value)
+        for check in checks_in(kind) if value is not None else ():
+            check(value)
+    except ValueError:
         return False
     return True
 
 
 @functools.cache
 def _column(kind: type[Message], name: str) -> tuple[Any, ...]:
-    field = kind.model_fields[name]
-    if field.is_required() and field.annotation is Any:
+    annotation = next(field.type for field in structs.fields(kind) if field.name == name)
+    if annotation is Raw:
         return (None,)
-    annotation: Any = field.annotation
-    if field.metadata:
-        annotation = Annotated[annotation, *field.metadata]
     found = [value for value in values_of(annotation) if _takes(annotation, value)]
     assert found, f"{kind.__name__}.{name}: no value is known that it takes"
     return tuple(found)
@@ -126,8 +123,10 @@ def _event(kind: Any) -> st.SearchStrategy[bytes]:
 def _data(kind: type[Message]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
-            field.alias or name: st.sampled_from(field_values(kind, name))
-            for name, field in kind.model_fields.items()
+            wire: st.sampled_from(field_values(kind, name))
+            for name, wire in zip(
+                kind.__struct_fields__, kind.__struct_encode_fields__, strict=True
+            )
         }
     )
 
@@ -140,9 +139,9 @@ def _made(
 ) -> st.SearchStrategy[bytes]:
     fixed = {"orderId": ORDER, **told}
     drawn = {
-        field.alias or name: st.sampled_from(field_values(kind, name))
-        for name, field in kind.model_fields.items()
-        if field.alias not in {*fixed, *parts, "data"}
+        wire: st.sampled_from(field_values(kind, name))
+        for name, wire in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+        if wire not in {*fixed, *parts, "data"}
     }
     joined: Callable[..., bytes] = lambda first, then: orjson.dumps({**first, **fixed, **then})  # noqa: E731
     return st.builds(

@@ -9,8 +9,10 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import BaseModel
 
+from models.messages import Message
 from web.api import (
     deliveries,
     disputes,
@@ -48,7 +50,7 @@ MAPS: Mapping[str, Any] = {
 }
 
 
-def made(kind: Any, name: str, *, full: bool) -> Any:
+def made(kind: Any, name: str, *, full: bool) -> Any:  # noqa: PLR0911 -- one a kind of type
     """A value of the type that a field of this name has; full: with everything that may be left out."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -63,6 +65,9 @@ def made(kind: Any, name: str, *, full: bool) -> Any:
         return arguments[0]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return of_model(kind, full=full)
+    if isinstance(kind, type) and issubclass(kind, Message):
+        fields = structs.fields(kind)
+        return kind(**{field.name: made(field.type, field.name, full=full) for field in fields})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return next(iter(kind))
     plain = {str: TEXTS.get(name, AT), int: 1, float: 0.5, bool: full, Any: {"a": 1}}

@@ -264,6 +264,7 @@ class PaymentFlowHarness:
         self.audit: list[Event] = []
         self.webhooks: list[bytes] = []
         self.taken = 0
+        self.created: dict[int, int] = {}
 
     # ---- what the outside does
 
@@ -317,6 +318,7 @@ class PaymentFlowHarness:
     def collect_webhooks(self) -> None:
         """Turn Stripe's new events into webhooks that have not come yet."""
         for number, (kind, thing, at_s) in enumerate(self.stripe.events[self.taken :], self.taken):
+            created = self.created.setdefault(number, self.now // 1000 if at_s is None else at_s)
             assert kind in APPLIED_EVENT_TYPES
             facts: dict[str, Any] = {}
             if kind.startswith("payment_intent"):
@@ -327,7 +329,7 @@ class PaymentFlowHarness:
                 facts["dispute"] = parse_dispute(thing)
             hook = WebhookReceived(
                 stripe_event_id=f"evt_{number}", stripe_event_type=kind, order_id=ORDER,
-                created=self.now // 1000 if at_s is None else at_s, **facts,
+                created=created, **facts,
             )  # fmt: skip
             self.webhooks.append(encode(hook))
         self.taken = len(self.stripe.events)

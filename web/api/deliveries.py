@@ -10,19 +10,19 @@ worker, the next owner, has asked; then a courier may get one delivery too many.
 """
 
 import asyncio
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from models import ids
 from models.commands import Address, AssignDelivery, CommandType, Contact
 from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
-from models.messages import Message
 from models.order import OrderRecord
 from models.topics import ORDER_EVENTS
 from tables import NotReadyError, StoredRecord
 from web.api.order_views import RestaurantName, restaurant_name
 from web.api.steps import step
 from web.api.views import view_of
+from web.http.api_model import AS_MESSAGE, ApiModel
 from web.http.bodies import EmptyBody
 from web.http.commands import OutcomePendingError, check_order_is_known, perform, wait
 from web.http.context import DELIVERIES, ORDERS, Context, state_of
@@ -43,7 +43,7 @@ ORDER_EVENTS_SOURCE: Final = f"{ORDER_EVENTS}/orders"
 MAX_LISTED: Final = 500
 
 
-class DeliveryRow(Message):
+class DeliveryRow(ApiModel):
     """A delivery in a courier's list. contact and address: of the courier's own ones, for the door."""
 
     order_id: str
@@ -54,11 +54,11 @@ class DeliveryRow(Message):
     can_pick_up: bool
     courier_id: str | None = None
     restaurant: RestaurantName | None = None
-    contact: Contact | None = None
-    address: Address | None = None
+    contact: Annotated[Contact, AS_MESSAGE] | None = None
+    address: Annotated[Address, AS_MESSAGE] | None = None
 
 
-class DeliveryRows(Message):
+class DeliveryRows(ApiModel):
     """The courier's own first, then the longest waiting. total: before the limit.
 
     incomplete: partitions whose deliveries are missing here.
@@ -69,7 +69,7 @@ class DeliveryRows(Message):
     incomplete: tuple[int, ...]
 
 
-class CourierCapacity(Message):
+class CourierCapacity(ApiModel):
     """What a courier has, and may have at a time. incomplete: partitions that did not answer."""
 
     orders: tuple[str, ...]

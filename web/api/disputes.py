@@ -1,13 +1,12 @@
 """Disputes over HTTP: the list of all, and one's evidence, from the order's records and its timeline."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from models.commands import Address, Contact
 from models.delivery import DeliveryRecord
 from models.events import EventType
 from models.graphs import DeliveryStatus
-from models.messages import Message
 from models.order import OrderRecord
 from models.payment import PaymentRecord
 from web.api import order_views
@@ -15,6 +14,7 @@ from web.api.order_views import DisputeView, OrderLine, OrderView, RefundView, R
 from web.api.timeline import TimelineEntry, timeline_view
 from web.api.views import view_of
 from web.http.answers import Money
+from web.http.api_model import AS_MESSAGE, ApiModel
 from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, state_of
 from web.http.params import Params, choice_param, limit_param
 from web.http.problems import ProblemError
@@ -37,7 +37,7 @@ class DisputeRow(DisputeView):
     evidence: str
 
 
-class DisputeRows(Message):
+class DisputeRows(ApiModel):
     """The open ones first, those whose evidence is due soonest at the top; then the latest.
 
     incomplete: partitions whose disputes are missing here.
@@ -95,7 +95,7 @@ class EvidenceParams(Params):
     format: str | None = choice_param(("json", "html"), "json or html; by default as Accept says")
 
 
-class AttemptEvidence(Message):
+class AttemptEvidence(ApiModel):
     """One attempt to pay. authentication: what the bank asked of the customer (3-D Secure), if it did.
 
     isAuthenticated: and the customer passed it.
@@ -109,7 +109,7 @@ class AttemptEvidence(Message):
     is_authenticated: bool = False
 
 
-class PaymentEvidence(Message):
+class PaymentEvidence(ApiModel):
     """How and when the customer paid."""
 
     payment_id: str
@@ -124,7 +124,7 @@ class PaymentEvidence(Message):
     attempts: tuple[AttemptEvidence, ...]
 
 
-class DeliveryEvidence(Message):
+class DeliveryEvidence(ApiModel):
     """Who brought it where, and when."""
 
     status: str
@@ -134,7 +134,7 @@ class DeliveryEvidence(Message):
     delivered_at: str | None = None
 
 
-class SentMessage(Message):
+class SentMessage(ApiModel):
     """A message to the customer that was sent."""
 
     at: str
@@ -142,7 +142,7 @@ class SentMessage(Message):
     about: str
 
 
-class Evidence(Message):
+class Evidence(ApiModel):
     """All that an operator sends to the bank about a disputed payment. Holds no secret and no card.
 
     broken: rows of the timeline that can't be shown. stripeFields: the same as Stripe's dispute takes it
@@ -152,8 +152,8 @@ class Evidence(Message):
     order_id: str
     made_at: str
     dispute: DisputeView
-    customer: Contact | None = None
-    address: Address | None = None
+    customer: Annotated[Contact, AS_MESSAGE] | None = None
+    address: Annotated[Address, AS_MESSAGE] | None = None
     restaurant: RestaurantName | None = None
     items: tuple[OrderLine, ...]
     placed_at: str | None = None

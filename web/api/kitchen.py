@@ -9,9 +9,9 @@ from pydantic import Field
 from models import ids
 from models.commands import CommandType, RejectOrder
 from models.graphs import OrderStatus
-from models.messages import Message
 from web.api.steps import step
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.bodies import Body, EmptyBody
 from web.http.commands import CommandRequest
 from web.http.context import ORDERS
@@ -39,14 +39,14 @@ class RejectBody(Body):
     )
 
 
-class KitchenLine(Message):
+class KitchenLine(ApiModel):
     """So many of a dish."""
 
     name: str
     quantity: int
 
 
-class KitchenOrder(Message):
+class KitchenOrder(ApiModel):
     """An order that the kitchen has to do with. acceptBefore: then it is cancelled."""
 
     order_id: str
@@ -59,7 +59,7 @@ class KitchenOrder(Message):
     next_steps: tuple[str, ...]
 
 
-class KitchenOrders(Message):
+class KitchenOrders(ApiModel):
     """The longest waiting first. incomplete: partitions whose orders are missing here."""
 
     orders: tuple[KitchenOrder, ...]

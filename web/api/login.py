@@ -4,7 +4,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.messages import Message
+from web.http.api_model import ApiModel
 from web.http.bodies import Body
 from web.http.params import Params
 from web.http.problems import ProblemError
@@ -36,7 +36,7 @@ class LoginBody(Body):
         return self
 
 
-class Login(Message):
+class Login(ApiModel):
     """token: to be sent as Authorization: Bearer; good for expiresInS."""
 
     token: str

@@ -2,16 +2,16 @@
 
 from aiohttp import web
 
-from models.messages import Message
 from web.api.views import view_of
 from web.http import auth
 from web.http.answers import Money, json_answer
+from web.http.api_model import ApiModel
 from web.http.params import Params
 from web.http.problems import ProblemError
 from web.http.route import Call
 
 
-class RestaurantView(Message):
+class RestaurantView(ApiModel):
     """One restaurant."""
 
     id: str
@@ -21,13 +21,13 @@ class RestaurantView(Message):
     currency: str
 
 
-class RestaurantList(Message):
+class RestaurantList(ApiModel):
     """All restaurants."""
 
     restaurants: tuple[RestaurantView, ...]
 
 
-class DishView(Message):
+class DishView(ApiModel):
     """One dish."""
 
     id: str
@@ -37,7 +37,7 @@ class DishView(Message):
     vegetarian: bool
 
 
-class Menu(Message):
+class Menu(ApiModel):
     """What a restaurant cooks."""
 
     restaurant: RestaurantView
@@ -68,7 +68,7 @@ def menu_answer(call: Call[Params, None], menu: Menu) -> web.Response:
     return response
 
 
-def cached_answer(call: Call[Params, None], result: Message) -> web.Response:
+def cached_answer(call: Call[Params, None], result: ApiModel) -> web.Response:
     """The answer, or 304 when the client has it: the catalogue changes with a restart alone."""
     etag = call.context.deps.catalogue.etag
     known = call.request.if_none_match or ()

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.commands import CommandType, RetryNotification
-from models.messages import Message
 from models.notification import Notification, NotificationRecord, NotificationStatus
 from tables import StoredRecord
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.bodies import EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import NOTIFICATIONS, Context, state_of
@@ -71,7 +71,7 @@ FAMILIES: Final = (
 """Beginning of a code that is not among the words -> words."""
 
 
-class NotificationView(Message):
+class NotificationView(ApiModel):
     """One message about one event; whom it went to is left out. tries: made so far.
 
     occurredAt: of the event. requestedAt: of the event, or of the operator's last retry. code, reason:
@@ -95,7 +95,7 @@ class NotificationView(Message):
     can_retry: bool
 
 
-class Retried(Message):
+class Retried(ApiModel):
     """The message as the retry left it."""
 
     order_id: str

@@ -1,21 +1,22 @@
 """What the API shows of an order, its payment, refunds and disputes: records of several services as one."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from models import ids
 from models.commands import Address, Contact
 from models.declines import customer_decline_code, decline_text
 from models.delivery import Delivery
-from models.messages import Message, omitted_if_empty
+from models.messages import full_values
 from models.order import OrderRecord, Placed
 from models.payment import Dispute, PaymentRecord, Refund
 from models.times import to_rfc3339
 from models.wording import customer_reason, role_of
 from web.api.views import view_of
 from web.http.answers import Money
+from web.http.api_model import AS_MESSAGE, ApiModel, omitted_if_empty
 
 
-class OrderLine(Message):
+class OrderLine(ApiModel):
     """One line of an order."""
 
     dish_id: str
@@ -25,14 +26,14 @@ class OrderLine(Message):
     total: Money
 
 
-class RestaurantName(Message):
+class RestaurantName(ApiModel):
     """Where an order goes."""
 
     id: str
     name: str
 
 
-class RefundView(Message):
+class RefundView(ApiModel):
     """One refund; by: the role that asked. retryOf: the failed refund that it repeats.
 
     requiresAction: Stripe waits for the customer, and has written to them.
@@ -51,7 +52,7 @@ class RefundView(Message):
     requires_action: bool | None = None
 
 
-class DisputeView(Message):
+class DisputeView(ApiModel):
     """One dispute; status is Stripe's word. blocksRefunds: Stripe refuses refunds meanwhile."""
 
     dispute_id: str
@@ -65,7 +66,7 @@ class DisputeView(Message):
     changed_at: str | None = None
 
 
-class FraudWarningView(Message):
+class FraudWarningView(ApiModel):
     """An early fraud warning of the card's issuer; isActionable: a refund may still prevent a dispute."""
 
     warning_id: str
@@ -75,7 +76,7 @@ class FraudWarningView(Message):
     changed_at: str
 
 
-class ReviewView(Message):
+class ReviewView(ApiModel):
     """A review at Stripe; the reasons are Stripe's words."""
 
     review_id: str
@@ -86,7 +87,7 @@ class ReviewView(Message):
     changed_at: str
 
 
-class PaymentView(Message):
+class PaymentView(ApiModel):
     """A payment; net: captured - refunded - disputed + reinstated, pending refunds apart.
 
     fraudWarnings, reviews: for operators alone, and missing where there are none.
@@ -119,7 +120,7 @@ class PaymentView(Message):
     updated_at: str
 
 
-class OrderView(Message):
+class OrderView(ApiModel):
     """An order joined with its payment and delivery. reached: status -> when it was last reached.
 
     reference: what people call it by. status is PLACED until Stripe has opened the payment. contact and
@@ -133,8 +134,8 @@ class OrderView(Message):
     restaurant: RestaurantName | None = None
     items: tuple[OrderLine, ...] = ()
     amount: Money
-    contact: Contact | None = None
-    address: Address | None = None
+    contact: Annotated[Contact, AS_MESSAGE] | None = None
+    address: Annotated[Address, AS_MESSAGE] | None = None
     placed_at: str | None = None
     updated_at: str
     reached: dict[str, str]
@@ -219,7 +220,7 @@ def order_view(
         deadlines={kind: to_rfc3339(at) for kind, at in record.work.deadlines.items()},
         cancelled_by=role_of(order.cancelled_by) if order and order.cancelled_by else None,
         payment=shown,
-        delivery=delivery.model_dump(mode="json", by_alias=True) if delivery else None,
+        delivery=full_values(delivery) if delivery else None,
         held_for_operator=is_held,
         versions=versions,
         as_of=None,

@@ -22,6 +22,7 @@ from web.api.schemas import (
 )
 from web.api.views import view_of
 from web.http import auth, consistency
+from web.http.admission import WorkClass
 from web.http.answers import Accepted, json_answer
 from web.http.bodies import EmptyBody
 from web.http.commands import CommandRequest, CommandResult, OutcomePendingError, wait
@@ -62,6 +63,7 @@ async def place_order(call: Call[Params, CreateIntent]) -> CommandRequest:
         accepted=Accepted(
             order_id=order_id, payment_id=ids.payment_id(order_id), order_token=token
         ),
+        work=WorkClass.NEW_ORDER,
     )  # fmt: skip
 
 
@@ -110,6 +112,7 @@ def confirm(call: Call[Params, Confirm]) -> CommandRequest:
     return CommandRequest(
         order_id=body.order_id, service=PAYMENTS, command_type=CommandType.CONFIRM_PAYMENT,
         data=data, action="confirm", key=call.key, body=body, identity=call.identity, answer=answer,
+        work=WorkClass.CONFIRM,
     )  # fmt: skip
 
 

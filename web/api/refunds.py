@@ -12,6 +12,7 @@ from web.api.order_views import refund_view
 from web.api.schemas import RefundAnswer, RefundBody
 from web.api.views import view_of
 from web.http.answers import Money
+from web.http.api_model import ApiModel
 from web.http.bodies import B, EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import PAYMENTS
@@ -24,7 +25,7 @@ MAX_LISTED: Final = 1000
 STATES: Final = (*RefundStatus, BLOCKED)
 
 
-class RefundRow(Message):
+class RefundRow(ApiModel):
     """One refund. amount: minor units. by: who asked.
 
     state BLOCKED: a refund that waits for a dispute to be closed; it has no id yet. retryOf: the
@@ -48,7 +49,7 @@ class RefundRow(Message):
     can_retry: bool
 
 
-class RefundRows(Message):
+class RefundRows(ApiModel):
     """The latest first. counts: state -> how many are known; of those that are over, only the latest.
 
     incomplete: partitions whose refunds are missing here.

@@ -6,9 +6,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from models import money
 from models.cancel_reasons import CUSTOMER_REASONS, OPERATOR_REQUEST
-from models.messages import Message
 from web.api.order_views import RefundView
 from web.http.answers import Money
+from web.http.api_model import ApiModel
 from web.http.bodies import Body
 from web.http.problems import ProblemError
 from web.http.tokens import Identity, Role
@@ -85,7 +85,7 @@ class CreateIntent(Body):
     address: AddressBody
 
 
-class Intent(Message):
+class Intent(ApiModel):
     """What the page needs to pay. reference: for people. The client secret is Stripe's and stored nowhere."""
 
     order_id: str
@@ -116,7 +116,7 @@ class Confirm(Body):
         return self
 
 
-class Confirmation(Message):
+class Confirmation(ApiModel):
     """How a confirm ended: COMPLETED, FAILED, PROCESSING or REQUIRES_ACTION.
 
     CANCELLED and REFUNDED are what a repetition may find later. clientSecret: only for REQUIRES_ACTION,
@@ -143,7 +143,7 @@ class CancelPaymentBody(Body):
     reason: CancelReason = "CUSTOMER_REQUEST"
 
 
-class AskedAgain(Message):
+class AskedAgain(ApiModel):
     """status: the payment's, before Stripe has answered."""
 
     order_id: str
@@ -152,7 +152,7 @@ class AskedAgain(Message):
     consistency_token: str
 
 
-class PaymentCancelAnswer(Message):
+class PaymentCancelAnswer(ApiModel):
     """status: CANCELLED, or COMPLETED when the money was faster (its refund follows)."""
 
     order_id: str
@@ -174,7 +174,7 @@ class RefundBody(Body):
     ] = "OPERATOR_REQUEST"  # fmt: skip
 
 
-class RefundAnswer(Message):
+class RefundAnswer(ApiModel):
     """A refund as it stands."""
 
     order_id: str
@@ -188,7 +188,7 @@ class CancelOrderBody(Body):
     reason: CancelReason = "CUSTOMER_REQUEST"
 
 
-class OrderCancelAnswer(Message):
+class OrderCancelAnswer(ApiModel):
     """status: CANCELLED, or PLACED while Stripe opens the payment (the cancel then follows).
 
     refund: whether money is on its way back.

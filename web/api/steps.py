@@ -10,6 +10,7 @@ from models.delivery import DeliveryRecord
 from models.messages import Message
 from models.order import OrderRecord
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.bodies import B, Body, body_hash
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import Context, state_of
@@ -17,7 +18,7 @@ from web.http.params import Params
 from web.http.route import Call
 
 
-class StepResult(Message):
+class StepResult(ApiModel):
     """status: of the order, for a kitchen's step; of the delivery, for a courier's."""
 
     order_id: str

@@ -6,10 +6,10 @@ from typing import Any, Final
 from models.declines import customer_decline_code
 from models.events import EventType
 from models.history import BrokenRowError, read_row
-from models.messages import Message
 from models.times import from_rfc3339
 from models.topics import ORDER_AUDIT
 from models.wording import customer_reason, role_of
+from web.http.api_model import ApiModel
 from web.http.tokens import Role
 
 E = EventType
@@ -30,7 +30,7 @@ MAX_CAUSE_DEPTH: Final = 100
 """Of causes within one millisecond; forged rows may name each other in a circle."""
 
 
-class TimelineEntry(Message):
+class TimelineEntry(ApiModel):
     """One thing that happened; tMs: since the first one shown."""
 
     t_ms: int
@@ -43,7 +43,7 @@ class TimelineEntry(Message):
     detail: dict[str, Any]
 
 
-class TimelineView(Message):
+class TimelineView(ApiModel):
     """What happened to an order, in the order of time; all of it for operators.
 
     broken: stored rows that can't be shown, with why: "order_x/000007: occurredAt can't be read".

@@ -1,14 +1,13 @@
 """How records become what the API shows of them: fields of the same name are the same thing."""
 
 from functools import cache
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
-from models.messages import Message
 from models.times import to_rfc3339
 from web.http.answers import Money
+from web.http.api_model import ApiModel
 
-V = TypeVar("V", bound=Message)
-_MISSING: Final = object()
+V = TypeVar("V", bound=ApiModel)
 
 
 def view_of(view: type[V], *records: object, currency: str = "", **given: Any) -> V:
@@ -20,29 +19,53 @@ def view_of(view: type[V], *records: object, currency: str = "", **given: Any) -
     raised for it.
     """
     shown = dict(given)
-    for name, kinds in _kinds_by_field(view).items():
-        value = given[name] if name in given else _found(records, name, f"{name}_ms")
-        if value is _MISSING:
-            if None in records:
-                continue
-            raise AttributeError(f"nothing gives {view.__name__} its {name}")
-        if type(value) is int and Money in kinds:
-            value = Money.of(value, currency or _found(records, "currency"))
-        elif type(value) is int and str in kinds:
+    for field in _fields_of(view, *map(type, records)):
+        if field.name in given:
+            value = given[field.name]
+        elif field.record is not None:
+            value = getattr(records[field.record], field.attribute)
+        elif None in records:
+            continue
+        else:
+            raise AttributeError(f"nothing gives {view.__name__} its {field.name}")
+        if type(value) is int and field.is_money:
+            value = Money.of(value, currency or _currency_of(records))
+        elif type(value) is int and field.is_text:
             value = to_rfc3339(value)
-        shown[name] = value
+        shown[field.name] = value
     return view(**shown)
 
 
-def _found(records: tuple[object, ...], *names: str) -> Any:
-    found = (getattr(record, name, _MISSING) for record in records for name in names)
-    return next((value for value in found if value is not _MISSING), _MISSING)
+def _currency_of(records: tuple[object, ...]) -> str:
+    found = (getattr(record, "currency", None) for record in records)
+    currency: str = next(each for each in found if each is not None)
+    return currency
+
+
+class _Field(NamedTuple):
+    """A field of a view: which of the records gives it (None: none does), by which attribute."""
+
+    name: str
+    record: int | None
+    attribute: str
+    is_money: bool
+    is_text: bool
 
 
 @cache
-def _kinds_by_field(view: type[Message]) -> dict[str, tuple[Any, ...]]:
-    """Field -> its type, and the types of a union."""
-    return {
-        name: (field.annotation, *get_args(field.annotation))
-        for name, field in view.model_fields.items()
-    }
+def _fields_of(view: type[ApiModel], *kinds: type) -> tuple[_Field, ...]:
+    """Found once for a view and the types of its records: there are about a hundred."""
+    fields = []
+    for name, field in view.model_fields.items():
+        attributes = (name, f"{name}_ms")
+        places = ((n, a) for n, kind in enumerate(kinds) for a in attributes if _has(kind, a))
+        record, attribute = next(places, (None, ""))
+        types = (field.annotation, *get_args(field.annotation))
+        fields.append(_Field(name, record, attribute, Money in types, str in types))
+    return tuple(fields)
+
+
+def _has(kind: type, attribute: str) -> bool:
+    """Whether objects of the type have it: a field, with or without a default, or a property."""
+    declared = {name for base in kind.__mro__ for name in getattr(base, "__annotations__", {})}
+    return hasattr(kind, attribute) or attribute in declared

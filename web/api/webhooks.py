@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from models.errors import InvalidSignatureError
-from models.messages import Message
+from web.http.api_model import ApiModel
 from web.http.decoding import MAX_EVENT_DEPTH, DecodingError, check_signature_header, plain_json
 from web.http.params import Params
 from web.http.problems import ProblemError
@@ -25,7 +25,7 @@ LONGEST_ID: Final = 255
 log = logging.getLogger("tiffin.web.webhooks")
 
 
-class Received(Message):
+class Received(ApiModel):
     """recorded: false for events that nobody asked for, and of no order of ours."""
 
     received: bool = True

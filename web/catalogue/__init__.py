@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 from babel import Locale, UnknownLocaleError
@@ -86,9 +86,10 @@ class Restaurant(Entry):
     @field_validator("time_zone")
     @classmethod
     def _time_zone_is_known(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError("is not known; accepted: IANA names such as Asia/Kolkata")
-        return name
+        try:
+            return ZoneInfo(name).key
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("is not known; accepted: IANA names such as Asia/Kolkata") from None
 
     @model_validator(mode="after")
     def _dishes_are_sound(self) -> Self:
@@ -136,6 +137,11 @@ class Catalogue:
     def minimum_charge(self, currency: str) -> int:
         """The least that an order may come to, in minor units."""
         return self.minimum_charges.get(currency, money.minimum_charge(currency))
+
+    @cached_property
+    def currencies(self) -> frozenset[str]:
+        """Of all menus."""
+        return frozenset(each.currency for each in self.restaurants.values())
 
     @cached_property
     def etag(self) -> str:

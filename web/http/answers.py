@@ -1,13 +1,13 @@
 """Results as JSON answers, and amounts in them."""
 
+import functools
 from typing import Any, Final, Literal, Self
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from models.messages import Message
 from models.money import decimal_text
+from web.http.api_model import ApiModel
 from web.http.consistency import HEADER
 from web.http.route import AnyCall
 
@@ -15,7 +15,7 @@ POLL_AFTER_S: Final = 2
 """When to ask again after a 202."""
 
 
-class Money(Message):
+class Money(ApiModel):
     """amount: minor units. display: 2500.00."""
 
     amount: int
@@ -23,12 +23,13 @@ class Money(Message):
     display: str
 
     @classmethod
+    @functools.lru_cache(4096)
     def of(cls, amount: int, currency: str) -> Self:
         """Minor units of a currency."""
         return cls(amount=amount, currency=currency, display=decimal_text(amount, currency))
 
 
-class Accepted(Message):
+class Accepted(ApiModel):
     """It is durable and under way: look at the order, or send the same request with the same key."""
 
     order_id: str
@@ -45,7 +46,7 @@ def as_json(result: BaseModel) -> Any:
 
 def json_response(result: BaseModel, status: int = 200, **headers: str) -> web.Response:
     """A result as an answer of the API."""
-    body = orjson.dumps(as_json(result))
+    body = result.model_dump_json(by_alias=True, exclude_none=True).encode()
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 

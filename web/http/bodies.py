@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from models.messages import Message
+from web.http.api_model import ApiModel
 from web.http.card_numbers import has_card_number
 from web.http.decoding import (
     BODY_TIMEOUT_S,
@@ -35,7 +35,7 @@ BODY: Final = web.RequestKey("body", bytes)
 """The bytes of a body that was read, for forwarding."""
 
 
-class Body(Message):
+class Body(ApiModel):
     """Base of request bodies: camelCase alone, unknown fields refused, outer blanks cut off."""
 
     model_config = ConfigDict(

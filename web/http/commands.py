@@ -20,6 +20,7 @@ from models.times import to_rfc3339
 from models.transition import Outcome
 from tables import NotOwnerError, NotReadyError, StoredRecord
 from web.http import consistency
+from web.http.admission import WorkClass
 from web.http.answers import Accepted
 from web.http.bodies import Body, body_hash
 from web.http.context import ORDERS, Context
@@ -38,6 +39,7 @@ class CommandRequest:
     is_key_given: by the client, who may have two requests of it under way; else it was made of the request.
     answer: what to answer once it is accepted; may wait for more and raise OutcomePendingError.
     accepted: what to answer when the bound passes first, by default that with the order's id.
+    work: what it is refused as when this worker has too much to do; None: never.
     """
 
     order_id: str
@@ -51,6 +53,7 @@ class CommandRequest:
     is_key_given: bool = True
     answer: Callable[["CommandResult"], Awaitable[BaseModel]] | None = None
     accepted: Accepted | None = None
+    work: WorkClass | None = None
 
     @property
     def command_id(self) -> str:
@@ -98,15 +101,19 @@ def one_request_per_key(context: Context, write: CommandRequest) -> Iterator[Non
 async def settle(context: Context, write: CommandRequest) -> CommandResult:
     """Send the command, unless its outcome is known, and wait for the outcome.
 
-    Raises ProblemError (422, 503, and what the code of a refusal means), OutcomePendingError,
-    KafkaUnavailableError, NotOwnerError and NotReadyError.
+    Raises ProblemError (422, 503 also when there is too much to do, and what the code of a refusal means),
+    OutcomePendingError, KafkaUnavailableError, NotOwnerError and NotReadyError.
     """
     table = context.tables[write.service]
     record = table.get(write.order_id)
     is_decided, bound_s = partial(_is_decided, write.command_id), context.deps.bounds.command_s
     if not is_decided(record):
-        await context.deps.sender.send(write.command())
-        record = await wait(context, write.service, write.order_id, is_decided, bound_s)
+        # What is decided already is answered however much there is to do.
+        if write.work is not None:
+            context.deps.admission.admit(write.work)
+        with context.deps.admission.deciding():
+            await context.deps.sender.send(write.command())
+            record = await wait(context, write.service, write.order_id, is_decided, bound_s)
     stored = record.outcomes.get(write.command_id) if record else None
     if record is None or stored is None:
         raise ProblemError(

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from models.history import is_shallow
+from models.json_depth import is_shallow
 
 BODY_TIMEOUT_S: Final = 20.0
 """Nobody holds a request open by sending it byte by byte."""

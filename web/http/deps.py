@@ -16,6 +16,7 @@ from models.sender import CommandSender
 from models.topics import TopicUse
 from tables import InputPosition, PartitionStop, StateTable
 from web.catalogue import Catalogue
+from web.http.admission import Admission
 from web.http.rate_limits import ClientLimits
 from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
@@ -157,6 +158,7 @@ class WebDeps:
     verify_webhook: checks Stripe-Signature over the payload. Raises InvalidSignatureError.
     reduce_webhook: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
+    admission: which new orders and confirms are taken on.
     ready: reasons why this worker is not ready; empty when it is.
     webhook_tolerance_s: how old a webhook's signature may be.
     metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
@@ -192,6 +194,7 @@ class WebDeps:
     staff: StaffVerifier | None = None
     metrics: Callable[[], bytes] | None = None
     metrics_token: str | None = None
+    admission: Admission = field(default_factory=Admission)
     bounds: Bounds = field(default_factory=Bounds)
     client_limits: ClientLimits = field(default_factory=ClientLimits)
     body_limit_bytes: int = BODY_LIMIT_BYTES

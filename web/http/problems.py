@@ -82,6 +82,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "DISPUTE_UNKNOWN": (404, "The payment has no such dispute"),
     "TOO_MANY_STREAMS": (429, "Too many streams are open"),
     # what we could not do
+    "OVERLOADED": (503, "More is asked for than can be done now"),
     "INTERNAL": (500, "Something went wrong on our side"),
     "PAYMENT_NOT_OPENED": (502, "Stripe refused to open the payment"),
     "KAFKA_UNAVAILABLE": (503, "Kafka can't be reached"),

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from models.history import is_shallow
+from models.json_depth import is_shallow
 from web.http.card_numbers import has_card_number
 
 MASKED: Final = "***"

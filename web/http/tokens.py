@@ -7,12 +7,15 @@ goes into short messages.
 
 import asyncio
 import base64
+import functools
 import hashlib
 import hmac
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import jwt
@@ -36,6 +39,8 @@ ADMISSION_S: Final = 30
 MIN_KEY_BYTES: Final = 32
 """RFC 7518 3.2: as many bytes as the hash has."""
 LEEWAY_S: Final = 30
+CACHED_TOKENS: Final = 1024
+"""Verified ones, whose claims are kept: a page's requests all bear the same."""
 MAX_SUBJECT_CHARS: Final = 255
 """OpenID Connect's bound. A subject stands in events and in the audit."""
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:|\-]{0,127}")
@@ -190,10 +195,10 @@ class JwksVerifier:
             return None
         return user_id(self._issuer, str(claims["sub"]))
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def _claims(self, token: str) -> Mapping[str, Any]:
         key = self._known_key(token) or await self._fetched_key(token)
         return _decoded(
-            token, key.key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
+            token, key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
         )
 
     def _known_key(self, token: str) -> jwt.PyJWK | None:
@@ -268,6 +273,7 @@ def user_id(issuer: str, subject: str) -> str:
     return ids.derive_id("user", issuer, subject)
 
 
+@functools.lru_cache(CACHED_TOKENS)
 def is_order_token(token: str) -> bool:
     """Say who claims to have issued it, which tells the reader to ask; nothing is verified by that."""
     try:
@@ -278,19 +284,36 @@ def is_order_token(token: str) -> bool:
 
 def _decoded(
     token: str,
-    key: Any,
+    key: str | jwt.PyJWK,
     algorithms: list[str],
     *,
     issuer: str,
     audience: str | None = None,
     required: tuple[str, ...] = (),
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
+    claims = _verified(token, key, tuple(algorithms), issuer, audience, required)
+    # It may have been verified a while ago, and time is all that can make it invalid since.
+    if int(claims["exp"]) <= time.time() - LEEWAY_S:
+        raise BadTokenError("expired")
+    return claims
+
+
+@functools.lru_cache(CACHED_TOKENS)
+def _verified(
+    token: str,
+    key: str | jwt.PyJWK,
+    algorithms: tuple[str, ...],
+    issuer: str,
+    audience: str | None,
+    required: tuple[str, ...],
+) -> Mapping[str, Any]:
+    """The claims of a token that is valid; of a page that looks again and again it is verified once."""
     try:
         check_token(token)
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
-            algorithms=algorithms,
+            algorithms=list(algorithms),
             issuer=issuer,
             audience=audience,
             leeway=LEEWAY_S,
@@ -302,10 +325,10 @@ def _decoded(
     except (jwt.PyJWTError, TypeError, ValueError, OverflowError):
         # Not a token, not of the key's kind, or a time beyond all: the library raises what it has.
         raise BadTokenError("not valid") from None
-    return claims
+    return MappingProxyType(claims)
 
 
-def _staff(claims: dict[str, Any]) -> Identity:
+def _staff(claims: Mapping[str, Any]) -> Identity:
     role, restaurant_id = claims.get("role"), claims.get("restaurantId")
     subject = str(claims["sub"])
     if not 0 < len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():

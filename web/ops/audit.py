@@ -7,8 +7,8 @@ from typing import Any, Final
 import orjson
 
 from models.events import EventType
-from models.messages import Message
 from models.operations import AuditFilter
+from web.http.api_model import ApiModel
 from web.http.decoding import DecodingError, base64_json, whole_number
 from web.http.params import Params, choice_param, limit_param, order_param, param, up_to
 from web.http.problems import ProblemError
@@ -24,7 +24,7 @@ AUDIT_EVENT_TYPES: Final = (
 """What the audit mostly holds."""
 
 
-class AuditView(Message):
+class AuditView(ApiModel):
     """Events of the audit, the latest first. scanned: records looked at for this page. next: older ones."""
 
     entries: tuple[dict[str, Any], ...]

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from models import ids
 from models.dead_letter import DeadLetter
-from models.messages import Message
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.bodies import Body
 
 
-class DeadLetterRow(Message):
+class DeadLetterRow(ApiModel):
     """One dead letter.
 
     deadLetterId: stable over redrives. topic, partition, offset: of the original. orderId: its key, if
@@ -37,7 +37,7 @@ class DeadLetterRow(Message):
     settled_at: str | None = None
 
 
-class DeadLetterList(Message):
+class DeadLetterList(ApiModel):
     """The latest first.
 
     total: how many the filters leave. counts: by state, without filters. next: the `before` of the next
@@ -51,7 +51,7 @@ class DeadLetterList(Message):
     left_out: int
 
 
-class Quarantined(Message):
+class Quarantined(ApiModel):
     """Why an order's inputs are turned away. firstDeadLetterId: what has to be settled first."""
 
     reason: str
@@ -60,7 +60,7 @@ class Quarantined(Message):
     first_dead_letter_id: str | None = None
 
 
-class DeadLetterDetail(Message):
+class DeadLetterDetail(ApiModel):
     """A dead letter and the record that it was.
 
     format: of value; "json", "text", "base64", "hex" (its first bytes, the rest is hidden), or "none" when
@@ -102,7 +102,7 @@ class DiscardBody(Body):
     )
 
 
-class RedriveStepView(Message):
+class RedriveStepView(ApiModel):
     """verdict: DECIDED, DUPLICATE (nothing left to do) or DEAD; none of one that was discarded.
 
     events: types of what it leads to. accepted, code: of a command's outcome. error, message: why it
@@ -118,7 +118,7 @@ class RedriveStepView(Message):
     message: str | None = None
 
 
-class SettlementView(Message):
+class SettlementView(ApiModel):
     """What was done, or would be.
 
     refused: of a rehearsal: it would be refused, nothing would change. quarantined: whether the order is,

@@ -9,9 +9,9 @@ import orjson
 from aiohttp import web
 
 from models import rebuild
-from models.messages import Message
 from tables import NotOwnerError, NotReadyError, StateTable
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS
 from web.http.decoding import DecodingError, whole_number
 from web.http.params import Params, param
@@ -23,7 +23,7 @@ SLICE_RECORDS: Final = 50
 log = logging.getLogger("tiffin.web.digests")
 
 
-class DerivedState(Message):
+class DerivedState(ApiModel):
     """What the service's events alone give; sha256 is of the state's JSON with sorted names."""
 
     service: str
@@ -32,7 +32,7 @@ class DerivedState(Message):
     state: dict[str, Any]
 
 
-class DerivedStates(Message):
+class DerivedStates(ApiModel):
     """One order's, of each service that has it."""
 
     order_id: str

@@ -5,21 +5,21 @@ from typing import Final
 
 from aiohttp import web
 
-from models.messages import Message
 from web.api.views import view_of
 from web.http.answers import json_response
+from web.http.api_model import ApiModel
 from web.http.problems import ProblemError
 from web.http.route import Access, AnyCall
 from web.ops.stopped import StoppedPartition
 
 
-class Alive(Message):
+class Alive(ApiModel):
     """The process answers."""
 
     status: str = "alive"
 
 
-class Readiness(Message):
+class Readiness(ApiModel):
     """reasons: what the worker waits for. stopped: partitions that it serves no further, and why."""
 
     status: str

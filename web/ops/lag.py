@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from models.messages import Message
 from models.operations import Offsets
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS, Context
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.stopped import StoppedPartition, stops_of
 
 
-class LagRow(Message):
+class LagRow(ApiModel):
     """A service's way through one partition of one topic. end: Kafka's; next: what it takes next.
 
     lag: records that are not durable yet. backlog: of them, those fetched, over all topics of the
@@ -25,7 +25,7 @@ class LagRow(Message):
     paused: bool = False
 
 
-class TopicLag(Message):
+class TopicLag(ApiModel):
     """One partition of an input topic. committed: of the workers' group, at the slowest service's."""
 
     topic: str
@@ -36,7 +36,7 @@ class TopicLag(Message):
     services: tuple[LagRow, ...]
 
 
-class LagView(Message):
+class LagView(ApiModel):
     """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for.
 
     stopped: partitions that are read no further until an operator acts.
@@ -58,7 +58,7 @@ class Position(NamedTuple):
     paused: bool
 
 
-class LagShare(Message):
+class LagShare(ApiModel):
     """Of one partition."""
 
     positions: tuple[Position, ...]

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from heapq import nlargest
 from typing import Any, ClassVar, Final
 
-from models.messages import Message
 from models.notification import CHANNELS_BY_EVENT, Channel, NotificationStatus
 from models.times import from_rfc3339
 from tables import NotOwnerError
 from web.api.notifications import NotificationView, entries_of, notification_view
+from web.http.api_model import ApiModel
 from web.http.commands import check_order_is_known
 from web.http.context import NOTIFICATIONS
 from web.http.params import Params, choice_param, cursor_param, limit_param, order_param
@@ -21,7 +21,7 @@ from web.ops.orders import ENDED_READ_SHARE
 MAX_LISTED: Final = 500
 
 
-class NotificationRows(Message):
+class NotificationRows(ApiModel):
     """The latest first.
 
     total: how many the filters leave. counts: state -> how many there are, without filters but that of
@@ -37,7 +37,7 @@ class NotificationRows(Message):
     incomplete: tuple[int, ...]
 
 
-class NotificationsShare(Message):
+class NotificationsShare(ApiModel):
     """One more than is shown, so that it is known if there is more."""
 
     counts: Counter[str]

@@ -6,11 +6,11 @@ from typing import Final
 
 from models import ids
 from models.graphs import OrderStatus
-from models.messages import Message
 from models.order import PLACED
 from models.times import from_rfc3339
 from tables import NotReadyError
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS
 from web.http.params import Params, choice_param, cursor_param, limit_param, param, time_ms, up_to
 from web.http.scatter_gather import Gather, Missing, Shares
@@ -29,7 +29,7 @@ TIME: Final = time_ms(
 )
 
 
-class OrderRow(Message):
+class OrderRow(ApiModel):
     """amount: minor units. since: when the state was reached."""
 
     order_id: str
@@ -41,7 +41,7 @@ class OrderRow(Message):
     since: str
 
 
-class OrderRows(Message):
+class OrderRows(ApiModel):
     """total: how many are known in these lists, on all pages. next: the `before` of the next page.
 
     isBounded: of orders that have ended only the latest are listed and counted, so there are more.
@@ -55,7 +55,7 @@ class OrderRows(Message):
     incomplete: tuple[int, ...]
 
 
-class OrdersShare(Message):
+class OrdersShare(ApiModel):
     """is_read: whether those that have ended are all known by now."""
 
     total: int

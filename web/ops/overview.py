@@ -6,12 +6,12 @@ from typing import Final
 
 from models.dead_letter import DeadLetterState
 from models.errors import KafkaUnavailableError
-from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.operations import Offsets
 from models.times import to_rfc3339
 from models.wording import counted
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.ops.dead_letters import counts_by_state
@@ -23,8 +23,11 @@ from web.ops.stuck import StuckParams, stuck_in_partition
 MAX_HEALTHY_LAG: Final = 1000
 """Inputs that may wait without anybody having to look."""
 
+MIN_SHOWN_REFUSALS: Final = 0.01
+"""Share of new orders that a worker refuses for having too much to do."""
 
-class WorkerView(Message):
+
+class WorkerView(ApiModel):
     """One worker and what it owns."""
 
     url: str
@@ -34,7 +37,7 @@ class WorkerView(Message):
     stripe_errors: dict[str, int]
 
 
-class Concern(Message):
+class Concern(ApiModel):
     """Something that is not as it should be. where: the list that tells more."""
 
     code: str
@@ -42,7 +45,7 @@ class Concern(Message):
     where: str
 
 
-class Overview(Message):
+class Overview(ApiModel):
     """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold.
 
     differences: objects whose money differs from Stripe's.
@@ -62,7 +65,7 @@ class Overview(Message):
     incomplete: tuple[int, ...]
 
 
-class WorkerFacts(Message):
+class WorkerFacts(ApiModel):
     """Of the worker that answers for a partition; see models.operations.WorkerStatus."""
 
     url: str
@@ -71,6 +74,7 @@ class WorkerFacts(Message):
     stripe_errors: dict[str, int]
     clock_trouble: str
     stripe_trouble: str = ""
+    refused_share: float = 0.0
 
 
 class OverviewShare(LagShare):
@@ -149,6 +153,12 @@ def _concerns(
     clocks = "; ".join(f"{url}: {words}" for url, words in sorted(troubles.items()) if words)
     accounts = "; ".join(sorted({share.worker.stripe_trouble for share in shares} - {""}))
     problems = "; ".join(problem for share in shares for problem in share.problems)
+    shares_refused = {share.worker.url: share.worker.refused_share for share in shares}
+    refusing = "; ".join(
+        f"{url}: {part:.0%} of new orders"
+        for url, part in sorted(shares_refused.items())
+        if part >= MIN_SHOWN_REFUSALS
+    )
     names, is_one = ", ".join(map(str, found.incomplete)), len(found.incomplete) == 1
     unserved = (
         f"partition {names} does not answer" if is_one else f"partitions {names} do not answer"
@@ -165,6 +175,7 @@ def _concerns(
         (stopped, "PARTITIONS_STOPPED", stopped, "lag"),
         (clocks, "CLOCK", clocks, "overview"),
         (accounts, "STRIPE_ACCOUNT", accounts, "overview"),
+        (refusing, "OVERLOADED", refusing, "lag"),
         (found.lag > MAX_HEALTHY_LAG, "LAG", counted(found.lag, "record waits", "records wait"),
          "lag"),
         (stuck, "STUCK", counted(stuck, "wait is overdue", "waits are overdue"), "stuck"),

@@ -9,14 +9,14 @@ from typing import Any, Final
 from pydantic import Field
 
 from models.analytics import BucketLength, Sum, Sums, grouped, quantiles, revenue, start_of
-from models.messages import Message
 from models.times import to_rfc3339
 from web.http.answers import Money
+from web.http.api_model import ApiModel
 
 MAX_NAMED_QUARANTINED: Final = 100
 
 
-class ReportShare(Message):
+class ReportShare(ApiModel):
     """Sums by bucket and by restaurant, each behind the currency and a slash.
 
     quarantined: orders, each with the service and the time (milliseconds since the epoch).
@@ -27,14 +27,14 @@ class ReportShare(Message):
     quarantined: tuple[tuple[str, str, int], ...] = ()
 
 
-class DeclinedAttempts(Message):
+class DeclinedAttempts(ApiModel):
     """Attempts that failed; reasons are Stripe's decline codes and our own."""
 
     count: int
     reasons: dict[str, int]
 
 
-class TimeToPay(Message):
+class TimeToPay(ApiModel):
     """From initiated to completed, of what was completed here; quantiles are within 1 %."""
 
     count: int
@@ -44,7 +44,7 @@ class TimeToPay(Message):
     p99_ms: int
 
 
-class Payments(Message):
+class Payments(ApiModel):
     """Sums of payments. conversion: of those initiated here, the part that was ever completed.
 
     refunded, disputed: less what came back. revenue: captured - refunded - disputed.
@@ -86,7 +86,7 @@ class RestaurantPayments(Payments):
     restaurant_id: str
 
 
-class QuarantinedOrder(Message):
+class QuarantinedOrder(ApiModel):
     """An order whose inputs a service turns away: what came since is not counted yet."""
 
     order_id: str
@@ -94,7 +94,7 @@ class QuarantinedOrder(Message):
     since: str
 
 
-class PaymentReport(Message):
+class PaymentReport(ApiModel):
     """from, to: as they were taken, whole buckets. incomplete: partitions that did not answer.
 
     quarantined: orders some of whose payments, refunds and so on may be missing in the sums, whatever

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from models.messages import Message
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.reconciliation import (
     DayTotals,
@@ -17,6 +16,7 @@ from models.reconciliation import (
 from models.times import to_rfc3339
 from web.api.views import view_of
 from web.http.answers import Money
+from web.http.api_model import AS_MESSAGE, ApiModel
 from web.http.context import PAYMENTS
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.money import AMOUNTS
@@ -40,7 +40,7 @@ class ReconciliationVerdict(StrEnum):
     AGREES = "AGREES"
 
 
-class DifferenceView(Message):
+class DifferenceView(ApiModel):
     """An object about whose money the two sides do not agree; a side that does not know it is left out."""
 
     kind: MovementKind
@@ -52,7 +52,7 @@ class DifferenceView(Message):
     since: str
 
 
-class SidesView(Message):
+class SidesView(ApiModel):
     """A sum by each side's word; difference: Stripe's less ours."""
 
     stripe: Money
@@ -60,7 +60,7 @@ class SidesView(Message):
     difference: Money
 
 
-class DayView(Message):
+class DayView(ApiModel):
     """What moved on a day (UTC) in one currency. differing: objects of it that do not agree."""
 
     day: str
@@ -71,7 +71,7 @@ class DayView(Message):
     differing: int
 
 
-class RunView(Message):
+class RunView(ApiModel):
     """What the latest runs found; see models.reconciliation.ReconciliationReport.
 
     orphans: payment intents of no order.
@@ -81,9 +81,9 @@ class RunView(Message):
     cursor: str
     listed: int
     problems: tuple[str, ...]
-    missing: tuple[MissingEvent, ...]
+    missing: tuple[Annotated[MissingEvent, AS_MESSAGE], ...]
     missing_total: int
-    orphans: tuple[Orphan, ...]
+    orphans: tuple[Annotated[Orphan, AS_MESSAGE], ...]
     orphans_total: int
     compared_at: str | None = None
     compared_since: str | None = None
@@ -94,7 +94,7 @@ class RunView(Message):
     unusable: int
 
 
-class CurrencyView(Message):
+class CurrencyView(ApiModel):
     """All payments that Tiffin's tables hold in one currency. net: captured - refunded - disputed."""
 
     currency: str
@@ -107,7 +107,7 @@ class CurrencyView(Message):
     net: Money
 
 
-class BrokenView(Message):
+class BrokenView(ApiModel):
     """What does not hold of an order's money, longer than anything is in flight."""
 
     code: str
@@ -116,7 +116,7 @@ class BrokenView(Message):
     since: str
 
 
-class InvariantsView(Message):
+class InvariantsView(ApiModel):
     """The live checks, as of a time. waitsForOperator: orders whose refund failed and can be retried."""
 
     as_of: str
@@ -127,7 +127,7 @@ class InvariantsView(Message):
     totals: tuple[CurrencyView, ...]
 
 
-class ReconciliationView(Message):
+class ReconciliationView(ApiModel):
     """verdict: all of it in one word. isClean: whether that is AGREES.
 
     differing: objects that differ, listed or still settling, of all days shown. run: left out until
@@ -142,14 +142,14 @@ class ReconciliationView(Message):
     incomplete: tuple[int, ...]
 
 
-class MoneyShare(Message):
+class MoneyShare(ApiModel):
     """broken: order, violation, since when (ms); at most MAX_LISTED of broken_total. waits: for operators."""
 
     totals: dict[str, Counter[str]]
     broken: tuple[tuple[str, MoneyViolation, int], ...]
     broken_total: int
     waits: int
-    report: ReconciliationReport | None = None
+    report: Annotated[ReconciliationReport, AS_MESSAGE] | None = None
 
 
 class ShowReconciliation(Gather[MoneyShare, ReconciliationView]):
@@ -186,7 +186,7 @@ class ShowReconciliation(Gather[MoneyShare, ReconciliationView]):
 
 
 def _verdict_of(
-    report: ReconciliationReport | None, *, is_broken: bool, is_whole: bool
+    report: Annotated[ReconciliationReport, AS_MESSAGE] | None, *, is_broken: bool, is_whole: bool
 ) -> ReconciliationVerdict:
     """What a headline may say, so that no table below contradicts it."""
     is_uneven = report is not None and any(not day.is_even for day in report.totals)

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 from pydantic import Field, ValidationError
 
 from models import ids, search_terms
-from models.messages import Message
 from models.search_terms import PERSONAL_KINDS, TermKind
 from web.api.views import view_of
 from web.http import auth
+from web.http.api_model import ApiModel
 from web.http.bodies import Body, validated
 from web.http.card_numbers import has_card_number
 from web.http.context import ORDERS, PAYMENTS, TIMELINE, Context
@@ -54,7 +54,7 @@ class SearchBody(Body):
     )
 
 
-class FoundOrder(Message):
+class FoundOrder(ApiModel):
     """An order that was looked for. by: as what the text was found: "reference", "order", "id", "email"...
 
     amount: minor units. placedAt: of one that a customer placed.
@@ -70,7 +70,7 @@ class FoundOrder(Message):
     placed_at: str | None = None
 
 
-class SearchShare(Message):
+class SearchShare(ApiModel):
     """is_cut: there are more."""
 
     orders: tuple[FoundOrder, ...]
@@ -83,7 +83,7 @@ class SearchView(SearchShare):
     incomplete: tuple[int, ...]
 
 
-class SearchPlan(Message):
+class SearchPlan(ApiModel):
     """What to look up, without any text of the one who asks.
 
     order: how order ids begin, with the kind that it is found by. rows: how keys begin, by kind.

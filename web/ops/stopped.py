@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from models.messages import Message
 from tables import NotStoppedError
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.bodies import Body
 from web.http.context import ORDERS, Context
 from web.http.params import Params
@@ -12,7 +12,7 @@ from web.http.problems import ProblemError
 from web.http.route import Call, Owner
 
 
-class StoppedPartition(Message):
+class StoppedPartition(ApiModel):
     """One that is read no further. service: which alone it is stopped for; "": for all its readers.
 
     offset: of what can't be read or processed; nextOffset: where a skip would go on.
@@ -44,7 +44,7 @@ class SkipBody(Body):
     dry_run: bool = Field(default=False, description="true: tell what would happen, do nothing")
 
 
-class Skipped(Message):
+class Skipped(ApiModel):
     """What was, or would be, done."""
 
     stopped: StoppedPartition

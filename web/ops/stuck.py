@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from models.dead_letter import DeadLetterState
-from models.messages import Message
 from models.stuck import Actor, Subject, Waiting, quarantined
 from web.api.views import view_of
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS, Context
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
@@ -17,7 +17,7 @@ from web.indexes.waiting import WAITING_SERVICES, waiting_of
 MAX_LISTED: Final = 1000
 
 
-class WaitView(Message):
+class WaitView(ApiModel):
     """Something that an order waits for.
 
     what: the id of the refund, dispute, warning, review, effect, webhook or notification, or the service of a
@@ -38,7 +38,7 @@ class WaitView(Message):
     stuck: bool
 
 
-class StuckList(Message):
+class StuckList(ApiModel):
     """What is stuck, the longest overdue first.
 
     total: before the limit. byActor: who has how much to do, likewise. incomplete: partitions whose orders
@@ -51,14 +51,14 @@ class StuckList(Message):
     incomplete: tuple[int, ...]
 
 
-class OrderWaiting(Message):
+class OrderWaiting(ApiModel):
     """All that one order waits for, stuck or not; nothing when it has ended."""
 
     order_id: str
     waiting: tuple[WaitView, ...]
 
 
-class StuckShare(Message):
+class StuckShare(ApiModel):
     """by_actor: before the limit."""
 
     rows: tuple[WaitView, ...] = ()

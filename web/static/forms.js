@@ -12,6 +12,12 @@ for (const form of document.querySelectorAll("form[data-once]")) {
   });
 }
 
+// Refused because there was too much to do: sent again by itself, unless somebody is changing it.
+for (const form of document.querySelectorAll("form[data-again]")) {
+  const timer = setTimeout(() => form.requestSubmit(), Number(form.dataset.again) * 1000);
+  form.addEventListener("input", () => clearTimeout(timer));
+}
+
 // Back from the next page: the form may be sent again.
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) {

@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+from msgspec import structs
 
 from models import ids
 from models.commands import read_command
@@ -216,7 +217,7 @@ async def test_confirm_whose_attempt_was_overtaken_does_not_wait_for_the_next(
     world.stripe_answers.set()
     await world.perform(order["orderId"], effect)
     world.stripe_answers.clear()
-    await world.send(world.commands[1].model_copy(update={"command_id": "another"}))
+    await world.send(structs.replace(world.commands[1], command_id="another"))
     status, answer = await first
     assert (status, answer["status"], answer["attempt"]) == (200, "PROCESSING", 2)
 

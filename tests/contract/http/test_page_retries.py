@@ -16,6 +16,7 @@ from models.topics import ORDER_COMMANDS
 from tests.support.http_api import CART, Api, MakeApi, new_key
 from tests.support.in_memory_backend import InMemoryBackend
 from web.catalogue import load_catalogue
+from web.http.admission import Admission
 from web.http.tokens import Role
 from web.pages import retry
 from web.pages.routes import PAGES
@@ -119,6 +120,25 @@ async def test_an_order_is_placed_while_nobody_answers_for_it(
     assert page.headers["Location"] == f"/orders/{sent[0].order_id}/pay"
     assert len(world.stripes) == 1
     assert len(world.stripes[sent[0].order_id].answers) == 1, "one payment intent"
+
+
+async def test_a_checkout_that_is_refused_under_load_keeps_what_was_entered_and_tries_again(
+    make_api: MakeApi,
+) -> None:
+    waits_s = 60.0
+    admission = Admission(max_delay_s=0.2, stripe_wait_s=lambda: waits_s)
+    api = await make_api(admission=admission)
+    browser = Browser(api)
+    form = browser.cart()
+    page = await browser.ask("POST", "/checkout", form)
+    assert page.status == 503
+    assert "nothing was charged" in page.text
+    assert DETAILS["email"] in page.text
+    assert f'data-again="{page.headers["Retry-After"]}"' in page.text
+    assert placed(api.world) == []
+    waits_s = 0.0
+    page = await browser.ask("POST", "/checkout", form)
+    assert (page.status, len(placed(api.world))) == (303, 1)
 
 
 async def test_other_details_that_did_not_reach_an_order_are_told(make_api: MakeApi) -> None:

@@ -51,7 +51,7 @@ REASON = "wrong amount, see chat with the bank: customer looks like a fraud"
 
 async def audit(api: Api, order_id: str, kind: EventType, data: Message) -> None:
     event = Event(
-        event_id=f"event-{kind}-{data.model_dump().get('by')}", event_type=kind, order_id=order_id,
+        event_id=f"event-{kind}-{getattr(data, 'by', None)}", event_type=kind, order_id=order_id,
         occurred_at=to_rfc3339(api.world.now_ms), payment_id=None, sequence=1, causation_id="c",
         correlation_id="c", producer=OPERATORS, data=data,
     )  # fmt: skip

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agents.notifications import (
     MAX_NOTIFICATIONS,
@@ -32,7 +33,7 @@ from models.events import (
     read_event,
 )
 from models.graphs import RefundStatus
-from models.messages import Message, encode
+from models.messages import Message, encode, fields_of
 from models.notification import (
     CHANNELS_BY_EVENT,
     NOTIFICATION_GRAPH,
@@ -198,7 +199,7 @@ def test_the_order_of_events_makes_no_difference_to_what_is_told(events: list[Ev
         world = NotificationHarness()
         for event in order:
             world.event(event)
-        return {name: each.model_dump(exclude={"requested_at"}) for name, each in world.all.items()}
+        return {name: fields_of(each, but={"requested_at"}) for name, each in world.all.items()}
 
     assert told(events) == told(MADE_EVENTS)
 
@@ -437,9 +438,7 @@ def test_whatever_happens_the_last_word_is_told_and_no_kind_too_often(
     for number, (kind, pause_ms) in enumerate(given_events, 1):
         at_ms += pause_ms
         world.number = at_ms
-        world.event(
-            event_of(kind, number).model_copy(update={"occurred_at": to_rfc3339(NOW + at_ms)})
-        )
+        world.event(structs.replace(event_of(kind, number), occurred_at=to_rfc3339(NOW + at_ms)))
     for channel in Channel:
         mine = [each for each in world.all.values() if each.channel is channel]
         told = [each for each in mine if each.status is not S.SUPERSEDED]
@@ -453,16 +452,16 @@ def test_whatever_happens_the_last_word_is_told_and_no_kind_too_often(
 def test_a_failure_that_ends_a_cancelled_payment_asks_nobody_to_pay_again() -> None:
     world = NotificationHarness()
     failed = event_of(E.PAYMENT_FAILED)
-    data = failed.data.model_copy(update={"cancel_requested": "PAYMENT_EXPIRED"})
-    world.event(failed.model_copy(update={"data": data}))
+    data = structs.replace(failed.data, cancel_requested="PAYMENT_EXPIRED")
+    world.event(structs.replace(failed, data=data))
     assert world.all == {}
 
 
 def test_money_that_goes_back_is_told_as_such() -> None:
     world = NotificationHarness()
     paid = event_of(E.PAYMENT_COMPLETED)
-    data = paid.data.model_copy(update={"cancel_requested": "PAID_TOO_LATE"})
-    world.event(paid.model_copy(update={"data": data}))
+    data = structs.replace(paid.data, cancel_requested="PAID_TOO_LATE")
+    world.event(structs.replace(paid, data=data))
     facts = [each.facts for each in world.all.values()]
     assert facts
     assert {each["cancel_requested"] for each in facts} == {"PAID_TOO_LATE"}

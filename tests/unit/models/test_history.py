@@ -13,7 +13,6 @@ from agents.timeline import TIMELINE
 from models import topics
 from models.commands import CommandType, ConfirmPayment
 from models.history import IncompleteError, OrderAsOf, as_of, event_of
-from models.messages import encode
 from models.transition import Decision, Input, InputIdentity
 from tests.support.payment_flow import (
     ORDER,
@@ -23,6 +22,7 @@ from tests.support.payment_flow import (
 )
 from tests.support.payment_flow_machine import PaymentFlow
 from web.api.timeline import timeline_view
+from web.http.answers import as_json
 from web.http.tokens import Role
 from web.pages.ops.timeline_diagram import draw_timeline
 
@@ -167,7 +167,7 @@ def test_a_broken_row_is_named_and_all_others_are_shown(name: str, value: Any) -
     view = timeline_view(ORDER, raw([*rows, {**rows[0], name: value}]), role=Role.OPERATOR)
     assert len(view.entries) == len(rows)
     assert view.broken == (f"{ORDER}/{len(rows) + 1:06d}: {name} can't be read",)
-    assert orjson.loads(encode(view))["broken"]
+    assert as_json(view)["broken"]
     assert draw_timeline(view.entries).dots
 
 

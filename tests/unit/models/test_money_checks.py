@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import (
@@ -97,4 +98,4 @@ def test_an_unattended_refund_is_one_that_neither_stripe_nor_an_effect_knows() -
     asked = Effect(effect_id="refund:r", kind=EffectKind.REFUND, body={}, requested_at=1)
     assert of(pending)
     assert not of(pending, asked)
-    assert not of(pending.model_copy(update={"stripe_refund_id": "re"}))
+    assert not of(structs.replace(pending, stripe_refund_id="re"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models import ids
 from models.events import EVENTS, Event, EventType
+from models.graphs import RefundStatus
 from models.payment import CLOSED_DISPUTES, NO_FUNDS_WITHDRAWN
 from models.reconciliation import (
     Account,
@@ -166,10 +167,10 @@ def event(kind: EventType, **data: Any) -> Event:
     known = {
         "payment_id": "pay", "order_id": ORDER, "amount": 700, "currency": "INR", "attempt": 1,
         "stripe_charge_id": "ch_1", "receipt_url": None, "refund_id": "refund_1", "reason": "LATE",
-        "stripe_refund_id": "re_1", "status": "SUCCEEDED", "by": "stripe", "refunded_total": 700,
+        "stripe_refund_id": "re_1", "status": RefundStatus.SUCCEEDED, "by": "stripe", "refunded_total": 700,
         "dispute_id": "du_1", **data,
     }  # fmt: skip
-    fields = EVENTS[kind].data.model_fields
+    fields = EVENTS[kind].data.__struct_fields__
     return Event(
         event_id="e", event_type=kind, occurred_at=NOW, order_id=ORDER, payment_id="pay",
         sequence=4, causation_id="c", correlation_id="c", producer="payments",

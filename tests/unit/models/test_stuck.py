@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from models.commands import CancelOrder, CheckDeadline, CommandType, ResultKind
 from models.delivery import Delivery, DeliveryRecord
@@ -40,7 +41,7 @@ from tests.support.payment_flow import (
 
 T = 1_700_000_000_000
 S = Subject
-PLACED = Placed(**dict(PLACE), placed_at=T)
+PLACED = Placed.of(PLACE, T)
 
 
 def order(status: OrderStatus, **work: Any) -> OrderRecord:
@@ -118,7 +119,7 @@ def notification(status: NotificationStatus) -> NotificationRecord:
 
 P, ORD, R, D, N = PaymentStatus, OrderStatus, RefundStatus, DeliveryStatus, NotificationStatus
 INITIATION = Initiation(amount=AMOUNT, currency=CURRENCY, user_id="u")
-REFUSED = INITIATION.model_copy(update={"error": "amount_too_small"})
+REFUSED = structs.replace(INITIATION, error="amount_too_small")
 SINCE = {"DOUBTED_DISPUTES": T, "HELD": T, "INITIATION": T, "REFUND_WANTED": T}
 PAID = payment(P.COMPLETED)
 FAILED = refund(R.FAILED)
@@ -235,7 +236,7 @@ def test_row(subject: Subject, state: str) -> None:
     [
         {
             "status": P.REFUNDED,
-            "refunds": [refund(R.SUCCEEDED).model_copy(update={"amount": AMOUNT})],
+            "refunds": [structs.replace(refund(R.SUCCEEDED), amount=AMOUNT)],
         },
         {"status": P.COMPLETED, "disputes": [dispute("needs_response")]},
     ],
@@ -249,10 +250,10 @@ def test_a_refund_in_full_and_a_dispute_settle_warnings_and_reviews(settled: Any
 
 
 def test_a_warning_waits_for_no_operator_while_its_refund_is_under_way() -> None:
-    whole = refund(R.PENDING).model_copy(update={"amount": AMOUNT})
+    whole = structs.replace(refund(R.PENDING), amount=AMOUNT)
     record = payment(P.COMPLETED, warnings=[warned()])
     assert found(record, S.FRAUD_WARNING, "ACTIONABLE")
-    under_way = record.model_copy(update={"work": PaymentWork(refunds={"refund_1": whole})})
+    under_way = structs.replace(record, work=PaymentWork(refunds={"refund_1": whole}))
     assert not found(under_way, S.FRAUD_WARNING, "ACTIONABLE")
 
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import aiokafka
+import mode
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -67,9 +68,11 @@ OWNERS = {
     "_settings_default": driver.Producer,
     "_thread": driver.Consumer,
     "_to_message": driver.Consumer,
+    "_sentinel_task": mode.Worker,
     "_tp": fetcher.PartitionRecords,
     "_txn_manager": aiokafka.AIOKafkaProducer,
     "_unpack_records": fetcher.PartitionRecords,
+    "_update_channels": TableManager,
     "_wait_next_records": Consumer,
 }
 """Private name -> the class of Faust or aiokafka that has it."""
@@ -196,6 +199,9 @@ def test_attributes_are_still_read_where_ours_are_put() -> None:
     kafka = inspect.getsource(aiokafka.AIOKafkaConsumer)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in kafka
     assert "self._runner.setup()" in inspect.getsource(AiohttpWeb)
+    assert "self._sentinel_task()" in inspect.getsource(mode.Worker)
+    assert "venusian.attach(agent, category=SCAN_AGENT)" in inspect.getsource(App.agent)
+    assert "self.conf.TableManager(" in inspect.getsource(App)
 
 
 def test_faust_awaits_the_tables_before_it_recovers_and_opens_them_before_it_seeks() -> None:

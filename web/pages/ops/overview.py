@@ -26,6 +26,7 @@ CONCERN_TEXTS: Final = {
     "DEAD_LETTERS": "Dead letters are open",
     "CLOCK": "A clock is wrong",
     "STRIPE_ACCOUNT": "The Stripe account or its webhook endpoint is not as it should be",
+    "OVERLOADED": "New orders are refused because there is too much to do",
     "LAG": "Records wait to be worked on",
     "KAFKA_UNAVAILABLE": "Kafka can't be reached",
     "PARTITIONS_STOPPED": "Partitions are stopped at something that can't be read",

@@ -20,6 +20,7 @@ from web.api import orders, payments
 from web.api.pricing import priced
 from web.api.schemas import CreateIntent
 from web.http import auth, commands
+from web.http.admission import WorkClass
 from web.http.bodies import body_hash, validated
 from web.http.context import ORDERS, PAYMENTS
 from web.http.problems import RETRY_AFTER_S, ProblemError
@@ -46,6 +47,11 @@ FIELDS: Final = {
 CANT_ORDER: Final = (
     "We can't take orders right now; nothing was charged. Press the button again in a moment: pressed twice, "
     "it is still one order."
+)
+
+BUSY_KITCHENS: Final = (
+    "Very many people are ordering right now; nothing was charged. This page tries again in a moment, or press "
+    "the button: pressed twice, it is still one order."
 )
 
 NOTICES: Final = {"cancelled": "Nothing was charged. Change what you like and order again."}
@@ -83,6 +89,7 @@ async def prepare(call: AnyCall) -> Placing | web.Response:
     return Placing(cart, commands.CommandRequest(
         order_id=call.order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER, data=data,
         action=payment.PLACE, key=cart.cart.key, body=body, identity=Identity(Role.CUSTOMER, customer),
+        work=WorkClass.NEW_ORDER,
     ))  # fmt: skip
 
 
@@ -122,16 +129,16 @@ async def place_later(call: AnyCall, error: Exception) -> web.Response:
     """Leave the order in Kafka while nobody answers for it; say so if that can't be reached either."""
     if not isinstance(call.subject, Placing):
         raise error
+    if isinstance(error, ProblemError) and error.code == "OVERLOADED":
+        pause_s = error.retry_after_s or RETRY_AFTER_S
+        return _busy(call, call.subject.cart, BUSY_KITCHENS, pause_s, again_s=pause_s)
     try:
         if not commands.is_rebalancing(error):
             raise error
         await commands.send_without_waiting(call.context, call.subject.command)
     except UnavailableError as unavailable:
         log.warning("an order could not be placed", extra={"reason": type(unavailable).__name__})
-        response = _form(call, call.subject.cart, wrong=CANT_ORDER)
-        response.set_status(503)
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return response
+        return _busy(call, call.subject.cart, CANT_ORDER, RETRY_AFTER_S)
     return _to_payment(call, call.subject, is_decided=False)
 
 
@@ -192,6 +199,16 @@ def _explained(problem: ProblemError, cart: PricedCart) -> dict[str, Any]:
     return {"wrong": wrong}
 
 
+def _busy(
+    call: AnyCall, cart: PricedCart, wrong: str, pause_s: int, *, again_s: int | None = None
+) -> web.Response:
+    """503, and the form with all that was entered. again_s: after so long the page sends it by itself."""
+    response = _form(call, cart, wrong=wrong, again_s=again_s)
+    response.set_status(503)
+    response.headers["Retry-After"] = str(pause_s)
+    return response
+
+
 def _form(call: AnyCall, cart: PricedCart, **values: Any) -> web.Response:
-    shown = {"errors": {}, "notice": "", "wrong": "", "earlier": "", **values}
+    shown = {"errors": {}, "notice": "", "wrong": "", "earlier": "", "again_s": None, **values}
     return render(call.request, "checkout.html", priced=cart, form=call.fields, **shown)

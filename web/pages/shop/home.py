@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from models.messages import Message
 from models.order import OrderRecord
 from models.times import to_rfc3339
 from web.http import auth
+from web.http.api_model import ApiModel
 from web.http.context import ORDERS
 from web.http.problems import ProblemError
 from web.http.route import AnyCall
@@ -20,7 +20,7 @@ OWNERS_TIMEOUT_S: Final = 1.0
 """How long the first page waits for other workers; what did not come is shown without its state."""
 
 
-class BrowserOrder(Message):
+class BrowserOrder(ApiModel):
     """An order that a cookie of the browser opens. since: RFC 3339. All "" where nobody answered for it."""
 
     order_id: str

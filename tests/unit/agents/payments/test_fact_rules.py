@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agents.payments import fact_rules
 from agents.payments.fact_rules import (
@@ -430,7 +431,7 @@ def test_an_update_with_the_same_status_counts(
     truth.dispute_is("du_1", "updated", 60, **changes)
     deliver(flow, *truth.events[-1])
     after = payment_of(flow).disputes["du_1"]
-    assert after.model_copy(update={"changed_at": before.changed_at}) != before
+    assert structs.replace(after, changed_at=before.changed_at) != before
     for name, value in expected.items():
         assert getattr(after, name) == value
 
@@ -552,9 +553,9 @@ def test_a_look_up_decides_on_a_failed_payment_without_a_time() -> None:
     error = {"code": "card_declined", "charge": "ch_1"}
     truth.intent_is("payment_failed", 5, status="requires_payment_method", last_payment_error=error)
     deliver(flow, *truth.events[-1])
-    work = work_of(flow).model_copy(update={"seen_at": {}})
+    work = structs.replace(work_of(flow), seen_at={})
     assert flow.state
-    flow.payments.state = flow.state.model_copy(update={"work": work})
+    flow.payments.state = structs.replace(flow.state, work=work)
     truth.intent_is("processing", 0, status="processing")
     deliver(flow, *truth.events[-1])
     assert work_of(flow).in_doubt_since

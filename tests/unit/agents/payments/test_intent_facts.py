@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from models.commands import CommandType, ConfirmPayment, ResultKind, StripeResult
 from models.graphs import PaymentStatus
@@ -139,8 +140,8 @@ def not_submitted(opened: PaymentFlowHarness, as_of: int | None) -> PaymentStatu
         status="requires_payment_method", next_action=None, last_payment_error=NOT_AUTHENTICATED
     )
     # The gateway's answers have a time, those of this harness have none.
-    dated = work_of(opened).model_copy(update={"seen_at": {intent["id"]: opened.now // 1000}})
-    opened.payments.state = opened.payments.state.model_copy(update={"work": dated})
+    dated = structs.replace(work_of(opened), seen_at={intent["id"]: opened.now // 1000})
+    opened.payments.state = structs.replace(opened.payments.state, work=dated)
     result = StripeResult(
         effect_id=effect.effect_id, idempotency_key=effect.idempotency_key, code="no_charge_in_time",
         result=ResultKind.NOT_SUBMITTED, intent=parse_intent(intent, as_of=as_of),

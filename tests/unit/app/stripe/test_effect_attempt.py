@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
+from msgspec import structs
 
 from app.stripe.effect_attempt import (
     MAX_MISMATCHED_TRIES,
@@ -134,7 +135,7 @@ async def test_a_write_that_was_begun_with_another_mark_is_made_anew_once_that_o
     result = await runner.run(attempt)
     assert result
     assert (result.result, result.code) == (ResultKind.TRY_AGAIN, IDEMPOTENCY_MISMATCH)
-    attempt.effect = effect.model_copy(update={"tries": MAX_MISMATCHED_TRIES})
+    attempt.effect = structs.replace(effect, tries=MAX_MISMATCHED_TRIES)
     result = await runner.run(attempt)
     assert result
     assert result.result is ResultKind.INVALID, "it does not go on for ever unseen"

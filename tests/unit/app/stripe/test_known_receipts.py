@@ -17,12 +17,13 @@ SERVICE = payments_service()
 PAYMENT = {
     "paymentId": ids.payment_id(ORDER), "orderId": ORDER, "stripeIntentId": "pi_1", "attempt": 1,
     "amount": 2500, "currency": "INR", "userId": "guest", "status": "COMPLETED", "captured": 2500,
-    "stripeChargeId": "ch_1", "receiptUrl": "https://pay.example/r", "createdAt": 1, "updatedAt": 2,
-    "sequence": 3,
+    "stripeChargeId": "ch_1", "receiptUrl": "https://pay.example/r", "sequence": 3, "occurredAt": 1, "initiatedAt": 1,
 }  # fmt: skip
 
 
-def known(payment: dict[str, Any] | None, intent: str = "pi_1", charge: str | None = "ch_1") -> bool:
+def known(
+    payment: dict[str, Any] | None, intent: str = "pi_1", charge: str | None = "ch_1"
+) -> bool:
     state = SERVICE.load({"payment": payment} if payment else None)
     stored = StoredRecord(ORDER, 1, state, {}, {}, None)
     seen = IntentFacts(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 from pydantic import ValidationError
 
-from models.messages import Message
 from web.api.views import view_of
 from web.http.answers import Money
+from web.http.api_model import ApiModel
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Other:
     extra: str | None = "extra"
 
 
-class RowView(Message):
+class RowView(ApiModel):
     name: str
     count: int
     price: Money | None = None

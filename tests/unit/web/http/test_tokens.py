@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +15,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from models import ids
 from models.errors import UnavailableError
-from web.http.tokens import BadTokenError, JwksVerifier
+from web.http.tokens import BadTokenError, JwksVerifier, OrderTokens
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 KEYS = {
@@ -104,3 +106,23 @@ async def test_a_forged_key_id_keeps_nobody_waiting_whose_key_is_known() -> None
         with pytest.raises(UnavailableError):
             await waits
         assert (await verifier.verify(token)).subject == "olga"
+
+
+def test_a_token_that_was_verified_expires_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its claims are kept, so that it is verified once; its end is looked at each time."""
+    tokens = OrderTokens("k" * 32)
+    token = tokens.issue("guest_1", ids.order_id("guest", "1"))
+    assert tokens.read(token) == tokens.read(token)
+    end = jwt.decode(token, options={"verify_signature": False})["exp"]
+    monkeypatch.setattr(time, "time", lambda: end + 29)
+    assert tokens.read(token).subject == "guest_1"
+    monkeypatch.setattr(time, "time", lambda: end + 30)
+    with pytest.raises(BadTokenError, match="expired"):
+        tokens.read(token)
+
+
+def test_a_token_counts_for_the_key_that_verified_it_alone() -> None:
+    token = OrderTokens("k" * 32).issue("guest_1", ids.order_id("guest", "1"))
+    OrderTokens("k" * 32).read(token)
+    with pytest.raises(BadTokenError, match="not valid"):
+        OrderTokens("l" * 32).read(token)

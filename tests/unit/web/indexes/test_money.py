@@ -6,6 +6,7 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.money_checks import MoneyViolation, money_of
@@ -106,7 +107,7 @@ def test_lists_show_each_refund_with_what_can_be_done_about_it() -> None:
     assert (entry.state, entry.can_retry, entry.retried_by) == (R.FAILED, True, None)
     assert index.waits_for_operator(0) == 1
     again = refund("r2", 400, R.PENDING, retry_of="r1")
-    index.put_payment(0, "a", state.model_copy(update={"work": PaymentWork(refunds={"r2": again})}))
+    index.put_payment(0, "a", structs.replace(state, work=PaymentWork(refunds={"r2": again})))
     by_id = {entry.refund.refund_id: entry for entry in index.refunds(0)}
     assert (by_id["r1"].can_retry, by_id["r1"].retried_by) == (False, "r2")
     assert index.waits_for_operator(0) == 0

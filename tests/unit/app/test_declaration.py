@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.factory import minimum_charges, payment_methods
+from app.declaration import minimum_charges, payment_methods
 from app.settings import Settings, SettingsError, load_settings
 from web.catalogue import load_catalogue
 
