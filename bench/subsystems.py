@@ -30,7 +30,9 @@ OTHERWISE: Final[Mapping[str, tuple[str, ...]]] = {
     "Faust": ("faust/", "mode/"),
 }
 """For stacks with none of these files."""
-REST: Final = "event loop, system calls"
+LOOPS: Final = ("mode/worker.py", "mode/threads.py")
+"""What runs the event loops: as a stack's innermost file, for the loop itself, which is no Python."""
+REST: Final = "event loops, system calls"
 
 
 async def record(pid: int, seconds: float, raw: Path) -> None:
@@ -58,6 +60,8 @@ def shares(lines: Iterable[str]) -> Counter[str]:
 def subsystem(frames: list[str]) -> str:
     """Whose a stack is. A frame: `function (file:line)`."""
     files = [frame.rpartition(" (")[2] for frame in reversed(frames)]
+    if files[0].startswith(LOOPS):
+        return REST
     for owners in (SUBSYSTEMS, OTHERWISE):
         for file in files:
             for name, prefixes in owners.items():
