@@ -41,7 +41,7 @@ def command(*parameters: Decorator) -> Callable[[Callable[..., Awaitable[None]]]
             asyncio.run(run(settings(), *args, **kwargs))  # type: ignore[arg-type]
 
         made: Any = wrapper
-        for parameter in parameters:
+        for parameter in reversed(parameters):  # as decorators, the last one first
             made = parameter(made)
         GROUP.command(help=run.__doc__)(made)
         return run
