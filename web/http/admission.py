@@ -42,7 +42,7 @@ TARGET_FACTOR: Final = 3.0
 CONFIRM_FACTOR: Final = 25.0
 """An order that is half way may wait so much longer than a new one."""
 BURST_FACTOR: Final = 1.0
-"""Whose oldest command waits for longer than so many targets has a burst to work off first, whatever the share is."""
+"""Whose oldest command waits for longer than so many targets has a burst to work off first."""
 MAX_STRIPE_WAIT_S: Final = 1.0
 MAX_RETRY_AFTER_S: Final = 10
 
