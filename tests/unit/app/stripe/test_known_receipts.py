@@ -17,7 +17,8 @@ SERVICE = payments_service()
 PAYMENT = {
     "paymentId": ids.payment_id(ORDER), "orderId": ORDER, "stripeIntentId": "pi_1", "attempt": 1,
     "amount": 2500, "currency": "INR", "userId": "guest", "status": "COMPLETED", "captured": 2500,
-    "stripeChargeId": "ch_1", "receiptUrl": "https://pay.example/r", "sequence": 3, "occurredAt": 1, "initiatedAt": 1,
+    "stripeChargeId": "ch_1", "receiptUrl": "https://pay.example/r", "sequence": 3,
+    "occurredAt": 1, "initiatedAt": 1,
 }  # fmt: skip
 
 
