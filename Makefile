@@ -1,7 +1,7 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stripe-contract lint format bench soak newest screenshots clean
+.PHONY: help setup demo test stripe-contract lint format bench profile soak newest screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -72,6 +72,9 @@ format: $(SETUP) ## Put the code into the formatter's shape, and fix what can be
 
 bench: $(SETUP) ## Measure against peers on the same work (printed, never asserted)
 	$(BIN)/python -m bench $(ARGS)
+
+profile: $(SETUP) ## Sample a worker under load, and write where its CPU goes into docs/performance.md
+	$(BIN)/python -m bench platform --rate 4 --profile --write $(ARGS)
 
 soak: $(SETUP) ## The long runs under faults
 	$(BIN)/python -m pytest -m soak $(ARGS)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agents.service import Service, events
+from agents.service import GATHERED_S, Service, events
 from models import analytics, topics
 from models.analytics import CountedPayment
 from models.events import Event, PaymentInitiated
@@ -44,4 +44,5 @@ ANALYTICS: Final[Service[CountedPayment | None]] = Service(
     state=CountedPayment | None,
     initial=None,
     decide=decide,
+    gather_s=GATHERED_S,
 )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agents.decision import DecisionBuilder
-from agents.service import Service, commands, events
+from agents.service import GATHERED_S, Service, commands, events
 from models import ids, topics
 from models.commands import Command, NotificationResult, RetryNotification, SendResult
 from models.events import (
@@ -266,6 +266,7 @@ def notifications_service(
         initial=NotificationRecord(),
         decide=partial(decide, policy=policy),
         has_ended=_has_ended,
+        gather_s=GATHERED_S,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import orjson
@@ -14,6 +14,9 @@ from models.topics import TOPICS, TopicUse
 from models.transition import Decision, Input, InputIdentity, ReadRow
 
 S = TypeVar("S")
+GATHERED_S: Final = 0.1
+"""For services that nobody waits for."""
+
 Reader = Callable[[str, bytes, bytes], tuple[InputIdentity, Any]]
 """Reads a record: topic, key, value -> its identity and its message. Raises UnreadableError."""
 
@@ -47,7 +50,8 @@ class Service(Generic[S]):
     inputs: topic -> what reads its records; the order is the agents'. state: the type of a key's record,
     as msgspec takes it. initial: the state of a key never seen. decide: state, input and a way to read
     rows -> what follows; pure; it must not raise on what the world can send, but UnreadableError for a
-    record that is none of the key's. has_ended: whether indexes may leave a record out.
+    record that is none of the key's. has_ended: whether indexes may leave a record out. gather_s: how long an
+    input may wait for others before they are made durable together: 0 where a request or a service waits.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Service(Generic[S]):
     initial: S
     decide: Callable[[S, Input, ReadRow], Decision]
     has_ended: Callable[[S], bool] = lambda _: False
+    gather_s: float = 0.0
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""

@@ -5,7 +5,7 @@ from typing import Final
 import orjson
 from msgspec import to_builtins
 
-from agents.service import Service, events
+from agents.service import GATHERED_S, Service, events
 from models import search_terms, topics
 from models.events import Event
 from models.transition import Decision, Input, ReadRow
@@ -43,4 +43,5 @@ TIMELINE: Final = Service(
     state=int,
     initial=0,
     decide=decide,
+    gather_s=GATHERED_S,
 )

@@ -67,6 +67,7 @@ def declare(settings: Settings, channels: frozenset[Channel] = frozenset()) -> D
     services = agents.services(deadlines, policy, payments)
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
+        gather_s={service.name: service.gather_s for service in services},
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
     )  # fmt: skip
     return Declaration(app, runtime, catalogue, methods, topic_uses(services))

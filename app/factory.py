@@ -32,6 +32,7 @@ from app.stripe.account_watch import AccountWatch
 from app.stripe.effects import EffectsService
 from app.stripe.event_intake import EventIntake
 from app.stripe.gateway import StripeGateway
+from app.stripe.known_receipts import KnownReceipts
 from app.stripe.owner_mark import OwnerMark
 from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
@@ -69,7 +70,9 @@ def create_app(settings: Settings) -> faust.App:
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
     intake = EventIntake(
-        gateway, functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED)
+        gateway,
+        functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED),
+        KnownReceipts(runtime.tables["payments"].get).has,
     )
     effects = EffectsService(
         gateway, sender, now_s=clock.now_s, clock_known=clock.synced,

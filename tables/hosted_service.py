@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from models.transition import TransitionService
     from tables.fenced_table import FencedTable
+    from tables.limits import Limits
     from tables.partition_task import PartitionTask
     from tables.transport import FetchConsumer
     from tables.views import StateTable
@@ -28,6 +29,7 @@ class HostedService:
     table: FencedTable
     state: StateTable
     changelog: str
+    limits: Limits
     counters: Counters = field(default_factory=Counters)
     tasks: dict[int, PartitionTask] = field(default_factory=dict)
 

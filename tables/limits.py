@@ -16,6 +16,9 @@ class Limits:
     commit_batch_s: float = 0.1
     """Time spent on deciding a commit batch's inputs, after which it takes no more: until then no reader
     sees them, and serialising them, which can't be interrupted, takes longer with each."""
+    gather_s: float = 0.0
+    """How long a commit batch waits for more inputs before it is made durable, unless it is full: where
+    nobody waits for a service, few larger ones cost less."""
     inbox_inputs: int = 8_000
     """Inputs fetched and not yet decided at which a task pauses its partitions."""
     inbox_bytes: int = 32 * 1024 * 1024

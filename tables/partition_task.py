@@ -4,16 +4,17 @@ A task decides inputs in memory while the commit batch before them becomes durab
 
     append to the changelog -> write RocksDB -> send outputs -> advance the durable offsets
 
-docs/engine.md says why in this order. Nothing lingers: at low load a commit batch is one input; the more
-there is to do, the larger and cheaper they are. Whatever goes wrong in a step ends the process; the
-next one starts from what is durable.
+docs/engine.md says why in this order. Nothing lingers, but where `Limits.gather_s` says so: at low load a
+commit batch is one input; the more there is to do, the larger and cheaper they are. Whatever goes wrong in a
+step ends the process; the next one starts from what is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tables.changelog import PROGRESS_KEY, TableProgress, write_rows
@@ -97,6 +98,7 @@ class PartitionTask:
         self._is_checkpoint_requested = False
         self._spent_s = 0.0
         self._wake, self._closed, self._progress = (asyncio.Event() for _ in range(3))
+        self._gathered = asyncio.Event()  # there is no more to wait for
         self._loops: list[asyncio.Task[None]] = []
 
     @property
@@ -130,6 +132,8 @@ class PartitionTask:
         """Take no more, wait until all in flight is durable and checkpointed; may wait for ever."""
         self.inbox.clear()
         self._loops[0].cancel()
+        self._limits = replace(self._limits, gather_s=0.0)
+        self._gathered.set()
         while self.is_open and (
             self.in_flight or self.durable_offsets != self.checkpointed_offsets
         ):
@@ -199,6 +203,7 @@ class PartitionTask:
                 await asyncio.sleep(0)
             else:
                 self._closed.clear()
+                self._gathered.set()
                 await self._closed.wait()
 
     async def _process_alone(self, topic: str, consumed: Any) -> int:
@@ -226,6 +231,7 @@ class PartitionTask:
             self._wake.clear()
             if self._processor.commit_batch.is_empty and not self._is_checkpoint_requested:
                 continue
+            await self._gather()
             commit_batch, rows = self._close_commit_batch()
             # As the commit batch left them: the next may change them before these are durable.
             records = commit_batch.records.values() if self.table.listeners else ()
@@ -242,6 +248,15 @@ class PartitionTask:
             counters.outputs += commit_batch.outputs.count
             counters.groups += 1
             self._progress.set()
+
+    async def _gather(self) -> None:
+        """Let more inputs come, if they may."""
+        gather_s = 0.0 if self.isolates_inputs else self._limits.gather_s
+        if gather_s and not self._processor.commit_batch.is_empty:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(gather_s):
+                    await self._gathered.wait()
+            self._gathered.clear()
 
     def _close_commit_batch(self) -> tuple[CommitBatch[Batches], Sequence[tuple[bytes, bytes]]]:
         """End the commit batch that was gathering; gives it with all it writes, by key."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import faust
@@ -67,15 +68,23 @@ class ServiceRuntime:
         dead_letter_topic: str,
         partitions: int,
         limits: Limits = Limits(),  # noqa: B008 -- frozen
+        gather_s: Mapping[str, float] = MappingProxyType({}),
         admin: Mapping[str, Any] | None = None,
     ) -> None:
         """Register a table a service and an agent a (service, input topic) with `app`.
 
+        gather_s: service -> its `Limits.gather_s`, where it is not that of `limits`.
         partitions: of each topic and table; admin: librdkafka's settings (by default the app's brokers).
         """
         self.app = app
         self.partitions = partitions
-        self._services = HostedServices(app, [self._host(service) for service in services])
+        self._services = HostedServices(
+            app,
+            [
+                self._host(each, replace(limits, gather_s=gather_s.get(each.name, limits.gather_s)))
+                for each in services
+            ],
+        )
         self.tables: Mapping[str, StateTable] = {each.name: each.state for each in self._services}
         self.counters: Mapping[str, Counters] = {
             each.name: each.counters for each in self._services
@@ -140,7 +149,7 @@ class ServiceRuntime:
         """Faust has stopped the flow by now, and heartbeats still run."""
         await self._task_manager.close()
 
-    def _host(self, service: TransitionService) -> HostedService:
+    def _host(self, service: TransitionService, limits: Limits) -> HostedService:
         table = FencedTable(
             self.app,
             name=service.name,
@@ -162,7 +171,7 @@ class ServiceRuntime:
             return None
 
         state = StateTable(service, self.partitions, owner_url)
-        return HostedService(service, table, state, changelog)
+        return HostedService(service, table, state, changelog, limits)
 
     def _make_agent(self, hosted: HostedService, topic: str) -> None:
         feeder = self._task_manager.feeder

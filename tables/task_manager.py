@@ -159,7 +159,7 @@ class TaskManager:
             changelog=hosted.changelog,
             offset_key=hosted.table.offset_key,
             dead_letter_topic=self._dead_letter_topic,
-            limits=self._limits,
+            limits=hosted.limits,
             counters=hosted.counters,
             readers={
                 topic: frozenset(reader.name for reader in readers)

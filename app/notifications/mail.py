@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from contextlib import suppress
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -12,16 +11,16 @@ from typing import Final, Literal
 import aiosmtplib
 
 from app.notifications.channels import CustomerMessage, DeferredError, RefusedError, SendError
+from app.notifications.smtp_connections import SmtpConnections
 
 Security = Literal["none", "starttls", "tls"]
 
 ORDER_HEADER: Final = "Tiffin-Order"
-QUIT_TIMEOUT_S: Final = 1.0
 _QUEUED: Final = re.compile(r"queued as ([\w.-]{1,100})", re.IGNORECASE)
 
 
 class Mailer:
-    """Sends each letter over a connection of its own.
+    """Sends letters over connections that it keeps for a few seconds.
 
     Every try has the same Message-ID, by which a mailbox knows a mail whose first receipt was lost.
     """
@@ -45,11 +44,28 @@ class Mailer:
         self._user, self._password = user, password
         self._sender = sender_address(sender)
         self._timeout_s = timeout_s
+        self._connections = SmtpConnections(self._client)
 
     async def send(self, letter: CustomerMessage, *, maybe_sent: bool) -> str | None:  # noqa: ARG002
         """Give the server's queue id, if it says one. Raises RefusedError and DeferredError."""
         message = self._message(letter)
-        smtp = aiosmtplib.SMTP(
+        try:
+            async with asyncio.timeout(self._timeout_s), self._connections.one() as smtp:
+                _, answer = await smtp.send_message(
+                    message, sender=self._sender.addr_spec, recipients=[letter.contact.email]
+                )
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            # Not chained: these errors hold the address, and the server's text may.
+            raise _classify(error) from None
+        match = _QUEUED.search(answer)
+        return match[1] if match else None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connections.close()
+
+    def _client(self) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
             username=self._user,
@@ -60,25 +76,6 @@ class Mailer:
             local_hostname=self._sender.domain,
             timeout=self._timeout_s,
         )
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await smtp.connect()
-                _, answer = await smtp.send_message(
-                    message, sender=self._sender.addr_spec, recipients=[letter.contact.email]
-                )
-            with suppress(aiosmtplib.SMTPException, OSError):  # it has been taken
-                await smtp.quit(timeout=QUIT_TIMEOUT_S)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            # Not chained: these errors hold the address, and the server's text may.
-            raise _classify(error) from None
-        finally:
-            # The library's own context manager would wait for a server that hangs.
-            smtp.close()
-        match = _QUEUED.search(answer)
-        return match[1] if match else None
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
 
     def _message(self, letter: CustomerMessage) -> EmailMessage:
         message = EmailMessage()

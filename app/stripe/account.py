@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-import httpx
 import stripe
 
 from app.stripe.errors import UnknownOutcomeError, answer_time, classify
+from app.stripe.http_client import PooledHTTPClient
 
 _PERMISSION: Final = re.compile(r"'((?:rak_)?[a-z0-9_]+_(?:read|write))'")
 
@@ -40,7 +40,7 @@ class AccountClient:
 
     def __init__(self, secret_key: str, *, base_url: str, timeout_s: float = 10.0) -> None:
         stripe.enable_telemetry = False
-        self._http = stripe.HTTPXClient(timeout=httpx.Timeout(timeout_s))
+        self._http = PooledHTTPClient(timeout_s)
         self._client = stripe.StripeClient(
             secret_key, base_addresses={"api": base_url}, http_client=self._http,
             max_network_retries=1,
@@ -48,7 +48,7 @@ class AccountClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     async def get(self, path: str, **params: Any) -> AccountAnswer:
         """Read, such as `/v1/account`."""

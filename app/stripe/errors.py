@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import httpx
 import stripe
 
+from app.stripe.http_client import NOT_SENT
 from models.errors import StripeUnavailableError
 from models.stripe_facts import IntentFacts, parse_intent
 from models.times import TIMES_END_MS
@@ -43,10 +43,6 @@ MISCONFIGURED_CODES: Final = frozenset(
     }
 )  # fmt: skip
 """Nothing about this request is wrong, everything about our account or keys is."""
-
-NOT_SENT_CAUSES: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError)
-"""Causes of a connection error before the first byte (RuntimeError: the client is closed)."""
-
 
 IDEMPOTENCY_MISMATCH: Final = "idempotency_error"
 """A key was sent again with another body; nothing was executed."""
@@ -113,7 +109,7 @@ def classify(error: stripe.StripeError, took_s: float = 0.0) -> GatewayError:
     match error:
         case stripe.APIConnectionError():
             cause = type(error.__cause__).__name__
-            was_sent = not isinstance(error.__cause__, NOT_SENT_CAUSES)
+            was_sent = not isinstance(error.__cause__, NOT_SENT)
             return UnknownOutcomeError(cause) if was_sent else RetryableError(cause)
         case stripe.RateLimitError():
             is_of_object = _header(error, "stripe-rate-limited-reason") == "resource-specific"

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from app.metrics import counters
 from app.stripe.gateway import StripeGateway
-from app.stripe.webhooks import reduce_webhook
+from app.stripe.webhooks import IsReceiptKnown, reduce_webhook
 from models.commands import WebhookReceived
 from models.events import NO_ORDER, WebhookNoted
 from models.stripe_events import EventUse, rule_of_event_type
@@ -27,14 +27,18 @@ class EventIntake(Collector):
     """Takes verified events in; a collector of metrics."""
 
     def __init__(
-        self, gateway: StripeGateway, note: Callable[[str, WebhookNoted, str], Awaitable[None]]
+        self,
+        gateway: StripeGateway,
+        note: Callable[[str, WebhookNoted, str], Awaitable[None]],
+        is_receipt_known: IsReceiptKnown = lambda *_: False,
     ) -> None:
         """note: puts an event into the audit, by its cause and with its order or NO_ORDER.
 
-        It raises KafkaUnavailableError.
+        It raises KafkaUnavailableError. is_receipt_known: so that Stripe need not be asked.
         """
         self.counts: Counter[tuple[str, str]] = Counter()
         self._gateway, self._note = gateway, note
+        self._is_receipt_known = is_receipt_known
 
     def collect(self) -> Iterator[Metric]:
         """Events since the worker's start."""
@@ -54,7 +58,7 @@ class EventIntake(Collector):
         facts, result = None, str(use)
         match use:
             case EventUse.APPLIED:
-                facts = await reduce_webhook(self._gateway, event)
+                facts = await reduce_webhook(self._gateway, event, self._is_receipt_known)
                 result = NO_ORDER_OF_OURS if facts is None else result
             case EventUse.NOTED:
                 order_id = await self._order_noted(event)

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote_plus as quote
 
-import httpx
 import stripe
 
 from app.stripe.errors import (
@@ -18,6 +18,7 @@ from app.stripe.errors import (
     answer_time,
     classify,
 )
+from app.stripe.http_client import PooledHTTPClient
 from app.stripe.owner_mark import DEFAULT_MARK, OwnerMark
 from app.stripe.rate_limit import Priority, RateLimiter
 from models.errors import StripeUnavailableError
@@ -31,8 +32,9 @@ from models.stripe_facts import (
     parse_refund,
 )
 
-CONNECT_TIMEOUT_S: Final = 5.0
-READ: Final[stripe.RequestOptions] = {"max_network_retries": 2}
+READ: Final = {"max_network_retries": 2}
+INTENTS: Final = "/v1/payment_intents"
+WITH_CHARGE: Final = {"expand": ["latest_charge"]}
 PAGE: Final = 100
 MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
@@ -49,6 +51,13 @@ class Listing(StrEnum):
     REFUNDS = "refunds"
     DISPUTES = "disputes"
     EVENTS = "events"
+
+
+class StripeAnswer(NamedTuple):
+    """What Stripe answered. as_of: see answer_time."""
+
+    body: dict[str, Any]
+    as_of: int | None
 
 
 class StripeGateway:
@@ -74,13 +83,10 @@ class StripeGateway:
         """mark: goes into the metadata of what is made."""
         # It would write an id into the home directory and time our requests for Stripe.
         stripe.enable_telemetry = False
-        timeout = httpx.Timeout(write_timeout_s, connect=min(CONNECT_TIMEOUT_S, write_timeout_s))
-        self._http = stripe.HTTPXClient(timeout=timeout)
-        client = stripe.StripeClient(
+        self._http = PooledHTTPClient(write_timeout_s)
+        self._client = stripe.StripeClient(
             secret_key, base_addresses={"api": base_url}, http_client=self._http
         )
-        self._services = {listing: getattr(client.v1, listing) for listing in Listing}
-        self._intents, self._refunds = client.v1.payment_intents, client.v1.refunds
         self._write_timeout_s, self._read_timeout_s = write_timeout_s, read_timeout_s
         self._limiter = RateLimiter(rate_per_s)
         self.mark = mark
@@ -90,7 +96,7 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Close the connections; requests made later raise RetryableError."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     def turn_of_create_s(self) -> float:
         """How long a new intent would wait for its turn in this worker's share of the rate."""
@@ -98,34 +104,28 @@ class StripeGateway:
 
     async def create_intent(self, body: Body, idempotency_key: str) -> IntentFacts:
         """Create a PaymentIntent; its client secret is remembered, not returned."""
-        create = self._intents.create_async
-        return self._seen(*await self._create(Priority.CREATE, idempotency_key, create, body))
+        return self._seen(await self._create(Priority.CREATE, idempotency_key, INTENTS, body))
 
     async def confirm(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Confirm. Raises DeclinedError with the intent as the failed charge left it."""
-        confirm = self._intents.confirm_async
-        return self._seen(
-            *await self._write(Priority.MONEY, idempotency_key, confirm, body, intent_id)
-        )
+        path = f"{INTENTS}/{quote(intent_id)}/confirm"
+        return self._seen(await self._write(Priority.MONEY, idempotency_key, path, body))
 
     async def cancel(self, intent_id: str, body: Body, idempotency_key: str) -> IntentFacts:
         """Cancel. Raises StateConflictError where the money moved first, or is moving."""
-        cancel = self._intents.cancel_async
-        return self._seen(
-            *await self._write(Priority.MONEY, idempotency_key, cancel, body, intent_id)
-        )
+        path = f"{INTENTS}/{quote(intent_id)}/cancel"
+        return self._seen(await self._write(Priority.MONEY, idempotency_key, path, body))
 
     async def refund(self, body: Body, idempotency_key: str) -> RefundFacts:
         """Refund. Raises StateConflictError where nothing is left, or a dispute is open."""
-        create = self._refunds.create_async
-        refund, took_s = await self._create(Priority.MONEY, idempotency_key, create, body)
-        return parse_refund(refund.to_dict(), as_of=_answered_at(refund, took_s))
+        refund = await self._create(Priority.MONEY, idempotency_key, "/v1/refunds", body)
+        return parse_refund(refund.body, as_of=refund.as_of)
 
     async def retrieve_intent(
         self, intent_id: str, priority: Priority = Priority.LOOK_UP
     ) -> IntentFacts:
         """Look a PaymentIntent up, with its latest charge and so its receipt."""
-        return self._seen(*await self._retrieve(intent_id, priority))
+        return self._seen(await self._retrieve(intent_id, priority))
 
     async def list_refunds(
         self, intent_id: str, priority: Priority = Priority.LOOK_UP
@@ -140,9 +140,8 @@ class StripeGateway:
 
     async def find_dispute(self, dispute_id: str) -> DisputeFacts | None:
         """A dispute as it stands; None when Stripe knows none of this id."""
-        found, took_s = await self._find(Listing.DISPUTES, dispute_id, Priority.LOOK_UP)
-        as_of = _answered_at(found, took_s) if found else None
-        return parse_dispute(found.to_dict(), as_of=as_of) if found else None
+        found = await self._find(Listing.DISPUTES, dispute_id, Priority.LOOK_UP)
+        return parse_dispute(found.body, as_of=found.as_of) if found else None
 
     async def find_intent(
         self, payment_id: str, *, created_after_s: float, created_before_s: float
@@ -171,29 +170,25 @@ class StripeGateway:
         """Objects as Stripe shows them, newest first, by pages. wanted: the list's own parameters."""
         params = {**wanted, "limit": PAGE}
         while True:
-            listed = self._services[listing].list_async
-            page: Any = (await self._call(priority, listed, params, READ))[0]
-            items = [item.to_dict() for item in page.data]
+            page = (await self._call(priority, "get", f"/v1/{listing}", params, READ)).body
+            items = list(page["data"])
             yield items
-            if not page.has_more or not items:
+            if not page["has_more"] or not items:
                 return
             params = {**params, "starting_after": items[-1]["id"]}
 
     async def find(self, listing: Listing, id: str) -> dict[str, Any] | None:
         """One object as Stripe shows it; None when there is none of this id."""
-        found, _ = await self._find(listing, id, Priority.POLL)
-        return found.to_dict() if found else None
+        found = await self._find(listing, id, Priority.POLL)
+        return found.body if found else None
 
-    async def _find(
-        self, listing: Listing, id: str, priority: Priority
-    ) -> tuple[stripe.StripeObject | None, float]:
-        retrieve = self._services[listing].retrieve_async
+    async def _find(self, listing: Listing, id: str, priority: Priority) -> StripeAnswer | None:
         try:
-            return await self._call(priority, retrieve, id, {}, READ)
+            return await self._call(priority, "get", f"/v1/{listing}/{quote(id)}", {}, READ)
         except InvalidError as error:
             if error.code != UNKNOWN_OBJECT:
                 raise
-            return None, 0.0
+            return None
 
     async def client_secret(self, intent_id: str) -> str:
         """Give the secret with which the customer's page confirms; from memory, else from Stripe."""
@@ -203,8 +198,7 @@ class StripeGateway:
 
     async def intent_as_json(self, intent_id: str) -> dict[str, Any]:
         """Give a PaymentIntent with its charge as Stripe has them now, for operators to look at."""
-        intent, _ = await self._retrieve(intent_id, Priority.LOOK_UP)
-        shown: dict[str, Any] = intent.to_dict(recursive=True)
+        shown = (await self._retrieve(intent_id, Priority.LOOK_UP)).body
         shown.pop("client_secret", None)
         return shown
 
@@ -244,23 +238,17 @@ class StripeGateway:
             raise _ids_unknown()
         return self._orders[intent_id]
 
-    async def _retrieve(
-        self, intent_id: str, priority: Priority
-    ) -> tuple[stripe.PaymentIntent, float]:
-        retrieve = self._intents.retrieve_async
-        return await self._call(priority, retrieve, intent_id, {"expand": ["latest_charge"]}, READ)
+    async def _retrieve(self, intent_id: str, priority: Priority) -> StripeAnswer:
+        path = f"{INTENTS}/{quote(intent_id)}"
+        return await self._call(priority, "get", path, WITH_CHARGE, READ)
 
     async def _create(
-        self,
-        priority: Priority,
-        idempotency_key: str,
-        call: Callable[..., Awaitable[T]],
-        body: Body,
-    ) -> tuple[T, float]:
+        self, priority: Priority, idempotency_key: str, path: str, body: Body
+    ) -> StripeAnswer:
         """Write a marked object; where a worker that knew another id, or none, began it, that very object."""
         first, *others = self.mark.all_marked(body)
         try:
-            return await self._write(priority, idempotency_key, call, first)
+            return await self._write(priority, idempotency_key, path, first)
         except InvalidError as error:
             if error.code != IDEMPOTENCY_MISMATCH:
                 raise
@@ -268,30 +256,25 @@ class StripeGateway:
         # The key is that of another body, and nothing was executed.
         for other in others:
             try:
-                return await self._write(priority, idempotency_key, call, other)
+                return await self._write(priority, idempotency_key, path, other)
             except InvalidError as error:
                 if error.code != IDEMPOTENCY_MISMATCH:
                     raise
         raise mismatch
 
     async def _write(
-        self,
-        priority: Priority,
-        idempotency_key: str,
-        call: Callable[..., Awaitable[T]],
-        body: Body,
-        *target: str,
-    ) -> tuple[T, float]:
+        self, priority: Priority, idempotency_key: str, path: str, body: Body
+    ) -> StripeAnswer:
         """One attempt, so that what a repetition means is decided by the caller."""
         options = {"idempotency_key": idempotency_key, "max_network_retries": 0}
-        return await self._call(priority, call, *target, dict(body), options)
+        return await self._call(priority, "post", path, body, options)
 
     async def _call(
-        self, priority: Priority, call: Callable[..., Awaitable[T]], *arguments: Any
-    ) -> tuple[T, float]:
+        self, priority: Priority, method: str, path: str, params: Body, options: Body
+    ) -> StripeAnswer:
         """Make a request in its turn; whether it is a write, its priority tells.
 
-        Gives the answer, and the seconds that it took.
+        The SDK's raw request: its objects, of which only JSON is wanted here, cost more than the request.
         """
         is_write, began_s = priority < Priority.LOOK_UP, time.monotonic()
         try:
@@ -301,7 +284,7 @@ class StripeGateway:
                 if is_write:
                     bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
                 began_s = time.monotonic()
-                answer = await call(*arguments)
+                answer = await self._client.raw_request_async(method, path, **params, **options)
         except TimeoutError:
             raise UnknownOutcomeError("timeout") from None
         except stripe.StripeError as error:
@@ -310,28 +293,23 @@ class StripeGateway:
                 self._limiter.throttled(known.retry_after_s)
             raise known from None  # the SDK's error holds the body
         self._limiter.succeeded()
-        return answer, time.monotonic() - began_s
+        took_s = time.monotonic() - began_s
+        return StripeAnswer(answer.data, answer_time(answer.headers, took_s))
 
-    def _seen(self, intent: stripe.PaymentIntent, took_s: float) -> IntentFacts:
+    def _seen(self, intent: StripeAnswer) -> IntentFacts:
         """Reduce an intent to its facts, and remember what is not one of them."""
-        facts = intent.to_dict()
+        facts, id = intent.body, intent.body["id"]
         if secret := facts.get("client_secret"):
-            _remember(self._client_secrets, intent.id, secret)
+            _remember(self._client_secrets, id, secret)
         metadata = facts.get("metadata")
         if not self.mark.can_not_tell(metadata):
-            _remember(self._orders, intent.id, self.mark.order_id(metadata))
-        return parse_intent(facts, as_of=_answered_at(intent, took_s))
+            _remember(self._orders, id, self.mark.order_id(metadata))
+        return parse_intent(facts, as_of=intent.as_of)
 
 
 def _id_of(thing: Any) -> str | None:
     """The id of something that may be expanded."""
     return thing.get("id") if isinstance(thing, Mapping) else thing
-
-
-def _answered_at(answer: stripe.StripeObject, took_s: float) -> int | None:
-    """See answer_time."""
-    response: Any = answer.last_response
-    return answer_time(response.headers, took_s) if response else None
 
 
 def _ids_unknown() -> StripeUnavailableError:

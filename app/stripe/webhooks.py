@@ -1,7 +1,8 @@
 """Webhooks: the signature is Stripe's own check; a verified event is reduced to its order's facts."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import stripe
@@ -27,6 +28,8 @@ log = structlog.stdlib.get_logger(__name__)
 ENRICHMENT_TIMEOUT_S: Final = 2.0
 
 Facts = Mapping[str, Any]
+IsReceiptKnown = Callable[[str, IntentFacts], bool]
+"""Order's id, its succeeded payment intent -> whether this worker's own tables have its charge and receipt."""
 T = TypeVar("T")
 
 
@@ -48,7 +51,9 @@ def verify_webhook(
     raise InvalidSignatureError
 
 
-async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceived | None:
+async def reduce_webhook(
+    gateway: StripeGateway, event: Facts, is_receipt_known: IsReceiptKnown = lambda *_: False
+) -> WebhookReceived | None:
     """Reduce a verified event to what payments needs to know of it.
 
     event: of a type that is applied to payments. None for an object of no order of this application. Asks
@@ -64,7 +69,7 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
         tell = log.debug if is_others else log.warning
         tell("a webhook of no order", stripeEventId=event["id"], stripeEventType=kind)
         return None
-    facts = await _facts_of(gateway, kind, thing)
+    facts = await _facts_of(gateway, kind, thing, functools.partial(is_receipt_known, order_id))
     return checked(
         WebhookReceived(
             order_id=order_id, stripe_event_id=event["id"], stripe_event_type=kind,
@@ -73,10 +78,13 @@ async def reduce_webhook(gateway: StripeGateway, event: Facts) -> WebhookReceive
     )  # fmt: skip
 
 
-async def _facts_of(gateway: StripeGateway, kind: str, thing: Facts) -> dict[str, Any]:
+async def _facts_of(
+    gateway: StripeGateway, kind: str, thing: Facts, is_known: Callable[[IntentFacts], bool]
+) -> dict[str, Any]:
     match kind.split("."):
         case ["payment_intent", _]:
-            return {"intent": await _with_receipt(gateway, parse_intent(thing))}
+            seen = parse_intent(thing)
+            return {"intent": seen if is_known(seen) else await _with_receipt(gateway, seen)}
         case ["refund", _] | ["charge", "refund", _]:
             return {"refund": parse_refund(thing)}
         case ["charge", "refunded"]:

@@ -249,6 +249,30 @@ async def test_a_full_lane_pauses_its_partitions_and_others_go_on(world: EngineH
     assert any(paused)
 
 
+async def test_a_service_that_gathers_takes_inputs_together_until_a_batch_is_full_or_it_closes(
+    world: EngineHarness,
+) -> None:
+    never = 10 * TIMEOUT_S
+    async with running(world.runtime(gather_s=never, commit_batch_inputs=5)) as runtime:
+        table, counters = runtime.tables["first"], runtime.counters["first"]
+        for number in range(1, 6):
+            world.send("commands", "o1", {"id": f"{number}", "add": 1})
+        await table.wait("o1", reached(5), TIMEOUT_S)
+        await until_true(lambda: counters.groups == 1, "the outputs of the full batch")
+        assert counters.inputs == 5
+        world.send("commands", "o1", {"id": "6", "add": 1})
+
+        def is_decided() -> bool:
+            return any(each.service == "first" and each.in_flight for each in runtime.positions())
+
+        await until_true(is_decided, "the sixth command, which waits for others")
+        assert table.get("o1").state["sequence"] == 5
+    async with running(world.runtime()) as runtime:
+        await runtime.tables["second"].wait("o1", reached(6), TIMEOUT_S)
+        assert runtime.counters["first"].redelivered == 0
+    assert len(world.read("sums")) == 6
+
+
 async def test_a_large_record_is_stored_and_one_beyond_the_limit_quarantined(
     world: EngineHarness,
 ) -> None:

@@ -49,6 +49,7 @@ async def test_a_name_adds_no_header_and_no_text(name: str) -> None:
             sender="Tiffin <orders@tiffin.example>", timeout_s=MAX_WAIT_S,
         )  # fmt: skip
         await mailer.send(letter, maybe_sent=False)
+        await mailer.close()
         (mail,) = mailbox.of_order("order_1", EMAIL)
     assert (mail.to, mail.subject) == ("asha@example.com", "Your order")
     assert mail.text.strip() == "As ordered."

@@ -37,12 +37,12 @@ BASE_KEPT_S: Final = 300.0
 MIN_TARGET_S: Final = 0.02
 MIN_DECIDED: Final = 20
 """Commands after which the least delay is known well enough; the first ones of a process are slow."""
-TARGET_FACTOR: Final = 2.0
+TARGET_FACTOR: Final = 3.0
 """A delay of so many times of what a command takes with empty queues."""
 CONFIRM_FACTOR: Final = 25.0
 """An order that is half way may wait so much longer than a new one."""
-BURST_FACTOR: Final = 1.5
-"""Whose oldest command waits for so many targets has a burst to work off first, whatever the share is."""
+BURST_FACTOR: Final = 1.0
+"""Whose oldest command waits for longer than so many targets has a burst to work off first."""
 MAX_STRIPE_WAIT_S: Final = 1.0
 MAX_RETRY_AFTER_S: Final = 10
 

@@ -1,0 +1,86 @@
+"""`python -m bench platform`: what an order costs on the whole platform, and where that goes."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from bench import order_cost, subsystems
+from sandbox.platform import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+MARK: Final = "<!-- make profile -->\n"
+
+
+@click.command("platform", help=__doc__)
+@click.option("--rate", default=10.0, show_default=True, help="Orders a second.")
+@click.option("--seconds", default=30.0, show_default=True, help="Of the timed part.")
+@click.option("--warm-up", default=10.0, show_default=True, help="Seconds of load before it.")
+@click.option("--workers", default=3, show_default=True)
+@click.option("--profile", is_flag=True, help="Sample a worker, and sum its CPU by subsystem.")
+@click.option("--write", is_flag=True, help="Write that into docs/performance.md.")
+@click.option(
+    "--keep", type=Path, help="Put the profiler's stacks here (flamegraph.pl reads them)."
+)
+def main(
+    rate: float,
+    seconds: float,
+    warm_up: float,
+    workers: int,
+    profile: bool,  # noqa: FBT001 -- click gives options by name
+    write: bool,  # noqa: FBT001
+    keep: Path | None,
+) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        stacks = keep or Path(folder) / "stacks"
+        tested = Platform(
+            Path(folder), workers=workers, settings=order_cost.SETTINGS, progress=_progress
+        )
+        with tested:
+            pid = tested.workers[0].pid or 0
+            sampler = subsystems.record(pid, seconds - 1, stacks) if profile else None
+            options: dict[str, Any] = {"rate_per_s": rate, "seconds": seconds, "warm_up_s": warm_up}
+            _progress(f"{rate:g} orders a second for {seconds:g} s")
+            cost = asyncio.run(order_cost.measure(tested, meanwhile=sampler, **options))
+        click.echo("\n".join(cost.lines()))
+        if profile:
+            counted = subsystems.shares(stacks.read_text().splitlines())
+            total = sum(counted.values())
+            now_ms = {name: cost.cpu_ms * count / total for name, count in counted.most_common()}
+            for name, ms in now_ms.items():
+                click.echo(f"{ms:6.2f} ms {100 * ms / cost.cpu_ms:5.1f} %  {name}")
+            if write:
+                write_table(DOCUMENT, now_ms)
+
+
+def _progress(what: str) -> None:
+    click.echo(f"… {what}")
+
+
+def write_table(document: Path, now_ms: Mapping[str, float]) -> None:
+    """Put ms of CPU an order, by subsystem, into the document; its column "before" stays."""
+    head, _, rest = document.read_text().partition(MARK)
+    table, _, tail = rest.partition(MARK)
+    before = dict(_column(table))
+    names = sorted({*before, *now_ms}, key=lambda name: -before.get(name, 0.0))
+    rows = [
+        "| | before | now |",
+        "|---|---|---|",
+        *(f"| {name} | {before.get(name, 0):.1f} | {now_ms.get(name, 0):.1f} |" for name in names),
+        f"| **together** | {sum(before.values()):.1f} | {sum(now_ms.values()):.1f} |",
+    ]
+    document.write_text("".join([head, MARK, "\n".join(rows), "\n", MARK, tail]))
+
+
+def _column(table: str) -> Iterator[tuple[str, float]]:
+    for row in table.splitlines()[2:-1]:
+        _, name, before, *_ = (cell.strip() for cell in row.split("|"))
+        yield name, float(before)
