@@ -151,10 +151,12 @@ class Operators(Collector):
         return offsets
 
     def _worker(self) -> WorkerStatus:
+        recovery = self._runtime.recovery()
         return WorkerStatus(
             started_ms=self._started_ms, effects_pending=self._effects.pending,
             stripe_errors=dict(self._effects.counters.errors), clock_trouble=self._clock.problem(),
             stripe_trouble=self._account_problem(),
+            recovery_rows_left=recovery.rows_left, recovery_seconds_left=recovery.seconds_left,
             refused_share=self._admission.share(WorkClass.NEW_ORDER),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import latency, overload, payments, platform, reads, start, workload
+from bench import latency, overload, payments, platform, reads, recovery, start, workload
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import Supervised
 
@@ -169,6 +169,7 @@ def _show(results: Mapping[Contestant, Result], load: workload.Load) -> None:
 
 
 main.add_command(start.main)
+main.add_command(recovery.main)
 main.add_command(overload.main)
 main.add_command(reads.main)
 main.add_command(platform.main)

@@ -45,11 +45,15 @@ class WorkerStatus:
     started_ms: since the epoch. effects_pending: Stripe writes that have not ended. stripe_errors:
     class -> calls that had to be tried again, since the start. clock_trouble: what is wrong with the
     clocks, stripe_trouble: with the Stripe account or its endpoint; "" when nothing is.
+    recovery_rows_left: of the changelogs that its tables are read from, standby replicas that are far
+    behind with them. recovery_seconds_left: how long that will take; None while that can't be told.
     refused_share: of new orders, because there is too much to do; 0 to 1.
     """
 
     started_ms: int
     effects_pending: int = 0
+    recovery_rows_left: int = 0
+    recovery_seconds_left: int | None = None
     stripe_errors: Mapping[str, int] = field(default_factory=dict)
     clock_trouble: str = ""
     stripe_trouble: str = ""

@@ -33,6 +33,7 @@ from tables.dead_letters import (
 from tables.dry_run import DryRunInput, DryRunResult
 from tables.limits import Counters, Limits
 from tables.record import Quarantine, StoredOutcome, StoredRecord
+from tables.recovery_progress import RecoveryProgress
 from tables.service_runtime import InputPosition, ServiceRuntime, caught_up
 from tables.stops import NotStoppedError, PartitionStop
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
@@ -59,6 +60,7 @@ __all__ = [
     "NotStoppedError",
     "PartitionStop",
     "Quarantine",
+    "RecoveryProgress",
     "ServiceRuntime",
     "StateTable",
     "StoredOutcome",

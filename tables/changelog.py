@@ -80,6 +80,8 @@ def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
 
     Nothing is ever deleted. A service's rows are its own business; their keys have a slash.
     """
+    if key and value is not None and key.isascii() and key[0] and b"/" in key:
+        return not key.startswith(b"__faust")  # as most are, sooner than by what follows
     if not key or value is None or key.startswith(b"__faust"):
         return False
     try:

@@ -5,6 +5,9 @@
 - `UnreadableRecord`: a record whose inside is broken; the ones around it are not.
 - `UnreadableBatch`: from here on nothing can be read: the last item, again at every fetch, until
   somebody seeks beyond it.
+
+Of a changelog it is runs of records (`RecordRun`) instead of the first three: whoever writes them into a
+table needs no more of each than key and value.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from faust.types import TP
 
 MAX_ERROR_CHARS = 500
@@ -54,6 +59,17 @@ class UnreadableRecord(ConsumedRecord):
     """A record whose inside is broken: `value` has its bytes as they are, `error` says what is."""
 
     error: str
+
+
+class RecordRun(NamedTuple):
+    """All records that a partition has from offset `first` to before `next_offset`, in order.
+
+    records: each with `offset`, `key` and `value`; UnreadableRecords among them.
+    """
+
+    first: int
+    next_offset: int
+    records: Sequence[Any]
 
 
 class UnreadableBatch(ConsumedRecord):

@@ -1,14 +1,14 @@
 """A table that only partition tasks write, and that is recovered from its changelog without holes.
 
-Between the consumer and the table Faust loses and mixes up records around rebalances: it clears its queue,
-goes on with what was fetched before, notes the offset of a record as recovered before that record is
-written, and takes records of partitions that were revoked. A RocksDB that lacks a record looks whole, and
-what is decided upon it overwrites what it lacks. So a record is written only if it is the next one that this
-RocksDB is due, and what is missing is read again.
+The consumer gives it whole fetches, past Faust, and each becomes some write batches. Around rebalances
+fetches get lost and come late: Faust seeks to where its notes say, and goes on with what was fetched
+before. A RocksDB that lacks a record looks whole, and what is decided upon it overwrites what it lacks. So
+a record is written only if it is the next one that this RocksDB is due, and what is missing is read again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -16,21 +16,28 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.errors import KafkaError
 
-from tables.changelog import behind_unread, is_engine_record
+from tables.app import STORE_OPTIONS
+from tables.changelog import behind_unread, is_engine_record, write_rows
 from tables.faust_internals import TableInternals
-from tables.transport import GapMessage
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable, Sequence
 
-    from faust.types import TP, EventT
+    from faust.types import TP
 
+    from tables.consumed_record import RecordRun
     from tables.transport import FetchConsumer
 
 LOG = logging.getLogger("tiffin.engine")
 
 REREAD_INTERVAL_S = 1.0
 """Until what is still missing is asked for again: what is in Faust's queue comes first."""
+WRITE_RECORDS = 1000
+"""Of one write batch, about: some milliseconds, in which nothing else of the worker runs."""
+FAR_BEHIND_ROWS = 20_000
+BULK_BUFFER_BYTES = 32 * 1024 * 1024
+"""Write buffer of a RocksDB that is that far behind."""
 LOST_END_S = 3.0
 """Without a record, although the consumer has passed some, until those are taken as lost."""
 
@@ -59,10 +66,12 @@ class FencedTable(TableInternals):
 
     hooks: TableHooks
 
+    rows_taken = 0
+    """Offsets of changelogs that were read into RocksDB since the worker started."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pending: list[EventT[Any]] = []
-        self._next_offsets: dict[TP, int] = {}
+        self._bulk_loaded: set[TP] = set()
         self._reread_at_s: dict[TP, float] = {}
         self._quiet: dict[TP, tuple[int, float]] = {}
 
@@ -71,56 +80,111 @@ class FencedTable(TableInternals):
     ) -> None:
         """After Faust has opened the databases."""
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
-        # What came since the last write comes again. Faust goes by RocksDB, and by its notes where that is
-        # empty.
-        for tp in self._next_offsets:
-            self._forget_note(tp)
-        self._pending, self._next_offsets = [], {}
+        self.expect_no_events()
+        for tp in self._bulk_loaded & assigned:
+            self._set_write_buffer(tp, STORE_OPTIONS["write_buffer_size"])
+        self._bulk_loaded.clear()
         self._reread_at_s.clear()
         await self.hooks.on_table_assigned(self.name, generation_id)
 
-    async def on_changelog_event(self, event: EventT[Any]) -> None:
-        """Take a record that Faust has noted as recovered, to be written with the next batch, if it is due."""
-        message = event.message
-        tp = message.tp
-        if not self._is_assigned(tp):
-            self._forget_note(tp)  # of a record that Faust gave to the table of the record before
-            return
-        due = self._due(tp)
-        if message.offset < due:
-            return
-        first = message.first if isinstance(message, GapMessage) else message.offset
-        if first > due:
-            self._notes(tp)[tp] = due - 1
-            if not await self._may_skip(tp, due, first):
-                return
-            self._notes(tp)[tp] = message.offset
-        self._pending.append(event)
-        self._next_offsets[tp] = message.offset + 1
+    async def take(self, tp: TP, runs: Sequence[RecordRun], is_current: Callable[[], bool]) -> None:
+        """Write what is due of a changelog's fetch, as long as `is_current`; others run in between.
 
-    def apply_changelog_batch(self, _: Any) -> None:
-        """Write what was taken, without records that the engine did not write.
-
-        And without what RocksDB has got meanwhile: a task that is open writes there too.
+        Every write has the offset that it reaches, so that it may be cut off anywhere. Whatever fails
+        ends the process: the table would not be whole.
         """
-        batch, reached = self._pending, self._next_offsets
-        self._pending, self._next_offsets = [], {}
         try:
-            due = {tp: self._due(tp) for tp in reached}
-            messages = [event.message for event in batch]
-            new = [at for at, message in enumerate(messages) if message.offset >= due[message.tp]]
-            ours = [at for at in new if is_engine_record(messages[at].key, messages[at].value)]
-            gaps = sum(isinstance(messages[at], GapMessage) for at in new)
-            self.hooks.on_foreign_records(self.name, len(new) - len(ours) - gaps)
-            super().apply_changelog_batch([batch[at] for at in ours])
-            for tp, next_offset in reached.items():  # what was left out is not due again
-                if next_offset > due[tp]:
-                    self.data.set_persisted_offset(tp, next_offset - 1)
+            await self._take(tp, runs, is_current)
         except Exception as exc:  # noqa: BLE001 -- whatever it is, the table would not be whole
             self.hooks.on_recovery_failed(self.name, exc)
+        self.end_recovery()
+
+    async def _take(
+        self, tp: TP, runs: Sequence[RecordRun], is_current: Callable[[], bool]
+    ) -> None:
+        at = 0
+        while at < len(runs) and is_current() and self._is_assigned(tp):
+            due = self._due(tp)
+            if runs[at].next_offset <= due:
+                self._notes(tp)[tp] = due - 1
+                at += 1
+                continue
+            if runs[at].first > due and not await self._may_skip(tp, due, runs[at].first):
+                return  # what follows has the same hole before it
+            if not is_current() or not self._is_due(tp, due):
+                continue  # a seek or a rebalance came meanwhile, or a task wrote
+            self._prepare(tp)
+            begin = due = max(due, runs[at].first)
+            records: list[Any] = []
+            while at < len(runs) and len(records) < WRITE_RECORDS and runs[at].first <= due:
+                run = runs[at]
+                records += run.records if run.first == due else _from(run.records, due)
+                due, at = max(due, run.next_offset), at + 1
+            self._write(tp, begin, records, due)
+            await asyncio.sleep(0)
+
+    def _write(self, tp: TP, due: int, records: Sequence[Any], next_offset: int) -> None:
+        """Write records, except those that the engine did not write, and note them as recovered."""
+        rows = [
+            (record.key, record.value)
+            for record in records
+            if is_engine_record(record.key, record.value)
+        ]
+        write_rows(self.database(tp.partition), rows, self.offset_key, next_offset - 1)
+        self._notes(tp)[tp] = next_offset - 1
+        self.rows_taken += next_offset - due
+        if len(rows) < len(records):
+            self.hooks.on_foreign_records(self.name, len(records) - len(rows))
+
+    def _prepare(self, tp: TP) -> None:
+        """Give the RocksDB of a partition that is far behind more memory, and take it back at the end.
+
+        Each time that its write buffer is full it is merged with what is on the disk, which costs more
+        than all else.
+        """
+        is_bulk = self.is_far_behind(tp)
+        if is_bulk == (tp in self._bulk_loaded):
+            return
+        size = BULK_BUFFER_BYTES if is_bulk else STORE_OPTIONS["write_buffer_size"]
+        self._set_write_buffer(tp, size)
+        (self._bulk_loaded.add if is_bulk else self._bulk_loaded.discard)(tp)
+
+    def _set_write_buffer(self, tp: TP, size_bytes: int) -> None:
+        self.database(tp.partition).set_options({"write_buffer_size": str(size_bytes)})
+
+    def rows_left(self) -> dict[TP, int]:
+        """How many offsets are left to read of each changelog that is being read, as far as is known.
+
+        Of standby replicas only those that are far behind: the others follow their owners.
+        """
+        if not self._consumer.flow_active:
+            return {}
+        left = {tp: self._left(tp) for tp in self._read()}
+        standbys = self.recovery.standby_tps
+        return {tp: n for tp, n in left.items() if n > (FAR_BEHIND_ROWS if tp in standbys else 0)}
+
+    def is_far_behind(self, tp: TP) -> bool:
+        """Whether it will take a while until the table is at this changelog's end."""
+        return self._is_assigned(tp) and self._left(tp) > FAR_BEHIND_ROWS
+
+    def _left(self, tp: TP) -> int:
+        recovery = self.recovery
+        is_active = tp in recovery.active_tps
+        ends = recovery.active_highwaters if is_active else recovery.standby_highwaters
+        noted = self._notes(tp).get(tp)  # None, or no key, for none
+        return ends.get(tp, -1) - (-1 if noted is None else noted)
+
+    def _read(self) -> set[TP]:
+        """The partitions of this table's changelog that are being read."""
+        recovery = self.recovery
+        reading = {*recovery.standby_tps, *(recovery.active_tps if recovery.in_recovery else ())}
+        topic = self.changelog_topic.get_topic_name()
+        return {tp for tp in reading & self._consumer.assignment() if tp.topic == topic}
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Before Faust seeks to where reading begins."""
+        for tp in active_tps:
+            self._prepare(tp)
         await super().on_recovery_completed(active_tps, standby_tps)
         await self.hooks.on_table_recovered(self.name)
 
@@ -136,15 +200,11 @@ class FencedTable(TableInternals):
         Here the consumer's position does. While Faust's flow is off, its assignment may be an earlier one,
         and a RocksDB closed.
         """
-        topic, recovery = self.changelog_topic.get_topic_name(), self.recovery
         before, self._quiet = self._quiet, {}
         if not self._consumer.flow_active:
             return
-        read = {*recovery.standby_tps, *(recovery.active_tps if recovery.in_recovery else ())}
         now_s = time.monotonic()
-        for tp in read & self._consumer.assignment():
-            if tp.topic != topic:
-                continue
+        for tp in self._read():
             due = self._due(tp)
             known, since_s = before.get(tp, (due, now_s))
             self._quiet[tp] = (due, since_s if known == due else now_s)
@@ -166,8 +226,6 @@ class FencedTable(TableInternals):
 
     def _due(self, tp: TP) -> int:
         """The next offset to take."""
-        if tp in self._next_offsets:
-            return self._next_offsets[tp]
         have = self.data.persisted_offset(tp)
         return 0 if have is None else have + 1
 
@@ -179,10 +237,6 @@ class FencedTable(TableInternals):
         """How far Faust has noted changelogs as recovered; it ends a recovery by that."""
         is_active = tp in self.recovery.active_tps
         return self.recovery.active_offsets if is_active else self.recovery.standby_offsets
-
-    def _forget_note(self, tp: TP) -> None:
-        self.recovery.active_offsets.pop(tp, None)
-        self.recovery.standby_offsets.pop(tp, None)
 
     async def _may_skip(self, tp: TP, due: int, first: int) -> bool:
         """Whether Kafka has nothing that can be read from `due` to before `first`; else that is read again."""
@@ -217,3 +271,8 @@ class FencedTable(TableInternals):
     @property
     def _consumer(self) -> FetchConsumer:
         return cast("FetchConsumer", self.app.consumer)
+
+
+def _from(records: Sequence[Any], offset: int) -> list[Any]:
+    """The records from an offset on."""
+    return [record for record in records if record.offset >= offset]

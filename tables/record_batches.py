@@ -7,6 +7,7 @@ offset order and without gaps.
 
 from __future__ import annotations
 
+import operator
 import struct
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +27,8 @@ from tables.batch_decoding import (
 )
 from tables.consumed_record import (
     ConsumedRecord,
+    EmptyOffsets,
+    RecordRun,
     UnreadableRecord,
     empty_offsets,
     unreadable_batch,
@@ -48,6 +51,8 @@ MIN_LEGACY_MESSAGE_BYTES = {0: 26, 1: 34}
 CODEC_MASK = 0x07
 MAX_DECOMPRESSED_BYTES_PER_FETCH = 16 * 1024 * 1024
 """Once so much was decompressed, the rest of a fetch is left for the next."""
+MAX_RUN_RECORDS = 1000
+"""A larger batch becomes several runs: each is written at once, and nothing else runs meanwhile."""
 LARGE_BATCH_BYTES = 1024 * 1024
 """Of a batch's records without compression; producers' batches are smaller."""
 MAX_OFFSETS_PER_RECORD = 1000
@@ -102,8 +107,8 @@ class PartitionReader(PartitionRecords):
     """Decodes a partition's part of a fetch; takes the place of aiokafka's PartitionRecords."""
 
     def read_records(
-        self, tp: TP, batches: FetchedBatches, *, check_crcs: bool
-    ) -> Iterator[ConsumedRecord]:
+        self, tp: TP, batches: FetchedBatches, *, as_runs: bool, check_crcs: bool
+    ) -> Iterator[ConsumedRecord | RecordRun]:
         """Yield the items in offset order, without gaps."""
         decompressed = 0
         while batches.has_next() and decompressed < MAX_DECOMPRESSED_BYTES_PER_FETCH:
@@ -112,7 +117,7 @@ class PartitionReader(PartitionRecords):
                 raw = batches.next_batch()
                 batch = _decode(raw, self.next_fetch_offset, check_crc=check_crcs)
                 decompressed += batch.decompressed_bytes
-                yield from self._records_of(tp, batch)
+                yield from self._runs_of(tp, raw, batch) if as_runs else self._records_of(tp, batch)
             except Exception as exc:  # noqa: BLE001 -- whatever the bytes do to the decoders
                 if _is_intact(raw) and 0 < _end_of(raw) <= self.next_fetch_offset:
                     continue  # all that it covers was read: it only said that there is more
@@ -120,6 +125,36 @@ class PartitionReader(PartitionRecords):
                 end = batches.next_base_offset() or (_end_of(raw) if _is_intact(raw) else 0)
                 yield unreadable_batch(tp, self.next_fetch_offset, end, exc)
                 return
+
+    def _runs_of(self, tp: TP, raw: bytes, batch: _Batch) -> Iterator[RecordRun]:
+        """Yield a batch's records from where reading is, without looking at each of them."""
+        first, next_offset = self.next_fetch_offset, batch.last_offset + 1
+        if next_offset <= first:
+            return
+        try:
+            records = list(batch.records)
+            is_odd = not _are_in_place(batch, [record.offset for record in records])
+        except Exception:  # noqa: BLE001 -- it comes again below, behind what can be read
+            is_odd = True
+        if is_odd:
+            yield from self._runs_of_odd(tp, raw)
+            return
+        if batch.base_offset < first:
+            records = [record for record in records if record.offset >= first]
+        self.next_fetch_offset = next_offset
+        while len(records) > MAX_RUN_RECORDS:
+            end = records[MAX_RUN_RECORDS].offset
+            yield RecordRun(first, end, records[:MAX_RUN_RECORDS])
+            first, records = end, records[MAX_RUN_RECORDS:]
+        yield RecordRun(first, next_offset, records)
+
+    def _runs_of_odd(self, tp: TP, raw: bytes) -> Iterator[RecordRun]:
+        """Yield the items of a batch one by one. Raises what can't be read, behind what can be."""
+        for item in self._records_of(tp, _decode(raw, self.next_fetch_offset, check_crc=False)):
+            if isinstance(item, EmptyOffsets):
+                yield RecordRun(item.first, item.offset + 1, ())
+            else:
+                yield RecordRun(item.offset, item.offset + 1, (item,))
 
     def _records_of(self, tp: TP, batch: _Batch) -> Iterator[ConsumedRecord]:
         """Yield a batch's records from where reading is, and the gaps between them.
@@ -176,6 +211,15 @@ class _Batch(NamedTuple):
     stated_count: int
     decompressed_bytes: int
     records: Iterable[Any]
+
+
+def _are_in_place(batch: _Batch, offsets: list[int]) -> bool:
+    """Whether a batch's records say of themselves what their places in it say."""
+    base, last = batch.base_offset, batch.last_offset
+    if batch.stated_count == last - base + 1:
+        return offsets == list(range(base, last + 1))
+    rise = all(map(operator.lt, offsets, offsets[1:]))
+    return not offsets or (rise and base <= offsets[0] and offsets[-1] <= last)
 
 
 def _decode(raw: bytes, due: int, *, check_crc: bool) -> _Batch:

@@ -28,6 +28,7 @@ from tables.views import StateTable
 if TYPE_CHECKING:
     from models.transition import TransitionService
     from tables.limits import Counters
+    from tables.recovery_progress import RecoveryProgress
     from tables.stops import PartitionStops
 
 
@@ -105,6 +106,7 @@ class ServiceRuntime:
         transport = FetchTransport(app.conf.broker_consumer, app)
         transport.configure(
             frozenset(self._services.readers_by_topic),
+            {hosted.changelog: hosted.table for hosted in self._services},
             self._services.next_offsets,
             self.stops.on_unreadable,
         )
@@ -116,6 +118,10 @@ class ServiceRuntime:
         if self.app.rebalancing or not self.app.tables.actives_ready:
             return False
         return self._task_manager.is_assignment_complete and not self._task_manager.unopened_tasks()
+
+    def recovery(self) -> RecoveryProgress:
+        """What is left to read of the changelogs of this worker's tables, as of a second ago."""
+        return self._task_manager.recovery.progress
 
     def positions(self) -> list[InputPosition]:
         """How far each service has come in each input partition that this worker owns."""

@@ -23,6 +23,7 @@ from tables.gap_repair import GapRepair
 from tables.hosted_service import Committer, Feeder
 from tables.identity import IdentityCheck
 from tables.partition_task import PartitionTask, TaskContext
+from tables.recovery_progress import RecoveryWatch
 from tables.stops import PartitionStops
 from tables.worker_exit import FAILURES_FILE, RecoveryError, WorkerExit
 
@@ -43,8 +44,8 @@ INSPECT_TIMEOUT_S = 5.0
 class TaskManager:
     """Manages the tasks of a worker. Everything runs on the app's event loop.
 
-    stops: where reading can't go on. is_assignment_complete: no topic was left out when partitions
-    were assigned.
+    stops: where reading can't go on. recovery: how far the tables are. is_assignment_complete: no topic
+    was left out when partitions were assigned.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TaskManager:
         )
         self._app = app
         self._services = services
+        self.recovery = RecoveryWatch(services)
         self._identity = IdentityCheck(services, reader)
         self._gap_repair = GapRepair(services, limits)
         self._dead_letter_topic = dead_letter_topic
@@ -236,8 +238,10 @@ class TaskManager:
                     self.stops.forget_failure(task)
                 await self.committer.commit()
                 await self._gap_repair.repair(self._identity.bounds)
+                self.recovery.look()
                 for hosted in self._services:
                     await hosted.table.reread_lost_ends()
+                    hosted.table.end_recovery()
                 self._check_recovery()
                 if not self.is_assignment_complete:
                     LOG.warning("some topics were too new to be assigned; asking for them again")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -12,12 +15,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from tables.consumed_record import EmptyOffsets, UnreadableBatch
+from tables.consumed_record import UnreadableBatch
 from tables.faust_internals import ConsumerInternals, replace_decoder
 from tables.record_batches import FetchedBatches, PartitionReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from tables.consumed_record import RecordRun
 
 PAUSED_POLL_S = 0.02
 """How long a poll may last while something is paused: what is resumed must not wait for longer."""
@@ -25,20 +30,31 @@ PAUSED_POLL_S = 0.02
 replace_decoder(FetchedBatches, PartitionReader)
 
 
-class GapMessage(ConsumerMessage):
-    """Offsets `first` to `offset` of a changelog, at which there is no record."""
+BULK_PARTITIONS = 2
+"""Changelogs that are far behind and read at once: each of their RocksDBs takes memory meanwhile."""
 
-    first: int
+
+class ChangelogTable(Protocol):
+    """What a changelog is read into."""
+
+    async def take(self, tp: TP, runs: Sequence[RecordRun], is_current: Callable[[], bool]) -> None:
+        """Write what is due of a fetch, as long as `is_current`; never raises."""
+
+    def is_far_behind(self, tp: TP) -> bool:
+        """Whether it will take a while until the table is at this changelog's end."""
 
 
 class FetchConsumer(ConsumerInternals):
     """A consumer that gives fetch-wise topics' records a (partition, fetch) at a time.
 
-    Such a message's value is the list of aiokafka ConsumerRecords, its offset the first one's. All
-    other topics (changelogs) take Faust's own path, record by record.
+    Such a message's value is the list of aiokafka ConsumerRecords, its offset the first one's. Changelogs
+    go to their tables past Faust, which would lose and mix up records around rebalances, and take
+    hundreds of microseconds for each.
     """
 
     fetch_topics: frozenset[str] = frozenset()
+    changelogs: Mapping[str, ChangelogTable] = MappingProxyType({})
+    """By topic."""
     paused: frozenset[TP] = frozenset()
     """Partitions that are fetched no further for now; Faust's own set is reset by rebalances."""
     stopped: frozenset[TP] = frozenset()
@@ -64,7 +80,8 @@ class FetchConsumer(ConsumerInternals):
             except Exception as exc:  # noqa: BLE001 -- as in Faust: the next assignment seeks again
                 self.log.warning("seek while flow is not active: %r", exc)
             return
-        for tp, batch in records.items():
+        seeks = self._seeks.copy()
+        for tp, batch in sorted(records.items(), key=self._is_of_changelog):  # inputs do not wait
             if not batch:
                 continue
             if self._is_interrupted(generation):
@@ -73,39 +90,31 @@ class FetchConsumer(ConsumerInternals):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             unread = batch.pop() if type(batch[-1]) is UnreadableBatch else None
-            for message in self._messages_of(tp, batch, generation):
-                yield tp, message
-            if unread is not None and not self._is_interrupted(generation):
+            if batch and tp.topic in self.fetch_topics:
+                # Faust would drop what was sought again when a fetch from before the seek arrives after
+                # it, and would take a gap for acknowledged.
+                self.note_read(tp, batch[0].offset)
+                yield tp, _fetch_message(tp, batch, generation)
+            elif batch:
+                is_current = partial(self._is_current, tp, generation, seeks[tp])
+                await self.changelogs[tp.topic].take(tp, batch, is_current)
+            if unread is not None and self._is_current(tp, generation, seeks[tp]):
                 await self._handle_unreadable_batch(tp, unread)
 
-    def _messages_of(self, tp: TP, batch: list[Any], generation: int) -> Iterator[ConsumerMessage]:
-        """Give a partition's part of a poll as messages.
+    def is_changelog(self, topic: str) -> bool:
+        """Whether a topic's records come as runs."""
+        return topic in self.changelogs
 
-        Faust is told what it is given: it would drop what was sought again when a fetch from before the
-        seek arrives after it, and would take a gap for acknowledged. A changelog's messages end where a
-        rebalance begins or the partition is sought: each takes long enough for that, and what was fetched
-        before would come first, with a hole before it.
+    def _is_of_changelog(self, item: tuple[TP, Any]) -> bool:
+        return item[0].topic in self.changelogs
+
+    def _is_current(self, tp: TP, generation: int, seeks: int) -> bool:
+        """Whether what was fetched is still what is to be read next.
+
+        Not when a rebalance has begun or the partition was sought: it would come first, with a hole
+        before it.
         """
-        if tp.topic in self.fetch_topics:
-            if batch:
-                self.note_read(tp, batch[0].offset)
-                yield _fetch_message(tp, batch, generation)
-            return
-        seeks = self._seeks[tp]
-        for record in batch:
-            if self._is_interrupted(generation) or self._seeks[tp] != seeks:
-                return
-            self.note_read(tp, record.offset)
-            yield self._changelog_message(tp, record, generation)
-
-    def _changelog_message(self, tp: TP, record: Any, generation: int) -> ConsumerMessage:
-        if type(record) is not EmptyOffsets:
-            return cast(ConsumerMessage, self.to_message(tp, record))
-        gap = GapMessage(
-            *_place(record), None, None, None, None, 0, 0, tp, generation_id=generation
-        )
-        gap.first = record.first
-        return gap
+        return not self._is_interrupted(generation) and self._seeks[tp] == seeks
 
     async def _handle_unreadable_batch(self, tp: TP, batch: UnreadableBatch) -> None:
         if not self.on_unreadable(batch):
@@ -120,10 +129,15 @@ class FetchConsumer(ConsumerInternals):
         return not self.flow_active or self.app.consumer_generation_id != generation
 
     async def fetch(self, partitions: set[TP] | None, timeout: float) -> Any:
-        """Leave paused and stopped partitions out."""
+        """Leave paused and stopped partitions out, and changelogs whose turn it is not yet."""
         if partitions is None:
             return await super().fetch(None, timeout)
-        wanted = partitions - self.paused - self.stopped
+        behind = (
+            tp
+            for tp in partitions
+            if tp.topic in self.changelogs and self.changelogs[tp.topic].is_far_behind(tp)
+        )
+        wanted = partitions - self.paused - self.stopped - {*sorted(behind)[BULK_PARTITIONS:]}
         if self.paused or not wanted:
             timeout = PAUSED_POLL_S
         if not wanted:  # aiokafka takes an empty set for "all"
@@ -147,6 +161,9 @@ class FetchConsumer(ConsumerInternals):
     async def verify_all_partitions_active(self) -> None:
         """Leave Faust's check out: it ends the consumer where a partition's first offset is being looked up."""
 
+    def verify_recovery_event_path(self, now: float, tp: TP) -> None:
+        """Leave this check out too: it complains of changelogs whose turn it is not yet."""
+
 
 def _place(record: Any) -> tuple[str, int, int, float, int]:
     """Topic, partition, offset, time in seconds and its type."""
@@ -168,12 +185,17 @@ class FetchTransport(driver.Transport):
     def configure(
         self,
         fetch_topics: frozenset[str],
+        changelogs: Mapping[str, ChangelogTable],
         positions: Callable[[], Mapping[TP, int]],
         on_unreadable: Callable[[UnreadableBatch], bool],
     ) -> None:
-        """Set which topics are fetch-wise, where reading begins, and what is called where it can't go on."""
+        """Set which topics are fetch-wise, and the table of each changelog.
+
+        And where reading begins, and what is called where it can't go on.
+        """
         attributes = {
             "fetch_topics": fetch_topics,
+            "changelogs": changelogs,
             "positions": staticmethod(positions),
             "on_unreadable": staticmethod(on_unreadable),
         }

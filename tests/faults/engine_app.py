@@ -42,7 +42,7 @@ if "STEPPED_OVER" in os.environ:
         async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
             found = await super()._getmany(active_partitions, timeout)
             return {
-                tp: [r for r in records if [r.topic, r.partition, r.offset] != stepped_over]
+                tp: [r for r in records if [*tp] != stepped_over[:2] or r.offset != stepped_over[2]]
                 for tp, records in found.items()
             }
 

@@ -27,19 +27,20 @@ def world(kafka: KafkaBroker, tmp_path: Path) -> EngineHarness:
 
 
 def made_to_lose(runtime: ServiceRuntime, changelog: str, first: int, count: int) -> list[int]:
-    """Have the worker's consumer leave records out of what it fetched, once; gives which it did."""
+    """Have the worker's consumer leave batches out of what it fetched, once; gives where they begin."""
     lost: list[int] = []
-    wanted = range(first, first + count)
+    wanted = {*range(first, first + count)}
     transport: Any = runtime.app.transport
 
     class Losing(transport.Consumer):
         async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
             found = await super()._getmany(active_partitions, timeout)
-            for tp, records in found.items():
+            for tp, runs in found.items():
                 if tp.topic == changelog:
-                    gone = [r for r in records if r.offset in wanted and r.offset not in lost]
-                    lost.extend(record.offset for record in gone)
-                    records[:] = [record for record in records if record not in gone]
+                    met = [run for run in runs if {*range(run.first, run.next_offset)} & wanted]
+                    gone = [run for run in met if run.first not in lost]
+                    lost.extend(run.first for run in gone)
+                    runs[:] = [run for run in runs if run not in gone]
             return found
 
     transport.Consumer = Losing

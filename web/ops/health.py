@@ -20,11 +20,17 @@ class Alive(ApiModel):
 
 
 class Readiness(ApiModel):
-    """reasons: what the worker waits for. stopped: partitions that it serves no further, and why."""
+    """reasons: what the worker waits for. stopped: partitions that it serves no further, and why.
+
+    recoveryRowsLeft: of the changelogs that its tables are read from. recoverySecondsLeft: how long that
+    will take; null while that can't be told.
+    """
 
     status: str
     reasons: tuple[str, ...] = ()
     stopped: tuple[StoppedPartition, ...] = ()
+    recovery_rows_left: int = 0
+    recovery_seconds_left: int | None = None
 
 
 def livez(_: AnyCall) -> Alive:
@@ -42,7 +48,14 @@ def readyz(call: AnyCall) -> Readiness:
     stops = deps.operations.stopped.all() if deps.operations is not None else ()
     stopped = tuple(view_of(StoppedPartition, stop) for stop in stops)
     status = "not ready" if reasons else "ready"
-    return Readiness(status=status, reasons=reasons, stopped=stopped)
+    worker = deps.operations.worker() if deps.operations is not None else None
+    return Readiness(
+        status=status,
+        reasons=reasons,
+        stopped=stopped,
+        recovery_rows_left=worker.recovery_rows_left if worker else 0,
+        recovery_seconds_left=worker.recovery_seconds_left if worker else None,
+    )
 
 
 def readiness_answer(_: AnyCall, result: Readiness) -> web.Response:

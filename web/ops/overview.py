@@ -28,13 +28,15 @@ MIN_SHOWN_REFUSALS: Final = 0.01
 
 
 class WorkerView(ApiModel):
-    """One worker and what it owns."""
+    """One worker and what it owns. recoveryRowsLeft: of changelogs; 0 once its tables are recovered."""
 
     url: str
     partitions: tuple[int, ...]
     started_at: str
     effects_pending: int
     stripe_errors: dict[str, int]
+    recovery_rows_left: int = 0
+    recovery_seconds_left: int | None = None
 
 
 class Concern(ApiModel):
@@ -74,6 +76,8 @@ class WorkerFacts(ApiModel):
     stripe_errors: dict[str, int]
     clock_trouble: str
     stripe_trouble: str = ""
+    recovery_rows_left: int = 0
+    recovery_seconds_left: int | None = None
     refused_share: float = 0.0
 
 

@@ -23,3 +23,13 @@ async def test_a_stripe_account_that_does_not_fit(make_api: MakeApi) -> None:
     async with page_of(api, "/ops") as page:
         assert WRONG in page
         assert "webhook endpoint" in page
+
+
+async def test_a_worker_that_recovers_says_how_much_is_left(make_api: MakeApi) -> None:
+    status = WorkerStatus(started_ms=0, recovery_rows_left=12_345, recovery_seconds_left=3)
+    api = await make_api(operations=replace(QUIET_OPERATIONS, worker=lambda: status))
+    async with api.client.get("/readyz") as response:
+        ready = await response.json()
+    assert (ready["recoveryRowsLeft"], ready["recoverySecondsLeft"]) == (12_345, 3)
+    async with page_of(api, "/ops") as page:
+        assert "recovering: 12,345 rows left, about 3 s" in page

@@ -139,7 +139,7 @@ async def test_livez_readyz_and_metrics(make_api: MakeApi) -> None:
     api = await make_api(ready=lambda: reasons, metrics=lambda: b"tiffin_up 1\n")
     assert (await api.get("/readyz")) == (
         200,
-        {"status": "ready", "reasons": [], "stopped": []},
+        {"status": "ready", "reasons": [], "stopped": [], "recoveryRowsLeft": 0},
     )
     reasons.append("recovering payments-0")
     status, answer = await api.get("/readyz")

@@ -57,6 +57,7 @@ OWNERS = {
     "_ensure_consumer": driver.AIOKafkaConsumerThread,
     "_fetch_max_wait_ms": aiokafka.AIOKafkaConsumer,
     "_getmany": driver.Consumer,
+    "_key_deserializer": fetcher.PartitionRecords,
     "_maybe_leave_group": GroupCoordinator,
     "_new_consumer_thread": driver.Consumer,
     "_read_offset": Consumer,
@@ -67,7 +68,6 @@ OWNERS = {
     "_settings_auth": driver.Producer,
     "_settings_default": driver.Producer,
     "_thread": driver.Consumer,
-    "_to_message": driver.Consumer,
     "_sentinel_task": mode.Worker,
     "_tp": fetcher.PartitionRecords,
     "_txn_manager": aiokafka.AIOKafkaProducer,
@@ -80,6 +80,7 @@ OWNERS = {
 UNDOCUMENTED = [
     (App, "rebalancing consumer_generation_id on_first_start create_event"),
     (driver.Consumer, "getmany perform_seek seek_wait assignment verify_all_partitions_active"),
+    (driver.Consumer, "verify_recovery_event_path"),
     (driver.Consumer, "earliest_offsets highwater highwaters position topic_partitions"),
     (Consumer, "should_stop flow_active"),
     (ConsumerThread, "call_thread thread_loop"),
@@ -88,9 +89,11 @@ UNDOCUMENTED = [
     (aiokafka.client.AIOKafkaClient, "force_metadata_update"),
     (TransactionManager, "set_pid_and_epoch producer_id producer_epoch"),
     (Store, "offset_key persisted_offset set_persisted_offset"),
-    (Table, "on_rebalance on_recovery_completed on_changelog_event apply_changelog_batch stop"),
+    (Table, "on_rebalance on_recovery_completed stop"),
     (TableManager, "actives_ready recovery"),
-    (Recovery, "active_tps standby_tps active_offsets standby_offsets in_recovery"),
+    (Recovery, "active_tps standby_tps active_offsets standby_offsets in_recovery need_recovery"),
+    (Recovery, "active_highwaters standby_highwaters signal_recovery_end"),
+    (Recovery, "event_timeout_secs flush_timeout_secs"),
     (PartitionAssignor, "table_metadata assigned_actives"),
     (Monitor, "track_tp_end_offset"),
     (Schema, "compile"),
@@ -198,6 +201,7 @@ def test_attributes_are_still_read_where_ours_are_put() -> None:
     assert "request_timeout_ms=self._request_timeout_ms" in client
     kafka = inspect.getsource(aiokafka.AIOKafkaConsumer)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in kafka
+    assert "key_deserializer=self._key_deserializer" in kafka
     assert "self._runner.setup()" in inspect.getsource(AiohttpWeb)
     assert "self._sentinel_task()" in inspect.getsource(mode.Worker)
     assert "venusian.attach(agent, category=SCAN_AGENT)" in inspect.getsource(App.agent)
@@ -211,6 +215,16 @@ def test_faust_awaits_the_tables_before_it_recovers_and_opens_them_before_it_see
     assert assigned.index("topics.on_partitions_assigned") < assigned.index("tables.on_rebalance")
     rebalanced = inspect.getsource(TableManager.on_rebalance)
     assert rebalanced.index("table.on_rebalance") < rebalanced.index("recovery.on_rebalance")
+
+
+def test_a_recovery_ends_by_the_notes_and_the_signal() -> None:
+    started = inspect.getsource(Recovery)
+    assert "self._wait(self.signal_recovery_end.wait())" in started
+    assert "self.need_recovery()" in started
+    needed = inspect.getsource(Recovery.active_remaining)
+    assert "highwater - offsets[tp]" in needed
+    assert "self.active_highwaters" in needed
+    assert "self.active_offsets" in needed
 
 
 def test_a_batch_takes_its_first_record_however_large() -> None:

@@ -1,4 +1,4 @@
-"""A table has no holes, whatever Faust loses, mixes up and repeats between the consumer and the table.
+"""A table has no holes, whatever is lost, mixed up and repeated between Kafka and the table.
 
 The changelog, its reader and Faust's notes are played here; the table and its RocksDB are real.
 """
@@ -6,7 +6,8 @@ The changelog, its reader and Faust's notes are played here; the table and its R
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -14,17 +15,21 @@ from typing import Any
 
 import pytest
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.payments import payments_service
 from tables import ServiceRuntime, fenced_table, make_app
+from tables.app import STORE_OPTIONS
 from tables.changelog import UnreadBatch, note_unread, write_rows
+from tables.consumed_record import RecordRun
 from tables.fenced_table import FencedTable
-from tables.transport import GapMessage
 
 KEYS = 5
+
+
+def always() -> bool:
+    return True
 
 
 class Changelog:
@@ -46,10 +51,12 @@ class Changelog:
         self.position_ = 0
         self.sought: list[int] = []
         self.asked = 0
+        self.folder = folder
+        self.ignored = 0
         self.errors: list[BaseException] = []
         self.recovery: Any = table.recovery
         hooks: Any = SimpleNamespace(
-            on_foreign_records=lambda *_: None,
+            on_foreign_records=self._ignore,
             on_recovery_failed=lambda _, exc: self.errors.append(exc),
             on_table_assigned=self._nothing,
         )
@@ -61,19 +68,28 @@ class Changelog:
         """As Faust's `Recovery` does in a rebalance, and at the start of reading."""
         self.recovery.active_tps.add(self.tp)
         self.recovery.in_recovery = True
+        self.recovery.active_highwaters[self.tp] = self.items[-1][1]
         self.recovery._add(self.table, self.tp, self.recovery.active_offsets)
         note = self.recovery.active_offsets[self.tp]
         self.position_ = max(-1 if note is None else note, self.deleted, 0)
 
     async def rebalance(self) -> None:
-        """What was read and not flushed is forgotten, and read again."""
+        """Faust seeks to where RocksDB is."""
         opened: Any = self.table.data
         opened.on_rebalance = self._nothing
         await self.table.on_rebalance(set(), set(), set(), 1)
         self.assign()
 
+    def killed(self, folder: Path) -> Changelog:
+        """The worker that is started after this one was killed: it finds the files as they are now."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("LOCK"))
+        return Changelog(folder, self.items, self.deleted)
+
     async def _nothing(self, *_: object) -> None:
         pass
+
+    def _ignore(self, _: str, count: int) -> None:
+        self.ignored += count
 
     async def seek_to(self, positions: Mapping[TP, int]) -> None:
         """The consumer's."""
@@ -100,32 +116,28 @@ class Changelog:
         self.asked += 1
         return {tp: self.deleted}
 
-    async def deliver(self, count: int) -> None:
-        """Read so many items on, and give them to the table as Faust does."""
-        for _ in range(count):
-            due = next((item for item in self.items if item[1] >= self.position_), None)
-            if due is None:
-                return
-            start, self.position_ = self.position_, due[1] + 1
-            await self.give(due, start)
+    async def deliver(
+        self, count: int, is_current: Callable[[], bool] = always, width: int = 1
+    ) -> None:
+        """Read so many items on with one fetch, and give them to the table."""
+        items = [item for item in self.items if item[1] >= self.position_][:count]
+        if items:
+            start, self.position_ = self.position_, items[-1][1] + 1
+            await self.give(items, start, is_current, width)
 
-    async def give(self, item: tuple[int, int], start: int) -> None:
-        """Give an item of a fetch that begins at `start`."""
-        notes = self.recovery.active_offsets
-        if notes.get(self.tp) is None or item[1] > notes[self.tp]:
-            notes[self.tp] = item[1]
-            event: Any = SimpleNamespace(message=self.message(item, start))
-            await self.table.on_changelog_event(event)
-
-    def message(self, item: tuple[int, int], start: int) -> ConsumerMessage:
-        first, last = item
-        place = (*self.tp, last, 0.0, 1, None)
-        if first < last:
-            gap = GapMessage(*place, None, None, None, 0, 0, self.tp, generation_id=1)
-            gap.first = max(first, start)
-            return gap
-        key, value = b"row/%d" % (last % KEYS), b"%d" % last
-        return ConsumerMessage(*place, key, value, None, 0, 0, self.tp, generation_id=1)
+    async def give(
+        self,
+        items: Sequence[tuple[int, int]],
+        start: int,
+        is_current: Callable[[], bool] = always,
+        width: int = 1,
+    ) -> None:
+        """Give a fetch that begins at `start`, as runs of so many items."""
+        runs = []
+        for at in range(0, len(items), width):
+            part = items[at : at + width]
+            runs.append(RecordRun(max(part[0][0], start), part[-1][1] + 1, records_of(part)))
+        await self.table.take(self.tp, runs, is_current)
 
     def lose(self, count: int) -> None:
         """Read so many items on without the table's seeing them, as when Faust clears its queue."""
@@ -145,10 +157,24 @@ class Changelog:
         return self.table.data.persisted_offset(self.tp) == self.items[-1][1]
 
 
+def records_of(items: Sequence[tuple[int, int]]) -> list[Any]:
+    """The records of these items."""
+    return [
+        SimpleNamespace(offset=last, key=key_of(last), value=b"%d" % last)
+        for first, last in items
+        if first == last
+    ]
+
+
+def key_of(offset: int) -> bytes:
+    return b"row/%d" % (offset % KEYS)
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fenced_table, "REREAD_INTERVAL_S", 0.0)
     monkeypatch.setattr(fenced_table, "LOST_END_S", 0.0)
+    monkeypatch.setattr(fenced_table, "WRITE_RECORDS", 3)
 
 
 @st.composite
@@ -163,43 +189,118 @@ def changelogs(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 STEPS = st.one_of(
     st.tuples(st.just("deliver"), st.integers(1, 12)),
+    st.tuples(st.just("cut"), st.integers(0, 8)),
     st.tuples(st.just("lose"), st.integers(1, 6)),
     st.tuples(st.just("stray"), st.integers(0, 30)),
-    st.tuples(st.sampled_from(["flush", "rebalance"]), st.just(0)),
+    st.tuples(st.sampled_from(["kill", "rebalance"]), st.just(0)),
 )
 
 
 @settings(deadline=None, max_examples=60)
-@given(items=changelogs(), steps=st.lists(STEPS, max_size=25), deleted=st.integers(0, 3))
+@given(
+    items=changelogs(),
+    steps=st.lists(STEPS, max_size=25),
+    deleted=st.integers(0, 3),
+    width=st.integers(1, 5),
+)
 def test_no_hole_is_ever_stored(
-    items: list[tuple[int, int]], steps: list[tuple[str, int]], deleted: int
+    items: list[tuple[int, int]], steps: list[tuple[str, int]], deleted: int, width: int
 ) -> None:
     async def play(folder: Path) -> None:
-        log = Changelog(folder, items, min(deleted, items[-1][1]))
-        for what, count in steps:
+        log = Changelog(folder / "0", items, min(deleted, items[-1][1]))
+        for number, (what, count) in enumerate(steps, 1):
             match what:
                 case "deliver":
-                    await log.deliver(count)
+                    await log.deliver(count, width=width)
+                case "cut":  # a rebalance, or a seek, amid a fetch
+                    looks = iter([True] * count)
+                    await log.deliver(12, lambda looks=looks: next(looks, False), width)
                 case "lose":
                     log.lose(count)
                 case "stray":  # of a fetch before a seek
-                    item = items[count % len(items)]
-                    if item[1] >= log.deleted:
-                        await log.give(item, log.deleted)
-                case "rebalance":
-                    await log.rebalance()
+                    at = count % len(items)
+                    given = [item for item in items[at : at + 4] if item[1] >= log.deleted]
+                    await log.give(given, log.deleted, width=width)
+                case "kill":
+                    log = log.killed(folder / f"{number}")
                 case _:
-                    log.table.apply_changelog_batch([])
+                    await log.rebalance()
             log.check()
         for _ in range(3 * len(items)):  # each time at least one item comes
-            await log.deliver(len(items))
+            await log.deliver(len(items), width=width)
             await log.table.reread_lost_ends()
-            log.table.apply_changelog_batch([])
             log.check()
         assert log.is_whole()
+        assert not log.recovery.need_recovery()
 
     with TemporaryDirectory() as folder:
         asyncio.run(play(Path(folder)))
+
+
+@settings(deadline=None, max_examples=15)
+@given(items=changelogs(), width=st.integers(1, 5))
+def test_a_recovery_that_is_killed_at_any_write_goes_on(
+    items: list[tuple[int, int]], width: int
+) -> None:
+    async def play(folder: Path) -> None:
+        log = Changelog(folder / "0", items)
+        survivors: list[Changelog] = []
+
+        def kill() -> bool:
+            survivors.append(log.killed(folder / f"{len(survivors) + 1}"))
+            return True
+
+        await log.deliver(len(items), kill, width)
+        for survivor in survivors:
+            survivor.check()
+            await survivor.deliver(len(items), width=width)
+            survivor.check()
+            assert survivor.is_whole()
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(play(Path(folder)))
+
+
+async def test_what_no_engine_wrote_is_left_out_and_not_due_again(tmp_path: Path) -> None:
+    log = Changelog(tmp_path, [(at, at) for at in range(9)])
+    await log.deliver(3)
+    foreign = [
+        (b"row/0", None),
+        (None, b"1"),
+        (b"__faust/0", b"1"),
+        (b"\xff/1", b"1"),
+        (b"k", b"1"),
+    ]
+    records = [
+        SimpleNamespace(offset=at, key=key, value=value)
+        for at, (key, value) in enumerate(foreign, 3)
+    ]
+    await log.table.take(log.tp, [RecordRun(3, 8, records)], always)
+    assert log.ignored == len(foreign)
+    assert log.table.data.persisted_offset(log.tp) == 7
+    assert dict(log.table.database(0).items(from_key=b"r")) == {
+        key_of(at): b"%d" % at for at in range(3)
+    }
+
+
+async def test_a_table_that_is_far_behind_has_more_memory_until_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buffers() -> set[str]:
+        (options,) = [max(tmp_path.rglob("OPTIONS-*"), key=lambda path: path.name)]
+        lines = options.read_text().splitlines()
+        return {line.strip() for line in lines if line.strip().startswith("write_buffer_size=")}
+
+    monkeypatch.setattr(fenced_table, "FAR_BEHIND_ROWS", 5)
+    log = Changelog(tmp_path, [(at, at) for at in range(20)])
+    await log.deliver(3)
+    assert buffers() == {f"write_buffer_size={fenced_table.BULK_BUFFER_BYTES}"}
+    assert log.table.rows_left() == {log.tp: 17}
+    await log.rebalance()
+    await log.deliver(16)
+    assert buffers() == {f"write_buffer_size={STORE_OPTIONS['write_buffer_size']}"}
+    await log.deliver(2)
+    assert log.table.rows_left() == {}
 
 
 async def test_a_lost_record_is_read_again(tmp_path: Path) -> None:
@@ -210,7 +311,6 @@ async def test_a_lost_record_is_read_again(tmp_path: Path) -> None:
     assert log.sought == [5]
     assert log.recovery.active_offsets[log.tp] == 4  # else the recovery would end without them
     await log.deliver(20)
-    log.table.apply_changelog_batch([])
     log.check()
     assert log.is_whole()
 
@@ -223,7 +323,7 @@ async def test_what_was_fetched_behind_a_hole_costs_nothing(
     await log.deliver(5)
     log.lose(60)
     for at in range(65, 500):  # the rest of the poll
-        await log.give((at, at), 65)
+        await log.give([(at, at)], 65)
     assert log.sought == [5]
     assert log.asked == 1
     assert log.recovery.active_offsets[log.tp] == 4
@@ -240,7 +340,6 @@ async def test_the_last_records_are_read_again_when_they_never_come(tmp_path: Pa
     await log.table.reread_lost_ends()
     assert log.sought == [7]
     await log.deliver(2)
-    log.table.apply_changelog_batch([])
     await log.table.reread_lost_ends()
     assert log.is_whole()
     assert log.sought == [7]
@@ -259,16 +358,19 @@ async def test_the_last_records_may_be_on_their_way(
 
 async def test_what_a_task_has_written_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     log = Changelog(tmp_path, [(at, at) for at in range(20)])
-    await log.deliver(12)
     database, key = log.table.database(0), b"row/%d" % (11 % KEYS)
     written = [(b"row/%d" % (at % KEYS), b"%d" % at) for at in range(17)]
-    write_rows(database, written, log.table.offset_key, 16)
-    log.table.apply_changelog_batch([])
+
+    def look() -> bool:
+        if log.table.data.persisted_offset(log.tp) == 8:  # amid the fetch
+            write_rows(database, written, log.table.offset_key, 16)
+        return True
+
+    await log.deliver(12, look)
     assert log.table.data.persisted_offset(log.tp) == 16
     assert database[key] == b"16"
     log.recovery.active_offsets[log.tp] = 3
-    await log.give((4, 4), 4)  # a record from before
-    log.table.apply_changelog_batch([])
+    await log.give([(4, 4)], 4)  # a record from before
     log.check()
 
 
@@ -287,9 +389,8 @@ async def test_the_record_of_a_revoked_partition_is_not_stored(tmp_path: Path) -
     log = Changelog(tmp_path, [(at, at) for at in range(9)])
     log.recovery.active_tps.clear()
     await log.deliver(9)
-    log.table.apply_changelog_batch([])
     assert log.table.data.persisted_offset(log.tp) is None
-    assert log.tp not in log.recovery.active_offsets
+    assert log.recovery.active_offsets[log.tp] is None
 
 
 async def test_a_batch_that_cannot_be_read_is_no_hole(tmp_path: Path) -> None:
@@ -298,7 +399,6 @@ async def test_a_batch_that_cannot_be_read_is_no_hole(tmp_path: Path) -> None:
     note_unread(log.table.database(0), UnreadBatch(3, 6, "broken"))
     await log.seek_to({log.tp: 6})
     await log.deliver(3)
-    log.table.apply_changelog_batch([])
     assert log.is_whole()
     assert log.sought == [6]
 
@@ -306,8 +406,6 @@ async def test_a_batch_that_cannot_be_read_is_no_hole(tmp_path: Path) -> None:
 async def test_what_compaction_removed_is_no_hole(tmp_path: Path) -> None:
     log = Changelog(tmp_path, [(0, 0), (1, 4), (5, 5)])
     await log.deliver(2)
-    log.table.apply_changelog_batch([])
     await log.deliver(1)
-    log.table.apply_changelog_batch([])
     assert log.is_whole()
     assert not log.sought

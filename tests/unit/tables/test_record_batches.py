@@ -11,13 +11,20 @@ from aiokafka import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tables import record_batches
 from tables.batch_decoding import (
     MAX_DECOMPRESSED_BYTES,
     MAX_HEADERS,
     MAX_RECORDS_IN_LARGE_BATCH,
     decode_varint,
 )
-from tables.consumed_record import ConsumedRecord, EmptyOffsets, UnreadableBatch, UnreadableRecord
+from tables.consumed_record import (
+    ConsumedRecord,
+    EmptyOffsets,
+    RecordRun,
+    UnreadableBatch,
+    UnreadableRecord,
+)
 from tables.record_batches import FetchedBatches, PartitionReader
 from tests.foreign.record_batches import (
     CODECS,
@@ -46,7 +53,39 @@ EVERY_CODEC = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 def read(raw: bytes, at: int = 0) -> tuple[list[Any], int]:
     """Everything that a fetch at this offset gives, and the offset of the next fetch."""
     reader = PartitionReader(TP, FetchedBatches(raw), None, at, None, None, 1, 0)
-    return list(reader), reader.next_fetch_offset
+    items, due = list(reader), reader.next_fetch_offset
+    assert runs_of(raw, at) == (in_brief(items), due)
+    return items, due
+
+
+def runs_of(raw: bytes, at: int) -> tuple[tuple[list[Any], list[Any]], int]:
+    """The same of a changelog, where it comes as runs."""
+
+    def is_changelog(topic: str) -> bool:
+        return topic == TP.topic
+
+    reader = PartitionReader(TP, FetchedBatches(raw), None, at, is_changelog, None, 1, 0)
+    runs = list(reader)
+    end = [runs.pop()] if runs and type(runs[-1]) is UnreadableBatch else []
+    records = [record for run in runs for record in run.records]
+    for run in runs:
+        assert type(run) is RecordRun
+        assert run.first == at < run.next_offset
+        assert all(run.first <= record.offset < run.next_offset for record in run.records)
+        assert len(run.records) <= record_batches.MAX_RUN_RECORDS
+        at = run.next_offset
+    return in_brief([*records, *end]), reader.next_fetch_offset
+
+
+def in_brief(items: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Offsets and values of the records, and where reading stops and why."""
+    end = [
+        (item.offset, item.next_offset, item.error)
+        for item in items
+        if type(item) is UnreadableBatch
+    ]
+    kinds = (EmptyOffsets, UnreadableBatch)
+    return [(item.offset, item.value) for item in items if type(item) not in kinds], end
 
 
 def batches(*given: Batch) -> bytes:
