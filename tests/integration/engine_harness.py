@@ -60,6 +60,9 @@ class SummingService(ToyService):
         return Decision(new, outputs, {line: record.identity.id.encode()}, outcome)
 
 
+COMPACTED = {"cleanup.policy": "compact"}
+
+
 class EngineHarness:
     """Topics of one test and its worker; started again as often as the test wants."""
 
@@ -77,6 +80,11 @@ class EngineHarness:
         ]
         topics = [
             NewTopic(self.topic(n), PARTITIONS, 1) for n in ["commands", "shared", "events", "sums"]
+        ]
+        # Known before the worker asks: one that makes them joins its group again once it hears of them.
+        topics += [
+            NewTopic(self.topic(f"{each.name}-changelog"), PARTITIONS, 1, config=COMPACTED)
+            for each in self.services
         ]
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_topics([*topics, NewTopic(self.topic("dlq"), 1, 1)]).values():
