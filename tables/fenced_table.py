@@ -36,8 +36,12 @@ REREAD_INTERVAL_S = 1.0
 WRITE_RECORDS = 1000
 """Of one write batch, about: some milliseconds, in which nothing else of the worker runs."""
 FAR_BEHIND_ROWS = 20_000
-BULK_BUFFER_BYTES = 32 * 1024 * 1024
-"""Write buffer of a RocksDB that is that far behind."""
+BULK_BUFFER_BYTES = 16 * 1024 * 1024
+"""Write buffer of a RocksDB that is that far behind. What is in such buffers when the process is killed is
+read from RocksDB's log at the next start, in which nothing else runs."""
+MAX_UNFLUSHED_BUFFERS = 2
+"""Full buffers, not yet on the disk, at which a table is given no more; at three RocksDB holds a write back."""
+FLUSH_LOOK_S = 0.01
 LOST_END_S = 3.0
 """Without a record, although the consumer has passed some, until those are taken as lost."""
 
@@ -111,6 +115,7 @@ class FencedTable(TableInternals):
                 continue
             if runs[at].first > due and not await self._may_skip(tp, due, runs[at].first):
                 return  # what follows has the same hole before it
+            await self._flushed(tp, is_current)
             if not is_current() or not self._is_due(tp, due):
                 continue  # a seek or a rebalance came meanwhile, or a task wrote
             self._prepare(tp)
@@ -122,6 +127,15 @@ class FencedTable(TableInternals):
                 due, at = max(due, run.next_offset), at + 1
             self._write(tp, begin, records, due)
             await asyncio.sleep(0)
+
+    async def _flushed(self, tp: TP, is_current: Callable[[], bool]) -> None:
+        """Wait for a slow disk: a write that RocksDB holds back stops the whole process, heartbeats with it."""
+        while is_current() and self._is_assigned(tp):
+            database = cast("Any", self.database(tp.partition))
+            unflushed = database.property_int_value("rocksdb.num-immutable-mem-table") or 0
+            if unflushed < MAX_UNFLUSHED_BUFFERS:
+                return
+            await asyncio.sleep(FLUSH_LOOK_S)
 
     def _write(self, tp: TP, due: int, records: Sequence[Any], next_offset: int) -> None:
         """Write records, except those that the engine did not write, and note them as recovered."""
@@ -152,13 +166,13 @@ class FencedTable(TableInternals):
     def _set_write_buffer(self, tp: TP, size_bytes: int) -> None:
         self.database(tp.partition).set_options({"write_buffer_size": str(size_bytes)})
 
-    def rows_left(self) -> dict[TP, int]:
-        """How many offsets are left to read of each changelog that is being read, as far as is known.
+    def rows_left(self) -> dict[TP, int] | None:
+        """How many offsets are left to read of each changelog that is being read; None in a rebalance.
 
         Of standby replicas only those that are far behind: the others follow their owners.
         """
-        if not self._consumer.flow_active:
-            return {}
+        if not self._consumer.flow_active or self.app.rebalancing:
+            return None
         left = {tp: self._left(tp) for tp in self._read()}
         standbys = self.recovery.standby_tps
         return {tp: n for tp, n in left.items() if n > (FAR_BEHIND_ROWS if tp in standbys else 0)}
@@ -213,7 +227,9 @@ class FencedTable(TableInternals):
                 await self._reread_passed(tp, due)
 
     async def _reread_passed(self, tp: TP, due: int) -> None:
-        """Read on at `due` if the consumer has passed it."""
+        """Read on at `due` if the consumer has passed it, and what it brought does not only wait here."""
+        if time.monotonic() - self._reread_at_s.get(tp, -math.inf) < LOST_END_S:
+            return
         try:
             position = await self._consumer.position(tp) or 0
         except KafkaError:

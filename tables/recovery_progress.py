@@ -44,7 +44,10 @@ class RecoveryWatch:
     def look(self) -> None:
         """Measure, and log it from time to time; call it about once a second."""
         now_s, taken = time.monotonic(), self._taken()
-        left = [rows for hosted in self._services for rows in hosted.table.rows_left().values()]
+        known = [hosted.table.rows_left() for hosted in self._services]
+        if None in known:
+            return  # in a rebalance
+        left = [rows for each in known if each for rows in each.values()]
         if not left:
             self._end(now_s, taken)
             return
