@@ -10,7 +10,7 @@ from app.kafka.reader import RecordWindow
 from app.kafka.records import FetchedRecord
 from models import ids
 from models.events import NO_ORDER, OPERATORS, Event, EventType, read_event_of
-from models.messages import Message, encode
+from models.messages import Message, checked, encode
 from models.operations import AuditFilter, AuditPage
 from models.sender import CommandSender
 from models.times import machine_now_ms, to_rfc3339
@@ -29,12 +29,12 @@ AUDITED_EVENT_TYPES: Final = {
 def operator_event(
     event_type: EventType, act: str, cause: str, data: Message, at_ms: int, order_id: str = NO_ORDER
 ) -> Event:
-    """The audit's record of an act; its id is made of `act`."""
+    """The audit's record of an act; its id is made of `act`. Raises ValueError for data beyond its bounds."""
     return Event(
         event_id=ids.event_id(act, OPERATORS, 1), event_type=event_type,
         occurred_at=to_rfc3339(at_ms), order_id=order_id,
         payment_id=None if order_id == NO_ORDER else ids.payment_id(order_id), sequence=1,
-        causation_id=cause, correlation_id=cause, producer=OPERATORS, data=data,
+        causation_id=cause, correlation_id=cause, producer=OPERATORS, data=checked(data),
     )  # fmt: skip
 
 

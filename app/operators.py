@@ -25,6 +25,7 @@ from models import ids
 from models.dead_letter import DeadLetter
 from models.errors import KafkaUnavailableError
 from models.events import EventType, OrdersSearched, RecordSkipped
+from models.fields import MAX_TEXT
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.sender import CommandSender
 from models.times import machine_now_ms
@@ -75,7 +76,7 @@ class StoppedPartitionActions:
         data = RecordSkipped(
             topic=stop.topic, partition=stop.partition, offset=stop.offset,
             next_offset=stop.offset if is_retry else stop.next_offset, service=stop.service,
-            error=stop.error, reason=reason, by=by,
+            error=stop.error[:MAX_TEXT], reason=reason, by=by,
         )  # fmt: skip
         cause = f"{stop.topic}/{stop.partition}/{stop.offset}/{stop.since_ms}"
         await publish_audit_event(self._sender, EventType.RECORD_SKIPPED, cause, data)

@@ -19,6 +19,8 @@ from models.errors import KafkaUnavailableError
 from models.sender import CommandSender
 from tables import StoredRecord
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 class Work(Protocol):
     """What a task does."""
@@ -183,9 +185,13 @@ class RowTasks(Background, ABC, Generic[ItemT, WorkT]):
             try:
                 return await self._sender.send(command)
             except KafkaUnavailableError as error:
-                self.counters.errors[type(error).__name__] += 1
-                failures += 1
-                await self._backoff.pause(failures)
+                name = type(error).__name__
+            except Exception as error:  # noqa: BLE001 -- else the work would be neither done nor reported
+                name = type(error).__name__
+                log.error("a result can't be reported", command=command.command_id, error=name)  # noqa: TRY400
+            self.counters.errors[name] += 1
+            failures += 1
+            await self._backoff.pause(failures)
 
     def _log_context(self, _work: WorkT) -> Mapping[str, str]:
         """What more the log tells of a task."""

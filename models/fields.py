@@ -14,6 +14,7 @@ from models.times import TIMES_END_MS, from_rfc3339
 
 MAX_MINOR_UNITS: Final = 10**12
 """Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
+MAX_TEXT: Final = 2000
 MAX_COUNT: Final = 999_999
 """Of one order; as many as the numbers of timeline rows can tell apart."""
 ONE_LINE: Final = r"[^\x00-\x1f\x7f]*"
@@ -61,7 +62,7 @@ Currency = Annotated[str, form("[A-Z]{3}", extra={CHECK: _check_currency})]
 Id = Annotated[str, form("[!-~]{1,255}", description="1 to 255 visible ASCII characters")]
 OrderKey = Annotated[str, form("[!-.0-~]{1,200}", description="visible ASCII characters, no slash")]
 ShortText = Annotated[str, form(ONE_LINE, max_length=500, description="one line of text")]
-Text = Annotated[str, Meta(max_length=2000)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Url = Annotated[str, form("[!-~]*", max_length=4000)]
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 SequenceNumber = Annotated[int, Meta(ge=1, le=MAX_COUNT)]

@@ -108,7 +108,10 @@ _CONTROLS: Final = dict.fromkeys([*range(32), 127], " ")
 
 def one_line(text: Any) -> str | None:
     """A text of Stripe's as it is kept: on one line, the first 500 characters; None for an empty one."""
-    return str(text).translate(_CONTROLS)[:500] if text else None
+    if not text:
+        return None
+    # JSON may hold half of a surrogate pair, which no text in UTF-8 can.
+    return str(text).translate(_CONTROLS)[:500].encode(errors="replace").decode()
 
 
 def _web_url(text: Any) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.stripe.errors import (
     IDEMPOTENCY_MISMATCH,
     DeclinedError,
+    GatewayError,
     InvalidError,
     MisconfiguredError,
     StateConflictError,
@@ -19,6 +20,7 @@ from app.stripe.errors import (
 from app.stripe.gateway import StripeGateway
 from models import ids
 from models.commands import ResultKind, StripeResult
+from models.errors import StripeUnavailableError
 from models.payment import Effect, EffectKind, is_charge_of_attempt
 from models.stripe_facts import UNKNOWN_OBJECT, IntentFacts, one_line
 
@@ -106,6 +108,13 @@ class EffectAttemptRunner:
             attempt.is_unknown = True
             attempt.stored_errors += error.is_stored
             attempt.is_final = error.is_replayed or attempt.stored_errors > 1
+        except (GatewayError, StripeUnavailableError):
+            raise
+        except (
+            Exception
+        ):  # its answer can't be read: it may have been made, also when the key is forgotten
+            attempt.is_unknown = True
+            raise
         return await self._look_up(attempt) or self._conclude(attempt)
 
     async def _send(self, attempt: EffectAttempt) -> StripeResult | None:

@@ -51,7 +51,7 @@ class PooledHTTPClient(stripe.HTTPClient):
                 method, url, headers=headers, data=post_data, allow_redirects=False
             ) as answer:
                 return await answer.read(), answer.status, answer.headers
-        except (aiohttp.ClientError, ClientClosedError, OSError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the request may have been made
             _fail(error)
 
     def sleep_async(self, secs: float) -> Awaitable[None]:

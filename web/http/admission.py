@@ -137,7 +137,7 @@ class Admission:
         if self._is_refused(work):
             self.refused[work] += 1
             raise ProblemError(
-                "OVERLOADED", "Nothing was done. Send the same again, with the same key.",
+                "OVERLOADED", "Send the same again, with the same key: an earlier try may still be under way.",
                 retry_after_s=1 + round((MAX_RETRY_AFTER_S - 1) * self.share(work)),
             )  # fmt: skip
         self.admitted[work] += 1

@@ -15,6 +15,7 @@ from app.task_runner import Backoff, RowTask, RowTasks
 from models import ids
 from models.commands import CancelPayment, Command, CommandType
 from models.errors import KafkaUnavailableError
+from models.transition import UnreadableError
 from tables import StoredRecord
 from tests.support.senders import NoSender
 
@@ -41,14 +42,15 @@ class Done:
 
 
 class Sender(NoSender):
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error or KafkaUnavailableError("away")
         self.fails = 0
         self.sent: list[str] = []
 
     async def send(self, command: Command) -> None:
         if self.fails:
             self.fails -= 1
-            raise KafkaUnavailableError("away")
+            raise self.error
         self.sent.append(command.command_id)
 
 
@@ -166,3 +168,16 @@ async def test_a_closed_partition_and_a_stopped_runner_do_nothing_more() -> None
     await runner.stop()
     await settle()
     assert (sender.sent, runner._tasks) == (["1"], set())
+
+
+@pytest.mark.parametrize("error", [UnreadableError("amount"), ValueError("no text")])
+async def test_a_report_that_cannot_be_written_neither_ends_the_task_nor_does_its_work_again(
+    error: Exception,
+) -> None:
+    sender = Sender(error)
+    sender.fails = 2
+    runner = Runner(sender)
+    runner.updated(0, ORDER, stored(Item("a")))
+    await settle()
+    assert (sender.sent, [work.tries for work in runner.begun]) == (["a"], [1])
+    assert runner.counters.errors == {type(error).__name__: 2}

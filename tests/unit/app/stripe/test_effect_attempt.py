@@ -139,3 +139,30 @@ async def test_a_write_that_was_begun_with_another_mark_is_made_anew_once_that_o
     result = await runner.run(attempt)
     assert result
     assert result.result is ResultKind.INVALID, "it does not go on for ever unseen"
+
+
+async def test_a_refund_whose_answer_cannot_be_read_is_looked_up_before_it_is_asked_for_again() -> (
+    None
+):
+    """It may have been made, and after a day Stripe has forgotten its key."""
+    asked: list[str] = []
+
+    class Unreadable:
+        async def refund(self, *_: object) -> None:
+            asked.append("refund")
+            raise ValueError("amount: expected int")
+
+        async def list_refunds(self, *_: object) -> list[object]:
+            asked.append("list")
+            return []
+
+    effect = Effect(
+        effect_id="e", kind=EffectKind.REFUND, intent_id="pi_1", requested_at=0,
+        body={"metadata": {"refundId": "refund_1"}},
+    )  # fmt: skip
+    runner = EffectAttemptRunner(cast("StripeGateway", Unreadable()), 90, lambda: 1.0)
+    attempt = EffectAttempt("order_1", effect, "c", {}, is_unknown=False)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="amount"):
+            await runner.run(attempt)
+    assert asked == ["refund", "list", "refund"]
