@@ -303,6 +303,41 @@ async def test_a_table_that_is_far_behind_has_more_memory_until_its_end(
     assert log.table.rows_left() == {}
 
 
+class SlowDisk:
+    """The RocksDB, with full buffers that are not on the disk yet: so many at each look."""
+
+    def __init__(self, database: Any, unflushed: list[int]) -> None:
+        self._database, self.unflushed, self.written = database, unflushed, 0
+
+    def property_int_value(self, name: str) -> int:
+        assert name == "rocksdb.num-immutable-mem-table"
+        return self.unflushed.pop(0) if self.unflushed else 0
+
+    def write(self, batch: Any) -> None:
+        assert not self.unflushed, "RocksDB would hold the write back, and the process with it"
+        self.written += 1
+        self._database.write(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+async def test_a_table_is_given_no_more_while_its_disk_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Changelog(tmp_path, [(at, at) for at in range(3)])
+    disk = SlowDisk(log.table.database(0), [3, 2, 2, 1])
+    monkeypatch.setattr(log.table, "database", lambda _: disk)
+    await log.deliver(3)
+    assert (disk.written, log.table.data.persisted_offset(log.tp)) == (1, 2)
+
+
+async def test_nothing_is_said_of_what_is_left_in_a_rebalance(tmp_path: Path) -> None:
+    log = Changelog(tmp_path, [(at, at) for at in range(3)])
+    log.flow_active = False
+    assert log.table.rows_left() is None
+
+
 async def test_a_lost_record_is_read_again(tmp_path: Path) -> None:
     log = Changelog(tmp_path, [(at, at) for at in range(20)])
     await log.deliver(5)
