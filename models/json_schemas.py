@@ -7,7 +7,7 @@ docs/schemas are these; AsyncAPI is made of the same parts.
 import functools
 import inspect
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from models import topics
 from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, CommandType, WebhookReceived
 from models.events import EVENTS, Event, EventType
 from models.fields import TEXT_END
-from models.messages import Message
+from models.messages import Message, written_fields
 from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
 
@@ -94,17 +94,16 @@ def _schema_of(kind: type[Message]) -> Schema:
     return {**whole, "$defs": definitions} if definitions else whole
 
 
-def definitions_of(kinds: Iterable[type[Message]], ref_template: str) -> dict[str, Schema]:
+def definitions_of(kinds: Collection[type[Message]], ref_template: str) -> dict[str, Schema]:
     """Name -> schema of these messages and of those that they are made of.
 
     A field with a default may be missing, as it is in older records.
     """
     _, definitions = msgspec.json.schema_components(kinds, ref_template=ref_template)
     for kind in {part for whole in kinds for part in _messages_in(whole)}:
-        for field in structs.fields(kind):
-            if field.default_factory not in {msgspec.NODEFAULT, dict}:  # msgspec leaves it out
-                default = msgspec.to_builtins(field.default_factory())
-                definitions[kind.__name__]["properties"][field.encode_name]["default"] = default
+        for field, default in written_fields(kind):  # which msgspec leaves out
+            told = definitions[kind.__name__]["properties"][field.encode_name]
+            told["default"] = msgspec.to_builtins(default)
     return {name: _tidied(schema) for name, schema in definitions.items()}
 
 

@@ -204,14 +204,20 @@ def _full(value: Any) -> Any:
     return value
 
 
+def written_fields(kind: type[Message]) -> list[tuple[structs.FieldInfo, Any]]:
+    """The fields whose defaults are written, with these."""
+    plain = {msgspec.NODEFAULT, dict}
+    fields = (field for field in structs.fields(kind) if field.default_factory not in plain)
+    return [(field, field.default_factory()) for field in fields]
+
+
 @functools.cache
 def stored_form(kind: type[M]) -> type[M]:
     """A message as tables hold it: a subclass of which no field at its default is written."""
     defaults, kinds = {}, {}
-    for field in structs.fields(kind):
-        if field.default_factory not in {msgspec.NODEFAULT, dict}:
-            defaults[field.name] = field.default_factory()
-            kinds[field.name] = _stored_kind(field.type)
+    for field, default in written_fields(kind):
+        defaults[field.name] = default
+        kinds[field.name] = _stored_kind(field.type)
     names = {**defaults, "__annotations__": kinds, "__doc__": kind.__doc__}
     return _MessageType(f"Stored{kind.__name__}", (kind,), names) if defaults else kind
 

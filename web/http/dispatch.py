@@ -15,7 +15,7 @@ For each request, in this order; whatever fails first ends it:
 6. the renderer: `html` for people, else the row's own, else JSON
 
 From the second step on `rescue` may answer what was raised. To write a query function: take a `Call`,
-give a `Message`; pages call the same function, or another row's by `result_of(call, run)`.
+give an `ApiModel`; pages call the same function, or another row's by `result_of(call, run)`.
 """
 
 import functools
