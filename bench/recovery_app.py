@@ -25,6 +25,7 @@ class IdleService:
 
     name = "bench"
     inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
+    dictionaries: tuple[bytes, ...] = ()
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read JSON."""
