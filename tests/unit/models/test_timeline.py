@@ -106,4 +106,4 @@ def test_rows_of_earlier_versions_come_first() -> None:
     rows = {f"{ORDER}/{number + 1:06d}": orjson.dumps(event(number)) for number in range(3)}
     assert read(2, rows) == [event(0), event(1)]
     state, moved = add_event(Timeline(rows=3), ORDER, event(3))
-    assert read(state, rows | moved) == [event(number) for number in range(4)]
+    assert read(state, {**rows, **moved}) == [event(number) for number in range(4)]
