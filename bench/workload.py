@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 from confluent_kafka import (
@@ -26,8 +26,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.processes import process_s
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PARTITIONS: Final = 3
 OPEN_ORDERS: Final = 2_000
@@ -38,14 +40,14 @@ DUPLICATE_SHARE: Final = 0.02
 """Part of the records that are sent twice, ..."""
 DUPLICATE_DISTANCE: Final = 200
 """... the second time after that many others."""
-TIMED_RANGE: Final = (0.1, 0.9)
-"""The part of the outputs that is timed. Before it, caches fill and the first fetches are small; after it,
+TIMED_RANGE: Final = (0.25, 0.9)
+"""The part of the outputs that is timed. Before it, caches fill and compilers compile; after it,
 what was in flight at the first look would count as done since."""
 POLL_INTERVAL_S: Final = 0.05
 READ_AT_ONCE: Final = 1_000
 MAX_WAIT_S: Final = 300.0
 PADDING: Final = 160
-INPUT: Final = "bench-input"
+EVENT_FIELDS: Final = {"eventId", "eventType", "orderId", "number", "padding"}
 
 
 class WrongOutputError(Exception):
@@ -58,16 +60,42 @@ class NotEnoughRecordsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The input topic's content. records: all; distinct: those not sent before; size: bytes of one."""
+    """An input topic and what is due for it.
 
+    records: all; outputs: events that they lead to; size: bytes of a record.
+    """
+
+    topic: str
     records: int
-    distinct: int
+    outputs: int
     size: int
 
 
-def prepare(bootstrap: str, records: int) -> Load:
-    """Write the input topic, which every run reads."""
-    make_topic(bootstrap, INPUT)
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Over the timed part: outputs a second, and the cores that the process took."""
+
+    per_s: float
+    cores: float
+
+
+def prepare(bootstrap: str, topic: str, records: int) -> Load:
+    """Write an input topic of so many records, which every run reads."""
+    make_topic(bootstrap, topic)
+    distinct, value = 0, b""
+
+    def counted() -> Iterator[tuple[str, bytes]]:
+        nonlocal distinct, value
+        for key, value, is_new in _stream(records):
+            distinct += is_new
+            yield key, value
+
+    write(bootstrap, topic, counted())
+    return Load(topic, records, distinct, len(value))
+
+
+def write(bootstrap: str, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    """Write keys and values into a topic, and wait for Kafka."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -76,17 +104,14 @@ def prepare(bootstrap: str, records: int) -> Load:
             "queue.buffering.max.messages": 500_000,
         }
     )
-    distinct, value = 0, b""
-    for key, value, is_new in _stream(records):
-        distinct += is_new
+    for key, value in records:
         while True:
             try:
-                producer.produce(INPUT, value, key=key)
+                producer.produce(topic, value, key=key)
                 break
             except BufferError:
                 producer.poll(0.1)
     producer.flush()
-    return Load(records, distinct, len(value))
 
 
 def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
@@ -172,26 +197,27 @@ class Outputs:
         return records
 
 
-def rate(bootstrap: str, sink: str, outputs: int) -> float:
-    """Read the output topic until so many are there; returns outputs a second over the timed part.
+def rate(bootstrap: str, sink: str, outputs: int, pid: int) -> Rate:
+    """Read the output topic until so many are there; how fast they came in the timed part.
 
-    Raises TimeoutError, NotEnoughRecordsError.
+    pid: of the process that makes them. Raises TimeoutError, NotEnoughRecordsError.
     """
     deadline = time.monotonic() + MAX_WAIT_S
-    looks: list[tuple[int, float]] = []
+    looks: list[tuple[int, float, float]] = []
     seen = 0
     with Outputs(bootstrap, sink) as committed:
         while time.monotonic() < deadline:
             seen += len(committed.read())
             if len(looks) < len(TIMED_RANGE) and seen >= outputs * TIMED_RANGE[len(looks)]:
-                looks.append((seen, time.monotonic()))
+                looks.append((seen, time.monotonic(), process_s(pid)))
             if seen >= outputs:
                 if len(looks) < len(TIMED_RANGE):
                     raise NotEnoughRecordsError(
                         f"{outputs:,} outputs came at one look: ask for more records"
                     )
-                (first, began), (last, ended) = looks
-                return (last - first) / (ended - began)
+                (first, began, cpu_began), (last, ended, cpu_ended) = looks
+                took = ended - began
+                return Rate((last - first) / took, (cpu_ended - cpu_began) / took)
     raise TimeoutError(f"{sink} has {seen:,} of {outputs:,} records after {MAX_WAIT_S:g} s")
 
 
@@ -199,13 +225,22 @@ def check(bootstrap: str, sink: str, outputs: int) -> None:
     """Read the outputs: each key's numbers are 1, 2, 3 ... once each. Raises WrongOutputError."""
     last: dict[bytes, int] = {}
     total = 0
+    for key, event in events(bootstrap, sink):
+        if event["orderId"].encode() != key or event.keys() != EVENT_FIELDS:
+            raise WrongOutputError(f"{sink}: {key!r} has an event {event}")
+        if event["number"] != last.get(key, 0) + 1:
+            raise WrongOutputError(
+                f"{sink}: {key!r} has {event['number']} after {last.get(key, 0)}"
+            )
+        last[key] = event["number"]
+        total += 1
+    if total != outputs:
+        raise WrongOutputError(f"{sink} has {total:,} events instead of {outputs:,}")
+
+
+def events(bootstrap: str, sink: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each committed output's key and JSON, to the end of the topic."""
     with Outputs(bootstrap, sink) as committed:
         while not committed.is_at_end:
             for message in committed.read():
-                key, number = message.key() or b"", orjson.loads(message.value() or b"")["number"]
-                if number != last.get(key, 0) + 1:
-                    raise WrongOutputError(f"{sink}: {key!r} has {number} after {last.get(key, 0)}")
-                last[key] = number
-                total += 1
-    if total != outputs:
-        raise WrongOutputError(f"{sink} has {total:,} events instead of {outputs:,}")
+                yield message.key() or b"", orjson.loads(message.value() or b"")

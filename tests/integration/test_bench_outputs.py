@@ -23,13 +23,18 @@ def bootstrap(tmp_path: Path) -> Iterator[str]:
         yield broker.bootstrap
 
 
+def _event(number: int) -> bytes:
+    about = dict.fromkeys(workload.EVENT_FIELDS, "")
+    return orjson.dumps({**about, "orderId": "order-1", "number": number})
+
+
 def test_outputs_are_committed_records_alone(bootstrap: str) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": "bench"})
     producer.init_transactions()
     for number in range(1, 6):
         for is_kept in (False, True):  # each leaves a marker behind, and the first one a record too
             producer.begin_transaction()
-            producer.produce("sink", orjson.dumps({"number": number}), key="order-1")
+            producer.produce("sink", _event(number), key="order-1")
             if is_kept:
                 producer.commit_transaction()
             else:
