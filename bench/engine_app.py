@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import uvloop
 
+from bench.engine_worker import worker
 from models import ids
 from models.transition import Decision, Input, InputIdentity, Output
-from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,12 +55,4 @@ class CountingService:
         return Decision(state, (Output(SINK, record.key, orjson.dumps(event)),))
 
 
-uvloop.install()
-app = make_app(
-    os.environ["BENCH_GROUP"],
-    broker=f"kafka://{os.environ['BENCH_BOOTSTRAP']}",
-    datadir=Path(os.environ["BENCH_DIR"]),
-    partitions=3,
-    web_enabled=False,
-)
-runtime = ServiceRuntime(app, [CountingService()], dead_letter_topic="bench-dlq", partitions=3)
+app, runtime = worker(CountingService())
