@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from bench import engine, overload, platform, reads, recovery, start
+from bench import engine, growth, overload, platform, reads, recovery, start
 from bench.report import console
 
 
@@ -27,6 +27,7 @@ PARTS: Final = (
     Part(start.main, {"turns": 1}, 3, 1.5),
     Part(recovery.main, {"rows": 60_000, "turns": 1}, 1, 0.5),
     Part(overload.main, {"seconds": 8.0}, 3, 1),
+    Part(growth.main, {"counts": (0, 1_000), "seconds": 5.0}, 6, 2),
 )
 
 
