@@ -80,7 +80,7 @@ def templates_of(bootstrap: str, orders: Collection[str]) -> list[Template]:
         for token in TOKEN.findall(key):
             if token in of:
                 found[of[token]][topic, key] = value
-    return [_template(order, rows) for order, rows in found.items()]
+    return [template_of(order, rows) for order, rows in found.items()]
 
 
 def write(bootstrap: str, templates: Sequence[Template], numbers: range, partitions: int) -> None:
@@ -100,7 +100,8 @@ def write(bootstrap: str, templates: Sequence[Template], numbers: range, partiti
     producer.flush()
 
 
-def _template(order: str, rows: Mapping[tuple[str, bytes], bytes]) -> Template:
+def template_of(order: str, rows: Mapping[tuple[str, bytes], bytes]) -> Template:
+    """Cut an order's rows at their tokens. rows: changelog and key -> value."""
     tokens: dict[bytes, int] = {order.removeprefix("order_").encode(): 0}
 
     def cut(text: bytes) -> tuple[bytes | int, ...]:

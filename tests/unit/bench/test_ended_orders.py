@@ -6,7 +6,7 @@ import random
 
 from aiokafka.partitioner import murmur2
 
-from bench.ended_orders import _template, footprints
+from bench.ended_orders import footprints, template_of
 from models import ids
 
 ORDER = ids.order_id("guest", "one")
@@ -24,18 +24,20 @@ ROWS = {
 
 
 def test_a_copy_differs_in_its_ids_alone() -> None:
-    template = _template(ORDER, ROWS)
+    template = template_of(ORDER, ROWS)
     partition, rows = template.copy(random.Random(1))
     assert [topic for topic, _, _ in rows] == [topic for topic, _ in ROWS]
     (_, key, value), (_, entry, said), (_, term, _) = rows
     order = key.decode()
-    assert ids.is_order_id(order) and order != ORDER
+    assert ids.is_order_id(order)
+    assert order != ORDER
     assert partition == murmur2(key) & 0x7FFFFFFF
     assert entry == f"{order}/000001".encode()
     assert value.startswith(f'{{"state":{{"order":"{order}","status":"PAYMENT_COMPLETED",'.encode())
     assert value.endswith(b'"code":"requires_authentication"}}')
     assert said.endswith(f'","{order}"]'.encode())
-    assert term.startswith(b"find/") and term.endswith(f"/94f7bdd0/{order}".encode())
+    assert term.startswith(b"find/")
+    assert term.endswith(f"/94f7bdd0/{order}".encode())
     for old in (ORDER, EVENT, INTENT, "abc-DEF_1234"):
         assert not any(old.encode() in part for row in rows for part in row[1:])
     assert [len(part) for row in rows for part in row[1:]] == [
@@ -44,13 +46,13 @@ def test_a_copy_differs_in_its_ids_alone() -> None:
 
 
 def test_copies_differ_from_each_other() -> None:
-    template = _template(ORDER, ROWS)
+    template = template_of(ORDER, ROWS)
     copies = [template.copy(random.Random(number))[1] for number in range(3)]
     assert len({row[1] for rows in copies for row in rows}) == 3 * len(ROWS)
 
 
 def test_a_footprint_is_rows_and_bytes_an_order() -> None:
-    found = footprints([_template(ORDER, ROWS)])
+    found = footprints([template_of(ORDER, ROWS)])
     assert found["x-orders-changelog"].rows == 1
     assert found["x-timeline-changelog"].rows == 2
     assert found["x-orders-changelog"].size == sum(
