@@ -3,6 +3,7 @@
 from typing import Final
 
 from agents.decision import SYSTEM, DecisionBuilder
+from agents.dictionaries import dictionaries_of
 from agents.service import Service, commands, events
 from models import topics
 from models.commands import AssignDelivery, CancelOrder, Command
@@ -121,4 +122,5 @@ DELIVERIES: Final = Service(
     initial=DeliveryRecord(),
     decide=decide,
     has_ended=lambda state: state.has_ended,
+    dictionaries=dictionaries_of("deliveries"),
 )

@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agents.decision import DecisionBuilder
+from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, commands, events
 from models import ids, topics
 from models.commands import Command, NotificationResult, RetryNotification, SendResult
@@ -266,6 +267,7 @@ def notifications_service(
         initial=NotificationRecord(),
         decide=partial(decide, policy=policy),
         has_ended=_has_ended,
+        dictionaries=dictionaries_of("notifications"),
         gather_s=GATHERED_S,
     )  # fmt: skip
 

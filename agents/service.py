@@ -1,6 +1,6 @@
 """The declaration of a service, from which its table, Faust agents, docs and CLI output are made."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -50,7 +50,8 @@ class Service(Generic[S]):
     inputs: topic -> what reads its records; the order is the agents'. state: the type of a key's record,
     as msgspec takes it. initial: the state of a key never seen. decide: state, input and a way to read
     rows -> what follows; pure; it must not raise on what the world can send, but UnreadableError for a
-    record that is none of the key's. has_ended: whether indexes may leave a record out. gather_s: how long an
+    record that is none of the key's. has_ended: whether indexes may leave a record out; it is then packed.
+    dictionaries: what it is packed with (agents/dictionaries). gather_s: how long an
     input may wait for others before they are made durable together: 0 where a request or a service waits.
     """
 
@@ -61,6 +62,7 @@ class Service(Generic[S]):
     initial: S
     decide: Callable[[S, Input, ReadRow], Decision]
     has_ended: Callable[[S], bool] = lambda _: False
+    dictionaries: Sequence[bytes] = ()
     gather_s: float = 0.0
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:

@@ -22,6 +22,7 @@ class CountingService:
 
     name = "bench"
     inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
+    dictionaries: tuple[bytes, ...] = ()
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read JSON."""

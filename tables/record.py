@@ -2,7 +2,7 @@
 
 The bytes are JSON that a person can read, empty fields left out. The field `terminal` comes first,
 so that a scan can skip a finished order by its first bytes. The field `unsent` is the outbox: outputs
-that are stored with the record until they are known to have left.
+that are stored with the record until they are known to have left. An ended record without such is packed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import orjson
 
 from models import ids
 from models.transition import Outcome, Output
+from tables.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,7 +105,7 @@ class Record:
 
     def __init__(self, key: str, raw: bytes | None, service: TransitionService) -> None:
         """Read stored bytes, or begin a key that has none. Raises TypeError, and what `load` does."""
-        stored = orjson.loads(NEW_RECORD if raw is None else raw)
+        stored = orjson.loads(NEW_RECORD if raw is None else unpack(raw, service.dictionaries))
         get = stored.get
         self.key = key
         self.version = stored["version"]
@@ -166,7 +167,8 @@ class Record:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
         fields: dict[str, Any] = {}
         # A quarantined record is never left out of an index: somebody must act on it.
-        if self.quarantine is None and service.has_ended(self.state):
+        has_ended = self.quarantine is None and service.has_ended(self.state)
+        if has_ended:
             fields["terminal"] = True
         fields |= {"schemaVersion": SCHEMA_VERSION, "version": self.version, "epoch": self.epoch}
         fields |= {"state": service.dump(self.state), "offsets": self.offsets}
@@ -180,7 +182,8 @@ class Record:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
             fields["quarantine"] = self.quarantine
-        return orjson.dumps(fields)
+        raw = orjson.dumps(fields)
+        return pack(raw, service.dictionaries) if has_ended and not self.outbox else raw
 
     def snapshot(self) -> StoredRecord:
         """As readers see it once it is stored."""

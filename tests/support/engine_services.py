@@ -26,6 +26,8 @@ class Consumed(NamedTuple):
 class ToyService:
     """State is JSON as it is; messages have id and, from an engine, producer and sequence."""
 
+    dictionaries: tuple[bytes, ...] = ()
+
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         del topic, key
         try:
@@ -109,6 +111,7 @@ class Plain:
 
     name = "plain"
     inputs = ("in",)
+    dictionaries: tuple[bytes, ...] = ()
 
     def load(self, raw: Any) -> Any:
         return raw
