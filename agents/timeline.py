@@ -43,5 +43,6 @@ TIMELINE: Final = Service(
     state=int,
     initial=0,
     decide=decide,
+    index_of=None,
     gather_s=GATHERED_S,
 )

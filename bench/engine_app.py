@@ -10,7 +10,7 @@ import orjson
 import uvloop
 
 from models import ids
-from models.transition import Decision, Input, InputIdentity, Output
+from models.transition import Decision, IndexData, Input, InputIdentity, Output
 from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
@@ -38,9 +38,15 @@ class CountingService:
         """Give the state as it is."""
         return state
 
+    is_indexed = False
+
     def has_ended(self, _: Any) -> bool:
         """Never."""
         return False
+
+    def index(self, _: Any) -> IndexData:
+        """Nothing."""
+        return IndexData()
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         """Count the record and emit its event."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 import uvloop
 
-from models.transition import Decision, Input, InputIdentity
+from models.transition import Decision, IndexData, Input, InputIdentity
 from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
@@ -38,9 +38,15 @@ class IdleService:
         """Give the state as it is."""
         return state
 
+    is_indexed = False
+
     def has_ended(self, _: Any) -> bool:
         """Never."""
         return False
+
+    def index(self, _: Any) -> IndexData:
+        """Nothing."""
+        return IndexData()
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         """Change nothing."""
