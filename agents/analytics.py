@@ -44,6 +44,5 @@ ANALYTICS: Final[Service[CountedPayment | None]] = Service(
     state=CountedPayment | None,
     initial=None,
     decide=decide,
-    index_of=None,
     gather_s=GATHERED_S,
 )

@@ -63,7 +63,7 @@ class Service(Generic[S]):
     initial: S
     decide: Callable[[S, Input, ReadRow], Decision]
     has_ended: Callable[[S], bool] = lambda _: False
-    index_of: Callable[[S], IndexData] | None = lambda _: IndexData()
+    index_of: Callable[[S], IndexData] | None = None
     gather_s: float = 0.0
 
     @property

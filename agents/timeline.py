@@ -43,6 +43,5 @@ TIMELINE: Final = Service(
     state=int,
     initial=0,
     decide=decide,
-    index_of=None,
     gather_s=GATHERED_S,
 )

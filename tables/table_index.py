@@ -19,13 +19,14 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import orjson
 import rocksdict
 
 from tables.record import INDEX_FIELD, TERMINAL, Record, is_record_key, records_and_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from models.transition import TransitionService
 
@@ -42,11 +43,13 @@ REBUILD_LOG_S: Final = 5.0
 class Indexed(NamedTuple):
     """What one record is in the index."""
 
-    entries: frozenset[str]
+    entries: Sequence[str]
     sums: Mapping[str, int]
 
 
-NOTHING: Final = Indexed(frozenset(), {})
+FIELD: Final = msgspec.json.Decoder(tuple[list[str], dict[str, int]])
+"""Of a record's entries and sums as they are stored."""
+NOTHING: Final = Indexed((), {})
 
 
 class TableIndex:
@@ -67,20 +70,27 @@ class TableIndex:
         changelog_offset: int | None,
     ) -> None:
         """Add to a write batch what its rows change in the index. changelog_offset: which it reaches."""
-        sums: Counter[str] = Counter()
+        added: dict[str, int] = {}
         for key, raw in dict(rows).items():
             if not is_record_key(key):
                 continue
-            before, after = self._of(key, database.get(key)), self._of(key, raw)
-            for entry in before.entries - after.entries:
-                batch.delete(_index_key(entry, key))
-            for entry in after.entries - before.entries:
-                batch.put(_index_key(entry, key), b"")
+            stored = database.get(key)
+            before = self._of(key, stored) if stored is not None else NOTHING
+            after = self._of(key, raw)
+            for entry in before.entries:
+                if entry not in after.entries:
+                    batch.delete(_index_key(entry, key))
+            for entry in after.entries:
+                if entry not in before.entries:
+                    batch.put(_index_key(entry, key), b"")
             if before.sums != after.sums:
-                sums.update(after.sums)
-                sums.subtract(before.sums)
-        if any(sums.values()):
-            sums.update(read_sums(database))
+                for name, value in after.sums.items():
+                    added[name] = added.get(name, 0) + value
+                for name, value in before.sums.items():
+                    added[name] = added.get(name, 0) - value
+        if any(added.values()):
+            sums = read_sums(database)
+            sums.update(added)
             batch.put(SUMS_KEY, _dump_sums(sums))
         if changelog_offset is not None and is_whole(database, offset_key):
             batch.put(INDEXED_KEY, str(changelog_offset).encode())
@@ -130,21 +140,21 @@ class TableIndex:
         took_s = round(time.monotonic() - began_s, 1)
         LOG.info(what, extra={"service": self._service.name, "records": records, "took_s": took_s})
 
-    def _of(self, key: bytes, raw: bytes | None) -> Indexed:
-        if raw is None:
-            return NOTHING
+    def _of(self, key: bytes, raw: bytes) -> Indexed:
         try:
             at = raw.rfind(INDEX_FIELD)
             if at >= 0:
-                entries, sums = orjson.loads(raw[at + len(INDEX_FIELD) - 1 : -1])
+                entries, sums = FIELD.decode(raw[at + len(INDEX_FIELD) - 1 : -1])
                 has_ended = raw.startswith(TERMINAL)
             else:  # written by a build without indexes
                 record = Record(key.decode(), raw, self._service)
                 has_ended = record.has_ended(self._service)
                 entries, sums = record.index(self._service, has_ended=has_ended)
-            return Indexed(frozenset(entries if has_ended else [*entries, OPEN]), Counter(sums))
+            if not has_ended:
+                entries.append(OPEN)
+            return Indexed(entries, sums)
         except Exception:  # noqa: BLE001 -- whatever was stored is found; who reads it tells what it is
-            return Indexed(frozenset([OPEN]), {})
+            return Indexed((OPEN,), {})
 
 
 def is_whole(database: rocksdict.Rdict, offset_key: bytes) -> bool:

@@ -122,7 +122,7 @@ def test_what_was_written_after_another_build_is_not_taken_for_the_whole() -> No
 
 
 @pytest.mark.parametrize(
-    "value", [b"{", b'{"version":"x"}', b'{},"index":[7', b'{"a":1,"index":[1,2]}']
+    "value", [b"{", b'{"version":"x"}', b'{},"index":[7', b'{"a":1,"index":[[1],{"b":"c"}]}']
 )
 def test_what_can_not_be_read_counts_as_open_and_holds_nothing_up(value: bytes) -> None:
     with opened() as database:
