@@ -2,12 +2,18 @@
 
 from typing import Final
 
+from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, events
 from models import analytics, topics
 from models.analytics import CountedPayment
 from models.events import Event, PaymentInitiated
+from models.graphs import PaymentStatus
 from models.payment_fold import evolve
 from models.transition import Decision, Input, ReadRow, UnreadableError
+
+ENDED_STATUSES: Final = frozenset(
+    {PaymentStatus.COMPLETED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
+)
 
 
 def decide(state: CountedPayment | None, record: Input, read: ReadRow) -> Decision:
@@ -37,6 +43,11 @@ def decide(state: CountedPayment | None, record: Input, read: ReadRow) -> Decisi
     return Decision(CountedPayment(payment=after, restaurant_id=restaurant_id), rows=rows)
 
 
+def has_ended(state: CountedPayment | None) -> bool:
+    """Whether the payment has: what still comes, as a refund, is rare."""
+    return state is not None and state.payment.status in ENDED_STATUSES
+
+
 ANALYTICS: Final[Service[CountedPayment | None]] = Service(
     name="analytics",
     about="Adds payment events up by minute, hour and day, per currency and restaurant.",
@@ -44,5 +55,7 @@ ANALYTICS: Final[Service[CountedPayment | None]] = Service(
     state=CountedPayment | None,
     initial=None,
     decide=decide,
+    has_ended=has_ended,
+    dictionaries=dictionaries_of("analytics"),
     gather_s=GATHERED_S,
 )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from agents.decision import SYSTEM, DecisionBuilder
+from agents.dictionaries import dictionaries_of
 from agents.service import Service, commands, events
 from models import topics
 from models.commands import AssignDelivery, CancelOrder, Command
@@ -122,4 +123,5 @@ DELIVERIES: Final = Service(
     decide=decide,
     has_ended=lambda state: state.has_ended,
     index_of=lambda _: IndexData(),
+    dictionaries=dictionaries_of("deliveries"),
 )

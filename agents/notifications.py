@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agents.decision import DecisionBuilder
+from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, commands, events
 from models import ids, topics
 from models.commands import Command, NotificationResult, RetryNotification, SendResult
@@ -268,5 +269,6 @@ def notifications_service(
         decide=partial(decide, policy=policy),
         has_ended=lambda state: state.has_ended,
         index_of=index_of_notifications,
+        dictionaries=dictionaries_of("notifications"),
         gather_s=GATHERED_S,
     )  # fmt: skip

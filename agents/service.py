@@ -1,6 +1,6 @@
 """The declaration of a service, from which its table, Faust agents, docs and CLI output are made."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -51,9 +51,10 @@ class Service(Generic[S]):
     as msgspec takes it. initial: the state of a key never seen. decide: state, input and a way to read
     rows -> what follows; pure; it must not raise on what the world can send, but UnreadableError for a
     record that is none of the key's. has_ended: whether nothing is left to be done for a key, so that no index
-    in memory needs its record. index_of: what a state is found by (models/transition.py); None: records of this
-    table are looked up by their key alone. gather_s: how long an input may wait for others before they are
-    made durable together: 0 where a request or a service waits.
+    in memory needs its record; it is then packed. dictionaries: what it is packed with (agents/dictionaries).
+    index_of: what a state is found by (models/transition.py); None: records of this table are looked up by
+    their key alone. gather_s: how long an input may wait for others before they are made durable together: 0
+    where a request or a service waits.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Service(Generic[S]):
     initial: S
     decide: Callable[[S, Input, ReadRow], Decision]
     has_ended: Callable[[S], bool] = lambda _: False
+    dictionaries: Sequence[bytes] = ()
     index_of: Callable[[S], IndexData] | None = None
     gather_s: float = 0.0
 

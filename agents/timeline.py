@@ -2,35 +2,23 @@
 
 from typing import Final
 
-import orjson
-from msgspec import to_builtins
-
+from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, events
 from models import search_terms, topics
 from models.events import Event
+from models.timeline import Timeline, add_event, row_of
 from models.transition import Decision, Input, ReadRow
 
 
-def decide(state: int, record: Input, _read: ReadRow) -> Decision:
-    """Add the event as the order's next row, `orderId/number`, and rows by which its ids are found."""
+def decide(state: Timeline | int, record: Input, _read: ReadRow) -> Decision:
+    """Add the event to the order's history, and rows by which its ids are found.
+
+    A number is the state of earlier versions: so many events are in rows.
+    """
     event: Event = record.message
-    row = {
-        "occurredAt": event.occurred_at,
-        "service": event.producer,
-        "eventType": event.event_type,
-        "eventId": event.event_id,
-        "causationId": event.causation_id,
-        "correlationId": event.correlation_id,
-        "sequence": event.sequence,
-        "topic": record.topic,
-        "paymentId": event.payment_id,
-        "detail": {
-            name: value for name, value in to_builtins(event.data).items() if value is not None
-        },
-    }
-    number = state + 1
-    rows = {f"{record.key}/{number:06d}": orjson.dumps(row), **search_terms.rows_of_event(event)}
-    return Decision(number, rows=rows)
+    timeline = Timeline(rows=state) if isinstance(state, int) else state
+    timeline, rows = add_event(timeline, record.key, row_of(record.topic, event))
+    return Decision(timeline, rows={**rows, **search_terms.rows_of_event(event)})
 
 
 TIMELINE: Final = Service(
@@ -40,8 +28,10 @@ TIMELINE: Final = Service(
         (topics.PAYMENT_EVENTS, topics.ORDER_EVENTS, topics.DELIVERY_EVENTS, topics.ORDER_AUDIT),
         events,
     ),
-    state=int,
+    state=Timeline | int,
     initial=0,
     decide=decide,
+    has_ended=lambda state: isinstance(state, Timeline) and state.has_ended,
+    dictionaries=dictionaries_of("timeline"),
     gather_s=GATHERED_S,
 )

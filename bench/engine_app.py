@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import uvloop
 
+from bench.engine_worker import worker
 from models import ids
 from models.transition import Decision, IndexData, Input, InputIdentity, Output
-from tables import ServiceRuntime, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +22,7 @@ class CountingService:
 
     name = "bench"
     inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
+    dictionaries: tuple[bytes, ...] = ()
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read JSON."""
@@ -62,12 +61,4 @@ class CountingService:
         return Decision(state, (Output(SINK, record.key, orjson.dumps(event)),))
 
 
-uvloop.install()
-app = make_app(
-    os.environ["BENCH_GROUP"],
-    broker=f"kafka://{os.environ['BENCH_BOOTSTRAP']}",
-    datadir=Path(os.environ["BENCH_DIR"]),
-    partitions=3,
-    web_enabled=False,
-)
-runtime = ServiceRuntime(app, [CountingService()], dead_letter_topic="bench-dlq", partitions=3)
+app, runtime = worker(CountingService())

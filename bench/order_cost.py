@@ -13,13 +13,13 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from confluent_kafka import Consumer, TopicPartition
 
+from bench.processes import process_s
 from sandbox.api_client import RefusedError
 from sandbox.customer import Customer
 from sandbox.platform import Platform
@@ -27,7 +27,6 @@ from sandbox.platform import Platform
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
-TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 IDLE_S: Final = 5.0
 SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500"}
 """The stand-in has no rate of its own: none of ours is to hold an order back."""
@@ -173,16 +172,11 @@ async def _idle_cores(platform: Platform) -> float:
 
 def _cpu_s(platform: Platform) -> dict[str, float]:
     """Seconds of CPU so far: of all workers, Kafka, the stand-in, the mailbox and the customers."""
-    used = {"workers": sum(_process_s(worker.pid) for worker in platform.workers)}
+    used = {"workers": sum(process_s(worker.pid) for worker in platform.workers)}
     others = {"Kafka": platform.broker, "Stripe's stand-in": platform.stripe}
     others["mailbox"] = platform.mailbox
-    used |= {name: _process_s(part.pid) for name, part in others.items() if part}
-    return {**used, "customers": _process_s(os.getpid())}
-
-
-def _process_s(pid: int | None) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S  # utime, stime: proc(5)
+    used |= {name: process_s(part.pid) for name, part in others.items() if part}
+    return {**used, "customers": process_s(os.getpid())}
 
 
 async def _counts(platform: Platform) -> dict[str, float]:

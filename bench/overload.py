@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import click
-from rich.console import Console
-from rich.table import Table
 
+from bench import report
+from bench.report import console
 from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.staff import Staff
@@ -30,7 +30,7 @@ from sandbox.staff import Staff
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-console = Console(highlight=False, width=130)
+SECTION: Final = "make bench: overload"
 SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500"}
 """The stand-in has no rate of its own: none of ours is to hold an order back."""
 CREATE, CONFIRM = "/api/payments/create-intent", "/api/payments/confirm"
@@ -144,14 +144,21 @@ class Load:
     show_default=True,
     help="TIFFIN_ADMISSION_MAX_DELAY_S; 0 refuses nothing.",
 )
-def main(carried: float, seconds: float, max_delay: str) -> None:
+@click.option("--write", is_flag=True, help="Write docs/performance.md.")
+def main(
+    carried: float = 20.0, seconds: float = 30.0, max_delay: str = "0.2", *, write: bool = False
+) -> None:
     """Measure and print."""
     settings = {**SETTINGS, "TIFFIN_ADMISSION_MAX_DELAY_S": max_delay}
     with (
         tempfile.TemporaryDirectory() as folder,
         Platform(Path(folder), settings=settings) as platform,
     ):
-        _show(asyncio.run(_measured(platform, carried, seconds)))
+        found = asyncio.run(_measured(platform, carried, seconds))
+    about = (
+        f"{report.machine()}; 3 workers, Kafka and the customers on it. {seconds:g} s of each load."
+    )
+    report.tell(about, _table(found), SECTION if write else "")
 
 
 async def _measured(platform: Platform, carried: float, seconds: float) -> list[tuple[Load, int]]:
@@ -174,18 +181,16 @@ async def _measured(platform: Platform, carried: float, seconds: float) -> list[
     return found
 
 
-def _show(found: Sequence[tuple[Load, int]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("offered/s", "", "answers", "p50 ms", "p99 ms", "statuses"):
-        table.add_column(column, justify="left" if column in {"", "statuses"} else "right")
+def _table(found: Sequence[tuple[Load, int]]) -> report.Table:
+    rows = []
     for load, lost in found:
         for name, took in sorted(load.took_s.items()):
             cuts = quantiles([*took, *took], n=100, method="inclusive")
             statuses = {status: n for (what, status), n in load.statuses.items() if what == name}
             shown = ", ".join(f"{n} x {status}" for status, n in sorted(statuses.items()))
             numbers = f"{1000 * cuts[49]:,.0f}", f"{1000 * cuts[98]:,.0f}"
-            table.add_row(f"{load.rate_per_s:g}", name, str(len(took)), *numbers, shown)
+            rows.append([f"{load.rate_per_s:g}/s: {name}", str(len(took)), *numbers, shown])
         paid_per_s = len(load.taken) / (load.ended_s - load.began_s)
         facts = f"{lost} lost, {load.without_retry_after} refused without Retry-After"
-        table.add_row("", f"paid: {paid_per_s:.1f}/s", "", "", "", facts)
-    console.print(table)
+        rows.append([f"{load.rate_per_s:g}/s: {paid_per_s:.1f}/s paid", "", "", "", facts])
+    return report.Table(["offered", "answers", "p50 ms", "p99 ms", "statuses"], rows)

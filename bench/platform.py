@@ -9,34 +9,35 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bench import order_cost, subsystems
+from bench import order_cost, report, subsystems
 from sandbox.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-MARK: Final = "<!-- make profile -->\n"
+SECTION: Final = "make bench: platform"
+PROFILE: Final = "make profile"
 
 
 @click.command("platform", help=__doc__)
-@click.option("--rate", default=10.0, show_default=True, help="Orders a second.")
+@click.option("--rate", default=5.0, show_default=True, help="Orders a second.")
 @click.option("--seconds", default=30.0, show_default=True, help="Of the timed part.")
 @click.option("--warm-up", default=10.0, show_default=True, help="Seconds of load before it.")
 @click.option("--workers", default=3, show_default=True)
 @click.option("--profile", is_flag=True, help="Sample a worker, and sum its CPU by subsystem.")
-@click.option("--write", is_flag=True, help="Write that into docs/performance.md.")
+@click.option("--write", is_flag=True, help="Write docs/performance.md.")
 @click.option(
     "--keep", type=Path, help="Put the profiler's stacks here (flamegraph.pl reads them)."
 )
 def main(
-    rate: float,
-    seconds: float,
-    warm_up: float,
-    workers: int,
-    profile: bool,  # noqa: FBT001 -- click gives options by name
-    write: bool,  # noqa: FBT001
-    keep: Path | None,
+    rate: float = 5.0,
+    seconds: float = 30.0,
+    warm_up: float = 10.0,
+    workers: int = 3,
+    *,
+    profile: bool = False,
+    write: bool = False,
+    keep: Path | None = None,
 ) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
@@ -51,6 +52,8 @@ def main(
             _progress(f"{rate:g} orders a second for {seconds:g} s")
             cost = asyncio.run(order_cost.measure(tested, meanwhile=sampler, **options))
         click.echo("\n".join(cost.lines()))
+        if write and not profile:
+            report.write_section(report.DOCUMENT, SECTION, _text(cost, workers))
         if profile:
             counted = subsystems.shares(stacks.read_text().splitlines())
             total = sum(counted.values())
@@ -58,18 +61,21 @@ def main(
             for name, ms in now_ms.items():
                 click.echo(f"{ms:6.2f} ms {100 * ms / cost.cpu_ms:5.1f} %  {name}")
             if write:
-                write_table(DOCUMENT, now_ms)
+                write_table(report.DOCUMENT, now_ms)
 
 
 def _progress(what: str) -> None:
     click.echo(f"… {what}")
 
 
+def _text(cost: order_cost.OrderCost, workers: int) -> str:
+    lines = "".join(f"- {line}\n" for line in cost.lines())
+    return f"\n{report.machine()}; {workers} workers, Kafka and all else on it.\n\n{lines}\n"
+
+
 def write_table(document: Path, now_ms: Mapping[str, float]) -> None:
     """Put ms of CPU an order, by subsystem, into the document; its column "before" stays."""
-    head, _, rest = document.read_text().partition(MARK)
-    table, _, tail = rest.partition(MARK)
-    before = dict(_column(table))
+    before = dict(_column(report.section(document, PROFILE)))
     names = sorted({*before, *now_ms}, key=lambda name: -before.get(name, 0.0))
     rows = [
         "| | before | now |",
@@ -77,7 +83,7 @@ def write_table(document: Path, now_ms: Mapping[str, float]) -> None:
         *(f"| {name} | {before.get(name, 0):.1f} | {now_ms.get(name, 0):.1f} |" for name in names),
         f"| **together** | {sum(before.values()):.1f} | {sum(now_ms.values()):.1f} |",
     ]
-    document.write_text("".join([head, MARK, "\n".join(rows), "\n", MARK, tail]))
+    report.write_section(document, PROFILE, "\n".join(rows) + "\n")
 
 
 def _column(table: str) -> Iterator[tuple[str, float]]:

@@ -17,14 +17,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from bench import report
 from sandbox.customer import Customer
 from sandbox.platform import Platform
 from sandbox.processes import free_port
 
-console = Console(highlight=False, width=110)
+SECTION: Final = "make bench: reads"
 OWNER, FORWARDED, BARE = "on its owner", "through another worker", "bare aiohttp"
 WARM_UP: Final = 200
 """Requests before the first turn."""
@@ -93,7 +92,8 @@ async def _order(platform: Platform) -> tuple[str, str]:
 @click.command("reads", help=__doc__)
 @click.option("--requests", default=2000, show_default=True, help="Of each turn.")
 @click.option("--turns", default=5, show_default=True, help="Of each contestant.")
-def main(requests: int, turns: int) -> None:
+@click.option("--write", is_flag=True, help="Write docs/performance.md.")
+def main(requests: int = 2000, turns: int = 5, *, write: bool = False) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder, Platform(Path(folder), workers=2) as platform:
         order_id, token = asyncio.run(_order(platform))
@@ -113,7 +113,12 @@ def main(requests: int, turns: int) -> None:
             contestants = {
                 OWNER: owner, FORWARDED: other, BARE: Reader(f"http://127.0.0.1:{port}", path, token),
             }  # fmt: skip
-            _show(asyncio.run(_measured(contestants, requests, turns)))
+            found = asyncio.run(_measured(contestants, requests, turns))
+            about = (
+                f"{report.machine()}. {requests:,} requests of each a turn over one connection, "
+                f"one after the other; {turns} turns whose order changes."
+            )
+            report.tell(about, _table(found), SECTION if write else "")
         finally:
             bare.terminate()
             bare.wait()
@@ -131,24 +136,24 @@ async def _measured(
     return found
 
 
-def _show(found: dict[str, list[list[float]]]) -> None:
+def _table(found: dict[str, list[list[float]]]) -> report.Table:
     rates = {name: [len(turn) / sum(turn) for turn in turns] for name, turns in found.items()}
     bare = median(rates[BARE])
-    table = Table(box=None, pad_edge=False)
-    for column in (
-        "an order is read",
-        "requests/s",
-        "least",
-        "most",
-        "of bare",
-        "p50 ms",
-        "p99 ms",
-    ):
-        table.add_column(column, justify="left" if column.startswith("an") else "right")
+    rows = []
     for name, each in rates.items():
         took = sorted(1000 * one for turn in found[name] for one in turn)
-        table.add_row(
-            name, *(f"{rate:,.0f}" for rate in (median(each), min(each), max(each))),
-            f"{median(each) / bare:.2f}", f"{median(took):.2f}", f"{took[len(took) * 99 // 100]:.2f}",
-        )  # fmt: skip
-    console.print(table)
+        shares = [rate / other for rate, other in zip(each, rates[BARE], strict=True)]
+        rows.append([
+            name, f"{median(each):,.0f}", report.spread(each), f"{median(each) / bare:.2f}",
+            report.spread(shares, 2), f"{median(took):.2f}", f"{took[len(took) * 99 // 100]:.2f}",
+        ])  # fmt: skip
+    columns = [
+        "an order is read",
+        "requests/s",
+        "least to most",
+        "of bare",
+        "in each turn",
+        "p50 ms",
+        "p99 ms",
+    ]
+    return report.Table(columns, rows)

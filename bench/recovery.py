@@ -21,16 +21,16 @@ import click
 import orjson
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from rich.console import Console
-from rich.table import Table
 
+from bench import report
+from bench.report import console
 from sandbox.kafka import KafkaBroker
 from sandbox.processes import Supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-console = Console(highlight=False, width=110)
+SECTION: Final = "make bench: recovery"
 ROOT: Final = Path(__file__).resolve().parent.parent
 PARTITIONS: Final = 3
 ROWS_PER_ORDER: Final = 5
@@ -39,8 +39,8 @@ INPUT: Final = "recovery-input"
 GROUP: Final = "recovery"
 CHANGELOG: Final = f"{GROUP}-bench-changelog"
 MAX_WAIT_S: Final = 300.0
-APP: Final = "recovery_app.py"
-"""Copied out of bench/, for other checkouts may lack it."""
+APP: Final = "bench.recovery_app"
+"""Of this checkout, whatever checkout's engine it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,15 @@ class Recovered:
 @click.option("--batch-bytes", default=65_536, show_default=True, help="Of a batch, at most.")
 @click.option("--turns", default=3, show_default=True)
 @click.option("--beside", "others", multiple=True, type=click.Path(exists=True, path_type=Path))
-def main(rows: int, batch_bytes: int, turns: int, others: tuple[Path, ...]) -> None:
+@click.option("--write", is_flag=True, help="Write docs/performance.md.")
+def main(
+    rows: int = 300_000,
+    batch_bytes: int = 65_536,
+    turns: int = 3,
+    others: tuple[Path, ...] = (),
+    *,
+    write: bool = False,
+) -> None:
     """Measure and print."""
     checkouts = {"this checkout": ROOT, **{str(other): other for other in others}}
     runs: dict[str, list[Recovered]] = {name: [] for name in checkouts}
@@ -73,22 +81,31 @@ def main(rows: int, batch_bytes: int, turns: int, others: tuple[Path, ...]) -> N
                     runs[name].append(done)
                     said = f"{rows / done.took_s:,.0f} rows/s, {done.cpu_s / rows * 1e6:,.1f} µs of CPU a row"
                     console.print(f"… turn {turn + 1}: {name}: {said}")
-    console.print(
-        f"\n{rows:,} rows of {VALUE_BYTES} bytes in {PARTITIONS} partitions, batches of up to "
-        f"{batch_bytes:,} bytes; one worker, wiped folder. Medians of {turns} turns."
+    about = (
+        f"{report.machine()}; Kafka on it too. {rows:,} rows of {VALUE_BYTES} bytes in {PARTITIONS} "
+        f"partitions, batches of up to {batch_bytes:,} bytes; one worker, wiped folder; {turns} turns."
     )
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "rows/s", "µs of CPU a row", "peak memory, MB", "on disk, bytes a row"):
-        table.add_column(column, justify="right" if column else "left")
+    report.tell(about, _table(rows, runs), SECTION if write else "")
+
+
+def _table(rows: int, runs: Mapping[str, list[Recovered]]) -> report.Table:
+    columns = [
+        "",
+        "rows/s",
+        "least to most",
+        "µs of CPU a row",
+        "peak memory, MB",
+        "on disk, bytes a row",
+    ]
+    shown = []
     for name, found in runs.items():
-        table.add_row(
-            name,
-            f"{rows / median(run.took_s for run in found):,.0f}",
-            f"{median(run.cpu_s for run in found) / rows * 1e6:,.1f}",
-            f"{median(run.resident_bytes for run in found) / 1e6:,.0f}",
-            f"{median(run.disk_bytes for run in found) / rows:,.0f}",
-        )
-    console.print(table)
+        rates = [rows / run.took_s for run in found]
+        cpu = median(run.cpu_s for run in found) / rows * 1e6
+        memory = median(run.resident_bytes for run in found) / 1e6
+        disk = median(run.disk_bytes for run in found) / rows
+        figures = [f"{median(rates):,.0f}", report.spread(rates)]
+        shown.append([name, *figures, f"{cpu:,.1f}", f"{memory:,.0f}", f"{disk:,.0f}"])
+    return report.Table(columns, shown)
 
 
 def _fill(bootstrap: str, rows: int, batch_bytes: int) -> None:
@@ -145,18 +162,18 @@ def _recover(bootstrap: str, folder: Path, checkout: Path) -> Recovered:
     report.unlink(missing_ok=True)
     env = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(checkout), str(folder)]),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(checkout)]),
         "BENCH_BOOTSTRAP": bootstrap,
         "BENCH_INPUT": INPUT,
         "BENCH_GROUP": GROUP,
         "BENCH_DIR": str(data),
-        "BENCH_PARTITIONS": str(PARTITIONS),
+        "BENCH_SINK": INPUT,
         "BENCH_REPORT": str(report),
     }
-    shutil.copy(ROOT / "bench" / APP, folder)
-    argv = [sys.executable, "-m", "faust", "-A", Path(APP).stem, "worker", "-l", "info"]
+    shutil.copytree(ROOT / "bench", folder / "bench", dirs_exist_ok=True)
+    argv = [sys.executable, "-m", "faust", "-A", APP, "worker", "-l", "info"]
     log = folder / "worker.log"
-    with Supervised("worker", argv, env=env, log_path=log, restart=False, cwd=checkout) as process:
+    with Supervised("worker", argv, env=env, log_path=log, restart=False, cwd=folder) as process:
         deadline = time.monotonic() + MAX_WAIT_S
         while not report.exists():
             if time.monotonic() > deadline:

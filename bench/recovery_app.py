@@ -9,71 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
-import uvloop
 
-from models.transition import Decision, IndexData, Input, InputIdentity
-from tables import ServiceRuntime, make_app
+from bench.engine_app import app, runtime
+from bench.processes import peak_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from faust.tables.manager import TableManager
-
-
-class IdleService:
-    """Owns a table; no inputs come."""
-
-    name = "bench"
-    inputs: tuple[str, ...] = (os.environ["BENCH_INPUT"],)
-
-    def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
-        """Read JSON."""
-        return InputIdentity(""), orjson.loads(value)
-
-    def load(self, raw: Any) -> Any:
-        """Give the state as it is."""
-        return raw
-
-    def dump(self, state: Any) -> Any:
-        """Give the state as it is."""
-        return state
-
-    is_indexed = False
-
-    def has_ended(self, _: Any) -> bool:
-        """Never."""
-        return False
-
-    def index(self, _: Any) -> IndexData:
-        """Nothing."""
-        return IndexData()
-
-    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
-        """Change nothing."""
-        return Decision(state, ())
-
-
-uvloop.install()
-app = make_app(
-    os.environ["BENCH_GROUP"],
-    broker=f"kafka://{os.environ['BENCH_BOOTSTRAP']}",
-    datadir=Path(os.environ["BENCH_DIR"]),
-    partitions=int(os.environ["BENCH_PARTITIONS"]),
-    web_enabled=False,
-)
-runtime = ServiceRuntime(
-    app,
-    [IdleService()],
-    dead_letter_topic="bench-dlq",
-    partitions=int(os.environ["BENCH_PARTITIONS"]),
-)
-
-
-def resident_bytes() -> int:
-    """The most memory that this process ever held."""
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 async def measure() -> None:
@@ -87,7 +28,7 @@ async def measure() -> None:
     result = {
         "took_s": time.perf_counter() - began,
         "cpu_s": time.process_time() - cpu,
-        "resident_bytes": resident_bytes(),
+        "resident_bytes": peak_bytes(),
     }
     report = Path(os.environ["BENCH_REPORT"])
     written = report.with_suffix(".part")

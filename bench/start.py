@@ -17,15 +17,15 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from bench import report
+from bench.report import console
 from sandbox.platform import ROOT, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-console = Console(highlight=False, width=110)
+SECTION: Final = "make bench: start"
 IMPORTS: Final = ("-c", "import faust, stripe, pydantic, aiohttp")
 ORDER: Final = "order_00000000000000000000000000"
 COMMANDS: Final = (
@@ -57,7 +57,8 @@ def restart(platform: Platform) -> float:
 
 @click.command("start", help=__doc__)
 @click.option("--turns", default=3, show_default=True, help="Of each, in turns.")
-def main(turns: int) -> None:
+@click.option("--write", is_flag=True, help="Write docs/performance.md.")
+def main(turns: int = 3, *, write: bool = False) -> None:
     """Measure and print."""
     took: defaultdict[str, list[float]] = defaultdict(list)
     # Workers and commands of an installation have their bytecode.
@@ -76,16 +77,17 @@ def main(turns: int) -> None:
                 console.print(
                     f"… turn {turn}: a worker is ready after {now['worker, ready']:.2f} s"
                 )
-    _show(took)
+    about = (
+        f"{report.machine()}; Kafka on it too. `faust -A app ...`, {turns} turns, beside "
+        f'`python {IMPORTS[0]} "{IMPORTS[1]}"`.'
+    )
+    report.tell(about, _table(took), SECTION if write else "")
 
 
-def _show(took: Mapping[str, list[float]]) -> None:
+def _table(took: Mapping[str, list[float]]) -> report.Table:
     base = median(took["imports"])
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "seconds", "of each turn", "x imports"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, each in took.items():
-        times = " ".join(f"{value:.2f}" for value in each)
-        table.add_row(name, f"{median(each):.2f}", times, f"{median(each) / base:.2f}")
-    console.print(f'\nimports: python {IMPORTS[0]} "{IMPORTS[1]}"\n')
-    console.print(table)
+    rows = [
+        [name, f"{median(each):.2f}", report.spread(each, 2), f"{median(each) / base:.2f}"]
+        for name, each in took.items()
+    ]
+    return report.Table(["", "seconds", "least to most", "x imports"], rows)

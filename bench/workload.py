@@ -12,14 +12,24 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.processes import process_s
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PARTITIONS: Final = 3
 OPEN_ORDERS: Final = 2_000
@@ -30,13 +40,14 @@ DUPLICATE_SHARE: Final = 0.02
 """Part of the records that are sent twice, ..."""
 DUPLICATE_DISTANCE: Final = 200
 """... the second time after that many others."""
-TIMED_RANGE: Final = (0.1, 0.9)
-"""The part of the outputs that is timed. Before it, caches fill and the first fetches are small; after it,
+TIMED_RANGE: Final = (0.25, 0.9)
+"""The part of the outputs that is timed. Before it, caches fill and compilers compile; after it,
 what was in flight at the first look would count as done since."""
 POLL_INTERVAL_S: Final = 0.05
+READ_AT_ONCE: Final = 1_000
 MAX_WAIT_S: Final = 300.0
 PADDING: Final = 160
-INPUT: Final = "bench-input"
+EVENT_FIELDS: Final = {"eventId", "eventType", "orderId", "number", "padding"}
 
 
 class WrongOutputError(Exception):
@@ -49,16 +60,42 @@ class NotEnoughRecordsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The input topic's content. records: all; distinct: those not sent before; size: bytes of one."""
+    """An input topic and what is due for it.
 
+    records: all; outputs: events that they lead to; size: bytes of a record.
+    """
+
+    topic: str
     records: int
-    distinct: int
+    outputs: int
     size: int
 
 
-def prepare(bootstrap: str, records: int) -> Load:
-    """Write the input topic, which every run reads."""
-    make_topic(bootstrap, INPUT)
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Over the timed part: outputs a second, and the cores that the process took."""
+
+    per_s: float
+    cores: float
+
+
+def prepare(bootstrap: str, topic: str, records: int) -> Load:
+    """Write an input topic of so many records, which every run reads."""
+    make_topic(bootstrap, topic)
+    distinct, value = 0, b""
+
+    def counted() -> Iterator[tuple[str, bytes]]:
+        nonlocal distinct, value
+        for key, value, is_new in _stream(records):
+            distinct += is_new
+            yield key, value
+
+    write(bootstrap, topic, counted())
+    return Load(topic, records, distinct, len(value))
+
+
+def write(bootstrap: str, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    """Write keys and values into a topic, and wait for Kafka."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -67,17 +104,14 @@ def prepare(bootstrap: str, records: int) -> Load:
             "queue.buffering.max.messages": 500_000,
         }
     )
-    distinct, value = 0, b""
-    for key, value, is_new in _stream(records):
-        distinct += is_new
+    for key, value in records:
         while True:
             try:
-                producer.produce(INPUT, value, key=key)
+                producer.produce(topic, value, key=key)
                 break
             except BufferError:
                 producer.poll(0.1)
     producer.flush()
-    return Load(records, distinct, len(value))
 
 
 def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
@@ -120,74 +154,93 @@ def make_topic(bootstrap: str, name: str) -> None:
         future.result()
 
 
-def count(consumer: Consumer, topic: str) -> int:
-    """The number of committed records in a topic, transaction markers included."""
-    total = 0
-    for partition in range(PARTITIONS):
-        at = TopicPartition(topic, partition)
-        low, high = consumer.get_watermark_offsets(at, timeout=10)
-        total += high - low
-    return total
+class Outputs:
+    """A topic's committed records, as they come: neither markers of transactions nor aborted records."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"outputs-{topic}",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+        at = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(PARTITIONS)]
+        self._consumer.assign(at)
+        self._ended: set[int | None] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether each partition was read to its end, and nothing came since."""
+        return len(self._ended) == PARTITIONS
+
+    def read(self) -> list[Message]:
+        """What came by now or comes within POLL_INTERVAL_S. Raises KafkaException."""
+        records = []
+        for message in self._consumer.consume(READ_AT_ONCE, timeout=POLL_INTERVAL_S):
+            error = message.error()
+            if error is None:
+                self._ended.discard(message.partition())
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its public name
+                self._ended.add(message.partition())
+            else:
+                raise KafkaException(error)
+        return records
 
 
-def rate(bootstrap: str, sink: str, outputs: int) -> float:
-    """Watch the output topic; returns outputs a second over the timed part.
+def rate(bootstrap: str, sink: str, outputs: int, pid: int) -> Rate:
+    """Read the output topic until so many are there; how fast they came in the timed part.
 
-    Raises TimeoutError, NotEnoughRecordsError.
+    pid: of the process that makes them. Raises TimeoutError, NotEnoughRecordsError.
     """
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"watch-{sink}"})
     deadline = time.monotonic() + MAX_WAIT_S
-    looks: list[tuple[int, float]] = []
-    try:
+    looks: list[tuple[int, float, float]] = []
+    seen = 0
+    with Outputs(bootstrap, sink) as committed:
         while time.monotonic() < deadline:
-            try:
-                seen, now = count(consumer, sink), time.monotonic()
-            except KafkaException:  # a topic that is only just made has no leader yet
-                continue
+            seen += len(committed.read())
             if len(looks) < len(TIMED_RANGE) and seen >= outputs * TIMED_RANGE[len(looks)]:
-                looks.append((seen, now))
+                looks.append((seen, time.monotonic(), process_s(pid)))
             if seen >= outputs:
                 if len(looks) < len(TIMED_RANGE):
                     raise NotEnoughRecordsError(
                         f"{outputs:,} outputs came at one look: ask for more records"
                     )
-                (first, began), (last, ended) = looks
-                return (last - first) / (ended - began)
-            time.sleep(POLL_INTERVAL_S)
-    finally:
-        consumer.close()
-    raise TimeoutError(f"{sink} holds fewer than {outputs} records after {MAX_WAIT_S:g} s")
+                (first, began, cpu_began), (last, ended, cpu_ended) = looks
+                took = ended - began
+                return Rate((last - first) / took, (cpu_ended - cpu_began) / took)
+    raise TimeoutError(f"{sink} has {seen:,} of {outputs:,} records after {MAX_WAIT_S:g} s")
 
 
 def check(bootstrap: str, sink: str, outputs: int) -> None:
     """Read the outputs: each key's numbers are 1, 2, 3 ... once each. Raises WrongOutputError."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"check-{sink}",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-        }
-    )
-    consumer.assign([TopicPartition(sink, number, 0) for number in range(PARTITIONS)])
     last: dict[bytes, int] = {}
-    ends: set[int | None] = set()
     total = 0
-    try:
-        while len(ends) < PARTITIONS:
-            for message in consumer.consume(10_000, timeout=1.0):
-                error = message.error()
-                if error is not None:
-                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its public name
-                        raise KafkaException(error)
-                    ends.add(message.partition())
-                    continue
-                key, number = message.key() or b"", orjson.loads(message.value() or b"")["number"]
-                if number != last.get(key, 0) + 1:
-                    raise WrongOutputError(f"{sink}: {key!r} has {number} after {last.get(key, 0)}")
-                last[key] = number
-                total += 1
-    finally:
-        consumer.close()
+    for key, event in events(bootstrap, sink):
+        if event["orderId"].encode() != key or event.keys() != EVENT_FIELDS:
+            raise WrongOutputError(f"{sink}: {key!r} has an event {event}")
+        if event["number"] != last.get(key, 0) + 1:
+            raise WrongOutputError(
+                f"{sink}: {key!r} has {event['number']} after {last.get(key, 0)}"
+            )
+        last[key] = event["number"]
+        total += 1
     if total != outputs:
         raise WrongOutputError(f"{sink} has {total:,} events instead of {outputs:,}")
+
+
+def events(bootstrap: str, sink: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each committed output's key and JSON, to the end of the topic."""
+    with Outputs(bootstrap, sink) as committed:
+        while not committed.is_at_end:
+            for message in committed.read():
+                yield message.key() or b"", orjson.loads(message.value() or b"")

@@ -154,6 +154,10 @@ class TransitionService(Protocol):
     def inputs(self) -> Collection[str]:
         """Topics, keyed alike with one partition count."""
 
+    @property
+    def dictionaries(self) -> Sequence[bytes]:
+        """What ended records are packed with, the latest last (tables/packing.py): none is ever changed."""
+
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""
 

@@ -30,7 +30,7 @@ PROGRESS_KEY = b"\0progress"
 UNREAD_KEY = b"\0unread"
 ACCEPTED_KEY = b"\0accepted"
 RECORD_PREFIX = re.compile(
-    rb'\{("terminal":true,)?"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":'
+    rb'\{("terminal":true,)?("packed":\d+[,}]|"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":)'
 )
 """How everything that `Record.dump` wrote begins."""
 

@@ -263,6 +263,8 @@ class PartitionTask:
 
     def _close_commit_batch(self) -> tuple[CommitBatch[Batches], Sequence[tuple[bytes, bytes]]]:
         """End the commit batch that was gathering; gives it with all it writes, by key."""
+        if self._is_checkpoint_requested:
+            self._processor.pack_ended()
         commit_batch, records = self._processor.close_commit_batch()
         self._spent_s = 0.0
         self._closed.set()

@@ -20,7 +20,7 @@ from tables.dead_letters import (
     UnloadableError,
     header_of,
 )
-from tables.record import Quarantine, Record, dump_entry
+from tables.record import TERMINAL, Quarantine, Record, dump_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -59,6 +59,7 @@ class Processor(Generic[OutputsT]):
         self.commit_batch = CommitBatch(new_outputs())
         self.under_way: CommitBatch[OutputsT] | None = None
         self._records: dict[bytes, Record] = {}
+        self._unpacked: dict[bytes, None] = {}
         self._read_stored = read_stored
         self._new_outputs = new_outputs
         self._epoch = epoch
@@ -306,6 +307,16 @@ class Processor(Generic[OutputsT]):
                 return commit_batch.rows[key]
         return self._read_stored(key)
 
+    def pack_ended(self) -> None:
+        """Write ended records once more, without the outputs that have left since: so they are packed.
+
+        Those that inputs have come for since wait for the next time.
+        """
+        unpacked, self._unpacked = self._unpacked, {}
+        for key in unpacked:
+            if key not in self.commit_batch.records:
+                self._changed(key, self.record_of(key))
+
     def close_commit_batch(self) -> tuple[CommitBatch[OutputsT], list[tuple[bytes, bytes]]]:
         """End the commit batch and begin the next; gives it with its records serialised.
 
@@ -327,11 +338,13 @@ class Processor(Generic[OutputsT]):
     def _dump(self, commit_batch: CommitBatch[OutputsT]) -> tuple[list[bytes], bool]:
         """Give the commit batch's records, serialised, and whether none is too large."""
         values, fits = [], True
-        for record in commit_batch.records.values():
+        for key, record in commit_batch.records.items():
             record.epoch = self._epoch
             value = record.dump(self.service)
             values.append(value)
             fits = fits and self._fits(record, value)
+            if record.outbox and value.startswith(TERMINAL):
+                self._unpacked[key] = None
             record.end_commit_batch()
         return values, fits
 

@@ -3,7 +3,7 @@
 The bytes are JSON that a person can read, empty fields left out. The field `terminal` comes first,
 so that an ended order is known by its first bytes; `index`, what the record is found by, comes last, so that
 it is read without the rest. The field `unsent` is the outbox: outputs that are stored with the record until
-they are known to have left.
+they are known to have left. An ended record without such is packed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import orjson
 from models import ids
 from models.search_terms import SEARCH_ROW_PREFIX
 from models.transition import Outcome, Output
+from tables.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,7 +112,7 @@ class Record:
 
     def __init__(self, key: str, raw: bytes | None, service: TransitionService) -> None:
         """Read stored bytes, or begin a key that has none. Raises TypeError, and what `load` does."""
-        stored = orjson.loads(NEW_RECORD if raw is None else raw)
+        stored = orjson.loads(NEW_RECORD if raw is None else unpack(raw, service.dictionaries))
         get = stored.get
         self.key = key
         self.version = stored["version"]
@@ -197,9 +198,15 @@ class Record:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
             fields["quarantine"] = self.quarantine
-        if service.is_indexed:
-            fields["index"] = self.index(service, has_ended=has_ended)
-        return orjson.dumps(fields)
+        index = (
+            b',"index":%b' % orjson.dumps(self.index(service, has_ended=has_ended))
+            if service.is_indexed
+            else b""
+        )
+        raw = orjson.dumps(fields)
+        if has_ended and not self.outbox:
+            return pack(raw, service.dictionaries, index)
+        return b"%b%b}" % (raw[:-1], index)
 
     def snapshot(self) -> StoredRecord:
         """As readers see it once it is stored."""

@@ -23,6 +23,7 @@ import msgspec
 import orjson
 import rocksdict
 
+from tables.packing import head_of
 from tables.record import INDEX_FIELD, TERMINAL, Record, is_record_key, records_and_rows
 
 if TYPE_CHECKING:
@@ -142,9 +143,10 @@ class TableIndex:
 
     def _of(self, key: bytes, raw: bytes) -> Indexed:
         try:
-            at = raw.rfind(INDEX_FIELD)
+            head = head_of(raw)
+            at = head.rfind(INDEX_FIELD)
             if at >= 0:
-                entries, sums = FIELD.decode(raw[at + len(INDEX_FIELD) - 1 : -1])
+                entries, sums = FIELD.decode(head[at + len(INDEX_FIELD) - 1 : -1])
                 has_ended = raw.startswith(TERMINAL)
             else:  # written by a build without indexes
                 record = Record(key.decode(), raw, self._service)

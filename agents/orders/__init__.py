@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from agents.decision import SYSTEM
+from agents.dictionaries import dictionaries_of
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
 from agents.service import Service, commands, events
 from models import search_terms, topics
@@ -241,4 +242,5 @@ def orders_service(deadlines: Deadlines = DEFAULT_DEADLINES) -> Service[OrderRec
         decide=partial(decide, deadlines=deadlines),
         has_ended=lambda state: state.has_ended,
         index_of=index_of_order,
+        dictionaries=dictionaries_of("orders"),
     )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from agents.dictionaries import dictionaries_of
 from agents.payments import refunds
 from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
@@ -317,4 +318,5 @@ def payments_service(policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY) -> Service[
         decide=partial(decide, policy=policy),
         has_ended=payment_has_ended,
         index_of=index_of_payment,
+        dictionaries=dictionaries_of("payments"),
     )

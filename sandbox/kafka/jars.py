@@ -1,4 +1,4 @@
-"""Kafka's jars: resolved once into a lock file, then downloaded by it and held to their SHA-256.
+"""Jars, Kafka's above all: resolved once into a lock file, then downloaded by it and held to their SHA-256.
 
 jgo's pure-Python resolver does Maven's work. A locked jar is fetched by its exact coordinate, so a
 start reads no POM and can't drift.
@@ -56,13 +56,13 @@ class LockedJar:
         return f"{artifact}-{version}.jar"
 
 
-def read_lock() -> list[LockedJar]:
-    """The jars of the committed lock file."""
-    return [LockedJar(**jar) for jar in json.loads(LOCK_FILE.read_text())["jars"]]
+def read_lock(lock_file: Path = LOCK_FILE) -> list[LockedJar]:
+    """The jars of a committed lock file; Kafka's unless told otherwise."""
+    return [LockedJar(**jar) for jar in json.loads(lock_file.read_text())["jars"]]
 
 
-def write_lock() -> list[LockedJar]:
-    """Resolve ROOTS with all they need, and write the lock file; needs the network.
+def write_lock(lock_file: Path = LOCK_FILE, roots: Sequence[str] = ROOTS) -> list[LockedJar]:
+    """Resolve the roots with all they need, and write the lock file; needs the network.
 
     Raises JarError when Maven's repository can't be reached.
     """
@@ -70,7 +70,7 @@ def write_lock() -> list[LockedJar]:
         context = _context(Path(cache))
         try:
             direct, transitive = context.resolver.resolve(
-                [context.create_dependency(root) for root in ROOTS]
+                [context.create_dependency(root) for root in roots]
             )
             jars = sorted(
                 _measure(f"{d.groupId}:{d.artifactId}:{d.version}", d.artifact.resolve())
@@ -78,15 +78,15 @@ def write_lock() -> list[LockedJar]:
             )
         except (requests.RequestException, RuntimeError) as error:
             raise _unreachable("the dependencies", error) from error
-    lock = {"roots": ROOTS, "jars": [asdict(jar) for jar in jars]}
-    LOCK_FILE.write_text(json.dumps(lock, indent=2) + "\n")
+    lock = {"roots": roots, "jars": [asdict(jar) for jar in jars]}
+    lock_file.write_text(json.dumps(lock, indent=2) + "\n")
     return jars
 
 
 def ensure_jars(directory: Path = JARS_DIR, jars: Sequence[LockedJar] | None = None) -> list[Path]:
     """The verified jars' paths; blocks while missing ones are downloaded, progress on stderr.
 
-    `jars` defaults to the lock file's. Raises JarError that names the jar when its bytes are not
+    `jars` defaults to Kafka's lock file's. Raises JarError that names the jar when its bytes are not
     the locked ones or it can't be downloaded. Several processes may do this at once.
     """
     jars = read_lock() if jars is None else jars
@@ -112,7 +112,7 @@ def _download_all(jars: Sequence[LockedJar], directory: Path) -> None:
         progress,
         ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
     ):
-        task = progress.add_task("Downloading Apache Kafka", total=sum(jar.size for jar in jars))
+        task = progress.add_task("Downloading jars", total=sum(jar.size for jar in jars))
         context = _context(Path(staging))
         downloads = {pool.submit(_download, jar, context): jar for jar in jars}
         try:
@@ -138,7 +138,7 @@ def _verify(jar: LockedJar, path: Path) -> None:
     if found.sha256 != jar.sha256:
         raise JarError(
             f"{path.name} ({jar.coordinate}) is not the locked jar: its SHA-256 is {found.sha256} "
-            f"({found.size} bytes), {LOCK_FILE.name} says {jar.sha256} ({jar.size} bytes). "
+            f"({found.size} bytes), the lock file says {jar.sha256} ({jar.size} bytes). "
             f"If {path} exists, delete it and start again; if the download keeps differing, "
             "the repository or something on the way to it alters files."
         )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from agents import services
+from agents.dictionaries import dictionaries_of
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.payments.transitions import PaymentPolicy
@@ -17,18 +18,21 @@ from app.dead_letters.log import MARKER, DeadLetterLog, marker
 from models import analytics, history, search_terms
 from models.commands import CommandType
 from models.events import EventType
-from models.messages import Message, decode, encode
+from models.messages import Message, convert, decode, encode
 from models.notification import Channel
 from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
+from models.timeline import Timeline, stored_events
 from models.transition import Decision, Input, TransitionService
 from tables import Counters, Limits
 from tables.changelog import TableProgress, is_engine_record
 from tables.dead_letters import DeadLetterRecord
+from tables.packing import unpack
 from tables.processor import Processor
-from tables.record import Record
+from tables.record import TERMINAL, Record
 from tests.compatibility.stored import DEAD_LETTERS, PROGRESS, Sent, Stored
 
+SEARCH_PREFIX = search_terms.SEARCH_ROW_PREFIX.encode()
 SERVICES = ("payments", "orders", "deliveries", "notifications", "analytics", "timeline")
 READERS: Mapping[str, Collection[str]] = {
     use.topic.name: frozenset(use.read_by) for use in topic_uses(services())
@@ -59,7 +63,7 @@ ADDED_SINCE = re.compile(
 )
 """What is stored today and was not then: the times of Stripe's facts, those headers of outputs, the deadline
 in INITIATE_PAYMENT, and what a record is found by."""
-ENDED_SINCE = {"payments": b'"terminal":true,'}
+ENDED_SINCE = {"payments", "analytics", "timeline"}
 """Tables whose records say that they have ended, and did not then."""
 WORDED_HEADERS = {"kafka_dlt-exception-message"}
 """Headers that say to a person why a record can't be read: their wording may change."""
@@ -147,6 +151,14 @@ class Replay:
         for each in inputs:
             given = _Consumed(*each[:7])
             assert self._processor.process(each.topic, (given,)) == 1, "its group has room"
+        return self._commit()
+
+    def pack_ended(self) -> list[tuple[bytes, bytes]]:
+        """What the engine writes once all outputs have left, each second: ended records, packed."""
+        self._processor.pack_ended()
+        return self._commit()[0]
+
+    def _commit(self) -> tuple[list[tuple[bytes, bytes]], list[Sent]]:
         group, records = self._processor.close_commit_batch()
         writes = [*group.rows.items(), *records]
         self.stored.update(writes)
@@ -174,7 +186,42 @@ def read_stored(table: str, key: bytes, value: bytes, run: Mapping[str, Any]) ->
     record = Record(key.decode(), value, service)
     # Another epoch, and nothing that is known to have left: then all of it is to be sent again.
     record.take_over_outbox(record.epoch + 1, {})
-    return record.dump(service)
+    return as_recorded(table, record.dump(service))
+
+
+def as_recorded(table: str, value: bytes) -> bytes:
+    """What is written to a table today, as it was written when the recordings were made.
+
+    Ended records are packed, some tables have such now, and fields were added.
+    """
+    value = ADDED_SINCE.sub(b"", unpack(value, dictionaries_of(table)))
+    return value.replace(TERMINAL + b",", b"{", 1) if table in ENDED_SINCE else value
+
+
+def is_written_still(key: bytes) -> bool:
+    """Whether the timeline still writes what has this key: records, and rows by which orders are found."""
+    return b"/" not in key or key.startswith(SEARCH_PREFIX)
+
+
+def without_timeline(
+    rows: Mapping[bytes, bytes],
+) -> tuple[dict[str, list[bytes]], dict[bytes, bytes]]:
+    """A timeline's rows: its events by order, whether in rows or in records, and all others; each as it was.
+
+    The state in the records is left out: they hold the events now, and held their number.
+    """
+    events: dict[str, list[bytes]] = {}
+    others = {key: value for key, value in rows.items() if key.startswith(SEARCH_PREFIX)}
+    for key, value in rows.items() - others.items():
+        if b"/" in key:
+            continue
+        record, order_id = orjson.loads(as_recorded("timeline", value)), key.decode()
+        state = record.pop("state") or 0
+        others[key] = orjson.dumps(record)
+        own = [(k.decode(), v) for k, v in sorted(rows.items()) if k.startswith(key + b"/")]
+        timeline = state if isinstance(state, int) else convert(Timeline, state)
+        events[order_id] = [event for _, event in stored_events(order_id, timeline, own)]
+    return events, others
 
 
 def _read_row(table: str, key: str, value: bytes) -> bytes:
@@ -185,14 +232,6 @@ def _read_row(table: str, key: str, value: bytes) -> bytes:
         return orjson.dumps(dict(history.read_row(value)))
     analytics.parts_of(key)
     return analytics.dump_row(*analytics.load_row(value))
-
-
-def as_recorded(table: str, value: bytes) -> bytes:
-    """A stored value without what has been added since the recordings."""
-    since = ENDED_SINCE.get(table)
-    if since is not None and value.startswith(b"{" + since):
-        value = value.replace(since, b"", 1)
-    return ADDED_SINCE.sub(b"", value)
 
 
 def order_of_row(key: bytes) -> str | None:

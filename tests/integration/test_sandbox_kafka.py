@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench import kafka_streams
 from sandbox.kafka import BrokerError, JarError, KafkaBroker
 from sandbox.kafka.jars import LOCK_FILE, LockedJar, ensure_jars
 from sandbox.processes import MAX_WAIT_S, Supervised, free_port, wait_until
@@ -178,8 +179,9 @@ def test_the_command_starts_nothing_beside_a_broker_that_is_named() -> None:
     assert "kafka.example:9092" in done.stderr
 
 
-def test_the_lock_file_names_every_jar_by_coordinate_and_hash_alone() -> None:
-    lock = json.loads(LOCK_FILE.read_text())
+@pytest.mark.parametrize("lock_file", [LOCK_FILE, kafka_streams.LOCK_FILE])
+def test_the_lock_file_names_every_jar_by_coordinate_and_hash_alone(lock_file: Path) -> None:
+    lock = json.loads(lock_file.read_text())
     assert set(lock) == {"roots", "jars"}
     for jar in lock["jars"]:
         assert set(jar) == {"coordinate", "sha256", "size"}

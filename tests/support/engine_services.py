@@ -35,6 +35,7 @@ class ToyService:
     """State is JSON as it is; messages have id and, from an engine, producer and sequence."""
 
     is_indexed = True
+    dictionaries: tuple[bytes, ...] = ()
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         del topic, key
@@ -128,6 +129,8 @@ class Plain:
         state = state or {}
         names = state.get("in", [])
         return IndexData(names, [f"ended/{name}" for name in names], state.get("sums", {}))
+
+    dictionaries: tuple[bytes, ...] = ()
 
     def load(self, raw: Any) -> Any:
         return raw

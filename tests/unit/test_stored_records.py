@@ -85,7 +85,7 @@ def test_rocksdb_holds_what_the_changelog_said_last(recording: Recording, servic
 
 
 def as_recorded(service: str, rows: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Rows without what has been added since the recording."""
+    """Rows as they were written then, without what has been added since the recording."""
     return [(key, adapter.as_recorded(service, value)) for key, value in rows]
 
 
@@ -110,12 +110,18 @@ def test_the_same_inputs_lead_to_the_same_bytes(recording: Recording, service: s
         for group, writes in zip(replayed.groups, replayed.writes, strict=True):
             first, last = group.writes
             wanted = [(r.key, r.value) for r in written[first:last]]
-            assert as_recorded(service, writes) == wanted, (
-                f"{where(written[first])}, of {group.inputs}"
-            )
+            written_now = as_recorded(service, writes)
+            if service == "timeline":  # an event is in its order's record now, and was a row
+                wanted = [(k, b"") for k, _ in wanted if adapter.is_written_still(k)]
+                written_now = [(k, b"") for k, _ in writes]
+            at = f"{where(written[first])}, of {group.inputs}"
+            assert written_now == wanted, at
         held = recording.tables[service][partition].items()
-        stored_now = dict(as_recorded(service, replayed.stored.items()))
-        assert stored_now == {k: v for k, v in held if not k.startswith((RESERVED, FAUST))}
+        was = {k: v for k, v in held if not k.startswith((RESERVED, FAUST))}
+        if service == "timeline":
+            assert adapter.without_timeline(replayed.stored) == adapter.without_timeline(was)
+        else:
+            assert dict(as_recorded(service, replayed.stored.items())) == was
         as_sent = replace(replayed, sent=sent_as_recorded(replayed.sent))
         check_sent(recording, service, partition, as_sent)
         partitions += 1

@@ -11,7 +11,7 @@ from models.order import OrderRecord
 from models.payment import PaymentRecord
 from web.api import order_views
 from web.api.order_views import DisputeView, OrderLine, OrderView, RefundView, RestaurantName
-from web.api.timeline import TimelineEntry, timeline_view
+from web.api.timeline import TimelineEntry, stored_timeline, timeline_view
 from web.api.views import view_of
 from web.http.answers import Money
 from web.http.api_model import AS_MESSAGE, ApiModel
@@ -177,7 +177,7 @@ def show_evidence(call: Call[EvidenceParams, None]) -> Evidence:
     view = order_views.order_view(order_id, order, paid, None, versions={}, is_held=False)
     if view is None or view.payment is None:
         raise ProblemError("ORDER_UNKNOWN")
-    rows = context.tables[TIMELINE].rows(f"{order_id}/")
+    rows = stored_timeline(context, order_id)
     told = timeline_view(order_id, rows, role=Role.OPERATOR)
     delivery = _delivered(state_of(context.record(DELIVERIES, order_id), DeliveryRecord))
     return view_of(

@@ -17,7 +17,7 @@ from models.topics import ORDER_AUDIT
 from tables import StoredRecord
 from web.api.order_views import OrderView, for_customer, order_view
 from web.api.schemas import CancelOrderBody, OrderCancelAnswer, check_reason
-from web.api.timeline import TimelineView, timeline_view
+from web.api.timeline import TimelineView, stored_timeline, timeline_view
 from web.http.answers import as_json
 from web.http.commands import CommandRequest, CommandResult, check_order_is_known
 from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context, state_of
@@ -58,7 +58,7 @@ def _shown(view: OrderView, identity: Identity) -> OrderView:
 
 def show_timeline(call: Call[Params, None]) -> TimelineView:
     """All that happened to the order."""
-    rows = call.context.tables[TIMELINE].rows(f"{call.order_id}/")
+    rows = stored_timeline(call.context, call.order_id)
     return timeline_view(call.order_id, rows, role=call.identity.role)
 
 
@@ -149,7 +149,7 @@ async def _view_as_of(context: Context, order_id: str, at_ms: int) -> OrderView:
         DELIVERIES: brought.sequence if brought else 0,
     }
     await _hold(context, order_id, emitted)
-    rows = [row for _, row in context.tables[TIMELINE].rows(f"{order_id}/")]
+    rows = [row for _, row in stored_timeline(context, order_id)]
     try:
         past = as_of(order_id, rows, at_ms, paid)
     except IncompleteError as error:

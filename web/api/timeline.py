@@ -6,10 +6,12 @@ from typing import Any, Final
 from models.declines import customer_decline_code
 from models.events import EventType
 from models.history import BrokenRowError, read_row
+from models.timeline import stored_events
 from models.times import from_rfc3339
 from models.topics import ORDER_AUDIT
 from models.wording import customer_reason, role_of
 from web.http.api_model import ApiModel
+from web.http.context import TIMELINE, Context
 from web.http.tokens import Role
 
 E = EventType
@@ -53,6 +55,13 @@ class TimelineView(ApiModel):
     started_at: str | None
     entries: tuple[TimelineEntry, ...]
     broken: tuple[str, ...] = ()
+
+
+def stored_timeline(context: Context, order_id: str) -> list[tuple[str, bytes]]:
+    """An order's events as they came: where each is stored, and what. Raises NotOwnerError, NotReadyError."""
+    record = context.record(TIMELINE, order_id)
+    rows = context.tables[TIMELINE].rows(f"{order_id}/")
+    return list(stored_events(order_id, record.state if record else 0, rows))
 
 
 def timeline_view(order_id: str, rows: Iterable[tuple[str, bytes]], *, role: Role) -> TimelineView:

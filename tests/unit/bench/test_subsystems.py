@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.platform import MARK, write_table
+from bench.platform import PROFILE, write_table
+from bench.report import mark
 from bench.subsystems import REST, shares, subsystem
 
+MARK = mark(PROFILE)
 LOOP = "Worker.execute_from_commandline (mode/worker.py:275)"
 
 

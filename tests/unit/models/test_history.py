@@ -13,6 +13,7 @@ from agents.timeline import TIMELINE
 from models import topics
 from models.commands import CommandType, ConfirmPayment
 from models.history import IncompleteError, OrderAsOf, as_of, event_of
+from models.timeline import stored_events
 from models.transition import Decision, Input, InputIdentity
 from tests.support.payment_flow import (
     ORDER,
@@ -41,6 +42,7 @@ class Recording(PaymentFlowHarness):
 
     def __init__(self) -> None:
         super().__init__()
+        self.timeline = TIMELINE.initial
         self.rows: list[dict[str, Any]] = []
         self.moments: list[Moment] = []
         for name in ("payments", "orders"):
@@ -56,9 +58,9 @@ class Recording(PaymentFlowHarness):
             if output.topic in TIMELINE.inputs:
                 identity, message = TIMELINE.parse(output.topic, ORDER.encode(), output.value)
                 given = Input(output.topic, ORDER, identity, message, self.now)
-                rows = TIMELINE.decide(len(self.rows), given, lambda _: None).rows
-                self.rows += [
-                    orjson.loads(row) for key, row in rows.items() if key.startswith(f"{ORDER}/")
+                self.timeline = TIMELINE.decide(self.timeline, given, lambda _: None).state
+                self.rows = [
+                    orjson.loads(row) for _, row in stored_events(ORDER, self.timeline, ())
                 ]
         order, payment = self.orders.state, self.payments.state
         refunds = payment.work.refunds.values() if payment else ()

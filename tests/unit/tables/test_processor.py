@@ -14,6 +14,7 @@ from models.transition import Output
 from tables import Counters, Limits
 from tables.commit_batch import CommitBatch
 from tables.dead_letters import SERVICE_HEADER, DeadLetterRecord
+from tables.packing import PACKED
 from tables.processor import Processor
 from tables.record import Record
 from tests.support.engine_services import Consumed, EchoService, body
@@ -30,10 +31,18 @@ LIMITS = Limits(
 )
 
 
+class EndingService(EchoService):
+    """Each second input ends its key."""
+
+    def has_ended(self, state: Any) -> bool:
+        return len(state) % 2 == 0
+
+
 class ApplierHarness:
     """A partition: two topics, a store, what was emitted, and a task that can crash at any step."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: EchoService | None = None) -> None:
+        self.service = service or EchoService()
         self.log: dict[str, list[Consumed]] = {topic: [] for topic in TOPICS}
         self.store: dict[bytes, bytes] = {}
         self.emitted: Sent = []
@@ -48,7 +57,7 @@ class ApplierHarness:
         self.closed: tuple[CommitBatch[Sent], list[tuple[bytes, bytes]]] | None = None
         self.stored: CommitBatch[Sent] | None = None
         self.processor: Processor[Sent] = Processor(
-            EchoService(),
+            self.service,
             self.store.get,
             list,
             epoch=self.epoch,
@@ -70,6 +79,11 @@ class ApplierHarness:
     def flush(self) -> None:
         if not self.processor.commit_batch.is_empty and self.processor.under_way is None:
             self.closed = self.processor.close_commit_batch()
+
+    def checkpoint(self) -> None:
+        if self.processor.under_way is None:
+            self.processor.pack_ended()
+            self.flush()
 
     def save(self) -> None:
         if self.closed:
@@ -116,7 +130,7 @@ class ApplierHarness:
 
 STEPS = st.lists(
     st.sampled_from(["send-a", "send-b", "again", "apply-a", "apply-b"])
-    | st.sampled_from(["flush", "save", "settle", "settle-half", "crash"]),
+    | st.sampled_from(["flush", "save", "settle", "settle-half", "crash", "checkpoint"]),
     max_size=120,
 )
 
@@ -126,7 +140,7 @@ STEPS = st.lists(
 def test_everything_is_decided_once_and_emitted_in_order_whatever_crashes(
     steps: list[str], rnd: Any
 ) -> None:
-    world = ApplierHarness()
+    world = ApplierHarness(EndingService())
     sent: defaultdict[str, set[str]] = defaultdict(set)
     for number, step in enumerate(steps):
         if step.startswith("send"):
@@ -143,7 +157,7 @@ def test_everything_is_decided_once_and_emitted_in_order_whatever_crashes(
             world.start_task()
         elif step == "crash":
             world.start_task()
-        elif step in ("flush", "save", "settle"):
+        elif step in ("flush", "checkpoint", "save", "settle"):
             getattr(world, step)()
     world.finish()
     for key, ids in sent.items():
@@ -209,6 +223,44 @@ def test_outputs_known_durable_are_forgotten_at_the_next_touch() -> None:
         world.send("in-a", b"k", body(f"{number}"))
         world.finish()
         assert len(world.record("k").inherited_outbox) == 1
+
+
+def test_an_ended_record_is_packed_once_its_outputs_have_left() -> None:
+    world = ApplierHarness(EndingService())
+    for number in range(4):
+        world.send("in-a", b"%d" % (number % 2), body(f"{number}"))
+    world.finish()
+    assert not any(value.startswith(PACKED) for value in world.store.values())
+    assert len(world.record("0").inherited_outbox) == 2
+    world.send("in-a", b"1", body("one more, and not ended"))
+    world.apply("in-a", 1)
+    world.checkpoint()
+    world.save()
+    world.settle()
+    assert world.store[b"0"].startswith(PACKED)
+    record = world.record("0")
+    assert (record.inherited_outbox, record.state) == ([], ["0", "2"])
+    assert not world.store[b"1"].startswith(PACKED)
+    before = dict(world.store)
+    world.checkpoint()
+    assert world.processor.is_settled, "there is nothing left to pack"
+    world.start_task()
+    world.finish()
+    assert world.store == before
+    assert world.first_outputs("0") == [{"n": 1, "id": "0"}, {"n": 2, "id": "2"}]
+
+
+def test_an_ended_record_is_not_packed_while_its_outputs_may_be_lost() -> None:
+    world = ApplierHarness(EndingService())
+    for number in range(2):
+        world.send("in-a", b"k", body(f"{number}"))
+    world.apply("in-a", 2)
+    world.flush()
+    world.save()
+    world.start_task()
+    world.checkpoint()
+    world.finish()
+    assert world.first_outputs("k") == [{"n": 1, "id": "0"}, {"n": 2, "id": "1"}]
 
 
 def test_what_cannot_be_read_becomes_a_dead_letter_with_its_origin() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.ids import token as id_token
 from models.transition import InputIdentity, Outcome, Output
 from tables.limits import Limits
+from tables.packing import PACKED
 from tables.record import TERMINAL, Quarantine, Record, dump_entry, load_outputs
 from tests.support.engine_services import PLAIN
 
@@ -83,7 +84,11 @@ def test_only_terminal_records_begin_as_terminal() -> None:
     record.state = {"terminal": True}
     assert not record.dump(PLAIN).startswith(TERMINAL)
     record.state = {"done": True}
-    assert record.dump(PLAIN).startswith(TERMINAL)
+    assert record.dump(PLAIN).startswith(PACKED)
+    record.count_input(0, dump_entry("in", 1, [Output("out", "k", b"{}")]))
+    with_outbox = record.dump(PLAIN)
+    assert with_outbox.startswith(TERMINAL + b',"schemaVersion"'), "until its outputs have left"
+    assert Record("k", with_outbox, PLAIN).inherited_outbox
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=60), st.integers(1, 10))

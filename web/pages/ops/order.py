@@ -12,11 +12,11 @@ from web.api import notifications, orders, payments, refunds
 from web.api.disputes import Evidence
 from web.api.order_views import OrderView
 from web.api.schemas import CancelOrderBody, CancelPaymentBody, RefundBody
-from web.api.timeline import timeline_view
+from web.api.timeline import stored_timeline, timeline_view
 from web.http.answers import Accepted, as_json
 from web.http.bodies import EmptyBody, validated
 from web.http.commands import CommandRequest, perform
-from web.http.context import TIMELINE, Context
+from web.http.context import Context
 from web.http.problems import CODES, ProblemError
 from web.http.route import AnyCall
 from web.http.tokens import Role
@@ -44,7 +44,7 @@ async def show_order(call: AnyCall) -> web.Response:
     """Everything about an order."""
     context, order_id = call.context, call.order_id
     view = orders.joined(context, order_id)
-    rows = context.tables[TIMELINE].rows(f"{order_id}/")
+    rows = stored_timeline(context, order_id)
     timeline = timeline_view(order_id, rows, role=Role.OPERATOR)
     stripe, stripe_wrong = await _at_stripe(context, view)
     said = call.request.query.get("said", "")

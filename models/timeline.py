@@ -1,0 +1,268 @@
+"""An order's timeline as its record holds it: what its events do not say of each other is kept, and no more.
+
+An event's id follows from what caused it, most causes are events of the same order, and names, topics and the
+payment's id are the same for all orders. So an event takes a third of what it takes as JSON. What can't be told
+exactly so is kept as it is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from models import ids, topics
+from models.events import EVENTS, Event, EventType
+from models.messages import Message
+from models.times import from_rfc3339, to_rfc3339
+
+ENDS: Final = frozenset(
+    {EventType.ORDER_DELIVERED, EventType.ORDER_CANCELLED, EventType.ORDER_REFUNDED}
+)
+"""What ends an order."""
+MAX_EVENTS: Final = 200
+"""In the record; those before are in rows of as many each, so that a record stays small."""
+MAX_RECENT: Final = 500
+"""Orders of which it is kept what the next event may refer to."""
+MAX_INDEX: Final = 32
+"""Of an event among those of one cause: of later ones the id is kept."""
+ORDER, PAYMENT, MESSAGE, CAUSE = range(-3, 1)
+"""What a reference stands for: an id of the order, or, above these, that of the event so many places before."""
+_TOPICS: Final = (
+    topics.PAYMENT_EVENTS,
+    topics.ORDER_EVENTS,
+    topics.DELIVERY_EVENTS,
+    topics.ORDER_AUDIT,
+)
+TOPIC_OF: Final[Mapping[str, str]] = {
+    kind: next(topic for topic in spec.topics if topic in _TOPICS) for kind, spec in EVENTS.items()
+}
+"""Type -> the topic by which the timeline gets its events."""
+_event_id: Final = lru_cache(8192)(ids.event_id)
+
+Row = Mapping[str, Any]
+"""An event as readers of a timeline see it; `row_of`."""
+
+
+class Timeline(Message):
+    """State of an order in the timeline table.
+
+    rows: number of its first events, which are in rows of the table. events: the others, each as
+    `_EarlierEvents.pack` gives it.
+    """
+
+    rows: int = 0
+    events: tuple[Any, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Of all events."""
+        return self.rows + len(self.events)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the order has, so that few events will come; one with so many is written smaller as well."""
+        return self.rows > 0 or not ENDS.isdisjoint(
+            event[2] for event in self.events if isinstance(event, list)
+        )
+
+
+def row_of(topic: str, event: Event) -> Row:
+    """An event as readers of a timeline see it, and as JSON in the rows of earlier versions."""
+    return {
+        "occurredAt": event.occurred_at,
+        "service": event.producer,
+        "eventType": event.event_type,
+        "eventId": event.event_id,
+        "causationId": event.causation_id,
+        "correlationId": event.correlation_id,
+        "sequence": event.sequence,
+        "topic": topic,
+        "paymentId": event.payment_id,
+        "detail": {
+            name: value for name, value in to_builtins(event.data).items() if value is not None
+        },
+    }
+
+
+def add_event(timeline: Timeline, order_id: str, row: Row) -> tuple[Timeline, Mapping[str, bytes]]:
+    """The timeline with one more event, and the row that earlier ones move to, if they do.
+
+    That row's key is `orderId/number of its first event`: deciding again after a crash gives the same key.
+    """
+    rows = {}
+    if len(timeline.events) >= MAX_EVENTS:
+        rows = {f"{order_id}/{timeline.rows + 1:06d}": orjson.dumps(timeline.events)}
+        timeline = Timeline(rows=timeline.count)
+    known = _known_before(order_id, timeline.events)
+    packed = known.pack(row)
+    events = (*timeline.events, packed)
+    known.add(row["eventId"], packed)
+    _remember(order_id, events, known)
+    return replace(timeline, events=events), rows
+
+
+def stored_events(
+    order_id: str, state: Timeline | int, rows: Iterable[tuple[str, bytes]]
+) -> Iterator[tuple[str, bytes]]:
+    """All of an order's events in the order in which they came: where each is, and its row as JSON.
+
+    rows: those of the table, in order. A row behind those that the record counts is left out: a crash came
+    before the record, and its events come again.
+    """
+    known = state if isinstance(state, int) else state.rows
+    for key, value in rows:
+        number = key.rpartition("/")[2]
+        if number.isdecimal() and int(number) > known:
+            continue
+        if value.startswith(b"["):
+            yield from _unpacked(order_id, orjson.loads(value), int(number))
+        else:
+            yield key, value
+    if isinstance(state, Timeline):
+        yield from _unpacked(order_id, state.events, state.rows + 1)
+
+
+def _unpacked(order_id: str, events: Iterable[Any], first: int) -> Iterator[tuple[str, bytes]]:
+    for number, row in enumerate(unpack(order_id, events), first):
+        yield f"{order_id}/{number:06d}", orjson.dumps(row)
+
+
+def unpack(order_id: str, events: Iterable[Any]) -> Iterator[Row]:
+    """The events as they were added, one after the other."""
+    known = _EarlierEvents(order_id, ())
+    for event in events:
+        row = event if isinstance(event, dict) else known.unpack(event)
+        known.add(row["eventId"], event)
+        yield row
+
+
+class _EarlierEvents:
+    """What an event is packed and unpacked with: the ids of those before it, and what the first one says."""
+
+    def __init__(self, order_id: str, before: Iterable[Any]) -> None:
+        self.order_id, self.payment_id = order_id, ids.payment_id(order_id)
+        self.first_ms, self.correlation_id = 0, ""
+        self.ids: list[str] = []
+        for event in before:
+            is_packed = isinstance(event, list)
+            self.add(self._event_id(event) if is_packed else event["eventId"], event)
+
+    def add(self, event_id: str, event: Any) -> None:
+        """Go on behind an event."""
+        if not self.first_ms and isinstance(event, list):
+            self.first_ms = event[0]
+            self.correlation_id = event[7].get("correlationId", "")
+        self.ids.append(event_id)
+
+    def pack(self, row: Row) -> Any:
+        """An event without what those before it say of it.
+
+        A list: milliseconds since the first of them (of the first: since the epoch), service, type, its index
+        among the events of its cause or else its id, its cause, its sequence, its detail, what is not as usual.
+        """
+        try:
+            packed = self._packed(row)
+            if self.unpack(packed) == row:
+                return packed
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            pass  # no event of ours
+        return dict(row)  # whatever can't be told otherwise is kept as it is
+
+    def _packed(self, row: Row) -> list[Any]:
+        kind, service = row["eventType"], row["service"]
+        cause, event_id = row["causationId"], row["eventId"]
+        index: int | str = event_id
+        for number in range(MAX_INDEX):
+            if _event_id(cause, service, number) == event_id:
+                index = number
+                break
+        usual = {
+            "topic": TOPIC_OF[kind],
+            "paymentId": self.payment_id,
+            "correlationId": self.correlation_id,
+        }
+        other = {name: row[name] for name, value in usual.items() if row[name] != value}
+        at_ms = from_rfc3339(row["occurredAt"]) - self.first_ms
+        detail = {name: self._reference(name, value, row) for name, value in row["detail"].items()}
+        packed = [at_ms, service, kind, index, self._place_of(cause), row["sequence"], detail]
+        return [*packed, other] if other or not self.first_ms else packed
+
+    def unpack(self, packed: list[Any]) -> Row:
+        """The event again."""
+        at_ms, service, kind, _, cause, sequence, detail, *rest = packed
+        other = rest[0] if rest else {}
+        if isinstance(cause, int):
+            cause = self.ids[-cause]
+        return {
+            "occurredAt": to_rfc3339(at_ms + self.first_ms),
+            "service": service,
+            "eventType": kind,
+            "eventId": self._event_id(packed),
+            "causationId": cause,
+            "correlationId": other.get("correlationId", self.correlation_id),
+            "sequence": sequence,
+            "topic": other.get("topic") or TOPIC_OF[kind],
+            "paymentId": other.get("paymentId", self.payment_id),
+            "detail": self._resolved(detail, cause),
+        }
+
+    def _event_id(self, packed: list[Any]) -> str:
+        _, service, _, index, cause, *_ = packed
+        if isinstance(index, str):
+            return index
+        return _event_id(self.ids[-cause] if isinstance(cause, int) else cause, service, index)
+
+    def _place_of(self, event_id: str) -> int | str:
+        """How many places before the event is, or its id."""
+        return len(self.ids) - self.ids.index(event_id) if event_id in self.ids else event_id
+
+    def _reference(self, name: str, value: Any, row: Row) -> Any:
+        """A detail that stands elsewhere: a list with nothing but where; others as they are."""
+        if not isinstance(value, str):
+            if _is_reference(value):
+                raise ValueError("it looks like a reference")
+            return value
+        if name == "notificationId" and value == _message_id(row["detail"]):
+            return [MESSAGE]
+        named = {self.order_id: ORDER, self.payment_id: PAYMENT, row["causationId"]: CAUSE}
+        place = named.get(value, self._place_of(value))
+        return [place] if isinstance(place, int) else value
+
+    def _resolved(self, detail: Mapping[str, Any], cause: str) -> dict[str, Any]:
+        named = {ORDER: self.order_id, PAYMENT: self.payment_id, CAUSE: cause}
+        found = dict(detail)
+        for name, value in detail.items():
+            if _is_reference(value) and value[0] != MESSAGE:
+                found[name] = named.get(value[0]) or self.ids[-value[0]]
+        if found.get("notificationId") == [MESSAGE]:
+            found["notificationId"] = _message_id(found)
+        return found
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 1 and type(value[0]) is int
+
+
+def _message_id(detail: Mapping[str, Any]) -> str:
+    return ids.notification_id(detail.get("aboutEventId", ""), detail.get("channel", ""))
+
+
+_recent: dict[str, tuple[tuple[Any, ...], _EarlierEvents]] = {}
+
+
+def _known_before(order_id: str, events: tuple[Any, ...]) -> _EarlierEvents:
+    """What is known behind these events; of orders whose last event is of a moment ago it is kept."""
+    remembered = _recent.get(order_id)
+    if remembered is not None and remembered[0] is events:
+        return remembered[1]
+    return _EarlierEvents(order_id, events)
+
+
+def _remember(order_id: str, events: tuple[Any, ...], known: _EarlierEvents) -> None:
+    _recent.pop(order_id, None)
+    _recent[order_id] = events, known
+    if len(_recent) > MAX_RECENT:
+        del _recent[next(iter(_recent))]

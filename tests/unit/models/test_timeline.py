@@ -1,0 +1,109 @@
+"""An order's timeline, packed in its record, is read as it was written, whatever was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import ids
+from models.events import EventType
+from models.messages import convert, encode
+from models.timeline import MAX_EVENTS, Timeline, add_event, stored_events
+
+ORDER = ids.order_id("guest", "timeline")
+CAUSES = ["cmd_1", "evt_1", ids.event_id("cmd_1", "orders", 0), ids.event_id("cmd_1", "orders", 40)]
+NAMED = [*CAUSES, ORDER, ids.payment_id(ORDER), ids.notification_id(CAUSES[2], "SMS"), ""]
+VALUES = st.one_of(
+    st.sampled_from(NAMED), st.integers(-5, 5), st.text(max_size=3), st.booleans(),
+    st.lists(st.one_of(st.integers(-4, 3), st.sampled_from(NAMED), st.booleans()), max_size=2),
+)  # fmt: skip
+DETAILS = st.dictionaries(
+    st.sampled_from(["by", "notificationId", "aboutEventId", "channel", "kinds"]), VALUES
+)
+ROWS = st.builds(
+    lambda at_ms, kind, cause, index, detail, other: {
+        "occurredAt": f"2026-11-26T14:27:{at_ms:02d}.882Z",
+        "service": "orders",
+        "eventType": kind,
+        "eventId": ids.event_id(cause, "orders", index),
+        "causationId": cause,
+        "correlationId": "cmd_1",
+        "sequence": index,
+        "topic": "order-audit",
+        "paymentId": None,
+        "detail": detail,
+        **other,
+    },
+    st.integers(0, 59),
+    st.sampled_from(list(EventType)),
+    st.sampled_from(CAUSES),
+    st.integers(0, 40),
+    DETAILS,
+    st.dictionaries(
+        st.sampled_from(["eventId", "correlationId", "paymentId", "topic", "occurredAt"]),
+        st.sampled_from([*NAMED, "2026-11-26", "1970-01-01T00:00:00.000Z"]),
+    ),
+)
+
+
+def read(state: Timeline | int, rows: dict[str, bytes]) -> list[Any]:
+    found = stored_events(ORDER, state, sorted(rows.items()))
+    return [orjson.loads(value) for _, value in found]
+
+
+def stored(state: Timeline) -> Timeline:
+    """As a worker reads it again."""
+    again: Timeline = convert(Timeline, orjson.loads(encode(state)))
+    return again
+
+
+@given(st.lists(ROWS, max_size=8), st.sets(st.integers(0, 8)))
+def test_events_are_read_as_they_were_written(rows: list[Any], restarts: set[int]) -> None:
+    state = Timeline()
+    for number, row in enumerate(rows):
+        state, moved = add_event(stored(state) if number in restarts else state, ORDER, row)
+        assert not moved
+    assert read(stored(state), {}) == orjson.loads(orjson.dumps(rows))
+
+
+def event(number: int) -> dict[str, Any]:
+    return {
+        "occurredAt": "2026-11-26T14:27:51.882Z", "service": "orders", "eventType": "ORDER_CONFIRMED",
+        "eventId": ids.event_id("cmd_1", "orders", number), "causationId": "cmd_1",
+        "correlationId": "cmd_1", "sequence": number, "topic": "order-events",
+        "paymentId": ids.payment_id(ORDER), "detail": {"by": "operator:olga"},
+    }  # fmt: skip
+
+
+def test_many_events_move_to_rows_so_that_the_record_stays_small() -> None:
+    state, rows = Timeline(), dict[str, bytes]()
+    for number in range(3 * MAX_EVENTS + 7):
+        state, moved = add_event(state, ORDER, event(number))
+        rows |= moved
+        assert len(state.events) <= MAX_EVENTS
+    assert list(rows) == [f"{ORDER}/{n * MAX_EVENTS + 1:06d}" for n in range(3)]
+    assert [row["sequence"] for row in read(state, rows)] == list(range(3 * MAX_EVENTS + 7))
+    found = [key for key, _ in stored_events(ORDER, state, sorted(rows.items()))]
+    assert found == [f"{ORDER}/{n:06d}" for n in range(1, 3 * MAX_EVENTS + 8)]
+
+
+def test_a_row_whose_record_a_crash_cut_off_shows_nothing_twice() -> None:
+    before = Timeline()
+    for number in range(MAX_EVENTS):
+        before, _ = add_event(before, ORDER, event(number))
+    after, rows = add_event(before, ORDER, event(MAX_EVENTS))
+    assert rows
+    assert read(before, rows) == [event(number) for number in range(MAX_EVENTS)]
+    assert add_event(before, ORDER, event(MAX_EVENTS)) == (after, rows), "decided again"
+    assert read(after, rows) == [event(number) for number in range(MAX_EVENTS + 1)]
+
+
+def test_rows_of_earlier_versions_come_first() -> None:
+    """Their record is a number: of the events that are in rows, one in each."""
+    rows = {f"{ORDER}/{number + 1:06d}": orjson.dumps(event(number)) for number in range(3)}
+    assert read(2, rows) == [event(0), event(1)]
+    state, moved = add_event(Timeline(rows=3), ORDER, event(3))
+    assert read(state, {**rows, **moved}) == [event(number) for number in range(4)]

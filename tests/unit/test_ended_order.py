@@ -1,0 +1,39 @@
+"""What a delivered order leaves behind in all tables: rows and bytes, counted."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+
+from agents.dictionaries import FOLDER
+from tests.support.ended_order import delivered_order
+
+MAX_RECORD_BYTES = {
+    "payments": 2_200, "orders": 770, "deliveries": 450, "notifications": 750, "analytics": 320,
+    "timeline": 1_200,
+}  # fmt: skip
+"""With keys. Before ended records were packed: 2,121, 2,931, 1,165, 3,117, 659, and a timeline of 27 rows with
+12,000 bytes."""
+USED = {
+    "analytics.1.txt": "0e73e7c159ce9a287c2ec658da28248ec167f09b3758b3db2670e0d2ba75f5cd",
+    "deliveries.1.txt": "7faafd06f5d1d5d07ad2adef75e4fed3b17de1431c1096e9ce2c90b0a68a37bb",
+    "notifications.1.txt": "8500f007c19e5fbb3e7e12768e484bd7e63ce90ce2632c829f600a76e23bac12",
+    "orders.1.txt": "1cf470c9685d94a11af832d1c2db360efe94ca6ab5902cb71a457034b11719a9",
+    "payments.1.txt": "7226bc9262a35b7b3bc2fbf04b3b967edc78e9efb6e5acf382bf387f034c9709",
+    "timeline.1.txt": "57cf0a1ff0c4d5f9a382a37eb27f8ed603638ed3f10bbfabb1f9892bfcaf92f6",
+}
+"""Dictionaries that records are packed with: who changes one makes them unreadable."""
+
+
+@pytest.mark.parametrize("service", MAX_RECORD_BYTES)
+def test_an_ended_order_is_one_small_record_a_service(service: str) -> None:
+    order_id, kept = delivered_order()
+    own = {k: v for k, v in kept[service].tables.items() if k.startswith(order_id.encode())}
+    assert list(own) == [order_id.encode()]
+    assert sum(len(key) + len(value) for key, value in own.items()) <= MAX_RECORD_BYTES[service]
+
+
+def test_no_dictionary_is_changed() -> None:
+    found = {path.name: sha256(path.read_bytes()).hexdigest() for path in FOLDER.glob("*.txt")}
+    assert found == USED
