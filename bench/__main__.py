@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from bench import engine, overload, platform, reads, recovery, start
+from bench import crashes, engine, growth, overload, platform, reads, recovery, start
 from bench.report import console
 
 
@@ -22,11 +22,13 @@ class Part(NamedTuple):
 
 PARTS: Final = (
     Part(engine.main, {"records": 60_000, "turns": 1}, 9, 3),
+    Part(crashes.main, {"records": 4_000}, 6, 3),
     Part(platform.main, {"seconds": 10.0, "warm_up": 5.0}, 2, 1),
     Part(reads.main, {"requests": 300, "turns": 2}, 2, 1),
     Part(start.main, {"turns": 1}, 3, 1.5),
     Part(recovery.main, {"rows": 60_000, "turns": 1}, 1, 0.5),
     Part(overload.main, {"seconds": 8.0}, 3, 1),
+    Part(growth.main, {"counts": (0, 1_000), "seconds": 5.0}, 6, 2),
 )
 
 

@@ -32,7 +32,8 @@ class Contestant:
 
     name: of the tables. command: of the process, given a folder for what must be made first. share: of
     the records, for those that would take minutes for all. mode, commit_s: what the program makes of
-    BENCH_MODE and BENCH_COMMIT_S. is_paced: whether its latency is measured too.
+    BENCH_MODE and BENCH_COMMIT_S. is_paced: whether its latency is measured too. is_killed: whether it is
+    among those of `bench crashes`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Contestant:
     mode: str = ""
     commit_s: float = 1.0
     is_paced: bool = True
+    is_killed: bool = True
     prepare: Callable[[str, str, int], workload.Load] = workload.prepare
     check: Callable[[str, str, int], None] = workload.check
     further_sinks: tuple[str, ...] = field(default=())
@@ -51,7 +53,7 @@ STREAMS: Final = Contestant(
     "Kafka Streams, exactly_once_v2, 100 ms", kafka_streams.command, mode="uncached", commit_s=0.1
 )
 CACHED_STREAMS: Final = Contestant(
-    "the same with caching", kafka_streams.command, mode="cached", commit_s=0.1
+    "the same with caching", kafka_streams.command, mode="cached", commit_s=0.1, is_killed=False
 )
 _QUIX: Final = _python("-m", "bench.quix_app")
 PAYMENTS: Final = Contestant(
@@ -59,6 +61,7 @@ PAYMENTS: Final = Contestant(
     _worker("bench.payments_app"),
     share=0.15,
     is_paced=False,
+    is_killed=False,
     prepare=payments_load.prepare,
     check=payments_load.check,
     further_sinks=payments_load.OTHERS,
@@ -67,10 +70,17 @@ CONTESTANTS: Final = (
     ENGINE,
     STREAMS,
     CACHED_STREAMS,
-    Contestant("Quix Streams, exactly-once, every 20 ms", _QUIX, 0.25, "exactly-once", 0.02),
-    Contestant("Quix Streams, exactly-once, every second", _QUIX, 0.25, "exactly-once"),
-    Contestant("Quix Streams, at-least-once", _QUIX, 0.25, "at-least-once"),
-    Contestant("Faust by its book, at-least-once", _worker("bench.faust_app"), 0.1),
+    Contestant(
+        "Quix Streams, exactly-once, every 20 ms",
+        _QUIX,
+        0.25,
+        "exactly-once",
+        0.02,
+        is_killed=False,
+    ),
+    Contestant("Quix Streams, exactly-once, every second", _QUIX, 0.15, "exactly-once"),
+    Contestant("Quix Streams, at-least-once", _QUIX, 0.15, "at-least-once"),
+    Contestant("Faust by its book, at-least-once", _worker("bench.faust_app"), 0.05),
     Contestant("a plain loop, no guarantee", _python("-m", "bench.plain_app")),
     PAYMENTS,
 )
@@ -100,7 +110,7 @@ class Run:
             return latency.measure(self.bootstrap, source, self.name)
 
     @contextmanager
-    def running(self, source: str) -> Iterator[Supervised]:
+    def running(self, source: str, *, restart: bool = False) -> Iterator[Supervised]:
         """The contestant's process, reading `source`. A TimeoutError inside shows what it logged."""
         workload.make_topic(self.bootstrap, self.name)
         for topic in self.contestant.further_sinks:
@@ -118,7 +128,8 @@ class Run:
         }
         argv = self.contestant.command(self.folder)
         log = self.folder / f"{self.name}.log"
-        with Supervised(self.name, argv, env=env, log_path=log, restart=False, cwd=ROOT) as process:
+        process = Supervised(self.name, argv, env=env, log_path=log, restart=restart, cwd=ROOT)
+        with process:
             try:
                 yield process
             except TimeoutError:

@@ -6,6 +6,8 @@ from typing import Any
 
 from models import ids
 
+SESSION_S = 6.0
+"""After which a killed member of a group is given up; the engine's own, the others' are 45 and 60 s."""
 REMEMBERED = 64
 """Ids that a key remembers, as many as the engine does."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from bench.counting import counted
+from bench.counting import SESSION_S, counted
 
 app = faust.App(
     os.environ["BENCH_GROUP"],
@@ -15,6 +15,8 @@ app = faust.App(
     store="rocksdb://",
     datadir=os.environ["BENCH_DIR"],
     topic_partitions=3,
+    broker_session_timeout=SESSION_S,
+    broker_heartbeat_interval=SESSION_S / 3,
     web_enabled=False,
 )
 source = app.topic(os.environ["BENCH_INPUT"], key_type=str, value_serializer="json")

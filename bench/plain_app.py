@@ -11,7 +11,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer
 from rocksdict import Options, Rdict
 
-from bench.counting import counted
+from bench.counting import SESSION_S, counted
 
 READ_AT_ONCE = 1_000
 
@@ -19,9 +19,8 @@ READ_AT_ONCE = 1_000
 def main() -> None:
     """Run until terminated."""
     servers = {"bootstrap.servers": os.environ["BENCH_BOOTSTRAP"]}
-    consumer = Consumer(
-        {**servers, "group.id": os.environ["BENCH_GROUP"], "auto.offset.reset": "earliest"}
-    )
+    group = {"group.id": os.environ["BENCH_GROUP"], "auto.offset.reset": "earliest"}
+    consumer = Consumer({**servers, **group, "session.timeout.ms": round(1000 * SESSION_S)})
     consumer.subscribe([os.environ["BENCH_INPUT"]])
     producer = Producer({
         **servers, "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.messages": 1_000_000,

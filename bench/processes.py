@@ -15,8 +15,16 @@ def process_s(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S  # utime, stime: proc(5)
 
 
-def peak_bytes(pid: int | str = "self") -> int:
-    """The most memory that a process ever held."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+def resident_bytes(pid: int | None) -> int:
+    """Memory that a process holds."""
+    return _status_bytes(f"{pid}", "VmRSS")
+
+
+def own_peak_bytes() -> int:
+    """The most memory that this process ever held."""
+    return _status_bytes("self", "VmHWM")
+
+
+def _status_bytes(pid: str, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024

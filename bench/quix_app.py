@@ -7,7 +7,7 @@ from typing import Any
 
 from quixstreams import Application, State
 
-from bench.counting import counted
+from bench.counting import SESSION_S, counted
 
 
 def count(message: dict[str, Any], state: State[Any, Any]) -> dict[str, Any] | None:
@@ -29,6 +29,7 @@ def main() -> None:
         state_dir=os.environ["BENCH_DIR"],
         processing_guarantee=os.environ["BENCH_MODE"],  # type: ignore[arg-type]
         commit_interval=float(os.environ["BENCH_COMMIT_S"]),
+        consumer_extra_config={"session.timeout.ms": round(1000 * SESSION_S)},
         loglevel="WARNING",
     )
     frame = app.dataframe(app.topic(os.environ["BENCH_INPUT"], value_deserializer="json"))

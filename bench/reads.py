@@ -20,8 +20,8 @@ import click
 
 from bench import report
 from sandbox.customer import Customer
-from sandbox.platform import Platform
-from sandbox.processes import free_port
+from sandbox.platform import Platform, answers
+from sandbox.processes import MAX_WAIT_S, free_port, wait_until
 
 SECTION: Final = "make bench: reads"
 OWNER, FORWARDED, BARE = "on its owner", "through another worker", "bare aiohttp"
@@ -109,9 +109,11 @@ def main(requests: int = 2000, turns: int = 5, *, write: bool = False) -> None:
         bare = subprocess.Popen(
             [sys.executable, "-c", BARE_SERVER, str(port), str(Path(folder) / "body")]
         )
+        bare_url = f"http://127.0.0.1:{port}"
         try:
+            wait_until(lambda: answers(bare_url + path), "the bare handler", timeout_s=MAX_WAIT_S)
             contestants = {
-                OWNER: owner, FORWARDED: other, BARE: Reader(f"http://127.0.0.1:{port}", path, token),
+                OWNER: owner, FORWARDED: other, BARE: Reader(bare_url, path, token),
             }  # fmt: skip
             found = asyncio.run(_measured(contestants, requests, turns))
             about = (
@@ -127,7 +129,6 @@ def main(requests: int = 2000, turns: int = 5, *, write: bool = False) -> None:
 async def _measured(
     contestants: dict[str, Reader], requests: int, turns: int
 ) -> dict[str, list[list[float]]]:
-    await asyncio.sleep(1)  # the bare server's start
     found: dict[str, list[list[float]]] = {name: [] for name in contestants}
     names = list(contestants)
     for turn in range(turns):

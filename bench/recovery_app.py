@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from bench.engine_app import app, runtime
-from bench.processes import peak_bytes
+from bench.processes import own_peak_bytes
 
 if TYPE_CHECKING:
     from faust.tables.manager import TableManager
@@ -28,7 +28,7 @@ async def measure() -> None:
     result = {
         "took_s": time.perf_counter() - began,
         "cpu_s": time.process_time() - cpu,
-        "resident_bytes": peak_bytes(),
+        "resident_bytes": own_peak_bytes(),
     }
     report = Path(os.environ["BENCH_REPORT"])
     written = report.with_suffix(".part")

