@@ -24,6 +24,7 @@ from tables.app import STORE_OPTIONS
 from tables.changelog import UnreadBatch, note_unread, write_rows
 from tables.consumed_record import RecordRun
 from tables.fenced_table import FencedTable
+from tables.table_index import INDEXED_KEY
 
 KEYS = 5
 
@@ -149,6 +150,7 @@ class Changelog:
         """RocksDB has the fold of the changelog up to the offset that it says it has, and no more."""
         assert not self.errors
         stored = dict(self.table.database(0).items())
+        assert stored.pop(INDEXED_KEY, None) == stored.get(self.table.offset_key)
         has = int(stored.pop(self.table.offset_key, b"-1"))
         records = [last for first, last in self.items if self.deleted <= first == last <= has]
         assert stored == {b"row/%d" % (at % KEYS): b"%d" % at for at in records}
@@ -414,7 +416,7 @@ async def test_what_a_task_has_written_meanwhile_is_not_written_over(tmp_path: P
 
     def look() -> bool:
         if log.table.data.persisted_offset(log.tp) == 8:  # amid the fetch
-            write_rows(database, written, log.table.offset_key, 16)
+            write_rows(database, written, log.table.offset_key, 16, log.table.index)
         return True
 
     await log.deliver(12, look)
