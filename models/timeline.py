@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from models import ids, topics
 from models.events import EVENTS, Event, EventType
 from models.messages import Message
+from models.search_terms import TermKind, ids_of_event, search_rows
 from models.times import from_rfc3339, to_rfc3339
 
 ENDS: Final = frozenset(
@@ -88,20 +89,28 @@ def row_of(topic: str, event: Event) -> Row:
 
 
 def add_event(timeline: Timeline, order_id: str, row: Row) -> tuple[Timeline, Mapping[str, bytes]]:
-    """The timeline with one more event, and the row that earlier ones move to, if they do.
+    """The timeline with one more event, and the rows that earlier ones move to, if they do.
 
-    That row's key is `orderId/number of its first event`: deciding again after a crash gives the same key.
+    The key of their row is `orderId/number of its first event`: deciding again after a crash gives the same.
     """
-    rows = {}
+    rows, known = {}, _known_before(order_id, timeline.events)
     if len(timeline.events) >= MAX_EVENTS:
-        rows = {f"{order_id}/{timeline.rows + 1:06d}": orjson.dumps(timeline.events)}
-        timeline = Timeline(rows=timeline.count)
-    known = _known_before(order_id, timeline.events)
+        rows = search_rows(((TermKind.ID, name) for name in known.names), order_id)
+        rows[f"{order_id}/{timeline.rows + 1:06d}"] = orjson.dumps(timeline.events)
+        timeline, known = Timeline(rows=timeline.count), _EarlierEvents(order_id, ())
     packed = known.pack(row)
     events = (*timeline.events, packed)
-    known.add(row["eventId"], packed)
-    _remember(order_id, events, known)
+    known.add(row, packed)
+    _remember(timeline.events, events, known)
     return replace(timeline, events=events), rows
+
+
+def ids_of(timeline: Timeline) -> Iterable[str]:
+    """Ids by which an order is found: of its events in the record, and of what they name.
+
+    Those of events that have moved to rows are in rows as well, `search_terms.search_rows`.
+    """
+    return _known_before("", timeline.events).names
 
 
 def stored_events(
@@ -135,7 +144,7 @@ def unpack(order_id: str, events: Iterable[Any]) -> Iterator[Row]:
     known = _EarlierEvents(order_id, ())
     for event in events:
         row = event if isinstance(event, dict) else known.unpack(event)
-        known.add(row["eventId"], event)
+        known.add(row, event)
         yield row
 
 
@@ -146,16 +155,17 @@ class _EarlierEvents:
         self.order_id, self.payment_id = order_id, ids.payment_id(order_id)
         self.first_ms, self.correlation_id = 0, ""
         self.ids: list[str] = []
+        self.names: dict[str, None] = {}
         for event in before:
-            is_packed = isinstance(event, list)
-            self.add(self._event_id(event) if is_packed else event["eventId"], event)
+            self.add(self.unpack(event) if isinstance(event, list) else event, event)
 
-    def add(self, event_id: str, event: Any) -> None:
-        """Go on behind an event."""
+    def add(self, row: Row, event: Any) -> None:
+        """Go on behind an event. event: as it is packed."""
         if not self.first_ms and isinstance(event, list):
             self.first_ms = event[0]
             self.correlation_id = event[7].get("correlationId", "")
-        self.ids.append(event_id)
+        self.ids.append(row["eventId"])
+        self.names.update(dict.fromkeys(ids_of_event(row)))
 
     def pack(self, row: Row) -> Any:
         """An event without what those before it say of it.
@@ -250,19 +260,20 @@ def _message_id(detail: Mapping[str, Any]) -> str:
     return ids.notification_id(detail.get("aboutEventId", ""), detail.get("channel", ""))
 
 
-_recent: dict[str, tuple[tuple[Any, ...], _EarlierEvents]] = {}
+_recent: dict[int, tuple[tuple[Any, ...], _EarlierEvents]] = {}
+"""By the identity of the events."""
 
 
 def _known_before(order_id: str, events: tuple[Any, ...]) -> _EarlierEvents:
     """What is known behind these events; of orders whose last event is of a moment ago it is kept."""
-    remembered = _recent.get(order_id)
+    remembered = _recent.get(id(events))
     if remembered is not None and remembered[0] is events:
         return remembered[1]
     return _EarlierEvents(order_id, events)
 
 
-def _remember(order_id: str, events: tuple[Any, ...], known: _EarlierEvents) -> None:
-    _recent.pop(order_id, None)
-    _recent[order_id] = events, known
+def _remember(before: tuple[Any, ...], events: tuple[Any, ...], known: _EarlierEvents) -> None:
+    _recent.pop(id(before), None)
+    _recent[id(events)] = events, known
     if len(_recent) > MAX_RECENT:
         del _recent[next(iter(_recent))]
