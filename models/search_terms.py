@@ -54,6 +54,8 @@ class TermKind(StrEnum):
     CARD = "card"
 
 
+NAMED_IDS: Final = ("stripeEventId", "commandId", "notificationId")
+"""Details of events whose orders are found by them."""
 PERSONAL_KINDS: Final = frozenset({TermKind.EMAIL, TermKind.PHONE, TermKind.NAME})
 """Personal data: never in a URL, and searches by it are recorded in the audit."""
 
@@ -146,7 +148,7 @@ def ids_of_event(row: Mapping[str, Any]) -> Iterator[str]:
     cause, detail = row["causationId"], row["detail"]
     if isinstance(cause, str) and cause.startswith(("cmd_", "evt_")):
         yield cause
-    for name in ("stripeEventId", "commandId", "notificationId"):
+    for name in NAMED_IDS:
         if isinstance(detail.get(name), str):
             yield detail[name]
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from models import ids, topics
 from models.events import EVENTS, Event, EventType
 from models.messages import Message
-from models.search_terms import TermKind, ids_of_event, search_rows
+from models.search_terms import NAMED_IDS, TermKind, ids_of_event, search_rows
 from models.times import from_rfc3339, to_rfc3339
 
 ENDS: Final = frozenset(
@@ -237,7 +237,9 @@ class _EarlierEvents:
             return value
         if name == "notificationId" and value == _message_id(row["detail"]):
             return [MESSAGE]
-        named = {self.order_id: ORDER, self.payment_id: PAYMENT, row["causationId"]: CAUSE}
+        named = {row["causationId"]: CAUSE}
+        if name not in NAMED_IDS:  # which are read without knowing whose timeline it is
+            named |= {self.order_id: ORDER, self.payment_id: PAYMENT}
         place = named.get(value, self._place_of(value))
         return [place] if isinstance(place, int) else value
 
@@ -246,7 +248,8 @@ class _EarlierEvents:
         found = dict(detail)
         for name, value in detail.items():
             if _is_reference(value) and value[0] != MESSAGE:
-                found[name] = named.get(value[0]) or self.ids[-value[0]]
+                place = value[0]
+                found[name] = named[place] if place in named else self.ids[-place]
         if found.get("notificationId") == [MESSAGE]:
             found["notificationId"] = _message_id(found)
         return found

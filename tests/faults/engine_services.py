@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from models.transition import Decision, Input, Outcome, Output
+from models.transition import Decision, IndexData, Input, Outcome, Output
 from tests.support.engine_services import ToyService
 
 
@@ -29,6 +29,9 @@ class CountingService(ToyService):
 
     def has_ended(self, state: Any) -> bool:
         return state["n"] % 4 == 0  # so that some are packed, and go on
+
+    def index(self, state: Any) -> IndexData:
+        return IndexData([f"tens/{state['n'] // 10:04d}"], sums={"n": state["n"]})
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         message = record.message
