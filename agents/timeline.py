@@ -6,8 +6,7 @@ from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, events
 from models import topics
 from models.events import Event
-from models.search_terms import id_entries
-from models.timeline import Timeline, add_event, ids_of, row_of
+from models.timeline import Timeline, add_event, entries_of, row_of
 from models.transition import Decision, IndexData, Input, ReadRow
 
 
@@ -24,7 +23,7 @@ def decide(state: Timeline | int, record: Input, _read: ReadRow) -> Decision:
 
 def index_of(state: Timeline | int) -> IndexData:
     """An order by the ids of its events, and of what they name."""
-    return IndexData(id_entries(ids_of(state)) if isinstance(state, Timeline) else ())
+    return IndexData(entries_of(state) if isinstance(state, Timeline) else ())
 
 
 TIMELINE: Final = Service(

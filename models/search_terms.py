@@ -73,9 +73,9 @@ def entry_prefix(row: str) -> str:
     return f"{ENTRY_PREFIX}{row[start : start + HASH_CHARS]}/"
 
 
-def id_entries(names: Iterable[str]) -> tuple[str, ...]:
-    """The entries of ids, which only one order has."""
-    return tuple(entry_prefix(row_prefix(TermKind.ID, name))[:-1] for name in names)
+def id_entry(name: str) -> str:
+    """The entry of an id, which only one order has."""
+    return entry_prefix(row_prefix(TermKind.ID, name))[:-1]
 
 
 def _timed_entries(terms: Iterable[tuple[TermKind, str]], at_ms: int) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def entries_of_payment(record: PaymentRecord) -> tuple[str, ...]:
     if record.payment is None:
         return ()
     cards = dict.fromkeys((TermKind.CARD, digits) for digits in record.work.cards)
-    ids = id_entries(sorted(_names(record)))
+    ids = tuple(id_entry(name) for name in sorted(_names(record)))
     return (*ids, *_timed_entries(cards, record.payment.initiated_at)) if cards else ids
 
 

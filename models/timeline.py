@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from models import ids, topics
 from models.events import EVENTS, Event, EventType
 from models.messages import Message
-from models.search_terms import NAMED_IDS, TermKind, ids_of_event, search_rows
+from models.search_terms import NAMED_IDS, TermKind, id_entry, ids_of_event, search_rows
 from models.times import from_rfc3339, to_rfc3339
 
 ENDS: Final = frozenset(
@@ -105,12 +105,12 @@ def add_event(timeline: Timeline, order_id: str, row: Row) -> tuple[Timeline, Ma
     return replace(timeline, events=events), rows
 
 
-def ids_of(timeline: Timeline) -> Iterable[str]:
-    """Ids by which an order is found: of its events in the record, and of what they name.
+def entries_of(timeline: Timeline) -> tuple[str, ...]:
+    """What an order is found by: ids of its events in the record, and of what they name.
 
     Those of events that have moved to rows are in rows as well, `search_terms.search_rows`.
     """
-    return _known_before("", timeline.events).names
+    return tuple(_known_before("", timeline.events).names.values())
 
 
 def stored_events(
@@ -149,13 +149,16 @@ def unpack(order_id: str, events: Iterable[Any]) -> Iterator[Row]:
 
 
 class _EarlierEvents:
-    """What an event is packed and unpacked with: the ids of those before it, and what the first one says."""
+    """What an event is packed and unpacked with: the ids of those before it, and what the first one says.
+
+    names: ids by which the order is found -> their entries.
+    """
 
     def __init__(self, order_id: str, before: Iterable[Any]) -> None:
         self.order_id, self.payment_id = order_id, ids.payment_id(order_id)
         self.first_ms, self.correlation_id = 0, ""
         self.ids: list[str] = []
-        self.names: dict[str, None] = {}
+        self.names: dict[str, str] = {}
         for event in before:
             self.add(self.unpack(event) if isinstance(event, list) else event, event)
 
@@ -165,7 +168,9 @@ class _EarlierEvents:
             self.first_ms = event[0]
             self.correlation_id = event[7].get("correlationId", "")
         self.ids.append(row["eventId"])
-        self.names.update(dict.fromkeys(ids_of_event(row)))
+        for name in ids_of_event(row):
+            if name not in self.names:
+                self.names[name] = id_entry(name)
 
     def pack(self, row: Row) -> Any:
         """An event without what those before it say of it.
