@@ -11,7 +11,7 @@ from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
 from models.events import DeliveryMoved, Event, EventType
 from models.graphs import DELIVERY_GRAPH, OrderStatus
 from models.order import STATUS_AFTER as ORDER_STATUS_AFTER
-from models.transition import Decision, Input, Outcome, ReadRow
+from models.transition import Decision, IndexData, Input, Outcome, ReadRow
 
 EVENT_BY_COMMAND: Final = {
     C.ASSIGN_DELIVERY: E.DELIVERY_ASSIGNED,
@@ -122,5 +122,6 @@ DELIVERIES: Final = Service(
     initial=DeliveryRecord(),
     decide=decide,
     has_ended=lambda state: state.has_ended,
+    index_of=lambda _: IndexData(),
     dictionaries=dictionaries_of("deliveries"),
 )

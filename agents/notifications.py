@@ -20,6 +20,7 @@ from models.events import (
     NotificationSent,
     PaymentFailed,
 )
+from models.index_entries import index_of_notifications
 from models.messages import fields_of
 from models.notification import (
     ALL_CHANNELS,
@@ -266,11 +267,8 @@ def notifications_service(
         state=NotificationRecord,
         initial=NotificationRecord(),
         decide=partial(decide, policy=policy),
-        has_ended=_has_ended,
+        has_ended=lambda state: state.has_ended,
+        index_of=index_of_notifications,
         dictionaries=dictionaries_of("notifications"),
         gather_s=GATHERED_S,
     )  # fmt: skip
-
-
-def _has_ended(state: NotificationRecord) -> bool:
-    return all(each.status in ENDED_STATUSES for each in state.notifications.values())

@@ -11,7 +11,7 @@ from models.commands import PRODUCERS_OF_COMMANDS, read_command, read_webhook
 from models.events import EVENTS, OPERATORS, read_event_of
 from models.messages import convert
 from models.topics import TOPICS, TopicUse
-from models.transition import Decision, Input, InputIdentity, ReadRow
+from models.transition import Decision, IndexData, Input, InputIdentity, ReadRow
 
 S = TypeVar("S")
 GATHERED_S: Final = 0.1
@@ -50,9 +50,11 @@ class Service(Generic[S]):
     inputs: topic -> what reads its records; the order is the agents'. state: the type of a key's record,
     as msgspec takes it. initial: the state of a key never seen. decide: state, input and a way to read
     rows -> what follows; pure; it must not raise on what the world can send, but UnreadableError for a
-    record that is none of the key's. has_ended: whether indexes may leave a record out; it is then packed.
-    dictionaries: what it is packed with (agents/dictionaries). gather_s: how long an
-    input may wait for others before they are made durable together: 0 where a request or a service waits.
+    record that is none of the key's. has_ended: whether nothing is left to be done for a key, so that no index
+    in memory needs its record; it is then packed. dictionaries: what it is packed with (agents/dictionaries).
+    index_of: what a state is found by (models/transition.py); None: records of this table are looked up by
+    their key alone. gather_s: how long an input may wait for others before they are made durable together: 0
+    where a request or a service waits.
     """
 
     name: str
@@ -63,7 +65,17 @@ class Service(Generic[S]):
     decide: Callable[[S, Input, ReadRow], Decision]
     has_ended: Callable[[S], bool] = lambda _: False
     dictionaries: Sequence[bytes] = ()
+    index_of: Callable[[S], IndexData] | None = None
     gather_s: float = 0.0
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the table keeps an index of its records."""
+        return self.index_of is not None
+
+    def index(self, state: S) -> IndexData:
+        """Give what a state is found by."""
+        return self.index_of(state) if self.index_of else IndexData()
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""

@@ -25,6 +25,7 @@ from app.notifications.sms import TwilioSms
 from app.operators import Operators
 from app.platform_identity import PlatformIdentity
 from app.reconciliation.metrics import MoneyMetrics
+from app.reconciliation.order_checks import EndedOrderChecks
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings
 from app.stripe.account_settings import account_client, expected_account
@@ -110,7 +111,10 @@ def create_app(settings: Settings) -> faust.App:
         settings, runtime, sender, effects, clock, kafka, admission,
         lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
     )  # fmt: skip
-    money = MoneyIndex(grace_s=settings.reconciliation_grace_s, now_s=clock.now_s)
+    money = MoneyIndex(
+        runtime.tables["payments"], runtime.tables["orders"],
+        grace_s=settings.reconciliation_grace_s, now_s=clock.now_s,
+    )  # fmt: skip
     reconciliation = _reconciliation(
         settings, runtime, gateway, intake, sender, kafka, clock, identity
     )  # fmt: skip
@@ -131,6 +135,7 @@ def create_app(settings: Settings) -> faust.App:
         settings,
         parts=(
             identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
+            EndedOrderChecks(runtime.tables["payments"], money),
         ),
         close_last=(sender.stop, gateway.close),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import orjson
 
 from bench.engine_worker import worker
 from models import ids
-from models.transition import Decision, Input, InputIdentity, Output
+from models.transition import Decision, IndexData, Input, InputIdentity, Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +37,15 @@ class CountingService:
         """Give the state as it is."""
         return state
 
+    is_indexed = False
+
     def has_ended(self, _: Any) -> bool:
         """Never."""
         return False
+
+    def index(self, _: Any) -> IndexData:
+        """Nothing."""
+        return IndexData()
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         """Count the record and emit its event."""

@@ -105,6 +105,11 @@ class NotificationRecord(Message):
     occurred_at: int = 0
     correlation_id: str = ""
 
+    @property
+    def has_ended(self) -> bool:
+        """Nothing is left to be sent, unless an operator says so."""
+        return all(each.status in ENDED_STATUSES for each in self.notifications.values())
+
     def with_status(self, *statuses: NotificationStatus) -> Iterator[Notification]:
         """Notifications with this status."""
         return (each for each in self.notifications.values() if each.status in statuses)

@@ -7,6 +7,9 @@ from models.times import DAY_MS
 from models.wording import counted
 
 FOREVER: Final = -1
+MAX_COMPACTION_LAG_MS: Final = DAY_MS
+"""In which a changelog gets rid of what newer records of the same keys replace. Without it Kafka keeps all of
+a segment that is written to, a week or 1 GiB."""
 REPLICAS_REQUIRING_MIN_INSYNC: Final = 3
 """From so many replicas on, two must have a record before it counts as sent."""
 

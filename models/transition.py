@@ -115,6 +115,30 @@ class Decision(NamedTuple):
     outcome: Outcome | None = None
 
 
+UNTIL: Final = "until/"
+"""How entries of `until` begin."""
+
+
+class IndexData(NamedTuple):
+    """What a state is found by, and what it adds to the sums over all records of the partition.
+
+    entries: records are found by how their entries begin, in the entries' order. once_ended: further entries
+    of a record that has ended. sums: whole numbers by name, those that are 0 left out.
+    """
+
+    entries: Sequence[str] = ()
+    once_ended: Sequence[str] = ()
+    sums: Mapping[str, int] = MappingProxyType({})
+
+
+def until(at_ms: int) -> str:
+    """An entry by which listeners are given a record that has ended when a worker opens it before a time.
+
+    at_ms: milliseconds since the epoch.
+    """
+    return f"{UNTIL}{at_ms:011x}"
+
+
 ReadRow = Callable[[str], bytes | None]
 """Gives a row's raw value by its key; None where there is none."""
 
@@ -144,7 +168,14 @@ class TransitionService(Protocol):
         """Give the state as a value that orjson can serialise (an orjson.Fragment is one)."""
 
     def has_ended(self, state: Any) -> bool:
-        """Whether nothing more is to be done for the key: indexes leave it out when they are rebuilt."""
+        """Whether nothing more is to be done for the key: indexes in memory leave it out."""
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the table keeps an index of its records. Listeners need one."""
+
+    def index(self, state: Any) -> IndexData:
+        """Give what a state is found by; pure. It is stored with the record as it is then."""
 
     def decide(self, state: Any, record: Input, read: ReadRow, /) -> Decision:
         """Decide one input.

@@ -6,7 +6,7 @@ import gc
 import logging
 from typing import TYPE_CHECKING, Any
 
-from models.topics import REPLICAS_REQUIRING_MIN_INSYNC
+from models.topics import MAX_COMPACTION_LAG_MS, REPLICAS_REQUIRING_MIN_INSYNC
 from tables.faust_internals import AppWithDataFolder, TablesAtOnce, end_at_once, scan_nothing
 from tables.limits import MESSAGE_BYTES
 
@@ -112,5 +112,8 @@ def changelog_config(replication: int) -> dict[str, Any]:
     """Settings of a changelog's topic: of three replicas two must have what counts as sent."""
     in_sync = {"min.insync.replicas": 2} if replication >= REPLICAS_REQUIRING_MIN_INSYNC else {}
     # The broker's time, else Kafka refuses the records of a worker whose clock is an hour ahead.
-    times = {"message.timestamp.type": "LogAppendTime"}
+    times = {
+        "message.timestamp.type": "LogAppendTime",
+        "max.compaction.lag.ms": MAX_COMPACTION_LAG_MS,
+    }
     return {"max.message.bytes": MESSAGE_BYTES, **times, **in_sync}

@@ -18,17 +18,19 @@ import rocksdict
 from tables.cluster import ClusterIds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from aiokafka import AIOKafkaProducer
     from faust.types import TP
+
+    from tables.table_index import TableIndex
 
 FENCE_KEY = b"\0claim"
 PROGRESS_KEY = b"\0progress"
 UNREAD_KEY = b"\0unread"
 ACCEPTED_KEY = b"\0accepted"
 RECORD_PREFIX = re.compile(
-    rb'\{("terminal":true,)?("packed":\d+\}|"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":)'
+    rb'\{("terminal":true,)?("packed":\d+[,}]|"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":)'
 )
 """How everything that `Record.dump` wrote begins."""
 
@@ -62,14 +64,17 @@ class TableProgress(ClusterIds):
 
 def write_rows(
     database: rocksdict.Rdict,
-    rows: Iterable[tuple[bytes, bytes]],
+    rows: Sequence[tuple[bytes, bytes]],
     offset_key: bytes,
     changelog_offset: int | None,
+    index: TableIndex | None = None,
 ) -> None:
-    """Write rows and the changelog offset that they reach, if it is known, in one write batch."""
+    """Write rows, their index, and the changelog offset that they reach, if known, in one write batch."""
     batch = rocksdict.WriteBatch(raw_mode=True)
     for key, value in rows:
         batch.put(key, value)
+    if index is not None:
+        index.add_changes(batch, database, rows, offset_key, changelog_offset)
     if changelog_offset is not None:
         batch.put(offset_key, str(changelog_offset).encode())
     database.write(batch)

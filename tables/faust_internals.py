@@ -25,6 +25,8 @@ from faust.web.base import BlueprintManager
 from faust.web.drivers.aiohttp import Web
 from mode.utils.logging import FileLogProxy
 
+from tables.store_options import StoreOptions
+
 if TYPE_CHECKING:
     import rocksdict
     from aiohttp import web
@@ -220,6 +222,12 @@ def append_fast(
 
 class TableInternals(faust.Table[Any, Any]):
     """A table that gives its RocksDBs. Why: Faust's is written only from a stream, one key at a time."""
+
+    def _new_store_by_url(self, url: Any) -> Any:
+        # Why: Faust has no names for how RocksDB compresses. Should the name change, files are larger.
+        store: Any = super()._new_store_by_url(url)
+        store.rocksdb_options = StoreOptions(**store.options, use_rocksdict=True)
+        return store
 
     def database(self, partition: int) -> rocksdict.Rdict:
         """The RocksDB of a partition, opened if need be."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import rocksdict
     from aiokafka import AIOKafkaProducer
 
-    from tables.faust_internals import TableInternals
+    from tables.fenced_table import FencedTable
 
 LOG = logging.getLogger("tiffin.engine")
 
@@ -60,7 +60,7 @@ class ProducerFence:
             LOG.debug("producer did not stop in order: %s", type(exc).__name__)
 
 
-async def acquire(table: TableInternals, partition: int, *, generation: int) -> ProducerFence:
+async def acquire(table: FencedTable, partition: int, *, generation: int) -> ProducerFence:
     """Fence a changelog partition: from its return on no older producer can write there.
 
     Waits for several answers of the broker: bound it. Raises KafkaError.
@@ -76,6 +76,6 @@ async def acquire(table: TableInternals, partition: int, *, generation: int) -> 
     # Where RocksDB has all before the fence record, write that too: there is nothing to recover.
     if sent.offset == (-1 if have is None else have) + 1:
         rows = [(FENCE_KEY, value)]
-        write_rows(table.database(partition), rows, table.offset_key, sent.offset)
+        write_rows(table.database(partition), rows, table.offset_key, sent.offset, table.index)
     # An epoch starts at 0 again under a new, higher id after 32767 fences.
     return ProducerFence(producer, producer_id << 16 | epoch, sent.offset)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from tables.consumed_record import RecordRun
+    from tables.table_index import TableIndex
     from tables.transport import FetchConsumer
 
 LOG = logging.getLogger("tiffin.engine")
@@ -69,6 +70,8 @@ class FencedTable(TableInternals):
     """A table that only partition tasks write: it recovers nothing else from the changelog."""
 
     hooks: TableHooks
+    index: TableIndex | None = None
+    """Of the records that it holds, if it keeps one."""
 
     rows_taken = 0
     """Offsets of changelogs that were read into RocksDB since the worker started."""
@@ -144,7 +147,7 @@ class FencedTable(TableInternals):
             for record in records
             if is_engine_record(record.key, record.value)
         ]
-        write_rows(self.database(tp.partition), rows, self.offset_key, next_offset - 1)
+        write_rows(self.database(tp.partition), rows, self.offset_key, next_offset - 1, self.index)
         self._notes(tp)[tp] = next_offset - 1
         self.rows_taken += next_offset - due
         if len(rows) < len(records):

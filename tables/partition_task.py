@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tables.commit_batch import CommitBatch
     from tables.fence import ProducerFence
     from tables.limits import Counters, Limits
+    from tables.table_index import TableIndex
     from tables.views import StateTable
     from tables.worker_exit import InFlight, WorkerExit
 
@@ -46,13 +47,15 @@ class TaskClosedError(Exception):
 class TaskContext:
     """What all tasks of one service on this worker share.
 
-    offset_key: under which RocksDB holds the changelog offset it is at; readers: topic -> names of
+    offset_key: under which RocksDB holds the changelog offset it is at; index: of the table, if it keeps
+    one; readers: topic -> names of
     the services that read it; cluster_ids: of this service's topics.
     """
 
     table: StateTable
     changelog: str
     offset_key: bytes
+    index: TableIndex | None
     dead_letter_topic: str
     limits: Limits
     counters: Counters
@@ -287,8 +290,9 @@ class PartitionTask:
         if self.database is None:
             raise TaskClosedError
         if rows:
+            context = self._context
             reached = changelog_offset if changelog_offset >= 0 else None
-            write_rows(self.database, rows, self._context.offset_key, reached)
+            write_rows(self.database, rows, context.offset_key, reached, context.index)
 
     def _new_batches(self) -> Batches:
         return Batches(self.fence.producer)

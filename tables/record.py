@@ -1,8 +1,9 @@
 """What a table stores under a key: the record as a task changes it, as readers see it, as bytes.
 
 The bytes are JSON that a person can read, empty fields left out. The field `terminal` comes first,
-so that a scan can skip a finished order by its first bytes. The field `unsent` is the outbox: outputs
-that are stored with the record until they are known to have left. An ended record without such is packed.
+so that an ended order is known by its first bytes; `index`, what the record is found by, comes last, so that
+it is read without the rest. The field `unsent` is the outbox: outputs that are stored with the record until
+they are known to have left. An ended record without such is packed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from models import ids
+from models.search_terms import SEARCH_ROW_PREFIX
 from models.transition import Outcome, Output
 from tables.packing import pack, unpack
 
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
     from models.transition import InputIdentity, TransitionService
     from tables.limits import Limits
 
+RESERVED = (b"\0", b"__faust")
+LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
+AFTER_LOOKUP_ROWS = LOOKUP_PREFIX[:-1] + bytes([LOOKUP_PREFIX[-1] + 1])
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
+INDEX_FIELD = b',"index":['
+"""What stands before the index's entries: no JSON string holds it, for quotes are escaped there."""
 NEW_RECORD = b'{"version":0,"epoch":-1,"state":null,"offsets":{}}'
 
 
@@ -163,12 +170,21 @@ class Record:
         self.outbox = []
         self.outbox_bytes = self.taken = self.taken_bytes = 0
 
+    def has_ended(self, service: TransitionService) -> bool:
+        """Whether nothing is to be done for the key. A quarantined one never has: somebody must act on it."""
+        return self.quarantine is None and service.has_ended(self.state)
+
+    def index(
+        self, service: TransitionService, *, has_ended: bool
+    ) -> tuple[list[str], dict[str, int]]:
+        """What it is found by, and what it adds to the table's sums."""
+        entries, once_ended, sums = service.index(self.state)
+        return [*entries, *once_ended] if has_ended else list(entries), dict(sums)
+
     def dump(self, service: TransitionService) -> bytes:
         """Serialise it; whatever `Service.dump` or orjson raises comes through."""
         fields: dict[str, Any] = {}
-        # A quarantined record is never left out of an index: somebody must act on it.
-        has_ended = self.quarantine is None and service.has_ended(self.state)
-        if has_ended:
+        if has_ended := self.has_ended(service):
             fields["terminal"] = True
         fields |= {"schemaVersion": SCHEMA_VERSION, "version": self.version, "epoch": self.epoch}
         fields |= {"state": service.dump(self.state), "offsets": self.offsets}
@@ -182,8 +198,15 @@ class Record:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
             fields["quarantine"] = self.quarantine
+        index = (
+            b',"index":%b' % orjson.dumps(self.index(service, has_ended=has_ended))
+            if service.is_indexed
+            else b""
+        )
         raw = orjson.dumps(fields)
-        return pack(raw, service.dictionaries) if has_ended and not self.outbox else raw
+        if has_ended and not self.outbox:
+            return pack(raw, service.dictionaries, index)
+        return b"%b%b}" % (raw[:-1], index)
 
     def snapshot(self) -> StoredRecord:
         """As readers see it once it is stored."""
@@ -254,3 +277,24 @@ def _dump_bytes(value: bytes) -> str | list[str]:
 
 def _load_bytes(value: str | list[str]) -> bytes:
     return value.encode() if isinstance(value, str) else base64.b64decode(value[0])
+
+
+def is_record_key(key: bytes) -> bool:
+    """Whether a key of a table is a record's: rows have a slash, the engine's and Faust's own begin so."""
+    return b"/" not in key and not key.startswith(RESERVED)
+
+
+def records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Records and rows from `start` on, without reserved keys.
+
+    The rows by which orders are found are many, and passed over.
+    """
+    from_key: bytes | None = start
+    while from_key is not None:
+        items, from_key = database.items(from_key=from_key), None
+        for key, value in items:
+            if key.startswith(LOOKUP_PREFIX):
+                from_key = AFTER_LOOKUP_ROWS
+                break
+            if not key.startswith(RESERVED):
+                yield key, value

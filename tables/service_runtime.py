@@ -21,6 +21,7 @@ from tables.cluster import ClusterReader
 from tables.fenced_table import FencedTable
 from tables.hosted_service import HostedService, HostedServices
 from tables.limits import Limits
+from tables.table_index import TableIndex
 from tables.task_manager import TaskManager
 from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
@@ -167,6 +168,8 @@ class ServiceRuntime:
             help=f"State of the {service.name} service",
         )
         self.app.tables.add(table)
+        if service.is_indexed:
+            table.index = TableIndex(service)
         changelog = table.changelog_topic.get_topic_name()
 
         def owner_url(partition: int) -> URL | None:

@@ -160,6 +160,7 @@ class TaskManager:
             table=hosted.state,
             changelog=hosted.changelog,
             offset_key=hosted.table.offset_key,
+            index=hosted.table.index,
             dead_letter_topic=self._dead_letter_topic,
             limits=hosted.limits,
             counters=hosted.counters,
@@ -220,7 +221,13 @@ class TaskManager:
         for topic, offset in offsets.items():
             begin = self.stops.behind_skipped(TP(topic, task.partition), offset)
             offsets[topic] = max(begin, start_at.get(topic, 0))
-        if not await hosted.state.build_indexes(task.partition, lambda: task.database):
+        index = hosted.table.index
+        is_whole = index is None or await index.make_whole(
+            lambda: task.database, hosted.table.offset_key
+        )
+        if not is_whole or not await hosted.state.build_indexes(
+            task.partition, lambda: task.database
+        ):
             return  # revoked meanwhile
         if task.database is not None:
             task.open(offsets, known)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.partitioner import murmur2
 
-from models.search_terms import SEARCH_ROW_PREFIX
+from models.times import machine_now_ms
+from models.transition import UNTIL, until
 from tables.dry_run import dry_run_inputs
-from tables.record import TERMINAL, Record
+from tables.record import Record, records_and_rows
+from tables.table_index import OPEN, index_keys, read_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rocksdict import Rdict
     from yarl import URL
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from tables.dry_run import DryRunInput, DryRunResult
     from tables.record import StoredRecord
 
-RESERVED = (b"\0", b"__faust")
-LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
-AFTER_LOOKUP_ROWS = LOOKUP_PREFIX[:-1] + bytes([LOOKUP_PREFIX[-1] + 1])
 SLICE_KEYS = 500
 MAX_BROKEN_KEYS = 1000
 LOG = logging.getLogger("tiffin.engine")
@@ -57,7 +56,7 @@ class Listener(Protocol):
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """A record as it is now: whenever a change of it is durable, and after recovery.
 
-        Terminal ones are left out after recovery. An index must take the same one twice.
+        Those that have ended are left out after recovery. An index must take the same one twice.
         """
 
     def closed(self, partition: int) -> None:
@@ -140,7 +139,7 @@ class StateTable:
             partition = self.partition_of(prefix.partition("/")[0])
         start = prefix.encode()
         found = []
-        for key, value in _records_and_rows(self._database(partition), start):
+        for key, value in records_and_rows(self._database(partition), start):
             if not key.startswith(start):
                 break
             if b"/" in key:
@@ -154,7 +153,7 @@ class StateTable:
         read are left out. Raises NotOwnerError, NotReadyError.
         """
         start = after.encode() + b"\0" if after else b"\x01"
-        items = _records_and_rows(self._database(partition), start)
+        items = records_and_rows(self._database(partition), start)
         found = (self._load(key, raw) for key, raw in items if b"/" not in key)
         return list(islice((record for record in found if record is not None), limit))
 
@@ -166,6 +165,17 @@ class StateTable:
             key.decode(errors="backslashreplace")
             for key, _ in takewhile(lambda item: item[0].startswith(start), found)
         ]
+
+    def entries(self, partition: int, prefix: str, start: str = "") -> Iterator[str]:
+        """What follows `prefix` in the index's entries, the record's key behind a slash, from `start` on.
+
+        In order; nothing may be awaited while it is read. Raises NotOwnerError, NotReadyError.
+        """
+        return index_keys(self._database(partition), prefix, start)
+
+    def sums(self, partition: int) -> Mapping[str, int]:
+        """The index's sums over all records. Raises NotOwnerError, NotReadyError."""
+        return read_sums(self._database(partition))
 
     def dry_run_inputs(self, inputs: Sequence[DryRunInput], at_ms: int) -> list[DryRunResult]:
         """What inputs of one key would lead to at Kafka's time `at_ms`, up to the first dead letter.
@@ -202,7 +212,9 @@ class StateTable:
                 del self._waiters[key]
 
     def add_listener(self, listener: Listener) -> None:
-        """Feed an index. Add it before the worker starts: it gets nothing earlier."""
+        """Feed an index. Add it before the worker starts: it gets nothing earlier. Raises ValueError."""
+        if not self.service.is_indexed:
+            raise ValueError(f"the table of {self.name} has no index of what is open")
         self.listeners.append(listener)
 
     # -- for the task manager and its tasks ------------------------------------------------
@@ -212,26 +224,27 @@ class StateTable:
         self._assigned = set(partitions)
 
     async def build_indexes(self, partition: int, database: Callable[[], Rdict | None]) -> bool:
-        """Give the listeners every record that is not terminal, in slices that yield.
+        """Give the listeners every record that has not ended, or that is wanted a while longer.
 
-        `database` gives None once the partition has been taken away; then False is returned.
+        In slices that yield. `database` gives None once the partition has been taken away; then False is
+        returned.
         """
-        start = b"\x01"
-        while self.listeners:
-            db = database()
-            if db is None:
-                return False
-            slice_ = list(islice(_records_and_rows(db, start), SLICE_KEYS))
-            del db
-            for key, raw in slice_:
-                if b"/" not in key and not raw.startswith(TERMINAL):
-                    record = self._load(key, raw)
+        still_wanted = f"{until(machine_now_ms()).removeprefix(UNTIL)}/"
+        for prefix, first in ((f"{OPEN}/", ""), (UNTIL, still_wanted)) if self.listeners else ():
+            start = first
+            while (db := database()) is not None:
+                entries = list(islice(index_keys(db, prefix, start), SLICE_KEYS))
+                for entry in entries:
+                    key = entry.rpartition("/")[2].encode()
+                    raw = db.get(key)
+                    record = self._load(key, raw) if raw is not None else None
                     if record is not None:
                         self._notify_listeners(partition, record)
-            if len(slice_) < SLICE_KEYS:
-                break
-            start = slice_[-1][0] + b"\0"
-            await asyncio.sleep(0)
+                del db
+                if len(entries) < SLICE_KEYS:
+                    break
+                start = f"{entries[-1]}\0"
+                await asyncio.sleep(0)
         return database() is not None
 
     def open(self, partition: int, database: Rdict) -> None:
@@ -273,19 +286,3 @@ class StateTable:
                 raise NotReadyError(f"{self.name}: partition {partition} is being recovered")
             raise NotOwnerError(f"{self.name}: partition {partition} is another worker's")
         return database
-
-
-def _records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Records and rows from `start` on, without reserved keys.
-
-    The rows by which orders are found are many, and passed over: `StateTable.keys` gives them.
-    """
-    from_key: bytes | None = start
-    while from_key is not None:
-        items, from_key = database.items(from_key=from_key), None
-        for key, value in items:
-            if key.startswith(LOOKUP_PREFIX):
-                from_key = AFTER_LOOKUP_ROWS
-                break
-            if not key.startswith(RESERVED):
-                yield key, value

@@ -33,6 +33,7 @@ from models.events import (
     PaymentRefund,
 )
 from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, OrderStatus
+from models.index_entries import index_of_order
 from models.messages import Message
 from models.order import OrderRecord, Placed
 from models.times import TIMES_END_MS
@@ -240,5 +241,6 @@ def orders_service(deadlines: Deadlines = DEFAULT_DEADLINES) -> Service[OrderRec
         initial=OrderRecord(),
         decide=partial(decide, deadlines=deadlines),
         has_ended=lambda state: state.has_ended,
+        index_of=index_of_order,
         dictionaries=dictionaries_of("orders"),
     )

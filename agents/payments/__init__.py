@@ -35,6 +35,7 @@ from models.commands import (
 )
 from models.events import EffectFinished, Event, EventType, PaymentRefundInitiated
 from models.graphs import PaymentStatus
+from models.index_entries import index_of_payment, payment_has_ended
 from models.messages import fields_of
 from models.payment import Effect, EffectKind, Initiation, PaymentRecord
 from models.payment_methods import OfferedMethods
@@ -315,5 +316,7 @@ def payments_service(policy: PaymentPolicy = DEFAULT_PAYMENT_POLICY) -> Service[
         state=PaymentRecord,
         initial=PaymentRecord(),
         decide=partial(decide, policy=policy),
+        has_ended=payment_has_ended,
+        index_of=index_of_payment,
         dictionaries=dictionaries_of("payments"),
     )

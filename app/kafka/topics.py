@@ -15,11 +15,22 @@ from confluent_kafka.admin import (
 
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
-from models.topics import FOREVER, REPLICAS_REQUIRING_MIN_INSYNC, TOPICS, Topic
+from models.topics import (
+    FOREVER,
+    MAX_COMPACTION_LAG_MS,
+    REPLICAS_REQUIRING_MIN_INSYNC,
+    TOPICS,
+    Topic,
+)
 from models.wording import counted
 
 TIMEOUT_S: Final = 15.0
 STAMPED_BY_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
+CHANGELOG_CONFIG: Final = {
+    **STAMPED_BY_BROKER,
+    "max.compaction.lag.ms": str(MAX_COMPACTION_LAG_MS),
+}
+"""What is corrected of a changelog that is there; `tables.app.changelog_config` is what one is made with."""
 
 
 class TopicsError(Exception):
@@ -56,10 +67,10 @@ def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
 def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
     """Make missing topics, correct the configuration of those that are there; idempotent.
 
-    Of changelogs it is corrected that Kafka stamps their records: it would refuse those of a worker whose
-    clock is an hour ahead (`message.timestamp.after.max.ms`). Raises TopicsError when Kafka is away, when a
-    topic has another partition count (an order's records would move to other partitions), and with
-    `check_only` when anything is missing or differs.
+    Of changelogs it is corrected that Kafka stamps their records (it would refuse those of a worker whose
+    clock is an hour ahead, `message.timestamp.after.max.ms`), and when it compacts them. Raises TopicsError
+    when Kafka is away, when a topic has another partition count (an order's records would move to other
+    partitions), and with `check_only` when anything is missing or differs.
     """
     admin = AdminClient(
         {
@@ -74,7 +85,7 @@ def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicCh
         replicas = settings.replication_factor
         wanted = {t.name: topic_config(t, replicas) for t in TOPICS.values() if t.name in known}
         changelogs = [name for name in known if _is_changelog(name, settings)]
-        changes = _differing(admin, wanted | dict.fromkeys(changelogs, STAMPED_BY_BROKER))
+        changes = _differing(admin, wanted | dict.fromkeys(changelogs, CHANGELOG_CONFIG))
         if check_only and (missing or changes):
             names = ", ".join([*(topic.name for topic in missing), *changes])
             why = f"missing or different: {names}. `faust -A app topics` puts it right."

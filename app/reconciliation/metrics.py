@@ -8,9 +8,10 @@ from prometheus_client.registry import Collector
 
 from app.metrics import counters, gauges
 from app.reconciliation.runner import Reconciliation
+from models.index_entries import TOTALS
 from models.money_checks import MoneyViolation
 from models.times import from_rfc3339
-from web.indexes.money import AMOUNTS, MoneyIndex
+from web.indexes.money import MoneyIndex
 
 
 class MoneyMetrics(Collector):
@@ -22,13 +23,14 @@ class MoneyMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
         partitions = self._money.partitions()
+        waiting = sum(map(self._money.waits_for_operator, partitions))
         sums: Counter[tuple[str, str]] = Counter()
         broken, refunds = Counter(dict.fromkeys(MoneyViolation, 0)), Counter[str]()
         for partition in partitions:
             for currency, of_currency in self._money.totals(partition).items():
-                sums.update({(currency, what): of_currency[what] for what in AMOUNTS})
+                sums.update({(currency, what): of_currency[what] for what in TOTALS})
             broken.update(code for _, code, _ in self._money.broken(partition))
-            refunds.update(entry.state for entry in self._money.refunds(partition))
+            refunds.update(self._money.refund_counts(partition))
         yield gauges(
             "tiffin_money", "Money of all payments, in minor units", "currency what",
             dict(sorted(sums.items())),
@@ -38,13 +40,13 @@ class MoneyMetrics(Collector):
             "Orders of which an invariant of the money does not hold", "code", broken,
         )  # fmt: skip
         yield gauges(
-            "tiffin_refunds", "Refunds by state; of those that are over the latest", "state",
+            "tiffin_refunds", "Refunds by state", "state",
             dict(sorted(refunds.items())),
         )  # fmt: skip
         yield GaugeMetricFamily(
             "tiffin_refunds_waiting_for_operator",
             "Orders whose refund failed",
-            value=sum(map(self._money.waits_for_operator, partitions)),
+            value=waiting,
         )
         done, report = self._reconciliation.counters, self._reconciliation.report
         yield counters("tiffin_reconciliation", "What the reconciliation has done", "what", done)

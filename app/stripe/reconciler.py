@@ -22,10 +22,11 @@ from models import ids
 from models.commands import Command, CommandType, ObservePayment
 from models.errors import UnavailableError
 from models.graphs import PaymentStatus
+from models.index_entries import RECEIPT_WAIT_MS
 from models.payment import PaymentRecord
 from models.sender import CommandSender
 from models.stripe_facts import UNKNOWN_OBJECT, DisputeFacts, IntentFacts, RefundFacts
-from models.times import HOUR_MS, to_rfc3339
+from models.times import to_rfc3339
 from tables import StoredRecord
 
 log = structlog.stdlib.get_logger(__name__)
@@ -36,8 +37,6 @@ MAX_INTERVAL_FACTOR: Final = 10
 MAX_CONCURRENT_LOOKUPS: Final = 4
 MIN_UNKNOWN_ANSWERS: Final = 2
 """Stripe must say so often that it does not know a payment: a server that is behind says so once."""
-RECEIPT_WAIT_MS: Final = HOUR_MS
-"""After a payment, for its receipt: some charges have none."""
 
 
 @dataclass(slots=True)

@@ -59,9 +59,12 @@ HEADERS_ADDED_SINCE = {"ce_specversion", "content-type"}
 ADDED_SINCE = re.compile(
     rb'"seenAt":\{[^}]*\},|"ce_specversion","1\.0",|"content-type","application/json",'
     rb'|,\\*"dueAt\\*":\d+(?=\})'
+    rb'|,"index":\[\[[^\]]*\],\{[^}]*\}\](?=\}$)'
 )
-"""What is stored today and was not then: the times of Stripe's facts, those headers of outputs, and the
-deadline in INITIATE_PAYMENT."""
+"""What is stored today and was not then: the times of Stripe's facts, those headers of outputs, the deadline
+in INITIATE_PAYMENT, and what a record is found by."""
+ENDED_SINCE = {"payments", "analytics", "timeline"}
+"""Tables whose records say that they have ended, and did not then."""
 WORDED_HEADERS = {"kafka_dlt-exception-message"}
 """Headers that say to a person why a record can't be read: their wording may change."""
 FAILURE = "broken on request"
@@ -189,10 +192,10 @@ def read_stored(table: str, key: bytes, value: bytes, run: Mapping[str, Any]) ->
 def as_recorded(table: str, value: bytes) -> bytes:
     """What is written to a table today, as it was written when the recordings were made.
 
-    Ended records are packed, analytics and timeline have such now, and fields were added.
+    Ended records are packed, some tables have such now, and fields were added.
     """
     value = ADDED_SINCE.sub(b"", unpack(value, dictionaries_of(table)))
-    return value.replace(TERMINAL + b",", b"{", 1) if table in {"analytics", "timeline"} else value
+    return value.replace(TERMINAL + b",", b"{", 1) if table in ENDED_SINCE else value
 
 
 def is_written_still(key: bytes) -> bool:

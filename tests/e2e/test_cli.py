@@ -115,6 +115,8 @@ def test_topics_finds_and_corrects_another_retention(platform: Platform) -> None
     assert platform.try_cli("topics", "--check").returncode == 0
     for found in admin.describe_configs(topics[1:]).values():
         assert found.result()["message.timestamp.type"].value == "LogAppendTime"
+        if found.result()["cleanup.policy"].value == "compact":
+            assert found.result()["max.compaction.lag.ms"].value == str(24 * 3600 * 1000)
 
 
 def test_topics_refuses_another_partition_count(platform: Platform) -> None:

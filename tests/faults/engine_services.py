@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from models.transition import Decision, Input, Outcome, Output
+from models.transition import Decision, IndexData, Input, Outcome, Output
 from tests.support.engine_services import ToyService
 
 
@@ -26,6 +26,9 @@ class CountingService(ToyService):
 
     def load(self, raw: Any) -> Any:
         return raw or {"n": 0, "hash": "", "sequence": 0, "applied": [], "gaps": 0, "last": 0}
+
+    def index(self, state: Any) -> IndexData:
+        return IndexData([f"tens/{state['n'] // 10:04d}"], sums={"n": state["n"]})
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         message = record.message

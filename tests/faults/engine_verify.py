@@ -18,6 +18,7 @@ from tests.faults.engine_services import CountingService
 from tests.support.kafka_topics import Read, read_all
 
 OFFSET_KEY = b"__faust\0offset__"
+INDEX_PREFIXES = (b"\0index", b"\0sums")
 CLAIM, PROGRESS = b"\0claim", b"\0progress"
 
 
@@ -156,6 +157,22 @@ def _check_outputs(
     return len(records), repeated
 
 
+def _index_of(records: dict[bytes, bytes], has: int) -> dict[bytes, bytes]:
+    """The index that a store must hold beside its records, at the changelog offset `has`."""
+    index: dict[bytes, bytes] = {}
+    total = 0
+    for key, value in records.items():
+        if b"/" not in key and not key.startswith(b"\0"):
+            n = orjson.loads(value)["state"]["n"]
+            index |= {b"\0index/open/" + key: b"", b"\0index/tens/%04d/%b" % (n // 10, key): b""}
+            total += n
+    if total:
+        index[b"\0sums"] = orjson.dumps({"n": total})
+    if has >= 0:
+        index[b"\0indexed"] = b"%d" % has
+    return index
+
+
 def _check_stores(
     run: Run,
     service: CountingService,
@@ -176,6 +193,10 @@ def _check_stores(
         fold = {r.key: r.value for r in changelog if r.partition == partition and r.offset <= has}
         fold = {key: value for key, value in fold.items() if key not in foreign_keys}
         stored = {key: value for key, value in stored.items() if key not in foreign_keys}
+        index = {key: stored.pop(key) for key in list(stored) if key.startswith(INDEX_PREFIXES)}
+        faults["indexes that differ from the records"] += not foreign_keys and index != _index_of(
+            fold, has
+        )
         faults["stores that differ from their changelog"] += stored != fold
         checked += 1
     return checked

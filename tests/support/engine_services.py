@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.transition import Decision, Input, InputIdentity, Outcome, Output, UnreadableError
+from models.transition import (
+    Decision,
+    IndexData,
+    Input,
+    InputIdentity,
+    Outcome,
+    Output,
+    UnreadableError,
+)
 
 
 class Consumed(NamedTuple):
@@ -26,6 +34,7 @@ class Consumed(NamedTuple):
 class ToyService:
     """State is JSON as it is; messages have id and, from an engine, producer and sequence."""
 
+    is_indexed = True
     dictionaries: tuple[bytes, ...] = ()
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
@@ -47,6 +56,9 @@ class ToyService:
 
     def has_ended(self, _: Any) -> bool:
         return False
+
+    def index(self, _: Any) -> IndexData:
+        return IndexData()
 
 
 class EchoService(ToyService):
@@ -107,10 +119,17 @@ class AddingService(ToyService):
 
 
 class Plain:
-    """A service whose state is its JSON; states with "done" are terminal."""
+    """A service whose state is its JSON; states with "done" are terminal. "in" and "sums" are its index."""
 
     name = "plain"
     inputs = ("in",)
+    is_indexed = True
+
+    def index(self, state: Any) -> IndexData:
+        state = state or {}
+        names = state.get("in", [])
+        return IndexData(names, [f"ended/{name}" for name in names], state.get("sums", {}))
+
     dictionaries: tuple[bytes, ...] = ()
 
     def load(self, raw: Any) -> Any:

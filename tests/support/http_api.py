@@ -25,6 +25,7 @@ from web.catalogue import load_catalogue
 from web.http.deps import Bounds, WebDeps
 from web.http.server import ConnectionLimits, WorkerRunner
 from web.http.tokens import DevelopmentStaff, OrderTokens, Role
+from web.indexes.money import MoneyIndex
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SECRETS = ("whsec_old_one", "whsec_new_one")
@@ -175,6 +176,7 @@ def make_deps(world: InMemoryBackend, staff: DevelopmentStaff, /, **changes: Any
         verify_webhook=partial(verify_webhook, secrets=SECRETS, tolerance_s=300),
         reduce_webhook=EventIntake(NO_STRIPE, _note_nowhere).take,
         ready=list,
+        money=MoneyIndex(world.tables["payments"], world.tables["orders"]),
         order_tokens=OrderTokens("o" * 32),
         publishable_key="pk_test_x",
         livemode=False,

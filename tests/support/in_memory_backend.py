@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from models.messages import encode
 from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
 from models.topics import WEBHOOKS
-from models.transition import Input, Output, TransitionService
+from models.transition import IndexData, Input, Output, TransitionService
 from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
 from tests.support.payment_flow import Stripe
 from tests.support.senders import NoSender
@@ -55,6 +55,28 @@ class InMemoryTable:
         stored = sorted([*self.stored_rows, *self.records])
         return [key for key in stored if key.startswith(prefix)][:limit]
 
+    def entries(self, partition: int, prefix: str, start: str = "") -> Iterator[str]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        found = [
+            f"{entry}/{record.key}"
+            for record in self.records.values()
+            for entry in self.indexed(record).entries
+        ]
+        tails = (entry.removeprefix(prefix) for entry in sorted(found) if entry.startswith(prefix))
+        return (tail for tail in tails if tail >= start)
+
+    def sums(self, partition: int) -> Counter[str]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        return sum((Counter(self.indexed(each).sums) for each in self.records.values()), Counter())
+
+    def indexed(self, record: StoredRecord) -> IndexData:
+        indexed = self.service.index(record.state)
+        has_ended = record.quarantine is None and self.service.has_ended(record.state)
+        ended = indexed.once_ended if has_ended else ()
+        return IndexData((*indexed.entries, *ended), (), indexed.sums)
+
     def owner_of_partition(self, _: int) -> URL | None:
         return self.owner
 
@@ -74,6 +96,13 @@ class InMemoryTable:
 
     def owns(self, _: str) -> bool:
         return self.is_ours
+
+    def put(self, key: str, state: Any) -> StoredRecord:
+        """Store a state, and give it as listeners get it."""
+        self.records[key] = StoredRecord(
+            key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None
+        )
+        return self.records[key]
 
     def get(self, key: str) -> StoredRecord | None:
         if not self.is_ours:

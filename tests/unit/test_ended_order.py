@@ -10,7 +10,7 @@ from agents.dictionaries import FOLDER
 from tests.support.ended_order import delivered_order
 
 MAX_RECORD_BYTES = {
-    "payments": 2_200, "orders": 770, "deliveries": 450, "notifications": 750, "analytics": 320,
+    "payments": 600, "orders": 850, "deliveries": 460, "notifications": 800, "analytics": 320,
     "timeline": 1_200,
 }  # fmt: skip
 """With keys. Before ended records were packed: 2,121, 2,931, 1,165, 3,117, 659, and a timeline of 27 rows with

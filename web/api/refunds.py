@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from models import ids
 from models.commands import CommandType, RefundPayment, RetryRefund
 from models.graphs import RefundStatus
+from models.index_entries import BLOCKED
 from models.messages import Message
 from models.payment import PaymentRecord
 from web.api.order_views import refund_view
@@ -19,7 +20,6 @@ from web.http.context import PAYMENTS
 from web.http.params import Params, choice_param, limit_param
 from web.http.route import Call
 from web.http.scatter_gather import Gather, Missing, Shares
-from web.indexes.money import BLOCKED
 
 MAX_LISTED: Final = 1000
 STATES: Final = (*RefundStatus, BLOCKED)
@@ -116,14 +116,13 @@ class ListRefunds(Gather[RefundsShare, RefundRows]):
     async def share(self, partition: int) -> RefundsShare:
         """Of an owned partition."""
         params = self.call.params
-        entries = list(self.context.deps.money.refunds(partition))
+        money = self.context.deps.money
         rows = [
             view_of(RefundRow, entry, entry.refund)
-            for entry in entries
+            for entry in money.refunds(partition)
             if params.state in {None, entry.state}
         ]
-        counts = Counter(str(entry.state) for entry in entries)
-        return RefundsShare(counts, _latest(rows, params.limit))
+        return RefundsShare(money.refund_counts(partition), _latest(rows, params.limit))
 
     async def merged(self, shares: Shares[RefundsShare], missing: Missing) -> RefundRows:
         """The latest first."""

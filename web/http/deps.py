@@ -186,6 +186,7 @@ class WebDeps:
     verify_webhook: Callable[[bytes, str], None]
     reduce_webhook: Callable[[Mapping[str, Any]], Awaitable[WebhookReceived | None]]
     ready: Callable[[], Sequence[str]]
+    money: MoneyIndex
     order_tokens: OrderTokens
     publishable_key: str
     payment_methods: OfferedMethods = DEFAULT_METHODS
@@ -210,6 +211,5 @@ class WebDeps:
     courier_limit: int = 1
     operations: OperatorDeps | None = None
     waiting: WaitingIndex = field(default_factory=WaitingIndex)
-    money: MoneyIndex = field(default_factory=MoneyIndex)
     reconciliation: Callable[[], ReconciliationReport | None] = lambda: None
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000

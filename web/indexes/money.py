@@ -1,27 +1,33 @@
-"""The money of owned partitions, in memory: totals, what does not hold of it, refunds and disputes.
+"""The money of owned partitions: sums, refunds and disputes from the table, and what does not hold of it.
 
-A listener of payments and of orders; it shows what is durable and is dropped with its partition.
-Names nobody. Refunds that are over are many: the latest are kept.
+A listener of payments and of orders. In memory are the orders that one of the two has not done with, and
+those whose money is broken; the rest is in the index of payments' table. Names nobody.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final
 
-from models.graphs import OrderStatus, RefundStatus
+from models.graphs import OrderStatus
+from models.index_entries import (
+    BLOCKED,
+    DISPUTES,
+    FAILED_REFUNDS,
+    REFUNDS,
+    REFUNDS_IN,
+    money_sums,
+    payment_has_ended,
+)
 from models.money_checks import MoneyViolation, OrderMoney, is_retryable, money_of, violations
 from models.order import OrderRecord
 from models.payment import Dispute, PaymentRecord, Refund
-from tables import StoredRecord
+from tables import BrokenRecordError, NotOwnerError, NotReadyError, StateTable, StoredRecord
+from web.indexes.entries import has_ended, latest_ended
 
-MAX_FINISHED_KEPT: Final = 1000
-"""Orders whose refunds are over: of each partition, at least the latest so many."""
-AMOUNTS: Final = ("authorised", "captured", "refunded", "refund_pending", "disputed", "net")
-BLOCKED: Final = "BLOCKED"
-"""State of a refund that waits for a dispute to be closed, beside those of RefundStatus."""
+MAX_ENDED_LISTED: Final = 1000
+"""Orders with refunds or disputes that are over: of each partition, the latest so many are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,124 +56,145 @@ class DisputeEntry:
 
 
 @dataclass(slots=True)
-class _PartitionMoney:
-    """over: orders whose refunds are over, in the order in which they became so."""
+class _OrderMoney:
+    """What both tables say of an order, as far as it is known here.
 
-    money: dict[str, OrderMoney] = field(default_factory=dict)
-    orders: dict[str, OrderStatus] = field(default_factory=dict)
-    totals: dict[str, Counter[str]] = field(default_factory=dict)
-    broken: dict[str, dict[MoneyViolation, int]] = field(default_factory=dict)
-    refunds: dict[str, tuple[RefundEntry, ...]] = field(default_factory=dict)
-    disputes: dict[str, tuple[DisputeEntry, ...]] = field(default_factory=dict)
-    over: dict[str, None] = field(default_factory=dict)
+    has_payment_ended, has_order_ended: None while not known. listed: a payment under way that has refunds or
+    disputes. broken: violation -> since when.
+    """
+
+    money: OrderMoney | None = None
+    has_payment_ended: bool | None = None
+    listed: PaymentRecord | None = None
+    status: OrderStatus | None = None
+    has_order_ended: bool | None = None
+    broken: dict[MoneyViolation, int] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """One of the two has not done with the order; of a record that is missing nothing is waited for."""
+        return self.has_payment_ended is False or self.has_order_ended is False
 
 
 class MoneyIndex:
     """A listener of payments' and orders' tables. All methods run on the worker's event loop."""
 
-    def __init__(self, *, grace_s: float = 120.0, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        payments: StateTable,
+        orders: StateTable,
+        *,
+        grace_s: float = 120.0,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         """grace_s: what is broken for a shorter time is in flight."""
+        self._payments, self._orders = payments, orders
         self._grace_ms = round(grace_s * 1000)
         self._now_s = now_s
-        self._partitions: dict[int, _PartitionMoney] = {}
+        self._partitions: dict[int, dict[str, _OrderMoney]] = {}
 
     def totals(self, partition: int) -> Mapping[str, Mapping[str, int]]:
-        """Currency -> sums of AMOUNTS and the number of payments."""
-        return self._of(partition).totals
+        """Currency -> sums over all payments (`money_sums`). Raises as `StateTable.sums`."""
+        return money_sums(self._payments.sums(partition))
+
+    def refund_counts(self, partition: int) -> Counter[str]:
+        """State -> number of all refunds. Raises as `StateTable.sums`."""
+        sums = self._payments.sums(partition).items()
+        return Counter(
+            {name.removeprefix(REFUNDS_IN): n for name, n in sums if name.startswith(REFUNDS_IN)}
+        )
+
+    def waits_for_operator(self, partition: int) -> int:
+        """Orders with a refund that failed and can be retried. Raises as `StateTable.sums`."""
+        return self._payments.sums(partition).get(FAILED_REFUNDS, 0)
 
     def broken(self, partition: int) -> Iterator[tuple[str, MoneyViolation, int]]:
         """Order, what does not hold of it, and since when (milliseconds since the epoch)."""
+        known = self._partitions.get(partition, {})
+        for order_id in [key for key, of in known.items() if of.money is None or of.status is None]:
+            self._settle(known, order_id)
         now_ms = round(self._now_s() * 1000)
-        for order_id, codes in self._of(partition).broken.items():
-            for code, since_ms in codes.items():
+        for order_id, of in known.items():
+            for code, since_ms in of.broken.items():
                 if now_ms - since_ms >= self._grace_ms:
                     yield order_id, code, since_ms
 
     def refunds(self, partition: int) -> Iterator[RefundEntry]:
-        """Those under way, and the latest that are over."""
-        return chain.from_iterable(self._of(partition).refunds.values())
+        """Those of payments under way, and the latest that are over. Raises NotOwnerError, NotReadyError."""
+        for record in self._open_and_ended(partition, REFUNDS):
+            yield from _refund_entries(record)
 
     def disputes(self, partition: int) -> Iterator[DisputeEntry]:
-        """All of them."""
-        return chain.from_iterable(self._of(partition).disputes.values())
-
-    def waits_for_operator(self, partition: int) -> int:
-        """Orders with a refund that failed and can be retried."""
-        return sum(money.needs_operator for money in self._of(partition).money.values())
+        """Those of payments under way, and the latest that are over. Raises NotOwnerError, NotReadyError."""
+        for record in self._open_and_ended(partition, DISPUTES):
+            if (payment := record.payment) is not None:
+                whose = (payment.order_id, payment.payment_id, payment.currency)
+                for dispute in payment.disputes.values():
+                    yield DisputeEntry(*whose, dispute)
 
     def partitions(self) -> tuple[int, ...]:
-        """Those that this index knows of."""
-        return tuple(sorted(self._partitions))
+        """Those that payments' table answers for."""
+        return self._payments.open_partitions()
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Take in a record of either table."""
+        known = self._partitions.setdefault(partition, {})
+        of = known.setdefault(key, _OrderMoney())
         if isinstance(record.state, PaymentRecord):
-            self.put_payment(partition, key, record.state)
+            self._put_payment(of, record)
         elif isinstance(record.state, OrderRecord):
-            self.put_order(partition, key, record.state)
-
-    def put_payment(self, partition: int, order_id: str, record: PaymentRecord) -> None:
-        """Take in a payment's record."""
-        known = self._partitions.setdefault(partition, _PartitionMoney())
-        before, money = known.money.get(order_id), money_of(record)
-        if money is None:
-            return
-        if money != before:
-            known.money[order_id] = money
-            totals = known.totals.setdefault(money.currency, Counter())
-            if before is not None:
-                totals.subtract(_amounts(before))
-            totals.update(_amounts(money))
-        self._check(known, order_id)
-        _put_refunds(known, order_id, record)
-        if record.payment and record.payment.disputes:
-            known.disputes[order_id] = tuple(
-                DisputeEntry(order_id, record.payment.payment_id, money.currency, dispute)
-                for dispute in record.payment.disputes.values()
-            )
-
-    def put_order(self, partition: int, order_id: str, record: OrderRecord) -> None:
-        """Take in an order's record."""
-        if record.order is not None:
-            known = self._partitions.setdefault(partition, _PartitionMoney())
-            if known.orders.get(order_id) is not record.order.status:
-                known.orders[order_id] = record.order.status
-                self._check(known, order_id)
+            self._put_order(of, record)
+        if of.is_open:
+            self._check(of)
+        else:
+            self._settle(known, key)
 
     def closed(self, partition: int) -> None:
         """Forget a partition. Both tables leave it together."""
         self._partitions.pop(partition, None)
 
-    def _of(self, partition: int) -> _PartitionMoney:
-        return self._partitions.get(partition) or _PartitionMoney()
+    def _put_payment(self, of: _OrderMoney, record: StoredRecord) -> None:
+        state: PaymentRecord = record.state
+        of.money = money_of(state) or of.money
+        of.has_payment_ended = record.quarantine is None and payment_has_ended(state)
+        has_disputes = state.payment is not None and bool(state.payment.disputes)
+        is_listed = bool(has_disputes or state.refunds() or state.work.refund_wanted)
+        of.listed = state if is_listed and not of.has_payment_ended else None
 
-    def _check(self, known: _PartitionMoney, order_id: str) -> None:
+    def _put_order(self, of: _OrderMoney, record: StoredRecord) -> None:
+        state: OrderRecord = record.state
+        of.status = state.order.status if state.order else of.status
+        of.has_order_ended = has_ended(record)
+
+    def _settle(self, known: dict[str, _OrderMoney], order_id: str) -> None:
+        """Read what is not known here from the tables, and forget an order that both have done with."""
+        of = known[order_id]
+        try:
+            if of.has_order_ended is None and (order := self._orders.get(order_id)) is not None:
+                self._put_order(of, order)
+            if (
+                of.has_payment_ended is None
+                and (payment := self._payments.get(order_id)) is not None
+            ):
+                self._put_payment(of, payment)
+        except (NotOwnerError, NotReadyError, BrokenRecordError):
+            return  # asked again when somebody looks
+        self._check(of)
+        if not of.is_open and not of.broken:
+            del known[order_id]
+
+    def _check(self, of: _OrderMoney) -> None:
         """Hold payment and order against each other; what was broken before keeps its time."""
-        money = known.money.get(order_id)
-        found = violations(money, known.orders.get(order_id)) if money else []
-        if not found:
-            known.broken.pop(order_id, None)
-            return
-        since, now_ms = known.broken.get(order_id, {}), round(self._now_s() * 1000)
-        known.broken[order_id] = {code: since.get(code, now_ms) for code in found}
+        found = violations(of.money, of.status) if of.money else ()
+        if found or of.broken:
+            now_ms = round(self._now_s() * 1000)
+            of.broken = {code: of.broken.get(code, now_ms) for code in found}
 
-
-def _amounts(money: OrderMoney) -> dict[str, int]:
-    return {"payments": 1, **{name: getattr(money, name) for name in AMOUNTS}}
-
-
-def _put_refunds(known: _PartitionMoney, order_id: str, record: PaymentRecord) -> None:
-    entries = tuple(_refund_entries(record))
-    known.over.pop(order_id, None)
-    if not entries:
-        known.refunds.pop(order_id, None)
-        return
-    known.refunds[order_id] = entries
-    if all(entry.state == RefundStatus.SUCCEEDED for entry in entries):
-        known.over[order_id] = None
-    if len(known.over) > 2 * MAX_FINISHED_KEPT:  # halved at once, so that it costs little an order
-        for oldest in list(known.over)[:MAX_FINISHED_KEPT]:
-            del known.over[oldest], known.refunds[oldest]
+    def _open_and_ended(self, partition: int, prefix: str) -> Iterator[PaymentRecord]:
+        known = list(self._partitions.get(partition, {}).values())
+        yield from (of.listed for of in known if of.listed is not None)
+        for record in latest_ended(self._payments, partition, prefix, MAX_ENDED_LISTED):
+            yield record.state
 
 
 def _refund_entries(record: PaymentRecord) -> Iterator[RefundEntry]:

@@ -1,14 +1,19 @@
 """The messages to customers of owned partitions: compact entries, which lists are made of."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
+from typing import Final
 
-from models.notification import ENDED_STATUSES, Notification, NotificationRecord, NotificationStatus
+from models.index_entries import ENDED
+from models.notification import Notification, NotificationRecord, NotificationStatus
 from tables import StateTable, StoredRecord
-from web.indexes.entries import LatestEndedIndex
+from web.indexes.entries import EntryIndex, has_ended, latest_ended
 
-S = NotificationStatus
+ENDED_AS: Final = (NotificationStatus.FAILED, NotificationStatus.SENT)
+MAX_ENDED_LISTED: Final = 500
+"""Orders whose messages have all ended: of each partition, the latest so many with a failed one and without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +52,43 @@ class NotificationEntry:
         )
 
 
-class NotificationIndex(LatestEndedIndex[tuple[NotificationEntry, ...]]):
-    """Orders' messages, as ended once nothing is left to be sent; a listener of notifications' table."""
+class NotificationIndex(EntryIndex[tuple[NotificationEntry, ...]]):
+    """A listener of notifications' table: orders of which something is left to be sent, in memory."""
 
     def __init__(self, table: StateTable) -> None:
-        super().__init__(table, _entries_of, _ended_as, lambda entries: entries[-1].occurred_ms)
+        super().__init__(_open_entries_of)
+        self._table = table
 
     def entries(self, partition: int) -> Iterator[NotificationEntry]:
-        """All messages that are known, in no order."""
-        return chain.from_iterable([*self.current(partition), *self.ended(partition)])
+        """All messages of orders under way, and those of the latest MAX_ENDED_LISTED others of each kind.
+
+        In no order. Raises NotOwnerError, NotReadyError.
+        """
+        yield from chain.from_iterable(self.current(partition))
+        for status in ENDED_AS:
+            prefix = f"{ENDED}{status}/"
+            for record in latest_ended(self._table, partition, prefix, MAX_ENDED_LISTED):
+                yield from _entries_of(record.key, record)
+
+    def counts(self, partition: int) -> Counter[str]:
+        """Status -> number of all messages. Raises NotOwnerError, NotReadyError."""
+        return Counter(self._table.sums(partition))
+
+    def is_bounded(self, partition: int) -> bool:
+        """Whether there are more than `entries` gives. Raises NotOwnerError, NotReadyError."""
+        return any(
+            next(
+                islice(self._table.entries(partition, f"{ENDED}{status}/"), MAX_ENDED_LISTED, None),
+                None,
+            )
+            for status in ENDED_AS
+        )
 
 
-def _entries_of(order_id: str, record: StoredRecord) -> tuple[NotificationEntry, ...] | None:
+def _entries_of(order_id: str, record: StoredRecord) -> tuple[NotificationEntry, ...]:
     state: NotificationRecord = record.state
-    messages = state.notifications.values()
-    return tuple(NotificationEntry.of(order_id, each) for each in messages) or None
+    return tuple(NotificationEntry.of(order_id, each) for each in state.notifications.values())
 
 
-def _ended_as(record: StoredRecord) -> NotificationStatus | None:
-    """FAILED where a message was given up: so many of these are kept beside those that were sent."""
-    state: NotificationRecord = record.state
-    statuses = {each.status for each in state.notifications.values()}
-    if not statuses <= ENDED_STATUSES:
-        return None
-    return S.FAILED if S.FAILED in statuses else S.SENT
+def _open_entries_of(order_id: str, record: StoredRecord) -> tuple[NotificationEntry, ...] | None:
+    return None if has_ended(record) else _entries_of(order_id, record) or None

@@ -1,12 +1,14 @@
 """What lists of orders and of deliveries are made of: compact entries, of owned partitions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
+from models.index_entries import ENDED, EndedOrder, ended_order, latest_first
 from models.order import OrderRecord
-from tables import StateTable, StoredRecord
-from web.indexes.entries import EntryIndex, LatestEndedIndex
+from tables import BrokenRecordError, StateTable, StoredRecord
+from web.indexes.entries import EntryIndex, has_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +28,37 @@ class OrderEntry:
     items: tuple[tuple[str, int], ...] = ()
 
 
-class OrderIndex(LatestEndedIndex[OrderEntry]):
-    """Orders by status; a listener of orders' table."""
+class OrderIndex(EntryIndex[OrderEntry]):
+    """A listener of orders' table: those that have not ended, in memory; the others are in its index."""
 
     def __init__(self, table: StateTable) -> None:
-        super().__init__(table, order_entry, _ended_as, lambda entry: entry.since_ms)
+        super().__init__(_open_order_entry)
+        self._table = table
+
+    def ended(self, partition: int, status: str, until_ms: int | None) -> Iterator[EndedOrder]:
+        """Those that ended in a status, the latest first. until_ms: only those that did before.
+
+        Nothing may be awaited while it is read. Raises NotOwnerError, NotReadyError.
+        """
+        start = "" if until_ms is None else latest_first(until_ms - 1)
+        for entry in self._table.entries(partition, f"{ENDED}{status}/", start):
+            yield ended_order(status, entry)
+
+    def number(self, partition: int, status: str) -> int:
+        """How many orders have a status. Raises NotOwnerError, NotReadyError."""
+        return self._table.sums(partition).get(status, 0)
+
+    def entry_of(self, order: EndedOrder) -> OrderEntry | None:
+        """What lists show of an order that has ended; None when its record can't be read."""
+        try:
+            record = self._table.get(order.order_id)
+        except BrokenRecordError:
+            return None
+        return order_entry(order.order_id, record) if record else None
 
 
-def _ended_as(record: StoredRecord) -> str | None:
-    state: OrderRecord = record.state
-    return state.status_shown if state.has_ended else None
+def _open_order_entry(order_id: str, record: StoredRecord) -> OrderEntry | None:
+    return None if has_ended(record) else order_entry(order_id, record)
 
 
 def order_entry(order_id: str, record: StoredRecord) -> OrderEntry | None:

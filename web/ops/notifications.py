@@ -16,7 +16,6 @@ from web.http.params import Params, choice_param, cursor_param, limit_param, ord
 from web.http.route import Call, Owner, owner_of_order
 from web.http.scatter_gather import Gather, Missing, Shares
 from web.indexes.notifications import NotificationEntry
-from web.ops.orders import ENDED_READ_SHARE
 
 MAX_LISTED: Final = 500
 
@@ -25,7 +24,7 @@ class NotificationRows(ApiModel):
     """The latest first.
 
     total: how many the filters leave. counts: state -> how many there are, without filters but that of
-    the order. isBounded: of orders whose messages have all ended only the latest are listed and counted.
+    the order. isBounded: of orders whose messages have all ended only the latest are listed and in the total.
     next: the `before` of the next page. incomplete: partitions whose messages are missing here.
     """
 
@@ -86,28 +85,25 @@ class _ListNotifications(Gather[NotificationsShare, NotificationRows]):
     share_type = NotificationsShare
 
     async def share(self, partition: int) -> NotificationsShare:
-        """Of an owned partition; its ended ones are read for any state: the counts are of all."""
+        """Of an owned partition."""
         index = self.context.notification_index
         if index is None:
             raise NotOwnerError(NOTIFICATIONS)
-        within_s = self.context.deps.bounds.gather_s * ENDED_READ_SHARE
-        await index.read_ended(partition, within_s)
-        is_bounded = index.left_out(partition)
-        return self.share_of(index.entries(partition), is_bounded=is_bounded)
+        share = self.share_of(index.entries(partition), index.counts(partition))
+        return share.model_copy(update={"is_bounded": index.is_bounded(partition)})
 
     def share_of(
-        self, entries: Iterable[NotificationEntry], *, is_bounded: bool
+        self, entries: Iterable[NotificationEntry], counts: Counter[str]
     ) -> NotificationsShare:
-        """Of some messages."""
-        params, counts, total, page = self.call.params, Counter[str](), 0, []
+        """Of some messages. counts: of all, by status."""
+        params, total, page = self.call.params, 0, []
         for entry in entries:
-            counts[str(entry.status)] += 1
             if params.wants(entry):
                 total += 1
                 if params.before is None or _place(entry) < params.before:
                     page.append(entry)
         rows = tuple(map(notification_view, nlargest(params.limit + 1, page, key=_place)))
-        return NotificationsShare(counts=counts, total=total, rows=rows, is_bounded=is_bounded)
+        return NotificationsShare(counts=counts, total=total, rows=rows)
 
     async def merged(
         self, shares: Shares[NotificationsShare], missing: Missing
@@ -144,5 +140,6 @@ async def list_notifications(call: Call[NotificationListParams, None]) -> Any:
     if not call.order_id:
         return gather
     check_order_is_known(call.context, call.order_id)
-    share = gather.share_of(entries_of(call.context, call.order_id), is_bounded=False)
+    entries = tuple(entries_of(call.context, call.order_id))
+    share = gather.share_of(entries, Counter(str(entry.status) for entry in entries))
     return await gather.merged({0: share}, ())

@@ -1,14 +1,14 @@
 """Orders by state, for operators: from the indexes of all workers, the latest first."""
 
 import heapq
-from itertools import chain
+from itertools import islice
 from typing import Final
 
 from models import ids
 from models.graphs import OrderStatus
+from models.index_entries import EndedOrder
 from models.order import PLACED
 from models.times import from_rfc3339
-from tables import NotReadyError
 from web.api.views import view_of
 from web.http.api_model import ApiModel
 from web.http.context import ORDERS
@@ -18,12 +18,12 @@ from web.indexes.orders import OrderEntry
 
 MAX_LISTED: Final = 1000
 STATES: Final = (PLACED, *OrderStatus)
-STATES_WITH_ENDED: Final = frozenset(
-    {OrderStatus.DELIVERED, OrderStatus.REFUNDED, OrderStatus.CANCELLED, None}
+ENDED_STATES: Final = frozenset(
+    {OrderStatus.DELIVERED, OrderStatus.REFUNDED, OrderStatus.CANCELLED}
 )
+MAX_LOOKED_AT: Final = 10_000
+"""Of the orders that ended in a status, in a partition: some milliseconds."""
 MAX_RESTAURANT_CHARS: Final = 500
-ENDED_READ_SHARE: Final = 0.8
-"""Of the time that a worker has to answer, at most to read what has ended."""
 TIME: Final = time_ms(
     "a time with its zone, such as 2026-11-20T18:30:00Z, or a date (UTC)", years=range(1970, 2100)
 )
@@ -42,10 +42,10 @@ class OrderRow(ApiModel):
 
 
 class OrderRows(ApiModel):
-    """total: how many are known in these lists, on all pages. next: the `before` of the next page.
+    """total: how many there are, on all pages. next: the `before` of the next page.
 
-    isBounded: of orders that have ended only the latest are listed and counted, so there are more.
-    incomplete: partitions whose orders are missing here, or those that have ended, which are being read.
+    isBounded: so many orders have ended that not all were looked at with these filters, so there may be more.
+    incomplete: partitions whose orders are missing here.
     """
 
     orders: tuple[OrderRow, ...]
@@ -56,11 +56,10 @@ class OrderRows(ApiModel):
 
 
 class OrdersShare(ApiModel):
-    """is_read: whether those that have ended are all known by now."""
+    """One row more than is shown, so that it is known if there is more."""
 
     total: int
     is_bounded: bool
-    is_read: bool
     rows: tuple[OrderRow, ...]
 
 
@@ -81,7 +80,22 @@ class OrderListParams(Params):
     before: tuple[int, str] | None = cursor_param(r"(\d{1,15})\.([!-~]{1,255})")
     limit: int = limit_param(50, MAX_LISTED)
 
-    def wants(self, entry: OrderEntry) -> bool:
+    @property
+    def is_filtered(self) -> bool:
+        """By more than the state."""
+        return not (self.restaurant is None and self.since_ms is None and self.until_ms is None)
+
+    @property
+    def page_until_ms(self) -> int | None:
+        """All of the page reached their state before."""
+        ends = [self.until_ms, self.before[0] + 1 if self.before else None]
+        return min((end for end in ends if end is not None), default=None)
+
+    def is_on_page(self, entry: OrderEntry | EndedOrder) -> bool:
+        """Whether an order of the list is behind the page before."""
+        return self.before is None or _place(entry) < self.before
+
+    def wants(self, entry: OrderEntry | EndedOrder) -> bool:
         """Whether an order belongs to the list."""
         return (
             self.state in {None, entry.status}
@@ -97,43 +111,66 @@ class ListOrders(Gather[OrdersShare, OrderRows]):
     service, open_services, share_type = ORDERS, (ORDERS,), OrdersShare
 
     async def share(self, partition: int) -> OrdersShare:
-        """Costs what the index holds: what has not ended, and the latest of what has."""
+        """Costs what has not ended, and of what has the page: of those counted only keys are read."""
         params: OrderListParams = self.call.params
         context, index = self.context, self.context.order_index
-        is_read = True
-        if params.state in STATES_WITH_ENDED:
-            try:
-                await index.read_ended(partition, context.deps.bounds.gather_s * ENDED_READ_SHARE)
-            except NotReadyError:
-                is_read = False  # a large table is read on; what is known is shown meanwhile
-            context.check_open(ORDERS, partition)
-        known = chain(index.current(partition), index.ended(partition, params.state))
-        wanted = [entry for entry in known if params.wants(entry)]
-        left = [e for e in wanted if params.before is None or _place(e) < params.before]
-        page = heapq.nlargest(params.limit + 1, left, key=_place)
-        return OrdersShare(
-            total=len(wanted),
-            is_bounded=index.left_out(partition, params.state),
-            is_read=is_read,
-            rows=tuple(view_of(OrderRow, e, reference=ids.reference(e.order_id)) for e in page),
-        )
+        current = [entry for entry in index.current(partition) if params.wants(entry)]
+        total, is_bounded = self._total(partition, len(current))
+        ended = [
+            entry
+            for status in ENDED_STATES
+            if params.state in {None, status}
+            for order in self._page_of_ended(partition, status)
+            if (entry := index.entry_of(order)) is not None
+        ]
+        context.check_open(ORDERS, partition)
+        shown = [entry for entry in [*current, *ended] if params.is_on_page(entry)]
+        page = heapq.nlargest(params.limit + 1, shown, key=_place)
+        rows = tuple(view_of(OrderRow, e, reference=ids.reference(e.order_id)) for e in page)
+        return OrdersShare(total=total, is_bounded=is_bounded, rows=rows)
+
+    def _total(self, partition: int, current: int) -> tuple[int, bool]:
+        """How many orders the filters leave, and whether there may be more."""
+        params, index = self.call.params, self.context.order_index
+        if not params.is_filtered:
+            states = STATES if params.state is None else (params.state,)
+            return sum(index.number(partition, state) for state in states), False
+        total, is_bounded = current, False
+        for status in ENDED_STATES if params.state is None else {params.state} & ENDED_STATES:
+            seen = list(islice(index.ended(partition, status, params.until_ms), MAX_LOOKED_AT))
+            total += sum(map(params.wants, seen))
+            is_bounded |= len(seen) == MAX_LOOKED_AT
+        return total, is_bounded
+
+    def _page_of_ended(self, partition: int, status: str) -> list[EndedOrder]:
+        """Of one status, a page; with all of the moment at which it ends, for keys do not order these."""
+        params: OrderListParams = self.call.params
+        found: list[EndedOrder] = []
+        seen = self.context.order_index.ended(partition, status, params.page_until_ms)
+        for order in islice(seen, MAX_LOOKED_AT):
+            is_before_all = params.since_ms is not None and order.since_ms < params.since_ms
+            is_full = len(found) > params.limit and order.since_ms < found[-1].since_ms
+            if is_before_all or is_full:
+                break
+            if params.wants(order) and params.is_on_page(order):
+                found.append(order)
+        return found
 
     async def merged(self, shares: Shares[OrdersShare], missing: Missing) -> OrderRows:
         """The latest first."""
         limit = self.call.params.limit
         rows = [row for share in shares.values() for row in share.rows]
         rows.sort(key=lambda row: (row.since, row.order_id), reverse=True)
-        unread = [partition for partition, share in shares.items() if not share.is_read]
         return OrderRows(
             orders=tuple(rows[:limit]),
             total=sum(share.total for share in shares.values()),
             next=_cursor(rows[limit - 1]) if len(rows) > limit else None,
             is_bounded=any(share.is_bounded for share in shares.values()),
-            incomplete=tuple(sorted([*missing, *unread])),
+            incomplete=missing,
         )
 
 
-def _place(entry: OrderEntry) -> tuple[int, str]:
+def _place(entry: OrderEntry | EndedOrder) -> tuple[int, str]:
     return entry.since_ms, entry.order_id
 
 

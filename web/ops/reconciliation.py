@@ -5,6 +5,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
+from models.index_entries import TOTALS
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.reconciliation import (
     DayTotals,
@@ -19,7 +20,6 @@ from web.http.answers import Money
 from web.http.api_model import AS_MESSAGE, ApiModel
 from web.http.context import PAYMENTS
 from web.http.scatter_gather import Gather, Missing, Shares
-from web.indexes.money import AMOUNTS
 
 RECONCILIATION_PARTITION: Final = 0
 """The partition whose owner runs it."""
@@ -229,7 +229,7 @@ def _invariants(
             CurrencyView(
                 currency=currency,
                 payments=sums["payments"],
-                **{name: Money.of(sums[name], currency) for name in AMOUNTS},
+                **{name: Money.of(sums[name], currency) for name in TOTALS},
             )
             for currency, sums in sorted(totals.items())
         ),

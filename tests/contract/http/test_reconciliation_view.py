@@ -19,6 +19,7 @@ from models.reconciliation import (
 )
 from models.times import from_rfc3339
 from tests.support.http_api import MakeApi
+from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.operations import QUIET_OPERATIONS, page_of
 from tests.support.records import order, record
 from web.indexes.money import MoneyIndex
@@ -148,10 +149,13 @@ async def test_what_differs_is_on_the_first_screen(
 
 
 async def test_a_broken_rule_of_the_money_is_on_the_first_screen(make_api: MakeApi) -> None:
-    money = MoneyIndex(grace_s=0)
-    api = await make_api(money=money, operations=QUIET_OPERATIONS)
-    money.put_payment(0, ORDER, record(ORDER, status=PaymentStatus.COMPLETED))
-    money.put_order(0, ORDER, order(ORDER, OrderStatus.CANCELLED))
+    world = InMemoryBackend()
+    money = MoneyIndex(world.tables["payments"], world.tables["orders"], grace_s=0)
+    api = await make_api(world, money=money, operations=QUIET_OPERATIONS)
+    paid = world.tables["payments"].put(ORDER, record(ORDER, status=PaymentStatus.COMPLETED))
+    cancelled = world.tables["orders"].put(ORDER, order(ORDER, OrderStatus.CANCELLED))
+    for stored in (paid, cancelled):
+        money.updated(0, ORDER, stored)
     _, overview = await api.get("/api/ops/overview", api.operator)
     (concern,) = overview["concerns"]
     assert concern["code"] == "CANCELLED_KEEPS_MONEY"

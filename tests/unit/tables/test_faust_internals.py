@@ -25,7 +25,8 @@ from aiokafka.producer.transaction_manager import TransactionManager
 from faust import App, Schema
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.sensors import Monitor
-from faust.stores.rocksdb import Store
+from faust.stores.rocksdb import RocksDBOptions, Store
+from faust.tables.base import Collection
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
@@ -57,6 +58,7 @@ OWNERS = {
     "_ensure_consumer": driver.AIOKafkaConsumerThread,
     "_fetch_max_wait_ms": aiokafka.AIOKafkaConsumer,
     "_getmany": driver.Consumer,
+    "_new_store_by_url": Collection,
     "_key_deserializer": fetcher.PartitionRecords,
     "_maybe_leave_group": GroupCoordinator,
     "_new_consumer_thread": driver.Consumer,
@@ -88,7 +90,8 @@ UNDOCUMENTED = [
     (GroupCoordinator, "fetch_committed_offsets"),
     (aiokafka.client.AIOKafkaClient, "force_metadata_update"),
     (TransactionManager, "set_pid_and_epoch producer_id producer_epoch"),
-    (Store, "offset_key persisted_offset set_persisted_offset"),
+    (RocksDBOptions, "as_options open bloom_filter_size block_cache_size"),
+    (Store, "rocksdb_options options offset_key persisted_offset set_persisted_offset"),
     (Table, "on_rebalance on_recovery_completed stop"),
     (TableManager, "actives_ready recovery"),
     (Recovery, "active_tps standby_tps active_offsets standby_offsets in_recovery need_recovery"),

@@ -24,6 +24,7 @@ from tables.app import STORE_OPTIONS
 from tables.changelog import UnreadBatch, note_unread, write_rows
 from tables.consumed_record import RecordRun
 from tables.fenced_table import FencedTable
+from tables.table_index import INDEXED_KEY
 
 KEYS = 5
 
@@ -149,6 +150,7 @@ class Changelog:
         """RocksDB has the fold of the changelog up to the offset that it says it has, and no more."""
         assert not self.errors
         stored = dict(self.table.database(0).items())
+        assert stored.pop(INDEXED_KEY, None) == stored.get(self.table.offset_key)
         has = int(stored.pop(self.table.offset_key, b"-1"))
         records = [last for first, last in self.items if self.deleted <= first == last <= has]
         assert stored == {b"row/%d" % (at % KEYS): b"%d" % at for at in records}
@@ -283,13 +285,17 @@ async def test_what_no_engine_wrote_is_left_out_and_not_due_again(tmp_path: Path
     }
 
 
+def options(folder: Path) -> set[str]:
+    """With which the one RocksDB in a folder runs."""
+    path = max(folder.rglob("OPTIONS-*"), key=lambda path: path.name)
+    return {line.strip() for line in path.read_text().splitlines()}
+
+
 async def test_a_table_that_is_far_behind_has_more_memory_until_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def buffers() -> set[str]:
-        (options,) = [max(tmp_path.rglob("OPTIONS-*"), key=lambda path: path.name)]
-        lines = options.read_text().splitlines()
-        return {line.strip() for line in lines if line.strip().startswith("write_buffer_size=")}
+        return {line for line in options(tmp_path) if line.startswith("write_buffer_size=")}
 
     monkeypatch.setattr(fenced_table, "FAR_BEHIND_ROWS", 5)
     log = Changelog(tmp_path, [(at, at) for at in range(20)])
@@ -301,6 +307,18 @@ async def test_a_table_that_is_far_behind_has_more_memory_until_its_end(
     assert buffers() == {f"write_buffer_size={STORE_OPTIONS['write_buffer_size']}"}
     await log.deliver(2)
     assert log.table.rows_left() == {}
+
+
+async def test_a_tables_rocksdb_is_compressed_by_level(tmp_path: Path) -> None:
+    log = Changelog(tmp_path, [(0, 0)])
+    await log.deliver(1)
+    lines = options(tmp_path)
+    assert {
+        "compression=kLZ4Compression",
+        "bottommost_compression=kZSTD",
+        "block_size=16384",
+    } <= lines
+    assert any("bottommost_compression_opts" in line and "enabled=true" in line for line in lines)
 
 
 class SlowDisk:
@@ -398,7 +416,7 @@ async def test_what_a_task_has_written_meanwhile_is_not_written_over(tmp_path: P
 
     def look() -> bool:
         if log.table.data.persisted_offset(log.tp) == 8:  # amid the fetch
-            write_rows(database, written, log.table.offset_key, 16)
+            write_rows(database, written, log.table.offset_key, 16, log.table.index)
         return True
 
     await log.deliver(12, look)

@@ -80,7 +80,7 @@ class Exit:
 def make(worker_exit: Any) -> PartitionTask:
     table: Any = Table()
     context = TaskContext(
-        table=table, changelog="c", offset_key=b"o", dead_letter_topic="d", limits=Limits(),
+        table=table, changelog="c", offset_key=b"o", index=None, dead_letter_topic="d", limits=Limits(),
         counters=Counters(), readers={}, cluster_ids=ClusterIds("c", {}),
         worker_exit=worker_exit, on_backlog_drained=lambda _: None,
     )  # fmt: skip

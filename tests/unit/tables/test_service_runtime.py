@@ -32,6 +32,7 @@ def test_changelogs_too_are_at_two_replicas_before_they_count(
     assert config.get("min.insync.replicas") == wanted
     assert config["max.message.bytes"] > 0
     assert config["message.timestamp.type"] == "LogAppendTime"
+    assert config["max.compaction.lag.ms"] == 24 * 3600 * 1000, "small ones are compacted too"
 
 
 async def read_ends(partitions: Sequence[TP]) -> dict[TP, int]:

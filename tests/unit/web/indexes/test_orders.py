@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.orders import orders_service
 from models.delivery import Delivery, DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
 from models.order import Order, OrderRecord, OrderWork
-from tables import NotOwnerError, StoredRecord
-from web.indexes import entries
+from tables import Quarantine, StoredRecord
+from tests.support.in_memory_backend import InMemoryTable
 from web.indexes.orders import DeliveryIndex, OrderIndex
 
 KEYS = [f"order-{n}" for n in range(6)]
@@ -24,122 +24,62 @@ def stored(key: str, state: Any) -> StoredRecord:
     return StoredRecord(key=key, version=1, state=state, sequences={}, outcomes={}, quarantine=None)
 
 
-def order(key: str, status: OrderStatus, at_ms: int = 0) -> StoredRecord:
+def order(key: str, status: OrderStatus, at_ms: int = 0) -> OrderRecord:
     state = Order(
-        order_id=key, payment_id="p", user_id="u", restaurant_id="r", amount=1, currency="INR",
+        order_id=key, payment_id="p", user_id="u", restaurant_id="r/1", amount=1, currency="INR",
         status=status, sequence=1, occurred_at=at_ms, reached={status: at_ms},
     )  # fmt: skip
-    return stored(key, OrderRecord(order=state, work=OrderWork(sequence=1)))
+    return OrderRecord(order=state, work=OrderWork(sequence=1))
 
 
-class Table:
-    """Partition 0 of an orders table, as the index scans it."""
-
-    name = "orders"
-
-    def __init__(self) -> None:
-        self.records: dict[str, StoredRecord] = {}
-        self.is_ours = True
-        self.scans = 0
-        self.scanned = asyncio.Event()
-
-    def scan(self, partition: int, after: str = "") -> list[StoredRecord]:
-        assert partition == 0
-        if not self.is_ours:
-            raise NotOwnerError(self.name)
-        self.scans += 1
-        self.scanned.set()
-        keys = sorted(key for key in self.records if key > after)[:2]
-        return [self.records[key] for key in keys]
-
-
-@pytest.fixture
-def table() -> Table:
-    return Table()
-
-
-def of_status(index: OrderIndex, status: str) -> set[str]:
-    current = {e.order_id for e in index.current(0) if e.status == status}
-    return current | {e.order_id for e in index.ended(0, status)}
-
-
-@given(st.lists(STATES, max_size=40))
+@given(st.lists(STATES, max_size=40), st.none() | st.integers(0, 99), st.booleans())
 def test_lists_each_order_once_under_its_last_status(
-    changes: list[tuple[str, OrderStatus, int]],
+    changes: list[tuple[str, OrderStatus, int]], until_ms: int | None, moves: bool
 ) -> None:
-    index, truth = OrderIndex(Table()), {}
+    table = InMemoryTable(orders_service(), "orders")
+    index, truth = OrderIndex(table), {}
     for key, status, at_ms in changes:
-        index.updated(0, key, order(key, status, at_ms))
-        truth[key] = status
+        index.updated(0, key, table.put(key, order(key, status, at_ms)))
+        truth[key] = (status, at_ms)
+    if moves:  # to a worker that is given what has not ended
+        index = OrderIndex(table)
+        for key, record in table.records.items():
+            if not record.state.has_ended:
+                index.updated(0, key, record)
     for status in OrderStatus:
-        assert of_status(index, status) == {k for k, s in truth.items() if s is status}
-    everything = [*index.current(0), *index.ended(0, None)]
-    assert len(everything) == len(truth)
+        current = {entry.order_id for entry in index.current(0) if entry.status == status}
+        ended = list(index.ended(0, status, until_ms))
+        assert not current & {each.order_id for each in ended}
+        assert all(
+            each == (each.order_id, status, "r/1", truth[each.order_id][1]) for each in ended
+        )
+        times = [each.since_ms for each in ended]
+        assert times == sorted(times, reverse=True)
+        of_status = {key for key, (last, _) in truth.items() if last is status}
+        before = {key for key in of_status if until_ms is None or truth[key][1] < until_ms}
+        assert {each.order_id for each in ended} == before - current
+        assert index.number(0, status) == len(of_status)
+        for each in ended:
+            entry = index.entry_of(each)
+            assert entry
+            assert (entry.order_id, entry.status, entry.since_ms) == (
+                each.order_id,
+                status,
+                each.since_ms,
+            )
     index.closed(0)
-    assert not [*index.current(0), *index.ended(0, None)]
+    assert not index.current(0)
 
 
-def test_keeps_the_latest_of_those_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "MAX_ENDED_KEPT", 10)
-    index = OrderIndex(Table())
-    for n in range(100):
-        at_ms = n * 37 % 100  # in no order of time
-        index.updated(0, f"o{at_ms}", order(f"o{at_ms}", OrderStatus.DELIVERED, at_ms))
-        assert len(index.ended(0, "DELIVERED")) <= 20
-    kept = {entry.since_ms for entry in index.ended(0, "DELIVERED")}
-    assert set(range(90, 100)) <= kept
-    assert len(index.ended(0, None)) == len(kept)
-    assert index.left_out(0, "DELIVERED")
-    assert index.left_out(0, None)
-    assert not index.left_out(0, "REFUNDED")
-    # One that was left out may move on, and is listed where it is now.
-    index.updated(0, "o0", order("o0", OrderStatus.REFUNDED, 200))
-    assert [entry.order_id for entry in index.ended(0, "REFUNDED")] == ["o0"]
-
-
-async def test_reads_those_of_before_once_and_what_is_newer_stays(table: Table) -> None:
-    for key in KEYS:
-        table.records[key] = order(key, OrderStatus.DELIVERED)
+def test_a_quarantined_order_is_listed_as_one_that_has_not_ended() -> None:
+    table = InMemoryTable(orders_service(), "orders")
     index = OrderIndex(table)
-    await asyncio.gather(index.read_ended(0, 60), index.read_ended(0, 60))
-    assert of_status(index, "DELIVERED") == set(KEYS)
-    scans = table.scans
-    await index.read_ended(0, 60)
-    assert table.scans == scans == 4
-    index.closed(0)
-    assert of_status(index, "DELIVERED") == set()
-    await index.read_ended(0, 60)
-    assert of_status(index, "DELIVERED") == set(KEYS)
-
-
-async def test_a_change_while_those_of_before_are_read_is_kept(table: Table) -> None:
-    for key in KEYS:
-        table.records[key] = order(key, OrderStatus.REFUNDED)
-    index = OrderIndex(table)
-    reading = asyncio.create_task(index.read_ended(0, 60))
-    await table.scanned.wait()
-    for key in (KEYS[0], KEYS[-1]):  # of the slice that was read, and of one that was not
-        table.records[key] = order(key, OrderStatus.CANCELLED, 5)
-        index.updated(0, key, table.records[key])
-    await reading
-    assert of_status(index, "CANCELLED") == {KEYS[0], KEYS[-1]}
-    assert of_status(index, "REFUNDED") == set(KEYS[1:-1])
-
-
-async def test_says_that_the_partition_has_left_while_it_was_read(table: Table) -> None:
-    table.records[KEYS[0]] = order(KEYS[0], OrderStatus.DELIVERED)
-    index = OrderIndex(table)
-    reading = asyncio.create_task(index.read_ended(0, 60))
-    await table.scanned.wait()
-    index.closed(0)
-    with pytest.raises(NotOwnerError):
-        await reading
-    table.is_ours = False
-    with pytest.raises(NotOwnerError):
-        await index.read_ended(0, 60)
-    table.is_ours = True
-    await index.read_ended(0, 60)
-    assert of_status(index, "DELIVERED") == {KEYS[0]}
+    table.put("a", order("a", OrderStatus.DELIVERED))
+    quarantined = replace(table.records["a"], quarantine=Quarantine("ValueError", 0, "x", 1))
+    table.records["a"] = quarantined
+    index.updated(0, "a", quarantined)
+    assert [entry.order_id for entry in index.current(0)] == ["a"]
+    assert list(index.ended(0, "DELIVERED", None)) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(list(DeliveryStatus)))))
