@@ -14,6 +14,7 @@ import rocksdict
 
 from models.transition import Input, InputIdentity
 from tables.packing import PACKED, unpack
+from tables.record import TERMINAL
 from tests.faults.engine_run import PARTITIONS, Run
 from tests.faults.engine_services import CountingService
 from tests.support.kafka_topics import Read, read_all
@@ -165,8 +166,10 @@ def _index_of(records: dict[bytes, bytes], has: int) -> dict[bytes, bytes]:
     total = 0
     for key, value in records.items():
         if b"/" not in key and not key.startswith(b"\0"):
-            n = orjson.loads(value)["state"]["n"]
-            index |= {b"\0index/open/" + key: b"", b"\0index/tens/%04d/%b" % (n // 10, key): b""}
+            n = orjson.loads(unpack(value, ()))["state"]["n"]
+            index[b"\0index/tens/%04d/%b" % (n // 10, key)] = b""
+            if not value.startswith(TERMINAL):
+                index[b"\0index/open/" + key] = b""
             total += n
     if total:
         index[b"\0sums"] = orjson.dumps({"n": total})
