@@ -70,7 +70,7 @@ format: $(SETUP) ## Put the code into the formatter's shape, and fix what can be
 	$(BIN)/ruff check --fix-only $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: $(SETUP) ## Measure beside peers, 20 minutes, and write docs/performance.md (ARGS=--short: a look)
+bench: $(SETUP) ## Measure beside peers, 40 minutes, and write docs/performance.md (ARGS=--short: a look)
 	$(BIN)/python -m bench $(ARGS)
 
 profile: $(SETUP) ## Sample a worker under load, and write where its CPU goes into docs/performance.md

@@ -21,8 +21,8 @@ class Part(NamedTuple):
 
 
 PARTS: Final = (
-    Part(engine.main, {"records": 60_000, "turns": 1}, 9, 3),
-    Part(crashes.main, {"records": 4_000}, 6, 3),
+    Part(engine.main, {"records": 60_000, "turns": 1}, 15, 4),
+    Part(crashes.main, {"records": 4_000}, 6, 4),
     Part(platform.main, {"seconds": 10.0, "warm_up": 5.0}, 2, 1),
     Part(reads.main, {"requests": 300, "turns": 2}, 2, 1),
     Part(start.main, {"turns": 1}, 3, 1.5),

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 WIDTH: Final = 960
 ROW: Final = 34
 TOP: Final = 46
-NAMES: Final = 290
+NAMES: Final = 310
 BARS: Final = 300
-TIMES: Final = 230
-TIMES_LEFT: Final = NAMES + BARS + 100
+TIMES: Final = 220
+TIMES_LEFT: Final = NAMES + BARS + 90
 OURS, THEIRS, INK, GRID = "#0b6e4f", "#9aa5b1", "#1f2933", "#d9dee4"
 
 
@@ -48,7 +48,7 @@ def svg(bars: Sequence[Bar]) -> list[str]:
         "<title>Records a second, and milliseconds until an event can be read</title>",
         _rectangle(0, 0, WIDTH, height, "#ffffff"),
         _text(NAMES, 24, "records a second", weight="bold"),
-        _text(TIMES_LEFT, 24, "milliseconds until readable: p50 and p99", weight="bold"),
+        _text(TIMES_LEFT, 24, "ms until readable: p50, p99", weight="bold"),
     ]
     for power in decades:
         x = _time_x(10.0**power, decades)

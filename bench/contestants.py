@@ -73,7 +73,7 @@ CONTESTANTS: Final = (
     Contestant(
         "Quix Streams, exactly-once, every 20 ms",
         _QUIX,
-        0.25,
+        0.15,
         "exactly-once",
         0.02,
         is_killed=False,

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aiokafka.partitioner import murmur2
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
+from agents.dictionaries import dictionaries_of
+from tables.packing import pack, unpack
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -28,11 +31,22 @@ TOKEN: Final = re.compile(
 
 
 class Row(NamedTuple):
-    """A row of a template, cut at its tokens: texts and, between them, numbers of tokens."""
+    """A row of a template, cut at its tokens: texts and, between them, numbers of tokens.
+
+    is_packed: whether the value is to be packed when it is put together.
+    """
 
     topic: str
     key: tuple[bytes | int, ...]
     value: tuple[bytes | int, ...]
+    is_packed: bool
+
+    def copy(self, tokens: Sequence[bytes]) -> tuple[str, bytes, bytes]:
+        """Topic, key and value with these tokens."""
+        value = _joined(self.value, tokens)
+        if self.is_packed:
+            value = pack(value, _dictionaries(self.topic))
+        return self.topic, _joined(self.key, tokens), value
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +60,7 @@ class Template:
         """The same under other ids: a hash for its partition, and topic, key, value of each row."""
         tokens = [_other(token, numbers) for token in self.tokens]
         partition = murmur2(b"order_" + tokens[0]) & 0x7FFFFFFF
-        return partition, [
-            (row.topic, _joined(row.key, tokens), _joined(row.value, tokens)) for row in self.rows
-        ]
+        return partition, [row.copy(tokens) for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +77,9 @@ def footprints(templates: Sequence[Template]) -> Mapping[str, Footprint]:
     sizes: Counter[str] = Counter()
     for template in templates:
         for row in template.rows:
-            rows[row.topic] += 1
-            parts = _joined(row.key, template.tokens), _joined(row.value, template.tokens)
-            sizes[row.topic] += sum(map(len, parts))
+            topic, key, value = row.copy(template.tokens)
+            rows[topic] += 1
+            sizes[topic] += len(key) + len(value)
     count = len(templates)
     return {topic: Footprint(rows[topic] / count, sizes[topic] / count) for topic in sorted(rows)}
 
@@ -113,8 +125,15 @@ def template_of(order: str, rows: Mapping[tuple[str, bytes], bytes]) -> Template
             end = match.end()
         return (*parts, text[end:])
 
-    made = tuple(Row(topic, cut(key), cut(value)) for (topic, key), value in rows.items())
-    return Template(tuple(tokens), made)
+    made = []
+    for (topic, key), value in rows.items():
+        text = unpack(value, _dictionaries(topic))
+        made.append(Row(topic, cut(key), cut(text), text is not value))
+    return Template(tuple(tokens), tuple(made))
+
+
+def _dictionaries(changelog: str) -> Sequence[bytes]:
+    return dictionaries_of(changelog.removesuffix(CHANGELOG).rpartition("-")[2])
 
 
 def _joined(parts: Sequence[bytes | int], tokens: Sequence[bytes]) -> bytes:

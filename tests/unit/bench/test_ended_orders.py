@@ -6,8 +6,10 @@ import random
 
 from aiokafka.partitioner import murmur2
 
+from agents.dictionaries import dictionaries_of
 from bench.ended_orders import footprints, template_of
 from models import ids
+from tables.packing import PACKED, pack, unpack
 
 ORDER = ids.order_id("guest", "one")
 EVENT = ids.event_id("cmd_1", "orders", 1)
@@ -58,3 +60,13 @@ def test_a_footprint_is_rows_and_bytes_an_order() -> None:
     assert found["x-orders-changelog"].size == sum(
         len(key) + len(value) for (topic, key), value in ROWS.items() if "orders" in topic
     )
+
+
+def test_a_packed_record_is_packed_again_with_its_other_ids() -> None:
+    topic, key = "x-orders-changelog", ORDER.encode()
+    record = f'{{"terminal":true,"state":{{"order":"{ORDER}"}}}}'.encode()
+    dictionaries = dictionaries_of("orders")
+    template = template_of(ORDER, {(topic, key): pack(record, dictionaries)})
+    ((_, other, packed),) = template.copy(random.Random(1))[1]
+    assert packed.startswith(PACKED)
+    assert unpack(packed, dictionaries) == record.replace(key, other)
