@@ -23,7 +23,6 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     """Send all lines, ours and the libraries', to stderr in one form. May be called again."""
     # What no line of ours shows is not looked up (the logging HOWTO's "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.logAsyncioTasks = False
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
