@@ -4,21 +4,26 @@ from typing import Final
 
 from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, events
-from models import search_terms, topics
+from models import topics
 from models.events import Event
-from models.timeline import Timeline, add_event, row_of
-from models.transition import Decision, Input, ReadRow
+from models.timeline import Timeline, add_event, entries_of, row_of
+from models.transition import Decision, IndexData, Input, ReadRow
 
 
 def decide(state: Timeline | int, record: Input, _read: ReadRow) -> Decision:
-    """Add the event to the order's history, and rows by which its ids are found.
+    """Add the event to the order's history.
 
     A number is the state of earlier versions: so many events are in rows.
     """
     event: Event = record.message
     timeline = Timeline(rows=state) if isinstance(state, int) else state
     timeline, rows = add_event(timeline, record.key, row_of(record.topic, event))
-    return Decision(timeline, rows={**rows, **search_terms.rows_of_event(event)})
+    return Decision(timeline, rows=rows)
+
+
+def index_of(state: Timeline | int) -> IndexData:
+    """An order by the ids of its events, and of what they name."""
+    return IndexData(entries_of(state) if isinstance(state, Timeline) else ())
 
 
 TIMELINE: Final = Service(
@@ -32,6 +37,7 @@ TIMELINE: Final = Service(
     initial=0,
     decide=decide,
     has_ended=lambda state: isinstance(state, Timeline) and state.has_ended,
+    index_of=index_of,
     dictionaries=dictionaries_of("timeline"),
     gather_s=GATHERED_S,
 )

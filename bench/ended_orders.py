@@ -13,19 +13,21 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from agents.dictionaries import dictionaries_of
-from tables.packing import pack, unpack
+from tables.packing import head_of, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 CHANGELOG: Final = "-changelog"
+INDEX_FIELD: Final = b',"index":'
+"""Before what a record is found by, its last field."""
 BASE32: Final = b"0123456789abcdefghjkmnpqrstvwxyz"
 TYPEID_CHARS: Final = 26
 TOKEN: Final = re.compile(
     rb"(?<=_)[0-7][0-9a-hjkmnp-tv-z]{25}(?![0-9a-z])"  # of a typeid
     rb"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     rb"|(?<=_)(?=[A-Za-z]*[0-9])[0-9A-Za-z]{14,40}(?![0-9A-Za-z])"  # of one of Stripe's ids
-    rb"|(?<=^find/)[\w-]{12}(?=/)"  # a search term's hash
+    rb"|(?<=^find/)[\w-]{12}(?=/)|(?<=\"f/)[\w-]{10}(?=[/\"])"  # a search term's hash
 )
 """What must differ in each order: ids of our own and of Stripe's, events' ids, hashes of terms."""
 
@@ -33,7 +35,7 @@ TOKEN: Final = re.compile(
 class Row(NamedTuple):
     """A row of a template, cut at its tokens: texts and, between them, numbers of tokens.
 
-    is_packed: whether the value is to be packed when it is put together.
+    is_packed: the value is a packed record: unpacked, behind its first line.
     """
 
     topic: str
@@ -45,7 +47,10 @@ class Row(NamedTuple):
         """Topic, key and value with these tokens."""
         value = _joined(self.value, tokens)
         if self.is_packed:
-            value = pack(value, _dictionaries(self.topic))
+            head, _, record = value.partition(b"\n")
+            index = head.find(INDEX_FIELD)
+            found_by = head[index:-1] if index >= 0 else b""
+            value = pack(record, _dictionaries(self.topic), found_by)
         return self.topic, _joined(self.key, tokens), value
 
 
@@ -128,7 +133,10 @@ def template_of(order: str, rows: Mapping[tuple[str, bytes], bytes]) -> Template
     made = []
     for (topic, key), value in rows.items():
         text = unpack(value, _dictionaries(topic))
-        made.append(Row(topic, cut(key), cut(text), text is not value))
+        is_packed = text is not value
+        if is_packed:
+            text = b"%b\n%b" % (head_of(value), text)
+        made.append(Row(topic, cut(key), cut(text), is_packed))
     return Template(tuple(tokens), tuple(made))
 
 

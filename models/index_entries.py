@@ -13,6 +13,7 @@ from models.money_checks import money_of, violations
 from models.notification import NotificationRecord, NotificationStatus
 from models.order import OrderRecord
 from models.payment import Payment, PaymentRecord
+from models.search_terms import entries_of_order, entries_of_payment
 from models.stuck import waiting
 from models.times import HOUR_MS
 from models.transition import IndexData, until
@@ -67,12 +68,13 @@ def index_of_order(state: OrderRecord) -> IndexData:
     """An order by how it has ended, and how many there are in each status."""
     status = str(state.status_shown)
     sums = {status: 1} if state.order or state.placed else {}
+    found_by = entries_of_order(state)
     if state.order is None:
-        return IndexData(sums=sums)
+        return IndexData(found_by, sums=sums)
     since_ms = state.order.reached[state.order.status]
     restaurant = state.order.restaurant_id or (state.placed.restaurant_id if state.placed else "")
     entry = f"{ENDED}{status}/{latest_first(since_ms)}/{quote(restaurant, safe='')}"
-    return IndexData(once_ended=(entry,), sums=sums)
+    return IndexData(found_by, once_ended=(entry,), sums=sums)
 
 
 def ended_order(status: str, entry: str) -> EndedOrder:
@@ -111,7 +113,8 @@ def index_of_payment(record: PaymentRecord) -> IndexData:
         sums[f"{of_currency}captured"] = payment.captured
     if payment.refunds or payment.disputes or work.refunds or work.refund_wanted:
         sums |= _sums_of_refunds(record, of_currency)
-    return IndexData(once_ended=tuple(_payment_entries(payment)), sums=sums)
+    found_by, once_ended = entries_of_payment(record), tuple(_payment_entries(payment))
+    return IndexData(found_by, once_ended=once_ended, sums=sums)
 
 
 def _sums_of_refunds(record: PaymentRecord, of_currency: str) -> dict[str, int]:

@@ -1,27 +1,35 @@
-"""Search index: the terms that an order can be found by, as rows beside its records, one a term and order.
+"""Search: the terms that an order can be found by, as entries of the index of its records.
 
-A row's key is `find/<hash of the term>/<time>/<order id>`, so the orders of a term lie together in a
-partition, the latest first, and looking one up is one seek a partition, however many orders there are.
-Rows hold only hashes of personal data. Pure.
+An entry is `f/<hash of the term>`, with a time behind it where many orders may have the term, and in RocksDB
+the order's id: so the orders of a term lie together in a partition, the latest first, and looking one up is one
+seek a partition, however many orders there are. It holds only hashes of personal data. Earlier versions kept
+rows of the table in their place, `find/<hash of the term>/<time>/<order id>`; those are read as well. Pure.
 """
 
 import re
 import unicodedata
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import Any, Final
 
 from models import money
-from models.events import Event
+from models.commands import Contact
 from models.order import OrderRecord
 from models.payment import PaymentRecord
 
 SEARCH_ROW_PREFIX: Final = "find/"
 """How the keys of these rows begin. No record's does, for they have no slash."""
+ENTRY_PREFIX: Final = "f/"
+"""How the entries of the index begin that are for searching."""
+HASH_CHARS: Final = 10
+"""Of a term's hash in an entry, of six bits each; a row has all twelve."""
+CACHED_TERMS: Final = 8192
+"""Whose hashes are kept: a record is written several times with the same ones."""
 ROW: Final = b"1"
 """A row's value: all information is in its key."""
 NATIONAL_NUMBER_DIGITS: Final = range(8, 12)
@@ -46,14 +54,34 @@ class TermKind(StrEnum):
     CARD = "card"
 
 
+NAMED_IDS: Final = ("stripeEventId", "commandId", "notificationId")
+"""Details of events whose orders are found by them."""
 PERSONAL_KINDS: Final = frozenset({TermKind.EMAIL, TermKind.PHONE, TermKind.NAME})
 """Personal data: never in a URL, and searches by it are recorded in the audit."""
 
 
+@lru_cache(CACHED_TERMS)
 def row_prefix(kind: TermKind, term: str) -> str:
     """How the keys of a term's rows begin."""
     digest = blake2b(f"{kind}:{term}".encode(), digest_size=9).digest()
     return f"{SEARCH_ROW_PREFIX}{urlsafe_b64encode(digest).decode()}/"
+
+
+def entry_prefix(row: str) -> str:
+    """How a term's entries begin. row: how its rows do. 60 bits of the hash: 1 in 10^8 finds more."""
+    start = len(SEARCH_ROW_PREFIX)
+    return f"{ENTRY_PREFIX}{row[start : start + HASH_CHARS]}/"
+
+
+def id_entry(name: str) -> str:
+    """The entry of an id, which only one order has."""
+    return entry_prefix(row_prefix(TermKind.ID, name))[:-1]
+
+
+def _timed_entries(terms: Iterable[tuple[TermKind, str]], at_ms: int) -> tuple[str, ...]:
+    """The entries of terms that many orders may have, the latest first. at_ms: since the epoch."""
+    latest_first = f"{0xFFFFFFFF - at_ms // 1000:08x}"
+    return tuple(f"{entry_prefix(row_prefix(*term))}{latest_first}" for term in terms)
 
 
 def search_rows(
@@ -69,47 +97,34 @@ def order_of_row(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def rows_of_order(before: OrderRecord, after: OrderRecord, order_id: str) -> Mapping[str, bytes]:
-    """Rows that a decision adds: contact and amount, when the order is placed."""
-    placed = after.placed
-    if placed is None or before.placed is not None:
-        return {}
-    contact = placed.contact
+def entries_of_order(record: OrderRecord) -> tuple[str, ...]:
+    """What an order is found by: contact and amount."""
+    placed = record.placed
+    if placed is None:
+        return ()
+    return _placed_entries(placed.contact, placed.amount, placed.currency, placed.placed_at)
+
+
+@lru_cache(CACHED_TERMS // 8)
+def _placed_entries(
+    contact: Contact, amount: int, currency: str, placed_at: int
+) -> tuple[str, ...]:
     terms = chain(
         ((TermKind.EMAIL, term) for term in _email(contact.email)),
         ((TermKind.PHONE, term) for term in _phone(contact.phone)),
         ((TermKind.NAME, term) for term in _name(contact.name)),
-        [(TermKind.AMOUNT, _plain(Decimal(money.decimal_text(placed.amount, placed.currency))))],
+        [(TermKind.AMOUNT, _plain(Decimal(money.decimal_text(amount, currency))))],
     )
-    return search_rows(terms, order_id, placed.placed_at)
+    return _timed_entries(terms, placed_at)
 
 
-def rows_of_payment(
-    before: PaymentRecord | None, after: PaymentRecord, order_id: str
-) -> Mapping[str, bytes]:
-    """Rows that a decision adds: our ids and Stripe's, and the last digits of cards."""
-    if after is before or after.payment is None:
-        return {}
-    if before is not None and before.payment is not None and _parts(before) == _parts(after):
-        return {}
-    names, cards = _names(after), after.work.cards
-    if before is not None:
-        names -= _names(before)
-        cards = cards[len(before.work.cards) :]
-    if not names and not cards:
-        return {}
-    terms = [(TermKind.ID, name) for name in sorted(names)] + [
-        (TermKind.CARD, digits) for digits in cards
-    ]
-    return search_rows(terms, order_id, after.payment.initiated_at)
-
-
-def _parts(record: PaymentRecord) -> tuple[Any, ...]:
-    """All that may add a row to those of a payment that has begun; most decisions leave it as it is."""
-    payment, work = record.payment, record.work
-    assert payment is not None
-    own = (payment.stripe_charge_id, payment.refunds, payment.disputes)
-    return (*own, payment.fraud_warnings, payment.reviews, work.charges, work.refunds, work.cards)
+def entries_of_payment(record: PaymentRecord) -> tuple[str, ...]:
+    """What a payment's order is found by: our ids and Stripe's, and the last digits of cards."""
+    if record.payment is None:
+        return ()
+    cards = dict.fromkeys((TermKind.CARD, digits) for digits in record.work.cards)
+    ids = tuple(id_entry(name) for name in sorted(_names(record)))
+    return (*ids, *_timed_entries(cards, record.payment.initiated_at)) if cards else ids
 
 
 def _names(record: PaymentRecord) -> set[str]:
@@ -127,14 +142,15 @@ def _names(record: PaymentRecord) -> set[str]:
     return {name for name in names if name}
 
 
-def rows_of_event(event: Event) -> Mapping[str, bytes]:
-    """Rows of an event: its own id, and those of the command, Stripe event or message that it names."""
-    named = {event.event_id}
-    if event.causation_id.startswith(("cmd_", "evt_")):
-        named.add(event.causation_id)
-    for name in ("stripe_event_id", "command_id", "notification_id"):
-        named.add(getattr(event.data, name, None) or event.event_id)
-    return search_rows(((TermKind.ID, each) for each in sorted(named)), event.order_id)
+def ids_of_event(row: Mapping[str, Any]) -> Iterator[str]:
+    """Ids by which an event's order is found: its own, and of what it names (models/timeline.py has rows)."""
+    yield row["eventId"]
+    cause, detail = row["causationId"], row["detail"]
+    if isinstance(cause, str) and cause.startswith(("cmd_", "evt_")):
+        yield cause
+    for name in NAMED_IDS:
+        if isinstance(detail.get(name), str):
+            yield detail[name]
 
 
 def parse_search_text(text: str) -> dict[TermKind, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from models import ids, topics
 from models.events import EVENTS, Event, EventType
 from models.messages import Message
+from models.search_terms import NAMED_IDS, TermKind, id_entry, ids_of_event, search_rows
 from models.times import from_rfc3339, to_rfc3339
 
 ENDS: Final = frozenset(
@@ -88,20 +89,28 @@ def row_of(topic: str, event: Event) -> Row:
 
 
 def add_event(timeline: Timeline, order_id: str, row: Row) -> tuple[Timeline, Mapping[str, bytes]]:
-    """The timeline with one more event, and the row that earlier ones move to, if they do.
+    """The timeline with one more event, and the rows that earlier ones move to, if they do.
 
-    That row's key is `orderId/number of its first event`: deciding again after a crash gives the same key.
+    The key of their row is `orderId/number of its first event`: deciding again after a crash gives the same.
     """
-    rows = {}
+    rows, known = {}, _known_before(order_id, timeline.events)
     if len(timeline.events) >= MAX_EVENTS:
-        rows = {f"{order_id}/{timeline.rows + 1:06d}": orjson.dumps(timeline.events)}
-        timeline = Timeline(rows=timeline.count)
-    known = _known_before(order_id, timeline.events)
+        rows = search_rows(((TermKind.ID, name) for name in known.names), order_id)
+        rows[f"{order_id}/{timeline.rows + 1:06d}"] = orjson.dumps(timeline.events)
+        timeline, known = Timeline(rows=timeline.count), _EarlierEvents(order_id, ())
     packed = known.pack(row)
     events = (*timeline.events, packed)
-    known.add(row["eventId"], packed)
-    _remember(order_id, events, known)
+    known.add(row, packed)
+    _remember(timeline.events, events, known)
     return replace(timeline, events=events), rows
+
+
+def entries_of(timeline: Timeline) -> tuple[str, ...]:
+    """What an order is found by: ids of its events in the record, and of what they name.
+
+    Those of events that have moved to rows are in rows as well, `search_terms.search_rows`.
+    """
+    return tuple(_known_before("", timeline.events).names.values())
 
 
 def stored_events(
@@ -135,27 +144,33 @@ def unpack(order_id: str, events: Iterable[Any]) -> Iterator[Row]:
     known = _EarlierEvents(order_id, ())
     for event in events:
         row = event if isinstance(event, dict) else known.unpack(event)
-        known.add(row["eventId"], event)
+        known.add(row, event)
         yield row
 
 
 class _EarlierEvents:
-    """What an event is packed and unpacked with: the ids of those before it, and what the first one says."""
+    """What an event is packed and unpacked with: the ids of those before it, and what the first one says.
+
+    names: ids by which the order is found -> their entries.
+    """
 
     def __init__(self, order_id: str, before: Iterable[Any]) -> None:
         self.order_id, self.payment_id = order_id, ids.payment_id(order_id)
         self.first_ms, self.correlation_id = 0, ""
         self.ids: list[str] = []
+        self.names: dict[str, str] = {}
         for event in before:
-            is_packed = isinstance(event, list)
-            self.add(self._event_id(event) if is_packed else event["eventId"], event)
+            self.add(self.unpack(event) if isinstance(event, list) else event, event)
 
-    def add(self, event_id: str, event: Any) -> None:
-        """Go on behind an event."""
+    def add(self, row: Row, event: Any) -> None:
+        """Go on behind an event. event: as it is packed."""
         if not self.first_ms and isinstance(event, list):
             self.first_ms = event[0]
             self.correlation_id = event[7].get("correlationId", "")
-        self.ids.append(event_id)
+        self.ids.append(row["eventId"])
+        for name in ids_of_event(row):
+            if name not in self.names:
+                self.names[name] = id_entry(name)
 
     def pack(self, row: Row) -> Any:
         """An event without what those before it say of it.
@@ -227,7 +242,9 @@ class _EarlierEvents:
             return value
         if name == "notificationId" and value == _message_id(row["detail"]):
             return [MESSAGE]
-        named = {self.order_id: ORDER, self.payment_id: PAYMENT, row["causationId"]: CAUSE}
+        named = {row["causationId"]: CAUSE}
+        if name not in NAMED_IDS:  # which are read without knowing whose timeline it is
+            named |= {self.order_id: ORDER, self.payment_id: PAYMENT}
         place = named.get(value, self._place_of(value))
         return [place] if isinstance(place, int) else value
 
@@ -236,7 +253,8 @@ class _EarlierEvents:
         found = dict(detail)
         for name, value in detail.items():
             if _is_reference(value) and value[0] != MESSAGE:
-                found[name] = named.get(value[0]) or self.ids[-value[0]]
+                place = value[0]
+                found[name] = named[place] if place in named else self.ids[-place]
         if found.get("notificationId") == [MESSAGE]:
             found["notificationId"] = _message_id(found)
         return found
@@ -250,19 +268,20 @@ def _message_id(detail: Mapping[str, Any]) -> str:
     return ids.notification_id(detail.get("aboutEventId", ""), detail.get("channel", ""))
 
 
-_recent: dict[str, tuple[tuple[Any, ...], _EarlierEvents]] = {}
+_recent: dict[int, tuple[tuple[Any, ...], _EarlierEvents]] = {}
+"""By the identity of the events."""
 
 
 def _known_before(order_id: str, events: tuple[Any, ...]) -> _EarlierEvents:
     """What is known behind these events; of orders whose last event is of a moment ago it is kept."""
-    remembered = _recent.get(order_id)
+    remembered = _recent.get(id(events))
     if remembered is not None and remembered[0] is events:
         return remembered[1]
     return _EarlierEvents(order_id, events)
 
 
-def _remember(order_id: str, events: tuple[Any, ...], known: _EarlierEvents) -> None:
-    _recent.pop(order_id, None)
-    _recent[order_id] = events, known
+def _remember(before: tuple[Any, ...], events: tuple[Any, ...], known: _EarlierEvents) -> None:
+    _recent.pop(id(before), None)
+    _recent[id(events)] = events, known
     if len(_recent) > MAX_RECENT:
         del _recent[next(iter(_recent))]

@@ -78,12 +78,11 @@ class TableIndex:
             stored = database.get(key)
             before = self._of(key, stored) if stored is not None else NOTHING
             after = self._of(key, raw)
-            for entry in before.entries:
-                if entry not in after.entries:
-                    batch.delete(_index_key(entry, key))
-            for entry in after.entries:
-                if entry not in before.entries:
-                    batch.put(_index_key(entry, key), b"")
+            was, is_ = set(before.entries), set(after.entries)  # an order's may be a hundred
+            for entry in was - is_:
+                batch.delete(_index_key(entry, key))
+            for entry in is_ - was:
+                batch.put(_index_key(entry, key), b"")
             if before.sums != after.sums:
                 for name, value in after.sums.items():
                     added[name] = added.get(name, 0) + value

@@ -8,7 +8,7 @@ from agents.decision import SYSTEM
 from agents.dictionaries import dictionaries_of
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
 from agents.service import Service, commands, events
-from models import search_terms, topics
+from models import topics
 from models.cancel_reasons import CUSTOMER_REASONS, OPERATOR_REQUEST, PAYMENT_EXPIRED
 from models.commands import (
     CancelOrder,
@@ -51,9 +51,7 @@ def decide(state: OrderRecord, record: Input, _read: ReadRow, deadlines: Deadlin
         outcome = _COMMANDS[message.command_type](builder, message.data)
     elif message.event_type in _EVENTS and message.producer != "orders":
         _EVENTS[message.event_type](builder, message.data)
-    after = builder.next_state()
-    rows = search_terms.rows_of_order(state, after, record.key)
-    return Decision(after, builder.outputs, rows, outcome)
+    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
 
 
 def _place(builder: OrderDecisionBuilder, data: PlaceOrder) -> Outcome:

@@ -19,7 +19,7 @@ from agents.payments.transitions import (
 )
 from agents.payments.webhooks import apply_webhook, release_held
 from agents.service import Service, commands, events, webhooks
-from models import ids, search_terms, topics
+from models import ids, topics
 from models.cancel_reasons import PAYMENT_EXPIRED
 from models.commands import (
     CancelPayment,
@@ -65,9 +65,7 @@ def decide(
     release_held(builder)
     if state.work.unknown_since is not None:
         builder.ask_for_wanted_cancel()
-    after = builder.next_state()
-    rows = search_terms.rows_of_payment(state, after, record.key)
-    return Decision(after, builder.outputs, rows, outcome)
+    return Decision(builder.next_state(), builder.outputs, outcome=outcome)
 
 
 def _initiate(builder: PaymentDecisionBuilder, data: InitiatePayment) -> None:

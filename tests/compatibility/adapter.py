@@ -198,9 +198,19 @@ def as_recorded(table: str, value: bytes) -> bytes:
     return value.replace(TERMINAL + b",", b"{", 1) if table in ENDED_SINCE else value
 
 
-def is_written_still(key: bytes) -> bool:
-    """Whether the timeline still writes what has this key: records, and rows by which orders are found."""
-    return b"/" not in key or key.startswith(SEARCH_PREFIX)
+def is_written_still(table: str, key: bytes) -> bool:
+    """Whether a table is still given what has this key.
+
+    What orders are found by is in the records' index now, and a timeline's events are in its record.
+    """
+    return b"/" not in key or (table != "timeline" and not key.startswith(SEARCH_PREFIX))
+
+
+def is_found_still(row: bytes, value: bytes) -> bool:
+    """Whether an order is found by the same term as by a row of then. value: its record, as it is today."""
+    prefix = row.decode().rsplit("/", 2)[0] + "/"
+    entry = search_terms.entry_prefix(prefix)[:-1]
+    return re.search(rb'"%b[/"]' % re.escape(entry.encode()), value) is not None
 
 
 def without_timeline(
@@ -211,8 +221,8 @@ def without_timeline(
     The state in the records is left out: they hold the events now, and held their number.
     """
     events: dict[str, list[bytes]] = {}
-    others = {key: value for key, value in rows.items() if key.startswith(SEARCH_PREFIX)}
-    for key, value in rows.items() - others.items():
+    others: dict[bytes, bytes] = {}
+    for key, value in rows.items():
         if b"/" in key:
             continue
         record, order_id = orjson.loads(as_recorded("timeline", value)), key.decode()

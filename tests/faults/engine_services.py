@@ -17,7 +17,7 @@ from tests.support.engine_services import ToyService
 
 
 class CountingService(ToyService):
-    """Counts a key's inputs; emits one event an input, two every third, a row every fifth."""
+    """Counts a key's inputs; emits one event an input, two every third, a row every fifth; ends each fourth."""
 
     def __init__(self, name: str, inputs: Sequence[str], outputs: str) -> None:
         self.name = name
@@ -26,6 +26,9 @@ class CountingService(ToyService):
 
     def load(self, raw: Any) -> Any:
         return raw or {"n": 0, "hash": "", "sequence": 0, "applied": [], "gaps": 0, "last": 0}
+
+    def has_ended(self, state: Any) -> bool:
+        return state["n"] % 4 == 0  # so that some are packed, and go on
 
     def index(self, state: Any) -> IndexData:
         return IndexData([f"tens/{state['n'] // 10:04d}"], sums={"n": state["n"]})

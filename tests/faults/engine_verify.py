@@ -13,6 +13,8 @@ import orjson
 import rocksdict
 
 from models.transition import Input, InputIdentity
+from tables.packing import PACKED, unpack
+from tables.record import TERMINAL
 from tests.faults.engine_run import PARTITIONS, Run
 from tests.faults.engine_services import CountingService
 from tests.support.kafka_topics import Read, read_all
@@ -76,7 +78,7 @@ def _versions_going_back(changelog: list[Read]) -> Tally[str]:
     for record in changelog:
         if record.key.startswith(b"\0") or b"/" in record.key:
             continue
-        stored = orjson.loads(record.value)
+        stored = orjson.loads(unpack(record.value, ()))
         stamp = (stored["epoch"], stored["version"])
         before = newest.get(record.key, (-1, -1))
         faults["versions going back"] += stamp < before or stamp[1] < before[1]
@@ -100,12 +102,13 @@ def _replay(
     )
     outputs: dict[str, list[bytes]] = {}
     rows: dict[bytes, bytes] = {}
+    faults["nothing packed"] += not any(value.startswith(PACKED) for value in final.values())
     for key, due in wanted.items():
         raw = final.get(key.encode())
         if raw is None:
             faults["lost keys"] += 1
             continue
-        stored = orjson.loads(raw)
+        stored = orjson.loads(unpack(raw, ()))
         applied = [(topic, id_) for topic, id_ in stored["state"]["applied"]]
         faults["applied twice"] += len(applied) - len(set(applied))
         faults["lost inputs"] += len(due.keys() - set(applied))
@@ -163,8 +166,10 @@ def _index_of(records: dict[bytes, bytes], has: int) -> dict[bytes, bytes]:
     total = 0
     for key, value in records.items():
         if b"/" not in key and not key.startswith(b"\0"):
-            n = orjson.loads(value)["state"]["n"]
-            index |= {b"\0index/open/" + key: b"", b"\0index/tens/%04d/%b" % (n // 10, key): b""}
+            n = orjson.loads(unpack(value, ()))["state"]["n"]
+            index[b"\0index/tens/%04d/%b" % (n // 10, key)] = b""
+            if not value.startswith(TERMINAL):
+                index[b"\0index/open/" + key] = b""
             total += n
     if total:
         index[b"\0sums"] = orjson.dumps({"n": total})

@@ -10,11 +10,11 @@ from agents.dictionaries import FOLDER
 from tests.support.ended_order import delivered_order
 
 MAX_RECORD_BYTES = {
-    "payments": 600, "orders": 850, "deliveries": 460, "notifications": 800, "analytics": 320,
-    "timeline": 1_200,
+    "payments": 680, "orders": 1_110, "deliveries": 460, "notifications": 800, "analytics": 320,
+    "timeline": 2_000,
 }  # fmt: skip
-"""With keys. Before ended records were packed: 2,121, 2,931, 1,165, 3,117, 659, and a timeline of 27 rows with
-12,000 bytes."""
+"""With keys, and with what it is found by. Before ended records were packed: 2,393, 3,563, 1,197, 3,149, 691
+and 16,699, in 100 rows."""
 USED = {
     "analytics.1.txt": "0e73e7c159ce9a287c2ec658da28248ec167f09b3758b3db2670e0d2ba75f5cd",
     "deliveries.1.txt": "7faafd06f5d1d5d07ad2adef75e4fed3b17de1431c1096e9ce2c90b0a68a37bb",
@@ -29,7 +29,7 @@ USED = {
 @pytest.mark.parametrize("service", MAX_RECORD_BYTES)
 def test_an_ended_order_is_one_small_record_a_service(service: str) -> None:
     order_id, kept = delivered_order()
-    own = {k: v for k, v in kept[service].tables.items() if k.startswith(order_id.encode())}
+    own = {k: v for k, v in kept[service].tables.items() if order_id.encode() in k}
     assert list(own) == [order_id.encode()]
     assert sum(len(key) + len(value) for key, value in own.items()) <= MAX_RECORD_BYTES[service]
 

@@ -6,7 +6,7 @@ hashes, and no address holds a person's data.
 """
 
 from collections.abc import Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Any, ClassVar, Final
 
 from pydantic import Field, ValidationError
@@ -169,9 +169,13 @@ class SearchOrders(Gather[SearchShare, SearchView]):
                 found.setdefault(key, []).append(by)
         for kind, rows in self.plan.rows.items():
             for table, row in product(TABLES[kind], rows):
-                keys = tables[table].keys(partition, row, MAX_FOUND + 1)
+                entries = tables[table].entries(partition, search_terms.entry_prefix(row))
+                keys = [
+                    *islice(entries, MAX_FOUND + 1),
+                    *tables[table].keys(partition, row, MAX_FOUND + 1),
+                ]
                 is_cut = is_cut or len(keys) > MAX_FOUND
-                for key in keys[:MAX_FOUND]:
+                for key in keys:
                     by_kinds = found.setdefault(search_terms.order_of_row(key), [])
                     if kind not in by_kinds:
                         by_kinds.append(kind)

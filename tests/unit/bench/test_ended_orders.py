@@ -9,7 +9,7 @@ from aiokafka.partitioner import murmur2
 from agents.dictionaries import dictionaries_of
 from bench.ended_orders import footprints, template_of
 from models import ids
-from tables.packing import PACKED, pack, unpack
+from tables.packing import PACKED, head_of, pack, unpack
 
 ORDER = ids.order_id("guest", "one")
 EVENT = ids.event_id("cmd_1", "orders", 1)
@@ -66,7 +66,12 @@ def test_a_packed_record_is_packed_again_with_its_other_ids() -> None:
     topic, key = "x-orders-changelog", ORDER.encode()
     record = f'{{"terminal":true,"state":{{"order":"{ORDER}"}}}}'.encode()
     dictionaries = dictionaries_of("orders")
-    template = template_of(ORDER, {(topic, key): pack(record, dictionaries)})
+    index = b',"index":[["f/abc-DEF_12/94f7bdd0"],{"DELIVERED":1}]'
+    template = template_of(ORDER, {(topic, key): pack(record, dictionaries, index)})
     ((_, other, packed),) = template.copy(random.Random(1))[1]
     assert packed.startswith(PACKED)
     assert unpack(packed, dictionaries) == record.replace(key, other)
+    head = head_of(packed)
+    assert b"abc-DEF_12" not in head
+    assert head.endswith(b'/94f7bdd0"],{"DELIVERED":1}]}')
+    assert len(head) == len(head_of(pack(record, dictionaries, index)))

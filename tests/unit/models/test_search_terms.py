@@ -1,4 +1,4 @@
-"""What orders are found by: how a text is read, and the rows that answer it."""
+"""What orders are found by: how a text is read, and the entries and rows that answer it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models import ids, search_terms
 from models.commands import Address, Contact, Item
 from models.order import OrderRecord, Placed
+from models.payment import PaymentRecord
 from models.search_terms import TermKind
 
 ORDER = ids.order_id("guest", "lookup")
@@ -28,13 +29,14 @@ def placed(
     )  # fmt: skip
 
 
-def finds(text: str, record: OrderRecord, order_id: str = ORDER) -> set[TermKind]:
-    rows = search_terms.rows_of_order(OrderRecord(), record, order_id)
+def finds(text: str, record: OrderRecord) -> set[TermKind]:
+    entries = search_terms.entries_of_order(record)
     return {
         kind
         for kind, terms in search_terms.parse_search_text(text).items()
         for term in terms
-        if any(key.startswith(search_terms.row_prefix(kind, term)) for key in rows)
+        for prefix in [search_terms.entry_prefix(search_terms.row_prefix(kind, term))]
+        if any(f"{entry}/{ORDER}".startswith(prefix) for entry in entries)
     }
 
 
@@ -87,33 +89,26 @@ def test_any_text_can_be_asked_for(text: str) -> None:
 
 @settings(deadline=None)
 @given(*(st.text(PRINTED, max_size=size) for size in (200, 200, 40)))
-def test_a_customer_has_few_rows_and_none_says_anything(name: str, email: str, phone: str) -> None:
-    rows = search_terms.rows_of_order(
-        OrderRecord(), placed(name=name, email=email, phone=phone), ORDER
-    )
-    assert len(rows) <= 20
-    plain = set(
-        search_terms.rows_of_order(OrderRecord(), placed(), ids.order_id("guest", "another"))
-    )
-    assert not plain & rows.keys()
-    for key in rows:
-        assert len(key) <= 70
-        assert search_terms.order_of_row(key) == ORDER
-        assert "asha" not in key.lower().replace(ORDER, "")
+def test_a_customer_has_few_entries_and_none_says_anything(
+    name: str, email: str, phone: str
+) -> None:
+    entries = search_terms.entries_of_order(placed(name=name, email=email, phone=phone))
+    assert len(entries) <= 20
+    assert len(set(entries)) == len(entries)
+    for entry in entries:
+        assert entry.startswith(search_terms.ENTRY_PREFIX)
+        assert len(entry) <= 24
+        assert "asha" not in entry.lower()
 
 
 def test_the_latest_order_comes_first() -> None:
     times = [1_600_000_000_000, 1_700_000_000_000, 1_800_000_000_000]
-    keys = {
-        at: min(
-            search_terms.search_rows([(TermKind.NAME, "asha")], ids.order_id("guest", str(at)), at)
-        )
-        for at in times
-    }
-    assert sorted(keys.values()) == [keys[at] for at in reversed(times)]
+    found = {at: min(search_terms.entries_of_order(placed(at=at))) for at in times}
+    assert sorted(found.values()) == [found[at] for at in reversed(times)]
+    rows = [min(search_terms.search_rows([(TermKind.ID, "x")], ORDER, at)) for at in times]
+    assert sorted(rows) == rows[::-1]
 
 
-def test_rows_are_written_once() -> None:
-    record = placed()
-    assert search_terms.rows_of_order(OrderRecord(), record, ORDER)
-    assert search_terms.rows_of_order(record, record, ORDER) == {}
+def test_an_order_that_is_not_placed_is_found_by_nothing() -> None:
+    assert search_terms.entries_of_order(OrderRecord()) == ()
+    assert search_terms.entries_of_payment(PaymentRecord()) == ()
