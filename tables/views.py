@@ -21,7 +21,7 @@ from tables.record import Record, records_and_rows
 from tables.table_index import OPEN, index_keys, read_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from rocksdict import Rdict
     from yarl import URL
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SLICE_KEYS = 500
 MAX_BROKEN_KEYS = 1000
+MAX_CACHED_RECORDS = 1000
+"""Of a table: those that were read last. An order that somebody follows is read each few seconds."""
 LOG = logging.getLogger("tiffin.engine")
 
 
@@ -80,6 +82,7 @@ class StateTable:
         self._owner_url = owner_url
         self._assigned: set[int] = set()
         self._open: dict[int, Rdict] = {}
+        self._cached: dict[str, StoredRecord] = {}
         self._waiters: defaultdict[bytes, set[asyncio.Future[None]]] = defaultdict(set)
 
     def partition_of(self, key: str) -> int:
@@ -107,13 +110,22 @@ class StateTable:
         return tuple(sorted(self._open))
 
     def get(self, key: str) -> StoredRecord | None:
-        """The key's record, if there is one. Raises NotOwnerError, NotReadyError, BrokenRecordError."""
+        """The key's record, if there is one: the same object until it changes.
+
+        Raises NotOwnerError, NotReadyError, BrokenRecordError.
+        """
+        cached = self._cached.get(key)
+        if cached is not None:
+            return cached
         raw = self._database(self.partition_of(key)).get(key.encode())
         if raw is None:
             return None
         record = self._load(key.encode(), raw)
         if record is None:
             raise BrokenRecordError(f"{self.name}: the record of {key} can't be read")
+        if len(self._cached) >= MAX_CACHED_RECORDS:
+            del self._cached[next(iter(self._cached))]
+        self._cached[key] = record
         return record
 
     def _load(self, key: bytes, raw: bytes) -> StoredRecord | None:
@@ -255,15 +267,18 @@ class StateTable:
         """The partition left this worker: readers and waiters get NotOwnerError, indexes drop it."""
         self._assigned.discard(partition)
         self._open.pop(partition, None)
+        self._cached.clear()
         for listener in self.listeners:
             listener.closed(partition)
         for key in [key for key in self._waiters if self.partition_of(key.decode()) == partition]:
             self._wake(key)
 
     def publish(
-        self, partition: int, keys: Iterable[bytes], records: Sequence[StoredRecord]
+        self, partition: int, keys: Collection[bytes], records: Sequence[StoredRecord]
     ) -> None:
-        """These are durable now: update the indexes, wake who waits."""
+        """These are durable now, and since the last await: update the indexes, wake who waits."""
+        for key in keys:
+            self._cached.pop(key.decode(), None)
         for record in records:
             self._notify_listeners(partition, record)
         if self._waiters:

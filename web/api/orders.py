@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 import orjson
+from aiohttp import web
 
 from models.commands import CancelOrder, CommandType
 from models.delivery import DeliveryRecord
@@ -18,7 +19,7 @@ from tables import StoredRecord
 from web.api.order_views import OrderView, for_customer, order_view
 from web.api.schemas import CancelOrderBody, OrderCancelAnswer, check_reason
 from web.api.timeline import TimelineView, stored_timeline, timeline_view
-from web.http.answers import as_json
+from web.http.answers import as_json, json_body
 from web.http.commands import CommandRequest, CommandResult, check_order_is_known
 from web.http.context import DELIVERIES, ORDERS, PAYMENTS, TIMELINE, Context, state_of
 from web.http.params import Params, param, time_ms
@@ -43,12 +44,18 @@ class OrderParams(Params):
     )  # fmt: skip
 
 
-async def show_order(call: Call[OrderParams, None]) -> OrderView:
+async def show_order(call: Call[OrderParams, None]) -> OrderView | web.Response:
     """The order joined with its payment and delivery, as it is or as of a past moment."""
+    context, order_id, identity = call.context, call.order_id, call.identity
     at_ms = call.params.as_of_ms
-    if at_ms is None:
-        return _shown(joined(call.context, call.order_id), call.identity)
-    return _shown(await _view_as_of(call.context, call.order_id, at_ms), call.identity)
+    if at_ms is not None:
+        return _shown(await _view_as_of(context, order_id, at_ms), identity)
+    records = [context.record(part, order_id) for part in PARTS]
+    key = order_id, identity.role is Role.CUSTOMER
+    body = context.order_answers.body(
+        key, records, lambda: json_body(_shown(joined(context, order_id), identity))
+    )
+    return web.Response(body=body, content_type="application/json")
 
 
 def _shown(view: OrderView, identity: Identity) -> OrderView:

@@ -44,9 +44,14 @@ def as_json(result: BaseModel) -> Any:
     return result.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def json_body(result: BaseModel) -> bytes:
+    """A result as the body of an answer."""
+    return result.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
 def json_response(result: BaseModel, status: int = 200, **headers: str) -> web.Response:
     """A result as an answer of the API."""
-    body = result.model_dump_json(by_alias=True, exclude_none=True).encode()
+    body = json_body(result)
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from tables import NotOwnerError, StateTable, StoredRecord
+from web.http.answer_cache import AnswerCache
 from web.http.change_feed import ChangeFeed
 from web.http.deps import OperatorDeps, WebDeps
 from web.http.forwarding import Forwarder
@@ -35,6 +36,7 @@ class Context:
         there are no notifications.
     changes: what notifies the boards' pages. streams: those that are open.
     limiter: what each client may ask for.
+    order_answers: views of orders as they were last given.
     courier_locks: of couriers that are just being given a delivery; gone when nobody holds one.
     """
 
@@ -51,6 +53,7 @@ class Context:
     under_way: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     streams: Streams = field(init=False)
+    order_answers: AnswerCache = field(default_factory=AnswerCache)
 
     def __post_init__(self) -> None:
         self.streams = Streams(self.stopping)

@@ -31,6 +31,9 @@ HOP_BY_HOP: Final = frozenset(
 )  # fmt: skip
 """RFC 9110 7.6.1: of one connection, never passed on."""
 
+WHOLE_BYTES: Final = 64 * 1024
+"""An answer that is no longer is read before it is passed on."""
+
 log = logging.getLogger("tiffin.web.forwarding")
 
 
@@ -123,7 +126,22 @@ class Forwarder:
             )
             raise ProblemError("OWNER_UNREACHABLE", "Try again with the same key.") from None
         async with upstream:
+            length = upstream.content_length
+            if length is not None and length <= WHOLE_BYTES and request.method != "HEAD":
+                return await self._whole(upstream)
             return await self._stream(request, upstream)
+
+    async def _whole(self, upstream: aiohttp.ClientResponse) -> web.Response:
+        """A small answer at once: one write in the place of three. Raises ProblemError (503)."""
+        try:
+            body = await upstream.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.info("answer of the owner broke off", extra={"error": type(error).__name__})
+            raise ProblemError("OWNER_UNREACHABLE", "Try again with the same key.") from None
+        headers = _end_to_end(upstream.headers)
+        return web.Response(
+            status=upstream.status, reason=upstream.reason, headers=headers, body=body
+        )
 
     async def _stream(
         self, request: web.Request, upstream: aiohttp.ClientResponse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from rocksdict import Options, Rdict
 from agents.orders import orders_service
 from models import ids, search_terms
 from models.search_terms import TermKind
+from tables import NotOwnerError, views
 from tables.views import StateTable
 
 ORDERS = [ids.order_id("guest", str(number)) for number in range(40)]
@@ -54,3 +56,27 @@ def test_keys_are_found_by_how_they_begin(table: StateTable) -> None:
     assert len(table.keys(0, search_terms.row_prefix(TermKind.NAME, "asha"), 21)) == 21
     assert table.keys(0, search_terms.row_prefix(TermKind.NAME, "ben")) == []
     assert table.keys(0, "zz") == []
+
+
+def test_a_record_is_the_same_object_until_it_changes_or_leaves(
+    table: StateTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MAX_CACHED_RECORDS", 3)
+    first = table.get(ORDERS[0])
+    assert table.get(ORDERS[0]) is first
+    assert table.get("nobody") is None
+    database: Any = table._open[0]
+    database[ORDERS[0].encode()] = orjson.dumps(
+        {"version": 2, "epoch": 1, "state": {}, "offsets": {}}
+    )
+    table.publish(0, [ORDERS[0].encode()], ())
+    changed = table.get(ORDERS[0])
+    assert changed
+    assert changed.version == 2
+    for order_id in ORDERS[1:9]:
+        table.get(order_id)
+        assert len(table._cached) <= 3
+    assert table.get(ORDERS[0]) is not changed, "others were read since"
+    table.close(0)
+    with pytest.raises(NotOwnerError):
+        table.get(ORDERS[0])
