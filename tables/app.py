@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.topics import MAX_COMPACTION_LAG_MS, REPLICAS_REQUIRING_MIN_INSYNC
 from tables.faust_internals import AppWithDataFolder, TablesAtOnce, end_at_once, scan_nothing
-from tables.limits import MESSAGE_BYTES
+from tables.limits import BATCH_BYTES, MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
         consumer_group_instance_id=instance_id,
         producer_acks=-1,
         producer_linger_ms=0,
-        producer_max_batch_size=256 * 1024,
+        producer_max_batch_size=BATCH_BYTES,
         producer_max_request_size=2 * MESSAGE_BYTES,
         producer_request_timeout=30.0,
         # Tasks drain by themselves; Faust would wait without limit for acks that never come.

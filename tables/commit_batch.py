@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tables.faust_internals import append_fast
+from tables.faust_internals import append_fast, compressed_batch
+from tables.limits import BATCH_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,11 +59,13 @@ class Batches:
     of inputs leads to fits no processor's cache, and fetching it again costs more than making it.
     """
 
-    __slots__ = ("_batches", "_last", "_producer", "count")
+    __slots__ = ("_batches", "_is_compressed", "_last", "_producer", "count")
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, *, is_compressed: bool = False) -> None:
+        """is_compressed: for topics that only engines read; not every client of Kafka knows Snappy."""
         self.count = 0
         self._producer = producer
+        self._is_compressed = is_compressed
         self._batches: list[tuple[str, Any]] = []
         self._last: dict[str, Any] = {}
 
@@ -75,7 +78,10 @@ class Batches:
         batch = self._last.get(topic)
         if batch is not None and append_fast(batch, key, value, headers):
             return
-        batch = self._last[topic] = self._producer.create_batch()
+        batch = (
+            compressed_batch(BATCH_BYTES) if self._is_compressed else self._producer.create_batch()
+        )
+        self._last[topic] = batch
         # A builder always takes its first record, however large.
         batch.append(timestamp=None, key=key, value=value, headers=headers)
         self._batches.append((topic, batch))

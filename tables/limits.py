@@ -58,6 +58,8 @@ class Limits:
     """How often Kafka is asked whether it still has the topics and records that tables build on."""
 
 
+BATCH_BYTES = 256 * 1024
+"""Of one Kafka batch that is sent, uncompressed; a larger record has one of its own."""
 MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest message that a changelog takes and a producer sends."""
 

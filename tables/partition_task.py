@@ -280,7 +280,7 @@ class PartitionTask:
 
     async def _append_to_changelog(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Send rows and wait until Kafka has them; gives the last one's offset, -1 if unknown."""
-        batches = self._new_batches()
+        batches = Batches(self.fence.producer, is_compressed=True)
         for key, value in rows:
             batches.append((self._context.changelog, key, value, ()))
         return await batches.send(self._partition_of)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -14,10 +15,11 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tables import commit_batch
 from tables.commit_batch import Batches, Item
 from tables.consumed_record import ConsumedRecord
 
-BATCH_BYTES = 300
+SMALL_BATCH_BYTES = 300
 
 
 class Sent(NamedTuple):
@@ -31,9 +33,10 @@ class Broker:
     """In place of a producer: keeps each partition's records as they lie in the log."""
 
     logs: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
+    sent_bytes: int = 0
 
     def create_batch(self) -> BatchBuilder:
-        return BatchBuilder(BATCH_BYTES, 0)
+        return BatchBuilder(SMALL_BATCH_BYTES, 0)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, *, partition: int
@@ -41,14 +44,16 @@ class Broker:
         log = self.logs.setdefault((topic, partition), [])
         sent: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
         sent.set_result(Sent(len(log)))
-        read = MemoryRecords(bytes(batch._build()))
+        raw = bytes(batch._build())
+        self.sent_bytes += len(raw)
+        read = MemoryRecords(raw)
         while read.has_next():
             log += list(read.next_batch())
         return sent
 
 
-def batches(broker: Broker) -> Batches:
-    return Batches(cast(AIOKafkaProducer, broker))
+def batches(broker: Broker, *, is_compressed: bool = False) -> Batches:
+    return Batches(cast(AIOKafkaProducer, broker), is_compressed=is_compressed)
 
 
 ITEMS = st.lists(
@@ -62,10 +67,12 @@ ITEMS = st.lists(
 )
 
 
-@given(ITEMS)
-def test_each_topic_gets_its_records_in_order_in_its_partition(items: list[Item]) -> None:
+@given(ITEMS, st.booleans())
+def test_each_topic_gets_its_records_in_order_in_its_partition(
+    items: list[Item], is_compressed: bool
+) -> None:
     broker = Broker()
-    outgoing = batches(broker)
+    outgoing = batches(broker, is_compressed=is_compressed)
     for item in items:
         outgoing.append(item)
     last = asyncio.run(outgoing.send(lambda topic: 0 if topic == "dead" else 2))
@@ -81,6 +88,23 @@ def test_each_topic_gets_its_records_in_order_in_its_partition(items: list[Item]
         assert [(record.key, record.value, list(record.headers)) for record in log] == wanted
     topics = [topic for topic, *_ in items]
     assert last == -1 if not items else last in {topics.count(topic) - 1 for topic in topics}
+
+
+def test_compressed_batches_are_as_small_and_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_batch, "BATCH_BYTES", 3_000)
+    sizes: dict[bool, int] = {}
+    for is_compressed in (False, True):
+        broker = Broker()
+        outgoing = batches(broker, is_compressed=is_compressed)
+        for number in range(40):
+            outgoing.append(("a", f"order-{number}", b'{"status":"PENDING"}' * 10, ()))
+        asyncio.run(outgoing.send(lambda _: 0))
+        assert len(broker.logs["a", 0]) == 40
+        assert {record.key for record in broker.logs["a", 0]} == {
+            b"order-%d" % n for n in range(40)
+        }
+        sizes[is_compressed] = broker.sent_bytes
+    assert sizes[True] < sizes[False] / 3
 
 
 def test_a_record_has_the_time_at_which_it_was_appended() -> None:

@@ -20,6 +20,7 @@ import mode
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer import message_accumulator
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager
 from faust import App, Schema
@@ -101,6 +102,7 @@ UNDOCUMENTED = [
     (Monitor, "track_tp_end_offset"),
     (Schema, "compile"),
     (fetcher, "MemoryRecords PartitionRecords"),
+    (message_accumulator, "BatchBuilder"),
     (fetcher.PartitionRecords, "next_fetch_offset"),
     (Web, "blueprints"),
     (AiohttpWeb, "web_app"),
