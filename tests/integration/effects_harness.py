@@ -86,7 +86,7 @@ class EffectsHarness(NoSender):
         if header.id in self.seen:
             return
         self.seen.add(header.id)
-        record = Input(topic, ORDER, header, message, round(self.now_s() * 1000))
+        record = Input(topic, ORDER, header, message, int(self.now_s() * 1000))
         decision = self.service.decide(
             self.record or self.service.load(None), record, lambda _: None
         )

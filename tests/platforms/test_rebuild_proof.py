@@ -16,7 +16,7 @@ from sandbox.customer import Customer
 from sandbox.demo_flows import FLOWS, Flow
 from sandbox.platform import Platform
 from sandbox.processes import free_port
-from tests.support.kafka_topics import Read, read_all
+from tests.support.kafka_topics import Read, read_all, stored_json
 
 CHANGELOG = "tiffin-payments-changelog"
 
@@ -72,7 +72,7 @@ def change_table(platform: Platform, order_id: str) -> None:
         for record in reversed(read_all(platform.bootstrap, CHANGELOG))
         if record.key.decode() == order_id
     )
-    stored = orjson.loads(record.value)
+    stored = stored_json("payments", record.value)
     stored["state"]["payment"]["captured"] -= 1
     _append(platform, CHANGELOG, record, orjson.dumps(stored))
 

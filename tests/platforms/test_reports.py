@@ -28,7 +28,7 @@ from models.times import from_rfc3339, to_rfc3339
 from models.topics import PAYMENT_EVENTS
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, wait_until
-from tests.support.kafka_topics import read_all
+from tests.support.kafka_topics import read_all, stored_json
 from web.http.tokens import DevelopmentStaff, Role
 
 E = EventType
@@ -302,7 +302,7 @@ def test_no_record_is_in_the_changelog_before_its_rows(platform: Platform) -> No
     for record in read_all(platform.bootstrap, "tiffin-analytics-changelog"):
         if record.key.startswith((b"\0", b"__faust")):
             continue
-        value = orjson.loads(record.value)
+        value = stored_json("analytics", record.value)
         if b"/" in record.key:
             held[record.partition] = max(held[record.partition], value["offset"])
         else:

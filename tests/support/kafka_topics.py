@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer import message_accumulator
 from aiokafka.record import default_records
 from confluent_kafka import Consumer, TopicPartition
 
+from agents.dictionaries import dictionaries_of
 from sandbox.processes import MAX_WAIT_S
+from tables.packing import unpack
 
 PARTITIONS = 3
 
@@ -76,3 +79,8 @@ async def put_odd_header_name(bootstrap: str, topic: str, monkeypatch: pytest.Mo
         await (await producer.send_batch(batch, topic, partition=0))
     finally:
         await producer.stop()
+
+
+def stored_json(table: str, value: bytes) -> Any:
+    """What a table's changelog says of a record, packed or not."""
+    return orjson.loads(unpack(value, dictionaries_of(table)))
