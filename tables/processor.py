@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
@@ -315,7 +316,8 @@ class Processor(Generic[OutputsT]):
         unpacked, self._unpacked = self._unpacked, {}
         for key in unpacked:
             if key not in self.commit_batch.records:
-                self._changed(key, self.record_of(key))
+                with suppress(UnreadableError):  # as it is stored it stays
+                    self._changed(key, self.record_of(key))
 
     def close_commit_batch(self) -> tuple[CommitBatch[OutputsT], list[tuple[bytes, bytes]]]:
         """End the commit batch and begin the next; gives it with its records serialised.

@@ -6,8 +6,8 @@ batch that changes the record, in owners and standby replicas alike; they are in
 is the engine's own: of each record that has not ended.
 
 Keys are `\0index/<entry>/<key of the record>`, without a value. `\0sums` has the sums, `\0indexed` the
-changelog offset at which the index was last known to be whole: where that is not the table's own offset, a
-build that keeps no index has written meanwhile, and the index is made anew.
+changelog offset at which the index was last known to be whole, and VERSION: where that is not the table's own
+offset, a build that keeps no index has written meanwhile, and the index is made anew.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ INDEX_PREFIX: Final = b"\0index/"
 AFTER_INDEX: Final = b"\0index0"
 SUMS_KEY: Final = b"\0sums"
 INDEXED_KEY: Final = b"\0indexed"
+VERSION: Final = 1
+"""Raised when a service gives other entries or sums for the same state: then all are made anew, for records
+without the field are taken as today's services see them."""
 OPEN: Final = "open"
 SLICE_KEYS: Final = 500
 REBUILD_LOG_S: Final = 5.0
@@ -93,7 +96,7 @@ class TableIndex:
             sums.update(added)
             batch.put(SUMS_KEY, _dump_sums(sums))
         if changelog_offset is not None and is_whole(database, offset_key):
-            batch.put(INDEXED_KEY, str(changelog_offset).encode())
+            batch.put(INDEXED_KEY, mark(b"%d" % changelog_offset))
 
     async def make_whole(
         self, database: Callable[[], rocksdict.Rdict | None], offset_key: bytes
@@ -106,6 +109,7 @@ class TableIndex:
         db = database()
         if db is None or is_whole(db, offset_key):
             return db is not None
+        db.delete(INDEXED_KEY)
         db.delete_range(INDEX_PREFIX, AFTER_INDEX)
         began = told = time.monotonic()
         sums, start, records = Counter[str](), b"\1", 0
@@ -123,7 +127,7 @@ class TableIndex:
             if len(found) < SLICE_KEYS:
                 batch.put(SUMS_KEY, _dump_sums(sums))
                 if (reached := db.get(offset_key)) is not None:
-                    batch.put(INDEXED_KEY, reached)
+                    batch.put(INDEXED_KEY, mark(reached))
             db.write(batch)
             if len(found) < SLICE_KEYS:
                 break
@@ -160,7 +164,13 @@ class TableIndex:
 
 def is_whole(database: rocksdict.Rdict, offset_key: bytes) -> bool:
     """Whether the index covers all that the table holds."""
-    return database.get(INDEXED_KEY) == database.get(offset_key)
+    offset = database.get(offset_key)
+    return database.get(INDEXED_KEY) == (None if offset is None else mark(offset))
+
+
+def mark(offset: bytes) -> bytes:
+    """What `INDEXED_KEY` holds where the index covers all up to a changelog offset."""
+    return b"%b v%d" % (offset, VERSION)
 
 
 def read_sums(database: rocksdict.Rdict) -> Counter[str]:

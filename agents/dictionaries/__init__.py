@@ -15,11 +15,13 @@ FOLDER: Final = Path(__file__).parent
 
 @cache
 def dictionaries_of(service: str) -> tuple[bytes, ...]:
-    """A service's dictionaries, by number from 1."""
+    """A service's dictionaries, by number from 1. Raises FileNotFoundError."""
     found: list[bytes] = []
     for number in count(1):
         path = FOLDER / f"{service}.{number}.txt"
         if not path.exists():
             break
         found.append(path.read_bytes())
+    if not found:
+        raise FileNotFoundError(f"{FOLDER / service}.1.txt: records are packed with it")
     return tuple(found)

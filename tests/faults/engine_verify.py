@@ -174,7 +174,7 @@ def _index_of(records: dict[bytes, bytes], has: int) -> dict[bytes, bytes]:
     if total:
         index[b"\0sums"] = orjson.dumps({"n": total})
     if has >= 0:
-        index[b"\0indexed"] = b"%d" % has
+        index[b"\0indexed"] = b"%d v1" % has
     return index
 
 

@@ -110,6 +110,7 @@ class Gather(Generic[S, R]):
                 shares[partition] = await self.share(partition)
             except (NotOwnerError, NotReadyError):
                 continue
+            await asyncio.sleep(0)  # others get their turn between two partitions
         return shares
 
     async def _theirs(self, owner: URL, asked: list[int]) -> dict[int, S]:

@@ -178,8 +178,9 @@ class MoneyIndex:
             ):
                 self._put_payment(of, payment)
         except (NotOwnerError, NotReadyError, BrokenRecordError):
-            return  # asked again when somebody looks
-        self._check(of)
+            pass  # asked again when somebody looks; of what has ended, by the checks of all that has
+        else:
+            self._check(of)
         if not of.is_open and not of.broken:
             del known[order_id]
 

@@ -21,8 +21,8 @@ STATES: Final = (PLACED, *OrderStatus)
 ENDED_STATES: Final = frozenset(
     {OrderStatus.DELIVERED, OrderStatus.REFUNDED, OrderStatus.CANCELLED}
 )
-MAX_LOOKED_AT: Final = 10_000
-"""Of the orders that ended in a status, in a partition: some milliseconds."""
+MAX_LOOKED_AT: Final = 3_000
+"""Of the orders that ended in a status, in a partition: some ten milliseconds."""
 MAX_RESTAURANT_CHARS: Final = 500
 TIME: Final = time_ms(
     "a time with its zone, such as 2026-11-20T18:30:00Z, or a date (UTC)", years=range(1970, 2100)

@@ -24,7 +24,7 @@ from tables.app import STORE_OPTIONS
 from tables.changelog import UnreadBatch, note_unread, write_rows
 from tables.consumed_record import RecordRun
 from tables.fenced_table import FencedTable
-from tables.table_index import INDEXED_KEY
+from tables.table_index import INDEXED_KEY, mark
 
 KEYS = 5
 
@@ -150,7 +150,8 @@ class Changelog:
         """RocksDB has the fold of the changelog up to the offset that it says it has, and no more."""
         assert not self.errors
         stored = dict(self.table.database(0).items())
-        assert stored.pop(INDEXED_KEY, None) == stored.get(self.table.offset_key)
+        offset = stored.get(self.table.offset_key)
+        assert stored.pop(INDEXED_KEY, None) == (None if offset is None else mark(offset))
         has = int(stored.pop(self.table.offset_key, b"-1"))
         records = [last for first, last in self.items if self.deleted <= first == last <= has]
         assert stored == {b"row/%d" % (at % KEYS): b"%d" % at for at in records}

@@ -185,3 +185,14 @@ def test_the_field_is_the_records_last() -> None:
     raw = stored("a", {"in": ["b"], "sums": {"paid": 2}, "done": False})
     assert list(orjson.loads(raw))[-1] == "index"
     assert orjson.loads(raw)["index"] == [["b"], {"paid": 2}]
+
+
+def test_another_version_of_the_entries_makes_them_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened() as database:
+        write_rows(database, [(b"a", stored("a", {}, by=WithoutIndex()))], OFFSET, 0)
+        assert make_whole(database)
+        assert is_whole(database, OFFSET)
+        monkeypatch.setattr(table_index, "VERSION", 2)
+        assert not is_whole(database, OFFSET)
+        assert make_whole(database)
+        assert is_whole(database, OFFSET)

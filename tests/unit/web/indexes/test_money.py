@@ -137,6 +137,7 @@ def test_what_the_other_table_can_not_tell_yet_is_asked_for_when_somebody_looks(
     world.put("a", order("a", S.PAYMENT_PENDING))
     world.put("b", order("b", S.DELIVERED))
     assert list(world.index.broken(0)) == []
+    assert world.in_memory == {"a"}, "what has ended is left to the checks of all that has"
     world.payments.is_ours = True
     assert [each[:2] for each in world.index.broken(0)] == [("a", B.MONEY_WITHOUT_ORDER)]
     assert world.in_memory == {"a"}
