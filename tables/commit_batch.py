@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tables.faust_internals import append_fast, compressed_batch
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from tables.faust_internals import append_fast
 from tables.limits import BATCH_BYTES
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 Item = tuple[str, str | bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """Topic, key, value and headers of a record."""
+SNAPPY = 2
+"""The codec's number in Kafka's protocol."""
 NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -79,7 +83,9 @@ class Batches:
         if batch is not None and append_fast(batch, key, value, headers):
             return
         batch = (
-            compressed_batch(BATCH_BYTES) if self._is_compressed else self._producer.create_batch()
+            BatchBuilder(BATCH_BYTES, SNAPPY)
+            if self._is_compressed
+            else self._producer.create_batch()
         )
         self._last[topic] = batch
         # A builder always takes its first record, however large.

@@ -16,7 +16,6 @@ import mode
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CommitFailedError, IllegalStateError
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 from faust.app import base as faust_app
 from faust.tables.manager import TableManager
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from aiohttp import web
     from faust.tables.recovery import Recovery
 
-KAFKAS_SNAPPY = 2
-"""The codec's number in Kafka's protocol."""
 FETCH_WAIT_MS = 200
 """How long the broker may hold a fetch that finds nothing (Faust: 1500)."""
 
@@ -203,14 +200,6 @@ async def make_fenced_producer(
     # A batch has the producer's whole time-out; a broker that hangs must not use it up.
     producer.client._request_timeout_ms = answer_timeout_ms
     return producer, producer_id, epoch
-
-
-def compressed_batch(size_bytes: int) -> Any:
-    """A batch builder as `AIOKafkaProducer.create_batch` gives, whose records are compressed with Snappy.
-
-    Why: a producer compresses all its topics or none. Should the class change, batches can't be made.
-    """
-    return BatchBuilder(size_bytes, KAFKAS_SNAPPY)
 
 
 def append_fast(
