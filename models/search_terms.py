@@ -78,18 +78,21 @@ def id_entry(name: str) -> str:
     return entry_prefix(row_prefix(TermKind.ID, name))[:-1]
 
 
+def _latest_first(at_ms: int) -> str:
+    """A time in whole seconds such that later ones come first in the order of text."""
+    return f"{0xFFFFFFFF - at_ms // 1000:08x}"
+
+
 def _timed_entries(terms: Iterable[tuple[TermKind, str]], at_ms: int) -> tuple[str, ...]:
     """The entries of terms that many orders may have, the latest first. at_ms: since the epoch."""
-    latest_first = f"{0xFFFFFFFF - at_ms // 1000:08x}"
-    return tuple(f"{entry_prefix(row_prefix(*term))}{latest_first}" for term in terms)
+    return tuple(f"{entry_prefix(row_prefix(*term))}{_latest_first(at_ms)}" for term in terms)
 
 
 def search_rows(
     terms: Iterable[tuple[TermKind, str]], order_id: str, at_ms: int = 0
 ) -> dict[str, bytes]:
     """The rows of an order's terms. at_ms: since the epoch; 0 where the same row may come again."""
-    latest_first = f"{0xFFFFFFFF - at_ms // 1000:08x}"
-    return {f"{row_prefix(*term)}{latest_first}/{order_id}": ROW for term in terms}
+    return {f"{row_prefix(*term)}{_latest_first(at_ms)}/{order_id}": ROW for term in terms}
 
 
 def order_of_row(key: str) -> str:
