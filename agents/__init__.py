@@ -10,20 +10,22 @@ from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines
 from agents.payments import payments_service
 from agents.payments.transitions import DEFAULT_PAYMENT_POLICY, PaymentPolicy
 from agents.service import Service
-from agents.timeline import TIMELINE
+from agents.timeline import timeline_service
+from models.retention import DEFAULT_RETENTION, Retention
 
 
 def services(
     deadlines: Deadlines = DEFAULT_DEADLINES,
     policy: NotificationPolicy = DEFAULT_POLICY,
     payments: PaymentPolicy = DEFAULT_PAYMENT_POLICY,
+    retention: Retention = DEFAULT_RETENTION,
 ) -> tuple[Service[Any], ...]:
     """All services of a worker."""
     return (
         payments_service(payments),
-        orders_service(deadlines),
+        orders_service(deadlines, retention),
         DELIVERIES,
-        notifications_service(policy),
+        notifications_service(policy, retention),
         ANALYTICS,
-        TIMELINE,
+        timeline_service(retention),
     )

@@ -34,6 +34,7 @@ from models.notification import (
     NotificationStatus,
     S,
 )
+from models.retention import DEFAULT_RETENTION, Retention, retained_notifications
 from models.times import to_rfc3339
 from models.transition import Decision, Input, Outcome, ReadRow
 
@@ -81,13 +82,14 @@ class NotificationDecisionBuilder(DecisionBuilder):
         self, state: NotificationRecord, record: Input, policy: NotificationPolicy
     ) -> None:
         self.policy = policy
-        self.notifications = dict(state.notifications)
+        self.notifications, self.removed = dict(state.notifications), state.removed
         super().__init__("notifications", record, state)
 
     def next_state(self) -> NotificationRecord:
         """The record as it is to be stored."""
         return NotificationRecord(
             notifications=self._kept(),
+            removed=self.removed,
             audit_sequence=self.audit_sequence,
             occurred_at=self.at_ms,
             correlation_id=self.correlation_id,
@@ -250,7 +252,7 @@ def _about(notification: Notification) -> dict[str, Any]:
 
 
 def notifications_service(
-    policy: NotificationPolicy = DEFAULT_POLICY,
+    policy: NotificationPolicy = DEFAULT_POLICY, retention: Retention = DEFAULT_RETENTION
 ) -> Service[NotificationRecord]:
     """The service with its policy. The notifier (app/notifications/) sends what its table holds."""
     return Service(
@@ -269,6 +271,8 @@ def notifications_service(
         decide=partial(decide, policy=policy),
         has_ended=lambda state: state.has_ended,
         index_of=index_of_notifications,
+        retain_by=partial(retained_notifications, retention=retention),
+        retention=str(retention.details_ms),
         dictionaries=dictionaries_of("notifications"),
         gather_s=GATHERED_S,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from models.commands import PRODUCERS_OF_COMMANDS, read_command, read_webhook
 from models.events import EVENTS, OPERATORS, read_event_of
 from models.messages import convert
 from models.topics import TOPICS, TopicUse
-from models.transition import Decision, IndexData, Input, InputIdentity, ReadRow
+from models.transition import Decision, IndexData, Input, InputIdentity, ReadRow, Retained
 
 S = TypeVar("S")
 GATHERED_S: Final = 0.1
@@ -53,8 +53,9 @@ class Service(Generic[S]):
     record that is none of the key's. has_ended: whether nothing is left to be done for a key, so that no index
     in memory needs its record; it is then packed. dictionaries: what it is packed with (agents/dictionaries).
     index_of: what a state is found by (models/transition.py); None: records of this table are looked up by
-    their key alone. gather_s: how long an input may wait for others before they are made durable together: 0
-    where a request or a service waits.
+    their key alone. retain_by: what remains of an ended state at a time (models/retention.py), by the settings
+    that `retention` names; None: all of it. gather_s: how long an input may wait for others before they are
+    made durable together: 0 where a request or a service waits.
     """
 
     name: str
@@ -66,6 +67,8 @@ class Service(Generic[S]):
     has_ended: Callable[[S], bool] = lambda _: False
     dictionaries: Sequence[bytes] = ()
     index_of: Callable[[S], IndexData] | None = None
+    retain_by: Callable[[S, int], Retained] | None = None
+    retention: str = ""
     gather_s: float = 0.0
 
     @property
@@ -76,6 +79,10 @@ class Service(Generic[S]):
     def index(self, state: S) -> IndexData:
         """Give what a state is found by."""
         return self.index_of(state) if self.index_of else IndexData()
+
+    def retain(self, state: S, at_ms: int) -> Retained:
+        """Give what remains of an ended state at a time."""
+        return self.retain_by(state, at_ms) if self.retain_by else Retained(state)
 
     def parse(self, topic: str, key: bytes, value: bytes) -> tuple[InputIdentity, Any]:
         """Read one record. Raises UnreadableError when it can't be read."""

@@ -17,8 +17,10 @@ from app.settings.field_types import named
 from models.money import read_minimum_charges
 from models.notification import Channel
 from models.payment_methods import OfferedMethods, read_payment_methods
+from models.retention import Retention
+from models.times import DAY_MS
 from models.topics import DEAD_LETTERS, TopicUse
-from tables import ServiceRuntime, make_app
+from tables import Limits, ServiceRuntime, make_app
 from web.catalogue import FOLDER, Catalogue, load_catalogue
 
 BODY_SLACK_BYTES: Final = 1024
@@ -64,9 +66,14 @@ def declare(settings: Settings, channels: frozenset[Channel] = frozenset()) -> D
     payments = PaymentPolicy(
         methods, expires_ms=deadlines.payment_ms, late_ms=int(settings.late_payment_s * 1000)
     )
-    services = agents.services(deadlines, policy, payments)
+    retention = Retention(
+        contact_ms=int(settings.contact_kept_days * DAY_MS),
+        details_ms=int(settings.details_kept_days * DAY_MS),
+    )
+    services = agents.services(deadlines, policy, payments, retention)
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
+        limits=Limits(outcome_ttl_s=int(settings.outcomes_kept_hours * 3600)),
         gather_s={service.name: service.gather_s for service in services},
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
     )  # fmt: skip

@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> faust.App:
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
+    runtime.remove_due_by(lambda: None if clock.reasons() else clock.now_ms())
     intake = EventIntake(
         gateway,
         functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED),

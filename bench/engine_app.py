@@ -9,7 +9,7 @@ import orjson
 
 from bench.engine_worker import worker
 from models import ids
-from models.transition import Decision, IndexData, Input, InputIdentity, Output
+from models.transition import Decision, IndexData, Input, InputIdentity, Output, Retained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,12 @@ class CountingService:
     def index(self, _: Any) -> IndexData:
         """Nothing."""
         return IndexData()
+
+    retention = ""
+
+    def retain(self, state: Any, _: int) -> Retained:
+        """All of it."""
+        return Retained(state)
 
     def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
         """Count the record and emit its event."""

@@ -159,10 +159,11 @@ def index_of_notifications(state: NotificationRecord) -> IndexData:
     """An order's messages once nothing is left to be sent, as FAILED where one was given up; their number."""
     messages = state.notifications.values()
     statuses = Counter(str(each.status) for each in messages)
-    if not messages:
-        return IndexData()
     ended_as = NotificationStatus.FAILED
     if ended_as not in statuses:
         ended_as = NotificationStatus.SENT
+    statuses.update({str(status): count for status, count in state.removed.items()})
+    if not messages:
+        return IndexData(sums=statuses)
     latest_ms = list(messages)[-1].occurred_at
     return IndexData(once_ended=(f"{ENDED}{ended_as}/{latest_first(latest_ms)}",), sums=statuses)

@@ -98,9 +98,13 @@ class Notification(Message):
 
 
 class NotificationRecord(Message):
-    """State of an order in the notifications table: notifications by id, the oldest first."""
+    """State of an order in the notifications table: notifications by id, the oldest first.
+
+    removed: status -> number of earlier ones, of which nothing else is kept (models/retention.py).
+    """
 
     notifications: dict[str, Notification] = field(default_factory=dict)
+    removed: dict[NotificationStatus, int] = field(default_factory=dict)
     audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""

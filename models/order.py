@@ -41,7 +41,10 @@ else:
 
 
 class Placed(Message):
-    """What the customer sent: the only place where contact and address are kept."""
+    """What the customer sent: the only place where contact and address are kept, for a time.
+
+    contact, address: None once their time is over (models/retention.py).
+    """
 
     restaurant_id: str
     restaurant_name: str
@@ -49,8 +52,8 @@ class Placed(Message):
     amount: int
     currency: str
     user_id: str
-    contact: Contact
-    address: StoredAddress
+    contact: Contact | None = None
+    address: StoredAddress | None = None
     placed_at: int
 
     @classmethod

@@ -101,7 +101,7 @@ def order_of_row(key: str) -> str:
 
 
 def entries_of_order(record: OrderRecord) -> tuple[str, ...]:
-    """What an order is found by: contact and amount."""
+    """What an order is found by: contact, for as long as it is kept, and amount."""
     placed = record.placed
     if placed is None:
         return ()
@@ -110,15 +110,17 @@ def entries_of_order(record: OrderRecord) -> tuple[str, ...]:
 
 @lru_cache(CACHED_TERMS // 8)
 def _placed_entries(
-    contact: Contact, amount: int, currency: str, placed_at: int
+    contact: Contact | None, amount: int, currency: str, placed_at: int
 ) -> tuple[str, ...]:
-    terms = chain(
-        ((TermKind.EMAIL, term) for term in _email(contact.email)),
-        ((TermKind.PHONE, term) for term in _phone(contact.phone)),
-        ((TermKind.NAME, term) for term in _name(contact.name)),
-        [(TermKind.AMOUNT, _plain(Decimal(money.decimal_text(amount, currency))))],
-    )
+    amounts = [(TermKind.AMOUNT, _plain(Decimal(money.decimal_text(amount, currency))))]
+    terms = chain(_contact_terms(contact) if contact else (), amounts)
     return _timed_entries(terms, placed_at)
+
+
+def _contact_terms(contact: Contact) -> Iterator[tuple[TermKind, str]]:
+    yield from ((TermKind.EMAIL, term) for term in _email(contact.email))
+    yield from ((TermKind.PHONE, term) for term in _phone(contact.phone))
+    yield from ((TermKind.NAME, term) for term in _name(contact.name))
 
 
 def entries_of_payment(record: PaymentRecord) -> tuple[str, ...]:

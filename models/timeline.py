@@ -7,6 +7,7 @@ exactly so is kept as it is.
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -25,6 +26,8 @@ ENDS: Final = frozenset(
 """What ends an order."""
 MAX_EVENTS: Final = 200
 """In the record; those before are in rows of as many each, so that a record stays small."""
+MAX_EVENT_BYTES: Final = 100_000
+"""The same in bytes, as they are stored; an event that is larger is alone."""
 MAX_RECENT: Final = 500
 """Orders of which it is kept what the next event may refer to."""
 MAX_INDEX: Final = 32
@@ -42,6 +45,9 @@ TOPIC_OF: Final[Mapping[str, str]] = {
 }
 """Type -> the topic by which the timeline gets its events."""
 _event_id: Final = lru_cache(8192)(ids.event_id)
+_command_id: Final = lru_cache(1024)(ids.command_id)
+RESULT: Final = [CAUSE]
+"""In the place of a cause."""
 
 Row = Mapping[str, Any]
 """An event as readers of a timeline see it; `row_of`."""
@@ -51,16 +57,29 @@ class Timeline(Message):
     """State of an order in the timeline table.
 
     rows: number of its first events, which are in rows of the table. events: the others, each as
-    `_EarlierEvents.pack` gives it.
+    `_EarlierEvents.pack` gives it. not_found: number of the first of these by whose ids the order is not found
+    any more (models/retention.py).
     """
 
     rows: int = 0
     events: tuple[Any, ...] = ()
+    not_found: int = 0
 
     @property
     def count(self) -> int:
         """Of all events."""
         return self.rows + len(self.events)
+
+    @property
+    def last_ms(self) -> int:
+        """When the latest event in the record came about, in milliseconds since the epoch; 0 without any."""
+        first_ms = last_ms = 0
+        for event in self.events:
+            if isinstance(event, dict):  # no event of ours: its time may be none
+                continue
+            last_ms = max(last_ms, first_ms + event[0])
+            first_ms = first_ms or event[0]
+        return last_ms
 
     @property
     def has_ended(self) -> bool:
@@ -94,11 +113,13 @@ def add_event(timeline: Timeline, order_id: str, row: Row) -> tuple[Timeline, Ma
     The key of their row is `orderId/number of its first event`: deciding again after a crash gives the same.
     """
     rows, known = {}, _known_before(order_id, timeline.events)
-    if len(timeline.events) >= MAX_EVENTS:
+    packed = known.pack(row)
+    size_bytes = known.size_bytes + _size_bytes(packed)
+    if len(timeline.events) >= MAX_EVENTS or (timeline.events and size_bytes > MAX_EVENT_BYTES):
         rows = search_rows(((TermKind.ID, name) for name in known.names), order_id)
         rows[f"{order_id}/{timeline.rows + 1:06d}"] = orjson.dumps(timeline.events)
         timeline, known = Timeline(rows=timeline.count), _EarlierEvents(order_id, ())
-    packed = known.pack(row)
+        packed = known.pack(row)
     events = (*timeline.events, packed)
     known.add(row, packed)
     _remember(timeline.events, events, known)
@@ -110,7 +131,15 @@ def entries_of(timeline: Timeline) -> tuple[str, ...]:
 
     Those of events that have moved to rows are in rows as well, `search_terms.search_rows`.
     """
-    return tuple(_known_before("", timeline.events).names.values())
+    if not timeline.not_found:
+        return tuple(_known_before("", timeline.events).names.values())
+    later = islice(unpack("", timeline.events), timeline.not_found, None)
+    names = dict.fromkeys(name for row in later for name in ids_of_event(row))
+    return tuple(map(id_entry, names))
+
+
+def _size_bytes(packed: Any) -> int:
+    return len(orjson.dumps(packed))
 
 
 def stored_events(
@@ -157,6 +186,7 @@ class _EarlierEvents:
     def __init__(self, order_id: str, before: Iterable[Any]) -> None:
         self.order_id, self.payment_id = order_id, ids.payment_id(order_id)
         self.first_ms, self.correlation_id = 0, ""
+        self.size_bytes = 0
         self.ids: list[str] = []
         self.names: dict[str, str] = {}
         for event in before:
@@ -167,6 +197,7 @@ class _EarlierEvents:
         if not self.first_ms and isinstance(event, list):
             self.first_ms = event[0]
             self.correlation_id = event[7].get("correlationId", "")
+        self.size_bytes += _size_bytes(event)
         self.ids.append(row["eventId"])
         for name in ids_of_event(row):
             if name not in self.names:
@@ -176,7 +207,8 @@ class _EarlierEvents:
         """An event without what those before it say of it.
 
         A list: milliseconds since the first of them (of the first: since the epoch), service, type, its index
-        among the events of its cause or else its id, its cause, its sequence, its detail, what is not as usual.
+        among the events of its cause or else its id, its cause (RESULT: as `_result_of` gives it), its
+        sequence, its detail, what is not as usual.
         """
         try:
             packed = self._packed(row)
@@ -202,20 +234,24 @@ class _EarlierEvents:
         other = {name: row[name] for name, value in usual.items() if row[name] != value}
         at_ms = from_rfc3339(row["occurredAt"]) - self.first_ms
         detail = {name: self._reference(name, value, row) for name, value in row["detail"].items()}
-        packed = [at_ms, service, kind, index, self._place_of(cause), row["sequence"], detail]
+        is_result = cause == _result_of(kind, row["detail"])
+        place = RESULT if is_result else self._place_of(cause)
+        packed = [at_ms, service, kind, index, place, row["sequence"], detail]
         return [*packed, other] if other or not self.first_ms else packed
 
     def unpack(self, packed: list[Any]) -> Row:
         """The event again."""
-        at_ms, service, kind, _, cause, sequence, detail, *rest = packed
+        at_ms, service, kind, index, place, sequence, detail, *rest = packed
         other = rest[0] if rest else {}
-        if isinstance(cause, int):
-            cause = self.ids[-cause]
+        cause = self.ids[-place] if isinstance(place, int) else place
+        if isinstance(place, list):
+            detail = self._resolved(detail, "")
+            cause = _result_of(kind, detail)
         return {
             "occurredAt": to_rfc3339(at_ms + self.first_ms),
             "service": service,
             "eventType": kind,
-            "eventId": self._event_id(packed),
+            "eventId": index if isinstance(index, str) else _event_id(cause, service, index),
             "causationId": cause,
             "correlationId": other.get("correlationId", self.correlation_id),
             "sequence": sequence,
@@ -223,12 +259,6 @@ class _EarlierEvents:
             "paymentId": other.get("paymentId", self.payment_id),
             "detail": self._resolved(detail, cause),
         }
-
-    def _event_id(self, packed: list[Any]) -> str:
-        _, service, _, index, cause, *_ = packed
-        if isinstance(index, str):
-            return index
-        return _event_id(self.ids[-cause] if isinstance(cause, int) else cause, service, index)
 
     def _place_of(self, event_id: str) -> int | str:
         """How many places before the event is, or its id."""
@@ -262,6 +292,15 @@ class _EarlierEvents:
 
 def _is_reference(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 1 and type(value[0]) is int
+
+
+def _result_of(kind: str, detail: Mapping[str, Any]) -> str | None:
+    """The command that told of an event, where its id follows from what the event says; None: it does not."""
+    if kind == EventType.NOTIFICATION_SENT:
+        return _command_id("notified", detail.get("notificationId"), detail.get("tries"), "SENT")
+    if kind == EventType.EFFECT_FINISHED:
+        return _command_id("result", detail.get("idempotencyKey"), detail.get("result"))
+    return None
 
 
 def _message_id(detail: Mapping[str, Any]) -> str:

@@ -115,6 +115,17 @@ class Decision(NamedTuple):
     outcome: Outcome | None = None
 
 
+class Retained(NamedTuple):
+    """What remains of an ended state at a time, and when more of it goes next.
+
+    state: the given one, where nothing goes. due_ms: milliseconds since the epoch, later than the time that it
+    was asked for; None: never.
+    """
+
+    state: Any
+    due_ms: int | None = None
+
+
 UNTIL: Final = "until/"
 """How entries of `until` begin."""
 
@@ -176,6 +187,16 @@ class TransitionService(Protocol):
 
     def index(self, state: Any) -> IndexData:
         """Give what a state is found by; pure. It is stored with the record as it is then."""
+
+    @property
+    def retention(self) -> str:
+        """Names the settings that `retain` goes by: once they change, all ended records are gone through."""
+
+    def retain(self, state: Any, at_ms: int) -> Retained:
+        """Give what remains of an ended state at a time, in milliseconds since the epoch.
+
+        Pure. Whatever a decision on it needs must remain: a state is not asked for whether it was retained.
+        """
 
     def decide(self, state: Any, record: Input, read: ReadRow, /) -> Decision:
         """Decide one input.

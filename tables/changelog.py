@@ -1,6 +1,7 @@
 """The engine's own rows in a changelog and in RocksDB, and which records of a changelog it wrote.
 
-PROGRESS_KEY holds a table's progress, FENCE_KEY its last fence. UNREAD_KEY is this worker's own: changelog
+PROGRESS_KEY holds a table's progress, FENCE_KEY its last fence, RETAINED_KEY how far ended records have been
+gone through (tables/retention.py). UNREAD_KEY is this worker's own: changelog
 batches that its RocksDB lacks because they could not be read. ACCEPTED_KEY has the losses that were
 accepted; it is in the changelog too, so that it holds for every later recovery of the partition.
 """
@@ -29,6 +30,7 @@ FENCE_KEY = b"\0claim"
 PROGRESS_KEY = b"\0progress"
 UNREAD_KEY = b"\0unread"
 ACCEPTED_KEY = b"\0accepted"
+RETAINED_KEY = b"\0retained"
 RECORD_PREFIX = re.compile(
     rb'\{("terminal":true,)?("packed":\d+[,}]|"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":)'
 )
@@ -99,7 +101,7 @@ def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
     except (TypeError, ValueError):  # of UTF-8 and JSON too
         return False
     if key[0] == 0:
-        return key == FENCE_KEY
+        return key in {FENCE_KEY, RETAINED_KEY}
     return b"/" in key or RECORD_PREFIX.match(value) is not None
 
 
@@ -132,21 +134,28 @@ def behind_unread(database: rocksdict.Rdict, offset: int) -> int:
     return offset
 
 
-def reread_from(database: rocksdict.Rdict, offset_key: bytes, offset: int) -> None:
+def reread_from(
+    database: rocksdict.Rdict, offset_key: bytes, offset: int, index: TableIndex | None
+) -> None:
     """Have the next process read the changelog from a lacking batch on."""
     left = [item for item in _unread(database) if item.offset < offset]
-    write_rows(database, [(UNREAD_KEY, orjson.dumps(left))], offset_key, offset - 1)
+    write_rows(database, [(UNREAD_KEY, orjson.dumps(left))], offset_key, offset - 1, index)
 
 
 async def accept_loss(
-    producer: AIOKafkaProducer, database: rocksdict.Rdict, offset_key: bytes, tp: TP, offset: int
+    producer: AIOKafkaProducer,
+    database: rocksdict.Rdict,
+    offset_key: bytes,
+    tp: TP,
+    offset: int,
+    index: TableIndex | None,
 ) -> None:
     """Accept the loss of the batch at `offset`; durable in the changelog. Raises KafkaError."""
     value = orjson.dumps([*_accepted(database), offset])
     sent = await producer.send_and_wait(
         tp.topic, key=ACCEPTED_KEY, value=value, partition=tp.partition
     )
-    write_rows(database, [(ACCEPTED_KEY, value)], offset_key, sent.offset)
+    write_rows(database, [(ACCEPTED_KEY, value)], offset_key, sent.offset, index)
 
 
 def _unread(database: Any) -> list[UnreadBatch]:

@@ -45,7 +45,9 @@ class Limits:
     outcomes: int = 200
     """Outcomes of commands kept per key."""
     outcome_ttl_s: int = 24 * 3600
-    """How long an outcome is kept, by the timestamps of the key's inputs."""
+    """How long an outcome is kept, by the timestamps of the key's inputs; longer while the key is open."""
+    retained_records: int = 50
+    """Ended records of a partition that are written anew in a second because something of them is due."""
     gap_repair_s: float = 1.0
     """A missing offset is asked for again after this time."""
     gap_exit_s: float = 10.0
@@ -88,6 +90,8 @@ class Counters:
     groups: int = 0
     """Commit batches."""
     outputs: int = 0
+    retained: int = 0
+    """Ended records written anew, without what is kept of them no longer."""
     regrouped: int = 0
     """Commit batches decided anew, one input at a time, because a record was too large."""
     holes: int = 0

@@ -21,6 +21,7 @@ from tables.changelog import PROGRESS_KEY, TableProgress, write_rows
 from tables.commit_batch import Batches
 from tables.inbox import Inbox
 from tables.processor import Processor
+from tables.retention import RetentionSweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -99,6 +100,9 @@ class PartitionTask:
         self.durable_offsets = self._processor.durable_offsets
         self._processing: tuple[str, int] | None = None
         self._is_checkpoint_requested = False
+        has_index = context.index is not None
+        self._sweep = RetentionSweep(self.table.service, context.limits) if has_index else None
+        self._sweep_ms: int | None = None
         self._spent_s = 0.0
         self._wake, self._closed, self._progress = (asyncio.Event() for _ in range(3))
         self._gathered = asyncio.Event()  # there is no more to wait for
@@ -129,6 +133,15 @@ class PartitionTask:
         """Have the durable offsets written to the table's progress row, if they have changed."""
         if self.is_open and self.durable_offsets != self.checkpointed_offsets:
             self._is_checkpoint_requested = True
+            self._wake.set()
+
+    def request_sweep(self, now_ms: int) -> None:
+        """Have some ended records written without what is due of them, if nothing is to be decided now."""
+        database, sweep = self.database, self._sweep
+        if not self.is_open or database is None or sweep is None or self.inbox.waiting:
+            return
+        if sweep.is_wanted(database, now_ms):
+            self._sweep_ms = now_ms
             self._wake.set()
 
     async def drain(self) -> None:
@@ -232,7 +245,8 @@ class PartitionTask:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._processor.commit_batch.is_empty and not self._is_checkpoint_requested:
+            is_asked = self._is_checkpoint_requested or self._sweep_ms is not None
+            if self._processor.commit_batch.is_empty and not is_asked:
                 continue
             await self._gather()
             commit_batch, rows = self._close_commit_batch()
@@ -265,7 +279,9 @@ class PartitionTask:
         """End the commit batch that was gathering; gives it with all it writes, by key."""
         if self._is_checkpoint_requested:
             self._processor.pack_ended()
+        retained = self._sweep_ended()
         commit_batch, records = self._processor.close_commit_batch()
+        records += retained
         self._spent_s = 0.0
         self._closed.set()
         if self._is_checkpoint_requested:
@@ -277,6 +293,12 @@ class PartitionTask:
         # Rows first: a crash can cut a commit batch between two batches of the changelog, and a record
         # without its rows would drop the very input that should write them.
         return commit_batch, [*commit_batch.rows.items(), *records]
+
+    def _sweep_ended(self) -> Sequence[tuple[bytes, bytes]]:
+        now_ms, self._sweep_ms = self._sweep_ms, None
+        if now_ms is None or self._sweep is None or self.database is None:
+            return ()
+        return self._sweep.step(self._processor, self.database, now_ms)
 
     async def _append_to_changelog(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Send rows and wait until Kafka has them; gives the last one's offset, -1 if unknown."""

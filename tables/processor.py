@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -21,13 +22,16 @@ from tables.dead_letters import (
     UnloadableError,
     header_of,
 )
-from tables.record import TERMINAL, Quarantine, Record, dump_entry
+from tables.record import TERMINAL, Quarantine, Record, due_entry, dump_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from models.transition import Decision, InputIdentity, TransitionService
     from tables.limits import Counters, Limits
+
+
+LOG = logging.getLogger("tiffin.engine")
 
 
 class Processor(Generic[OutputsT]):
@@ -211,7 +215,9 @@ class Processor(Generic[OutputsT]):
             record.offsets[topic] = given.offset
             record.version += 1
             record.count_input(len(consumed.value), entry)
-            if before is not None and not self._fits(record, record.dump(self.service)):
+            if before is not None and not self._fits(
+                record, record.dump(self.service, self._limits)
+            ):
                 raise TooLargeError(f"a record of more than {self._limits.record_bytes} bytes")
         except UnreadableError:
             raise  # the service says that it is none of this key's: nothing has been changed yet
@@ -319,6 +325,35 @@ class Processor(Generic[OutputsT]):
                 with suppress(UnreadableError):  # as it is stored it stays
                     self._changed(key, self.record_of(key))
 
+    def retain(self, key: bytes, at_ms: int, due: str | None) -> bool:
+        """Write an ended record without what its time is over for; whether it is to be written.
+
+        One that inputs have come for since the last commit batch, or that can't be read, is left as it is, and
+        one of which nothing goes and whose entry `due` is right. Only while no commit batch is under way: what
+        is written has no outputs.
+        """
+        if key in self.commit_batch.records:
+            return False
+        try:
+            record = self.record_of(key)
+        except UnreadableError:
+            return False
+        if not record.has_ended(self.service):
+            return False
+        try:
+            is_changed = record.remove_due(self.service, self._limits, at_ms)
+            due_ms = record.due_ms(self.service, self._limits)
+        except Exception as exc:  # noqa: BLE001 -- a bug here must not stop what comes in
+            extra = {"service": self.service.name, "key": record.key, "error": _qualified_name(exc)}
+            LOG.error("an ended record can't be swept", extra=extra)  # noqa: TRY400 -- no values in logs
+            return False
+        if not is_changed and due == (None if due_ms is None else due_entry(due_ms)):
+            return False
+        self._resend_outbox(key, record)
+        self._changed(key, record)
+        self._counters.retained += 1
+        return True
+
     def close_commit_batch(self) -> tuple[CommitBatch[OutputsT], list[tuple[bytes, bytes]]]:
         """End the commit batch and begin the next; gives it with its records serialised.
 
@@ -342,7 +377,7 @@ class Processor(Generic[OutputsT]):
         values, fits = [], True
         for key, record in commit_batch.records.items():
             record.epoch = self._epoch
-            value = record.dump(self.service)
+            value = record.dump(self.service, self._limits)
             values.append(value)
             fits = fits and self._fits(record, value)
             if record.outbox and value.startswith(TERMINAL):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,13 +19,13 @@ import orjson
 from models import ids
 from models.search_terms import SEARCH_ROW_PREFIX
 from models.transition import Outcome, Output
+from tables.limits import Limits
 from tables.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from models.transition import InputIdentity, TransitionService
-    from tables.limits import Limits
 
 RESERVED = (b"\0", b"__faust")
 LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
@@ -34,6 +34,10 @@ SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
 INDEX_FIELD = b',"index":['
 """What stands before the index's entries: no JSON string holds it, for quotes are escaped there."""
+DUE = "due/"
+"""How the entry of an ended record begins that says when something of it goes next."""
+MAX_DUE_MS = (1 << 44) - 1
+DEFAULT_LIMITS = Limits()
 NEW_RECORD = b'{"version":0,"epoch":-1,"state":null,"offsets":{}}'
 
 
@@ -70,7 +74,7 @@ class Quarantine:
 class StoredRecord:
     """A key's record as it is durable. state: treat it as frozen.
 
-    sequences: "topic/producer" -> last sequence decided.
+    sequences: "topic/producer" -> last sequence decided. ids: topic -> tokens of ids decided, as of `Record`.
     """
 
     key: str
@@ -79,6 +83,12 @@ class StoredRecord:
     sequences: Mapping[str, int]
     outcomes: Mapping[str, StoredOutcome]
     quarantine: Quarantine | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+    def has_decided(self, command_id: str) -> bool:
+        """Whether a command was decided, of which it may be that no outcome is kept any more."""
+        token = ids.token(command_id)
+        return command_id in self.outcomes or any(token in known for known in self.ids.values())
 
 
 @dataclass(slots=True, init=False, eq=False)
@@ -181,8 +191,29 @@ class Record:
         entries, once_ended, sums = service.index(self.state)
         return [*entries, *once_ended] if has_ended else list(entries), dict(sums)
 
-    def dump(self, service: TransitionService) -> bytes:
-        """Serialise it; whatever `Service.dump` or orjson raises comes through."""
+    def due_ms(self, service: TransitionService, limits: Limits) -> int | None:
+        """When something of an ended record goes next, in milliseconds since the epoch; None: never."""
+        due_ms = service.retain(self.state, 0).due_ms
+        if not self.outcomes:
+            return due_ms
+        # All at once: each time that a record is written costs more than its outcomes.
+        outcomes_ms: int = max(raw[6] for raw in self.outcomes.values())
+        outcomes_ms += limits.outcome_ttl_s * 1000
+        return outcomes_ms if due_ms is None else min(due_ms, outcomes_ms)
+
+    def remove_due(self, service: TransitionService, limits: Limits, at_ms: int) -> bool:
+        """Remove from an ended record what its time is over for; whether there was any.
+
+        Its ids, sequences and offsets stay, for what comes again must be known.
+        """
+        before, outcomes = self.state, self.outcomes
+        self.state = service.retain(before, at_ms).state
+        since_ms = at_ms - limits.outcome_ttl_s * 1000
+        self.outcomes = {name: raw for name, raw in outcomes.items() if raw[6] > since_ms}
+        return self.state is not before or len(self.outcomes) < len(outcomes)
+
+    def dump(self, service: TransitionService, limits: Limits = DEFAULT_LIMITS) -> bytes:
+        """Serialise it; whatever a method of the service or orjson raises comes through."""
         fields: dict[str, Any] = {}
         if has_ended := self.has_ended(service):
             fields["terminal"] = True
@@ -198,11 +229,12 @@ class Record:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
             fields["quarantine"] = self.quarantine
-        index = (
-            b',"index":%b' % orjson.dumps(self.index(service, has_ended=has_ended))
-            if service.is_indexed
-            else b""
-        )
+        index = b""
+        if service.is_indexed:
+            entries, sums = self.index(service, has_ended=has_ended)
+            if has_ended and (due_ms := self.due_ms(service, limits)) is not None:
+                entries.append(due_entry(due_ms))
+            index = b"%b%b" % (INDEX_FIELD[:-1], orjson.dumps((entries, sums)))
         raw = orjson.dumps(fields)
         if has_ended and not self.outbox:
             return pack(raw, service.dictionaries, index)
@@ -217,6 +249,7 @@ class Record:
             sequences=dict(self.sequences),
             outcomes={name: load_outcome(raw) for name, raw in self.outcomes.items()},
             quarantine=self.quarantine,
+            ids=dict(self.ids),
         )
 
     def keep_id(self, topic: str, token: str, cap: int) -> None:
@@ -236,6 +269,11 @@ class Record:
             if is_young and len(self.outcomes) <= limits.outcomes:
                 break
             del self.outcomes[oldest]
+
+
+def due_entry(at_ms: int) -> str:
+    """The entry of what is due at a time, in milliseconds since the epoch; in their order."""
+    return f"{DUE}{min(max(at_ms, 0), MAX_DUE_MS):011x}"
 
 
 def load_outcome(raw: list[Any]) -> StoredOutcome:

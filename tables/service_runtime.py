@@ -27,6 +27,8 @@ from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.transition import TransitionService
     from tables.limits import Counters
     from tables.recovery_progress import RecoveryProgress
@@ -119,6 +121,13 @@ class ServiceRuntime:
         if self.app.rebalancing or not self.app.tables.actives_ready:
             return False
         return self._task_manager.is_assignment_complete and not self._task_manager.unopened_tasks()
+
+    def remove_due_by(self, clock_ms: Callable[[], int | None]) -> None:
+        """Have ended records swept (tables/retention.py) by a clock; without one, nothing of them goes.
+
+        clock_ms: milliseconds since the epoch; None while it is not known.
+        """
+        self._task_manager.retention_clock_ms = clock_ms
 
     def recovery(self) -> RecoveryProgress:
         """What is left to read of the changelogs of this worker's tables, as of a second ago."""

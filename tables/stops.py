@@ -190,15 +190,15 @@ class PartitionStops:
         hosted = self._services.named(stop.service)
         task = hosted.tasks[stop.partition]  # `clear` removes a stop together with its task
         if stop.topic == hosted.changelog and task.database is not None:
-            key = hosted.table.offset_key
+            key, index = hosted.table.offset_key, hosted.table.index
             if is_retry:
-                reread_from(task.database, key, stop.offset)
+                reread_from(task.database, key, stop.offset, index)
                 again = RecoveryError(f"{stop.topic}/{stop.partition} is to be read again")
                 loop = asyncio.get_running_loop()
                 loop.call_later(RETRY_AFTER_S, self._exit.fail, "retry", again)
                 return
             tp = TP(stop.topic, stop.partition)
-            await accept_loss(task.fence.producer, task.database, key, tp, stop.offset)
+            await accept_loss(task.fence.producer, task.database, key, tp, stop.offset, index)
         self._exit.failures.clear(stop.service, stop.partition)
         await self._open_task(hosted, task, {} if is_retry else {stop.topic: stop.next_offset})
         # What this service still needs may lie before a batch at which the others have stopped.

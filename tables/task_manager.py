@@ -28,6 +28,8 @@ from tables.stops import PartitionStops
 from tables.worker_exit import FAILURES_FILE, RecoveryError, WorkerExit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import faust
 
     from tables.cluster import ClusterReader
@@ -45,7 +47,8 @@ class TaskManager:
     """Manages the tasks of a worker. Everything runs on the app's event loop.
 
     stops: where reading can't go on. recovery: how far the tables are. is_assignment_complete: no topic
-    was left out when partitions were assigned.
+    was left out when partitions were assigned. retention_clock_ms: the time by which ended records are swept,
+    in milliseconds since the epoch; None while it is not known, and then nothing goes.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class TaskManager:
     ) -> None:
         self._exit = WorkerExit(app.conf.datadir / FAILURES_FILE, self._leave_group)
         self.is_assignment_complete = True
+        self.retention_clock_ms: Callable[[], int | None] = lambda: None
         self.feeder = Feeder(services)
         self.committer = Committer(services)
         self.stops = PartitionStops(
@@ -240,8 +244,11 @@ class TaskManager:
         try:
             while True:
                 await asyncio.sleep(self._app.conf.broker_commit_interval)
+                now_ms = self.retention_clock_ms()
                 for _, task in self._services.tasks():
                     task.request_checkpoint()
+                    if now_ms is not None:
+                        task.request_sweep(now_ms)
                     self.stops.forget_failure(task)
                 await self.committer.commit()
                 await self._gap_repair.repair(self._identity.bounds)

@@ -36,6 +36,7 @@ from models.graphs import ORDER_GRAPH, ORDER_PATH, PAID_ORDER, UNPAID_ORDER, Ord
 from models.index_entries import index_of_order
 from models.messages import Message
 from models.order import OrderRecord, Placed
+from models.retention import DEFAULT_RETENTION, Retention, retained_order
 from models.times import TIMES_END_MS
 from models.transition import Decision, Input, Outcome, ReadRow
 
@@ -224,7 +225,9 @@ _EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Any], None]]] = {
 }
 
 
-def orders_service(deadlines: Deadlines = DEFAULT_DEADLINES) -> Service[OrderRecord]:
+def orders_service(
+    deadlines: Deadlines = DEFAULT_DEADLINES, retention: Retention = DEFAULT_RETENTION
+) -> Service[OrderRecord]:
     """The service; deadlines: how long an unpaid order and an unanswered kitchen are waited for."""
     return Service(
         name="orders",
@@ -240,5 +243,7 @@ def orders_service(deadlines: Deadlines = DEFAULT_DEADLINES) -> Service[OrderRec
         decide=partial(decide, deadlines=deadlines),
         has_ended=lambda state: state.has_ended,
         index_of=index_of_order,
+        retain_by=partial(retained_order, retention=retention),
+        retention=str(retention.contact_ms),
         dictionaries=dictionaries_of("orders"),
     )

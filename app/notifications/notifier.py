@@ -196,7 +196,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         if channel is None:
             raise RefusedError("CHANNEL_OFF")
         placed = await self._placed(attempt.order_id)
-        if placed is None:
+        if placed is None or placed.contact is None:
             raise RefusedError("NO_CONTACT")
         name = notification.notification_id
         wait_s = self._contacts.take(notification.channel, placed.contact, name)

@@ -113,16 +113,22 @@ class MessageRenderer:
         self._elsewhere = RegionFormat(Locale("en"), ZoneInfo("UTC"))
 
     def write(self, order_id: str, notification: Notification, placed: Placed) -> CustomerMessage:
-        """The letter of a notification; the same each time, as long as the templates are."""
+        """The letter of a notification; the same each time, as long as the templates are.
+
+        placed: with its contact.
+        """
+        contact = placed.contact
+        assert contact is not None
         region = self._regions.get(placed.restaurant_id, self._elsewhere)
         values = _values(order_id, notification, placed, region)
+        values["name"] = _greeting_name(contact.name)
         values["link"] = self._link(order_id, notification)
         words = self._words[notification.event_type]
         subject = _line(_block(words, "subject", values))
         paragraphs = [_line(part) for part in _block(words, "text", values).split("\n\n")]
         shown = {**values, "subject": subject, "paragraphs": [part for part in paragraphs if part]}
         return CustomerMessage(
-            notification_id=notification.notification_id, order_id=order_id, contact=placed.contact,
+            notification_id=notification.notification_id, order_id=order_id, contact=contact,
             subject=subject, text=self._text.render(shown), html=self._html.render(shown),
             short_text=_line(_block(words, "sms", values)),
             occurred_at=_moment(notification.occurred_at),
@@ -142,7 +148,6 @@ def _values(
         "reference": ids.reference(order_id),
         "pays_again": notification.event_type is EventType.PAYMENT_FAILED,
         "language": str(region.locale).replace("_", "-"),
-        "name": _greeting_name(placed.contact.name),
         "restaurant": placed.restaurant_name,
         "items": [
             {

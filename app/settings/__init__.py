@@ -77,6 +77,12 @@ class Settings(
     """How many deliveries one courier may have at a time"""
     kitchen_deadline_s: Seconds = 600.0
     """After how long an order that no kitchen accepted is cancelled"""
+    outcomes_kept_hours: Annotated[float, Field(ge=1, le=24 * 365, allow_inf_nan=False)] = 24.0
+    """So long an ended order keeps what its commands led to, and answers a repeated Idempotency-Key with it"""
+    details_kept_days: Annotated[float, Field(ge=1, le=36_500, allow_inf_nan=False)] = 30.0
+    """So long an ended order keeps its messages, and is found by the ids of events, commands and messages"""
+    contact_kept_days: Annotated[float, Field(ge=1, le=36_500, allow_inf_nan=False)] = 180.0
+    """So long an ended order keeps name, mail, phone and address; disputes come for 120 days after a payment"""
     log_format: Literal["console", "json"] = "console"
     """json or console"""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

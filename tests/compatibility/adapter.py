@@ -30,6 +30,7 @@ from tables.dead_letters import DeadLetterRecord
 from tables.packing import unpack
 from tables.processor import Processor
 from tables.record import TERMINAL, Record
+from tables.retention import due_of
 from tests.compatibility.stored import DEAD_LETTERS, PROGRESS, Sent, Stored
 
 SEARCH_PREFIX = search_terms.SEARCH_ROW_PREFIX.encode()
@@ -158,6 +159,11 @@ class Replay:
         self._processor.pack_ended()
         return self._commit()[0]
 
+    def retain(self, key: bytes, at_ms: int) -> list[tuple[bytes, bytes]]:
+        """What the engine writes of an ended record at a time, where something of it is due; at most one."""
+        self._processor.retain(key, at_ms, due_of(self.stored[key]))
+        return self._commit()[0]
+
     def _commit(self) -> tuple[list[tuple[bytes, bytes]], list[Sent]]:
         group, records = self._processor.close_commit_batch()
         writes = [*group.rows.items(), *records]
@@ -165,6 +171,11 @@ class Replay:
         self._processor.trim_cache()
         self._processor.advance()
         return writes, [_sent(output) for output in group.outputs]
+
+
+def ended_records(rows: Mapping[bytes, bytes]) -> list[bytes]:
+    """The keys of records that have ended."""
+    return [key for key, value in rows.items() if b"/" not in key and value.startswith(TERMINAL)]
 
 
 def _sent(output: Any) -> Sent:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tests.compatibility.adapter import WORDED_HEADERS, Replay
+from tests.compatibility.adapter import WORDED_HEADERS, Replay, ended_records
 from tests.compatibility.stored import Group, Recording, Sent
 
 
@@ -20,17 +20,24 @@ class Replayed:
     stored: dict[bytes, bytes] = field(default_factory=dict)
 
 
-def replay(recording: Recording, service: str) -> Iterator[tuple[int, Replayed]]:
-    """Decide all that a service was given, partition by partition."""
+def replay(
+    recording: Recording, service: str, sweep_ms: int | None = None
+) -> Iterator[tuple[int, Replayed]]:
+    """Decide all that a service was given, partition by partition.
+
+    sweep_ms: after each group, what is due then goes from all ended records; milliseconds since the epoch.
+    """
     of_partition: defaultdict[int, list[Group]] = defaultdict(list)
     for group in recording.groups:
         if group.service == service:
             of_partition[group.partition].append(group)
     for partition, groups in sorted(of_partition.items()):
-        yield partition, _replay(recording, service, partition, groups)
+        yield partition, _replay(recording, service, partition, groups, sweep_ms)
 
 
-def _replay(recording: Recording, service: str, partition: int, groups: list[Group]) -> Replayed:
+def _replay(
+    recording: Recording, service: str, partition: int, groups: list[Group], sweep_ms: int | None
+) -> Replayed:
     inputs = {
         topic: recording.at(topic, partition) for topic in {t for g in groups for t, _ in g.inputs}
     }
@@ -46,6 +53,10 @@ def _replay(recording: Recording, service: str, partition: int, groups: list[Gro
         writes, sent = lane.step([inputs[topic][offset] for topic, offset in group.inputs])
         done.writes.append(writes)
         done.sent += sent
+        if sweep_ms is not None:
+            lane.pack_ended()
+            for key in ended_records(done.stored):
+                lane.retain(key, sweep_ms)
     return done
 
 

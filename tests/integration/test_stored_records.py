@@ -50,6 +50,9 @@ SETTINGS = {
     # The stand-in is new, and knows nothing of the payments of then.
     "TIFFIN_RECONCILIATION_INTERVAL_S": AGES_S,
     "TIFFIN_RECONCILE_AFTER_S": AGES_S,
+    # Nor is anything of them due, whenever this runs.
+    "TIFFIN_DETAILS_KEPT_DAYS": "36500",
+    "TIFFIN_CONTACT_KEPT_DAYS": "36500",
     "TIFFIN_COMMAND_WAIT_S": "60",
     "TIFFIN_CONSISTENCY_WAIT_S": "60",
     "TIFFIN_CONFIRM_WAIT_S": "60",

@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from models.times import DAY_MS
+from tables.record import DUE
+from tables.retention import due_of
 from tests.compatibility import stored
 from tests.compatibility.adapter import SERVICES, Replay
 from tests.compatibility.stored import Recording, Stored
 
+LAST_MS = 1795703279120
+"""When its last message was sent, in milliseconds since the epoch."""
 NAME = "delivered, then refunded in parts"
 TOLD = ("PAYMENT_COMPLETED", "ORDER_CONFIRMED", "ORDER_OUT_FOR_DELIVERY", "ORDER_DELIVERED")
 """Events that its customer is told of, by mail and SMS."""
@@ -20,11 +25,12 @@ TOLD = ("PAYMENT_COMPLETED", "ORDER_CONFIRMED", "ORDER_OUT_FOR_DELIVERY", "ORDER
 
 @dataclass
 class Kept:
-    """Of one service. tables: key -> value. changelog_bytes: of all that was written on the way."""
+    """Of one service. tables: key -> value. changelog_bytes: of all written on the way. task: its last."""
 
     tables: dict[bytes, bytes] = field(default_factory=dict)
     changelog_rows: int = 0
     changelog_bytes: int = 0
+    task: Replay | None = None
 
     def note(self, writes: Sequence[tuple[bytes, bytes]]) -> None:
         self.changelog_rows += len(writes)
@@ -60,6 +66,21 @@ def delivered_order() -> tuple[str, dict[str, Kept]]:
             kept.note(task.step(mine)[0])
         assert task is not None
         kept.note(task.pack_ended())
+        kept.task = task
+    return order_id, found
+
+
+def swept_order(days: float) -> tuple[str, dict[str, Kept]]:
+    """The same some days after its last event, swept each hour or so on the way."""
+    order_id, found = delivered_order.__wrapped__()
+    key = order_id.encode()
+    for kept in found.values():
+        assert kept.task is not None
+        while (due := due_of(kept.tables[key])) is not None:
+            due_ms = int(due.removeprefix(DUE), 16)
+            if due_ms > LAST_MS + days * DAY_MS:
+                break
+            kept.note(kept.task.retain(key, due_ms))
     return order_id, found
 
 

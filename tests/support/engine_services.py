@@ -14,6 +14,7 @@ from models.transition import (
     InputIdentity,
     Outcome,
     Output,
+    Retained,
     UnreadableError,
 )
 
@@ -59,6 +60,11 @@ class ToyService:
 
     def index(self, _: Any) -> IndexData:
         return IndexData()
+
+    retention = ""
+
+    def retain(self, state: Any, _: int) -> Retained:
+        return Retained(state)
 
 
 class EchoService(ToyService):
@@ -119,7 +125,10 @@ class AddingService(ToyService):
 
 
 class Plain:
-    """A service whose state is its JSON; states with "done" are terminal. "in" and "sums" are its index."""
+    """A service whose state is its JSON; states with "done" are terminal. "in" and "sums" are its index.
+
+    Terminal ones lose their "secret" at the time "until".
+    """
 
     name = "plain"
     inputs = ("in",)
@@ -131,6 +140,16 @@ class Plain:
         return IndexData(names, [f"ended/{name}" for name in names], state.get("sums", {}))
 
     dictionaries: tuple[bytes, ...] = ()
+    retention = ""
+
+    def retain(self, state: Any, at_ms: int) -> Retained:
+        """Without its "secret" from "until" on."""
+        until = state.get("until") if state else None
+        if until is None or "secret" not in state:
+            return Retained(state)
+        if at_ms < until:
+            return Retained(state, until)
+        return Retained({name: value for name, value in state.items() if name != "secret"})
 
     def load(self, raw: Any) -> Any:
         return raw

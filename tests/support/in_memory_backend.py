@@ -14,7 +14,7 @@ from yarl import URL
 from agents.deliveries import DELIVERIES
 from agents.orders import orders_service
 from agents.payments import payments_service
-from agents.timeline import TIMELINE
+from agents.timeline import timeline_service
 from models.commands import COMMANDS, Command, CommandType, StripeResult, WebhookReceived
 from models.errors import KafkaUnavailableError
 from models.messages import encode
@@ -154,7 +154,7 @@ class InMemoryBackend(NoSender):
     def __init__(self) -> None:
         self.tables = {
             s.name: InMemoryTable(s, s.name)
-            for s in (orders_service(), payments_service(), DELIVERIES, TIMELINE)
+            for s in (orders_service(), payments_service(), DELIVERIES, timeline_service())
         }
         self.stripes: defaultdict[str, Stripe] = defaultdict(Stripe)
         self.stripe_answers = asyncio.Event()

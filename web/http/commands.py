@@ -1,7 +1,8 @@
 """A POST as a command: sent once for an Idempotency-Key, answered from the outcome that is stored.
 
 It runs at the worker that owns the order. The outcome, with the hash of the body, stays in the order's
-record for 24 hours, so a repetition is recognised wherever the partition is by then.
+record for 24 hours, so a repetition is recognised wherever the partition is by then; the command's id stays
+for ever, so a later one is recognised too, and refused.
 """
 
 import time
@@ -101,13 +102,18 @@ def one_request_per_key(context: Context, write: CommandRequest) -> Iterator[Non
 async def settle(context: Context, write: CommandRequest) -> CommandResult:
     """Send the command, unless its outcome is known, and wait for the outcome.
 
-    Raises ProblemError (422, 503 also when there is too much to do, and what the code of a refusal means),
-    OutcomePendingError, KafkaUnavailableError, NotOwnerError and NotReadyError.
+    Raises ProblemError (409 for one whose outcome is not kept any more, 422, 503 also when there is too much
+    to do, and what the code of a refusal means), OutcomePendingError, KafkaUnavailableError, NotOwnerError and
+    NotReadyError.
     """
     table = context.tables[write.service]
     record = table.get(write.order_id)
     is_decided, bound_s = partial(_is_decided, write.command_id), context.deps.bounds.command_s
     if not is_decided(record):
+        if record is not None and record.has_decided(write.command_id):
+            raise ProblemError(
+                "IDEMPOTENCY_KEY_EXPIRED", "Read the order; take a new key to ask anew."
+            )
         # What is decided already is answered however much there is to do.
         if write.work is not None:
             context.deps.admission.admit(write.work)

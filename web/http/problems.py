@@ -31,6 +31,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "CONTENT_TYPE_REFUSED": (415, "This content type is not accepted"),
     "IDEMPOTENCY_KEY_REUSED": (422, "The Idempotency-Key was used with another body"),
     "IDEMPOTENCY_KEY_IN_USE": (409, "The first request with this Idempotency-Key is under way"),
+    "IDEMPOTENCY_KEY_EXPIRED": (409, "What this Idempotency-Key led to is not kept any more"),
     "TOO_MANY_REQUESTS": (429, "Too many requests came from this address"),
     "REQUEST_REFUSED": (400, "The request is refused"),
     # who sent it

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import settings
 
-from agents.timeline import TIMELINE
+from agents.timeline import timeline_service
 from models import topics
 from models.commands import CommandType, ConfirmPayment
 from models.history import IncompleteError, OrderAsOf, as_of, event_of
@@ -26,6 +26,8 @@ from web.api.timeline import timeline_view
 from web.http.answers import as_json
 from web.http.tokens import Role
 from web.pages.ops.timeline_diagram import draw_timeline
+
+TIMELINE = timeline_service()
 
 
 @dataclass

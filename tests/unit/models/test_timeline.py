@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from models import ids
 from models.events import EventType
 from models.messages import convert, encode
+from models.retention import Retention, retained_timeline
 from models.search_terms import SEARCH_ROW_PREFIX, TermKind, entry_prefix, row_prefix
-from models.timeline import MAX_EVENTS, Timeline, add_event, entries_of, stored_events
+from models.timeline import (
+    MAX_EVENT_BYTES,
+    MAX_EVENTS,
+    Timeline,
+    add_event,
+    entries_of,
+    stored_events,
+)
 
 ORDER = ids.order_id("guest", "timeline")
 CAUSES = ["cmd_1", "evt_1", ids.event_id("cmd_1", "orders", 0), ids.event_id("cmd_1", "orders", 40)]
@@ -121,3 +129,52 @@ def test_rows_of_earlier_versions_come_first() -> None:
     assert read(2, rows) == [event(0), event(1)]
     state, moved = add_event(Timeline(rows=3), ORDER, event(3))
     assert read(state, {**rows, **moved}) == [event(number) for number in range(4)]
+
+
+def test_a_record_is_bounded_in_bytes_too() -> None:
+    """What anybody may write into a detail: few events are as large as many usual ones."""
+    state, rows, written = Timeline(), dict[str, bytes](), []
+    for number in range(30):
+        large = event(number) | {"detail": {"by": "x" * (MAX_EVENT_BYTES // 7)}}
+        state, moved = add_event(stored(state) if number % 3 else state, ORDER, large)
+        rows |= moved
+        written.append(large)
+        assert len(orjson.dumps(state.events)) <= MAX_EVENT_BYTES + 100
+    own = {key: value for key, value in rows.items() if key.startswith(ORDER)}
+    assert len(own) > 3
+    assert read(stored(state), own) == orjson.loads(orjson.dumps(written))
+    huge = event(99) | {"detail": {"by": "x" * (MAX_EVENT_BYTES + 1)}}
+    state, moved = add_event(state, ORDER, huge)
+    assert len(state.events) == 1, "it is alone"
+    assert moved
+
+
+def test_the_command_that_told_of_a_result_is_derived_from_it() -> None:
+    detail = {"notificationId": ids.notification_id("e", "SMS"), "tries": 2}
+    cause = ids.command_id("notified", detail["notificationId"], 2, "SENT")
+    told = event(0) | {
+        "eventType": "NOTIFICATION_SENT", "detail": detail, "causationId": cause,
+        "eventId": ids.event_id(cause, "orders", 1),
+    }  # fmt: skip
+    state, _ = add_event(Timeline(), ORDER, told)
+    assert cause.encode() not in encode(state)
+    assert read(stored(state), {}) == [told]
+    assert set(entries_of(stored(state))) == set(entries_of(state))
+
+
+@given(st.lists(ROWS, min_size=1, max_size=8), st.lists(ROWS, max_size=4))
+def test_events_that_came_after_it_was_swept_are_found_again(
+    before: list[Any], after: list[Any]
+) -> None:
+    state = Timeline()
+    for row in before:
+        state, _ = add_event(state, ORDER, row)
+    swept = retained_timeline(state, 10**15, Retention()).state
+    assert read(stored(swept), {}) == read(stored(state), {}), "its history is what it was"
+    assert not entries_of(swept)
+    for row in after:
+        swept, _ = add_event(stored(swept), ORDER, row)
+    fresh = Timeline()
+    for row in after:
+        fresh, _ = add_event(fresh, ORDER, row)
+    assert set(entries_of(swept)) == set(entries_of(fresh))

@@ -120,7 +120,7 @@ async def place(call: AnyCall) -> web.Response:
     except ProblemError as problem:
         if problem.code == "IDEMPOTENCY_KEY_REUSED":
             return await _other_details(call, placing)
-        if problem.code != "IDEMPOTENCY_KEY_IN_USE":
+        if problem.code not in {"IDEMPOTENCY_KEY_IN_USE", "IDEMPOTENCY_KEY_EXPIRED"}:
             raise
     return _to_payment(call, placing)
 
