@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import jwt
@@ -92,6 +93,52 @@ async def test_same_key_with_another_body_is_a_conflict(
     status, problem, _ = await api.post(path, bodies[1], key=key, token=token)
     assert (status, problem["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
     assert len(api.world.commands) == sent
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CREATE, CART),
+        (CONFIRM, {"paymentMethodId": "pm_a"}),
+        ("/api/orders/{}/cancel", {}),
+        ("/api/payments/{}/refunds", {"amount": 100}),
+    ],
+)
+async def test_a_key_whose_outcome_is_not_kept_any_more_never_acts_again(
+    api: Api, path: str, body: dict[str, Any]
+) -> None:
+    order, key = await (api.paid() if path.endswith("refunds") else api.order()), new_key()
+    token = api.operator if path.endswith("refunds") else order["orderToken"]
+    if path == CONFIRM:
+        body = body | {"orderId": order["orderId"]}
+    path = path.format(order["orderId"])
+    status, answer, _ = await api.post(path, body, key=key, token=token)
+    assert status in {200, 201}, answer
+    sent = api.world.commands[-1].command_id
+    for table in api.world.tables.values():
+        for name, record in list(table.records.items()):
+            known = {"a-topic": ids.token(sent)} if sent in record.outcomes else {}
+            table.records[name] = dataclasses.replace(record, outcomes={}, ids=known)
+    before = len(api.world.commands)
+    status, problem, _ = await api.post(path, body, key=key, token=token)
+    assert (status, problem["code"]) == (409, "IDEMPOTENCY_KEY_EXPIRED")
+    assert len(api.world.commands) == before
+
+
+async def test_an_order_is_shown_without_its_contact_once_that_is_gone(api: Api) -> None:
+    order = await api.paid()
+    table = api.world.tables["orders"]
+    state = table.records[order["orderId"]].state
+    placed = structs.replace(state.placed, contact=None, address=None)
+    table.records[order["orderId"]] = dataclasses.replace(
+        table.records[order["orderId"]], state=structs.replace(state, placed=placed)
+    )
+    status, view = await api.get(f"/api/orders/{order['orderId']}", order["orderToken"])
+    assert status == 200
+    assert not view.get("contact")
+    assert not view.get("address")
+    assert view["items"]
+    assert view["payment"]["status"] == "COMPLETED"
 
 
 async def test_body_is_compared_by_what_it_means(api: Api) -> None:
