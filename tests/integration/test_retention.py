@@ -1,4 +1,4 @@
-"""A delivered order on real Kafka and RocksDB, swept by the engine: what it takes then, and what it still knows."""
+"""A delivered order on real Kafka and RocksDB, swept by the engine: what it takes, and what it still knows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tables.record import DUE
 from tables.table_index import index_keys
 from tests.compatibility import stored
 from tests.integration.engine_harness import COMPACTED, PARTITIONS, EngineHarness, running
-from tests.support.ended_order import LAST_MS, delivered_order, swept_order
+from tests.support.ended_order import LAST_MS, delivered_order, inputs_of, swept_order
 from tests.support.kafka_topics import read_all
 from tests.support.waiting import until_true
 
@@ -34,7 +34,7 @@ COMMANDS = {
 
 
 class World(EngineHarness):
-    """All services, on their real topics, by whose names records know offsets; changelogs have a delivered order."""
+    """All services on their real topics, whose names are in records; the changelogs have a delivered order."""
 
     def __init__(self, kafka: KafkaBroker, folder: Path) -> None:
         super().__init__(kafka, folder)
@@ -74,13 +74,11 @@ class World(EngineHarness):
         recording = stored.load(stored.names()[-1])
         producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random"})
         sent = Tally[str]()
-        for topic, service in COMMANDS.items():
-            for command in recording.topics[topic]:
-                # Those of its refunds came after what is told here.
-                if command.key == self.key and b"REFUND" not in (command.value or b""):
-                    for _ in range(REPEATED):
-                        producer.produce(topic, command.value, command.key)
-                    sent[service] += REPEATED
+        for command in inputs_of(recording, self.key).values():
+            if service := COMMANDS.get(command.topic):
+                sent[service] += REPEATED
+                for _ in range(REPEATED):
+                    producer.produce(command.topic, command.value, command.key)
         assert producer.flush(20) == 0
         return sent
 

@@ -50,7 +50,7 @@ def delivered_order() -> tuple[str, dict[str, Kept]]:
     """The order's id, and what each service keeps of it once it is delivered and its messages are sent."""
     recording = stored.load(stored.names()[-1])
     order_id = recording.orders[NAME]
-    inputs = _inputs(recording, order_id.encode())
+    inputs = inputs_of(recording, order_id.encode())
     found = {}
     for service in SERVICES:
         kept = found[service] = Kept()
@@ -84,7 +84,7 @@ def swept_order(days: float) -> tuple[str, dict[str, Kept]]:
     return order_id, found
 
 
-def _inputs(recording: Recording, key: bytes) -> dict[tuple[str, int, int], Stored]:
+def inputs_of(recording: Recording, key: bytes) -> dict[tuple[str, int, int], Stored]:
     """The order's, by topic, offset and partition, without those of its refunds."""
     mine = [r for topic in recording.inputs for r in recording.topics[topic] if r.key == key]
     data = {r: orjson.loads(r.value or b"").get("data") or {} for r in mine}
