@@ -1,4 +1,7 @@
-"""What a platform's workers tell Prometheus after some orders: every metric of the catalogue, and no other."""
+"""What a platform's workers tell Prometheus after some orders: every metric of the catalogue, and no other.
+
+So all that an alert or a dashboard names is there.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics.catalogue import METRICS
 from sandbox.demo_flows import FLOWS, play
+from tests.support.monitoring import series_named
 from tests.support.promtool import promtool
 from tests.support.waiting import until
 
@@ -64,6 +68,8 @@ async def test_after_some_orders_every_metric_is_there(shop: Shop) -> None:
     families = {family.name for text in texts for family in text_string_to_metric_families(text)}
     known = {name.removesuffix("_total") for name in METRICS}
     assert {name for name in families if name.startswith(OURS)} <= known
+    # Each of those below is a metric of the catalogue too: tests/unit/test_monitoring.py.
+    assert {name for name in series_named() if not found[name]} <= ONLY_IN_TROUBLE
     for name, spec in METRICS.items():
         for sample in found[name] or found[f"{name}_count"]:
             assert set(sample.labels) == set(spec.labels), name
