@@ -1,8 +1,10 @@
 """Makes a worker from its settings: a Faust app with all services, what runs beside them, web server."""
 
+import asyncio
 import functools
 import gc
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import faust
 import uvloop
@@ -42,6 +44,7 @@ from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from models import tracing
 from models.events import EventType
 from models.notification import Channel
 from models.sender import CommandSender
@@ -50,13 +53,18 @@ from web.http.admission import Admission
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
 
+if TYPE_CHECKING:
+    from app.traces import WorkerTracer
+
 
 def create_app(settings: Settings) -> faust.App:
     """Wire one worker. Raises SettingsError, CatalogueError."""
     uvloop.install()
     security = KafkaSecurity.of(settings)
     channels = _message_channels(settings)
-    declared = declare(settings, frozenset(channels))
+    tracer = _tracer(settings)
+    traced = {"traced": tracer.traced} if tracer else {}
+    declared = declare(settings, frozenset(channels), **traced)
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
@@ -149,9 +157,23 @@ def create_app(settings: Settings) -> faust.App:
             identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
             EndedOrderChecks(runtime.tables["payments"], money),
         ),
-        close_last=(sender.stop, gateway.close),
+        close_last=(
+            sender.stop, gateway.close,
+            *((functools.partial(asyncio.to_thread, tracer.close),) if tracer else ()),
+        ),
     )  # fmt: skip
     return app
+
+
+def _tracer(settings: Settings) -> "WorkerTracer | None":
+    """What makes this worker's spans; None where traces are off, as they are by default."""
+    if not settings.traces:
+        return None
+    from app.traces import WorkerTracer  # noqa: PLC0415 -- its libraries take a quarter of a second
+
+    tracer = WorkerTracer(settings.canonical_url)
+    tracing.switch_on(tracer)
+    return tracer
 
 
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
