@@ -44,6 +44,7 @@ from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from app.worker import worker_class
 from models import tracing
 from models.events import EventType
 from models.notification import Channel
@@ -66,6 +67,9 @@ def create_app(settings: Settings) -> faust.App:
     traced = {"traced": tracer.traced} if tracer else {}
     declared = declare(settings, frozenset(channels), **traced)
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
+    configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
+    worker = worker_class(configure, settings.kafka_bootstrap)
+    app.conf.Worker = worker  # type: ignore[assignment] -- Faust names its form for type checkers alone
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
@@ -152,7 +156,7 @@ def create_app(settings: Settings) -> faust.App:
     )  # fmt: skip
     _add_background(
         app,
-        settings,
+        configure,
         parts=(
             identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
             EndedOrderChecks(runtime.tables["payments"], money),
@@ -221,7 +225,7 @@ def _reconciliation(
 
 def _add_background(
     app: faust.App,
-    settings: Settings,
+    configure: Callable[[], None],
     parts: Sequence[Background],
     close_last: Sequence[Callable[[], Awaitable[None]]],
 ) -> None:
@@ -231,7 +235,7 @@ def _add_background(
         """What runs beside the agents, from the worker's start to its end."""
 
         async def on_start(self) -> None:
-            configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
+            configure()  # Kafka is there: aiokafka may warn again
             for part in parts:
                 part.start()
             # What is there by now stays: a full collection, which holds everything up for as long as

@@ -17,7 +17,8 @@ over workers, but take the greatest of `tiffin_dead_letters`, which every worker
 
 Times are seconds, money is minor units of its currency, and labels have few values: routes by their
 template, requests to Stripe by what they do, never an id. Who accepts OpenMetrics gets it, with exemplars
-(ids of traces) on HTTP requests where [traces](tracing.md) are on. `TIFFIN_METRICS_TOKEN` keeps them from others.
+(ids of traces) on HTTP requests where [traces](tracing.md) are on. `TIFFIN_METRICS_TOKEN` keeps them from
+others.
 """
 
 
