@@ -68,8 +68,8 @@ def create_app(settings: Settings) -> faust.App:
     declared = declare(settings, frozenset(channels), **traced)
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
     configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
-    worker = worker_class(configure, settings.kafka_bootstrap)
-    app.conf.Worker = worker  # type: ignore[assignment] -- Faust names its form for type checkers alone
+    # Faust declares it as a form of types.
+    app.conf.Worker = worker_class(configure, settings.kafka_bootstrap)  # type: ignore[assignment]
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
