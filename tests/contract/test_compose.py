@@ -308,3 +308,13 @@ def test_docker_itself_accepts_the_file() -> None:
     if not docker or subprocess.run(version, capture_output=True, check=False).returncode:
         pytest.skip("docker compose is not installed")
     subprocess.run([docker, "compose", "--profile", "*", "config", "--quiet"], cwd=ROOT, check=True)
+
+
+def test_our_containers_are_locked_down() -> None:
+    services = render(LIVE, "sandbox").services
+    ours = {name for name, each in services.items() if each.get("image", "").startswith("tiffin-")}
+    assert ours == {"topics", "worker-1", "worker-2", "worker-3", "stripe"}
+    for name in ours:
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
