@@ -1,13 +1,14 @@
 """Makes a worker from its settings: a Faust app with all services, what runs beside them, web server."""
 
+import asyncio
 import functools
 import gc
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import faust
 import uvloop
 
-from app.admission_metrics import AdmissionMetrics
 from app.audit import publish_audit_event
 from app.clock import BrokerClock
 from app.declaration import declare
@@ -15,7 +16,11 @@ from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
-from app.metrics import Metrics
+from app.metrics.admission import AdmissionMetrics
+from app.metrics.engine import EngineMetrics
+from app.metrics.orders import OrderDurations
+from app.metrics.requests import HttpMetrics, StripeMetrics
+from app.metrics.worker import Metrics
 from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.mail import Mailer
@@ -39,6 +44,8 @@ from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from app.worker import worker_class
+from models import tracing
 from models.events import EventType
 from models.notification import Channel
 from models.sender import CommandSender
@@ -47,17 +54,26 @@ from web.http.admission import Admission
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
 
+if TYPE_CHECKING:
+    from app.traces import WorkerTracer
+
 
 def create_app(settings: Settings) -> faust.App:
     """Wire one worker. Raises SettingsError, CatalogueError."""
     uvloop.install()
     security = KafkaSecurity.of(settings)
     channels = _message_channels(settings)
-    declared = declare(settings, frozenset(channels))
+    tracer = _tracer(settings)
+    traced = {"traced": tracer.traced} if tracer else {}
+    declared = declare(settings, frozenset(channels), **traced)
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
+    configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
+    # Faust declares it as a form of types.
+    app.conf.Worker = worker_class(configure, settings.kafka_bootstrap)  # type: ignore[assignment]
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
+    http_metrics, stripe_metrics = HttpMetrics(), StripeMetrics()
     gateway = StripeGateway(
         settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
@@ -65,16 +81,20 @@ def create_app(settings: Settings) -> faust.App:
         mark=OwnerMark(
             settings.app_id, lambda: identity.ids, lambda: not identity.was_asked()
         ),
+        answered=stripe_metrics.answered,
     )  # fmt: skip
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
     runtime.remove_due_by(lambda: None if clock.reasons() else clock.now_ms())
+    engine_metrics = EngineMetrics(clock.now_s)
+    runtime.on_commit_batch(engine_metrics.commit_batch)
     intake = EventIntake(
         gateway,
         functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED),
         KnownReceipts(runtime.tables["payments"].get).has,
+        clock.now_s,
     )
     effects = EffectsService(
         gateway, sender, now_s=clock.now_s, clock_known=clock.synced,
@@ -86,6 +106,9 @@ def create_app(settings: Settings) -> faust.App:
     )  # fmt: skip
     for listener in (effects, reconciler):
         runtime.tables["payments"].add_listener(listener)
+    durations = OrderDurations()
+    for name in ("payments", "orders"):
+        runtime.tables[name].add_listener(durations)
     order_tokens = OrderTokens(settings.order_token_key.get_secret_value())
     link = order_link(order_tokens.link, settings.public_url or settings.canonical_url)
     notifier = Notifier(
@@ -123,24 +146,39 @@ def create_app(settings: Settings) -> faust.App:
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
         notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
-        AdmissionMetrics(admission),
+        AdmissionMetrics(admission), engine_metrics, http_metrics, stripe_metrics, durations,
     )  # fmt: skip
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, declared.topics,
         money=money, reconciliation=reconciliation, metrics=metrics, admission=admission, clock=clock,
+        answered=http_metrics.answered,
         order_tokens=order_tokens,
         payment_methods=declared.payment_methods,
     )  # fmt: skip
     _add_background(
         app,
-        settings,
+        configure,
         parts=(
             identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
             EndedOrderChecks(runtime.tables["payments"], money),
         ),
-        close_last=(sender.stop, gateway.close),
+        close_last=(
+            sender.stop, gateway.close,
+            *((functools.partial(asyncio.to_thread, tracer.close),) if tracer else ()),
+        ),
     )  # fmt: skip
     return app
+
+
+def _tracer(settings: Settings) -> "WorkerTracer | None":
+    """What makes this worker's spans; None where traces are off, as they are by default."""
+    if not settings.traces:
+        return None
+    from app.traces import WorkerTracer  # noqa: PLC0415 -- its libraries take a quarter of a second
+
+    tracer = WorkerTracer(settings.canonical_url)
+    tracing.switch_on(tracer)
+    return tracer
 
 
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
@@ -188,7 +226,7 @@ def _reconciliation(
 
 def _add_background(
     app: faust.App,
-    settings: Settings,
+    configure: Callable[[], None],
     parts: Sequence[Background],
     close_last: Sequence[Callable[[], Awaitable[None]]],
 ) -> None:
@@ -198,7 +236,7 @@ def _add_background(
         """What runs beside the agents, from the worker's start to its end."""
 
         async def on_start(self) -> None:
-            configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
+            configure()  # Kafka is there: aiokafka may warn again
             for part in parts:
                 part.start()
             # What is there by now stays: a full collection, which holds everything up for as long as

@@ -17,7 +17,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from agents.notifications import CONTACT_LIMIT
-from app.metrics import counters, gauges
+from app.metrics.families import values
 from app.notifications.channels import (
     DeferredError,
     HeldError,
@@ -28,7 +28,7 @@ from app.notifications.channels import (
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
 from app.task_runner import Backoff, RowTask, RowTasks
-from models import ids
+from models import ids, tracing
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from models.order import OrderRecord, Placed
@@ -101,13 +101,9 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
-        about = (
-            "Messages to customers that have not ended: to be sent, held back, or for an operator"
-        )
         states = {"pending": self.pending, "held": self.held, "waiting_for_operator": self.waiting}
-        yield gauges("tiffin_notifications", about, "state", states)
-        about, results = "How tries to send ended", self.counters.results
-        yield counters("tiffin_notification_tries", about, "channel result", results)
+        yield values("tiffin_notifications", states)
+        yield values("tiffin_notification_tries_total", self.counters.results)
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Begin the tries that are new in the record, drop those that are gone from it."""
@@ -142,6 +138,11 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         # An operator sends what is held at once.
         return not each.is_held or item.requested_at <= each.work.notification.requested_at
 
+    def _log_context(self, work: NotificationAttempt) -> Mapping[str, str]:
+        # Known where traces are on, and of what was decided here a moment ago: no row holds it.
+        traceparent = tracing.last_decision("notifications", work.order_id)
+        return {tracing.TRACEPARENT: traceparent} if traceparent else {}
+
     def _failures_before(self, work: NotificationAttempt) -> int:
         return work.notification.failures
 
@@ -155,7 +156,9 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             async with self._sending:
                 if not each.is_wanted:
                     return True
-                result = await self._make(attempt)
+                with tracing.span("notification", tracing.SpanKind.INTERNAL) as span:
+                    result = await self._make(attempt)
+                    span.set("tiffin.result", result.result)
             if result.result is not SendResult.HELD or not is_reported:
                 await self._report_result(attempt, result)
             if result.result is not SendResult.HELD:
@@ -204,7 +207,8 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             raise HeldError(CONTACT_LIMIT, wait_s)
         try:
             letter = self._letters.write(attempt.order_id, notification, placed)
-            return await channel.send(letter, maybe_sent=attempt.maybe_sent)
+            with tracing.span(f"send {notification.channel}", tracing.SpanKind.CLIENT):
+                return await channel.send(letter, maybe_sent=attempt.maybe_sent)
         except RefusedError:
             self._contacts.release_slot(notification.channel, placed.contact, name)
             raise

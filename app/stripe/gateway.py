@@ -1,7 +1,6 @@
 """Stripe by its real SDK: what payments and refunds ask of it, and the facts that its answers hold."""
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
@@ -19,6 +18,7 @@ from app.stripe.errors import (
     classify,
 )
 from app.stripe.http_client import PooledHTTPClient
+from app.stripe.observed_request import ObservedRequest, RequestAnswered
 from app.stripe.owner_mark import DEFAULT_MARK, OwnerMark
 from app.stripe.rate_limit import Priority, RateLimiter
 from models.errors import StripeUnavailableError
@@ -79,8 +79,9 @@ class StripeGateway:
         read_timeout_s: float = 10.0,
         rate_per_s: float = 20.0,
         mark: OwnerMark = DEFAULT_MARK,
+        answered: RequestAnswered = lambda *_: None,
     ) -> None:
-        """mark: goes into the metadata of what is made."""
+        """mark: goes into the metadata of what is made. answered: is told how each request ended."""
         # It would write an id into the home directory and time our requests for Stripe.
         stripe.enable_telemetry = False
         self._http = PooledHTTPClient(write_timeout_s)
@@ -90,6 +91,7 @@ class StripeGateway:
         self._write_timeout_s, self._read_timeout_s = write_timeout_s, read_timeout_s
         self._limiter = RateLimiter(rate_per_s)
         self.mark = mark
+        self._answered = answered
         self._client_secrets: OrderedDict[str, str] = OrderedDict()
         self._orders: OrderedDict[str, str | None] = OrderedDict()
         self._orders_by: Sequence[str] = ()
@@ -276,25 +278,25 @@ class StripeGateway:
 
         The SDK's raw request: its objects, of which only JSON is wanted here, cost more than the request.
         """
-        is_write, began_s = priority < Priority.LOOK_UP, time.monotonic()
-        try:
-            # Whoever reads waits for an answer; a write's time begins when it is sent.
-            async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
-                await self._limiter.acquire(priority)
-                if is_write:
-                    bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
-                began_s = time.monotonic()
-                answer = await self._client.raw_request_async(method, path, **params, **options)
-        except TimeoutError:
-            raise UnknownOutcomeError("timeout") from None
-        except stripe.StripeError as error:
-            known = classify(error, time.monotonic() - began_s)
-            if isinstance(known, RetryableError) and known.throttled:
-                self._limiter.throttled(known.retry_after_s)
-            raise known from None  # the SDK's error holds the body
+        is_write = priority < Priority.LOOK_UP
+        with ObservedRequest(self._answered, method, path) as observed:
+            try:
+                # Whoever reads waits for an answer; a write's time begins when it is sent.
+                async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
+                    await self._limiter.acquire(priority)
+                    if is_write:
+                        bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
+                    observed.begin()
+                    answer = await self._client.raw_request_async(method, path, **params, **options)
+            except TimeoutError:
+                raise UnknownOutcomeError("timeout") from None
+            except stripe.StripeError as error:
+                known = classify(error, observed.took_s)
+                if isinstance(known, RetryableError) and known.throttled:
+                    self._limiter.throttled(known.retry_after_s)
+                raise known from None  # the SDK's error holds the body
         self._limiter.succeeded()
-        took_s = time.monotonic() - began_s
-        return StripeAnswer(answer.data, answer_time(answer.headers, took_s))
+        return StripeAnswer(answer.data, answer_time(answer.headers, observed.took_s))
 
     def _seen(self, intent: StripeAnswer) -> IntentFacts:
         """Reduce an intent to its facts, and remember what is not one of them."""

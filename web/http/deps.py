@@ -18,11 +18,14 @@ from tables import InputPosition, PartitionStop, StateTable
 from web.catalogue import Catalogue
 from web.http.admission import Admission
 from web.http.rate_limits import ClientLimits
-from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
+from web.http.staff_sessions import StaffSessions
+from web.http.tokens import DevelopmentStaff, Identity, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
 from web.indexes.waiting import WaitingIndex
 
 BODY_LIMIT_BYTES = 64 * 1024
+RequestAnswered = Callable[[str, str, int, float, str], None]
+"""Method, template of the route, status, seconds, and the trace's id, "" where traces are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,16 @@ class DeadLetterActions(Protocol):
         """Give it up, and let its order go on if nothing else holds it."""
 
 
+class SignIn(Protocol):
+    """Staff's sign-in at the platform's identity provider. Methods raise UnavailableError."""
+
+    async def begin(self, target: str) -> tuple[str, str]:
+        """Where to send the browser, and a cookie for it. target: the path to go on to afterwards."""
+
+    async def finish(self, cookie: str, state: str, code: str) -> tuple[Identity, str]:
+        """Who signed in, and the path to go on to. Raises BadTokenError."""
+
+
 class StoppedPartitions(Protocol):
     """Partitions of this worker that are read no further until an operator acts."""
 
@@ -158,10 +171,12 @@ class WebDeps:
     verify_webhook: checks Stripe-Signature over the payload. Raises InvalidSignatureError.
     reduce_webhook: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
+    answered: is told of each request that was answered.
     admission: which new orders and confirms are taken on.
     ready: reasons why this worker is not ready; empty when it is.
     webhook_tolerance_s: how old a webhook's signature may be.
-    metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
+    metrics: Accept header -> metrics as Prometheus reads them, and their content type. metrics_token:
+        which it takes; None: none.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
@@ -170,6 +185,7 @@ class WebDeps:
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
     development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
+    sign_in, staff_sessions: at the identity provider, and what is issued then; None: a token is pasted.
     topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
@@ -193,8 +209,9 @@ class WebDeps:
     livemode: bool
     webhook_tolerance_s: float = 300
     staff: StaffVerifier | None = None
-    metrics: Callable[[], bytes] | None = None
+    metrics: Callable[[str], tuple[bytes, str]] | None = None
     metrics_token: str | None = None
+    answered: RequestAnswered = lambda *_: None
     admission: Admission = field(default_factory=Admission)
     bounds: Bounds = field(default_factory=Bounds)
     client_limits: ClientLimits = field(default_factory=ClientLimits)
@@ -207,6 +224,8 @@ class WebDeps:
     stripe_intent: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None
     is_sandbox: bool = False
     development_login: DevelopmentStaff | None = None
+    sign_in: SignIn | None = None
+    staff_sessions: StaffSessions | None = None
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
     courier_limit: int = 1
     operations: OperatorDeps | None = None
