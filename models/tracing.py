@@ -4,8 +4,6 @@ import re
 import secrets
 from typing import Final
 
-import structlog
-
 TRACEPARENT: Final = "traceparent"
 """Of HTTP, of Kafka's records, and in structlog's context variables, where senders find it."""
 _FORM: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -22,5 +20,7 @@ def continued(incoming: str | None) -> str:
 
 def reference() -> str:
     """The first 12 digits of the current trace's id, which all its log lines hold. "": no trace."""
+    import structlog  # noqa: PLC0415 -- with rich and pygments, of which `topics` and `agents` need nothing
+
     match = _FORM.fullmatch(structlog.contextvars.get_contextvars().get(TRACEPARENT, ""))
     return match[1][:12] if match else ""
