@@ -7,15 +7,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from sandbox.processes import MAX_WAIT_S
+from sandbox.processes import MAX_WAIT_S, wait_until
 from tests.support.tutorial import ROOT, Block, apply, blocks_of, copy_tree
 
 PAGE: Final = ROOT / "docs/extend.md"
+SHOWN_LAST: Final = "Look around"
 MAX_FILES, MAX_ADDED_LINES = 5, 60
 
 
@@ -49,14 +51,29 @@ def demo(extended: Path) -> Iterator[subprocess.Popen[str]]:
         )
         try:
             began = time.monotonic()
-            while not (extended / ".sandbox/endpoints.json").exists():
+            while SHOWN_LAST not in (extended / "demo.log").read_text():
                 assert running.poll() is None, (extended / "demo.log").read_text()
                 assert time.monotonic() - began < MAX_WAIT_S, (extended / "demo.log").read_text()
                 time.sleep(0.2)
             yield running
         finally:
-            os.killpg(running.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # the last test has killed it
+                os.killpg(running.pid, signal.SIGINT)
             running.wait(MAX_WAIT_S)
+
+
+def children(pid: int) -> set[int]:
+    """Ids of a process's own processes, as the kernel lists them."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def run(block: Block, folder: Path) -> str:
@@ -88,3 +105,26 @@ def test_an_order_earns_points(blocks: list[Block], extended: Path) -> None:
     *_, last = said.splitlines()
     paid, points = int(last.split()[0]), int(last.split()[-2])
     assert points == paid // 100 > 0
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_demo_charged_every_customer_once(extended: Path) -> None:
+    """Beside the new service, which reads the same payments."""
+    said = (extended / "demo.log").read_text()
+    assert "is killed with SIGKILL" in said
+    assert "Every customer was charged once" in said
+    assert "✗" not in said
+    shown = said[said.index("Ready after") :].splitlines()
+    assert len(shown) <= 45
+    assert max(map(len, shown)) <= 100
+
+
+def test_a_killed_demo_leaves_no_process(demo: subprocess.Popen[str]) -> None:
+    (python,) = children(demo.pid)
+    started = children(python)
+    assert len(started) >= 6  # three workers, Kafka, Stripe's stand-in, the mailbox
+    os.kill(python, signal.SIGKILL)
+    demo.wait(MAX_WAIT_S)
+    wait_until(
+        lambda: not any(map(lives, {python, *started})), "the demo's end", timeout_s=MAX_WAIT_S
+    )
