@@ -13,6 +13,7 @@ MODULES: Final = {
     "completion": "completion",
     "dead-letters": "dead_letters",
     "disputes": "money",
+    "evidence": "money",
     "lag": "platform",
     "notifications": "notifications",
     "order": "orders",

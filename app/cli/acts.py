@@ -57,6 +57,10 @@ async def refund(
     """Give a customer's money back, all or a part; Stripe's word on it comes later. ORDER: any id of it."""
     order_id = await order_of(worker, any_id)
     paid = await worker.get(f"/api/payments/{quote(order_id, safe='')}")
+    if options["refund_id"] and options["amount"]:
+        raise CommandError(
+            "--retry repeats a refund's own amount: leave --amount out.", ExitStatus.UNTOLD
+        )
     path, body = f"/api/payments/{quote(order_id, safe='')}/refunds", dict[str, Any]()
     if options["refund_id"]:
         path += f"/{quote(options['refund_id'], safe='')}/retry"
@@ -71,22 +75,33 @@ async def refund(
 
 @worker_command(
     ORDER,
+    option("--payment", "is_payment", is_flag=True, help="Its payment alone."),
     option("--reason", default="OPERATOR_REQUEST", type=click.Choice(CANCEL_REASONS), help="Why."),
     *ACT_OPTIONS,
     examples=("cancel 7K3M-9QXV", "cancel 7K3M-9QXV --reason CUSTOMER_REQUEST --yes --json"),
 )
 async def cancel(
-    worker: WorkerClient, out: Output, any_id: str, is_sure: bool, key: str | None, reason: str
+    worker: WorkerClient, out: Output, any_id: str, is_sure: bool, key: str | None, **options: Any
 ) -> None:
-    """Cancel an order; money that it has taken goes back. ORDER: any id of it."""
+    """Cancel an order; money that it has taken goes back. ORDER: any id of it.
+
+    --payment closes its payment alone, where Stripe does not know it (`stuck` says UNKNOWN_AT_STRIPE).
+    """
     order_id = await order_of(worker, any_id)
     path = f"/api/orders/{quote(order_id, safe='')}"
     known = await worker.get(path)
     paid = known.get("payment")
     told = f"{known['status']}, {_paid(paid) if paid else 'not paid'}"
-    _confirm(f"Cancel order {reference(order_id)} ({told})?", is_sure=is_sure)
-    answer = await worker.post(f"{path}/cancel", {"reason": reason}, key or new_key())
-    await _tell(out, answer, f"Order {reference(order_id)}")
+    what, where, body = (
+        f"Order {reference(order_id)}",
+        f"{path}/cancel",
+        {"reason": options["reason"]},
+    )
+    if options["is_payment"]:
+        what, where = f"Payment of order {reference(order_id)}", "/api/payments/cancel"
+        body["orderId"] = order_id
+    _confirm(f"Cancel: {what} ({told})?", is_sure=is_sure)
+    await _tell(out, await worker.post(where, body, key or new_key()), what)
 
 
 def _refund_body(paid: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -10,7 +10,7 @@ from faust.cli import argument, option
 
 from app.cli.errors import CommandError
 from app.cli.http import new_key, worker_command
-from app.cli.orders import money, order_of
+from app.cli.orders import ORDER, money, order_of
 from app.cli.output import print_fields, print_incomplete, print_list
 from models.graphs import RefundStatus
 
@@ -46,6 +46,23 @@ async def disputes(worker: WorkerClient, out: Output, state: str | None, limit: 
     """List disputes, those whose evidence is due soonest first."""
     query = {"limit": str(limit)} | ({"state": state} if state else {})
     await out.show(lambda: worker.get("/api/ops/disputes", query), _show_disputes)
+
+
+@worker_command(
+    ORDER,
+    argument("dispute_id"),
+    examples=("evidence 7K3M-9QXV dp_1Nk2 --json",),
+)
+async def evidence(worker: WorkerClient, out: Output, any_id: str, dispute_id: str) -> None:
+    """Show the evidence for a dispute: order, payment, delivery and timeline. ORDER: any id of it."""
+    order_id = await order_of(worker, any_id)
+    path = (
+        f"/api/payments/{quote(order_id, safe='')}/disputes/{quote(dispute_id, safe='')}/evidence"
+    )
+    asked = {"format": "json"}
+    await out.show(
+        lambda: worker.get(path, asked), lambda found: print_fields(f"Dispute {dispute_id}", found)
+    )
 
 
 @worker_command(

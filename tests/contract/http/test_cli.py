@@ -134,11 +134,18 @@ async def test_an_order_is_cancelled_when_that_is_confirmed(run: Run, api: Api) 
     order = await api.paid()
     unasked = await run("cancel", order["reference"])
     assert unasked.exit_code == ExitStatus.UNTOLD
-    assert f"Cancel order {order['reference']}" in unasked.stderr
+    assert f"Cancel: Order {order['reference']}" in unasked.stderr
     assert not [each for each in api.world.commands if each.command_type == "CANCEL_ORDER"]
     done = await run("cancel", order["reference"], "--yes", "--json")
     assert (done.exit_code, json.loads(done.stdout)["status"]) == (0, "CANCELLED")
     assert (await run("cancel", order["reference"], "--yes")).exit_code == 1
+    unpaid = await api.order()
+    closed = await run("cancel", unpaid["orderId"], "--payment", "--yes", "--json")
+    assert (closed.exit_code, json.loads(closed.stdout)["status"]) == (0, "CANCELLED"), (
+        closed.output
+    )
+    both = await run("refund", order["orderId"], "--retry", "refund_x", "--amount", "1.00", "--yes")
+    assert both.exit_code == ExitStatus.UNTOLD
 
 
 async def test_what_is_not_decided_yet_has_a_status_of_its_own(make_api: MakeApi, run: Run) -> None:
@@ -168,6 +175,7 @@ async def test_stripe_is_asked_about_one_payment_again(run: Run, api: Api) -> No
         ("dead-letters show x", ExitStatus.NOT_FOUND, "no such dead letter"),
         ("skip order-events 0 17", ExitStatus.UNTOLD, "--dry-run"),
         ("report", ExitStatus.NOT_FOUND, "no analytics"),
+        (f"evidence {UNKNOWN} dp_1", ExitStatus.NOT_FOUND, "no such"),
     ],
 )
 async def test_what_is_not_there_is_told(run: Run, words: str, status: int, told: str) -> None:
