@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.cli.http import WorkerClient
-    from app.cli.output import Output
+    from app.cli.output import CommandOutput
 
 REFUND_REASONS: Final = (
     "OPERATOR_REQUEST", "ITEM_MISSING", "QUALITY", "LATE", "duplicate", "fraudulent",
@@ -52,7 +52,12 @@ ACT_OPTIONS: Final = (
     ),
 )  # fmt: skip
 async def refund(
-    worker: WorkerClient, out: Output, any_id: str, is_sure: bool, key: str | None, **options: Any
+    worker: WorkerClient,
+    out: CommandOutput,
+    any_id: str,
+    is_sure: bool,
+    key: str | None,
+    **options: Any,
 ) -> None:
     """Give a customer's money back, all or a part; Stripe's word on it comes later. ORDER: any id of it."""
     order_id = await order_of(worker, any_id)
@@ -81,7 +86,12 @@ async def refund(
     examples=("cancel 7K3M-9QXV", "cancel 7K3M-9QXV --reason CUSTOMER_REQUEST --yes --json"),
 )
 async def cancel(
-    worker: WorkerClient, out: Output, any_id: str, is_sure: bool, key: str | None, **options: Any
+    worker: WorkerClient,
+    out: CommandOutput,
+    any_id: str,
+    is_sure: bool,
+    key: str | None,
+    **options: Any,
 ) -> None:
     """Cancel an order; money that it has taken goes back. ORDER: any id of it.
 
@@ -131,7 +141,7 @@ def _confirm(question: str, *, is_sure: bool) -> None:
         raise CommandError("Nothing was done.")
 
 
-async def _tell(out: Output, answer: Any, title: str) -> None:
+async def _tell(out: CommandOutput, answer: Any, title: str) -> None:
     async def answered() -> Any:
         return answer
 

@@ -12,7 +12,7 @@ from app.cli.output import print_list
 
 if TYPE_CHECKING:
     from app.cli.http import WorkerClient
-    from app.cli.output import Output
+    from app.cli.output import CommandOutput
 
 FILTERS: Final = ("by", "kind", "order", "before")
 
@@ -31,7 +31,7 @@ FILTERS: Final = ("by", "kind", "order", "before")
         "audit rebuild",
     ),
 )
-async def audit(worker: WorkerClient, out: Output, what: str, **options: Any) -> None:
+async def audit(worker: WorkerClient, out: CommandOutput, what: str, **options: Any) -> None:
     """List what operators did and what was refused; or rebuild: fold all events anew and compare.
 
     `rebuild` compares with the live tables: status 1 if they differ, 2 if that can't be told.

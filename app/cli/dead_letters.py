@@ -8,7 +8,7 @@ from faust.cli import argument, option
 
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import WorkerClient, worker_command
-from app.cli.output import Output, console, plain, print_json, print_list, table
+from app.cli.output import CommandOutput, console, plain, print_json, print_list, table
 
 TIMEOUT_S: Final = 120.0
 """Long: all of an order's are redriven one after the other."""
@@ -34,7 +34,7 @@ PATH: Final = "/api/ops/dead-letters"
     ),
 )  # fmt: skip
 async def dead_letters(
-    worker: WorkerClient, out: Output, action: str, name: str | None, **options: Any
+    worker: WorkerClient, out: CommandOutput, action: str, name: str | None, **options: Any
 ) -> None:
     """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
     if action != "list" and not name:

@@ -11,7 +11,7 @@ from faust.cli import option
 
 from app.cli.command import command
 from app.cli.errors import CommandError, ExitStatus
-from app.cli.output import Output
+from app.cli.output import CommandOutput
 from app.cli.worker_address import WorkerAddress, worker_address
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ STATUSES: Final = {
 def worker_command(
     *parameters: Decorator, watched: bool = False, examples: Iterable[str] = ()
 ) -> Callable[[Run], Run]:
-    """Add a command that asks a worker: the function gets a `WorkerClient`, an `Output`, and its parameters.
+    """Add a command that asks a worker: the function gets a `WorkerClient`, an `CommandOutput`, and its parameters.
 
     watched: it has --watch. See `command`.
     """
@@ -60,7 +60,7 @@ def worker_command(
             **options: Any,
         ) -> None:  # fmt: skip
             async with WorkerClient(url, token) as worker:
-                await run(worker, Output(as_json, is_watched), *args, **options)
+                await run(worker, CommandOutput(as_json, is_watched), *args, **options)
 
         watch = (WATCH_OPTION,) if watched else ()
         command(*parameters, *watch, *WORKER_OPTIONS, examples=examples)(with_worker)

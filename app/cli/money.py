@@ -16,7 +16,7 @@ from models.graphs import RefundStatus
 
 if TYPE_CHECKING:
     from app.cli.http import WorkerClient
-    from app.cli.output import Output
+    from app.cli.output import CommandOutput
 
 LIMIT: Final = option("--limit", default=100, help="At most so many.")
 AGREES: Final = "AGREES"
@@ -30,7 +30,7 @@ AGREES: Final = "AGREES"
     watched=True,
     examples=("refunds --state FAILED", "refunds --json"),
 )
-async def refunds(worker: WorkerClient, out: Output, state: str | None, limit: int) -> None:
+async def refunds(worker: WorkerClient, out: CommandOutput, state: str | None, limit: int) -> None:
     """List refunds, the latest first; what waits for a dispute stands before all."""
     query = {"limit": str(limit)} | ({"state": state} if state else {})
     await out.show(lambda: worker.get("/api/ops/refunds", query), _show_refunds)
@@ -42,7 +42,7 @@ async def refunds(worker: WorkerClient, out: Output, state: str | None, limit: i
     watched=True,
     examples=("disputes --state OPEN",),
 )
-async def disputes(worker: WorkerClient, out: Output, state: str | None, limit: int) -> None:
+async def disputes(worker: WorkerClient, out: CommandOutput, state: str | None, limit: int) -> None:
     """List disputes, those whose evidence is due soonest first."""
     query = {"limit": str(limit)} | ({"state": state} if state else {})
     await out.show(lambda: worker.get("/api/ops/disputes", query), _show_disputes)
@@ -53,7 +53,7 @@ async def disputes(worker: WorkerClient, out: Output, state: str | None, limit: 
     argument("dispute_id"),
     examples=("evidence 7K3M-9QXV dp_1Nk2 --json",),
 )
-async def evidence(worker: WorkerClient, out: Output, any_id: str, dispute_id: str) -> None:
+async def evidence(worker: WorkerClient, out: CommandOutput, any_id: str, dispute_id: str) -> None:
     """Show the evidence for a dispute: order, payment, delivery and timeline. ORDER: any id of it."""
     order_id = await order_of(worker, any_id)
     path = (
@@ -84,7 +84,7 @@ async def evidence(worker: WorkerClient, out: Output, any_id: str, dispute_id: s
     watched=True,
     examples=("report --by day --from 2026-11-01", "report --currency INR --json"),
 )
-async def report(worker: WorkerClient, out: Output, **options: str | None) -> None:
+async def report(worker: WorkerClient, out: CommandOutput, **options: str | None) -> None:
     """Show payments by minute, hour or day: attempts, declines, refunds, revenue."""
     names = {"begin": "from", "end": "to"}
     query = {names.get(name, name): value for name, value in options.items() if value}
@@ -98,7 +98,9 @@ async def report(worker: WorkerClient, out: Output, **options: str | None) -> No
     watched=True,
     examples=("reconcile", "reconcile --check --json", "reconcile 7K3M-9QXV"),
 )
-async def reconcile(worker: WorkerClient, out: Output, any_id: str | None, checks: bool) -> None:
+async def reconcile(
+    worker: WorkerClient, out: CommandOutput, any_id: str | None, checks: bool
+) -> None:
     """Show whether our books agree with Stripe's; or ask Stripe about one order's payment again, now."""
     if any_id:
         order_id = await order_of(worker, any_id)

@@ -9,7 +9,7 @@ from faust.cli import argument, option
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import WorkerClient, new_key, worker_command
 from app.cli.orders import page_ends
-from app.cli.output import Output, console, plain, print_incomplete, print_json, print_list
+from app.cli.output import CommandOutput, console, plain, print_incomplete, print_json, print_list
 
 ACTIONS: Final = ("list", "retry")
 PATH: Final = "/api/ops/notifications"
@@ -32,7 +32,7 @@ FILTERS: Final = ("state", "channel", "kind", "order", "before")
     ),
 )  # fmt: skip
 async def notifications(
-    worker: WorkerClient, out: Output, action: str, name: str | None, **options: Any
+    worker: WorkerClient, out: CommandOutput, action: str, name: str | None, **options: Any
 ) -> None:
     """List what customers were told; or try the one of this NAME once more."""
     order_id = options["order"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.cli.http import WorkerClient
-    from app.cli.output import Output
+    from app.cli.output import CommandOutput
 
 FILTERS: Final = ("state", "restaurant", "since", "until", "before")
 """Of the list of orders."""
@@ -32,7 +32,7 @@ ORDER: Final = argument("any_id", metavar="ORDER")
     watched=True,
     examples=("order 7K3M-9QXV", "order pi_3Nk2 --json", "order asha@example.com --watch"),
 )
-async def order(worker: WorkerClient, out: Output, any_id: str) -> None:
+async def order(worker: WorkerClient, out: CommandOutput, any_id: str) -> None:
     """Show an order, its payment and its delivery.
 
     ORDER: its reference, any id of it, or whatever Operations finds it by: an email, a card's last digits.
@@ -41,13 +41,13 @@ async def order(worker: WorkerClient, out: Output, any_id: str) -> None:
 
 
 @worker_command(ORDER, watched=True, examples=("payment 7K3M-9QXV", "payment pi_3Nk2 --json"))
-async def payment(worker: WorkerClient, out: Output, any_id: str) -> None:
+async def payment(worker: WorkerClient, out: CommandOutput, any_id: str) -> None:
     """Show a payment: attempts, refunds, disputes, net. ORDER: any id of it, such as pi_... of Stripe."""
     await _show_of_order(worker, out, any_id, "/api/payments", "Payment of order")
 
 
 @worker_command(ORDER, watched=True, examples=("timeline 7K3M-9QXV", "timeline pi_3Nk2 --json"))
-async def timeline(worker: WorkerClient, out: Output, any_id: str) -> None:
+async def timeline(worker: WorkerClient, out: CommandOutput, any_id: str) -> None:
     """Show all that happened to an order: events, effects at Stripe, refusals. ORDER: any id of it."""
     order_id = await order_of(worker, any_id)
     path = f"/api/orders/{quote(order_id, safe='')}/timeline"
@@ -65,7 +65,7 @@ async def timeline(worker: WorkerClient, out: Output, any_id: str) -> None:
     watched=True,
     examples=("orders --state PENDING", "orders --since 2026-11-23 --limit 200 --json"),
 )
-async def orders(worker: WorkerClient, out: Output, **options: Any) -> None:
+async def orders(worker: WorkerClient, out: CommandOutput, **options: Any) -> None:
     """List orders, of one state or of all, from every worker."""
     query = {name: options[name] for name in FILTERS if options[name]}
     query["limit"] = str(options["limit"])
@@ -94,7 +94,7 @@ def money(amount: Mapping[str, Any] | None) -> str:
 
 
 async def _show_of_order(
-    worker: WorkerClient, out: Output, any_id: str, path: str, title: str
+    worker: WorkerClient, out: CommandOutput, any_id: str, path: str, title: str
 ) -> None:
     """Print what a path of the API says of the order that a text stands for."""
     order_id = await order_of(worker, any_id)

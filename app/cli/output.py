@@ -92,7 +92,7 @@ def print_incomplete(answer: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class CommandOutput:
     """How one command was asked to print. is_watched: again and again, until Ctrl-C."""
 
     as_json: bool = False

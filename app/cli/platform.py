@@ -18,7 +18,7 @@ from models.wording import counted
 
 if TYPE_CHECKING:
     from app.cli.http import WorkerClient
-    from app.cli.output import Output
+    from app.cli.output import CommandOutput
 
 READYZ_TIMEOUT_S: Final = 3.0
 ACTORS: Final = ("CUSTOMER", "KITCHEN", "COURIER", "STRIPE", "OPERATOR", "SYSTEM")
@@ -30,7 +30,7 @@ ACTORS: Final = ("CUSTOMER", "KITCHEN", "COURIER", "STRIPE", "OPERATOR", "SYSTEM
     watched=True,
     examples=("overview", "overview --watch", "overview --check --json"),
 )
-async def overview(worker: WorkerClient, out: Output, checks: bool) -> None:
+async def overview(worker: WorkerClient, out: CommandOutput, checks: bool) -> None:
     """Show whether the platform is well, and what is of concern if not."""
     found = await out.show(lambda: worker.get("/api/ops/overview"), _show_overview)
     if checks and not found["healthy"]:
@@ -47,7 +47,7 @@ async def overview(worker: WorkerClient, out: Output, checks: bool) -> None:
 )
 async def stuck(
     worker: WorkerClient,
-    out: Output,
+    out: CommandOutput,
     any_id: str | None,
     actor: str | None,
     limit: int,
@@ -71,14 +71,14 @@ async def stuck(
     watched=True,
     examples=("lag", "lag --all", "lag --watch --json"),
 )
-async def lag(worker: WorkerClient, out: Output, shows_all: bool) -> None:
+async def lag(worker: WorkerClient, out: CommandOutput, shows_all: bool) -> None:
     """Show how far each service is behind its topics, and what is stopped."""
     show = _show_all_lag if shows_all else _show_lag
     await out.show(lambda: worker.get("/api/ops/lag"), show)
 
 
 @worker_command(watched=True, examples=("workers", "workers --watch"))
-async def workers(worker: WorkerClient, out: Output) -> None:
+async def workers(worker: WorkerClient, out: CommandOutput) -> None:
     """List the workers: their partitions, whether they are ready, and what they still recover."""
 
     async def ask() -> Any:

@@ -7,7 +7,7 @@ from faust.cli import argument, option
 
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import WorkerClient, worker_command
-from app.cli.output import Output, console, plain, print_json
+from app.cli.output import CommandOutput, console, plain, print_json
 
 
 @worker_command(
@@ -24,7 +24,12 @@ from app.cli.output import Output, console, plain, print_json
     ),
 )  # fmt: skip
 async def skip(
-    worker: WorkerClient, out: Output, topic: str, partition: int, offset: int, **options: Any
+    worker: WorkerClient,
+    out: CommandOutput,
+    topic: str,
+    partition: int,
+    offset: int,
+    **options: Any,
 ) -> None:
     """Go on behind OFFSET, at which TOPIC/PARTITION is stopped: what is there is lost."""
     if not options["reason"] and not options["dry_run"]:

@@ -14,7 +14,7 @@ from app.cli.output import print_fields, print_incomplete, print_list
 
 if TYPE_CHECKING:
     from app.cli.http import WorkerClient
-    from app.cli.output import Output
+    from app.cli.output import CommandOutput
 
 FILTERS: Final = ("state", "open", "kind")
 MAX_PAGES: Final = 20
@@ -41,7 +41,12 @@ MAX_VALUE_CHARS: Final = 100
     ),
 )  # fmt: skip
 async def table(
-    worker: WorkerClient, out: Output, name: str, key: str, filters: tuple[str, ...], **options: Any
+    worker: WorkerClient,
+    out: CommandOutput,
+    name: str,
+    key: str,
+    filters: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Show records and rows of a table, by their KEY or how it begins; tables are listed by `tables`."""
     query = {"key": key, **_read_filters(filters)}

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import GROUP, load, output
 from app.cli.errors import CommandError, ExitStatus
-from app.cli.output import Output
+from app.cli.output import CommandOutput
 from tests.support.http_api import QUICK, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.operations import QUIET_OPERATIONS, Letters
@@ -245,7 +245,7 @@ async def test_what_is_watched_outlives_a_worker(
         return answer
 
     with pytest.raises(CommandError, match="refused"):
-        await Output(as_json=True, is_watched=True).show(ask, print)
+        await CommandOutput(as_json=True, is_watched=True).show(ask, print)
     told = capsys.readouterr()
     assert [json.loads(line) for line in told.out.splitlines()] == [{"lag": 1}, {"lag": 2}]
     assert "No worker answers" in told.err
