@@ -48,7 +48,7 @@ STATUSES: Final = {
 def worker_command(
     *parameters: Decorator, watched: bool = False, examples: Iterable[str] = ()
 ) -> Callable[[Run], Run]:
-    """Add a command that asks a worker: the function gets a `WorkerClient`, an `CommandOutput`, and its parameters.
+    """Add a command that asks a worker: it is given a `WorkerClient`, a `CommandOutput`, its parameters.
 
     watched: it has --watch. See `command`.
     """
