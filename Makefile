@@ -93,7 +93,8 @@ newest: $(SETUP) ## Run the engine's tests with the newest Faust and aiokafka, i
 		--deselect tests/unit/tables/test_faust_internals.py::test_the_versions_that_were_measured
 
 docs: $(SETUP) ## Build the documentation as a site with search, into site/
-	@DISABLE_MKDOCS_2_WARNING=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo 'Open site/index.html'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Built site/. To read it: $(BIN)/python -m http.server --directory site 8080, then http://localhost:8080'
 
 screenshots: $(SETUP) ## Take pictures of every page, into docs/screenshots
 	$(BIN)/python -m sandbox.screenshots

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import uuid
 from typing import Any, Final
 
 import aiohttp
 
 from sandbox.api_client import RefusedError
-from sandbox.card_numbers import VISA
 from sandbox.customer import Customer
 from sandbox.demo_screen import Screen
 from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S
 
-ENDED: Final = {"COMPLETED", "FAILED"}
 NOT_FORWARDED: Final = {"Tiffin-Hop": "1"}
 """Header of a request that a worker may not pass on to another."""
 PAID_WEBHOOK: Final = r"^payment_intent\.succeeded$"
@@ -68,7 +65,7 @@ async def pay_while_its_worker_dies(customer: Customer, platform: Platform, scre
     owner = await _owner(customer, platform.endpoints.workers)
     others = [url for n, url in enumerate(platform.endpoints.workers) if n != owner]
     customer.web = others[0]
-    paying = asyncio.create_task(_confirm_until_known(customer))
+    paying = asyncio.create_task(customer.pay())
     try:
         await customer.until(lambda: stripe.is_met(fault), "Stripe to charge the card")
         worker = platform.workers[owner]
@@ -110,24 +107,11 @@ async def pay_while_webhooks_come_twice(
     await customer.open_payment()
     stripe = _Stripe(customer, platform.endpoints.control)
     await stripe.webhook_rule("duplicate", await _intent(customer))
-    answer = await _confirm_until_known(customer)
+    answer = await customer.pay()
     if answer["status"] != "COMPLETED":
         raise AssertionError(f"with its webhook sent twice the payment is {answer}")
     await customer.wait_status("PENDING")
     screen.step('Another customer pays, and "payment succeeded" arrives twice at the same moment.')
-
-
-async def _confirm_until_known(customer: Customer) -> dict[str, Any]:
-    """Pay by card, with the same key again while the result is not known, as the page does."""
-    token, key = await customer.card_token(VISA), str(uuid.uuid4())
-    body = {"orderId": customer.order_id, "confirmationToken": token}
-
-    async def known() -> dict[str, Any] | None:
-        _, answer = await customer.call("POST", "/api/payments/confirm", body, key)
-        return answer if answer.get("status") in ENDED else None
-
-    answer: dict[str, Any] = await customer.until(known, "the payment's result")
-    return answer
 
 
 async def _intent(customer: Customer) -> str:

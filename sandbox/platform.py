@@ -55,15 +55,18 @@ class Platform:
         keep: bool = False,
         settings: Mapping[str, str] | None = None,
         settle_delay_s: float | None = None,
+        app: str = "app",
         first_port: int | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         """settings: further TIFFIN_* variables of the workers. keep: last run's data goes on.
 
+        app: the workers' Faust app; another one than Tiffin's makes its own topics.
         first_port: of the first worker; the others' follow, Stripe's is 10 above it, the mailbox's 11, SMTP's
         12, Kafka's 13. What of them is taken is replaced by a free one, as all are without it.
         """
         self.folder, self.keep, self.progress = folder, keep, progress
+        self.app = app
         self.settle_delay_s = settle_delay_s
         self._extra_settings = dict(settings or {})
         named = external_bootstrap()
@@ -156,8 +159,9 @@ class Platform:
         self._start_kafka()
         self._wait(self.stripe, f"{self.endpoints.stripe}/_control")
         self._wait(self.mailbox, f"{self.endpoints.mailbox}/_control/faults")
-        self.progress("Making the topics")
-        self.run_cli("topics")
+        if self.app == "app":
+            self.progress("Making the topics")
+            self.run_cli("topics")
         self.progress(f"Starting {counted(len(self._ports), 'worker', 'workers')}")
         self.workers = [self._make_worker(n) for n in range(len(self._ports))]
         for worker in self.workers:
@@ -197,7 +201,7 @@ class Platform:
         return part
 
     def _make_worker(self, number: int) -> Supervised:
-        argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "--loglevel", "warn"]
+        argv = [sys.executable, "-m", "faust", "-A", self.app, "worker", "--loglevel", "warn"]
         return Supervised(
             f"worker {number + 1}",
             argv,
