@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from faust.cli import argument, option
 
+from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import worker_command
 from app.cli.output import print_list
 
@@ -39,7 +40,12 @@ async def audit(worker: WorkerClient, out: CommandOutput, what: str, **options: 
     if what == "rebuild":
         from app.cli.rebuild_proof import prove  # noqa: PLC0415 -- reads Kafka, and knows all events
 
-        await prove(worker.url, await worker.operator_token(), as_json=out.as_json)
+        try:
+            token = await worker.operator_token()
+        except CommandError as error:
+            told = f"{error.message[0].lower()}{error.message[1:]}"
+            raise CommandError(f"Nothing is proved: {told}", ExitStatus.UNTOLD) from None
+        await prove(worker.url, token, as_json=out.as_json)
         return
     query = {name: options[name] for name in FILTERS if options[name]}
     query["limit"] = str(options["limit"])

@@ -51,7 +51,7 @@ async def completion(shell: str | None) -> None:
 def script(group: click.Group, shell: str) -> str:
     """The shell's commands."""
     cases = [
-        f'      {name}) command={name} words="{" ".join(_words(command))}" ;;'
+        f'      {name}) words="{" ".join(_words(command))}" command={name} ;;'
         for name, command in sorted(group.commands.items())
     ]
     values = [

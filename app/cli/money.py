@@ -13,6 +13,7 @@ from app.cli.http import new_key, worker_command
 from app.cli.orders import ORDER, money, order_of
 from app.cli.output import print_fields, print_incomplete, print_list
 from models.graphs import RefundStatus
+from models.wording import counted
 
 if TYPE_CHECKING:
     from app.cli.http import WorkerClient
@@ -198,7 +199,10 @@ def _show_reconciliation(found: dict[str, Any]) -> None:
     print_list(
         (), (), f"Last run: {run['runAt']}" if run else "There was no run here yet.",
         *(f"Not finished: {each}" for each in (run or {}).get("problems", ())),
-        f"Verdict: {found['verdict']}; {live['brokenTotal']} orders break a live check, "
-        f"{live['waitsForOperator']} wait for an operator.",
+        f"Verdict: {found['verdict']}. "
+        + counted(live["brokenTotal"], "order breaks", "orders break")
+        + " a live check, "
+        + counted(live["waitsForOperator"], "waits", "wait")
+        + " for an operator.",
     )  # fmt: skip
     print_incomplete(found)

@@ -151,7 +151,11 @@ def _show_lag(found: dict[str, Any]) -> None:
         backlogs[service] += backlog
     rows = [(name, count, behind[name], backlogs[name]) for name, count in lags.most_common()]
     columns = ("service", "lag", "partitions behind", "fetched, not durable")
-    print_list(columns, rows, f"{found['total']} records wait in all; --all shows each partition.")
+    print_list(
+        columns,
+        rows,
+        counted(found["total"], "record waits", "records wait") + "; --all shows each partition.",
+    )
     _show_stops(found)
 
 

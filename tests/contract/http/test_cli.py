@@ -62,7 +62,7 @@ def run(api: Api) -> Run:
         ("reconcile", "UNKNOWN"),
         ("overview", "1 worker"),
         ("overview --check", "All is well"),
-        ("lag", "0 records wait"),
+        ("lag", "0 records wait;"),
         ("workers", "1970-01-01"),
         ("dead-letters", "0 of 0"),
         ("audit", "0 shown"),
