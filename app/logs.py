@@ -12,9 +12,12 @@ from tables.faust_internals import is_log_proxy
 
 QUIET_LOGGERS: Final = (
     "faust", "mode", "aiokafka", "kafka", "stripe", "twilio", "httpx", "httpcore", "asyncio",
-    "aiohttp.access",
+    "aiohttp.access", "tables", "abc",
 )  # fmt: skip
-"""Loggers at WARNING: their debug calls cost 10 to 12 % of the throughput, and the SDKs' hold bodies."""
+"""Loggers at WARNING: their debug calls cost 10 to 12 % of the throughput, and the SDKs' hold bodies. tables,
+abc: Faust logs "Starting..." and "Stopping..." of each of its services by the module of its class; what tables/
+has to say itself is tiffin.engine's.
+"""
 
 SECRET_NAMES: Final = ("secret", "token", "authorization", "password", "cookie", "api_key")
 

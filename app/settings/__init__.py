@@ -77,6 +77,8 @@ class Settings(
     """How many deliveries one courier may have at a time"""
     kitchen_deadline_s: Seconds = 600.0
     """After how long an order that no kitchen accepted is cancelled"""
+    traces: bool = False
+    """Spans are sent by OTLP to OTEL_EXPORTER_OTLP_ENDPOINT (docs/tracing.md)"""
     log_format: Literal["console", "json"] = "console"
     """json or console"""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
