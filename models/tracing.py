@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Final, Protocol
 
-import structlog
-
 TRACEPARENT: Final = "traceparent"
 """Of HTTP, of Kafka's records, and in structlog's context variables, where senders find it."""
 _FORM: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -30,6 +28,8 @@ def parsed(traceparent: str | None) -> tuple[int, int, int] | None:
 
 def current() -> str | None:
     """The traceparent of what is being done."""
+    import structlog  # noqa: PLC0415 -- with rich and pygments: much for a command that never asks for it
+
     bound: str | None = structlog.contextvars.get_contextvars().get(TRACEPARENT)
     return bound
 
