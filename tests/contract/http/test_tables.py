@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.timeline import TIMELINE
+from agents.timeline import timeline_service
 from models.order import OrderRecord
 from tests.support.http_api import CART, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend, InMemoryTable
@@ -158,4 +158,4 @@ async def test_a_record_that_cannot_be_read_is_named(api: Api) -> None:
 
 def test_statuses_of_each_kind_of_record() -> None:
     assert statuses_of(OrderRecord()) == ("PLACED",)
-    assert statuses_of(TIMELINE.initial) == ()
+    assert statuses_of(timeline_service().initial) == ()
