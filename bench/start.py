@@ -34,8 +34,8 @@ COMMANDS: Final = (
     "notifications", "skip order-events 0 0 --dry-run", "stripe check", "completion bash", "audit list",
     "audit rebuild",
 )  # fmt: skip
-"""Of `faust -A app`. Some end with an error, which takes as long: there is no such order. Below --version, which
-is Faust's own command line alone, none can be."""
+"""Of `faust -A app`. Some end with an error, which takes as long: there is no such order. Below
+--version, which is Faust's own command line alone, none can be."""
 
 
 def seconds(argv: Sequence[str], env: Mapping[str, str]) -> float:

@@ -13,12 +13,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
-from app.cli import GROUP, load, output
+from app.cli import GROUP, load, output, table
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.output import CommandOutput
 from tests.support.http_api import QUICK, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.operations import QUIET_OPERATIONS, Letters
+from web.ops import tables
 
 OPERATIONS = replace(QUIET_OPERATIONS, dead_letters=Letters())
 UNKNOWN = "order_00000000000000000000000000"
@@ -155,6 +156,22 @@ async def test_what_is_not_decided_yet_has_a_status_of_its_own(make_api: MakeApi
     late = await run("cancel", order["orderId"], "--yes", of=api)
     assert late.exit_code == ExitStatus.UNDECIDED
     assert "--key" in late.stderr
+
+
+async def test_a_table_is_read_page_by_page_until_there_is_enough(
+    run: Run, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "PAGE_ITEMS", 2)
+    orders = sorted([(await api.paid())["orderId"] for _ in range(5)])
+    found = json.loads((await run("table", "orders", "--limit", "3", "--json")).stdout)
+    assert [each["key"] for each in found["items"]] == orders[:3]
+    rest = await run("table", "orders", "--after", found["next"], "--json")
+    assert [each["key"] for each in json.loads(rest.stdout)["items"]] == orders[3:]
+    monkeypatch.setattr(table, "MAX_PAGES", 1)
+    monkeypatch.setattr(tables, "MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(tables, "SLICE_ITEMS", 2)
+    given_up = await run("table", "payments", "--where", "state=REFUNDED")
+    assert (given_up.exit_code, "--after" in given_up.stdout) == (0, True)
 
 
 async def test_stripe_is_asked_about_one_payment_again(run: Run, api: Api) -> None:
