@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import GROUP, load, output, table
 from app.cli.errors import CommandError, ExitStatus
+from app.cli.http import WorkerClient
 from app.cli.output import CommandOutput
 from tests.support.http_api import QUICK, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
@@ -246,6 +247,31 @@ async def test_where_no_worker_answers_it_is_told_what_to_do() -> None:
             for words in (told, "--url", "faust -A app worker", "/readyz"):
                 assert words in ended.stderr
             assert "Traceback" not in ended.output
+
+
+async def test_an_act_that_is_cut_off_tells_the_key_with_which_to_repeat_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    slow = web.Application()
+    slow.router.add_post("/refund", hang)
+    async with TestServer(slow) as server, WorkerClient(str(server.make_url("/")), "x") as worker:
+        cut_off = asyncio.create_task(worker.post("/refund", {}, "key-of-this-refund"))
+        await asked.wait()
+        cut_off.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut_off
+        assert "--key key-of-this-refund" in capsys.readouterr().err
+        worker.timeout_s = 0.01
+        with pytest.raises(CommandError, match="--key key-of-this-refund") as late:
+            await worker.post("/refund", {}, "key-of-this-refund")
+        assert late.value.status is ExitStatus.UNAVAILABLE
 
 
 async def test_what_is_watched_outlives_a_worker(
