@@ -12,7 +12,7 @@ from typing import Any, Final
 
 SECTIONS: Final = {
     "Tutorial": ("tutorial.md",),
-    "How to": ("stripe.md", "how-to/*.md", "extend.md", "operations.md", "runbooks/*.md"),
+    "How to": ("stripe.md", "how-to/*.md", "extend.md", "operations.md", "tracing.md", "runbooks/*.md"),
     "Reference": (
         "cli.md", "reference/*.md", "metrics.md", "logs.md", "tracing.md", "stripe-events.md",
         "stripe-facts.md", "money.md", "schemas/README.md",
