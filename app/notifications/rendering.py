@@ -41,17 +41,17 @@ _LINK: Final = re.compile(r"[:/\\@]|[^\W_]\.[^\W\d_]{2}")
 
 REJECTED: Final = "RESTAURANT_REJECTED"
 CANCELLATION_TEXTS: Final[dict[str, str]] = {
-    "CUSTOMER_REQUEST": "You asked for it.",
-    "CHANGED_MIND": "You asked for it.",
-    "ORDERED_BY_MISTAKE": "You asked for it.",
-    "TOO_SLOW": "You asked for it; we are sorry that it took so long.",
-    "OPERATOR_REQUEST": "Our support team did it.",
-    "REFUNDED": "Its payment was given back.",
+    "CUSTOMER_REQUEST": "You asked us to.",
+    "CHANGED_MIND": "You asked us to.",
+    "ORDERED_BY_MISTAKE": "You asked us to.",
+    "TOO_SLOW": "You asked us to; we are sorry it took so long.",
+    "OPERATOR_REQUEST": "Our support team cancelled it.",
+    "REFUNDED": "Its payment was refunded.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
-    "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
-    HEARD_TOO_LATE: "You paid in time, but we learned of it too late. It was our fault, and we are sorry.",
-    "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
-    "RESTAURANT_TIMEOUT": "The restaurant did not answer in time; we are sorry.",
+    "PAID_TOO_LATE": "The payment arrived too late for the restaurant.",
+    HEARD_TOO_LATE: "You paid in time, but we found out too late. That was our fault, and we are sorry.",
+    "TOO_MANY_ATTEMPTS": "There were too many payment attempts.",
+    "RESTAURANT_TIMEOUT": "The restaurant did not respond in time; we are sorry.",
     REJECTED: "The restaurant can't prepare it; we are sorry.",
 }
 """Reason of a cancelled order -> words; one that is not here is not told."""
@@ -174,7 +174,7 @@ def _greeting_name(name: str) -> str:
 def _cancellation(reason: str) -> str:
     code, _, words = reason.partition(": ")
     if code == REJECTED and words:
-        return f"The restaurant can't prepare it; it says: {words}"
+        return f"The restaurant can't prepare it. They say: {words}"
     return CANCELLATION_TEXTS.get(code, "")
 
 

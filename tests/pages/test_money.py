@@ -139,7 +139,7 @@ def test_a_dead_letter_is_discarded_for_a_reason(visit: Visit, platform: Breakab
     page.get_by_role("button", name="Rehearse the discard").click()
     expect(page.get_by_role("heading", name="Rehearsal")).to_be_visible()
     check_accessible(page)
-    page.get_by_role("link", name="Don't").click()
+    page.get_by_role("link", name="Go back").click()
     expect(page.locator("h1")).to_contain_text("Open")  # a rehearsal changes nothing
     page.get_by_label("Why", exact=True).fill("the kitchen accepted by telephone")
     page.get_by_role("button", name="Rehearse the discard").click()
@@ -157,7 +157,7 @@ def test_a_dead_letter_is_discarded_for_a_reason(visit: Visit, platform: Breakab
     ticket = board.page.locator(f"[data-ticket={order_id}]")
     press(ticket, "Accept")
     expect(ticket).to_have_attribute("data-status", "CONFIRMED")
-    expect(customer.page.locator("h1")).to_have_text("The kitchen has accepted")
+    expect(customer.page.locator("h1")).to_have_text("The kitchen has accepted your order")
 
 
 def test_who_refunded_a_part_is_found_again(visit: Visit) -> None:

@@ -22,7 +22,7 @@ MAX_AMOUNT_CHARS: Final = 24
 _AMOUNT: Final = re.compile(r"[0-9][0-9,]*(?:\.([0-9]+))?")
 
 ORDER_STATUS_TEXTS: Final[Mapping[str, str]] = {
-    "PLACED": "Opening the payment",
+    "PLACED": "Preparing the payment",
     "PAYMENT_PENDING": "Waiting for payment",
     "PAYMENT_FAILED": "Payment failed",
     "PENDING": "Waiting for the kitchen",

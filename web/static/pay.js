@@ -15,7 +15,7 @@ const REPEAT_MS = [500, 1000, 2000, 4000, 4000, 8000, 8000, 8000];
 const LOOK_MS = 1000;
 const HEARING_MS = 30000;
 const FOLLOW_MS = 5000;
-const CHECKING = "We are checking with the bank. You will not be charged twice.";
+const CHECKING = "Checking with your bank. You will not be charged twice.";
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const show = (what) => {
@@ -25,7 +25,7 @@ const show = (what) => {
   if (what.wrong) {
     const [first, second] = wrong.querySelectorAll("span");
     first.textContent = what.wrong;
-    second.textContent = what.kept === false ? "" : "Nothing was charged, and your order is kept.";
+    second.textContent = what.kept === false ? "" : "You have not been charged, and your order is saved.";
     wrong.focus();
   }
   form.hidden = !what.card && !what.busy;
@@ -35,7 +35,7 @@ const show = (what) => {
   button.setAttribute("aria-busy", String(Boolean(what.busy)));
   words.textContent = what.busy ? "Paying…" : words.dataset.idle;
 };
-const done = () => { show({ wait: "Here is your order…" }); location.replace(TRACKING); };
+const done = () => { show({ wait: "Taking you to your order…" }); location.replace(TRACKING); };
 
 /* Ask our API; a lost answer, a 5xx and a 429 are asked again, with the same key. Gives {status, body}. */
 async function ask(method, path, body, key) {
@@ -75,7 +75,7 @@ async function settle(isOver) {
       if (step === "over") { done(); return null; }
       if (isOver(step)) return { step, view: body };
     } else if (status === 401 || status === 403) {
-      show({ wrong: "Your session has ended. Open the order where you placed it.", kept: false });
+      show({ wrong: "Your session has ended. Open the order in the browser you placed it in.", kept: false });
       return null;
     }
     await pause(LOOK_MS);
@@ -149,7 +149,7 @@ async function authenticate(secret) {
     offerAction();
     return;
   }
-  show({ wait: error ? "Hearing from the bank…" : "Confirmed. Waiting for the bank's last word…" });
+  show({ wait: error ? "Waiting to hear from your bank…" : "Confirmed. Waiting for your bank…" });
   const until = Date.now() + HEARING_MS;
   const now = await settle((step) => step === "card" || (step === "action" && Date.now() > until));
   if (now?.step === "card") declined(now.view.payment);
@@ -157,7 +157,7 @@ async function authenticate(secret) {
 }
 
 function offerAction() {
-  show({ wait: "Your bank wants you to confirm this payment.", action: true });
+  show({ wait: "Your bank needs you to confirm this payment.", action: true });
   action.focus();
 }
 
@@ -173,7 +173,7 @@ async function confirm(confirmationToken) {
     await waitForBank();
   } else if (status === 409) {
     // Another tab pays this order, or has paid it.
-    await waitForBank("This order is being paid already. You will not be charged twice.");
+    await waitForBank("This order is already being paid. You will not be charged twice.");
   } else {
     show({ card: true, wrong: body.detail || body.title || "The payment did not go through. Try again." });
   }
@@ -214,7 +214,7 @@ action.addEventListener("click", () => {
 
 async function begin() {
   if (!window.Stripe) {
-    show({ wrong: "Stripe can't be reached, so no card can be entered. Reload the page to try again." });
+    show({ wrong: "Stripe can't be reached, so you can't enter a card. Reload the page to try again." });
     return;
   }
   stripe = window.Stripe(at.key);

@@ -148,7 +148,7 @@ export function keepLive({ look, mustListen }) {
     badge.dataset.state = state;
     const lastAt = Math.max(toldAt, source?.heardAt || 0);
     const isSilent = state === "trying" || state === "off";
-    badge.lastElementChild.textContent = WORDS[state] + (isSilent ? ` Last news at ${clock.format(lastAt)}` : "");
+    badge.lastElementChild.textContent = WORDS[state] + (isSilent ? ` Last update at ${clock.format(lastAt)}` : "");
   };
   const isOpen = () => source?.readyState === EventSource.OPEN;
   if (window.htmx) {

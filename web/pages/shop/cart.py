@@ -112,11 +112,11 @@ class PricedCart:
         if self.total < self.least:
             missing = money_text(self.least - self.total, currency)
             begin = money_text(self.least, currency)
-            return f"Orders begin at {begin}: add dishes for {missing} more."
+            return f"The minimum order is {begin}: add {missing} more."
         if self.total > rules.maximum:
             most = money_text(rules.maximum, currency)
             excess = money_text(self.total - rules.maximum, currency)
-            return f"One order may come to {most} at most: take out dishes for {excess}."
+            return f"The most you can order at once is {most}: remove {excess}."
         return ""
 
     @property
@@ -182,7 +182,7 @@ def change_cart(call: AnyCall) -> web.Response:
     deps, form, request = call.context.deps, call.fields, call.request
     restaurant = deps.catalogue.restaurants.get(form.get("restaurant", ""))
     if restaurant is None or form.get("dish") not in restaurant.by_id:
-        raise ProblemError("BAD_REQUEST", "That dish is not on the menu any more.")
+        raise ProblemError("BAD_REQUEST", "That dish is no longer on the menu.")
     by = {"add": 1, "remove": -1, "clear": -MAX_QUANTITY}.get(form.get("change", "add"))
     if by is None:
         raise ProblemError("BAD_REQUEST", "accepted: add, remove, clear")
@@ -193,7 +193,7 @@ def change_cart(call: AnyCall) -> web.Response:
         raise web.HTTPSeeOther(f"/cart/replace?{query}")
     changed = cart.changed(restaurant.id, form["dish"], by)
     if len(changed.quantities) > MAX_CART_LINES:
-        most = f"A cart holds {MAX_CART_LINES} different dishes at most."
+        most = f"A cart can hold at most {MAX_CART_LINES} different dishes."
         raise ProblemError("BAD_REQUEST", most)
     dish = f"/restaurants/{restaurant.id}#dish-{form['dish']}"
     target = "/checkout" if form.get("back") == "checkout" else dish

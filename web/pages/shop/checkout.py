@@ -35,26 +35,28 @@ from web.pages.shop.order_progress import UNPAID
 log = logging.getLogger("tiffin.web.pages")
 
 FIELDS: Final = {
-    "line1": ("address.line1", "Enter the street and the house number."),
+    "line1": ("address.line1", "Enter your street and house number."),
     "line2": ("address.line2", "Keep this under 200 characters."),
-    "city": ("address.city", "Enter the city."),
-    "postal_code": ("address.postalCode", "Enter the postal code, up to 20 characters."),
-    "name": ("contact.name", "Enter the name to ask for at the door."),
+    "city": ("address.city", "Enter your city."),
+    "postal_code": ("address.postalCode", "Enter your postal code, up to 20 characters."),
+    "name": ("contact.name", "Enter the name the courier should ask for."),
     "email": ("contact.email", "Enter an email address, such as asha@example.com."),
-    "phone": ("contact.phone", "Enter a telephone number of 5 to 15 digits."),
+    "phone": ("contact.phone", "Enter a phone number of 5 to 15 digits."),
 }
 """Field of the form, in its order -> field of create-intent, what to say when it is not accepted."""
 CANT_ORDER: Final = (
-    "We can't take orders right now; nothing was charged. Press the button again in a moment: pressed twice, "
-    "it is still one order."
+    "We can't take orders right now, and you have not been charged. Press the button again in a moment: twice "
+    "is still one order."
 )
 
 BUSY_KITCHENS: Final = (
-    "Very many people are ordering right now; nothing was charged. This page tries again in a moment, or press "
-    "the button: pressed twice, it is still one order."
+    "A lot of people are ordering right now, and you have not been charged. This page will try again in a moment, or press "
+    "the button: twice is still one order."
 )
 
-NOTICES: Final = {"cancelled": "Nothing was charged. Change what you like and order again."}
+NOTICES: Final = {
+    "cancelled": "You have not been charged. Change anything you like and order again."
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ async def prepare(call: AnyCall) -> Placing | web.Response:
     if not cart.lines:
         return _form(call, cart)
     if fields.get("cart") != cart.fingerprint:
-        wrong = "Your cart has changed since this page was shown. Look at it again, then go on."
+        wrong = "Your cart has changed since you opened this page. Check it, then continue."
         return _form(call, cart, wrong=wrong)
     try:
         body = validated(CreateIntent, _body(cart, fields))
@@ -167,7 +169,7 @@ async def _other_details(call: AnyCall, placing: Placing) -> web.Response:
     earlier = orders.joined(call.context, call.order_id)
     is_open = payment.payment_step(earlier) in {"opening", "card"} and earlier.status in UNPAID
     if not (is_open or earlier.status == OrderStatus.CANCELLED):
-        wrong = "You have ordered this cart already, with other details."
+        wrong = "You have already ordered this cart with different details."
         return _form(call, placing.cart, wrong=wrong, earlier=call.order_id)
     if is_open:
         cancel = payment.give_up(call.context, call.order_id, placing.command.identity)
@@ -189,13 +191,15 @@ def _body(cart: PricedCart, form: Mapping[str, str]) -> dict[str, Any]:
 def _explained(problem: ProblemError, cart: PricedCart) -> dict[str, Any]:
     """What to say beside each field, and above the form; never in the API's words."""
     if problem.code == "CARD_NUMBER_REFUSED":
-        wrong = "One of the fields holds a card number. You give your card on the next page."
+        wrong = (
+            "One of the fields contains a card number. You will enter your card on the next page."
+        )
         return {"wrong": wrong}
     names = {name for name, _ in problem.errors}
     errors = {field: words for field, (name, words) in FIELDS.items() if name in names}
     if errors:
-        return {"errors": errors, "wrong": "Some details are missing or not right."}
-    wrong = cart.refusal or "This cart can't be ordered as it is. Look at its dishes again."
+        return {"errors": errors, "wrong": "Some details are missing or incorrect."}
+    wrong = cart.refusal or "This cart can't be ordered as it is. Check the dishes in it."
     return {"wrong": wrong}
 
 

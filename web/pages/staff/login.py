@@ -32,7 +32,7 @@ async def login(call: AnyCall) -> web.Response:
             raise BadTokenError("of no use: no identity provider is set")
         identity = await context.deps.staff.verify(token)
     except BadTokenError as error:
-        return _form(call, target, wrong=f"That did not work: the token is {error}.")
+        return _form(call, target, wrong=f"Sign-in failed: the token is {error}.")
     home = HOMES[identity.role]
     fits = target.startswith(home)
     response = web.Response(status=303, headers={"Location": target if fits else home})
