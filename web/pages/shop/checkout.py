@@ -45,13 +45,13 @@ FIELDS: Final = {
 }
 """Field of the form, in its order -> field of create-intent, what to say when it is not accepted."""
 CANT_ORDER: Final = (
-    "We can't take orders right now, and you have not been charged. Press the button again in a moment: twice "
-    "is still one order."
+    "We can't take orders right now, and you have not been charged. Press the button again in a moment: "
+    "pressing it twice still makes only one order."
 )
 
 BUSY_KITCHENS: Final = (
-    "A lot of people are ordering right now, and you have not been charged. This page will try again in a moment, or press "
-    "the button: twice is still one order."
+    "A lot of people are ordering right now, and you have not been charged. This page will try again in a "
+    "moment, or press the button: pressing it twice still makes only one order."
 )
 
 NOTICES: Final = {
