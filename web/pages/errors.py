@@ -12,7 +12,9 @@ from tables import NotOwnerError, NotReadyError
 from web.http.middleware import Handler, client_has_left, unexpected
 from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.route import route_of
+from web.languages import language as reader_language
 from web.pages import retry
+from web.pages.language import language_of
 from web.pages.render import render
 
 HTMX: Final = "HX-Request"
@@ -28,6 +30,8 @@ STAFF_HOMES: Final = {
     "/ops": "Overview",
 }
 """Where nobody comes without having signed in -> how the link back is called."""
+
+HOME_TEXT: Final = "All restaurants"
 
 PROBLEM_TEXTS: Final = {
     "NOT_FOUND": (
@@ -106,6 +110,7 @@ async def problems_as_pages(request: web.Request, handler: Handler) -> web.Strea
     is_for_people = is_fragment or "text/html" in request.headers.get("Accept", "")
     if not (is_for_people and _is_page(request)):
         return await handler(request)
+    reader_language.set(language_of(request))
     try:
         return await handler(request)
     except ProblemError as error:
@@ -156,7 +161,7 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
     response = render(
         request, "error.html", status=status, headline=headline, more=more, code=problem.code,
         pause_s=pause_s, leads_to=retry.result_page(request.path) if is_form and status >= 500 else "",
-        may_sign_in=may_sign_in, home=home, home_words=STAFF_HOMES.get(home, "All restaurants"),
+        may_sign_in=may_sign_in, home=home, home_words=STAFF_HOMES.get(home, HOME_TEXT),
         again=request.path_qs if is_get and status >= 500 else "",
         reference=tracing.reference() if status >= 500 else "",
     )  # fmt: skip

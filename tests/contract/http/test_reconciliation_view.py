@@ -100,7 +100,7 @@ async def test_every_part_of_the_reconciliation_says_as_of_when(make_api: MakeAp
         }
         assert times["diff-title"] == times["days-title"] == [compared_at]
         assert times["missing-title"] == [run_at, cursor]
-        assert "there were no new ones to check" in sections["missing-title"]
+        assert "There were no new ones to check" in sections["missing-title"]
         assert times["broken-title"] == times["sums-title"]
         (now,) = times["sums-title"]
         assert abs(from_rfc3339(now) - time.time() * 1000) < 60_000

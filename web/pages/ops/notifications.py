@@ -35,6 +35,8 @@ KINDS: Final = {
 }
 CHANNELS: Final = {Channel.EMAIL: "Email", Channel.SMS: "SMS"}
 
+NO_ORDER_TEXT: Final = "There is no such order."
+
 
 def show_notifications(
     call: AnyCall, rows: NotificationRows | None = None, wrong: str = ""
@@ -58,4 +60,4 @@ async def show_refused(call: AnyCall, error: Exception) -> web.Response:
         "VALIDATION_FAILED", "ORDER_UNKNOWN"
     }:  # fmt: skip
         raise error
-    return show_notifications(call, wrong=field_texts(error) or "There is no such order.")
+    return show_notifications(call, wrong=field_texts(error) or NO_ORDER_TEXT)

@@ -26,6 +26,7 @@ from web.http.context import ORDERS, PAYMENTS
 from web.http.problems import RETRY_AFTER_S, ProblemError
 from web.http.route import AnyCall, Owner, owner_of_order
 from web.http.tokens import Identity, Role
+from web.languages import gettext, language
 from web.pages.errors import PROBLEM_TEXTS
 from web.pages.render import render
 from web.pages.shop import payment
@@ -44,6 +45,9 @@ FIELDS: Final = {
     "phone": ("contact.phone", "Enter a phone number of 5 to 15 digits."),
 }
 """Field of the form, in its order -> field of create-intent, what to say when it is not accepted."""
+CARD_NUMBER_TEXT: Final = (
+    "One of the fields contains a card number. You will enter your card on the next page."
+)
 CANT_ORDER: Final = (
     "We can't take orders right now, and you have not been charged. Press the button again in a moment: "
     "pressing it twice still makes only one order."
@@ -79,12 +83,14 @@ async def prepare(call: AnyCall) -> Placing | web.Response:
     if not cart.lines:
         return _form(call, cart)
     if fields.get("cart") != cart.fingerprint:
-        wrong = "Your cart has changed since you opened this page. Check it, then continue."
+        wrong = gettext(
+            "Your cart has changed since you opened this page. Check it, then continue."
+        )
         return _form(call, cart, wrong=wrong)
     try:
         body = validated(CreateIntent, _body(cart, fields))
         customer = auth.guest_or_derived(call.request, cart.cart.key)
-        data = priced(call.context.deps.catalogue, body, customer)
+        data = priced(call.context.deps.catalogue, body, customer, language.get())
     except ProblemError as problem:
         return _form(call, cart, **_explained(problem, cart))
     call.order_id = ids.order_id(customer, cart.cart.key)
@@ -169,7 +175,7 @@ async def _other_details(call: AnyCall, placing: Placing) -> web.Response:
     earlier = orders.joined(call.context, call.order_id)
     is_open = payment.payment_step(earlier) in {"opening", "card"} and earlier.status in UNPAID
     if not (is_open or earlier.status == OrderStatus.CANCELLED):
-        wrong = "You have already ordered this cart with different details."
+        wrong = gettext("You have already ordered this cart with different details.")
         return _form(call, placing.cart, wrong=wrong, earlier=call.order_id)
     if is_open:
         cancel = payment.give_up(call.context, call.order_id, placing.command.identity)
@@ -198,8 +204,8 @@ def _explained(problem: ProblemError, cart: PricedCart) -> dict[str, Any]:
     names = {name for name, _ in problem.errors}
     errors = {field: words for field, (name, words) in FIELDS.items() if name in names}
     if errors:
-        return {"errors": errors, "wrong": "Some details are missing or incorrect."}
-    wrong = cart.refusal or "This cart can't be ordered as it is. Check the dishes in it."
+        return {"errors": errors, "wrong": gettext("Some details are missing or incorrect.")}
+    wrong = cart.refusal or gettext("This cart can't be ordered as it is. Check the dishes in it.")
     return {"wrong": wrong}
 
 

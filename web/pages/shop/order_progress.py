@@ -8,6 +8,7 @@ from models import graphs
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.order import PLACED
 from web.api.order_views import OrderView, PaymentView, RefundView
+from web.languages import gettext, gettext_of
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
 
@@ -78,6 +79,10 @@ WHY_REJECTED: Final = {
 }
 REFUND_DURATION_TEXT: Final = "Refunds usually take 5 to 10 business days, depending on your bank."
 
+CHECKING_TEXTS: Final = (
+    "Checking with your bank",
+    "You will not be charged twice. This page will update as soon as we know.",
+)
 REFUND_WORDS: Final = {
     RefundStatus.PENDING: "On its way to your bank",
     RefundStatus.SUCCEEDED: "Sent to your bank",
@@ -85,7 +90,7 @@ REFUND_WORDS: Final = {
     RefundStatus.CANCELLED: "Stopped",
 }
 
-REFUND_REQUIRES_ACTION: Final = (
+REFUND_REQUIRES_ACTION_TEXT: Final = (
     "Waiting for you: Stripe has emailed you to ask where to send the money"
 )
 
@@ -124,13 +129,12 @@ class OrderProgress:
 
 def progress_of(view: OrderView) -> OrderProgress:
     """What to tell the customer about the order as it stands."""
-    headline, more = HEADLINES[view.status]
+    headline, more = (gettext(text) for text in HEADLINES[view.status])
     refunds = view.payment.refunds if view.payment else ()
     if view.status == O.CANCELLED:
         more = _why(view)
     elif _is_checked(view):
-        headline = "Checking with your bank"
-        more = "You will not be charged twice. This page will update as soon as we know."
+        headline, more = (gettext(text) for text in CHECKING_TEXTS)
     return OrderProgress(
         headline=headline,
         more=more,
@@ -146,8 +150,8 @@ def progress_of(view: OrderView) -> OrderProgress:
 
 def _refund_words(refund: RefundView) -> str:
     if refund.requires_action:
-        return REFUND_REQUIRES_ACTION
-    return REFUND_WORDS[RefundStatus(refund.status)]
+        return gettext(REFUND_REQUIRES_ACTION_TEXT)
+    return gettext(REFUND_WORDS[RefundStatus(refund.status)])
 
 
 def _is_checked(view: OrderView) -> bool:
@@ -161,9 +165,9 @@ def _is_checked(view: OrderView) -> bool:
 
 
 def _steps(view: OrderView) -> list[ProgressStep]:
-    steps = [ProgressStep("Order placed", "done", view.placed_at)]
+    steps = [ProgressStep(gettext("Order placed"), "done", view.placed_at)]
     if view.status in {O.CANCELLED, O.REFUNDED}:
-        reached = [(label, view.reached[s]) for s, label in STEPS if s in view.reached]
+        reached = [(gettext(label), view.reached[s]) for s, label in STEPS if s in view.reached]
         return steps + [ProgressStep(label, "done", at) for label, at in reached] + _ending(view)
     if view.status in graphs.ORDER_PATH:
         here = graphs.ORDER_PATH.index(O(view.status))
@@ -171,22 +175,25 @@ def _steps(view: OrderView) -> list[ProgressStep]:
             is_active = number == here and status is not O.DELIVERED
             state = "active" if is_active else "done" if number <= here else "upcoming"
             at = view.reached.get(status) if number <= here else None
-            steps.append(ProgressStep(label, state, at))
+            steps.append(ProgressStep(gettext(label), state, at))
         return steps
-    note = (view.payment.failure_reason or "") if view.payment else ""
+    note = gettext_of(view.payment.failure_reason) if view.payment else ""
     if view.status == O.PAYMENT_FAILED:
-        steps.append(ProgressStep("Payment failed", "stopped", view.reached.get(view.status), note))
+        failed_at = view.reached.get(view.status)
+        steps.append(ProgressStep(gettext("Payment failed"), "stopped", failed_at, note))
     else:
-        steps.append(ProgressStep("Waiting for payment", "active"))
-    return steps + [ProgressStep(label, "upcoming") for _, label in STEPS[1:]]
+        steps.append(ProgressStep(gettext("Waiting for payment"), "active"))
+    return steps + [ProgressStep(gettext(label), "upcoming") for _, label in STEPS[1:]]
 
 
 def _ending(view: OrderView) -> list[ProgressStep]:
-    steps = [ProgressStep("Cancelled", "stopped", view.reached.get(O.CANCELLED), _why(view))]
+    steps = [
+        ProgressStep(gettext("Cancelled"), "stopped", view.reached.get(O.CANCELLED), _why(view))
+    ]
     if view.status == O.REFUNDED:
-        steps.append(ProgressStep("Refunded", "done", view.reached.get(O.REFUNDED)))
+        steps.append(ProgressStep(gettext("Refunded"), "done", view.reached.get(O.REFUNDED)))
     elif view.payment and view.payment.captured.amount:
-        steps.append(ProgressStep("Refund under way", "active"))
+        steps.append(ProgressStep(gettext("Refund under way"), "active"))
     return steps
 
 
@@ -199,21 +206,22 @@ def _with_current(steps: list[ProgressStep]) -> list[ProgressStep]:
 
 def _why(view: OrderView) -> str:
     reason, _, more = (view.cancel_reason or "").partition(": ")
-    return " ".join(filter(None, (WHY_CANCELLED.get(reason, ""), WHY_REJECTED.get(more, ""))))
+    texts = (gettext_of(WHY_CANCELLED.get(reason)), gettext_of(WHY_REJECTED.get(more)))
+    return " ".join(filter(None, texts))
 
 
 def _courier(view: OrderView) -> str:
     """Where the courier is, in words."""
     status = (view.delivery or {}).get("status")
     if view.status == O.OUT_FOR_DELIVERY:
-        return "Your courier has picked up your food and is on the way."
+        return gettext("Your courier has picked up your food and is on the way.")
     if view.status == O.DELIVERED:
-        return "Your courier has handed it over."
+        return gettext("Your courier has handed it over.")
     if status == "ASSIGNED":
         if view.status == O.READY_FOR_PICKUP:
-            return "Your courier is at the restaurant to pick it up."
-        return "A courier is assigned and waiting for the kitchen."
-    return "A courier will collect it as soon as it is ready."
+            return gettext("Your courier is at the restaurant to pick it up.")
+        return gettext("A courier is assigned and waiting for the kitchen.")
+    return gettext("A courier will collect it as soon as it is ready.")
 
 
 def gives_refund(payment: PaymentView | None) -> bool:

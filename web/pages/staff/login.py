@@ -10,29 +10,32 @@ from web.http.context import Context
 from web.http.problems import ProblemError
 from web.http.route import AnyCall
 from web.http.tokens import BadTokenError, Role
+from web.languages import gettext
 from web.pages.render import render
 
 HOMES: Final = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
 SHIFT_S: Final = 12 * 3600
-NAMES: Final = {Role.KITCHEN: "kitchen", Role.COURIER: "courier", Role.OPERATOR: "operator"}
+NAMES: Final = {Role.KITCHEN: "Kitchen", Role.COURIER: "Courier", Role.OPERATOR: "Operator"}
 
 
 def show_login(call: AnyCall) -> web.Response:
     """The form; `?next=` says where to go on."""
-    return _form(call, _next(call.request.query.get("next", "")))
+    return _form(call, own_path(call.request.query.get("next", "")))
 
 
 async def login(call: AnyCall) -> web.Response:
     """Sign in, and go where the role works or where the page before wanted to."""
     context, form = call.context, call.fields
-    target = _next(form.get("next", ""))
+    target = own_path(form.get("next", ""))
     try:
         token = form.get("token") or _development_token(context, form)
         if context.deps.staff is None:
             raise BadTokenError("of no use: no identity provider is set")
         identity = await context.deps.staff.verify(token)
     except BadTokenError as error:
-        return _form(call, target, wrong=f"Sign-in failed: the token is {error}.")
+        return _form(
+            call, target, wrong=gettext("Sign-in failed: the token is {error}.", error=error)
+        )
     home = HOMES[identity.role]
     fits = target.startswith(home)
     response = web.Response(status=303, headers={"Location": target if fits else home})
@@ -71,7 +74,7 @@ def _form(call: AnyCall, target: str, wrong: str = "") -> web.Response:
     )  # fmt: skip
 
 
-def _next(target: str) -> str:
+def own_path(target: str) -> str:
     """A path of ours; never another site's."""
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
     return target if is_ours and target.isprintable() else ""
