@@ -1,7 +1,7 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest screenshots clean
+.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest docs screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -30,14 +30,15 @@ help: ## Show this list
 
 setup: $(SETUP) ## Make .venv with the locked dependencies (the others do it by themselves)
 
-demo: $(SETUP) ## Play three orders through Kafka, Faust and Stripe's stand-in (ONCE=1, RATE=orders/s)
-	@ONCE='$(ONCE)' RATE='$(RATE)' $(BIN)/python -m sandbox.demo \
-		$(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)')
+demo: $(SETUP) $(KAFKA_CACHE) ## Play orders, kill a worker, count the charges, stay up (ONCE=1, RATE=2, DETAILS=1)
+	@$(BIN)/python -m sandbox.demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(RATE),--rate '$(RATE)') \
+		$(if $(filter-out 0,$(DETAILS)),--details)
 
 test: $(SETUP) ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=3, ARGS=of pytest)
 	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter-out 1,$(AT_ONCE)),--output-sync=target) lint \
 		$(if $(filter-out unit contract,$(PARTS)),$(KAFKA_CACHE))
 	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
+	@$(if $(filter e2e unit,$(PARTS)),sh scripts/promtool.sh >/dev/null || true)
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
 	@rm -rf $(TEST_LOGS); mkdir -p $(TEST_LOGS)
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(AT_ONCE) \
@@ -52,7 +53,8 @@ $(addprefix tests/,$(PARTS)):
 		exit $$(cat $(TEST_LOGS)/$(@F).status)
 
 # Without it Kafka starts more slowly and does the same, so no failure to make it ends a run.
-$(KAFKA_CACHE): uv.lock sandbox/kafka/jars.lock.json
+$(KAFKA_CACHE): uv.lock sandbox/kafka/jars.lock.json | $(SETUP)
+	@echo '… Preparing Kafka, once: 44 MB to download, then half a minute at most'
 	-@$(BIN)/python -m sandbox.kafka cache
 
 # The key stays in the environment: it is on no command line and in no output.
@@ -93,11 +95,15 @@ newest: $(SETUP) ## Run the engine's tests with the newest Faust and aiokafka, i
 	$(NEWEST)/bin/python -m pytest $(ENGINE_TESTS) $(ARGS) \
 		--deselect tests/unit/tables/test_faust_internals.py::test_the_versions_that_were_measured
 
+docs: $(SETUP) ## Build the documentation as a site with search, into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Built site/. To read it: $(BIN)/python -m http.server --directory site 8080, then http://localhost:8080'
+
 screenshots: $(SETUP) ## Take pictures of every page, into docs/screenshots
 	$(BIN)/python -m sandbox.screenshots
 
 clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
-	rm -rf .venv $(NEWEST) .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(NEWEST) .sandbox site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from app.kafka.headers import record_headers
+from app.metrics.families import single
 from app.task_runner import Background
 from models import ids
 from models.errors import KafkaUnavailableError
@@ -163,12 +164,9 @@ class BrokerClock(Background, Collector):
         reading, offset_s = self._reading, self.offset_s
         if reading is None or offset_s is None:
             return
-        for name, about, value in (
-            ("offset", "How far this worker's clock is ahead of Kafka's", offset_s),
-            ("error", "How wrong the reading of Kafka's clock may be", reading.error_s),
-            ("brokers_differ", "How far the brokers' clocks are apart at least", self._spread_s),
-        ):
-            yield GaugeMetricFamily(f"tiffin_clock_{name}_seconds", about, value=value)
+        yield single("tiffin_clock_offset_seconds", offset_s)
+        yield single("tiffin_clock_error_seconds", reading.error_s)
+        yield single("tiffin_clock_brokers_differ_seconds", self._spread_s)
 
     async def _run(self) -> None:
         while True:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import faust
 import uvloop
 
-from app.admission_metrics import AdmissionMetrics
 from app.audit import publish_audit_event
 from app.clock import BrokerClock
 from app.declaration import declare
@@ -15,7 +14,11 @@ from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
 from app.kafka.sender import KafkaCommandSender
 from app.logs import configure_logs
-from app.metrics import Metrics
+from app.metrics.admission import AdmissionMetrics
+from app.metrics.engine import EngineMetrics
+from app.metrics.orders import OrderDurations
+from app.metrics.requests import HttpMetrics, StripeMetrics
+from app.metrics.worker import Metrics
 from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.mail import Mailer
@@ -58,6 +61,7 @@ def create_app(settings: Settings) -> faust.App:
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
+    http_metrics, stripe_metrics = HttpMetrics(), StripeMetrics()
     gateway = StripeGateway(
         settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
@@ -65,15 +69,19 @@ def create_app(settings: Settings) -> faust.App:
         mark=OwnerMark(
             settings.app_id, lambda: identity.ids, lambda: not identity.was_asked()
         ),
+        answered=stripe_metrics.answered,
     )  # fmt: skip
     clock = BrokerClock(
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
+    engine_metrics = EngineMetrics(clock.now_s)
+    runtime.on_commit_batch(engine_metrics.commit_batch)
     intake = EventIntake(
         gateway,
         functools.partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED),
         KnownReceipts(runtime.tables["payments"].get).has,
+        clock.now_s,
     )
     effects = EffectsService(
         gateway, sender, now_s=clock.now_s, clock_known=clock.synced,
@@ -85,6 +93,9 @@ def create_app(settings: Settings) -> faust.App:
     )  # fmt: skip
     for listener in (effects, reconciler):
         runtime.tables["payments"].add_listener(listener)
+    durations = OrderDurations()
+    for name in ("payments", "orders"):
+        runtime.tables[name].add_listener(durations)
     order_tokens = OrderTokens(settings.order_token_key.get_secret_value())
     link = order_link(order_tokens.link, settings.public_url or settings.canonical_url)
     notifier = Notifier(
@@ -122,11 +133,12 @@ def create_app(settings: Settings) -> faust.App:
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
         notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
-        AdmissionMetrics(admission),
+        AdmissionMetrics(admission), engine_metrics, http_metrics, stripe_metrics, durations,
     )  # fmt: skip
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, declared.topics,
         money=money, reconciliation=reconciliation, metrics=metrics, admission=admission, clock=clock,
+        answered=http_metrics.answered,
         order_tokens=order_tokens,
         payment_methods=declared.payment_methods,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from app.dead_letters.redrive import Redriver
 from app.kafka.headers import decoded_headers
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
-from app.metrics import gauges
+from app.metrics.families import values
 from app.settings import Settings
 from app.stripe.effects import EffectsService
 from models import ids
@@ -125,7 +125,7 @@ class Operators(Collector):
             for partition in self.waiting.partitions()
             for _, _, each in self.waiting.stuck(partition, now_ms)
         )
-        yield gauges("tiffin_stuck", "What is overdue, and who must act", "subject actor", found)
+        yield values("tiffin_stuck", found)
 
     def _log_dead_letter(self, letter: DeadLetter, record: FetchedRecord) -> None:
         """Log it at the worker that owns the partition: where it is from, never its content."""

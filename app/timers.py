@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import structlog
-from prometheus_client import Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.metrics import counters, gauges
+from app.metrics.families import Histogram, values
 from app.task_runner import Background, Backoff, bind_order
 from models import ids
 from models.commands import CheckDeadline, Command, CommandType
@@ -36,7 +35,6 @@ GATING_SERVICES: Final = ("payments", "orders")
 """Services whose inputs may hold what makes a deadline void: a payment, the kitchen's answer."""
 Kind = Literal["PAYMENT", "KITCHEN"]
 KINDS: Final[tuple[Kind, ...]] = ("PAYMENT", "KITCHEN")
-LATENESS_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 """Upper bounds of the histogram's buckets; the last ones are of deadlines that passed while nobody ran."""
 MAX_SLEEP_S: Final = 1.0
 """The clock may be read anew meanwhile."""
@@ -90,13 +88,7 @@ class Timers(Background, Collector):
         """
         super().__init__()
         self._fired, self._repeated = Counter[str](), Counter[str]()
-        self._lateness_s = Histogram(
-            "tiffin_timers_lateness_seconds",
-            "From a deadline's time until orders were asked to check it, the first time",
-            ["kind"], buckets=LATENESS_BUCKETS_S, registry=None,
-        )  # fmt: skip
-        for kind in KINDS:  # shown from the start, so that a rate has a beginning
-            self._lateness_s.labels(kind)
+        self._lateness_s = Histogram("tiffin_timers_lateness_seconds", *KINDS)
         self._sender, self._caught_up, self._clock_known = sender, caught_up, clock_known
         self._repeat = Backoff(repeat_after_s, repeat_after_s * MAX_REPEAT_FACTOR, jitter=(1, 1))
         self._now_s = now_s
@@ -119,14 +111,11 @@ class Timers(Background, Collector):
             for deadline in owned.deadlines.values():
                 pending[deadline.kind] += 1
                 due[deadline.kind] += deadline.due_ms <= now_ms
-        for name, about, counts, family in (
-            ("pending", "Deadlines that orders have", pending, gauges),
-            ("due", "Deadlines that have passed and still stand", due, gauges),
-            ("fired", "Deadlines that orders were asked to check", self._fired, counters),
-            ("repeated", "Times that orders had to be asked again", self._repeated, counters),
-        ):
-            by_kind = {kind: counts[kind] for kind in KINDS}
-            yield family(f"tiffin_timers_{name}", about, "kind", by_kind)
+        for name, counts in (
+            ("pending", pending), ("due", due),
+            ("fired_total", self._fired), ("repeated_total", self._repeated),
+        ):  # fmt: skip
+            yield values(f"tiffin_timers_{name}", {kind: counts[kind] for kind in KINDS})
         yield from self._lateness_s.collect()
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
@@ -215,7 +204,7 @@ class Timers(Background, Collector):
             self._repeated[deadline.kind] += 1
         else:
             self._fired[deadline.kind] += 1
-            self._lateness_s.labels(deadline.kind).observe(self._now_s() - deadline.due_ms / 1000)
+            self._lateness_s.observe(self._now_s() - deadline.due_ms / 1000, deadline.kind)
         log.info("a deadline has passed", deadline=deadline.kind, asked=deadline.asked)
         deadline.asked += 1
         self._put(deadline, self._now_s() + self._repeat.delay_s(deadline.asked))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from yarl import URL
 
 from app.clock import BrokerClock
-from app.metrics import Metrics
+from app.metrics.worker import Metrics
 from app.operators import Operators
 from app.reconciliation.runner import Reconciliation
 from app.settings import STRIPE_API, Settings
@@ -21,7 +21,7 @@ from tables.faust_internals import serve_with, web_application
 from web.application import setup
 from web.catalogue import Catalogue
 from web.http.admission import Admission
-from web.http.deps import Bounds, StripeOrigins, WebDeps
+from web.http.deps import Bounds, RequestAnswered, StripeOrigins, WebDeps
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
 from web.http.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
@@ -43,6 +43,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     reconciliation: Reconciliation,
     metrics: Metrics,
     admission: Admission,
+    answered: RequestAnswered,
     clock: BrokerClock,
     order_tokens: OrderTokens,
     payment_methods: OfferedMethods,
@@ -60,7 +61,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         catalogue=catalogue, tables=runtime.tables, topics=topics, sender=sender,
         client_secret=gateway.client_secret, verify_webhook=verify,
         webhook_tolerance_s=settings.stripe_webhook_tolerance_s,
-        reduce_webhook=intake.take,
+        reduce_webhook=intake.take_webhook,
         ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
         publishable_key=settings.stripe_publishable_key, payment_methods=payment_methods,
         livemode=settings.livemode, staff=staff,
@@ -72,7 +73,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports, waiting=operators.waiting, money=money,
         reconciliation=lambda: reconciliation.report,
-        admission=admission,
+        admission=admission, answered=answered,
         bounds=Bounds(
             command_s=settings.command_wait_s, confirm_s=settings.confirm_wait_s,
             consistency_s=settings.consistency_wait_s,

@@ -7,7 +7,17 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from bench import crashes, engine, growth, overload, platform, reads, recovery, start
+from bench import (
+    crashes,
+    engine,
+    growth,
+    killed_orders,
+    overload,
+    platform,
+    reads,
+    recovery,
+    start,
+)
 from bench.report import console
 
 
@@ -23,6 +33,7 @@ class Part(NamedTuple):
 PARTS: Final = (
     Part(engine.main, {"records": 60_000, "turns": 1}, 15, 4),
     Part(crashes.main, {"records": 4_000}, 6, 4),
+    Part(killed_orders.main, {"seconds": 20.0}, 6, 4),
     Part(platform.main, {"seconds": 10.0, "warm_up": 5.0}, 2, 1),
     Part(reads.main, {"requests": 300, "turns": 2}, 2, 1),
     Part(start.main, {"turns": 1}, 3, 1.5),

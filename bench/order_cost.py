@@ -31,7 +31,7 @@ IDLE_S: Final = 5.0
 SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500"}
 """The stand-in has no rate of its own: none of ours is to hold an order back."""
 COMMIT_BATCHES: Final = re.compile(
-    r'^tiffin_engine_total{service="[a-z]+",what="groups"} (\S+)$', re.MULTILINE
+    r'^tiffin_engine_commit_batches_total{service="[a-z]+"} (\S+)$', re.MULTILINE
 )
 
 

@@ -20,7 +20,8 @@ import click
 
 from bench import report
 from sandbox.customer import Customer
-from sandbox.platform import Platform, answers
+from sandbox.endpoints import answers
+from sandbox.platform import Platform
 from sandbox.processes import MAX_WAIT_S, free_port, wait_until
 
 SECTION: Final = "make bench: reads"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CONTACT = {"name": "Asha Rao", "email": "asha@example.com", "phone": "+919800000000"}
 ADDRESS = {"line1": "12 MG Road", "city": "Bengaluru", "postalCode": "560001"}
+KNOWN_RESULTS = {"COMPLETED", "FAILED", "REQUIRES_ACTION"}
 RETRYABLE_STATUSES = (409, 503, 504)
 """Statuses after which the same request may succeed."""
 
@@ -77,6 +78,18 @@ class Customer(ApiClient):
         body = {"orderId": self.order_id, "confirmationToken": await self.card_token(card)}
         _, answer = await self.call("POST", "/api/payments/confirm", body, key or str(uuid.uuid4()))
         return dict(answer)
+
+    async def pay(self, card: str = VISA, key: str | None = None) -> dict[str, Any]:
+        """Confirm, again with the same key, until the result is known; returns that answer."""
+        body = {"orderId": self.order_id, "confirmationToken": await self.card_token(card)}
+        key = key or str(uuid.uuid4())
+
+        async def known() -> dict[str, Any] | None:
+            _, answer = await self.call("POST", "/api/payments/confirm", body, key)
+            return answer if answer.get("status") in KNOWN_RESULTS else None
+
+        answer: dict[str, Any] = await self.until(known, "the payment's result")
+        return answer
 
     async def authenticate(self, client_secret: str, *, succeed: bool) -> None:
         """Complete or fail the 3-D Secure authentication."""

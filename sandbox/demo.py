@@ -1,98 +1,87 @@
-"""`make demo`: sets everything up, plays three orders, shows what happened, stays up."""
+"""`make demo`: plays three orders, kills a worker while one is paid, counts the charges, and stays up."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
+import logging
 import signal
 import sys
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
 
+import aiohttp
 import click
-from confluent_kafka import Consumer, TopicPartition
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from models.money import decimal_text
-from models.topics import TOPICS
+from sandbox.api_client import POLL_INTERVAL_S, RefusedError
 from sandbox.customer import Customer
+from sandbox.demo_faults import pay_while_its_worker_dies, pay_while_webhooks_come_twice
 from sandbox.demo_flows import FLOWS, play
+from sandbox.demo_screen import Expected, Screen
 from sandbox.kafka import BrokerError, JarError
-from sandbox.platform import Endpoints, Platform, PlatformError
-from sandbox.processes import ProcessError
+from sandbox.outside_count import OrderCount, count_orders, wait_until_read
+from sandbox.platform import Platform, PlatformError
+from sandbox.processes import MAX_WAIT_S, ProcessError
 from sandbox.simulate import Simulation, until_stopped
 
-console = Console(highlight=False, width=max(100, min(shutil.get_terminal_size().columns, 140)))
-SERVICES = {
-    "payments": "Payment Service",
-    "orders": "Order Service",
-    "deliveries": "Delivery Service",
-    "notifications": "Notification Service",
-}
-SHOWN = (
-    "paymentId", "attempt", "amount", "currency", "stripeIntentId", "stripeChargeId", "receiptUrl",
-    "failureReason", "cancelReason", "reason", "refundId", "status", "kind", "result",
-    "about", "channel", "idempotencyKey", "stripeEventType", "effect", "code",
-)  # fmt: skip
+FIRST_PORT = 8000
+FAILURES = (PlatformError, TimeoutError, AssertionError, RefusedError, aiohttp.ClientError)
+KILLED, TWICE = "Worker killed, webhook lost", "Webhook sent twice"
 
 
 @click.command(help=__doc__)
 @click.option(
-    "--once", is_flag=True, envvar="ONCE", help="End after the flows; status 0 if all is well."
+    "--once", is_flag=True, envvar="ONCE", help="End after the orders; status 0 if all is well."
 )
+@click.option("--details", is_flag=True, help="Show every event of the orders, and all topics.")
 @click.option(
     "--keep", is_flag=True, help="Go on with the last run's orders instead of wiping them."
 )
 @click.option(
     "--rate", type=float, default=None, help="Then so many simulated customers a second come."
 )
-def main(*, once: bool, keep: bool, rate: float | None) -> None:
+def main(*, once: bool, details: bool, keep: bool, rate: float | None) -> None:
     """Run the demo."""
     if rate is not None and rate <= 0:
         raise click.BadParameter("must be above 0: customers a second", param_hint="--rate")
-    stop = threading.Event()
+    stop, screen = threading.Event(), Screen()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(stop))
+    logging.basicConfig(format="… %(message)s", force=True)
     began = time.monotonic()
-    platform = Platform(keep=keep, progress=lambda line: console.print(f"[dim]…[/] {escape(line)}"))
     try:
-        with platform:
-            took = time.monotonic() - began
-            console.print(
-                f"[green]Ready[/] after {took:.1f} s: three workers, Kafka, Stripe's stand-in\n"
-            )
-            is_right = asyncio.run(_flows(platform.endpoints))
-            _show_topics(platform.bootstrap)
+        with Platform(keep=keep, first_port=FIRST_PORT, progress=screen.doing) as platform:
+            screen.ready(time.monotonic() - began)
+            demo = Demo(platform, screen, details=details)
+            is_right = asyncio.run(demo.play())
             if not once:
-                _show_where_to_look(platform.endpoints)
-                _stay(platform.endpoints, stop, rate)
+                screen.links(platform.endpoints, has_its_ports=platform.has_its_ports)
+                _stay(platform, screen, stop, rate)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)  # the end is near, and in good order
-            console.print("[dim]… Stopping everything that was started[/]")
+            screen.doing("Stopping everything that was started")
     except (PlatformError, BrokerError, JarError, ProcessError) as error:
-        console.print(f"[red]The demo did not start:[/] {escape(str(error))}")
+        screen.console.print(f"[red]The demo did not start:[/] {escape(str(error))}")
         sys.exit(1)
     except KeyboardInterrupt:
-        console.print("[dim]… Stopped[/]")
+        screen.doing("Stopped")
         sys.exit(130)
     if not is_right:
         sys.exit(1)
 
 
-def _stay(endpoints: Endpoints, stop: threading.Event, rate: float | None) -> None:
+def _stay(platform: Platform, screen: Screen, stop: threading.Event, rate: float | None) -> None:
     """Stay up until Ctrl-C, with or without simulated customers."""
     with suppress(KeyboardInterrupt):
         if rate is None:
             stop.wait()
         else:
             who = "customer" if rate == 1 else "customers"
-            console.print(f"\n[bold]{rate:g} {who} a second[/], kitchens and couriers at work")
-            day = Simulation(endpoints, rate_per_s=rate)
-            asyncio.run(until_stopped(day, console))
+            screen.head(f"{rate:g} {who} a second, kitchens and couriers at work")
+            day = Simulation(platform.endpoints, rate_per_s=rate)
+            asyncio.run(until_stopped(day, screen.console))
 
 
 def _interrupt(stop: threading.Event) -> None:
@@ -103,78 +92,99 @@ def _interrupt(stop: threading.Event) -> None:
     raise KeyboardInterrupt
 
 
-async def _flows(endpoints: Endpoints) -> bool:
-    is_right = True
-    for number, flow in enumerate(FLOWS):
-        web = endpoints.workers[number % len(endpoints.workers)]
-        async with Customer(web, endpoints.stripe) as customer:
-            try:
-                history, wrong = await play(flow, customer)
-            except (TimeoutError, AssertionError) as error:
-                history, wrong = [], [str(error)]
-            _show_timeline(flow.title, customer.order, history)
-        for line in wrong:
-            console.print(f"   [red]✗ {escape(line)}[/]")
-        if not wrong:
-            console.print(
-                f"   [green]✓ order {flow.order}, payment {flow.payment}, as expected[/]\n"
-            )
-        is_right = is_right and not wrong
-    return is_right
+@dataclass(slots=True)
+class Demo:
+    """Three orders, two bad days, and a count of all five from outside.
 
+    orders: title -> order id. expected: title -> charges, refunds and accepted webhooks of it.
+    """
 
-def _show_timeline(title: str, order: dict[str, Any], history: list[dict[str, Any]]) -> None:
-    """Print an order's timeline."""
-    console.print(f"[bold]{title}[/]: order {order.get('orderId', '?')}")
-    for row in history:
-        service = SERVICES.get(row["service"], row["service"])
-        head = f"T+{row['tMs']}ms".ljust(9)
-        console.print(
-            f"{head}│ {escape(service)}: [bold]{escape(row['eventType'])}[/]", soft_wrap=True
-        )
-        detail = {"eventId": row["eventId"], **row.get("detail", {})}
-        if "amount" in detail:
-            detail["amount"] = decimal_text(detail["amount"], detail["currency"])
-        shown = [(key, detail[key]) for key in ("eventId", *SHOWN) if detail.get(key) is not None]
-        line = ", ".join(f"{key}: {value}" for key, value in shown)
-        console.print(f"         │ └─ [dim]{escape(line)}[/]", soft_wrap=True)
+    platform: Platform
+    screen: Screen
+    details: bool = False
+    orders: dict[str, str] = field(default_factory=dict)
+    expected: dict[str, Expected] = field(default_factory=dict)
 
+    async def play(self) -> bool:
+        """Play all of it; True if everything was as it should be."""
+        is_right = await self._flows()
+        is_right = await self._faults() and is_right
+        try:
+            is_right = await self._count() and is_right
+        except FAILURES as error:
+            self.screen.wrong(f"The count: {type(error).__name__}: {error}")
+            is_right = False
+        if self.details:
+            self.screen.topics(self.platform.bootstrap)
+        return is_right
 
-def _show_topics(bootstrap: str) -> None:
-    table = Table(title="Records in Kafka", title_justify="left", box=None, pad_edge=False)
-    table.add_column("topic")
-    table.add_column("records", justify="right")
-    table.add_column("what", style="dim")
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "demo-count"})
-    known = consumer.list_topics(timeout=10).topics
-    for topic in TOPICS.values():
-        marks = [
-            consumer.get_watermark_offsets(TopicPartition(topic.name, p), timeout=10)
-            for p in known[topic.name].partitions
-        ]
-        count = sum(high - low for low, high in marks)
-        table.add_row(topic.name, str(count), topic.about)
-    consumer.close()
-    console.print(table)
+    async def _flows(self) -> bool:
+        workers, stripe = self.platform.endpoints.workers, self.platform.endpoints.stripe
+        self.screen.head("Three orders")
+        is_right = True
+        for number, flow in enumerate(FLOWS):
+            async with Customer(workers[number % len(workers)], stripe) as customer:
+                try:
+                    history, wrong = await play(flow, customer)
+                    if not wrong:
+                        self.screen.order(flow, await customer.look(), history)
+                        if self.details:
+                            self.screen.timeline(customer.order, history)
+                except FAILURES as error:
+                    wrong = [f"{type(error).__name__}: {error}"]
+                if customer.order:
+                    refunds = int(flow.payment == "REFUNDED")
+                    self._expect(flow.title, customer, Expected(refunds=refunds))
+            for line in wrong:
+                self.screen.wrong(f"{flow.title}: {line}")
+            is_right = is_right and not wrong
+        return is_right
 
+    async def _faults(self) -> bool:
+        endpoints = self.platform.endpoints
+        self.screen.head("Two payments on a bad day")
+        is_right = True
+        for title, pay, webhooks in (
+            (KILLED, pay_while_its_worker_dies, 0),
+            (TWICE, pay_while_webhooks_come_twice, 2),
+        ):
+            async with Customer(endpoints.workers[0], endpoints.stripe) as customer:
+                try:
+                    await pay(customer, self.platform, self.screen)
+                    await self._all_ready()
+                except FAILURES as error:
+                    self.screen.wrong(f"{title}: {type(error).__name__}: {error}")
+                    is_right = False
+                if customer.order:
+                    self._expect(title, customer, Expected(webhooks=webhooks))
+        return is_right
 
-def _show_where_to_look(endpoints: Endpoints) -> None:
-    first = endpoints.workers[0]
-    console.print("\n[bold]It stays up. Where to look next[/] (Ctrl-C stops everything)")
-    for name, where in {
-        "Shop": f"{first}/",
-        "Staff": f"{first}/login   (kitchens, couriers, operations)",
-        "API": f"{first}/api/restaurants   (any worker: {', '.join(endpoints.workers[1:])})",
-        "Stripe's stand-in": endpoints.stripe,
-        "its control API": endpoints.control,
-        "mail and SMS": endpoints.mailbox,
-        "Kafka": endpoints.kafka,
-        "logs": ".sandbox/logs/",
-        "all of these": ".sandbox/endpoints.json",
-        "agents, tables": ".venv/bin/faust -A app agents; .venv/bin/faust -A app tables",
-        "one order": ".venv/bin/faust -A app order ORDER_ID",
-    }.items():
-        console.print(f"  {name:18} {where}", soft_wrap=True)
+    async def _all_ready(self) -> None:
+        with self.screen.waiting("Waiting until all three workers are ready"):
+            await asyncio.to_thread(self.platform.wait_ready)
+
+    def _expect(self, title: str, customer: Customer, expected: Expected) -> None:
+        self.orders[title], self.expected[title] = customer.order_id, expected
+
+    async def _count(self) -> bool:
+        """Count the orders once the platform has read all that came, the second webhook too."""
+        where, deadline = self.platform.endpoints, time.monotonic() + MAX_WAIT_S
+        with self.screen.waiting("Waiting until every webhook and every record has been read"):
+            counts = await self._counts()
+            while (
+                any(counts[title].webhooks < self.expected[title].webhooks for title in counts)
+                and time.monotonic() < deadline
+            ):
+                await asyncio.sleep(POLL_INTERVAL_S)
+                counts = await self._counts()
+            await asyncio.to_thread(wait_until_read, where.kafka, self.platform.app_id)
+            counts = await self._counts()
+        return self.screen.counts(counts, self.expected)
+
+    async def _counts(self) -> dict[str, OrderCount]:
+        where = self.platform.endpoints
+        found = await count_orders(where.control, where.kafka, self.orders.values())
+        return {title: found[order] for title, order in self.orders.items()}
 
 
 if __name__ == "__main__":

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Self
 
 from app.settings import (
     SANDBOX_PUBLISHABLE_KEY,
@@ -20,8 +17,16 @@ from app.settings import (
     SANDBOX_WEBHOOK_SECRET,
 )
 from models.wording import counted
+from sandbox.endpoints import Endpoints, answers
 from sandbox.kafka import KafkaBroker, external_bootstrap
-from sandbox.processes import MAX_WAIT_S, Supervised, free_port, wait_until
+from sandbox.processes import (
+    MAX_WAIT_S,
+    Supervised,
+    free_port,
+    port_or_free,
+    run_to_end,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,54 +34,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DIR = ROOT / ".sandbox"
 SANDBOX_TWILIO_SID = "ACtiffin"
+# Behind the first worker's port.
+_STRIPE, _MAILBOX, _SMTP, _KAFKA = 10, 11, 12, 13
 BAD_SETTINGS_EXIT = 2
 """Exit status of a worker whose settings or catalogue can't be used."""
 
 
 class PlatformError(RuntimeError):
     """A part did not start; the message names it, its log's last lines, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Where everything answers; written to endpoints.json for other tools."""
-
-    kafka: str
-    stripe: str
-    control: str
-    mailbox: str
-    workers: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Of what `as_json` gave."""
-        return cls(
-            kafka=found["kafka"], stripe=found["stripe"], control=found["control"],
-            mailbox=found["mailbox"], workers=tuple(found["web"]),
-        )  # fmt: skip
-
-    def as_json(self) -> dict[str, Any]:
-        """As endpoints.json has it."""
-        return {
-            "kafka": self.kafka,
-            "web": list(self.workers),
-            "stripe": self.stripe,
-            "control": self.control,
-            "mailbox": self.mailbox,
-        }
-
-
-def answers(url: str, timeout_s: float = 5.0) -> bool:
-    """Whether a GET is answered with 200."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    try:
-        connection.request("GET", parts.path or "/")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 class Platform:
@@ -90,26 +55,51 @@ class Platform:
         keep: bool = False,
         settings: Mapping[str, str] | None = None,
         settle_delay_s: float | None = None,
+        app: str = "app",
+        first_port: int | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """settings: further TIFFIN_* variables of the workers. keep: last run's data goes on."""
+        """settings: further TIFFIN_* variables of the workers. keep: last run's data goes on.
+
+        app: the workers' Faust app; another one than Tiffin's makes its own topics.
+        first_port: of the first worker; the others' follow, Stripe's is 10 above it, the mailbox's 11, SMTP's
+        12, Kafka's 13. What of them is taken is replaced by a free one, as all are without it.
+        """
         self.folder, self.keep, self.progress = folder, keep, progress
+        self.app = app
         self.settle_delay_s = settle_delay_s
         self._extra_settings = dict(settings or {})
         named = external_bootstrap()
-        self.broker = None if named else KafkaBroker(folder / "kafka", keep=keep)
+        self._first_port = first_port
+        self._ports = [self._port(number) for number in range(workers)]
+        self._stripe_port, self._mailbox_port = self._port(_STRIPE), self._port(_MAILBOX)
+        self._smtp_port = self._port(_SMTP)
+        self.broker = (
+            None if named else KafkaBroker(folder / "kafka", self._port(_KAFKA), keep=keep)
+        )
         self._named_bootstrap = named or ""
-        self._ports = [free_port() for _ in range(workers)]
-        self._stripe_port = free_port()
         self.workers: list[Supervised] = []
-        self._mailbox_port, self._smtp_port = free_port(), free_port()
         self.stripe: Supervised | None = None
         self.mailbox: Supervised | None = None
+
+    def _port(self, step: int) -> int:
+        return free_port() if self._first_port is None else port_or_free(self._first_port + step)
+
+    @property
+    def has_its_ports(self) -> bool:
+        """Whether the workers listen where `first_port` says."""
+        wanted = self._first_port
+        return wanted is None or self._ports == list(range(wanted, wanted + len(self._ports)))
 
     @property
     def bootstrap(self) -> str:
         """Kafka's host:port."""
         return self.broker.bootstrap if self.broker else self._named_bootstrap
+
+    @property
+    def app_id(self) -> str:
+        """The workers' id, so their consumer group's."""
+        return self.environment().get("TIFFIN_APP_ID", "tiffin")
 
     @property
     def endpoints(self) -> Endpoints:
@@ -169,8 +159,9 @@ class Platform:
         self._start_kafka()
         self._wait(self.stripe, f"{self.endpoints.stripe}/_control")
         self._wait(self.mailbox, f"{self.endpoints.mailbox}/_control/faults")
-        self.progress("Making the topics")
-        self.run_cli("topics")
+        if self.app == "app":
+            self.progress("Making the topics")
+            self.run_cli("topics")
         self.progress(f"Starting {counted(len(self._ports), 'worker', 'workers')}")
         self.workers = [self._make_worker(n) for n in range(len(self._ports))]
         for worker in self.workers:
@@ -210,7 +201,7 @@ class Platform:
         return part
 
     def _make_worker(self, number: int) -> Supervised:
-        argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "--loglevel", "warn"]
+        argv = [sys.executable, "-m", "faust", "-A", self.app, "worker", "--loglevel", "warn"]
         return Supervised(
             f"worker {number + 1}",
             argv,
@@ -258,14 +249,11 @@ class Platform:
         self, *arguments: str, worker: int = 0, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run `faust -A app ...`, whatever it ends with. settings: TIFFIN_* that are to be others."""
-        return subprocess.run(
+        return run_to_end(
             [sys.executable, "-m", "faust", "-A", "app", *arguments],
             env={**self.environment(worker), **settings},
             cwd=ROOT,
-            capture_output=True,
-            text=True,
             timeout=MAX_WAIT_S,
-            check=False,
         )
 
     def _write_endpoints(self) -> None:

@@ -20,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,18 +59,31 @@ def free_port(host: str = "127.0.0.1") -> int:
     Raises ProcessError when a thousand tries find none. Ports are given back when the process ends.
     """
     for port in random.sample(PORTS, k=min(len(PORTS), 1_000)):
-        held = None if port in _ports_given else _hold(port)
-        if held is None:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                held.close()
-                continue
-        _ports_given[port] = held
-        return port
+        if _take(port, host):
+            return port
     raise ProcessError(f"no free port on {host} between {PORTS.start} and {PORTS.stop}")
+
+
+def port_or_free(port: int, host: str = "127.0.0.1") -> int:
+    """This port if it is free, else any; held like those of `free_port`. Raises ProcessError."""
+    return port if _take(port, host) else free_port(host)
+
+
+def _take(port: int, host: str) -> bool:
+    """Hold a port for this process, unless somebody has it or listens on it."""
+    held = None if port in _ports_given else _hold(port)
+    if held is None:
+        return False
+    with socket.socket() as probe:
+        # As servers bind: a connection that has just ended does not make a port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            held.close()
+            return False
+    _ports_given[port] = held
+    return True
 
 
 def _hold(port: int) -> TextIO | None:
@@ -109,6 +122,12 @@ def log_tail(path: Path, lines: int = 30) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 64 * 1024))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def run_to_end(argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """`subprocess.run` with its output as text; the kernel kills it when the calling thread dies (on Linux)."""
+    command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 class Supervised:

@@ -19,7 +19,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from sandbox.card_numbers import DECLINED, THREE_D_SECURE_UNLESS_SET_UP, VISA
 from sandbox.customer import Customer
-from sandbox.platform import ROOT, Endpoints, Platform
+from sandbox.endpoints import Endpoints
+from sandbox.platform import ROOT, Platform
 from sandbox.simulate import Simulation
 from sandbox.staff import Staff
 

@@ -21,12 +21,14 @@ from typing import Any, Final
 import aiohttp
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from models.wording import counted
 from sandbox.api_client import RefusedError
 from sandbox.customer import Customer
 from sandbox.customer_scenarios import DONE, SCENARIOS, Scenario
-from sandbox.platform import DEFAULT_DIR, Endpoints
+from sandbox.endpoints import Endpoints
+from sandbox.platform import DEFAULT_DIR
 from sandbox.staff import Staff
 
 MAX_TRIES: Final = 6
@@ -72,6 +74,15 @@ class Simulation:
             for task in staff:
                 task.cancel()
 
+    def summary(self) -> str:
+        """How many customers came, and what was refused to whom, most often first."""
+        told = f"{counted(self.started, 'customer', 'customers')} so far"
+        if not self.failures:
+            return f"{told}, nothing refused"
+        most = "; ".join(f"{what} ({times})" for what, times in self.failures.most_common(3))
+        refusals = counted(self.failures.total(), "refusal", "refusals")
+        return f"{told}, {refusals}, most of them: {most}"
+
     async def _restaurants(self) -> list[str]:
         async with Customer(self.endpoints.workers[0], self.endpoints.stripe) as visitor:
             _, listing = await visitor.call("GET", "/api/restaurants")
@@ -102,7 +113,7 @@ class Simulation:
                 self.simulated.append(simulated)
                 await kind.play(customer)
             except REFUSALS as error:
-                self.failures[f"{kind.name}: {error}"[:160]] += 1
+                self.failures[f"a customer who {kind.name}: {_reason(error)}"] += 1
                 if simulated.order_id:
                     await self._give_up(simulated, customer)
 
@@ -196,9 +207,13 @@ class Simulation:
             try:
                 await work()
             except REFUSALS as error:
-                code = error.code if isinstance(error, RefusedError) else type(error).__name__
-                self.failures[f"{who}: {code}"] += 1
+                self.failures[f"{who}: {_reason(error)}"] += 1
             await asyncio.sleep(choose.uniform(0.5, 1.5) * self.pace_s)
+
+
+def _reason(error: Exception) -> str:
+    """What was refused, in a word: the API's code, or the kind of error."""
+    return (error.code if isinstance(error, RefusedError) else "") or type(error).__name__
 
 
 def read_endpoints(path: Path = DEFAULT_DIR / "endpoints.json") -> Endpoints:
@@ -234,10 +249,7 @@ async def until_stopped(day: Simulation, console: Console) -> None:
         await asyncio.wait([task], timeout=5)
         if day.started != said:
             said = day.started
-            console.print(
-                f"[dim]… {counted(said, 'customer', 'customers')} so far, "
-                f"{counted(sum(day.failures.values()), 'refusal', 'refusals')}[/]"
-            )
+            console.print(f"[dim]… {escape(day.summary())}[/]", soft_wrap=True)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 

@@ -19,6 +19,7 @@ they made durable. docs/engine.md shows how it works. What a service may count o
 """
 
 from tables.app import make_app
+from tables.commit_batch import CommitReport
 from tables.consumed_record import ConsumedRecord, UnreadableBatch, UnreadableRecord
 from tables.dead_letters import (
     DEAD_LETTER_HEADERS,
@@ -48,6 +49,7 @@ __all__ = [
     "RELEASE_HEADER",
     "SERVICE_HEADER",
     "BrokenRecordError",
+    "CommitReport",
     "ConsumedRecord",
     "Counters",
     "DryRunInput",

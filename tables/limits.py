@@ -68,7 +68,7 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 class Counters:
     """What one service's tasks on this worker have done since it started.
 
-    The names are label values of the metric `tiffin_engine`.
+    Each is a metric `tiffin_engine_..._total` (app/metrics).
     """
 
     inputs: int = 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tables.changelog import PROGRESS_KEY, TableProgress, write_rows
-from tables.commit_batch import Batches
+from tables.commit_batch import Batches, CommitReport
 from tables.inbox import Inbox
 from tables.processor import Processor
 
@@ -49,7 +49,8 @@ class TaskContext:
 
     offset_key: under which RocksDB holds the changelog offset it is at; index: of the table, if it keeps
     one; readers: topic -> names of
-    the services that read it; cluster_ids: of this service's topics.
+    the services that read it; cluster_ids: of this service's topics; on_commit_batch: is told of each that
+    is durable, if anybody wants to know.
     """
 
     table: StateTable
@@ -63,6 +64,7 @@ class TaskContext:
     cluster_ids: ClusterIds
     worker_exit: WorkerExit
     on_backlog_drained: Callable[[PartitionTask], None]
+    on_commit_batch: Callable[[CommitReport], None] | None = None
 
 
 class PartitionTask:
@@ -235,12 +237,17 @@ class PartitionTask:
             if self._processor.commit_batch.is_empty and not self._is_checkpoint_requested:
                 continue
             await self._gather()
+            inputs = self._processor.commit_batch.inputs
+            arrived_ms = inputs[0].timestamp if inputs else -1
             commit_batch, rows = self._close_commit_batch()
             # As the commit batch left them: the next may change them before these are durable.
             records = commit_batch.records.values() if self.table.listeners else ()
             snapshots = [record.snapshot() for record in records]
+            began_s = time.monotonic()
             changelog_offset = await self._append_to_changelog(rows)
+            appended_s = time.monotonic()
             self._write_rocksdb(rows, changelog_offset)
+            written_s = time.monotonic()
             self._processor.trim_cache()
             if commit_batch.checkpoint is not None:
                 self.checkpointed_offsets = commit_batch.checkpoint
@@ -251,6 +258,14 @@ class PartitionTask:
             counters.outputs += commit_batch.outputs.count
             counters.groups += 1
             self._progress.set()
+            if commit_batch.count and self._context.on_commit_batch is not None:
+                steps_s = (
+                    appended_s - began_s,
+                    written_s - appended_s,
+                    time.monotonic() - written_s,
+                )
+                report = CommitReport(self.table.name, commit_batch.count, arrived_ms, *steps_s)
+                self._context.on_commit_batch(report)
 
     async def _gather(self) -> None:
         """Let more inputs come, if they may."""

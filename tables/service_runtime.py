@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -28,6 +28,7 @@ from tables.views import StateTable
 
 if TYPE_CHECKING:
     from models.transition import TransitionService
+    from tables.commit_batch import CommitReport
     from tables.limits import Counters
     from tables.recovery_progress import RecoveryProgress
     from tables.stops import PartitionStops
@@ -119,6 +120,10 @@ class ServiceRuntime:
         if self.app.rebalancing or not self.app.tables.actives_ready:
             return False
         return self._task_manager.is_assignment_complete and not self._task_manager.unopened_tasks()
+
+    def on_commit_batch(self, tell: Callable[[CommitReport], None]) -> None:
+        """Have `tell` called after each commit batch that is durable. Before the app starts."""
+        self._task_manager.on_commit_batch = tell
 
     def recovery(self) -> RecoveryProgress:
         """What is left to read of the changelogs of this worker's tables, as of a second ago."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import faust
 
     from tables.cluster import ClusterReader
+    from tables.commit_batch import CommitReport
     from tables.hosted_service import HostedService, HostedServices
     from tables.limits import Limits
 
@@ -67,6 +68,7 @@ class TaskManager:
             open_task=self._open,
             feeder=self.feeder,
         )
+        self.on_commit_batch: Callable[[CommitReport], None] | None = None
         self._app = app
         self._services = services
         self.recovery = RecoveryWatch(services)
@@ -171,6 +173,7 @@ class TaskManager:
             cluster_ids=self._identity.of(hosted),
             worker_exit=self._exit,
             on_backlog_drained=self.feeder.on_backlog_drained,
+            on_commit_batch=self.on_commit_batch,
         )
         return PartitionTask(context, partition, acquired, hosted.table.database(partition))
 

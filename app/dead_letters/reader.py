@@ -7,13 +7,13 @@ from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from app.dead_letters.log import DeadLetterLog
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
-from app.metrics import gauges
+from app.metrics.families import single, values
 from app.task_runner import Background
 from models.dead_letter import DeadLetter, DeadLetterState, OriginalRecord, RecordLocation
 from models.errors import KafkaUnavailableError
@@ -51,12 +51,8 @@ class DeadLetterReader(DeadLetterLog, Background, Collector):
         """All dead letters: every worker knows them."""
         counts = Counter(letter.state for letter in self.all())
         states = {state: counts[state] for state in DeadLetterState}
-        yield gauges("tiffin_dead_letters", "Dead letters by state", "state", states)
-        yield GaugeMetricFamily(
-            "tiffin_dead_letter_batches_unread",
-            "Batches of the dead-letter topic that can't be read",
-            value=len(self.unread),
-        )
+        yield values("tiffin_dead_letters", states)
+        yield single("tiffin_dead_letter_batches_unread", len(self.unread))
 
     async def caught_up(self) -> None:
         """Return once everything that Kafka had at the call is known. Raises KafkaUnavailableError."""

@@ -17,7 +17,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from agents.notifications import CONTACT_LIMIT
-from app.metrics import counters, gauges
+from app.metrics.families import values
 from app.notifications.channels import (
     DeferredError,
     HeldError,
@@ -101,13 +101,9 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
-        about = (
-            "Messages to customers that have not ended: to be sent, held back, or for an operator"
-        )
         states = {"pending": self.pending, "held": self.held, "waiting_for_operator": self.waiting}
-        yield gauges("tiffin_notifications", about, "state", states)
-        about, results = "How tries to send ended", self.counters.results
-        yield counters("tiffin_notification_tries", about, "channel result", results)
+        yield values("tiffin_notifications", states)
+        yield values("tiffin_notification_tries_total", self.counters.results)
 
     def updated(self, partition: int, key: str, record: StoredRecord) -> None:
         """Begin the tries that are new in the record, drop those that are gone from it."""

@@ -1,12 +1,12 @@
 """Prometheus metrics of the money: its live checks, refunds and disputes, and the reconciliation."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.metrics import counters, gauges
+from app.metrics.families import single, values
 from app.reconciliation.runner import Reconciliation
 from models.index_entries import TOTALS
 from models.money_checks import MoneyViolation
@@ -31,31 +31,24 @@ class MoneyMetrics(Collector):
                 sums.update({(currency, what): of_currency[what] for what in TOTALS})
             broken.update(code for _, code, _ in self._money.broken(partition))
             refunds.update(self._money.refund_counts(partition))
-        yield gauges(
-            "tiffin_money", "Money of all payments, in minor units", "currency what",
-            dict(sorted(sums.items())),
-        )  # fmt: skip
-        yield gauges(
-            "tiffin_money_invariant_broken",
-            "Orders of which an invariant of the money does not hold", "code", broken,
-        )  # fmt: skip
-        yield gauges(
-            "tiffin_refunds", "Refunds by state", "state",
-            dict(sorted(refunds.items())),
-        )  # fmt: skip
-        yield GaugeMetricFamily(
-            "tiffin_refunds_waiting_for_operator",
-            "Orders whose refund failed",
-            value=waiting,
-        )
-        done, report = self._reconciliation.counters, self._reconciliation.report
-        yield counters("tiffin_reconciliation", "What the reconciliation has done", "what", done)
+        yield values("tiffin_money_minor_units", dict(sorted(sums.items())))
+        yield values("tiffin_money_invariant_broken", broken)
+        yield values("tiffin_refunds", dict(sorted(refunds.items())))
+        yield single("tiffin_refunds_waiting_for_operator", waiting)
+        yield from self._disputes(partitions)
+        for what, count in self._reconciliation.counters.items():
+            yield single(f"tiffin_reconciliation_{what}_total", count)
+        report = self._reconciliation.report
         if report is None:
             return  # another worker is the runner
-        for name, about, value in (
-            ("run_at", "Last run", from_rfc3339(report.run_at) / 1000),
-            ("cursor", "Up to when all of Stripe's events are in Kafka",
-             from_rfc3339(report.cursor) / 1000),
-            ("differences", "Objects whose money differs from Stripe's", len(report.differences)),
-        ):  # fmt: skip
-            yield GaugeMetricFamily(f"tiffin_reconciliation_{name}", about, value=value)
+        for name, at in (("run", report.run_at), ("cursor", report.cursor)):
+            at_s = from_rfc3339(at) / 1000
+            yield single(f"tiffin_reconciliation_{name}_timestamp_seconds", at_s)
+        yield single("tiffin_reconciliation_differences", len(report.differences))
+
+    def _disputes(self, partitions: Iterable[int]) -> Iterator[Metric]:
+        found = [each for of in map(self._money.open_disputes, partitions) for each in of]
+        yield single("tiffin_disputes_open", len(found))
+        due_s = [from_rfc3339(due) / 1000 for each in found if (due := each.evidence_due_by)]
+        if due_s:
+            yield single("tiffin_dispute_evidence_due_timestamp_seconds", min(due_s))

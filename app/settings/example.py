@@ -63,6 +63,26 @@ def _entry(name: str, field: FieldInfo, description: str) -> str:
     return f"{about}\n# {_variable(name)}={_text(field.default)}"
 
 
+def settings_table() -> Iterator[str]:
+    """The same as Markdown: a heading and a table for each section."""
+    fields, abouts = Settings.model_fields, Settings.descriptions()
+    for title, section in SECTIONS.items():
+        yield f"## {title}\n\n{inspect.getdoc(section) or ''}\n"
+        yield "| variable | default | what it is |\n|---|---|---|"
+        for name in inspect.get_annotations(section):
+            if name in fields:
+                yield _row(name, fields[name], abouts[name])
+        yield ""
+
+
+def _row(name: str, field: FieldInfo, description: str) -> str:
+    accepted = "; ".join(_accepted(field, description))
+    about = " ".join(description.split()) + (f" ({accepted})" if accepted else "")
+    default = _text(field.default) if name not in PUBLISHED_SECRETS else ""
+    shown = f"`{default}`" if default else ""
+    return f"| `{_variable(name)}` | {shown} | {about} |".replace(" <", " \\<")
+
+
 def _variable(name: str) -> str:
     return f"{PREFIX}{name.upper()}"
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from app.metrics.families import values
 from app.stripe.account import AccountClient
 from app.stripe.account_checks import AccountChecks, mark_check
 from app.stripe.check import Check, CheckState, ExpectedAccount
@@ -39,14 +40,9 @@ class AccountWatch(Background, Collector):
 
     def collect(self) -> Iterator[Metric]:
         """1 for the state in which each check is."""
-        family = GaugeMetricFamily(
-            "tiffin_stripe_check",
-            "How the checks of the Stripe account ended",
-            labels=("check", "state"),
+        yield values(
+            "tiffin_stripe_check", {(each.name, each.state): 1 for each in self.checks.values()}
         )
-        for each in self.checks.values():
-            family.add_metric((each.name, each.state), 1)
-        yield family
 
     async def check(self) -> None:
         """One round."""

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.metrics import counters
+from app.metrics.families import Histogram, values
 from app.stripe.effect_attempt import EffectAttempt, EffectAttemptRunner
 from app.stripe.errors import MisconfiguredError
 from app.stripe.gateway import StripeGateway
@@ -53,6 +53,7 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
         """
         super().__init__(sender, backoff, now_s, ready=clock_known)
         self._runner = EffectAttemptRunner(gateway, confirm_deadline_s, now_s)
+        self._duration = Histogram("tiffin_effect_duration_seconds")
         self._calls = asyncio.Semaphore(concurrency)
         self._creates = asyncio.Semaphore(max(1, concurrency // 2))
 
@@ -63,13 +64,18 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
-        yield GaugeMetricFamily(
-            "tiffin_effects_pending", "Stripe writes that have not ended", value=self.pending
-        )
-        results, errors = self.counters.results, self.counters.errors
-        yield counters("tiffin_effect_results", "How Stripe writes ended", "kind result", results)
-        about = "Calls of Stripe that had to be tried again"
-        yield counters("tiffin_effect_errors", about, "error", errors)
+        pending, oldest_s = dict.fromkeys(EffectKind, 0), dict.fromkeys(EffectKind, 0.0)
+        now_s = self._now_s()
+        for each in self._all():
+            effect = each.work.effect
+            pending[effect.kind] += 1
+            age_s = now_s - effect.requested_at / 1000
+            oldest_s[effect.kind] = max(oldest_s[effect.kind], age_s)
+        yield values("tiffin_effects_pending", pending)
+        yield values("tiffin_effect_oldest_seconds", oldest_s)
+        yield values("tiffin_effect_results_total", self.counters.results)
+        yield values("tiffin_effect_errors_total", self.counters.errors)
+        yield from self._duration.collect()
 
     def _wanted(self, state: PaymentRecord) -> Mapping[str, Effect]:
         return {effect.idempotency_key: effect for effect in state.work.effects.values()}
@@ -137,5 +143,7 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
             )
         )  # fmt: skip
         self.counters.results[effect.kind, result.result] += 1
+        took_s = max(0.0, self._now_s() - effect.requested_at / 1000)
+        self._duration.observe(took_s, effect.kind, result.result)
         about = {"effect": effect.idempotency_key, "kind": effect.kind}
         log.info("an effect ended", **about, result=result.result, code=result.code)

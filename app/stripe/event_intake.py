@@ -1,5 +1,6 @@
 """What is done with each event of Stripe's, by the table in models/stripe_events.py; counted by its result."""
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
@@ -8,7 +9,7 @@ import structlog
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.metrics import counters
+from app.metrics.families import Histogram, values
 from app.stripe.gateway import StripeGateway
 from app.stripe.webhooks import IsReceiptKnown, reduce_webhook
 from models.commands import WebhookReceived
@@ -31,21 +32,30 @@ class EventIntake(Collector):
         gateway: StripeGateway,
         note: Callable[[str, WebhookNoted, str], Awaitable[None]],
         is_receipt_known: IsReceiptKnown = lambda *_: False,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         """note: puts an event into the audit, by its cause and with its order or NO_ORDER.
 
         It raises KafkaUnavailableError. is_receipt_known: so that Stripe need not be asked.
         """
         self.counts: Counter[tuple[str, str]] = Counter()
-        self._gateway, self._note = gateway, note
+        self._delay = Histogram("tiffin_webhook_delay_seconds")
+        self._gateway, self._note, self._now_s = gateway, note, now_s
         self._is_receipt_known = is_receipt_known
 
     def collect(self) -> Iterator[Metric]:
         """Events since the worker's start."""
-        yield counters(
-            "tiffin_stripe_events", "Events of Stripe's that came, by what was done with them",
-            "type result", self.counts,
-        )  # fmt: skip
+        yield values("tiffin_stripe_events_total", self.counts)
+        yield from self._delay.collect()
+
+    async def take_webhook(self, event: Mapping[str, Any]) -> WebhookReceived | None:
+        """As `take`, of an event that Stripe has sent here now, and not one that was fetched."""
+        facts = await self.take(event)
+        use, _ = rule_of_event_type(event["type"])
+        kind = OTHER_TYPE if use is EventUse.UNDECIDED else event["type"]
+        # Stripe's time is a whole second, cut off.
+        self._delay.observe(max(0.0, self._now_s() - event["created"]), kind)
+        return facts
 
     async def take(self, event: Mapping[str, Any]) -> WebhookReceived | None:
         """Give the facts of an event that is applied to a payment of ours; None for all others.

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote_plus as quote
@@ -12,6 +12,7 @@ import stripe
 
 from app.stripe.errors import (
     IDEMPOTENCY_MISMATCH,
+    OUTCOMES,
     InvalidError,
     RetryableError,
     UnknownOutcomeError,
@@ -40,6 +41,8 @@ MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
 
 T = TypeVar("T")
+RequestAnswered = Callable[[str, str, float], None]
+"""What a request did ("payment_intents.confirm"), how it ended (errors.OUTCOMES), seconds it took."""
 Body = Mapping[str, Any]
 
 
@@ -79,8 +82,9 @@ class StripeGateway:
         read_timeout_s: float = 10.0,
         rate_per_s: float = 20.0,
         mark: OwnerMark = DEFAULT_MARK,
+        answered: RequestAnswered = lambda *_: None,
     ) -> None:
-        """mark: goes into the metadata of what is made."""
+        """mark: goes into the metadata of what is made. answered: is told how each request ended."""
         # It would write an id into the home directory and time our requests for Stripe.
         stripe.enable_telemetry = False
         self._http = PooledHTTPClient(write_timeout_s)
@@ -90,6 +94,7 @@ class StripeGateway:
         self._write_timeout_s, self._read_timeout_s = write_timeout_s, read_timeout_s
         self._limiter = RateLimiter(rate_per_s)
         self.mark = mark
+        self._answered = answered
         self._client_secrets: OrderedDict[str, str] = OrderedDict()
         self._orders: OrderedDict[str, str | None] = OrderedDict()
         self._orders_by: Sequence[str] = ()
@@ -277,6 +282,7 @@ class StripeGateway:
         The SDK's raw request: its objects, of which only JSON is wanted here, cost more than the request.
         """
         is_write, began_s = priority < Priority.LOOK_UP, time.monotonic()
+        outcome = "interrupted"
         try:
             # Whoever reads waits for an answer; a write's time begins when it is sent.
             async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
@@ -285,13 +291,18 @@ class StripeGateway:
                     bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
                 began_s = time.monotonic()
                 answer = await self._client.raw_request_async(method, path, **params, **options)
+                outcome = "ok"
         except TimeoutError:
+            outcome = "timeout"
             raise UnknownOutcomeError("timeout") from None
         except stripe.StripeError as error:
             known = classify(error, time.monotonic() - began_s)
+            outcome = OUTCOMES[type(known)]
             if isinstance(known, RetryableError) and known.throttled:
                 self._limiter.throttled(known.retry_after_s)
             raise known from None  # the SDK's error holds the body
+        finally:
+            self._answered(_operation(method, path), outcome, time.monotonic() - began_s)
         self._limiter.succeeded()
         took_s = time.monotonic() - began_s
         return StripeAnswer(answer.data, answer_time(answer.headers, took_s))
@@ -305,6 +316,13 @@ class StripeGateway:
         if not self.mark.can_not_tell(metadata):
             _remember(self._orders, id, self.mark.order_id(metadata))
         return parse_intent(facts, as_of=intent.as_of)
+
+
+def _operation(method: str, path: str) -> str:
+    """What a request does, without the ids in its path: "payment_intents.confirm"."""
+    _, _, resource, *rest = path.split("/")
+    verbs = ("create", "update") if method == "post" else ("list", "retrieve")
+    return f"{resource}.{rest[1] if len(rest) > 1 else verbs[len(rest)]}"
 
 
 def _id_of(thing: Any) -> str | None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from app.metrics.families import single
 from app.stripe.errors import InvalidError, MisconfiguredError
 from app.stripe.gateway import StripeGateway
 from app.stripe.rate_limit import Priority
@@ -107,9 +108,7 @@ class Reconciler(Background, Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Payments under way."""
-        yield GaugeMetricFamily(
-            "tiffin_payments_watched", "Payments that are being looked after", value=self.watched
-        )
+        yield single("tiffin_payments_watched", self.watched)
 
     @property
     def watched(self) -> int:

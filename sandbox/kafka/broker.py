@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sandbox.kafka.jars import JARS_DIR, ensure_jars
-from sandbox.processes import MAX_WAIT_S, Supervised, free_port
+from sandbox.processes import MAX_WAIT_S, Supervised, free_port, run_to_end
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
@@ -220,7 +219,7 @@ class KafkaBroker:
         self._config_path.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         if (self._logs_dir / "meta.properties").exists():
             return
-        done = subprocess.run(
+        done = run_to_end(
             [
                 *java,
                 QUICK_START,
@@ -231,9 +230,6 @@ class KafkaBroker:
                 "--config",
                 str(self._config_path),
             ],
-            capture_output=True,
-            text=True,
-            check=False,
             cwd=self.data_dir,
         )
         if done.returncode != 0:

@@ -163,6 +163,15 @@ class Control:
         """Sends an event again, like the dashboard's Resend; lost ones too."""
         return {"sent": self.api.webhooks.redeliver(body.event)}
 
+    @control_request("GET", "/_control/webhooks/deliveries/{payment_intent}")
+    def deliveries(self, payment_intent: str) -> list[Resource]:
+        """What was sent about a PaymentIntent itself: attempts, and how many of them were accepted."""
+        return [
+            d.describe()
+            for d in self.api.webhooks.deliveries
+            if d.event["data"]["object"]["id"] == payment_intent
+        ]
+
     @control_request("GET", "/_control/webhooks/undelivered")
     def undelivered(self) -> list[Resource]:
         """Deliveries that no endpoint has taken: pending, lost, held, failed."""

@@ -76,6 +76,7 @@ class WebhookDelivery:
     endpoint: str
     body: bytes
     attempts: int = 0
+    accepted: int = 0
     state: str = "pending"
 
     def describe(self) -> Resource:
@@ -85,6 +86,7 @@ class WebhookDelivery:
             "type": self.event["type"],
             "endpoint": self.endpoint,
             "attempts": self.attempts,
+            "accepted": self.accepted,
             "state": self.state,
         }
 
@@ -293,6 +295,7 @@ class Webhooks:
                 accepted = 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError):
             accepted = False
+        delivery.accepted += accepted
         if accepted and delivery.state != "delivered":
             delivery.state = "delivered"
             delivery.event["pending_webhooks"] -= 1

@@ -1,21 +1,31 @@
-"""docs/extend.md, followed to the letter: each block applied, each command run, on a real Kafka."""
+"""docs/extend.md, the tutorial and the how-tos, followed to the letter: each command run at a running demo."""
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from sandbox.processes import MAX_WAIT_S
+from sandbox.processes import MAX_WAIT_S, wait_until
 from tests.support.tutorial import ROOT, Block, apply, blocks_of, copy_tree
 
 PAGE: Final = ROOT / "docs/extend.md"
+TUTORIAL: Final = ROOT / "docs/tutorial.md"
+HOW_TOS: Final = sorted((ROOT / "docs/how-to").glob("*.md"))
+USUAL_WEB, USUAL_STRIPE = "http://127.0.0.1:8000", "http://127.0.0.1:8010"
+SHOWN_LAST: Final = "Look around"
+AMOUNT: Final = 26_500
+"""Of the sandbox's usual order, in minor units."""
 MAX_FILES, MAX_ADDED_LINES = 5, 60
 
 
@@ -49,14 +59,29 @@ def demo(extended: Path) -> Iterator[subprocess.Popen[str]]:
         )
         try:
             began = time.monotonic()
-            while not (extended / ".sandbox/endpoints.json").exists():
+            while SHOWN_LAST not in (extended / "demo.log").read_text():
                 assert running.poll() is None, (extended / "demo.log").read_text()
                 assert time.monotonic() - began < MAX_WAIT_S, (extended / "demo.log").read_text()
                 time.sleep(0.2)
             yield running
         finally:
-            os.killpg(running.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # the last test has killed it
+                os.killpg(running.pid, signal.SIGINT)
             running.wait(MAX_WAIT_S)
+
+
+def children(pid: int) -> set[int]:
+    """Ids of a process's own processes, as the kernel lists them."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def run(block: Block, folder: Path) -> str:
@@ -88,3 +113,54 @@ def test_an_order_earns_points(blocks: list[Block], extended: Path) -> None:
     *_, last = said.splitlines()
     paid, points = int(last.split()[0]), int(last.split()[-2])
     assert points == paid // 100 > 0
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
+def test_the_commands_of_a_how_to_succeed(page: Path, extended: Path) -> None:
+    for block in blocks_of(page):
+        if block.language == "sh" and block.is_run:
+            run(block, extended)
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_tutorial_is_followed_word_for_word(extended: Path) -> None:
+    """In one shell, as a reader has it; ports that are taken are others, as the demo says."""
+    start, *rest = (block for block in blocks_of(TUTORIAL) if block.language == "sh")
+    assert start.text == "make demo\n"
+    assert all(block.is_run for block in rest)
+    found = json.loads((extended / ".sandbox/endpoints.json").read_text())
+    addresses = {USUAL_WEB: found["web"][0], USUAL_STRIPE: found["stripe"]}
+    text = re.sub(
+        "|".join(addresses), lambda usual: addresses[usual[0]], "".join(b.text for b in rest)
+    )
+    said = run(Block("sh", text), extended)
+    first, second = (json.loads(line) for line in said.splitlines() if '"refund":' in line)
+    assert first["refund"]["refundId"] == second["refund"]["refundId"]
+    (totals,) = (line for line in said.splitlines() if "'refunded':" in line)
+    # One of the demo's own orders and the tutorial's.
+    assert [each["refunded"] for each in ast.literal_eval(totals).values()] == [2 * AMOUNT]
+    assert "REFUNDED" in said
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_demo_charged_every_customer_once(extended: Path) -> None:
+    """Beside the new service, which reads the same payments."""
+    said = (extended / "demo.log").read_text()
+    assert "is killed with SIGKILL" in said
+    assert "Every customer was charged once" in said
+    assert "✗" not in said
+    shown = said[said.index("Ready after") :].splitlines()
+    assert len(shown) <= 45
+    assert max(map(len, shown)) <= 100
+
+
+def test_a_killed_demo_leaves_no_process(demo: subprocess.Popen[str]) -> None:
+    (python,) = children(demo.pid)
+    started = children(python)
+    assert len(started) >= 6  # three workers, Kafka, Stripe's stand-in, the mailbox
+    os.kill(python, signal.SIGKILL)
+    demo.wait(MAX_WAIT_S)
+    wait_until(
+        lambda: not any(map(lives, {python, *started})), "the demo's end", timeout_s=MAX_WAIT_S
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from bench import contestants, kafka_streams, payments_load, workload
+from bench import contestants, kafka_streams, killed_orders, payments_load, workload
 from bench.counting import counted
 from sandbox.kafka import KafkaBroker
+from sandbox.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,3 +83,15 @@ def test_the_real_payments_are_paid_on_the_engine(bootstrap: str, tmp_path: Path
         while count < load.outputs:
             count += len(outputs.read())
     payments.check(bootstrap, run.name, load.outputs)
+
+
+@pytest.mark.soak
+def test_the_plain_orders_are_made_and_refunded(tmp_path: Path) -> None:
+    with Platform(tmp_path, app=killed_orders.CONTESTANTS["Faust by its book"]) as platform:
+        load = killed_orders.Load(platform, rate_per_s=10.0)
+        asyncio.run(load.run(seconds=0.3, kills=()))
+        ledger, made = asyncio.run(killed_orders.settled(platform, 5.0))
+    outcome = killed_orders.Outcome.of(load, ledger, made, 0.0)
+    assert (outcome.customers, outcome.paid, outcome.failed) == (3, 3, 0)
+    assert (outcome.paid_without_order, outcome.not_refunded) == (0, 0)
+    assert sum(visit.is_cancelled for visit in load.visits) == 1

@@ -11,7 +11,15 @@ import pytest
 
 from sandbox import processes
 from sandbox.platform import ROOT
-from sandbox.processes import MAX_WAIT_S, PORTS, ProcessError, Supervised, free_port, wait_until
+from sandbox.processes import (
+    MAX_WAIT_S,
+    PORTS,
+    ProcessError,
+    Supervised,
+    free_port,
+    port_or_free,
+    wait_until,
+)
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
@@ -123,3 +131,14 @@ def test_a_port_that_another_process_was_given_is_not_given_here(
         with pytest.raises(ProcessError, match="no free port"):
             free_port()
     assert free_port() == port
+
+
+def test_a_wanted_port_is_given_if_it_is_free() -> None:
+    wanted = free_port()
+    assert port_or_free(wanted) != wanted  # this process has given it away
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        taken = server.getsockname()[1]
+        assert port_or_free(taken) != taken
+    assert port_or_free(taken) == taken

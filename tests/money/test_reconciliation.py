@@ -212,7 +212,7 @@ async def runner(clients: Clients) -> Supervised | None:
     """The worker that runs the reconciliation."""
     for worker, url in zip(clients.platform.workers, clients.ends.workers, strict=True):
         async with clients.http.get(f"{url}/metrics") as got:
-            if "\ntiffin_reconciliation_cursor " in await got.text():
+            if "\ntiffin_reconciliation_cursor_timestamp_seconds " in await got.text():
                 return worker
     return None
 

@@ -55,7 +55,9 @@ def test_scripts_speak_it_too(site: InMemorySite, width: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/restaurants/hinode-kyoto", "/checkout", "/login"])
-def test_pages_for_everybody_fit_and_are_accessible_in_german(site: InMemorySite, path: str) -> None:
+def test_pages_for_everybody_fit_and_are_accessible_in_german(
+    site: InMemorySite, path: str
+) -> None:
     page = site.visit(locale="de-DE", viewport={"width": 360, "height": 800})
     page.goto(path)
     expect(page.locator("html")).to_have_attribute("lang", "de")

@@ -1,5 +1,6 @@
 """Follows a page of docs/ to the letter: its code blocks, applied to a copy of the repository.
 
+A block with a comment `<!-- not run: why -->` before it needs what a test has not.
 A block of Python belongs to the new file that the paragraph before it begins with, a block of diff to
 the file that it changes; a block of sh is for the reader's terminal.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,17 +23,23 @@ LINKED: Final = (".venv", ".sandbox/jars")
 """What is made by installing: used, not copied."""
 CACHES: Final = (".mypy_cache", ".import_linter_cache")
 """Of checks that have run on the checkout: copied where they are, for a check from nothing takes a minute."""
-BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK: Final = re.compile(
+    r"(^ *<!-- not run: .+? -->\n)?^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL
+)
 FILE: Final = re.compile(r"^`([\w./]+)`", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One code block. path: of the file that it makes or changes; "" for the terminal's."""
+    """One code block. path: of the file that it makes or changes; "" for the terminal's.
+
+    is_run: whether tests run it.
+    """
 
     language: str
     text: str
     path: str = ""
+    is_run: bool = True
 
     @property
     def added_lines(self) -> int:
@@ -46,9 +54,14 @@ def blocks_of(page: Path) -> list[Block]:
     text = page.read_text()
     found = []
     for match in BLOCK.finditer(text):
-        language = match[1]
-        path = FILE.findall(text[: match.start()])[-1] if language != "sh" else ""
-        found.append(Block(language, match[2], path))
+        language = match[3]
+        files = FILE.findall(text[: match.start()]) if language in {"python", "diff"} else []
+        found.append(
+            Block(
+                language, textwrap.dedent(match[4]), files[-1] if files else "",
+                is_run=match[1] is None,
+            )
+        )  # fmt: skip
     return found
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
+from faust.cli.faust import cli as faust_cli
 
-from tests.support import currency_table
+from app import cli
+from tests.support import currency_table, docs_site, reference_pages
 from tests.support.tutorial import blocks_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -43,6 +49,10 @@ LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 PATH: Final = re.compile(rf"(?<![\w./*:-])((?:{'|'.join(TOP)})/[\w./*{{}},<>-]*[\w*}}>/])(?![\w(])")
 """A path below one of the repository's folders, as prose and code blocks write it."""
+MAKE: Final = re.compile(r"^\s*make ([a-z-]+)", re.MULTILINE)
+COMMANDS: Final = {*cli.MODULES, *faust_cli.commands}
+FAUST: Final = re.compile(r"faust -A app ([a-z-]+)")
+MODULE: Final = re.compile(r"python -m ([\w.]+)")
 CREATED_BY_THE_READER: Final = {
     "docs/extend.md": {
         block.path for block in blocks_of(ROOT / "docs/extend.md") if block.language == "python"
@@ -107,6 +117,70 @@ def test_paths_exist(document: Path) -> None:
         if not (any(ROOT.glob(path)) if "*" in path else (ROOT / path).exists())
     ]
     assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_exist(document: Path) -> None:
+    """Those of code blocks; tests/e2e/test_extend.py runs the ones of the tutorial and of the how-tos."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    unknown = []
+    for block in blocks_of(document):
+        if block.language != "sh":
+            continue
+        text = block.text.replace("\\\n", " ")
+        unknown += [f"make {name}" for name in MAKE.findall(text) if name not in targets]
+        unknown += [name for name in FAUST.findall(text) if name not in COMMANDS]
+        unknown += [name for name in MODULE.findall(text) if importlib.util.find_spec(name) is None]
+    assert not unknown
+
+
+def test_the_reference_is_the_code() -> None:
+    made = reference_pages.pages()
+    assert {path.name for path in reference_pages.FOLDER.iterdir()} == set(made)
+    outdated = [
+        name for name, text in made.items() if (reference_pages.FOLDER / name).read_text() != text
+    ]
+    assert not outdated, f"run {reference_pages.COMMAND}"
+
+
+def test_the_site_is_built_without_a_warning_and_without_the_network(tmp_path: Path) -> None:
+    """Strict: a link or an anchor that leads nowhere fails."""
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT, env={**os.environ, **nowhere, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    front = (tmp_path / "index.html").read_text()
+    for name in ("tutorial", "reference/settings", "guarantees", "adr/0001"):
+        assert name in front
+    for page in tmp_path.rglob("*.html"):
+        loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*https?://[^>]*>", page.read_text())
+        assert not loaded, f"{page.name} loads from elsewhere"
+    assert "guaranteed" in (tmp_path / "search" / "search_index.json").read_text()
+
+
+def test_every_page_is_in_the_navigation(tmp_path: Path) -> None:
+    for name in ("index.md", "tutorial.md", "runbooks/lag.md", "how-to/a.md", "new.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    first, *sections = docs_site.navigation(tmp_path)
+    assert first == "index.md"
+    assert sections == [
+        {"Tutorial": ["tutorial.md"]},
+        {"How to": ["how-to/a.md", "runbooks/lag.md"]},
+        {"Reference": []},
+        {"Explanation": []},
+        {"More": ["new.md"]},
+    ]
+
+
+def test_links_out_of_the_documents_are_text_on_the_site() -> None:
+    text = "[code](../app/logs.py), [page](money.md)"
+    assert docs_site.without_links_to_source(text, "a.md") == "code, [page](money.md)"
+    deeper = "[code](../../app/logs.py), [page](../money.md)"
+    assert docs_site.without_links_to_source(deeper, "how-to/a.md") == "code, [page](../money.md)"
 
 
 def test_the_table_of_currencies_is_the_codes() -> None:

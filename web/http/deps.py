@@ -23,6 +23,8 @@ from web.indexes.money import MoneyIndex
 from web.indexes.waiting import WaitingIndex
 
 BODY_LIMIT_BYTES = 64 * 1024
+RequestAnswered = Callable[[str, str, int, float, str], None]
+"""Method, template of the route, status, seconds, and the trace's id, "" where traces are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +160,12 @@ class WebDeps:
     verify_webhook: checks Stripe-Signature over the payload. Raises InvalidSignatureError.
     reduce_webhook: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
+    answered: is told of each request that was answered.
     admission: which new orders and confirms are taken on.
     ready: reasons why this worker is not ready; empty when it is.
     webhook_tolerance_s: how old a webhook's signature may be.
-    metrics: Prometheus' text format, if there is any. metrics_token: which it takes; None: none.
+    metrics: Accept header -> metrics as Prometheus reads them, and their content type. metrics_token:
+        which it takes; None: none.
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
@@ -194,8 +198,9 @@ class WebDeps:
     livemode: bool
     webhook_tolerance_s: float = 300
     staff: StaffVerifier | None = None
-    metrics: Callable[[], bytes] | None = None
+    metrics: Callable[[str], tuple[bytes, str]] | None = None
     metrics_token: str | None = None
+    answered: RequestAnswered = lambda *_: None
     admission: Admission = field(default_factory=Admission)
     bounds: Bounds = field(default_factory=Bounds)
     client_limits: ClientLimits = field(default_factory=ClientLimits)

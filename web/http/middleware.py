@@ -36,6 +36,8 @@ SECURITY_HEADERS: Final = {
 }
 """Defaults: a page sets its own policy, a menu its own caching."""
 
+NO_ROUTE: Final = "none"
+"""In the place of a route's template, for a path that no route has."""
 PATH_SEGMENT: Final = re.compile("[!-~]{1,512}")
 """What an id, a file or a link in a path is made of: everything else names nothing."""
 
@@ -57,13 +59,18 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         if not response.prepared:
             response.headers[tracing.TRACEPARENT] = traceparent
+        took_s = time.perf_counter() - started
+        context = request.app[CONTEXT]
+        route = request.match_info.route.resource
+        template = route.canonical if route is not None else NO_ROUTE
+        context.deps.answered(request.method, template, response.status, took_s, "")
         access_log.log(
             logging.DEBUG if _is_probe(request) else logging.INFO,
             "request",
             extra={
                 "method": request.method, "path": _without_secret(shown_path(request)),
                 "status": response.status,
-                "durationMs": round((time.perf_counter() - started) * 1000, 1),
+                "durationMs": round(took_s * 1000, 1),
             },
         )  # fmt: skip
         # The connection's next request has an order of its own.

@@ -132,6 +132,12 @@ class MoneyIndex:
                 for dispute in payment.disputes.values():
                     yield DisputeEntry(*whose, dispute)
 
+    def open_disputes(self, partition: int) -> Iterator[Dispute]:
+        """Those that the bank has not decided; all are of payments under way."""
+        for of in self._partitions.get(partition, {}).values():
+            if of.listed is not None and of.listed.payment is not None:
+                yield from (each for each in of.listed.payment.disputes.values() if each.is_open)
+
     def partitions(self) -> tuple[int, ...]:
         """Those that payments' table answers for."""
         return self._payments.open_partitions()

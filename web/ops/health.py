@@ -82,9 +82,11 @@ METRICS: Final = Access(text="public", check=_may_read_metrics)
 
 
 def metrics(call: AnyCall) -> web.Response:
-    """Prometheus' text format; it tells what the business takes in, so a token may be asked for."""
+    """Prometheus' text format, or OpenMetrics for who accepts it.
+
+    It tells what the business takes in, so a token may be asked for.
+    """
     show = call.context.deps.metrics
     assert show is not None, "access has seen to it"
-    return web.Response(
-        body=show(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-    )
+    body, content_type = show(call.request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})

@@ -99,7 +99,7 @@ async def serve() -> None:
         development_login=staff,
         is_sandbox=True,
         bounds=replace(QUICK, command_s=0.5, confirm_s=0.5),
-        metrics=lambda: b"x 1\n",
+        metrics=lambda _: (b"x 1\n", "text/plain"),
         metrics_token="a-metrics-token-16",
         client_limits=ClientLimits(at_once=300),
     )

@@ -202,7 +202,9 @@ def test_who_a_client_is(peer: str, proxies: int, forwarded: str, client: str) -
 async def test_what_is_earned_is_not_for_everybody(
     make_api: MakeApi, sent: str | None, status: int
 ) -> None:
-    api = await make_api(metrics=lambda: b"x 1\n", metrics_token="a-metrics-token-16")
+    api = await make_api(
+        metrics=lambda _: (b"x 1\n", "text/plain"), metrics_token="a-metrics-token-16"
+    )
     headers = {"Authorization": sent} if sent else {}
     async with api.client.get("/metrics", headers=headers) as response:
         assert response.status == status

@@ -136,7 +136,7 @@ async def test_guest_keeps_the_cookie_that_is_there(api: Api) -> None:
 
 async def test_livez_readyz_and_metrics(make_api: MakeApi) -> None:
     reasons: list[str] = []
-    api = await make_api(ready=lambda: reasons, metrics=lambda: b"tiffin_up 1\n")
+    api = await make_api(ready=lambda: reasons, metrics=lambda _: (b"tiffin_up 1\n", "text/plain"))
     assert (await api.get("/readyz")) == (
         200,
         {"status": "ready", "reasons": [], "stopped": [], "recoveryRowsLeft": 0},

@@ -52,7 +52,7 @@ def expected(route: Route, asker: str) -> set[str]:
 
 @pytest.mark.parametrize("asker", ASKERS)
 async def test_each_route_lets_in_whom_its_row_says(make_api: MakeApi, asker: str) -> None:
-    api = await make_api(operations=QUIET_OPERATIONS, metrics=lambda: b"")
+    api = await make_api(operations=QUIET_OPERATIONS, metrics=lambda _: (b"", "text/plain"))
     order, other = await api.paid(), await api.paid()
     token = token_of(api, asker, order, other)
     for route in ROUTES:

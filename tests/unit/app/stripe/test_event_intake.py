@@ -114,7 +114,7 @@ async def test_other_events_are_counted(
     intake = intake_with(NoSender())
     assert await intake.take(told(kind, order_id)) is None
     assert intake.counts == {counted: 1}
-    (metric,) = intake.collect()
+    metric, _ = intake.collect()
     assert metric.name == "tiffin_stripe_events"
     assert [(sample.labels, sample.value) for sample in metric.samples] == [
         ({"type": counted[0], "result": counted[1]}, 1)
@@ -131,3 +131,17 @@ async def test_a_refund_of_an_endpoint_with_an_old_api_version_is_applied() -> N
     assert facts
     assert facts.refund
     assert (facts.refund.status, facts.refund.stripe_refund_id) == ("failed", "re_1")
+
+
+async def test_a_webhook_tells_how_late_it_came() -> None:
+    sender = NoSender()
+    intake = EventIntake(
+        NO_STRIPE, partial(publish_audit_event, sender, EventType.WEBHOOK_RECEIVED),
+        now_s=lambda: 1_790_000_090.5,
+    )  # fmt: skip
+    event = told("customer.created", ORDER) | {"created": 1_790_000_000}
+    await intake.take(event)
+    await intake.take_webhook(event)
+    _, delay = intake.collect()
+    sums = [each for each in delay.samples if each.name == "tiffin_webhook_delay_seconds_sum"]
+    assert [(each.labels, each.value) for each in sums] == [({"type": "customer.created"}, 90.5)]

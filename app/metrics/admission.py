@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.metrics import counters, gauges
+from app.metrics.families import single, values
 from web.http.admission import Admission, WorkClass
 
 
@@ -18,21 +18,15 @@ class AdmissionMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read it now."""
         found = self._admission
-        yield counters(
-            "tiffin_admission", "New orders and confirms that were taken on, or refused under load",
-            "work result",
+        yield values(
+            "tiffin_admission_total",
             {
                 (work, result): counts[work]
                 for result, counts in (("admitted", found.admitted), ("refused", found.refused))
                 for work in WorkClass
             },
-        )  # fmt: skip
-        yield gauges(
-            "tiffin_admission_refused_share", "Share of this work that is refused now", "work",
-            {work: found.share(work) for work in WorkClass},
-        )  # fmt: skip
-        yield GaugeMetricFamily(
-            "tiffin_admission_delay_seconds",
-            "How long commands wait in this worker's queues until they are decided and durable",
-            value=found.delay_s,
         )
+        yield values(
+            "tiffin_admission_refused_share", {work: found.share(work) for work in WorkClass}
+        )
+        yield single("tiffin_admission_delay_seconds", found.delay_s)
