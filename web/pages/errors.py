@@ -14,7 +14,7 @@ from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.route import route_of
 from web.languages import language as reader_language
 from web.pages import retry
-from web.pages.language import language_of
+from web.pages.preferences import language_of
 from web.pages.render import render
 
 HTMX: Final = "HX-Request"

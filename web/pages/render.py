@@ -36,6 +36,8 @@ ASSETS: Final = web.AppKey("assets", Assets)
 TEMPLATE_ENGINES: Final = web.AppKey("templates", Mapping[str, jinja2.Environment])
 """By language."""
 
+THEME_COOKIE: Final = "tiffin_theme"
+"""Holds light or dark, where the reader has chosen one."""
 ROBOTS_TAG: Final = "noindex"
 
 
@@ -105,7 +107,9 @@ def render(
     engine = request.config_dict[TEMPLATE_ENGINES][languages.language.get()]
     context = request.config_dict[CONTEXT]
     shown_path = request.path_qs if request.method == "GET" else request.path
+    theme = request.cookies.get(THEME_COOKIE, "")
     known = {
+        "theme": theme if theme in {"light", "dark"} else "auto",
         "request": request,
         "path": request.path,
         "shown_path": shown_path,

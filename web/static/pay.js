@@ -123,7 +123,8 @@ function appearance() {
     fontFamily: getComputedStyle(document.body).fontFamily, fontSizeBase: "16px",
   };
   probe.remove();
-  return { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "night" : "stripe", variables };
+  return { theme: (document.documentElement.dataset.theme
+    ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark" ? "night" : "stripe", variables };
 }
 
 function mountCard() {

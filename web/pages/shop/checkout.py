@@ -43,6 +43,8 @@ FIELDS: Final = {
     "name": ("contact.name", "Enter the name the courier should ask for."),
     "email": ("contact.email", "Enter an email address, such as asha@example.com."),
     "phone": ("contact.phone", "Enter a phone number of 5 to 15 digits."),
+    "allergies": ("allergies", "Keep this under 300 characters."),
+    "notes": ("notes", "Keep this under 300 characters."),
 }
 """Field of the form, in its order -> field of create-intent, what to say when it is not accepted."""
 CARD_NUMBER_TEXT: Final = (
@@ -190,7 +192,11 @@ def _body(cart: PricedCart, form: Mapping[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {"restaurantId": cart.cart.restaurant_id, "items": cart.items()}
     for field, (name, _) in FIELDS.items():
         part, _, inner = name.partition(".")
-        body.setdefault(part, {})[inner] = form.get(field, "")
+        value = form.get(field, "")
+        if inner:
+            body.setdefault(part, {})[inner] = value
+        elif value:
+            body[part] = value
     return body
 
 
