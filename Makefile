@@ -99,11 +99,14 @@ docs: $(SETUP) ## Build the documentation as a site with search, into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'Built site/. To read it: $(BIN)/python -m http.server --directory site 8080, then http://localhost:8080'
 
+release: $(SETUP) ## Make and try all files of a release in dist/: wheel, constraints, SBOM, notes; publishes nothing
+	@sh scripts/release.sh .venv
+
 screenshots: $(SETUP) ## Take pictures of every page, into docs/screenshots
 	$(BIN)/python -m sandbox.screenshots
 
 clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
-	rm -rf .venv $(NEWEST) .sandbox site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(NEWEST) .sandbox dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -113,5 +116,6 @@ $(BIN)/python:
 $(SETUP): pyproject.toml uv.lock | $(BIN)/python
 	@test -x $(BIN)/uv || { echo 'Installing uv into .venv' >&2; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
-	$(BIN)/uv sync --locked --inexact --python $(BIN)/python
+	@echo '… Installing the locked packages into .venv: the first time about a minute, by your connection' >&2
+	@$(BIN)/uv sync --quiet --locked --inexact --python $(BIN)/python
 	@touch $@

@@ -1,8 +1,8 @@
 """The Faust app with its services declared: topics, agents, tables. Connects to nothing and starts nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import faust
 
@@ -10,7 +10,7 @@ import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.payments.transitions import PaymentPolicy
-from agents.service import topic_uses
+from agents.service import Service, topic_uses
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings, SettingsError
 from app.settings.field_types import named
@@ -36,8 +36,15 @@ class Declaration:
     topics: tuple[TopicUse, ...]
 
 
-def declare(settings: Settings, channels: frozenset[Channel] = frozenset()) -> Declaration:
-    """Declare app and services. channels: by which customers are told. Raises SettingsError, CatalogueError."""
+def declare(
+    settings: Settings,
+    channels: frozenset[Channel] = frozenset(),
+    traced: Callable[[Service[Any]], Service[Any]] = lambda service: service,
+) -> Declaration:
+    """Declare app and services. Raises SettingsError, CatalogueError.
+
+    channels: by which customers are told. traced: what is done to each service so that it makes spans.
+    """
     security = KafkaSecurity.of(settings)
     app = make_app(
         settings.app_id,
@@ -64,7 +71,7 @@ def declare(settings: Settings, channels: frozenset[Channel] = frozenset()) -> D
     payments = PaymentPolicy(
         methods, expires_ms=deadlines.payment_ms, late_ms=int(settings.late_payment_s * 1000)
     )
-    services = agents.services(deadlines, policy, payments)
+    services = tuple(map(traced, agents.services(deadlines, policy, payments)))
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
         gather_s={service.name: service.gather_s for service in services},

@@ -1,8 +1,10 @@
 """Makes a worker from its settings: a Faust app with all services, what runs beside them, web server."""
 
+import asyncio
 import functools
 import gc
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import faust
 import uvloop
@@ -42,6 +44,8 @@ from app.stripe.reconciler import Reconciler
 from app.task_runner import Background, Backoff
 from app.timers import Timers
 from app.web_wiring import mount_web
+from app.worker import worker_class
+from models import tracing
 from models.events import EventType
 from models.notification import Channel
 from models.sender import CommandSender
@@ -50,14 +54,22 @@ from web.http.admission import Admission
 from web.http.tokens import OrderTokens
 from web.indexes.money import MoneyIndex
 
+if TYPE_CHECKING:
+    from app.traces import WorkerTracer
+
 
 def create_app(settings: Settings) -> faust.App:
     """Wire one worker. Raises SettingsError, CatalogueError."""
     uvloop.install()
     security = KafkaSecurity.of(settings)
     channels = _message_channels(settings)
-    declared = declare(settings, frozenset(channels))
+    tracer = _tracer(settings)
+    traced = {"traced": tracer.traced} if tracer else {}
+    declared = declare(settings, frozenset(channels), **traced)
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
+    configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
+    # Faust declares it as a form of types.
+    app.conf.Worker = worker_class(configure, settings.kafka_bootstrap)  # type: ignore[assignment]
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
@@ -144,14 +156,28 @@ def create_app(settings: Settings) -> faust.App:
     )  # fmt: skip
     _add_background(
         app,
-        settings,
+        configure,
         parts=(
             identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
             EndedOrderChecks(runtime.tables["payments"], money),
         ),
-        close_last=(sender.stop, gateway.close),
+        close_last=(
+            sender.stop, gateway.close,
+            *((functools.partial(asyncio.to_thread, tracer.close),) if tracer else ()),
+        ),
     )  # fmt: skip
     return app
+
+
+def _tracer(settings: Settings) -> "WorkerTracer | None":
+    """What makes this worker's spans; None where traces are off, as they are by default."""
+    if not settings.traces:
+        return None
+    from app.traces import WorkerTracer  # noqa: PLC0415 -- its libraries take a quarter of a second
+
+    tracer = WorkerTracer(settings.canonical_url)
+    tracing.switch_on(tracer)
+    return tracer
 
 
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
@@ -199,7 +225,7 @@ def _reconciliation(
 
 def _add_background(
     app: faust.App,
-    settings: Settings,
+    configure: Callable[[], None],
     parts: Sequence[Background],
     close_last: Sequence[Callable[[], Awaitable[None]]],
 ) -> None:
@@ -209,7 +235,7 @@ def _add_background(
         """What runs beside the agents, from the worker's start to its end."""
 
         async def on_start(self) -> None:
-            configure_logs(settings.log_format, settings.log_level)  # Faust has set its own by now
+            configure()  # Kafka is there: aiokafka may warn again
             for part in parts:
                 part.start()
             # What is there by now stays: a full collection, which holds everything up for as long as

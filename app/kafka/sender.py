@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from contextlib import AbstractContextManager
 from typing import Final
 
 import structlog
@@ -10,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from app.kafka.headers import record_headers
 from app.kafka.security import NO_SECURITY, KafkaSecurity
+from models import tracing
 from models.commands import COMMANDS, Command, WebhookReceived, read_command
 from models.errors import KafkaUnavailableError
 from models.messages import encode
@@ -60,17 +62,19 @@ class KafkaCommandSender:
         role, _, subject = command.issued_by.partition(":")
         source = f"/tiffin/{subject}" if role == "system" else "/tiffin/web"
         kind, at = command.command_type, command.issued_at
-        headers = record_headers(command.command_id, kind, source, at)
         topic, key, value = COMMANDS[kind].topic, command.order_id.encode(), encode(command)
         read_command(topic, key, value)
-        await self.put(topic, key, value, headers)
+        with _span(topic):
+            headers = record_headers(command.command_id, kind, source, at)
+            await self.put(topic, key, value, headers)
 
     async def send_webhook(self, webhook: WebhookReceived) -> None:
         """Put the facts of a verified Stripe event into their topic. Raises KafkaUnavailableError."""
         created = to_rfc3339(webhook.created * 1000)
         name, kind = webhook.stripe_event_id, webhook.stripe_event_type
-        headers = record_headers(name, kind, "/stripe", created)
-        await self.put(WEBHOOKS, webhook.order_id.encode(), encode(webhook), headers)
+        with _span(WEBHOOKS):
+            headers = record_headers(name, kind, "/stripe", created)
+            await self.put(WEBHOOKS, webhook.order_id.encode(), encode(webhook), headers)
 
     async def put(
         self,
@@ -131,6 +135,11 @@ class KafkaCommandSender:
         task = asyncio.create_task(_stop(producer), name="stop a Kafka producer")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
+
+
+def _span(topic: str) -> AbstractContextManager[tracing.Span]:
+    about = {"messaging.system": "kafka", "messaging.destination.name": topic}
+    return tracing.span(f"send {topic}", tracing.SpanKind.PRODUCER, attributes=about)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -16,7 +16,9 @@ over workers, but take the greatest of `tiffin_dead_letters`, which every worker
 `python_info` of Prometheus' own client.
 
 Times are seconds, money is minor units of its currency, and labels have few values: routes by their
-template, requests to Stripe by what they do, never an id. `TIFFIN_METRICS_TOKEN` keeps them from others.
+template, requests to Stripe by what they do, never an id. Who accepts OpenMetrics gets it, with exemplars
+(ids of traces) on HTTP requests where [traces](tracing.md) are on. `TIFFIN_METRICS_TOKEN` keeps them from
+others.
 """
 
 

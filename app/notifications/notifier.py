@@ -28,7 +28,7 @@ from app.notifications.channels import (
 from app.notifications.contact_limit import ContactLimit
 from app.notifications.rendering import MessageRenderer
 from app.task_runner import Backoff, RowTask, RowTasks
-from models import ids
+from models import ids, tracing
 from models.commands import Command, CommandType, NotificationResult, SendResult
 from models.notification import Channel, Notification, NotificationRecord, NotificationStatus
 from models.order import OrderRecord, Placed
@@ -138,6 +138,11 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         # An operator sends what is held at once.
         return not each.is_held or item.requested_at <= each.work.notification.requested_at
 
+    def _log_context(self, work: NotificationAttempt) -> Mapping[str, str]:
+        # Known where traces are on, and of what was decided here a moment ago: no row holds it.
+        traceparent = tracing.last_decision("notifications", work.order_id)
+        return {tracing.TRACEPARENT: traceparent} if traceparent else {}
+
     def _failures_before(self, work: NotificationAttempt) -> int:
         return work.notification.failures
 
@@ -151,7 +156,9 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             async with self._sending:
                 if not each.is_wanted:
                     return True
-                result = await self._make(attempt)
+                with tracing.span("notification", tracing.SpanKind.INTERNAL) as span:
+                    result = await self._make(attempt)
+                    span.set("tiffin.result", result.result)
             if result.result is not SendResult.HELD or not is_reported:
                 await self._report_result(attempt, result)
             if result.result is not SendResult.HELD:
@@ -200,7 +207,8 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             raise HeldError(CONTACT_LIMIT, wait_s)
         try:
             letter = self._letters.write(attempt.order_id, notification, placed)
-            return await channel.send(letter, maybe_sent=attempt.maybe_sent)
+            with tracing.span(f"send {notification.channel}", tracing.SpanKind.CLIENT):
+                return await channel.send(letter, maybe_sent=attempt.maybe_sent)
         except RefusedError:
             self._contacts.release_slot(notification.channel, placed.contact, name)
             raise

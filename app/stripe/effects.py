@@ -99,7 +99,13 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
         return work.effect.tries - 1
 
     async def _attempt(self, each: RowTask[EffectAttempt]) -> bool:
-        attempt, result = each.work, None
+        effect = each.work.effect
+        name, kind = f"effect {effect.kind}", tracing.SpanKind.INTERNAL
+        with tracing.span(name, kind, parent=effect.traceparent) as span:
+            return await self._attempt_within(each.work, span)
+
+    async def _attempt_within(self, attempt: EffectAttempt, span: tracing.Span) -> bool:
+        result = None
         try:
             result = await self._perform(attempt)
         except StripeUnavailableError as error:
@@ -108,7 +114,9 @@ class EffectsService(RowTasks[Effect, EffectAttempt], Collector):
             self.counters.errors[type(error).__name__] += 1
             log.exception("unexpected error in an effect", effect=attempt.effect.idempotency_key)
         if result is None:
+            span.fail("trying again")
             return False
+        span.set("tiffin.result", result.result)
         await self._report_result(attempt, result)
         return True
 

@@ -98,14 +98,6 @@ class MisconfiguredError(GatewayError, StripeUnavailableError):
     """Our key, account or base address is wrong: nothing works until somebody repairs it."""
 
 
-OUTCOMES: Final[Mapping[type[GatewayError], str]] = {
-    DeclinedError: "declined", StateConflictError: "conflict", InvalidError: "invalid",
-    RetryableError: "not_executed", UnknownOutcomeError: "unknown",
-    MisconfiguredError: "misconfigured",
-}  # fmt: skip
-"""What `classify` gives, as a metric's label; beside "ok", "timeout" and "interrupted"."""
-
-
 def classify(error: stripe.StripeError, took_s: float = 0.0) -> GatewayError:
     """Say what an error of the SDK means. Carries over no body and no message that could hold one.
 

@@ -1,9 +1,8 @@
 """Stripe by its real SDK: what payments and refunds ask of it, and the facts that its answers hold."""
 
 import asyncio
-import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote_plus as quote
@@ -12,7 +11,6 @@ import stripe
 
 from app.stripe.errors import (
     IDEMPOTENCY_MISMATCH,
-    OUTCOMES,
     InvalidError,
     RetryableError,
     UnknownOutcomeError,
@@ -20,6 +18,7 @@ from app.stripe.errors import (
     classify,
 )
 from app.stripe.http_client import PooledHTTPClient
+from app.stripe.observed_request import ObservedRequest, RequestAnswered
 from app.stripe.owner_mark import DEFAULT_MARK, OwnerMark
 from app.stripe.rate_limit import Priority, RateLimiter
 from models.errors import StripeUnavailableError
@@ -41,8 +40,6 @@ MAX_CACHED: Final = 10_000
 CLOCK_SKEW_S: Final = 300
 
 T = TypeVar("T")
-RequestAnswered = Callable[[str, str, float], None]
-"""What a request did ("payment_intents.confirm"), how it ended (errors.OUTCOMES), seconds it took."""
 Body = Mapping[str, Any]
 
 
@@ -281,31 +278,25 @@ class StripeGateway:
 
         The SDK's raw request: its objects, of which only JSON is wanted here, cost more than the request.
         """
-        is_write, began_s = priority < Priority.LOOK_UP, time.monotonic()
-        outcome = "interrupted"
-        try:
-            # Whoever reads waits for an answer; a write's time begins when it is sent.
-            async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
-                await self._limiter.acquire(priority)
-                if is_write:
-                    bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
-                began_s = time.monotonic()
-                answer = await self._client.raw_request_async(method, path, **params, **options)
-                outcome = "ok"
-        except TimeoutError:
-            outcome = "timeout"
-            raise UnknownOutcomeError("timeout") from None
-        except stripe.StripeError as error:
-            known = classify(error, time.monotonic() - began_s)
-            outcome = OUTCOMES[type(known)]
-            if isinstance(known, RetryableError) and known.throttled:
-                self._limiter.throttled(known.retry_after_s)
-            raise known from None  # the SDK's error holds the body
-        finally:
-            self._answered(_operation(method, path), outcome, time.monotonic() - began_s)
+        is_write = priority < Priority.LOOK_UP
+        with ObservedRequest(self._answered, method, path) as observed:
+            try:
+                # Whoever reads waits for an answer; a write's time begins when it is sent.
+                async with asyncio.timeout(None if is_write else self._read_timeout_s) as bound:
+                    await self._limiter.acquire(priority)
+                    if is_write:
+                        bound.reschedule(asyncio.get_running_loop().time() + self._write_timeout_s)
+                    observed.begin()
+                    answer = await self._client.raw_request_async(method, path, **params, **options)
+            except TimeoutError:
+                raise UnknownOutcomeError("timeout") from None
+            except stripe.StripeError as error:
+                known = classify(error, observed.took_s)
+                if isinstance(known, RetryableError) and known.throttled:
+                    self._limiter.throttled(known.retry_after_s)
+                raise known from None  # the SDK's error holds the body
         self._limiter.succeeded()
-        took_s = time.monotonic() - began_s
-        return StripeAnswer(answer.data, answer_time(answer.headers, took_s))
+        return StripeAnswer(answer.data, answer_time(answer.headers, observed.took_s))
 
     def _seen(self, intent: StripeAnswer) -> IntentFacts:
         """Reduce an intent to its facts, and remember what is not one of them."""
@@ -316,13 +307,6 @@ class StripeGateway:
         if not self.mark.can_not_tell(metadata):
             _remember(self._orders, id, self.mark.order_id(metadata))
         return parse_intent(facts, as_of=intent.as_of)
-
-
-def _operation(method: str, path: str) -> str:
-    """What a request does, without the ids in its path: "payment_intents.confirm"."""
-    _, _, resource, *rest = path.split("/")
-    verbs = ("create", "update") if method == "post" else ("list", "retrieve")
-    return f"{resource}.{rest[1] if len(rest) > 1 else verbs[len(rest)]}"
 
 
 def _id_of(thing: Any) -> str | None:

@@ -62,6 +62,8 @@ LIVE = LIVE_KEYS | {
     "TIFFIN_METRICS_TOKEN": "0123456789abcdef",
 }
 LOOPBACK = "127.0.0.1"
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable: its libraries read it where TIFFIN_TRACES is set."""
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +134,8 @@ def test_every_setting_reaches_a_worker() -> None:
     mounted = {"TIFFIN_CATALOGUE_DIR", "TIFFIN_KAFKA_CA_FILE"}
     for number, name in enumerate(rendered.workers, 1):
         seen = environment(rendered, name)
+        assert {name for name in seen if name.startswith("OTEL_")} == {ENDPOINT}
+        del seen[ENDPOINT]
         assert set(seen) | set(image_settings()) == KNOWN
         assert seen.pop("TIFFIN_GROUP_INSTANCE_ID") == f"as-tiffin_group_instance_id-{number}"
         assert seen.pop("TIFFIN_WEB_URL") == f"http://{name}:6066"
@@ -151,6 +155,7 @@ def test_what_nobody_sets_is_as_the_settings_have_it() -> None:
         "TIFFIN_KAFKA_BOOTSTRAP": "kafka:9092",
         "TIFFIN_BIND": LOOPBACK,
         "TIFFIN_WEB_URL": "http://worker-1:6066",
+        ENDPOINT: "http://jaeger:4318",
     }
     for settings in started(TEST_KEYS):
         fields = Settings.model_fields
@@ -211,7 +216,7 @@ def test_what_is_missing_is_named_before_a_worker_starts() -> None:
 def test_ports_are_bound_to_this_machine_alone_unless_said() -> None:
     everything = ("sandbox", "watch", "kafka-ui")
     assert set(render({}, *everything).ports().values()) == {LOOPBACK}
-    assert len(render({}, *everything).ports()) == 8
+    assert len(render({}, *everything).ports()) == 9
     opened = render({"TIFFIN_BIND": "0.0.0.0"}, *everything).ports()
     # The pages of tools ask nobody who he is.
     assert {port for port, address in opened.items() if address != LOOPBACK} == {
@@ -303,3 +308,33 @@ def test_docker_itself_accepts_the_file() -> None:
     if not docker or subprocess.run(version, capture_output=True, check=False).returncode:
         pytest.skip("docker compose is not installed")
     subprocess.run([docker, "compose", "--profile", "*", "config", "--quiet"], cwd=ROOT, check=True)
+
+
+def test_our_containers_are_locked_down() -> None:
+    services = render(LIVE, "sandbox").services
+    ours = {name for name, each in services.items() if each.get("image", "").startswith("tiffin-")}
+    assert ours == {"topics", "worker-1", "worker-2", "worker-3", "stripe"}
+    for name in ours:
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+CADDYFILE = ROOT / "deploy" / "proxy" / "Caddyfile"
+
+
+def test_the_proxy_asks_every_worker_and_only_ready_ones() -> None:
+    text = CADDYFILE.read_text()
+    (upstreams,) = re.findall(r"reverse_proxy (.*) \{", text)
+    workers = {f"{name}:6066" for name in render(LIVE).workers}
+    assert set(upstreams.split()) == workers
+    assert "health_uri /readyz" in text
+    mounted = read()["services"]["proxy"]["volumes"][0].split(":")[0]
+    assert (ROOT / mounted).resolve() == CADDYFILE
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed")
+def test_caddy_takes_its_file() -> None:
+    argv = ["caddy", "validate", "--adapter", "caddyfile", "--config", str(CADDYFILE)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

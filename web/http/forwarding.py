@@ -14,6 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from models import tracing
 from tables import StateTable
 from web.http.bodies import BODY
 from web.http.deps import WebDeps
@@ -91,9 +92,8 @@ class Forwarder:
         """Ask another worker with the client's headers and further ones; None: no 200 came in time."""
         if self._session is None:
             return None
-        sent = self._request_headers(request)
+        sent = self._request_headers(request, headers)
         sent.popall("Accept-Encoding", None)
-        sent.update(headers)
         try:
             async with asyncio.timeout(timeout_s):
                 async with self._session.get(url, headers=sent) as answer:
@@ -110,16 +110,16 @@ class Forwarder:
     ) -> web.StreamResponse:
         if self._session is None:
             raise ProblemError("NOT_READY")
-        sent = self._request_headers(request)
-        sent.update(headers or {})
         try:
-            upstream = await self._session.request(
-                request.method,
-                owner.join(request.rel_url),
-                headers=sent,
-                data=request.get(BODY),
-                allow_redirects=False,
-            )
+            with tracing.span(f"forward {request.method}", tracing.SpanKind.CLIENT) as span:
+                upstream = await self._session.request(
+                    request.method,
+                    owner.join(request.rel_url),
+                    headers=self._request_headers(request, headers),
+                    data=request.get(BODY),
+                    allow_redirects=False,
+                )
+                span.set("http.response.status_code", upstream.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning(
                 "owner does not answer", extra={"owner": str(owner), "error": type(error).__name__}
@@ -162,16 +162,21 @@ class Forwarder:
                 request.transport.abort()
         return response
 
-    def _request_headers(self, request: web.Request) -> CIMultiDict[str]:
+    def _request_headers(
+        self, request: web.Request, more: Mapping[str, str] | None
+    ) -> CIMultiDict[str]:
         headers = _end_to_end(request.headers)
         headers.popall("Content-Length", None)  # of the body as it was read
         headers.popall("Expect", None)
         headers.add(HOP, "1")
+        if traceparent := tracing.current():  # a span of the client's, or one that began here
+            headers[tracing.TRACEPARENT] = traceparent
         headers[WORKER_HEADER] = self._deps.order_tokens.worker_proof
         peer = request.remote or "unknown"
         earlier = headers.get("X-Forwarded-For")
         headers["X-Forwarded-For"] = f"{earlier}, {peer}" if earlier else peer
         headers.setdefault("X-Forwarded-Proto", request.scheme)
+        headers.update(more or {})
         return headers
 
 

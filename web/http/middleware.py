@@ -5,7 +5,7 @@ import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import structlog
@@ -52,30 +52,45 @@ def _without_secret(path: str) -> str:
 
 @web.middleware
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its span; log it without its query, which may hold a token."""
-    traceparent = tracing.continued(request.headers.get(tracing.TRACEPARENT))
-    started = time.perf_counter()
-    with structlog.contextvars.bound_contextvars(traceparent=traceparent):
-        response = await handler(request)
-        if not response.prepared:
-            response.headers[tracing.TRACEPARENT] = traceparent
-        took_s = time.perf_counter() - started
-        context = request.app[CONTEXT]
-        route = request.match_info.route.resource
-        template = route.canonical if route is not None else NO_ROUTE
-        context.deps.answered(request.method, template, response.status, took_s, "")
-        access_log.log(
-            logging.DEBUG if _is_probe(request) else logging.INFO,
-            "request",
-            extra={
-                "method": request.method, "path": _without_secret(shown_path(request)),
-                "status": response.status,
-                "durationMs": round(took_s * 1000, 1),
-            },
-        )  # fmt: skip
-        # The connection's next request has an order of its own.
-        structlog.contextvars.unbind_contextvars(ORDER_ID)
+    """Give the request its span; log and count it without its query, which may hold a token."""
+    incoming, started = request.headers.get(tracing.TRACEPARENT), time.perf_counter()
+    resource = request.match_info.route.resource
+    template = resource.canonical if resource is not None else NO_ROUTE
+    with _request_span(request, template, incoming) as span:
+        spanned = tracing.current() if tracing.is_on() else None
+        traceparent = spanned or tracing.continued(incoming)
+        with structlog.contextvars.bound_contextvars(traceparent=traceparent):
+            response = await handler(request)
+            if not response.prepared:
+                response.headers[tracing.TRACEPARENT] = traceparent
+            took_s = time.perf_counter() - started
+            access_log.log(
+                logging.DEBUG if _is_probe(request) else logging.INFO,
+                "request",
+                extra={
+                    "method": request.method, "path": _without_secret(shown_path(request)),
+                    "status": response.status, "durationMs": round(took_s * 1000, 1),
+                },
+            )  # fmt: skip
+            # The connection's next request has an order of its own.
+            structlog.contextvars.unbind_contextvars(ORDER_ID)
+        span.set("http.response.status_code", response.status)
+        if response.status >= 500:
+            span.fail(str(response.status))
+    trace_id = tracing.trace_id(spanned)
+    answered = request.app[CONTEXT].deps.answered
+    answered(request.method, template, response.status, took_s, trace_id)
     return response
+
+
+def _request_span(
+    request: web.Request, template: str, incoming: str | None
+) -> AbstractContextManager[tracing.Span]:
+    if not tracing.is_on() or _is_probe(request):
+        return tracing.NO_SPAN
+    about = {"http.request.method": request.method, "http.route": template}
+    name = f"{request.method} {template}"
+    return tracing.span(name, tracing.SpanKind.SERVER, parent=incoming, attributes=about)
 
 
 @web.middleware

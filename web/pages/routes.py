@@ -103,6 +103,8 @@ STAFF: Final = (
     _post("/preferences", preferences.choose, access=PUBLIC),
     _get("/login", login.show_login, access=PUBLIC),
     _post("/login", login.login, access=PUBLIC),
+    _get("/login/start", login.begin_sign_in, access=PUBLIC),
+    _get("/login/callback", login.end_sign_in, access=PUBLIC),
     _post("/logout", login.logout, access=PUBLIC),
     _get("/kitchen", kitchen.ListKitchenOrders, params=kitchen.KitchenParams,
          access=staff(KITCHEN, OPERATOR), renderer=boards.show_kitchen),

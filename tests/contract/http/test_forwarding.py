@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from models import tracing
 from tests.support.http_api import CART, QUICK, Api, MakeApi, new_key
 from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.waiting import until_true
@@ -121,6 +122,23 @@ async def test_request_is_passed_on_as_it_is(make_api: MakeApi) -> None:
     assert request.headers["X-Forwarded-For"] == "127.0.0.1"
     assert "X-Private" not in request.headers
     assert "a" * 32 in request.headers["traceparent"]
+
+
+async def test_a_request_without_a_trace_has_one_at_both_workers(make_api: MakeApi) -> None:
+    """Logs of both name it; before, the owner began another one."""
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers["traceparent"])
+        return web.json_response({})
+
+    async with worker(answer) as owner:
+        api = await make_api(stranger(owner))
+        _, _, response = await api.post(CREATE, CART)
+    (forwarded,) = seen
+    trace = tracing.trace_id(response.headers["traceparent"])
+    assert trace
+    assert tracing.trace_id(forwarded) == trace
 
 
 async def test_second_hop_is_refused(make_api: MakeApi) -> None:

@@ -21,7 +21,7 @@ COUNT = re.compile(
 NUMBERED = re.compile(r'ngettext\(\s*("[^"]*",\s*){2}')
 """Both forms stand in the catalogues of translations."""
 NO_PLURALS = {
-    "does", "was", "has", "begins", "belongs", "bytes", "exceeds", "ends", "takes", "goes", "runs",
+    "asks", "does", "was", "has", "begins", "belongs", "bytes", "exceeds", "ends", "takes", "goes", "runs",
     "says", "sends", "less", "times",
 }  # fmt: skip
 """Words with an s that follow names; sizes; and how often something died, told from twice on."""
