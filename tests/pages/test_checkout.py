@@ -138,7 +138,7 @@ def test_wrong_details_are_named_beside_their_fields(visit: Visit) -> None:
     page.get_by_label("Email").fill("nobody")
     page.get_by_label("City").fill("4242 4242 4242 4242")
     page.get_by_role("button", name="Continue to payment").click()
-    expect(page.get_by_role("alert")).to_contain_text("One of the fields holds a card number")
+    expect(page.get_by_role("alert")).to_contain_text("One of the fields contains a card number")
     page.get_by_label("City").fill("Bengaluru")
     page.get_by_role("button", name="Continue to payment").click()
     expect(page.get_by_role("alert")).to_be_focused()

@@ -73,7 +73,7 @@ def test_what_failed_is_tried_again_by_name_and_once(visit: Visit, mailbox: Mail
     expect(rows).to_contain_text("Payment received")
     expect(rows).not_to_contain_text("asha")
     rows.get_by_role("link", name="Try again").click()
-    expect(page.get_by_role("heading", name="Try the message again?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Send the message again?")).to_be_visible()
     check_accessible(page)
     page.get_by_role("button", name="Send the message again").click()
     expect(page.get_by_role("status")).to_contain_text("Done by operator:olga")

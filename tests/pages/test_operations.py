@@ -91,7 +91,7 @@ def test_an_operator_cancels_an_order(visit: Visit) -> None:
     page = operator(visit, worker=1)
     page.goto(f"/ops/orders/{order_id}")
     page.get_by_role("link", name="Cancel the order").click()
-    expect(page.get_by_text("The customer gets back ₹165.00")).to_be_visible()
+    expect(page.get_by_text("The customer will be refunded ₹165.00")).to_be_visible()
     page.get_by_role("button", name="Cancel the order").click()
     expect(page.get_by_role("status")).to_contain_text("Done by operator:olga")
     expect(customer.page.locator("h1")).to_have_text("Cancelled and refunded")

@@ -24,7 +24,7 @@ def test_cancelled_and_refunded(visit: Visit, width: int) -> None:
     page = visitor.page
     visitor.order_paid()
     page.get_by_role("link", name="Cancel this order").click()
-    expect(page.get_by_text("You get back ₹165.00")).to_be_visible()
+    expect(page.get_by_text("We will refund ₹165.00")).to_be_visible()
     check_accessible(page)
     check_fits(page)
     page.get_by_role("radio", name="It is taking too long").check()
