@@ -81,8 +81,8 @@ class Tracer(Protocol):
     ) -> AbstractContextManager[Span]:
         """As `span` below."""
 
-    def last_decision(self, service: str, key: str) -> str | None:
-        """As `last_decision` below."""
+    def decision(self, service: str, input_id: str) -> str | None:
+        """As `decision` below."""
 
 
 class _NoSpan:
@@ -129,6 +129,9 @@ def span(
     )
 
 
-def last_decision(service: str, key: str) -> str | None:
-    """Traceparent of what a service decided last for a key; None where that is not known, or traces are off."""
-    return _tracers[0].last_decision(service, key) if _tracers else None
+def decision(service: str, input_id: str) -> str | None:
+    """Traceparent of a service's decision about an event or a command; None where traces are off.
+
+    Known for a while, at the worker that decided it, of the services that app/traces.py names.
+    """
+    return _tracers[0].decision(service, input_id) if _tracers else None
