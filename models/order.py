@@ -55,6 +55,9 @@ class Placed(Message):
     contact: Contact | None = None
     address: StoredAddress | None = None
     placed_at: int
+    language: str | None = None
+    notes: str | None = None
+    allergies: str | None = None
 
     @classmethod
     def of(cls, data: PlaceOrder, placed_at: int) -> Self:
