@@ -116,5 +116,6 @@ $(BIN)/python:
 $(SETUP): pyproject.toml uv.lock | $(BIN)/python
 	@test -x $(BIN)/uv || { echo 'Installing uv into .venv' >&2; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
-	$(BIN)/uv sync --locked --inexact --python $(BIN)/python
+	@echo '… Installing the locked packages into .venv: the first time about a minute, by your connection' >&2
+	@$(BIN)/uv sync --quiet --locked --inexact --python $(BIN)/python
 	@touch $@

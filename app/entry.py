@@ -77,11 +77,11 @@ def _declared() -> Any:
 
 
 def _made(make: Callable[[Any], Any]) -> Any:
-    from app.settings import SettingsError  # noqa: PLC0415
+    from app.settings import SettingsError, load_settings  # noqa: PLC0415
     from web.catalogue import CatalogueError  # noqa: PLC0415
 
     try:
-        return make(cli.settings())
+        return make(load_settings())
     except (SettingsError, CatalogueError) as error:
         print(error, file=sys.stderr)  # noqa: T201 -- before there are logs
         sys.exit(SettingsError.exit_status)

@@ -19,7 +19,19 @@ abc: Faust logs "Starting..." and "Stopping..." of each of its services by the m
 has to say itself is tiffin.engine's.
 """
 
-SECRET_NAMES: Final = ("secret", "token", "authorization", "password", "cookie", "api_key")
+STRUCTLOGS: Final = frozenset(
+    {"_record", "_from_structlog", "exc_info", "stack_info", "positional_args"}
+)
+"""Fields of a line that structlog itself looks for, and takes out."""
+SECRET_NAMES: Final = (
+    "secret",
+    "token",
+    "authorization",
+    "password",
+    "cookie",
+    "api_key",
+    "apikey",
+)
 
 
 def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
@@ -34,6 +46,7 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         hide_secrets,
+        name_alike,
     ]
     structlog.configure(
         processors=[
@@ -72,6 +85,19 @@ def _render(log_format: str) -> list[structlog.typing.Processor]:
             lambda line, **_: orjson.dumps(line, repr, orjson.OPT_NON_STR_KEYS).decode()
         ),
     ]
+
+
+def name_alike(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Give every field a name in camel case, as in the API and the events: took_s is tookS."""
+    for name in [name for name in line if "_" in name[1:] and name not in STRUCTLOGS]:
+        line[_in_camel_case(name)] = line.pop(name)
+    return line
+
+
+@functools.lru_cache(1024)
+def _in_camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return "".join((first, *(part.capitalize() for part in others)))
 
 
 def hide_secrets(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

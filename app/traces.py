@@ -25,8 +25,10 @@ from models.tracing import TRACEPARENT, Attributes, SpanKind
 from models.transition import Decision, Input, ReadRow
 
 S = TypeVar("S")
+REMEMBERED: Final = frozenset({"notifications"})
+"""Services whose work outside is begun by rows that hold no traceparent."""
 MAX_REMEMBERED: Final = 10_000
-"""Keys whose last decision is known: what follows from it begins within seconds."""
+"""Of their decisions, the latest: what follows from one begins within seconds, or when a try has failed."""
 SAMPLED: Final = 1
 
 
@@ -101,9 +103,9 @@ class WorkerTracer:
             finally:
                 made.end()
 
-    def last_decision(self, service: str, key: str) -> str | None:
-        """See `models.tracing.last_decision`."""
-        return self._decisions.get((service, key))
+    def decision(self, service: str, input_id: str) -> str | None:
+        """See `models.tracing.decision`."""
+        return self._decisions.get((service, input_id))
 
     def traced(self, service: Service[S]) -> Service[S]:
         """The service with a span around each decision whose input belongs to a trace; outputs follow it."""
@@ -123,14 +125,15 @@ class WorkerTracer:
             with self.span(named, SpanKind.CONSUMER, parent, attributes, own_id):
                 within = tracing.current() or ""
                 headers[TRACEPARENT] = within.encode()
-                self._remember(service.name, record.key, within)
+                if service.name in REMEMBERED:
+                    self._remember(service.name, record.identity.id, within)
                 return service.decide(state, record._replace(headers=tuple(headers.items())), read)
 
         return replace(service, decide=decide)
 
-    def _remember(self, service: str, key: str, traceparent: str) -> None:
-        self._decisions[service, key] = traceparent
-        self._decisions.move_to_end((service, key))
+    def _remember(self, service: str, input_id: str, traceparent: str) -> None:
+        self._decisions[service, input_id] = traceparent
+        self._decisions.move_to_end((service, input_id))
         if len(self._decisions) > MAX_REMEMBERED:
             self._decisions.popitem(last=False)
 

@@ -21,10 +21,12 @@ from tables.faust_internals import serve_with, web_application
 from web.application import setup
 from web.catalogue import Catalogue
 from web.http.admission import Admission
-from web.http.deps import Bounds, RequestAnswered, StripeOrigins, WebDeps
+from web.http.deps import Bounds, RequestAnswered, SignIn, StripeOrigins, WebDeps
+from web.http.identity_provider import JwksVerifier
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
-from web.http.tokens import DevelopmentStaff, JwksVerifier, OrderTokens, StaffVerifier
+from web.http.staff_sessions import StaffSessions
+from web.http.tokens import ClaimNames, DevelopmentStaff, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
 from web.pages.render import warm
 
@@ -56,7 +58,10 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         tolerance_s = settings.stripe_webhook_tolerance_s + (clock.offset_s or 0)
         verify_webhook(payload, signature, secrets, tolerance_s)
 
-    staff = _staff(settings)
+    staff, sign_in = _staff(settings), _sign_in(settings)
+    sessions = (
+        StaffSessions(settings.order_token_key.get_secret_value(), staff) if sign_in else None
+    )
     deps = WebDeps(
         catalogue=catalogue, tables=runtime.tables, topics=topics, sender=sender,
         client_secret=gateway.client_secret, verify_webhook=verify,
@@ -64,7 +69,8 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         reduce_webhook=intake.take_webhook,
         ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
         publishable_key=settings.stripe_publishable_key, payment_methods=payment_methods,
-        livemode=settings.livemode, staff=staff,
+        livemode=settings.livemode, staff=sessions or staff, sign_in=sign_in,
+        staff_sessions=sessions,
         development_login=(
             staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None
         ),
@@ -112,10 +118,31 @@ def _not_ready_reasons(runtime: ServiceRuntime, clock: BrokerClock) -> Sequence[
     return (*moving, *clock.reasons())
 
 
+def _claim_names(settings: Settings) -> ClaimNames:
+    return ClaimNames(settings.platform_role_claim, settings.platform_restaurant_claim)
+
+
+def _sign_in(settings: Settings) -> SignIn | None:
+    if not settings.platform_client_id:
+        return None
+    # Only workers whose staff sign in need it.
+    from app.sign_in import OpenIdSignIn  # noqa: PLC0415
+
+    secret = settings.platform_client_secret
+    return OpenIdSignIn(
+        issuer=settings.platform_issuer, client_id=settings.platform_client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        scopes=settings.platform_scopes, public_url=settings.public_url or "",
+        key=settings.order_token_key.get_secret_value(), names=_claim_names(settings),
+    )  # fmt: skip
+
+
 def _staff(settings: Settings) -> StaffVerifier | None:
     if settings.platform_jwks_url:
-        issuer, audience = settings.platform_issuer, settings.platform_audience
-        return JwksVerifier(settings.platform_jwks_url, issuer=issuer, audience=audience)
+        return JwksVerifier(
+            settings.platform_jwks_url, issuer=settings.platform_issuer,
+            audience=settings.platform_audience, names=_claim_names(settings),
+        )  # fmt: skip
     if settings.sandbox:
         return DevelopmentStaff(settings.order_token_key.get_secret_value(), sandbox=True)
     return None

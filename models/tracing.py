@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Final, Protocol
 
-import structlog
-
 TRACEPARENT: Final = "traceparent"
 """Of HTTP, of Kafka's records, and in structlog's context variables, where senders find it."""
 _FORM: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -30,6 +28,8 @@ def parsed(traceparent: str | None) -> tuple[int, int, int] | None:
 
 def current() -> str | None:
     """The traceparent of what is being done."""
+    import structlog  # noqa: PLC0415 -- with rich and pygments: much for a command that never asks for it
+
     bound: str | None = structlog.contextvars.get_contextvars().get(TRACEPARENT)
     return bound
 
@@ -81,8 +81,8 @@ class Tracer(Protocol):
     ) -> AbstractContextManager[Span]:
         """As `span` below."""
 
-    def last_decision(self, service: str, key: str) -> str | None:
-        """As `last_decision` below."""
+    def decision(self, service: str, input_id: str) -> str | None:
+        """As `decision` below."""
 
 
 class _NoSpan:
@@ -129,6 +129,9 @@ def span(
     )
 
 
-def last_decision(service: str, key: str) -> str | None:
-    """Traceparent of what a service decided last for a key; None where that is not known, or traces are off."""
-    return _tracers[0].last_decision(service, key) if _tracers else None
+def decision(service: str, input_id: str) -> str | None:
+    """Traceparent of a service's decision about an event or a command; None where traces are off.
+
+    Known for a while, at the worker that decided it, of the services that app/traces.py names.
+    """
+    return _tracers[0].decision(service, input_id) if _tracers else None

@@ -37,6 +37,7 @@ from tables.record import Quarantine, StoredOutcome, StoredRecord
 from tables.recovery_progress import RecoveryProgress
 from tables.service_runtime import InputPosition, ServiceRuntime, caught_up
 from tables.stops import NotStoppedError, PartitionStop
+from tables.table_index import OPEN
 from tables.views import BrokenRecordError, Listener, NotOwnerError, NotReadyError, StateTable
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "DEAD_LETTER_ID_HEADER",
     "DEAD_LETTER_PREFIX",
     "OMITTED_VALUE_HEADER",
+    "OPEN",
     "QUARANTINE_HEADER",
     "REDRIVE_HEADER",
     "RELEASE_HEADER",

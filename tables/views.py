@@ -169,6 +169,26 @@ class StateTable:
         found = (self._load(key, raw) for key, raw in items if b"/" not in key)
         return list(islice((record for record in found if record is not None), limit))
 
+    def items(
+        self, partition: int, prefix: str = "", after: str = "", limit: int = SLICE_KEYS
+    ) -> list[tuple[str, StoredRecord | bytes | None]]:
+        """A partition's next records and rows whose keys begin with `prefix`, those behind the key `after`.
+
+        A record, the value of a row, or None for a record that can't be read. In key order, a slice at a time
+        as by `scan`. Raises NotOwnerError, NotReadyError.
+        """
+        begins = prefix.encode()
+        start = max(begins or b"\1", after.encode() + b"\0" if after else b"")
+        items = records_and_rows(self._database(partition), start)
+        found = takewhile(lambda item: item[0].startswith(begins), items)
+        return [
+            (
+                key.decode(errors="backslashreplace"),
+                value if b"/" in key else self._load(key, value),
+            )
+            for key, value in islice(found, limit)
+        ]
+
     def keys(self, partition: int, prefix: str, limit: int = SLICE_KEYS) -> list[str]:
         """Keys of records and rows with a prefix, in order: one seek. Raises NotOwnerError, NotReadyError."""
         start, database = prefix.encode(), cast("Any", self._database(partition))

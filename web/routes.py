@@ -48,6 +48,7 @@ from web.ops import (
     search,
     stopped,
     stuck,
+    tables,
 )
 from web.ops import notifications as notification_lists
 from web.ops import orders as order_lists
@@ -188,6 +189,7 @@ ROUTES: Final = (
     _command("/api/ops/notifications/{order_id}/{notification_id}/retry",
              notifications.retry_notification, EmptyBody, notifications.Retried, of_order(OPERATOR),
              body_may_be_empty=True),
+    _for_operators("/api/ops/tables/{table}", tables.list_table, tables.TableItems, tables.TableParams),
     _for_operators("/api/ops/digests", digests.stream_digests, None, digests.DigestParams,
                    resolve=digests.partition_of, owner=digests.owner_of_partition),
     _for_operators("/api/ops/digests/{order_id}", digests.show_derived, digests.DerivedStates,

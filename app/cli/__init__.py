@@ -3,21 +3,34 @@
 from importlib import import_module
 from typing import Final
 
-from app.cli.command import GROUP, settings
+from app.cli.command import GROUP
 
-__all__ = ["GROUP", "MODULES", "load", "settings"]
+__all__ = ["GROUP", "MODULES", "load"]
 
 MODULES: Final = {
     "audit": "audit",
+    "cancel": "acts",
     "completion": "completion",
     "dead-letters": "dead_letters",
+    "disputes": "money",
+    "evidence": "money",
+    "lag": "platform",
     "notifications": "notifications",
     "order": "orders",
     "orders": "orders",
+    "overview": "platform",
     "payment": "orders",
+    "reconcile": "money",
+    "refund": "acts",
+    "refunds": "money",
+    "report": "money",
     "skip": "skip",
     "stripe": "stripe",
+    "stuck": "platform",
+    "table": "table",
+    "timeline": "orders",
     "topics": "topics",
+    "workers": "platform",
 }
 """Command -> the module of this package that adds it to `GROUP`."""
 

@@ -1,74 +1,64 @@
-"""`faust -A app audit rebuild`: whether the live tables hold what the topics kept for ever say."""
+"""`faust -A app audit list | rebuild`: what operators did; whether the tables hold what the events say."""
 
-import sys
-from dataclasses import asdict
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from faust.cli import argument
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from faust.cli import argument, option
 
-from app.cli.command import command
-from app.cli.http import WORKER_OPTIONS, base_url, exit_with, token_for
-from app.cli.output import console, plain, print_json, table
-from app.cli.rebuild import AuditError, RebuildCheck, RebuildResult
-from app.settings import Settings
-from models.rebuild import Digest
-from models.wording import counted
+from app.cli.errors import CommandError, ExitStatus
+from app.cli.http import worker_command
+from app.cli.output import print_list
 
-EXIT_DIFFERENT: Final = 1
-EXIT_UNPROVED: Final = 2
-"""Exit status when nothing is proved, neither way."""
-MAX_SHOWN: Final = 100
+if TYPE_CHECKING:
+    from app.cli.http import WorkerClient
+    from app.cli.output import CommandOutput
+
+FILTERS: Final = ("by", "kind", "order", "before")
 
 
-@command(argument("what", type=click.Choice(["rebuild"])), *WORKER_OPTIONS)
-async def audit(settings: Settings, what: str, **options: Any) -> None:
-    """Fold all events anew and compare with the live tables; status 1 if they differ, 2 if untold."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    try:
-        with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
-            proof = RebuildCheck(settings, base_url(settings, options), progress)
-            found = await proof.run(token_for(settings, options["token"], None))
-    except AuditError as error:
-        raise exit_with(f"Nothing is proved: {error}", EXIT_UNPROVED) from None
-    _print_json(found) if options["as_json"] else _print(found)
-    if found.differences:
-        sys.exit(EXIT_DIFFERENT)
+@worker_command(
+    argument("what", type=click.Choice(["list", "rebuild"]), default="list"),
+    option("--by", default=None, help="list: only acts of this one: operator:alice."),
+    option("--kind", default=None, help="list: only this type: COMMAND_REFUSED."),
+    option("--order", default=None, help="list: only of this order."),
+    option("--before", default=None, help="list: what the page before ended with."),
+    option("--limit", default=50, help="list: at most so many, the latest first."),
+    watched=True,
+    examples=(
+        "audit --by operator:alice",
+        "audit list --kind COMMAND_REFUSED --json",
+        "audit rebuild",
+    ),
+)
+async def audit(worker: WorkerClient, out: CommandOutput, what: str, **options: Any) -> None:
+    """List what operators did and what was refused; or rebuild: fold all events anew and compare.
+
+    `rebuild` compares with the live tables: status 1 if they differ, 2 if that can't be told.
+    """
+    if what == "rebuild":
+        from app.cli.rebuild_proof import prove  # noqa: PLC0415 -- reads Kafka, and knows all events
+
+        try:
+            token = await worker.operator_token()
+        except CommandError as error:
+            told = f"{error.message[0].lower()}{error.message[1:]}"
+            raise CommandError(f"Nothing is proved: {told}", ExitStatus.UNTOLD) from None
+        await prove(worker.url, token, as_json=out.as_json)
+        return
+    query = {name: options[name] for name in FILTERS if options[name]}
+    query["limit"] = str(options["limit"])
+    await out.show(lambda: worker.get("/api/ops/audit", query), _show)
 
 
-def _print(found: RebuildResult) -> None:
-    out = console(160)
-    if found.differences:
-        rows = []
-        for each in found.differences[:MAX_SHOWN]:
-            sequences = f" ({', '.join(map(str, each.sequences))})" if each.sequences else ""
-            lines = [each.fault + sequences, *found.details.get((each.service, each.order_id), ())]
-            shown = _shown(each.live), _shown(each.rebuilt)
-            rows.append((each.order_id, each.service, "\n".join(lines), *shown))
-        out.print(table(("order", "part", "what", "live", "rebuilt"), rows))
-        more = len(found.differences) - MAX_SHOWN
-        if more > 0:
-            out.print(f"and {more} more (--json shows all)")
-    for line in found.unreadable[:MAX_SHOWN]:
-        out.print(plain(f"no event of ours: {line}"), style="yellow", soft_wrap=True)
-    equal = found.states - len(found.differences)
-    out.print(
-        f"{counted(found.events, 'event', 'events')} folded; {equal} of "
-        f"{counted(found.states, 'state', 'states')} as in the live tables, "
-        f"{counted(len(found.differences), 'differs', 'differ')}.",
-        style="red" if found.differences else "green",
-    )
-
-
-def _shown(digest: Digest | None) -> str:
-    return f"version {digest.sequence} {digest.sha256[:12]}" if digest else "none"
-
-
-def _print_json(found: RebuildResult) -> None:
-    differences = [
-        {**asdict(each), "details": found.details.get((each.service, each.order_id), [])}
-        for each in found.differences
-    ]
-    counts = {"events": found.events, "states": found.states}
-    print_json({**counts, "differences": differences, "unreadable": found.unreadable})
+def _show(found: dict[str, Any]) -> None:
+    rows = [
+        (
+            each["occurredAt"], each["eventType"], each["orderId"], each["data"].get("by", each["producer"]),
+            " ".join(f"{name}={value}" for name, value in each["data"].items() if name != "by"),
+        )
+        for each in found["entries"]
+    ]  # fmt: skip
+    older = f"Older ones: --before {found['next']}" if "next" in found else ""
+    print_list(("when", "what", "order", "by", "detail"), rows, f"{len(rows)} shown", older)

@@ -13,30 +13,37 @@ from faust.cli import argument
 
 from app import cli
 from app.cli.command import command
-from app.cli.http import exit_with
-from app.settings import Settings
+from app.cli.errors import CommandError, ExitStatus
 
 SHELLS: Final = ("bash", "zsh")
 SCRIPT: Final = """\
 _faust_words() {{
-  local word words="{commands} {options}"
+  local word command= words="{commands} {options}"
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case "$word" in
 {cases}
     esac
+    [ -z "$command" ] || break
   done
+  case "$command ${{COMP_WORDS[COMP_CWORD-1]}}" in
+{values}
+  esac
   COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
 }}
 complete -F _faust_words faust
 """
 
 
-@command(argument("shell", type=click.Choice(SHELLS), required=False))
-async def completion(_: Settings, shell: str | None) -> None:
+@command(
+    argument("shell", type=click.Choice(SHELLS), required=False),
+    examples=("completion bash", "completion zsh"),
+)
+async def completion(shell: str | None) -> None:
     """Print what makes a shell complete commands: eval "$(faust -A app completion)"."""
     shell = shell or Path(os.environ.get("SHELL", "")).name
     if shell not in SHELLS:
-        raise exit_with(f"Which shell? `faust -A app completion {'|'.join(SHELLS)}`")
+        told = f"Which shell? `faust -A app completion {'|'.join(SHELLS)}`"
+        raise CommandError(told, ExitStatus.UNTOLD)
     cli.load(None)
     print(script(cli.GROUP, shell))  # noqa: T201 -- a command's output
 
@@ -44,13 +51,21 @@ async def completion(_: Settings, shell: str | None) -> None:
 def script(group: click.Group, shell: str) -> str:
     """The shell's commands."""
     cases = [
-        f'      {name}) words="{" ".join(_words(command))}" ;;'
+        f'      {name}) words="{" ".join(_words(command))}" command={name} ;;'
         for name, command in sorted(group.commands.items())
+    ]
+    values = [
+        f'    "{name} {option}") words="{" ".join(choices)}" ;;'
+        for name, command in sorted(group.commands.items())
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and (choices := _choices(parameter))
+        for option in parameter.opts
     ]
     text = SCRIPT.format(
         commands=" ".join(sorted(group.commands)),
         options=" ".join(_words(group)),
         cases="\n".join(cases),
+        values="\n".join(values),
     )
     return f"autoload -U +X bashcompinit && bashcompinit\n{text}" if shell == "zsh" else text
 
@@ -60,6 +75,12 @@ def _words(command: click.Command) -> list[str]:
     words = {"--help"}
     for parameter in command.params:
         words |= {word for word in parameter.opts if word.startswith("--")}
-        if isinstance(parameter, click.Argument) and isinstance(parameter.type, click.Choice):
-            words |= set(map(str, parameter.type.choices))
+        if isinstance(parameter, click.Argument):
+            words |= set(_choices(parameter))
     return sorted(words)
+
+
+def _choices(parameter: click.Parameter) -> list[str]:
+    """The values that a parameter takes, where they are known."""
+    kind = parameter.type
+    return list(map(str, kind.choices)) if isinstance(kind, click.Choice) else []

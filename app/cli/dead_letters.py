@@ -6,10 +6,9 @@ from urllib.parse import quote
 import click
 from faust.cli import argument, option
 
-from app.cli.command import command
-from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
-from app.cli.output import console, plain, print_json, table
-from app.settings import Settings
+from app.cli.errors import CommandError, ExitStatus
+from app.cli.http import WorkerClient, worker_command
+from app.cli.output import CommandOutput, console, plain, print_json, print_list, table
 
 TIMEOUT_S: Final = 120.0
 """Long: all of an order's are redriven one after the other."""
@@ -17,7 +16,7 @@ ACTIONS: Final = ("list", "show", "redrive", "discard")
 PATH: Final = "/api/ops/dead-letters"
 
 
-@command(
+@worker_command(
     argument("action", type=click.Choice(ACTIONS), default="list"),
     argument("name", required=False),
     option("--reason", default="", help="Why; needed to discard."),
@@ -28,32 +27,35 @@ PATH: Final = "/api/ops/dead-letters"
     option("--order", default=None, help="list: of one order."),
     option("--limit", default=50, help="list: at most so many, the latest first."),
     option("--personal", is_flag=True, help="show: contact and address too."),
-    *WORKER_OPTIONS,
-)
-async def dead_letters(settings: Settings, action: str, name: str | None, **options: Any) -> None:
+    watched=True,
+    examples=(
+        "dead-letters", "dead-letters show NAME", "dead-letters redrive NAME --dry-run",
+        "dead-letters discard NAME --reason 'a test of ours'",
+    ),
+)  # fmt: skip
+async def dead_letters(
+    worker: WorkerClient, out: CommandOutput, action: str, name: str | None, **options: Any
+) -> None:
     """List dead letters; show, redrive or discard the one of this NAME; status 1 if refused."""
     if action != "list" and not name:
-        raise exit_with(f"Which one? `faust -A app dead-letters {action} NAME`")
+        told = f"Which one? `faust -A app dead-letters {action} NAME`"
+        raise CommandError(told, ExitStatus.UNTOLD)
     if action == "discard" and not options["reason"]:
-        raise exit_with("Say why: --reason '...'")
-    answer = await _answer(settings, action, name or "", options)
-    if options["as_json"] or action == "show":
-        print_json(answer)
-    elif action == "list":
-        _print_list(answer)
-    else:
-        _print_act(answer)
-    if answer.get("refused") or answer.get("stopped"):
-        raise SystemExit(1)
-
-
-async def _answer(settings: Settings, action: str, name: str, options: dict[str, Any]) -> Any:
-    worker = WorkerClient(settings, options, timeout_s=TIMEOUT_S)
+        raise CommandError("Say why: --reason '...'", ExitStatus.UNTOLD)
+    worker.timeout_s = TIMEOUT_S
     if action == "list":
         query = {"state": options["state"], "limit": str(options["limit"])}
         if options["order"]:
             query["order"] = options["order"]
-        return await worker.get(PATH, query)
+        await out.show(lambda: worker.get(PATH, query), _print_list)
+        return
+    answer = await _answer(worker, action, name or "", options)
+    print_json(answer) if out.as_json or action == "show" else _print_act(answer)
+    if answer.get("refused") or answer.get("stopped"):
+        raise CommandError(answer.get("stopped") or "It would be refused.")
+
+
+async def _answer(worker: WorkerClient, action: str, name: str, options: dict[str, Any]) -> Any:
     path = f"{PATH}/{quote(name, safe=':')}"
     if action == "show":
         return await worker.get(path, {"personal": "true"} if options["personal"] else {})
@@ -73,11 +75,9 @@ def _print_list(answer: dict[str, Any]) -> None:
         )
         for each in answer["deadLetters"]
     ]  # fmt: skip
-    out = console(180)
-    out.print(table(("name", "state", "order", "why", "died", "times"), rows))
-    out.print(f"{len(answer['deadLetters'])} of {answer['total']}", style="dim")
-    if answer["leftOut"]:
-        out.print(f"{answer['leftOut']} more show up as others are settled.", style="red")
+    left = f"{answer['leftOut']} more show up as others are settled." if answer["leftOut"] else ""
+    columns = ("name", "state", "order", "why", "died", "times")
+    print_list(columns, rows, f"{len(rows)} of {answer['total']}", left)
 
 
 def _print_act(answer: dict[str, Any]) -> None:

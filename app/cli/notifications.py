@@ -1,23 +1,22 @@
 """`faust -A app notifications list | retry`: messages to customers from the command line."""
 
-import uuid
 from typing import Any, Final
 from urllib.parse import quote
 
 import click
 from faust.cli import argument, option
 
-from app.cli.command import command
-from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
-from app.cli.output import console, plain, print_json, print_page, table
-from app.settings import Settings
+from app.cli.errors import CommandError, ExitStatus
+from app.cli.http import WorkerClient, new_key, worker_command
+from app.cli.orders import page_ends
+from app.cli.output import CommandOutput, console, plain, print_incomplete, print_json, print_list
 
 ACTIONS: Final = ("list", "retry")
 PATH: Final = "/api/ops/notifications"
 FILTERS: Final = ("state", "channel", "kind", "order", "before")
 
 
-@command(
+@worker_command(
     argument("action", type=click.Choice(ACTIONS), default="list"),
     argument("name", required=False),
     option("--state", default=None, help="PENDING, SENT, HELD, WAITING_FOR_OPERATOR, ..."),
@@ -26,24 +25,29 @@ FILTERS: Final = ("state", "channel", "kind", "order", "before")
     option("--order", default=None, help="list: of one order. retry: its order, always."),
     option("--before", default=None, help="list: what the page before ended with."),
     option("--limit", default=50, help="list: at most so many, the latest first."),
-    *WORKER_OPTIONS,
-)
-async def notifications(settings: Settings, action: str, name: str | None, **options: Any) -> None:
+    watched=True,
+    examples=(
+        "notifications --state FAILED", "notifications --order order_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "notifications retry NAME --order ORDER_ID",
+    ),
+)  # fmt: skip
+async def notifications(
+    worker: WorkerClient, out: CommandOutput, action: str, name: str | None, **options: Any
+) -> None:
     """List what customers were told; or try the one of this NAME once more."""
-    worker, order_id = WorkerClient(settings, options), options["order"]
+    order_id = options["order"]
     if action == "list":
         query = {each: options[each] for each in FILTERS if options[each]}
         query["limit"] = str(options["limit"])
-        answer = await worker.get(PATH, query)
-    elif name and order_id:
-        path = f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry"
-        answer = await worker.post(path, {}, str(uuid.uuid4()))
-    else:
-        raise exit_with("Which one? `faust -A app notifications retry NAME --order ORDER_ID`")
-    if options["as_json"]:
+        await out.show(lambda: worker.get(PATH, query), _print_list)
+        return
+    if not name or not order_id:
+        told = "Which one? `faust -A app notifications retry NAME --order ORDER_ID`"
+        raise CommandError(told, ExitStatus.UNTOLD)
+    path = f"{PATH}/{quote(order_id, safe='')}/{quote(name, safe='')}/retry"
+    answer = await worker.post(path, {}, new_key())
+    if out.as_json:
         print_json(answer)
-    elif action == "list":
-        _print_list(answer)
     else:
         console().print(plain(f"{name} is {answer['notification']['status']}."))
 
@@ -59,4 +63,5 @@ def _print_list(answer: dict[str, Any]) -> None:
             )
         )  # fmt: skip
     columns = ("name", "order", "when", "about", "by", "state", "tries", "why")
-    print_page(table(columns, rows), 220, answer, str(answer["total"]))
+    print_list(columns, rows, *page_ends(answer, len(rows), "message", "messages"))
+    print_incomplete(answer)

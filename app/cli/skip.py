@@ -5,13 +5,12 @@ from typing import Any
 import click
 from faust.cli import argument, option
 
-from app.cli.command import command
-from app.cli.http import WORKER_OPTIONS, WorkerClient, exit_with
-from app.cli.output import console, plain, print_json
-from app.settings import Settings
+from app.cli.errors import CommandError, ExitStatus
+from app.cli.http import WorkerClient, worker_command
+from app.cli.output import CommandOutput, console, plain, print_json
 
 
-@command(
+@worker_command(
     argument("topic"),
     argument("partition", type=click.IntRange(min=0)),
     argument("offset", type=click.IntRange(min=-1)),
@@ -19,19 +18,30 @@ from app.settings import Settings
     option("--service", default=None, help="For which service, where it is stopped for several."),
     option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
     option("--retry", is_flag=True, help="Go on at it instead, after the cause was mended."),
-    *WORKER_OPTIONS,
-)
-async def skip(settings: Settings, topic: str, partition: int, offset: int, **options: Any) -> None:
+    examples=(
+        "skip order-events 0 17 --dry-run", "skip order-events 0 17 --reason 'a record of no sender of ours'",
+        "skip order-events 0 17 --retry --reason 'the topic takes large records now'",
+    ),
+)  # fmt: skip
+async def skip(
+    worker: WorkerClient,
+    out: CommandOutput,
+    topic: str,
+    partition: int,
+    offset: int,
+    **options: Any,
+) -> None:
     """Go on behind OFFSET, at which TOPIC/PARTITION is stopped: what is there is lost."""
     if not options["reason"] and not options["dry_run"]:
-        raise exit_with("Say why: --reason '...'; or see what would happen first: --dry-run")
+        told = "Say why: --reason '...'; or see what would happen first: --dry-run"
+        raise CommandError(told, ExitStatus.UNTOLD)
     body = {
         "topic": topic, "partition": partition, "offset": offset, "service": options["service"],
         "reason": options["reason"] or "dry run", "retry": options["retry"],
         "dryRun": options["dry_run"],
     }  # fmt: skip
-    answer = await WorkerClient(settings, options).post("/api/ops/stopped/skip", body)
-    print_json(answer) if options["as_json"] else _print(answer)
+    answer = await worker.post("/api/ops/stopped/skip", body)
+    print_json(answer) if out.as_json else _print(answer)
 
 
 def _print(answer: dict[str, Any]) -> None:

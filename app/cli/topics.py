@@ -1,40 +1,54 @@
 """`faust -A app topics`: Kafka's topics against the registry."""
 
+from __future__ import annotations
+
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from faust.cli import option
 
-from agents import services
-from agents.service import topic_uses
-from app.cli.command import command
-from app.cli.http import exit_with
-from app.cli.output import console, table
-from app.kafka.topics import TopicChange, TopicsError, sync_topics
-from app.settings import Settings
-from models.topics import TopicUse
+from app.cli.command import command, settings
+from app.cli.errors import CommandError
+from app.cli.http import JSON_OPTION
+from app.cli.output import print_json, print_list
+
+if TYPE_CHECKING:
+    from app.kafka.topics import TopicChange
+    from models.topics import TopicUse
 
 _CHECK_HELP: Final = "Change nothing; fail if something differs."
 
 
-@command(option("--check", "check_only", is_flag=True, help=_CHECK_HELP))
-async def topics(settings: Settings, check_only: bool) -> None:
+@command(
+    option("--check", "check_only", is_flag=True, help=_CHECK_HELP),
+    JSON_OPTION,
+    examples=("topics --check", "topics --json"),
+)
+async def topics(check_only: bool, as_json: bool) -> None:
     """Make Kafka's topics as the registry says, and list them."""
+    from agents import services  # noqa: PLC0415 -- --help needs no services, and no Kafka
+    from agents.service import topic_uses  # noqa: PLC0415
+    from app.kafka.topics import TopicsError, sync_topics  # noqa: PLC0415
+
     try:
-        reports = await asyncio.to_thread(sync_topics, settings, check_only=check_only)
+        reports = await asyncio.to_thread(sync_topics, settings(), check_only=check_only)
     except TopicsError as error:
-        raise exit_with(str(error)) from None
-    columns = ("topic", "partitions", "kept", "written by", "read by", "")
+        raise CommandError(str(error)) from None
     uses = {use.topic: use for use in topic_uses(services())}
     rows = [_topic_row(report, uses.get(report.topic)) for report in reports]
-    console(140).print(table(columns, rows))
+    if as_json:
+        names = ("topic", "partitions", "kept", "writtenBy", "readBy", "done")
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    columns = ("topic", "partitions", "kept", "written by", "read by", "")
+    joined = (
+        (row[0], row[1], row[2], ", ".join(row[3]), ", ".join(row[4]), row[5]) for row in rows
+    )
+    print_list(columns, joined)
 
 
-def _topic_row(report: TopicChange, use: TopicUse | None) -> tuple[str, ...]:
+def _topic_row(report: TopicChange, use: TopicUse | None) -> tuple[Any, ...]:
     """use: None for a table's changelog, which the tables write and read."""
     topic = report.topic
     written_by, read_by = (use.written_by, use.read_by) if use else (topic.clients, topic.clients)
-    return (
-        topic.name, str(report.partitions), topic.retention, ", ".join(written_by),
-        ", ".join(read_by), report.done,
-    )  # fmt: skip
+    return topic.name, report.partitions, topic.retention, written_by, read_by, report.done

@@ -140,7 +140,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
 
     def _log_context(self, work: NotificationAttempt) -> Mapping[str, str]:
         # Known where traces are on, and of what was decided here a moment ago: no row holds it.
-        traceparent = tracing.last_decision("notifications", work.order_id)
+        traceparent = tracing.decision("notifications", work.notification.event_id)
         return {tracing.TRACEPARENT: traceparent} if traceparent else {}
 
     def _failures_before(self, work: NotificationAttempt) -> int:

@@ -86,8 +86,11 @@ class Settings(
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        parts = (self.kafka_problems, self.stripe_problems, self.notification_problems)
-        if wrong := [line for part in (*parts, self._secret_problems) for line in part()]:
+        parts = (
+            self.kafka_problems, self.stripe_problems, self.notification_problems,
+            self._secret_problems, self._sign_in_problems,
+        )  # fmt: skip
+        if wrong := [line for part in parts for line in part()]:
             raise ValueError("\n".join(wrong))
         return self
 
@@ -113,6 +116,11 @@ class Settings(
             yield named("public_url", "must be set where messages are sent, which link to it")
         if self.dev_login:
             yield named("dev_login", f"works only with {PREFIX}SANDBOX=1")
+
+    def _sign_in_problems(self) -> Iterable[str]:
+        for name in ("platform_issuer", "public_url"):
+            if self.platform_client_id and not getattr(self, name):
+                yield named(name, f"must be set where {PREFIX}PLATFORM_CLIENT_ID is")
 
 
 def load_settings() -> Settings:

@@ -86,6 +86,16 @@ class AccessSettings(SettingsPart):
     """`iss` of those tokens; needed with TIFFIN_PLATFORM_JWKS_URL"""
     platform_audience: str = "tiffin"
     """`aud` of those tokens"""
+    platform_role_claim: str = "role"
+    """Name of the claim that says kitchen, courier or operator"""
+    platform_restaurant_claim: str = "restaurantId"
+    """Name of the claim that says which restaurant a kitchen is of"""
+    platform_client_id: str = ""
+    """Our client's id there, for sign-in by OpenID Connect; empty: staff paste a token"""
+    platform_client_secret: SecretStr | None = None
+    """Our client's secret; none: a public client, for which PKCE alone stands"""
+    platform_scopes: str = "openid"
+    """Scopes that staff are asked for, with spaces between"""
     metrics_token: SecretStr | None = Field(None, min_length=16)
     """Bearer token that /metrics takes; none: anybody may read what is earned"""
     dev_login: bool = False

@@ -318,3 +318,23 @@ def test_our_containers_are_locked_down() -> None:
         assert services[name]["read_only"] is True
         assert services[name]["cap_drop"] == ["ALL"]
         assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+CADDYFILE = ROOT / "deploy" / "proxy" / "Caddyfile"
+
+
+def test_the_proxy_asks_every_worker_and_only_ready_ones() -> None:
+    text = CADDYFILE.read_text()
+    (upstreams,) = re.findall(r"reverse_proxy (.*) \{", text)
+    workers = {f"{name}:6066" for name in render(LIVE).workers}
+    assert set(upstreams.split()) == workers
+    assert "health_uri /readyz" in text
+    mounted = read()["services"]["proxy"]["volumes"][0].split(":")[0]
+    assert (ROOT / mounted).resolve() == CADDYFILE
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed")
+def test_caddy_takes_its_file() -> None:
+    argv = ["caddy", "validate", "--adapter", "caddyfile", "--config", str(CADDYFILE)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -26,7 +28,7 @@ from tests.e2e.expected_topics import (
     SERVICES,
     TOPICS,
 )
-from tests.e2e.shop import PAID, Shop
+from tests.e2e.shop import PAID, REFUNDED, Shop
 
 SECRET = "a-very-secret-thing"
 CHANGELOGS = {f"tiffin-{service}-changelog" for service in SERVICES}
@@ -188,6 +190,67 @@ async def test_order_payment_and_orders(shop: Shop) -> None:
     assert id_ in [each["orderId"] for each in listed["orders"]]
     assert {each["status"] for each in listed["orders"]} == {"PENDING"}
     assert id_ not in platform.run_cli("orders", "--state", "REFUNDED")
+
+
+async def test_what_operations_shows_is_shown_over_ssh_by_any_worker(shop: Shop) -> None:
+    """Every command that reads, and the two that change something, beside real workers."""
+    buyer = await shop.buyer().place()
+    await buyer.pay(VISA)
+    await shop.ends(buyer, PAID)
+    platform, id_ = shop.platform, buyer.order_id
+    reading = {
+        ("timeline", id_): "PAYMENT_COMPLETED",
+        ("stuck", id_): "KITCHEN",
+        ("stuck",): "byActor",
+        ("overview",): "healthy",
+        ("workers",): '"ready"',
+        ("lag",): "order-events",
+        ("refunds",): "counts",
+        ("disputes",): "disputes",
+        ("reconcile",): "verdict",
+        ("report", "--by", "day"): "revenue",
+        ("notifications", "--order", id_): "PAYMENT_COMPLETED",
+        ("dead-letters",): "deadLetters",
+        ("audit",): "entries",
+        ("topics", "--check"): "payment-events",
+        **{("table", service, id_): id_ for service in SERVICES},
+        ("table", "analytics", "day/", "--where", "kind=row"): "captured",
+        ("table", "orders", "--where", "state=PENDING", "--limit", "200"): id_,
+        ("table", "payments", "--where", "open=true"): "lookedAt",
+    }
+    commands = list(reading)
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda c: platform.try_cli(*c, "--json"), commands))
+    for command, answer in zip(commands, answers, strict=True):
+        assert answer.returncode == 0, f"{command}: {answer.stderr}"
+        json.loads(answer.stdout)
+        assert reading[command] in answer.stdout, command
+    stored = json.loads(answers[commands.index(("table", "orders", id_))].stdout)["items"]
+    assert stored[0]["value"]["placed"]["contact"] == "***"
+
+    refund = ("refund", id_, "--amount", "1.00", "--yes", "--key", f"of-order-{id_}", "--json")
+    first = await asyncio.to_thread(platform.run_cli, *refund)
+    again = await asyncio.to_thread(platform.run_cli, *refund)
+    assert json.loads(first)["refund"]["refundId"] == json.loads(again)["refund"]["refundId"]
+    unasked = platform.try_cli("cancel", id_)
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
+    cancelled = json.loads(platform.run_cli("cancel", id_, "--yes", "--json"))
+    assert (cancelled["status"], cancelled["refund"]) == ("CANCELLED", True)
+    await shop.ends(buyer, replace(REFUNDED, refunds=2))
+
+
+def test_scripts_know_why_nothing_was_answered(platform: Platform) -> None:
+    ends = {
+        ("order", "order_00000000000000000000000000"): (5, "no such order"),
+        ("stuck", "--url", "http://127.0.0.1:1"): (3, "faust -A app worker"),
+        ("stuck", "--token", "nobody"): (4, "TIFFIN_OPERATOR_TOKEN"),
+    }
+    for command, (status, told) in ends.items():
+        ended = platform.try_cli(*command)
+        assert (ended.returncode, told in ended.stderr) == (status, True), ended.stderr
+        assert not ended.stdout
+    without_token = platform.try_cli("orders", TIFFIN_SANDBOX="0")
+    assert (without_token.returncode, "--token" in without_token.stderr) == (4, True)
 
 
 def test_an_unknown_order_is_an_error(platform: Platform) -> None:

@@ -14,6 +14,7 @@ from models import tracing
 from sandbox.card_numbers import VISA
 from sandbox.customer import ADDRESS, CONTACT, Customer
 from sandbox.platform import Platform
+from tests.support.log_fields import documented
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.support.platforms import PATIENT
 from tests.support.stripe_control import StripeControl
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 CLICK = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 """What a customer's browser, or a proxy before us, says."""
 TRACE_ID = CLICK.split("-")[1]
-SETTINGS = {**PATIENT, "TIFFIN_TRACES": "1", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+SETTINGS = {
+    **PATIENT, "TIFFIN_TRACES": "1", "OTEL_BSP_SCHEDULE_DELAY": "100", "TIFFIN_LOG_FORMAT": "json",
+}  # fmt: skip
 WAY = {
     "POST /api/payments/confirm",
     "send payment-commands",
@@ -126,6 +129,16 @@ def no_person_is_in(spans: list[ReceivedSpan], secrets: list[str]) -> None:
     """Neither contact nor secret, in whatever was exported."""
     told = json.dumps([[span.name, span.attributes] for span in spans])
     assert [text for text in secrets if text in told] == []
+
+
+def test_lines_of_the_log_have_the_fields_that_are_documented(platform: Platform) -> None:
+    """After the order above. What is no line of ours is Faust's banner."""
+    texts = [platform.log_path(number).read_text() for number in range(2)]
+    lines = [json.loads(row) for text in texts for row in text.splitlines() if row.startswith("{")]
+    assert {name for line in lines for name in line} <= documented()
+    always = {"timestamp", "level", "logger", "message"}
+    assert [line for line in lines if not always <= line.keys()] == []
+    assert TRACE_ID in {tracing.trace_id(line.get("traceparent")) for line in lines}
 
 
 async def exemplars_name_the_trace(http: aiohttp.ClientSession, platform: Platform) -> None:

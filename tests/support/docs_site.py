@@ -12,10 +12,10 @@ from typing import Any, Final
 
 SECTIONS: Final = {
     "Tutorial": ("tutorial.md",),
-    "How to": ("stripe.md", "how-to/*.md", "extend.md", "operations.md", "runbooks/*.md"),
+    "How to": ("stripe.md", "how-to/*.md", "extend.md", "operations.md", "tracing.md", "runbooks/*.md"),
     "Reference": (
-        "cli.md", "reference/*.md", "metrics.md", "logs.md", "stripe-events.md", "stripe-facts.md",
-        "money.md", "schemas/README.md",
+        "cli.md", "reference/*.md", "metrics.md", "logs.md", "tracing.md", "stripe-events.md",
+        "stripe-facts.md", "money.md", "schemas/README.md",
     ),
     "Explanation": (
         "guarantees.md", "architecture.md", "engine.md", "pages.md", "scaling.md", "performance.md",

@@ -22,7 +22,15 @@ from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
 from models.topics import WEBHOOKS
 from models.transition import IndexData, Input, Output, TransitionService
-from tables import Listener, NotOwnerError, NotReadyError, Quarantine, StoredOutcome, StoredRecord
+from tables import (
+    OPEN,
+    Listener,
+    NotOwnerError,
+    NotReadyError,
+    Quarantine,
+    StoredOutcome,
+    StoredRecord,
+)
 from tests.support.payment_flow import Stripe
 from tests.support.senders import NoSender
 
@@ -74,7 +82,7 @@ class InMemoryTable:
     def indexed(self, record: StoredRecord) -> IndexData:
         indexed = self.service.index(record.state)
         has_ended = record.quarantine is None and self.service.has_ended(record.state)
-        ended = indexed.once_ended if has_ended else ()
+        ended = indexed.once_ended if has_ended else (OPEN,)
         return IndexData((*indexed.entries, *ended), (), indexed.sums)
 
     def owner_of_partition(self, _: int) -> URL | None:
@@ -90,6 +98,15 @@ class InMemoryTable:
         if not self.is_ours:
             raise NotOwnerError(self.name)
         return [record for key, record in sorted(self.records.items()) if key > after][:limit]
+
+    def items(
+        self, partition: int, prefix: str = "", after: str = "", limit: int = 500
+    ) -> list[tuple[str, StoredRecord | bytes | None]]:
+        if not self.is_ours:
+            raise NotOwnerError(self.name)
+        stored = {**self.records, **self.stored_rows}
+        found = sorted(key for key in stored if key.startswith(prefix) and key > after)
+        return [(key, stored[key]) for key in found[:limit]]
 
     def owner_of(self, _: str) -> URL | None:
         return self.owner

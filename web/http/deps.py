@@ -18,7 +18,8 @@ from tables import InputPosition, PartitionStop, StateTable
 from web.catalogue import Catalogue
 from web.http.admission import Admission
 from web.http.rate_limits import ClientLimits
-from web.http.tokens import DevelopmentStaff, OrderTokens, StaffVerifier
+from web.http.staff_sessions import StaffSessions
+from web.http.tokens import DevelopmentStaff, Identity, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
 from web.indexes.waiting import WaitingIndex
 
@@ -106,6 +107,16 @@ class DeadLetterActions(Protocol):
         """Give it up, and let its order go on if nothing else holds it."""
 
 
+class SignIn(Protocol):
+    """Staff's sign-in at the platform's identity provider. Methods raise UnavailableError."""
+
+    async def begin(self, target: str) -> tuple[str, str]:
+        """Where to send the browser, and a cookie for it. target: the path to go on to afterwards."""
+
+    async def finish(self, cookie: str, state: str, code: str) -> tuple[Identity, str]:
+        """Who signed in, and the path to go on to. Raises BadTokenError."""
+
+
 class StoppedPartitions(Protocol):
     """Partitions of this worker that are read no further until an operator acts."""
 
@@ -174,6 +185,7 @@ class WebDeps:
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
     development_login: hands out staff tokens to anybody; None wherever that is not the sandbox.
+    sign_in, staff_sessions: at the identity provider, and what is issued then; None: a token is pasted.
     topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
@@ -212,6 +224,8 @@ class WebDeps:
     stripe_intent: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None
     is_sandbox: bool = False
     development_login: DevelopmentStaff | None = None
+    sign_in: SignIn | None = None
+    staff_sessions: StaffSessions | None = None
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
     courier_limit: int = 1
     operations: OperatorDeps | None = None

@@ -80,6 +80,12 @@ def shown(raw: bytes | None, *, hides_people: bool) -> RedactedValue:
     return RedactedValue("base64", base64.b64encode(raw).decode())
 
 
+def redacted_state(state: Any, *, hides_people: bool) -> RedactedValue:
+    """A JSON value that a service stored, as it may be shown: what a customer entered has names there."""
+    hidden = _each(_without_entered(state) if hides_people else state, _without_secrets)
+    return RedactedValue("json", hidden, hidden != state)
+
+
 def redacted_header(name: str, value: bytes) -> str:
     """A header's value as it may be shown."""
     if _SECRET_NAME.search(name):
@@ -128,6 +134,15 @@ def _without_people(value: Any) -> Any:
         name: inner if name in ENVELOPE else _each(inner, lambda _: MASKED)
         for name, inner in value.items()
     }
+
+
+def _without_entered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: MASKED if name in PERSONAL and inner is not None else _without_entered(inner)
+            for name, inner in value.items()
+        }
+    return [_without_entered(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _each(value: Any, change: Any) -> Any:

@@ -44,8 +44,8 @@ class Gather(Generic[S, R]):
     a default that depends on the time must be the same for all.
     """
 
-    service: ClassVar[str]
-    open_services: ClassVar[tuple[str, ...]] = ()
+    service: str
+    open_services: tuple[str, ...] = ()
     share_type: ClassVar[Any]
 
     def __init__(self, call: AnyCall) -> None:

@@ -5,7 +5,6 @@ HttpOnly cookie, one a order. A link in a notification is worth such a token; it
 goes into short messages.
 """
 
-import asyncio
 import base64
 import functools
 import hashlib
@@ -21,7 +20,6 @@ from typing import Any, Final, Protocol
 import jwt
 
 from models import ids
-from models.errors import UnavailableError
 from web.http.decoding import DecodingError, check_token
 from web.http.problems import ProblemError
 
@@ -53,6 +51,9 @@ class Role(StrEnum):
     KITCHEN = "kitchen"
     COURIER = "courier"
     OPERATOR = "operator"
+
+
+STAFF_ROLES: Final = frozenset({Role.KITCHEN, Role.COURIER, Role.OPERATOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class OrderTokens:
 
     def read(self, token: str) -> Identity:
         """Raises BadTokenError."""
-        claims = _decoded(token, self._key, ["HS256"], issuer=ISSUER, required=("oid",))
+        claims = decoded(token, self._key, ["HS256"], issuer=ISSUER, required=("oid",))
         if claims.get("role") != Role.CUSTOMER or not isinstance(claims["oid"], str):
             raise BadTokenError("not an order token")
         return Identity(Role.CUSTOMER, claims["sub"], order_id=claims["oid"])
@@ -150,7 +151,7 @@ class OrderTokens:
     def is_admitted(self, token: str, courier_id: str, order_id: str) -> bool:
         """Whether a worker of ours said so."""
         try:
-            claims = _decoded(
+            claims = decoded(
                 token, self._key, ["HS256"], issuer=ADMISSION_ISSUER, required=("oid",)
             )
         except BadTokenError:
@@ -168,67 +169,15 @@ class StaffVerifier(Protocol):
         """The userId of a customer's account; None for staff. Raises as `verify` does."""
 
 
-class JwksVerifier:
-    """Reads tokens that the platform's identity provider signed; its keys come from a JWKS address."""
+@dataclass(frozen=True, slots=True)
+class ClaimNames:
+    """Names of the claims by which the platform's identity provider says who somebody of the staff is."""
 
-    ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
-    """Asymmetric alone: a public key must never serve as the secret of an HMAC."""
+    role: str = "role"
+    restaurant_id: str = "restaurantId"
 
-    def __init__(
-        self, jwks_url: str, *, issuer: str, audience: str, timeout_s: float = 5.0
-    ) -> None:
-        """timeout_s: how long the provider may take; after a failure it is left alone as long."""
-        self._keys = jwt.PyJWKClient(jwks_url, timeout=timeout_s)
-        self._issuer, self._audience = issuer, audience
-        self._timeout_s = timeout_s
-        self._fetch_lock = asyncio.Lock()
-        self._retry_at_s = 0.0
 
-    async def verify(self, token: str) -> Identity:
-        """Raises BadTokenError, and UnavailableError when the provider can't be reached."""
-        return _staff(await self._claims(token))
-
-    async def customer(self, token: str) -> str | None:
-        """A token without a role is a customer's. Raises as `verify` does."""
-        claims = await self._claims(token)
-        if claims.get("role", Role.CUSTOMER) != Role.CUSTOMER:
-            return None
-        return user_id(self._issuer, str(claims["sub"]))
-
-    async def _claims(self, token: str) -> Mapping[str, Any]:
-        key = self._known_key(token) or await self._fetched_key(token)
-        return _decoded(
-            token, key, list(self.ALGORITHMS), issuer=self._issuer, audience=self._audience
-        )
-
-    def _known_key(self, token: str) -> jwt.PyJWK | None:
-        """So that a forged key id, for which the provider is asked, keeps nobody else waiting."""
-        try:
-            check_token(token)
-            kid = jwt.get_unverified_header(token).get("kid")
-        except (jwt.PyJWTError, DecodingError):
-            raise BadTokenError("not valid") from None
-        cache = self._keys.jwk_set_cache
-        known = cache.get() if cache and kid else None
-        keys = known.keys if known else ()
-        fits = (key for key in keys if key.key_id == kid and key.public_key_use in {"sig", None})
-        return next(fits, None)
-
-    async def _fetched_key(self, token: str) -> jwt.PyJWK:
-        """Fetches over the network now and then, and blocks a thread while it does.
-
-        One thread at most: anybody may send tokens, and the provider may hang.
-        """
-        async with self._fetch_lock:
-            if time.monotonic() < self._retry_at_s:
-                raise UnavailableError("the identity provider's keys could not be fetched")
-            try:
-                return await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
-            except jwt.PyJWKClientConnectionError:
-                self._retry_at_s = time.monotonic() + self._timeout_s
-                raise UnavailableError("the identity provider's keys can't be fetched") from None
-            except jwt.PyJWTError:
-                raise BadTokenError("not signed by a key of the identity provider") from None
+CLAIM_NAMES: Final = ClaimNames()
 
 
 class DevelopmentStaff:
@@ -259,7 +208,7 @@ class DevelopmentStaff:
 
     async def verify(self, token: str) -> Identity:
         """Raises BadTokenError."""
-        return _staff(_decoded(token, self._key, ["HS256"], issuer=self.ISSUER))
+        return staff_of(decoded(token, self._key, ["HS256"], issuer=self.ISSUER))
 
 
 def user_id(issuer: str, subject: str) -> str:
@@ -282,7 +231,7 @@ def is_order_token(token: str) -> bool:
         return False
 
 
-def _decoded(
+def decoded(
     token: str,
     key: str | jwt.PyJWK,
     algorithms: list[str],
@@ -291,6 +240,7 @@ def _decoded(
     audience: str | None = None,
     required: tuple[str, ...] = (),
 ) -> Mapping[str, Any]:
+    """The claims of a token that is valid now. Raises BadTokenError."""
     claims = _verified(token, key, tuple(algorithms), issuer, audience, required)
     # It may have been verified a while ago, and time is all that can make it invalid since.
     if int(claims["exp"]) <= time.time() - LEEWAY_S:
@@ -328,15 +278,25 @@ def _verified(
     return MappingProxyType(claims)
 
 
-def _staff(claims: Mapping[str, Any]) -> Identity:
-    role, restaurant_id = claims.get("role"), claims.get("restaurantId")
+def staff_of(claims: Mapping[str, Any], names: ClaimNames = CLAIM_NAMES) -> Identity:
+    """Who of the staff valid claims name. Raises BadTokenError."""
+    role, restaurant_id = role_of(claims, names), claims.get(names.restaurant_id)
     subject = str(claims["sub"])
     if not 0 < len(subject) <= MAX_SUBJECT_CHARS or not subject.isprintable():
         raise BadTokenError(f"sub: must have 1 to {MAX_SUBJECT_CHARS} visible characters")
-    if not isinstance(role, str) or role not in {Role.KITCHEN, Role.COURIER, Role.OPERATOR}:
-        raise BadTokenError("role: must be kitchen, courier or operator")
+    if not isinstance(role, str) or role not in STAFF_ROLES:
+        raise BadTokenError(f"{names.role}: must be kitchen, courier or operator")
     if role != Role.KITCHEN:
         return Identity(Role(role), subject)
     if not isinstance(restaurant_id, str) or not restaurant_id.strip():
-        raise BadTokenError("restaurantId: a kitchen's token must have it")
+        raise BadTokenError(f"{names.restaurant_id}: a kitchen's token must have it")
     return Identity(Role.KITCHEN, subject, restaurant_id=restaurant_id)
+
+
+def role_of(claims: Mapping[str, Any], names: ClaimNames) -> Any:
+    """The role; CUSTOMER where there is none. Of a list the one that staff may have, if it is one."""
+    role = claims.get(names.role, Role.CUSTOMER)
+    if not isinstance(role, list):
+        return role
+    known = [each for each in role if isinstance(each, str) and each in STAFF_ROLES]
+    return known[0] if len(known) == 1 else None if known else Role.CUSTOMER

@@ -1,6 +1,6 @@
 """How far each service is behind, by topic and partition, for operators."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from models.operations import Offsets
@@ -36,13 +36,30 @@ class TopicLag(ApiModel):
     services: tuple[LagRow, ...]
 
 
-class LagView(ApiModel):
-    """total: the sum of the slowest services' lags. incomplete: partitions that nobody answered for.
+class ServiceLag(ApiModel):
+    """All that one service reads. partitions: of its topics; behind: those of them with a lag.
 
-    stopped: partitions that are read no further until an operator acts.
+    lag: the sum; not of partitions that are `incomplete`. paused: it has as much in memory as it may.
+    furthest: topic and partition with the greatest lag, if there is any.
+    """
+
+    service: str
+    lag: int
+    partitions: int
+    behind: int
+    paused: bool
+    furthest: str | None = None
+
+
+class LagView(ApiModel):
+    """services: a summary. total: the sum of the slowest services' lags.
+
+    incomplete: partitions that nobody answered for. stopped: those that are read no further until an
+    operator acts.
     """
 
     stopped: tuple[StoppedPartition, ...] = ()
+    services: tuple[ServiceLag, ...]
     partitions: tuple[TopicLag, ...]
     total: int
     incomplete: tuple[int, ...]
@@ -85,6 +102,7 @@ class ShowLag(Gather[LagShare, LagView]):
         rows = topic_lags(self.offsets, {p: share.positions for p, share in shares.items()})
         return LagView(
             stopped=tuple(stop for share in shares.values() for stop in share.stopped),
+            services=service_lags(rows),
             partitions=rows,
             total=sum(row.lag for row in rows),
             incomplete=missing,
@@ -98,6 +116,26 @@ def positions_of(context: Context, partition: int) -> tuple[Position, ...]:
         for at in context.operations.positions()
         if at.partition == partition
     )
+
+
+def service_lags(rows: Iterable[TopicLag]) -> tuple[ServiceLag, ...]:
+    """The same by service, the one that is furthest behind first."""
+    known: dict[str, list[tuple[int, str, LagRow]]] = {}
+    for row in rows:
+        for each in row.services:
+            place = f"{row.topic}/{row.partition}"
+            known.setdefault(each.service, []).append((each.lag or 0, place, each))
+    found = []
+    for service, places in known.items():
+        most, where, _ = max(places, key=lambda place: place[0])
+        found.append(
+            ServiceLag(
+                service=service, lag=sum(lag for lag, *_ in places), partitions=len(places),
+                behind=sum(lag > 0 for lag, *_ in places),
+                paused=any(each.paused for *_, each in places), furthest=where if most else None,
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda each: (-each.lag, each.service)))
 
 
 def topic_lags(

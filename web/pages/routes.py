@@ -99,6 +99,8 @@ SHOP: Final = (
 STAFF: Final = (
     _get("/login", login.show_login, access=PUBLIC),
     _post("/login", login.login, access=PUBLIC),
+    _get("/login/start", login.begin_sign_in, access=PUBLIC),
+    _get("/login/callback", login.end_sign_in, access=PUBLIC),
     _post("/logout", login.logout, access=PUBLIC),
     _get("/kitchen", kitchen.ListKitchenOrders, params=kitchen.KitchenParams,
          access=staff(KITCHEN, OPERATOR), renderer=boards.show_kitchen),

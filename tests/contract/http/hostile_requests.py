@@ -110,8 +110,8 @@ class Attacker:
         pick = self._random
         filled = path
         for name in ("order_id", "restaurant_id", "dish_id", "refund_id", "dispute_id", "action", "step",
-                     "notification_id", "dead_letter_id"):  # fmt: skip
-            known = {"order_id": self._order, "action": "refund", "step": "accept",
+                     "notification_id", "dead_letter_id", "table"):  # fmt: skip
+            known = {"order_id": self._order, "action": "refund", "step": "accept", "table": "orders",
                      "restaurant_id": str(CART["restaurantId"])}  # fmt: skip
             value = known.get(name, "x") if pick.random() < 0.8 else self._quoted()
             filled = filled.replace(f"{{{name}}}", value)

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from models import ids
 from models.errors import UnavailableError
 from tests.support.http_api import CART, Api, MakeApi
+from web.http.identity_provider import JwksVerifier
 from web.http.tokens import (
     BadTokenError,
     DevelopmentStaff,
-    JwksVerifier,
     OrderTokens,
     Role,
 )

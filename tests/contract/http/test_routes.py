@@ -61,7 +61,7 @@ async def test_each_route_lets_in_whom_its_row_says(make_api: MakeApi, asker: st
             headers["Authorization"] = f"Bearer {token}"
         path = route.path.format(
             order_id=order["orderId"], restaurant_id=OWN_RESTAURANT, refund_id="r",
-            notification_id="n", dead_letter_id="d", dispute_id="d",
+            notification_id="n", dead_letter_id="d", dispute_id="d", table="orders",
         )  # fmt: skip
         body = {"orderId": order["orderId"]} if route.access.check_body else {}
         if path.endswith("confirm"):

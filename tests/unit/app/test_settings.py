@@ -143,6 +143,14 @@ def test_live_keys_at_stripe_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SANDBOX": "1", "ORDER_TOKEN_KEY": "short"}, "ORDER_TOKEN_KEY"),
         ({"SANDBOX": "1", "STRIPE_SECRET_KEY": "whsec_mixed_up"}, "STRIPE_SECRET_KEY"),
         ({"SANDBOX": "1", "LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        (
+            {"SANDBOX": "1", "PLATFORM_CLIENT_ID": "c", "PUBLIC_URL": "https://eat.example"},
+            "PLATFORM_ISSUER",
+        ),
+        (
+            {"SANDBOX": "1", "PLATFORM_CLIENT_ID": "c", "PLATFORM_ISSUER": "https://id.example"},
+            "PUBLIC_URL",
+        ),
     ],
 )
 def test_a_wrong_one_is_named_and_not_shown(

@@ -29,7 +29,7 @@ class World:
         self.tracer = WorkerTracer("http://worker-1", self.exporter)
         self.service = self.tracer.traced(
             Service(
-                name="echo", about="", inputs={}, state=None, initial=None,
+                name="notifications", about="", inputs={}, state=None, initial=None,
                 decide=lambda state, record, _: Decision(
                     state, (Output("out", record.key, b"x", record.headers),)
                 ),
@@ -64,7 +64,7 @@ def test_what_follows_from_a_decision_follows_its_span(world: World) -> None:
     trace_id, parent, _ = tracing.parsed(CLICK) or (0, 0, 0)
     assert (span.context.trace_id, span.parent.span_id) == (trace_id, parent)
     assert tracing.parsed(header) == (trace_id, span.context.span_id, 1)
-    assert tracing.last_decision("echo", "order_1") == header
+    assert tracing.decision("notifications", "id-1") == header
     assert span.attributes["tiffin.order_id"] == "order_1"
 
 
@@ -108,7 +108,7 @@ def test_by_default_a_span_is_nothing() -> None:
         span.fail("x")
         assert tracing.current() is None
     assert tracing.span("more", SpanKind.INTERNAL) is tracing.NO_SPAN
-    assert tracing.last_decision("echo", "order_1") is None
+    assert tracing.decision("notifications", "id-1") is None
 
 
 def test_a_worker_without_traces_imports_nothing_of_opentelemetry() -> None:

@@ -19,7 +19,7 @@ COUNT = re.compile(
     r"(?:</span>)?(?:<span[^>]*>)? ?(?P<word>(?<=[ >])[a-z]{3,}s)\b"
 )
 NO_PLURALS = {
-    "does", "was", "has", "begins", "belongs", "bytes", "exceeds", "ends", "takes", "goes", "runs",
+    "asks", "does", "was", "has", "begins", "belongs", "bytes", "exceeds", "ends", "takes", "goes", "runs",
     "says", "sends", "less", "times",
 }  # fmt: skip
 """Words with an s that follow names; sizes; and how often something died, told from twice on."""

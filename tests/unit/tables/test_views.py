@@ -58,6 +58,22 @@ def test_keys_are_found_by_how_they_begin(table: StateTable) -> None:
     assert table.keys(0, "zz") == []
 
 
+def test_records_and_rows_are_read_a_slice_at_a_time(table: StateTable) -> None:
+    database: Any = table._open[0]
+    database[b"broken"] = b"{"
+    found: list[tuple[str, Any]] = []
+    while slice_ := table.items(0, "", found[-1][0] if found else "", 7):
+        assert len(slice_) <= 7
+        found += slice_
+    rows = [f"{ORDERS[0]}/000001", "minute/1"]
+    assert [key for key, _ in found] == sorted([*ORDERS, "a-key", "broken", "find", "zebra", *rows])
+    assert dict(found)["minute/1"] == b"{}"
+    assert dict(found)["broken"] is None
+    assert [key for key, _ in table.items(0, ORDERS[0])] == [ORDERS[0], rows[0]]
+    assert [key for key, _ in table.items(0, ORDERS[0], ORDERS[0])] == [rows[0]]
+    assert table.items(0, "a-", "b") == []
+
+
 def test_a_record_is_the_same_object_until_it_changes_or_leaves(
     table: StateTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

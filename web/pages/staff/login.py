@@ -1,4 +1,4 @@
-"""Staff sign in and out: with a token of the platform's identity provider, or freely in the sandbox."""
+"""Staff sign in and out: at the platform's identity provider, with a token of it, or freely in the sandbox."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,11 +9,14 @@ from web.http import auth
 from web.http.context import Context
 from web.http.problems import ProblemError
 from web.http.route import AnyCall
-from web.http.tokens import BadTokenError, Role
+from web.http.staff_sessions import SHIFT_S
+from web.http.tokens import BadTokenError, Identity, Role
 from web.pages.render import render
 
 HOMES: Final = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
-SHIFT_S: Final = 12 * 3600
+SIGN_IN_COOKIE: Final = "tiffin_sign_in"
+SIGN_IN_S: Final = 600
+"""How long somebody may take at the identity provider."""
 NAMES: Final = {Role.KITCHEN: "kitchen", Role.COURIER: "courier", Role.OPERATOR: "operator"}
 
 
@@ -33,6 +36,39 @@ async def login(call: AnyCall) -> web.Response:
         identity = await context.deps.staff.verify(token)
     except BadTokenError as error:
         return _form(call, target, wrong=f"That did not work: the token is {error}.")
+    return _signed_in(context, identity, token, target)
+
+
+async def begin_sign_in(call: AnyCall) -> web.Response:
+    """To the identity provider, and back to `end_sign_in`."""
+    deps = call.context.deps
+    if deps.sign_in is None:
+        raise ProblemError("NOT_FOUND")
+    url, cookie = await deps.sign_in.begin(_next(call.request.query.get("next", "")))
+    response = web.Response(status=303, headers={"Location": url, "Cache-Control": "no-store"})
+    auth.set_cookie(response, deps, SIGN_IN_COOKIE, cookie, SIGN_IN_S)
+    return response
+
+
+async def end_sign_in(call: AnyCall) -> web.Response:
+    """Back from the identity provider: a session if it vouches for somebody of the staff, else why not."""
+    deps, query = call.context.deps, call.request.query
+    if deps.sign_in is None or deps.staff_sessions is None:
+        raise ProblemError("NOT_FOUND")
+    cookie = call.request.cookies.get(SIGN_IN_COOKIE, "")
+    if "code" not in query:
+        return _form(call, "", wrong="The identity provider did not sign you in.")
+    try:
+        identity, target = await deps.sign_in.finish(cookie, query.get("state", ""), query["code"])
+    except BadTokenError as error:
+        return _form(call, "", wrong=f"That did not work: the token is {error}.")
+    response = _signed_in(call.context, identity, deps.staff_sessions.issue(identity), target)
+    response.del_cookie(SIGN_IN_COOKIE, path="/")
+    return response
+
+
+def _signed_in(context: Context, identity: Identity, token: str, target: str) -> web.Response:
+    """Where the role works, or where the page before wanted to, with the cookie of it."""
     home = HOMES[identity.role]
     fits = target.startswith(home)
     response = web.Response(status=303, headers={"Location": target if fits else home})
@@ -67,7 +103,7 @@ def _form(call: AnyCall, target: str, wrong: str = "") -> web.Response:
     return render(
         call.request, "login.html", target=target, wrong=wrong, wanted=wanted, roles=NAMES,
         restaurants=tuple(deps.catalogue.restaurants.values()),
-        is_development=deps.development_login is not None,
+        is_development=deps.development_login is not None, has_sign_in=deps.sign_in is not None,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from app.cli import audit, dead_letters, http
+from app.cli import dead_letters, output, platform, rebuild_proof, table
 from app.cli import notifications as cli_notifications
 from app.cli import orders as cli_orders
 from app.cli.completion import script
@@ -25,7 +25,7 @@ HOSTILE = [
 
 def order(text: str) -> None:
     found = {"contact": {"name": text, text: "x"}, "items": [{"name": text}]}
-    cli_orders._show(found, f"Order {text}", as_json=False)
+    output.print_fields(f"Order {text}", found)
 
 
 def orders(text: str) -> None:
@@ -62,7 +62,7 @@ def notifications(text: str) -> None:
 
 
 def proof(text: str) -> None:
-    audit._print(
+    rebuild_proof._print(
         RebuildResult(
             differences=[StateDifference(text, "orders", Fault.CONTENT, None, None)],
             details={("orders", text): [text]},
@@ -72,10 +72,33 @@ def proof(text: str) -> None:
 
 
 def failure(text: str) -> None:
-    http.exit_with(f"x: {text}")
+    output.print_error(f"x: {text}")
 
 
-@pytest.mark.parametrize("show", [order, orders, letters, acts, notifications, proof, failure])
+def stored(text: str) -> None:
+    item = {"key": text, "partition": 0, "kind": "record", "statuses": [text], "value": {}}
+    table._show({"items": [item, item], "lookedAt": 2, "incomplete": []})
+
+
+def timeline(text: str) -> None:
+    entry = {
+        "tMs": 1,
+        "occurredAt": "t",
+        "service": "orders",
+        "eventType": text,
+        "detail": {"by": text},
+    }
+    cli_orders._show_timeline({"entries": [{**entry, "eventId": "e"}], "broken": [text]})
+
+
+def stop(text: str) -> None:
+    place = {"topic": text, "partition": 0, "offset": 1, "since": "t", "error": text}
+    platform._show_lag({"partitions": [], "total": 0, "stopped": [place], "incomplete": []})
+
+
+@pytest.mark.parametrize(
+    "show", [order, orders, letters, acts, notifications, proof, failure, stored, timeline, stop]
+)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_printed_as_it_is(
     show: Callable[[str], None], text: str, capsys: pytest.CaptureFixture[str]

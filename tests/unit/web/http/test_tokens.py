@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from models import ids
 from models.errors import UnavailableError
-from web.http.tokens import BadTokenError, JwksVerifier, OrderTokens
+from web.http.identity_provider import JwksVerifier
+from web.http.tokens import BadTokenError, OrderTokens
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 KEYS = {
