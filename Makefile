@@ -1,7 +1,8 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stripe-contract lint format bench profile soak newest docs clients screenshots clean
+.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest docs clients \
+	screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -67,6 +68,9 @@ lint: $(SETUP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports --no-logo
+
+translations: $(SETUP) ## Take the texts out of pages and mails, compile the catalogues, and name what is missing
+	$(BIN)/python -m sandbox.translations
 
 format: $(SETUP) ## Put the code into the formatter's shape, and fix what can be fixed
 	$(BIN)/ruff check --fix-only $(SOURCES)

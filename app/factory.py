@@ -111,7 +111,7 @@ def create_app(settings: Settings) -> faust.App:
     order_tokens = OrderTokens(settings.order_token_key.get_secret_value())
     link = order_link(order_tokens.link, settings.public_url or settings.canonical_url)
     notifier = Notifier(
-        channels, MessageRenderer(catalogue.restaurants.values(), link),
+        channels, MessageRenderer(catalogue.restaurants.values(), link, settings.default_language),
         runtime.tables["orders"].get, sender, concurrency=settings.notifier_concurrency,
         backoff=Backoff(settings.notification_first_pause_s, settings.notification_longest_pause_s),
         max_age_s=settings.notification_max_age_s,

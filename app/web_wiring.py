@@ -92,6 +92,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         ),
         body_limit_bytes=settings.body_limit_bytes, allowed_origins=settings.allowed_origins,
         public_url=settings.public_url, secure_cookies=settings.secure_cookies,
+        default_language=settings.default_language,
         own_url=URL(settings.canonical_url), stripe_js=_stripe_js(settings),
         stripe_intent=gateway.intent_as_json, is_sandbox=settings.sandbox,
     )  # fmt: skip

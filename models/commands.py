@@ -14,6 +14,7 @@ from models.fields import (
     EpochMillis,
     EpochSeconds,
     Id,
+    LanguageCode,
     MinorUnits,
     PositiveMinorUnits,
     SequenceNumber,
@@ -84,7 +85,10 @@ class Address(Message):
 
 
 class PlaceOrder(Message):
-    """The one record that carries contact and address."""
+    """The one record that carries contact and address.
+
+    language: that the customer reads, such as "de". notes, allergies: for the kitchen, in their words.
+    """
 
     restaurant_id: ShortText
     restaurant_name: ShortText
@@ -94,6 +98,9 @@ class PlaceOrder(Message):
     user_id: ShortText
     contact: Contact
     address: Address
+    language: LanguageCode | None = None
+    notes: ShortText | None = None
+    allergies: ShortText | None = None
 
 
 class CancelOrder(Message):

@@ -61,6 +61,7 @@ PositiveMinorUnits = Annotated[
 Currency = Annotated[str, form("[A-Z]{3}", extra={CHECK: _check_currency})]
 Id = Annotated[str, form("[!-~]{1,255}", description="1 to 255 visible ASCII characters")]
 OrderKey = Annotated[str, form("[!-.0-~]{1,200}", description="visible ASCII characters, no slash")]
+LanguageCode = Annotated[str, form("[a-z]{2}", description="ISO 639-1, such as de")]
 ShortText = Annotated[str, form(ONE_LINE, max_length=500, description="one line of text")]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Url = Annotated[str, form("[!-~]*", max_length=4000)]

@@ -52,6 +52,9 @@ class Placed(Message):
     contact: Contact
     address: StoredAddress
     placed_at: int
+    language: str | None = None
+    notes: str | None = None
+    allergies: str | None = None
 
     @classmethod
     def of(cls, data: PlaceOrder, placed_at: int) -> Self:

@@ -181,7 +181,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         camera.shoot("menu")
         page.goto("/checkout")
         page.get_by_label("Email").fill("asha")
-        page.get_by_role("button", name="Go on to payment").click()
+        page.get_by_role("button", name="Continue to payment").click()
         page.locator("[data-focus]").wait_for()
         camera.shoot("checkout-wrong")
         for field, value in DETAILS.items():
@@ -189,7 +189,7 @@ def _customers(browser: Browser, endpoints: Endpoints, width: int) -> None:
         page.evaluate("document.activeElement.blur()")
         page.goto("/checkout")
         camera.shoot("checkout")
-        page.get_by_role("button", name="Go on to payment").click()
+        page.get_by_role("button", name="Continue to payment").click()
         page.get_by_label("Card number").wait_for()
         camera.shoot("payment")
         camera.pay(DECLINED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -11,7 +12,7 @@ from faust.cli import option
 
 from app.cli.command import command
 from app.cli.errors import CommandError, ExitStatus
-from app.cli.output import CommandOutput
+from app.cli.output import CommandOutput, print_error
 from app.cli.worker_address import WorkerAddress, worker_address
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class WorkerClient:
         headers = {"Idempotency-Key": key} if key else None
         try:
             status, answer = await self._ask("POST", path, None, json=body, headers=headers)
+        except asyncio.CancelledError:  # Ctrl-C
+            if key is not None:
+                print_error(f"It may have been done. {_repeat(key)}")
+            raise
         except CommandError as error:
             if key is None or error.status is not ExitStatus.UNAVAILABLE:
                 raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -139,23 +138,16 @@ def _show_waits(waits: list[dict[str, Any]], end: str) -> None:
 
 
 def _show_lag(found: dict[str, Any]) -> None:
-    lags, behind, backlogs = Counter[str](), Counter[str](), Counter[str]()
-    fetched: dict[tuple[str, int], int] = {}
-    for row in found["partitions"]:
-        for each in row["services"]:
-            lags[each["service"]] += each.get("lag") or 0
-            behind[each["service"]] += bool(each.get("lag"))
-            # Told with each topic, it is of all topics of the service.
-            fetched[each["service"], row["partition"]] = each.get("backlog") or 0
-    for (service, _), backlog in fetched.items():
-        backlogs[service] += backlog
-    rows = [(name, count, behind[name], backlogs[name]) for name, count in lags.most_common()]
-    columns = ("service", "lag", "partitions behind", "fetched, not durable")
-    print_list(
-        columns,
-        rows,
-        counted(found["total"], "record waits", "records wait") + "; --all shows each partition.",
-    )
+    rows = [
+        (
+            each["service"], each["lag"], f"{each['behind']}/{each['partitions']}", each.get("furthest"),
+            "paused" if each["paused"] else "",
+        )
+        for each in found["services"]
+    ]  # fmt: skip
+    waits = counted(found["total"], "record waits", "records wait")
+    columns = ("service", "lag", "behind", "furthest", "")
+    print_list(columns, rows, f"{waits}; --all shows each partition.")
     _show_stops(found)
 
 

@@ -77,7 +77,7 @@ async def _pages(
 ) -> dict[str, Any]:
     """As many items as are wanted, if so many are found in MAX_PAGES."""
     items: list[Any] = []
-    looked_at = 0
+    looked_at, missing = 0, set[int]()
     for _ in range(MAX_PAGES):
         asked = {**query, "limit": str(min(limit - len(items), PAGE_ITEMS))}
         page = await worker.get(
@@ -85,11 +85,12 @@ async def _pages(
         )
         items += page["items"]
         looked_at += page["lookedAt"]
+        missing.update(page["incomplete"])
         after = page.get("next", "")
         if not after or len(items) >= limit:
             break
     more = {"next": after} if after else {}
-    return {"items": items, "lookedAt": looked_at, **more, "incomplete": page["incomplete"]}
+    return {"items": items, "lookedAt": looked_at, **more, "incomplete": sorted(missing)}
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -23,7 +23,9 @@ from models.events import EventType
 from models.money import decimal_text, number_pattern, shown_decimals
 from models.notification import CHANNELS_BY_EVENT, Notification
 from models.order import Placed
+from web import languages
 from web.catalogue import Restaurant
+from web.languages import gettext, gettext_of
 
 TEMPLATE_DIR: Final = Path(__file__).parent / "templates" / "mail"
 OrderLink = Callable[[str, Notification], str]
@@ -41,17 +43,17 @@ _LINK: Final = re.compile(r"[:/\\@]|[^\W_]\.[^\W\d_]{2}")
 
 REJECTED: Final = "RESTAURANT_REJECTED"
 CANCELLATION_TEXTS: Final[dict[str, str]] = {
-    "CUSTOMER_REQUEST": "You asked for it.",
-    "CHANGED_MIND": "You asked for it.",
-    "ORDERED_BY_MISTAKE": "You asked for it.",
-    "TOO_SLOW": "You asked for it; we are sorry that it took so long.",
-    "OPERATOR_REQUEST": "Our support team did it.",
-    "REFUNDED": "Its payment was given back.",
+    "CUSTOMER_REQUEST": "You asked us to.",
+    "CHANGED_MIND": "You asked us to.",
+    "ORDERED_BY_MISTAKE": "You asked us to.",
+    "TOO_SLOW": "You asked us to; we are sorry it took so long.",
+    "OPERATOR_REQUEST": "Our support team cancelled it.",
+    "REFUNDED": "Its payment was refunded.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
-    "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
-    HEARD_TOO_LATE: "You paid in time, but we learned of it too late. It was our fault, and we are sorry.",
-    "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
-    "RESTAURANT_TIMEOUT": "The restaurant did not answer in time; we are sorry.",
+    "PAID_TOO_LATE": "The payment arrived too late for the restaurant.",
+    HEARD_TOO_LATE: "You paid in time, but we found out too late. That was our fault, and we are sorry.",
+    "TOO_MANY_ATTEMPTS": "There were too many payment attempts.",
+    "RESTAURANT_TIMEOUT": "The restaurant did not respond in time; we are sorry.",
     REJECTED: "The restaurant can't prepare it; we are sorry.",
 }
 """Reason of a cancelled order -> words; one that is not here is not told."""
@@ -95,26 +97,38 @@ class RegionFormat:
 class MessageRenderer:
     """Writes letters; all templates are read and compiled at the start."""
 
-    def __init__(self, restaurants: Iterable[Restaurant], link: OrderLink) -> None:
-        self._link = link
+    def __init__(
+        self, restaurants: Iterable[Restaurant], link: OrderLink, default_language: str = "en"
+    ) -> None:
+        """default_language: of customers of whom no language is known."""
+        self._link, self._default_language = link, default_language
         templates = Environment(
             loader=FileSystemLoader(TEMPLATE_DIR), autoescape=select_autoescape(["html"]),
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
+        templates.globals["_"] = gettext
         self._words = {
             kind: templates.get_template(f"{kind.lower()}.txt") for kind in CHANNELS_BY_EVENT
         }
         self._text = templates.get_template("letter.txt")
         self._html = templates.get_template("letter.html")
-        self._regions = {
-            each.id: RegionFormat(Locale.parse(each.locale), ZoneInfo(each.time_zone))
-            for each in restaurants
-        }
-        self._elsewhere = RegionFormat(Locale("en"), ZoneInfo("UTC"))
+        self._regions = {each.id: (each.locale, ZoneInfo(each.time_zone)) for each in restaurants}
+        self._elsewhere = ("en", ZoneInfo("UTC"))
 
     def write(self, order_id: str, notification: Notification, placed: Placed) -> CustomerMessage:
         """The letter of a notification; the same each time, as long as the templates are."""
-        region = self._regions.get(placed.restaurant_id, self._elsewhere)
+        name = placed.language or self._default_language
+        made: CustomerMessage = languages.in_language(
+            name, lambda: self._written(order_id, notification, placed)
+        )
+        return made
+
+    def _written(
+        self, order_id: str, notification: Notification, placed: Placed
+    ) -> CustomerMessage:
+        """The letter in the language that is set."""
+        locale, zone = self._regions.get(placed.restaurant_id, self._elsewhere)
+        region = RegionFormat(languages.regional(locale), zone)
         values = _values(order_id, notification, placed, region)
         values["link"] = self._link(order_id, notification)
         words = self._words[notification.event_type]
@@ -160,7 +174,7 @@ def _values(
         "goes_back": "cancel_requested" in facts,
         "heard_too_late": facts.get("cancel_requested") == HEARD_TOO_LATE,
         "at": region.time(_moment(notification.occurred_at)),
-        "failure": decline_text(str(reason)) if reason else GENERIC,
+        "failure": gettext((reason and decline_text(str(reason))) or GENERIC),
         "cancellation": _cancellation(str(facts.get("reason", ""))),
         "receipt_url": _web_url(facts.get("receipt_url")),
     }
@@ -168,14 +182,16 @@ def _values(
 
 def _greeting_name(name: str) -> str:
     """The customer's name, unless it is more than one: whoever orders names the address as well."""
-    return DEFAULT_GREETING_NAME if len(name) > MAX_NAME_CHARS or _LINK.search(name) else name
+    return (
+        gettext(DEFAULT_GREETING_NAME) if len(name) > MAX_NAME_CHARS or _LINK.search(name) else name
+    )
 
 
 def _cancellation(reason: str) -> str:
     code, _, words = reason.partition(": ")
     if code == REJECTED and words:
-        return f"The restaurant can't prepare it; it says: {words}"
-    return CANCELLATION_TEXTS.get(code, "")
+        return gettext("The restaurant can't prepare it. They say: {words}", words=words)
+    return gettext_of(CANCELLATION_TEXTS.get(code))
 
 
 def _web_url(url: object) -> str | None:

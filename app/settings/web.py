@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
@@ -76,6 +76,9 @@ class WebSettings(SettingsPart):
 class AccessSettings(SettingsPart):
     """Keys and tokens of customers, staff, operators and whoever collects the metrics."""
 
+    default_language: Literal["en", "de"] = "en"
+    """The language of pages and messages for those whose browser names none that there is. Each reader may
+    choose another at the foot of a page."""
     secure_cookies: bool = False
     """Cookies are sent over HTTPS alone; must be 1 with a live key"""
     order_token_key: SecretStr = SecretStr(SANDBOX_TOKEN_KEY)

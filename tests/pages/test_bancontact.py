@@ -61,7 +61,7 @@ def test_paid_at_the_banks_page_after_a_refusal_there(customer: Visitor) -> None
     customer.fill_cart()
     order_id = customer.place()
     page = customer.page
-    page.get_by_role("heading", name="How do you want to pay?").wait_for()
+    page.get_by_role("heading", name="How would you like to pay?").wait_for()
     options = page.get_by_label("Payment method").locator("option")
     expect(options).to_have_text(["Card (Stripe stand-in: test cards only)", "Bancontact"])
     pay(customer, "Fail test payment")

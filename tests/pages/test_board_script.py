@@ -72,7 +72,7 @@ def test_a_stream_that_says_nothing_is_not_live(site: InMemorySite) -> None:
         "() => { window.EventSource = class extends EventTarget { close() {} }; }"
     )  # as dead as the first
     page.clock.run_for(3100)
-    expect(badge).to_have_text(re.compile(r"Last news at \d+:\d\d:\d\d"))
+    expect(badge).to_have_text(re.compile(r"Last update at \d+:\d\d:\d\d"))
 
 
 @pytest.mark.parametrize("role", [Role.KITCHEN, Role.COURIER])

@@ -22,7 +22,7 @@ def test_from_the_kitchen_to_the_door(visit: Visit) -> None:
     for step, status in (
         ("Accept", "CONFIRMED"),
         ("Start cooking", "PREPARING"),
-        ("It is ready", "READY_FOR_PICKUP"),
+        ("Mark as ready", "READY_FOR_PICKUP"),
     ):
         press(ticket, step)
         expect(ticket).to_have_attribute("data-status", status)
@@ -74,7 +74,9 @@ def test_a_rejected_order_is_refunded(visit: Visit) -> None:
     press(ticket, "Reject the order")
     expect(ticket).to_have_count(0)
     expect(customer.page.locator("h1")).to_have_text("Cancelled and refunded")
-    expect(customer.page.get_by_text("The restaurant could not take it.").first).to_be_visible()
+    expect(
+        customer.page.get_by_text("The restaurant could not take your order.").first
+    ).to_be_visible()
 
 
 def test_a_tap_that_comes_too_late_is_explained(visit: Visit) -> None:

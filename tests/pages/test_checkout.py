@@ -61,7 +61,7 @@ def test_paid(visit: Visit, width: int) -> None:
     visitor.pay()
     visitor.wait_tracking()
     assert visitor.order_id == order_id
-    expect(page.locator("h1")).to_have_text("Paid, and sent to the kitchen")
+    expect(page.locator("h1")).to_have_text("Paid and sent to the kitchen")
     expect(page.locator(".steps .done")).to_have_count(1)
     expect(page.locator(".steps [aria-current=step]")).to_contain_text("Paid")
     expect(page.get_by_role("link", name="Receipt")).to_be_visible()
@@ -137,10 +137,10 @@ def test_wrong_details_are_named_beside_their_fields(visit: Visit) -> None:
     page.goto("/checkout")
     page.get_by_label("Email").fill("nobody")
     page.get_by_label("City").fill("4242 4242 4242 4242")
-    page.get_by_role("button", name="Go on to payment").click()
-    expect(page.get_by_role("alert")).to_contain_text("One of the fields holds a card number")
+    page.get_by_role("button", name="Continue to payment").click()
+    expect(page.get_by_role("alert")).to_contain_text("One of the fields contains a card number")
     page.get_by_label("City").fill("Bengaluru")
-    page.get_by_role("button", name="Go on to payment").click()
+    page.get_by_role("button", name="Continue to payment").click()
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_label("Email")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("Email")).to_have_value("nobody")
@@ -238,12 +238,12 @@ def test_an_order_is_changed_before_it_is_paid(visit: Visit) -> None:
     visitor.fill_cart()
     first = visitor.place()
     visitor.page.get_by_role("button", name="Change the order").click()
-    expect(visitor.page.get_by_role("status").nth(1)).to_contain_text("Nothing was charged")
+    expect(visitor.page.get_by_role("status").nth(1)).to_contain_text("You have not been charged")
     expect(visitor.page.locator(".cart-line")).to_have_count(2)
     second = visitor.place()
     assert second != first
     visitor.page.goto(f"/orders/{first}")
-    expect(visitor.page.locator("h1")).to_have_text("This order is cancelled")
+    expect(visitor.page.locator("h1")).to_have_text("This order was cancelled")
 
 
 def test_a_payment_page_follows_an_order_that_ends_elsewhere(visit: Visit) -> None:
@@ -254,7 +254,7 @@ def test_a_payment_page_follows_an_order_that_ends_elsewhere(visit: Visit) -> No
     other = visitor.tab()
     other.goto(visitor.page.url)
     other.get_by_role("button", name="Change the order").click()
-    expect(visitor.page.locator("h1")).to_have_text("This order is cancelled")
+    expect(visitor.page.locator("h1")).to_have_text("This order was cancelled")
 
 
 def test_other_details_after_a_step_back_are_another_order(visit: Visit) -> None:
@@ -278,17 +278,17 @@ def test_without_javascript(visit: Visit) -> None:
     page = visitor.page
     page.goto(f"/restaurants/{KITCHEN}")
     page.get_by_role("button", name="Add Masala dosa").click()
-    page.get_by_role("button", name="One Masala dosa more").first.click()
+    page.get_by_role("button", name="Add one Masala dosa").first.click()
     page.get_by_role("button", name="Add Filter coffee").click()
     expect(page.locator(".cart-line")).to_have_count(2)
     order_id = visitor.place()
     assert "Entering a card needs JavaScript" in page.content()
     page.goto(f"/orders/{order_id}")
-    assert headline(page) == "Your order waits for payment"
+    assert headline(page) == "Your order is waiting for payment"
     page.get_by_role("link", name="Cancel this order").click()
     page.get_by_role("button", name="Cancel the order").click()
     visitor.wait_tracking()
-    while headline(page) != "This order is cancelled":  # bounded by the test's own time-out
+    while headline(page) != "This order was cancelled":  # bounded by the test's own time-out
         page.reload()
     expect(page.get_by_text("You cancelled it.").first).to_be_visible()
 
@@ -323,19 +323,19 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     visitor = visit()
     page = visitor.page
     page.goto(f"/restaurants/{KITCHEN}")
-    tab_to(visitor, "Skip to the content")
+    tab_to(visitor, "Skip to main content")
     page.keyboard.press("Enter")
     tab_to(visitor, "Add Masala dosa")
     page.keyboard.press("Enter")
     # The button that was pressed is another one now, and still has the focus.
-    expect(page.locator(":focus")).to_have_attribute("aria-label", "One Masala dosa more")
+    expect(page.locator(":focus")).to_have_attribute("aria-label", "Add one Masala dosa")
     tab_to(visitor, "Go to checkout")
     page.keyboard.press("Enter")
     page.wait_for_url("**/checkout")
     for field in ("line1", "line2", "city", "postal_code", "name", "email", "phone"):
         tab_to(visitor, field)
         page.keyboard.type(DETAILS.get(field, ""))
-    tab_to(visitor, "Go on to payment")
+    tab_to(visitor, "Continue to payment")
     page.keyboard.press("Enter")
     page.wait_for_url("**/pay")
     expect(page.get_by_role("button", name="Pay ₹120.00")).to_be_enabled()

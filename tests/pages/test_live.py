@@ -81,12 +81,12 @@ def test_the_overview_is_told(visit: Visit, platform: BreakablePlatform) -> None
     press(kitchen.page.locator(f"[data-ticket={order_id}]"), "Accept")
     platform.break_at({})
     expect(letters).to_have_text(str(before + 1))  # without a reload
-    expect(page.locator("h1")).to_have_text("Something needs a look")
+    expect(page.locator("h1")).to_have_text("Something needs attention")
     page.goto(f"/ops/dead-letters?order={order_id}")
     page.get_by_role("region", name="Dead letters").get_by_role("link").first.click()
     page.get_by_role("button", name="Rehearse the redrive").click()
     page.get_by_role("button", name="Redrive now").click()
-    expect(page.get_by_role("status")).to_contain_text("It is redriven.")
+    expect(page.get_by_role("status")).to_contain_text("Redriven.")
 
 
 def test_a_board_outlives_its_worker(visit: Visit, platform: Platform) -> None:
@@ -103,7 +103,7 @@ def test_a_board_outlives_its_worker(visit: Visit, platform: Platform) -> None:
     shoppers = [at_checkout(visit, javascript=number % 2 == 0) for number in range(4)]
     os.kill(dying.pid, signal.SIGKILL)
     for shopper in shoppers:
-        shopper.page.get_by_role("button", name="Go on to payment").click()
+        shopper.page.get_by_role("button", name="Continue to payment").click()
     for tab in tabs:
         wait_until(partial(was_cut_off, tab), "a badge other than Live", timeout_s=MAX_WAIT_S)
     # Orders of the worker that is gone have waited in Kafka; their pages have asked again by themselves.
@@ -169,10 +169,10 @@ def test_many_tabs_share_the_browsers_connections(visit: Visit) -> None:
     kitchen.sign_in("Kitchen")
     press(kitchen.page.locator(f"[data-ticket={order_id}]"), "Accept")
     for tab in (waiting, *live[1:]):
-        expect(tab.locator("h1")).to_have_text("The kitchen has accepted")
-    expect(live[0].locator("h1")).to_have_text("Paid, and sent to the kitchen")
+        expect(tab.locator("h1")).to_have_text("The kitchen has accepted your order")
+    expect(live[0].locator("h1")).to_have_text("Paid and sent to the kitchen")
     live[0].evaluate(LOOKED_AT)  # and once it is looked at, it is as it should be
-    expect(live[0].locator("h1")).to_have_text("The kitchen has accepted")
+    expect(live[0].locator("h1")).to_have_text("The kitchen has accepted your order")
 
 
 def _is_live(tab: Page) -> bool:

@@ -63,7 +63,7 @@ def test_a_failed_refund_is_retried_from_its_list(
     page.get_by_role("button", name="Cancel the order").click()
     expect(customer.page.get_by_text("On its way to your bank")).to_be_visible()
     stripe.settle_refund(order_id, "fail")
-    expect(customer.page.get_by_text("our support team looks after it")).to_be_visible()
+    expect(customer.page.get_by_text("our support team is on it")).to_be_visible()
     page.goto("/ops/refunds?state=FAILED")
     row = page.get_by_role("row").filter(has=page.locator(f'a[href$="{order_id}"]'))
     expect(row).to_contain_text("expired or canceled card")
@@ -71,7 +71,7 @@ def test_a_failed_refund_is_retried_from_its_list(
     check_fits(page)
     row.get_by_role("link", name="Retry").click()
     expect(page.locator("h1")).to_have_text("Retry the refund?")
-    expect(page.get_by_text("It is recorded that operator:olga did this.")).to_be_visible()
+    expect(page.get_by_text("This is recorded as done by operator:olga.")).to_be_visible()
     check_accessible(page)
     check_fits(page)
     page.get_by_role("button", name="Retry the refund").click()
@@ -139,12 +139,12 @@ def test_a_dead_letter_is_discarded_for_a_reason(visit: Visit, platform: Breakab
     page.get_by_role("button", name="Rehearse the discard").click()
     expect(page.get_by_role("heading", name="Rehearsal")).to_be_visible()
     check_accessible(page)
-    page.get_by_role("link", name="Don't").click()
+    page.get_by_role("link", name="Go back").click()
     expect(page.locator("h1")).to_contain_text("Open")  # a rehearsal changes nothing
     page.get_by_label("Why", exact=True).fill("the kitchen accepted by telephone")
     page.get_by_role("button", name="Rehearse the discard").click()
     page.get_by_role("button", name="Discard now").click()
-    expect(page.get_by_role("status")).to_contain_text("It is discarded. Done by operator:olga")
+    expect(page.get_by_role("status")).to_contain_text("Discarded. Done by operator:olga")
     page.goto(address)
     expect(page.locator("main")).to_contain_text("operator:olga: the kitchen accepted by telephone")
     expect(page.get_by_role("button", name="Rehearse the redrive")).to_have_count(0)
@@ -157,7 +157,7 @@ def test_a_dead_letter_is_discarded_for_a_reason(visit: Visit, platform: Breakab
     ticket = board.page.locator(f"[data-ticket={order_id}]")
     press(ticket, "Accept")
     expect(ticket).to_have_attribute("data-status", "CONFIRMED")
-    expect(customer.page.locator("h1")).to_have_text("The kitchen has accepted")
+    expect(customer.page.locator("h1")).to_have_text("The kitchen has accepted your order")
 
 
 def test_who_refunded_a_part_is_found_again(visit: Visit) -> None:

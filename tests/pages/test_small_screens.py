@@ -96,12 +96,12 @@ def test_without_javascript_an_order_is_placed_cancelled_cooked_and_found(
     page = site.visit(**PHONE, **WITHOUT)
     page.goto(f"/restaurants/{RESTAURANT}")
     page.get_by_role("button", name="Add Masala dosa").click()
-    page.get_by_role("button", name="One Masala dosa more").click()
+    page.get_by_role("button", name="Add one Masala dosa").click()
     page.goto("/checkout")
-    page.get_by_role("button", name="One Masala dosa less").click()
+    page.get_by_role("button", name="Remove one Masala dosa").click()
     for field, value in DETAILS.items():
         page.locator(f"#{field}").fill(value)
-    page.get_by_role("button", name="Go on to payment").click()
+    page.get_by_role("button", name="Continue to payment").click()
     page.wait_for_url("**/pay")
     expect(page.locator("noscript .notice")).to_be_visible()  # how to pay all the same
     order_id = page.url.split("/")[-2]

@@ -24,10 +24,10 @@ def test_cancelled_and_refunded(visit: Visit, width: int) -> None:
     page = visitor.page
     visitor.order_paid()
     page.get_by_role("link", name="Cancel this order").click()
-    expect(page.get_by_text("You get back ₹165.00")).to_be_visible()
+    expect(page.get_by_text("We will refund ₹165.00")).to_be_visible()
     check_accessible(page)
     check_fits(page)
-    page.get_by_role("radio", name="It takes too long").check()
+    page.get_by_role("radio", name="It is taking too long").check()
     page.get_by_role("button", name="Cancel the order").click()
     visitor.wait_tracking()
     expect(page.locator("h1")).to_have_text("Cancelled and refunded")
@@ -65,7 +65,9 @@ def test_a_workers_death_does_not_stop_the_page(visit: Visit, platform: Platform
     expect(badge).not_to_have_text("Live")
     platform.wait_ready()
     accept(visit, order_id, worker=1)
-    expect(page.locator("h1")).to_have_text("The kitchen has accepted")  # without a reload
+    expect(page.locator("h1")).to_have_text(
+        "The kitchen has accepted your order"
+    )  # without a reload
     expect(badge).to_have_text("Live")
     assert dying.exits[-1] == -signal.SIGKILL
     # It goes on where it was: the stream that is made anew names the last event that the page has.
@@ -79,7 +81,7 @@ def test_without_a_stream_the_page_asks_by_itself(visit: Visit) -> None:
     badge = visitor.page.locator("[data-live-state]")
     expect(badge).to_have_text("Checking every few seconds")
     accept(visit, order_id, worker=0)
-    expect(visitor.page.locator("h1")).to_have_text("The kitchen has accepted")
+    expect(visitor.page.locator("h1")).to_have_text("The kitchen has accepted your order")
 
 
 def test_a_strangers_browser_sees_nothing(visit: Visit) -> None:

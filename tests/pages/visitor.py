@@ -103,7 +103,7 @@ class Visitor:
         self.page.goto("/checkout")
         for field, value in {**DETAILS, **details}.items():
             self.page.locator(f"#{field}").fill(value)
-        self.page.get_by_role("button", name="Go on to payment").click()
+        self.page.get_by_role("button", name="Continue to payment").click()
         self.page.wait_for_url("**/pay")
         return self.order_id
 

@@ -267,11 +267,11 @@ async def test_each_part_of_a_refund_is_told_with_what_remains(day: Day) -> None
                 assert response.status == 201, await response.text()
         told.append(("PAYMENT_REFUND_PARTIAL", "SENT"))
         await day.until_statuses(order_id, *told)
-    messages = [m for m in await day.messages(order_id) if "remain paid" in m["text"]]
+    messages = [m for m in await day.messages(order_id) if "remains paid" in m["text"]]
     assert Counter(m["channel"] for m in messages) == {"EMAIL": 2, "SMS": 2}
     short = sorted(m["text"] for m in messages if m["channel"] == "SMS")
     for text, back, left in zip(short, (2, 3), (paid - 500, paid - 300), strict=True):
-        assert f"INR {back}.00 refunded, INR {left / 100:,.2f} remain paid" in text
+        assert f"INR {back}.00 refunded, INR {left / 100:,.2f} remains paid" in text
 
 
 async def test_a_worker_killed_while_the_server_answers_repeats_the_same_message_id(

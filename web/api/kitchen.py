@@ -47,7 +47,10 @@ class KitchenLine(ApiModel):
 
 
 class KitchenOrder(ApiModel):
-    """An order that the kitchen has to do with. acceptBefore: then it is cancelled."""
+    """An order that the kitchen has to do with. acceptBefore: then it is cancelled.
+
+    notes, allergies: in the customer's words.
+    """
 
     order_id: str
     reference: str
@@ -56,6 +59,8 @@ class KitchenOrder(ApiModel):
     since: str
     accept_before: str | None = None
     items: tuple[KitchenLine, ...]
+    notes: str | None = None
+    allergies: str | None = None
     next_steps: tuple[str, ...]
 
 

@@ -8,6 +8,7 @@ from models.declines import customer_decline_code, decline_text
 from models.graphs import PaymentStatus
 from models.payment import Payment, PaymentRecord
 from tables import StoredRecord
+from web import languages
 from web.api.order_views import PaymentView, payment_for_customer, payment_view
 from web.api.pricing import priced
 from web.api.schemas import (
@@ -56,9 +57,10 @@ async def place_order(call: Call[Params, CreateIntent]) -> CommandRequest:
             consistency_token=_with_payment(placed.token, record).text(),
         )
 
+    language = languages.named_in(call.request.cookies, call.request.headers)
     return CommandRequest(
         order_id=order_id, service=ORDERS, command_type=CommandType.PLACE_ORDER,
-        data=priced(deps.catalogue, call.body, customer), action="place", key=call.key,
+        data=priced(deps.catalogue, call.body, customer, language), action="place", key=call.key,
         body=call.body, identity=Identity(Role.CUSTOMER, customer), answer=answer,
         accepted=Accepted(
             order_id=order_id, payment_id=ids.payment_id(order_id), order_token=token

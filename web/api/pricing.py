@@ -9,8 +9,13 @@ from web.catalogue import Catalogue, Restaurant
 from web.http.problems import ProblemError
 
 
-def priced(catalogue: Catalogue, body: CreateIntent, customer: str) -> PlaceOrder:
-    """The order that a cart makes at the catalogue's prices. Raises ProblemError (400)."""
+def priced(
+    catalogue: Catalogue, body: CreateIntent, customer: str, language: str | None = None
+) -> PlaceOrder:
+    """The order that a cart makes at the catalogue's prices. Raises ProblemError (400).
+
+    language: that the customer reads; None is the platform's.
+    """
     restaurant = catalogue.restaurants.get(body.restaurant_id)
     if restaurant is None:
         raise _invalid(
@@ -31,6 +36,9 @@ def priced(catalogue: Catalogue, body: CreateIntent, customer: str) -> PlaceOrde
         user_id=customer,
         contact=Contact(**body.contact.model_dump()),
         address=Address(**body.address.model_dump()),
+        language=language,
+        notes=body.notes,
+        allergies=body.allergies,
     )
 
 

@@ -1,6 +1,6 @@
 """The bodies that writes take and the answers that they give; descriptions say what is accepted."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -22,6 +22,9 @@ CancelReason = Literal[
 """Reasons go into events, so nobody writes one freely."""
 
 SingleLineText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
+CustomerText = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", min_length=1, max_length=300)
+]
 RequiredText = Annotated[SingleLineText, StringConstraints(min_length=1)]
 OrderId = Annotated[
     str,
@@ -29,6 +32,11 @@ OrderId = Annotated[
         pattern=r"^order_[0-7][0-9a-hjkmnp-tv-z]{25}$", description="an id that create-intent gave"
     ),
 ]
+
+
+def later(description: str) -> Any:
+    """A field that bodies had not from the start: without it a body's hash stays what it was."""
+    return Field(default=None, description=description, exclude_if=lambda value: value is None)
 
 
 def check_reason(identity: Identity, reason: str) -> None:
@@ -83,6 +91,8 @@ class CreateIntent(Body):
     )
     contact: ContactBody
     address: AddressBody
+    notes: CustomerText | None = later("for the kitchen, one line of up to 300 characters")
+    allergies: CustomerText | None = later("for the kitchen, one line of up to 300 characters")
 
 
 class Intent(ApiModel):

@@ -180,7 +180,8 @@ class WebDeps:
     staff: verifies the tokens of operators, kitchens and couriers; None refuses them all.
     allowed_origins: further origins ("https://shop.example") whose pages may post with a cookie.
     public_url: where customers reach the application; None takes it from the request.
-    secure_cookies: over HTTPS alone. own_url: this worker's canonical URL: it never forwards to itself.
+    default_language: of readers who name none that we have. secure_cookies: over HTTPS alone.
+    own_url: this worker's canonical URL: it never forwards to itself.
     stripe_intent: payment intent id -> Stripe's object as JSON values, without its secret; None where
         pages don't show it. Raises UnavailableError.
     is_sandbox: pages say so, and offer the development login.
@@ -219,6 +220,7 @@ class WebDeps:
     allowed_origins: Sequence[str] = ()
     public_url: str | None = None
     secure_cookies: bool = False
+    default_language: str = "en"
     own_url: URL | None = None
     stripe_js: StripeOrigins = field(default_factory=StripeOrigins)
     stripe_intent: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None

@@ -15,7 +15,7 @@ from models.json_depth import is_shallow
 from web.http.card_numbers import has_card_number
 
 MASKED: Final = "***"
-PERSONAL: Final = ("contact", "address")
+PERSONAL: Final = ("contact", "address", "notes", "allergies")
 """Of a command's data."""
 ENVELOPE: Final = frozenset(
     {

@@ -15,7 +15,7 @@ from web.indexes.entries import EntryIndex, has_ended
 class OrderEntry:
     """An order in lists. amount: minor units. since_ms, accept_before_ms: since the epoch.
 
-    items: (name, quantity), of orders that have not ended.
+    items: (name, quantity); notes and allergies for the kitchen: of orders that have not ended.
     """
 
     order_id: str
@@ -26,6 +26,8 @@ class OrderEntry:
     since_ms: int
     accept_before_ms: int | None = None
     items: tuple[tuple[str, int], ...] = ()
+    notes: str | None = None
+    allergies: str | None = None
 
 
 class OrderIndex(EntryIndex[OrderEntry]):
@@ -68,7 +70,7 @@ def order_entry(order_id: str, record: StoredRecord) -> OrderEntry | None:
     known = order or placed
     if known is None:
         return None
-    items = () if state.has_ended or placed is None else placed.items
+    to_make = None if state.has_ended else placed
     return OrderEntry(
         order_id=order_id,
         status=state.status_shown,
@@ -77,7 +79,9 @@ def order_entry(order_id: str, record: StoredRecord) -> OrderEntry | None:
         restaurant_id=known.restaurant_id or (placed.restaurant_id if placed else ""),
         since_ms=order.reached[order.status] if order else state.work.occurred_at,
         accept_before_ms=state.work.deadlines.get("KITCHEN"),
-        items=tuple((item.name, item.quantity) for item in items),
+        items=tuple((item.name, item.quantity) for item in (to_make.items if to_make else ())),
+        notes=to_make.notes if to_make else None,
+        allergies=to_make.allergies if to_make else None,
     )
 
 

@@ -12,7 +12,9 @@ from tables import NotOwnerError, NotReadyError
 from web.http.middleware import Handler, client_has_left, unexpected
 from web.http.problems import CODES, ProblemError, of_http_exception
 from web.http.route import route_of
+from web.languages import language as reader_language
 from web.pages import retry
+from web.pages.preferences import language_of
 from web.pages.render import render
 
 HTMX: Final = "HX-Request"
@@ -29,68 +31,73 @@ STAFF_HOMES: Final = {
 }
 """Where nobody comes without having signed in -> how the link back is called."""
 
+HOME_TEXT: Final = "All restaurants"
+
 PROBLEM_TEXTS: Final = {
-    "NOT_FOUND": ("We can't find that page", "It may have moved, or the address has a typo."),
+    "NOT_FOUND": (
+        "We can't find that page",
+        "It may have moved, or there may be a typo in the address.",
+    ),
     "ORDER_UNKNOWN": (
         "We can't find that order",
         "If you placed it a moment ago, give it a second and reload.",
     ),
     "LINK_INVALID": (
-        "This link does not work any more",
-        "Links in our mails and messages work for 30 days; open the latest one, and all of the link.",
+        "This link no longer works",
+        "Links in our emails and text messages work for 30 days. Open the latest one, and copy the whole link.",
     ),
-    "RESTAURANT_UNKNOWN": ("We don't know that restaurant", "It may have left us."),
+    "RESTAURANT_UNKNOWN": ("We can't find that restaurant", "It may no longer be on Tiffin."),
     "TOKEN_MISSING": (
         "This page is private",
-        "Orders open in the browser that placed them and by links in our mails; staff sign in first.",
+        "Open an order in the browser you placed it in, or with the link in our email. Staff sign in first.",
     ),
     "TOKEN_INVALID": (
         "Your session has ended",
-        "Sign in again, or open the order where you placed it.",
+        "Sign in again, or open the order in the browser you placed it in.",
     ),
     "WRONG_ORDER": (
-        "This order is someone else's",
-        "Orders open in the browser that placed them, and by links in our mails and messages.",
+        "This order belongs to someone else",
+        "Open an order in the browser you placed it in, or with the link in our email or text message.",
     ),
-    "ROLE_REFUSED": ("You can't open this page", "Your account has another role."),
+    "ROLE_REFUSED": ("You can't open this page", "Your account does not have the role for it."),
     "ORIGIN_REFUSED": ("That came from another site", "Go back and try again from our own page."),
     "PAYMENT_NOT_OPENED": (
-        "The payment could not be opened",
-        "Nothing was charged. Try once more; if it goes on, tell our support team.",
+        "We could not start the payment",
+        "You have not been charged. Try again; if it keeps happening, contact our support team.",
     ),
     "TOO_MANY_REQUESTS": (
         "That was a little too fast",
-        "Many requests came from your address. Wait a moment, then try again.",
+        "There were too many requests from your network. Wait a moment, then try again.",
     ),
     "ORDER_QUARANTINED": (
-        "Our team looks at this order",
-        "Something about it needs a person. You will not be charged twice.",
+        "Our team is looking into this order",
+        "Someone needs to check it. You will not be charged twice.",
     ),
 }
 """Code -> headline, what to do; the rest by kind."""
 BUSY: Final = (
     "One moment, please",
-    "A part of our system can't be reached right now. This page tries again by itself.",
+    "Part of our system can't be reached right now. This page will try again by itself.",
 )
 BUSY_FOR_LONG: Final = (
-    "This takes longer than it should",
-    "A part of our system can't be reached, and this page has stopped trying. Reload it in some minutes.",
+    "This is taking longer than it should",
+    "Part of our system can't be reached, and this page has stopped trying. Reload it in a few minutes.",
 )
 BUSY_AFTER_FORM: Final = (
-    "We don't know yet whether that was done",
-    "A part of our system can't be reached right now. In a moment you see how things stand.",
+    "We don't know yet whether that worked",
+    "Part of our system can't be reached right now. In a moment you can check the current status.",
 )
 NOT_HERE_YET: Final = (
     "Your order is not here yet",
-    "If you placed it a moment ago, it is still being taken. This page tries again by itself.",
+    "If you placed it a moment ago, it is still being processed. This page will try again by itself.",
 )
 BROKEN: Final = (
     "Something went wrong on our side",
-    "Try again in a moment. You are never charged twice. If it goes on, tell us the reference below.",
+    "Try again in a moment. You will not be charged twice. If it keeps happening, tell us the reference below.",
 )
 BROKEN_FORM: Final = (
     "Something went wrong on our side",
-    "We don't know whether that was done. Look how things stand before you do it once more.",
+    "We don't know whether that worked. Check the current status before you try again.",
 )
 
 log = logging.getLogger("tiffin.web.pages")
@@ -103,6 +110,7 @@ async def problems_as_pages(request: web.Request, handler: Handler) -> web.Strea
     is_for_people = is_fragment or "text/html" in request.headers.get("Accept", "")
     if not (is_for_people and _is_page(request)):
         return await handler(request)
+    reader_language.set(language_of(request))
     try:
         return await handler(request)
     except ProblemError as error:
@@ -153,7 +161,7 @@ def _page(request: web.Request, problem: ProblemError) -> web.Response:
     response = render(
         request, "error.html", status=status, headline=headline, more=more, code=problem.code,
         pause_s=pause_s, leads_to=retry.result_page(request.path) if is_form and status >= 500 else "",
-        may_sign_in=may_sign_in, home=home, home_words=STAFF_HOMES.get(home, "All restaurants"),
+        may_sign_in=may_sign_in, home=home, home_words=STAFF_HOMES.get(home, HOME_TEXT),
         again=request.path_qs if is_get and status >= 500 else "",
         reference=tracing.reference() if status >= 500 else "",
     )  # fmt: skip

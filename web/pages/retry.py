@@ -19,7 +19,7 @@ LONGEST_PAUSE_S: Final = 10
 COOKIE_MAX_AGE_S: Final = 30
 """Longer than the pause: after it the page was left, or came."""
 BOARDS: Final = ("/kitchen", "/courier")
-PAGE_AFTER_FORM: Final = {"/cart": "/", "/logout": "/login"}
+PAGE_AFTER_FORM: Final = {"/cart": "/", "/preferences": "/", "/logout": "/login"}
 
 
 def pause_s(tries: int) -> int | None:

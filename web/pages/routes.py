@@ -29,12 +29,13 @@ from web.ops import dead_letters as dead_letter_queries
 from web.ops import notifications as notification_queries
 from web.ops import search as searches
 from web.ops.search import SearchBody
+from web.pages import preferences
 from web.pages.assets import Assets
 from web.pages.errors import problems_as_pages
 from web.pages.ops import dead_letters, notifications, order, overview, search
 from web.pages.ops.lists import LISTS, OPERATORS
-from web.pages.render import ASSETS, TEMPLATE_ENGINE, make_environment
-from web.pages.shop import cart, checkout, home, payment, tracking
+from web.pages.render import ASSETS, TEMPLATE_ENGINES, make_environments
+from web.pages.shop import cart, checkout, home, payment, reorder, tracking
 from web.pages.staff import board_streams, boards, login
 
 CUSTOMER, KITCHEN = Role.CUSTOMER, Role.KITCHEN
@@ -93,10 +94,13 @@ SHOP: Final = (
     _post("/orders/{order_id}/cancel", tracking.cancel, access=of_order(CUSTOMER), owner=owner_of_order,
           body=Form(CancelOrderBody, lambda _, form: {"reason": form.get("reason", "")}),
           order_must_exist=True, renderer=tracking.to_order, rescue=tracking.cancel_later),
+    _post("/orders/{order_id}/again", reorder.order_again, access=of_order(CUSTOMER),
+          owner=owner_of_order, order_must_exist=True),
     _post("/orders/{order_id}/change", payment.change_order, access=of_order(CUSTOMER),
           owner=owner_of_order, renderer=payment.back_to_cart, rescue=payment.change_later),
 )  # fmt: skip
 STAFF: Final = (
+    _post("/preferences", preferences.choose, access=PUBLIC),
     _get("/login", login.show_login, access=PUBLIC),
     _post("/login", login.login, access=PUBLIC),
     _get("/login/start", login.begin_sign_in, access=PUBLIC),
@@ -153,7 +157,7 @@ PAGES: Final = (*SHOP, *STAFF, *OPERATIONS)
 def setup(app: web.Application) -> None:
     """Mount the pages on an application that has web's context. Reads files; blocks."""
     app[ASSETS] = Assets()
-    app[TEMPLATE_ENGINE] = make_environment(app[ASSETS])
+    app[TEMPLATE_ENGINES] = make_environments(app[ASSETS])
     app[overview.OVERVIEW_SNAPSHOT] = overview.OverviewSnapshot(app[CONTEXT].changes)
     renderers: dict[str, Renderer] = {"evidence": order.show_evidence}
     app[HTML_RENDERERS] = renderers

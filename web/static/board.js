@@ -2,6 +2,7 @@
  * hand, and no tap that hits what has just moved under it. */
 import { keepLive } from "./sse.js";
 import { localTimes } from "./times.js";
+import { locale, t } from "./words.js";
 
 const SLOW_LOOK_MS = 30000; // should news ever get lost
 const MOVING_LOOK_MS = 3000; // while a part of the board is missing
@@ -10,7 +11,7 @@ const AIM_MS = 1500; // a mouse that moves over a button is about to press it
 const MOVED_MS = 500; // nobody sees and decides faster
 const board = () => document.querySelector("[data-board]");
 const said = document.querySelector("[data-board-said]");
-const words = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
+const words = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "narrow" });
 
 const waited = (ms) => {
   const minutes = Math.floor(ms / 60000);
@@ -67,7 +68,7 @@ async function setSound(on) {
 
 function tellSound() {
   const isMuted = isOn() && ownsSound && audio?.state !== "running";
-  button.textContent = !isOn() ? "Sound is off" : isMuted ? "Tap once for sound" : "Sound is on";
+  button.textContent = !isOn() ? t("Sound is off") : isMuted ? t("Tap once for sound") : t("Sound is on");
 }
 
 /* What a tab says that has sound from before: browsers play only after a tap or a key. */
@@ -92,7 +93,7 @@ function tick() {
     if (isLate && !ticket.classList.contains("late")) {
       ticket.classList.add("late");
       ticket.querySelector(".badge").classList.add("bad");
-      ticket.querySelector("[data-late-word]").textContent = "Waiting too long";
+      ticket.querySelector("[data-late-word]").textContent = t("Waiting too long");
     }
     const name = ticket.dataset.ticket;
     if (ticket.classList.contains("late") && !known.get(name)) late += 1;
@@ -160,7 +161,7 @@ document.addEventListener("click", (event) => {
   if (!was || was.ticket === pressed.dataset.ticket) return;
   event.preventDefault();
   event.stopPropagation();
-  if (said) said.textContent = "The list has just moved. Press again.";
+  if (said) said.textContent = t("The list has just moved. Press again.");
 }, true);
 
 /* Why a tap did nothing stays for a while, whatever the board shows next. */
@@ -180,6 +181,22 @@ document.addEventListener("htmx:afterSwap", () => {
   if (said && now && said.textContent !== now) said.textContent = now;
 });
 
+/* A ticket on paper: that one alone. */
+const showPrint = () => {
+  for (const each of document.querySelectorAll("[data-print]")) each.hidden = false;
+};
+showPrint();
+document.addEventListener("htmx:afterSwap", showPrint);
+document.addEventListener("click", (event) => {
+  const ticket = event.target.closest?.("[data-print]")?.closest("[data-ticket]");
+  if (!ticket) return;
+  ticket.classList.add("printed");
+  document.body.classList.add("prints-one");
+  window.print();
+  ticket.classList.remove("printed");
+  document.body.classList.remove("prints-one");
+});
+
 const stream = keepLive({ look, mustListen: () => isOn() && ownsSound });
 setInterval(() => {
   const isMoving = board()?.hasAttribute("data-incomplete");
@@ -194,7 +211,7 @@ if (button) {
   document.addEventListener("pointerdown", wake);
   document.addEventListener("keydown", wake);
   button.addEventListener("click", async () => {
-    const on = !isOn() || button.textContent.startsWith("Tap");
+    const on = !isOn() || button.textContent === t("Tap once for sound");
     try { localStorage.setItem(SOUND, on ? "on" : "off"); } catch { /* for this page alone */ }
     audio ??= new AudioContext();
     audio.resume().catch(() => {});

@@ -1,6 +1,8 @@
 /* Draws the report of payments, written as the reader's browser writes numbers and dates, in UTC as the
  * report's buckets are; the table below the charts holds the same figures. */
 
+import { locale, t } from "./words.js";
+
 const source = document.querySelector("#report-data");
 const rows = JSON.parse(source?.textContent || "[]");
 const STEP_S = { minute: 60, hour: 3600, day: 86400 };
@@ -8,7 +10,7 @@ const COMPACT_FROM = 100_000; // longer numbers leave no room on a phone
 const probe = document.createElement("span");
 document.body.append(probe);
 const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
-const utc = (form) => new Intl.DateTimeFormat(undefined, { timeZone: "UTC", ...form });
+const utc = (form) => new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...form });
 const day = utc({ day: "numeric", month: "short" });
 const hour = utc({ hour: "2-digit", minute: "2-digit" });
 const exact = utc(source?.dataset.by === "day" ? { dateStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });
@@ -35,7 +37,7 @@ function widthOf(chart, texts, axis, cycle) {
 
 function numbers(texts, places) {
   const most = Math.max(...texts.map(Math.abs));
-  const form = new Intl.NumberFormat(undefined, most >= COMPACT_FROM
+  const form = new Intl.NumberFormat(locale, most >= COMPACT_FROM
     ? { notation: "compact", maximumFractionDigits: 2 } : { maximumFractionDigits: places });
   return texts.map((number) => form.format(number));
 }
@@ -74,18 +76,18 @@ if (window.uPlot && source) {
     group.hidden = false;
     const { at, values } = dense(mine);
     const text = (form) => (_, number) => (number == null ? "–" : form.format(number));
-    const count = text(new Intl.NumberFormat());
+    const count = text(new Intl.NumberFormat(locale));
     const line = (label, name, more = {}) => ({ label, stroke: colour(name), width: 2, points: { show: false }, value: count, ...more });
     draw(group.querySelector('[data-chart="payments"]'), [
-      line("Attempts", "--ink-soft"), line("Completed", "--good"), line("Declined", "--bad"),
+      line(t("Attempts"), "--ink-soft"), line(t("Completed"), "--good"), line(t("Declined"), "--bad"),
     ], [at, values((row) => row.attempts), values((row) => row.completed), values((row) => row.declined.count)], 0);
     // Read as it is written: Stripe's minor units are not always what people write (UGX).
     const places = Math.max(...mine.map((row) => (row.revenue.display.split(".")[1] || "").length));
-    const money = new Intl.NumberFormat(undefined, {
+    const money = new Intl.NumberFormat(locale, {
       style: "currency", currency, minimumFractionDigits: places, maximumFractionDigits: places,
     });
     draw(group.querySelector('[data-chart="revenue"]'), [
-      line("Revenue", "--accent", { fill: colour("--accent-tint"), paths: uPlot.paths.bars({ size: [0.7, 40] }), value: text(money) }),
+      line(t("Revenue"), "--accent", { fill: colour("--accent-tint"), paths: uPlot.paths.bars({ size: [0.7, 40] }), value: text(money) }),
     ], [at, values((row) => Number(row.revenue.display))], places);
   }
 }

@@ -3,6 +3,8 @@
  * One try at a time: the button is off while one runs, and the server takes one confirm at a time. A
  * request whose answer is lost is sent again with the same Idempotency-Key, so it is the same try. */
 
+import { t } from "./words.js";
+
 const page = document.querySelector("#pay");
 const at = page.dataset;
 const find = (id) => document.getElementById(id);
@@ -15,7 +17,7 @@ const REPEAT_MS = [500, 1000, 2000, 4000, 4000, 8000, 8000, 8000];
 const LOOK_MS = 1000;
 const HEARING_MS = 30000;
 const FOLLOW_MS = 5000;
-const CHECKING = "We are checking with the bank. You will not be charged twice.";
+const CHECKING = t("Checking with your bank. You will not be charged twice.");
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const show = (what) => {
@@ -25,7 +27,7 @@ const show = (what) => {
   if (what.wrong) {
     const [first, second] = wrong.querySelectorAll("span");
     first.textContent = what.wrong;
-    second.textContent = what.kept === false ? "" : "Nothing was charged, and your order is kept.";
+    second.textContent = what.kept === false ? "" : t("You have not been charged, and your order is saved.");
     wrong.focus();
   }
   form.hidden = !what.card && !what.busy;
@@ -33,9 +35,9 @@ const show = (what) => {
   button.disabled = !what.card;
   change.disabled = !what.card && !what.action;
   button.setAttribute("aria-busy", String(Boolean(what.busy)));
-  words.textContent = what.busy ? "Paying…" : words.dataset.idle;
+  words.textContent = what.busy ? t("Paying…") : words.dataset.idle;
 };
-const done = () => { show({ wait: "Here is your order…" }); location.replace(TRACKING); };
+const done = () => { show({ wait: t("Taking you to your order…") }); location.replace(TRACKING); };
 
 /* Ask our API; a lost answer, a 5xx and a 429 are asked again, with the same key. Gives {status, body}. */
 async function ask(method, path, body, key) {
@@ -50,7 +52,7 @@ async function ask(method, path, body, key) {
       if (!comesAgain) return { status: answer.status, body: await answer.json() };
     } catch { /* no answer: the network, or a worker that ends */ }
     if (turn >= REPEAT_MS.length) return { status: 0, body: {} };
-    said.textContent = `${CHECKING} The connection is slow; we keep trying.`;
+    said.textContent = `${CHECKING} ${t("The connection is slow; we keep trying.")}`;
     wait.hidden = false;
     await pause(REPEAT_MS[turn]);
   }
@@ -75,7 +77,7 @@ async function settle(isOver) {
       if (step === "over") { done(); return null; }
       if (isOver(step)) return { step, view: body };
     } else if (status === 401 || status === 403) {
-      show({ wrong: "Your session has ended. Open the order where you placed it.", kept: false });
+      show({ wrong: t("Your session has ended. Open the order in the browser you placed it in."), kept: false });
       return null;
     }
     await pause(LOOK_MS);
@@ -97,7 +99,7 @@ async function follow() {
 const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
 
 function declined(payment) {
-  show({ card: true, wrong: payment.failureReason || "The payment did not go through. Try again." });
+  show({ card: true, wrong: t(payment.failureReason || "Your payment did not go through. Try again.") });
 }
 
 async function waitForBank(text = CHECKING) {
@@ -121,7 +123,8 @@ function appearance() {
     fontFamily: getComputedStyle(document.body).fontFamily, fontSizeBase: "16px",
   };
   probe.remove();
-  return { theme: matchMedia("(prefers-color-scheme: dark)").matches ? "night" : "stripe", variables };
+  return { theme: (document.documentElement.dataset.theme
+    ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark" ? "night" : "stripe", variables };
 }
 
 function mountCard() {
@@ -134,13 +137,13 @@ function mountCard() {
     defaultValues: { billingDetails: given({ name: at.name, email: at.email, phone: at.phone }) },
   });
   card.on("ready", () => { button.disabled = form.hidden; });
-  card.on("loaderror", () => show({ wrong: "The card form could not be loaded. Reload the page to try again." }));
+  card.on("loaderror", () => show({ wrong: t("The card form could not be loaded. Reload the page to try again.") }));
   card.mount("#payment-element");
 }
 
 /* Stripe shows the bank's question; what came of it is the server's word, not the browser's. */
 async function authenticate(secret) {
-  show({ wait: "Confirm the payment with your bank…" });
+  show({ wait: t("Confirm the payment with your bank…") });
   // Throws when there is nothing left to confirm: it was done in another tab, or the payment is over.
   const { error, paymentIntent } = await stripe.handleNextAction({ clientSecret: secret })
     .catch((cause) => ({ error: cause }));
@@ -149,7 +152,7 @@ async function authenticate(secret) {
     offerAction();
     return;
   }
-  show({ wait: error ? "Hearing from the bank…" : "Confirmed. Waiting for the bank's last word…" });
+  show({ wait: error ? t("Waiting to hear from your bank…") : t("Confirmed. Waiting for your bank…") });
   const until = Date.now() + HEARING_MS;
   const now = await settle((step) => step === "card" || (step === "action" && Date.now() > until));
   if (now?.step === "card") declined(now.view.payment);
@@ -157,7 +160,7 @@ async function authenticate(secret) {
 }
 
 function offerAction() {
-  show({ wait: "Your bank wants you to confirm this payment.", action: true });
+  show({ wait: t("Your bank needs you to confirm this payment."), action: true });
   action.focus();
 }
 
@@ -173,9 +176,9 @@ async function confirm(confirmationToken) {
     await waitForBank();
   } else if (status === 409) {
     // Another tab pays this order, or has paid it.
-    await waitForBank("This order is being paid already. You will not be charged twice.");
+    await waitForBank(t("This order is already being paid. You will not be charged twice."));
   } else {
-    show({ card: true, wrong: body.detail || body.title || "The payment did not go through. Try again." });
+    show({ card: true, wrong: body.detail || body.title || t("Your payment did not go through. Try again.") });
   }
 }
 
@@ -214,7 +217,7 @@ action.addEventListener("click", () => {
 
 async function begin() {
   if (!window.Stripe) {
-    show({ wrong: "Stripe can't be reached, so no card can be entered. Reload the page to try again." });
+    show({ wrong: t("Stripe can't be reached, so you can't enter a card. Reload the page to try again.") });
     return;
   }
   stripe = window.Stripe(at.key);

@@ -6,6 +6,8 @@
  * for longer than the server's heartbeat allows is dead, whatever the network says, and made anew.
  * htmx's extension sees an EventSource that never closes by itself. */
 
+import { locale, t } from "./words.js";
+
 const SLOTS = 4;
 const SILENT_MS = 11000; // two heartbeats (HEARTBEAT_S in web/http/sse.py) and a little
 const SLOT_MS = 5000;
@@ -131,9 +133,11 @@ export class SharedSource extends EventTarget {
   }
 }
 
-const WORDS = { live: "Live", trying: "Reconnecting…", polling: "Checking every few seconds", off: "Connection lost." };
+const WORDS = {
+  live: t("Live"), trying: t("Reconnecting…"), polling: t("Checking every few seconds"), off: t("Connection lost."),
+};
 const POLL_MS = 4000;
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
 
 /* Bring a page's stream about: htmx's extension gets it, `data-live-state` says how the page hears of
  * news, or since when it does not; while there is no stream, `look` is called every few seconds. Gives the
@@ -148,7 +152,7 @@ export function keepLive({ look, mustListen }) {
     badge.dataset.state = state;
     const lastAt = Math.max(toldAt, source?.heardAt || 0);
     const isSilent = state === "trying" || state === "off";
-    badge.lastElementChild.textContent = WORDS[state] + (isSilent ? ` Last news at ${clock.format(lastAt)}` : "");
+    badge.lastElementChild.textContent = WORDS[state] + (isSilent ? ` ${t("Last update at {time}", { time: clock.format(lastAt) })}` : "");
   };
   const isOpen = () => source?.readyState === EventSource.OPEN;
   if (window.htmx) {

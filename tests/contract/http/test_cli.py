@@ -13,12 +13,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
-from app.cli import GROUP, load, output
+from app.cli import GROUP, load, output, table
 from app.cli.errors import CommandError, ExitStatus
+from app.cli.http import WorkerClient
 from app.cli.output import CommandOutput
 from tests.support.http_api import QUICK, Api, MakeApi
 from tests.support.in_memory_backend import InMemoryBackend
 from tests.support.operations import QUIET_OPERATIONS, Letters
+from web.ops import tables
 
 OPERATIONS = replace(QUIET_OPERATIONS, dead_letters=Letters())
 UNKNOWN = "order_00000000000000000000000000"
@@ -157,6 +159,22 @@ async def test_what_is_not_decided_yet_has_a_status_of_its_own(make_api: MakeApi
     assert "--key" in late.stderr
 
 
+async def test_a_table_is_read_page_by_page_until_there_is_enough(
+    run: Run, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "PAGE_ITEMS", 2)
+    orders = sorted([(await api.paid())["orderId"] for _ in range(5)])
+    found = json.loads((await run("table", "orders", "--limit", "3", "--json")).stdout)
+    assert [each["key"] for each in found["items"]] == orders[:3]
+    rest = await run("table", "orders", "--after", found["next"], "--json")
+    assert [each["key"] for each in json.loads(rest.stdout)["items"]] == orders[3:]
+    monkeypatch.setattr(table, "MAX_PAGES", 1)
+    monkeypatch.setattr(tables, "MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(tables, "SLICE_ITEMS", 2)
+    given_up = await run("table", "payments", "--where", "state=REFUNDED")
+    assert (given_up.exit_code, "--after" in given_up.stdout) == (0, True)
+
+
 async def test_stripe_is_asked_about_one_payment_again(run: Run, api: Api) -> None:
     order = await api.paid()
     asked = await run("reconcile", order["orderId"])
@@ -229,6 +247,31 @@ async def test_where_no_worker_answers_it_is_told_what_to_do() -> None:
             for words in (told, "--url", "faust -A app worker", "/readyz"):
                 assert words in ended.stderr
             assert "Traceback" not in ended.output
+
+
+async def test_an_act_that_is_cut_off_tells_the_key_with_which_to_repeat_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    slow = web.Application()
+    slow.router.add_post("/refund", hang)
+    async with TestServer(slow) as server, WorkerClient(str(server.make_url("/")), "x") as worker:
+        cut_off = asyncio.create_task(worker.post("/refund", {}, "key-of-this-refund"))
+        await asked.wait()
+        cut_off.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut_off
+        assert "--key key-of-this-refund" in capsys.readouterr().err
+        worker.timeout_s = 0.01
+        with pytest.raises(CommandError, match="--key key-of-this-refund") as late:
+            await worker.post("/refund", {}, "key-of-this-refund")
+        assert late.value.status is ExitStatus.UNAVAILABLE
 
 
 async def test_what_is_watched_outlives_a_worker(

@@ -99,7 +99,7 @@ async def test_the_operators_minimum_holds_for_the_api_and_the_page(make_api: Ma
     assert status == 201
     packed = Cart("bunsik-seoul", {"gum": 17}, str(uuid.uuid4())).text()
     async with shop.client.get("/checkout", headers={"Cookie": f"{COOKIE}={packed}"}) as page:
-        assert "Orders begin at ₩700: add dishes for ₩20 more." in unescape(await page.text())
+        assert "The minimum order is ₩700: add ₩20 more." in unescape(await page.text())
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_a_basket_above_the_currencys_maximum_is_told(
 ) -> None:
     refusal = with_prices(Catalogue(PLACES), Cart(place.id, {dish: quantity}, "k")).refusal
     most, excess = said
-    assert refusal == f"One order may come to {most} at most: take out dishes for {excess}."
+    assert refusal == f"The most you can order at once is {most}: remove {excess}."

@@ -37,7 +37,7 @@ async def page(
 
 
 async def test_a_basket_that_is_too_cheap_is_told_the_minimum_and_what_is_missing(api: Api) -> None:
-    words = "Orders begin at $0.50: add dishes for $0.05 more."
+    words = "The minimum order is $0.50: add $0.05 more."
     for path in ("/checkout", "/restaurants/blue-door-brooklyn"):
         status, text = await page(api, path, CHEAP)
         assert status == 200
@@ -48,7 +48,7 @@ async def test_a_basket_that_is_too_cheap_is_told_the_minimum_and_what_is_missin
     for word in ("accepted:", "items", "can't be charged"):
         assert word not in alert, "the API's words"
     _, text = await page(api, "/checkout", {"dipping-sauce": 2})
-    assert "Orders begin at" not in text
+    assert "The minimum order" not in text
 
 
 def test_a_basket_that_is_too_dear_is_told_the_maximum() -> None:
@@ -59,4 +59,4 @@ def test_a_basket_that_is_too_dear_is_told_the_maximum() -> None:
     catalogue = Catalogue({"farm": place})
     assert with_prices(catalogue, Cart("farm", {"whole-ox": 1}, "k")).refusal == ""
     refusal = with_prices(catalogue, Cart("farm", {"whole-ox": 2}, "k")).refusal
-    assert refusal == "One order may come to £999,999.99 at most: take out dishes for £200,000.01."
+    assert refusal == "The most you can order at once is £999,999.99: remove £200,000.01."

@@ -323,7 +323,7 @@ async def test_the_page_tells_in_words_what_failed_and_offers_another_try(api: A
         ("state=nonsense", "state: accepted: PENDING, SENT"),
         ("order=nonsense", "order: accepted: an id of ours"),
         (f"order={UNKNOWN}", "There is no such order."),
-        ("state=SENT", "No message is like that."),
+        ("state=SENT", "No messages match. Change the filter to see others."),
     ],
 )
 async def test_the_page_tells_what_it_can_not_show(api: Api, query: str, words: str) -> None:

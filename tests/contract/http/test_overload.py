@@ -106,4 +106,4 @@ async def test_operators_are_told_that_orders_are_refused(make_api: MakeApi) -> 
     assert concern["code"] == "OVERLOADED"
     assert "40%" in concern["detail"]
     async with page_of(api, "/ops") as page:
-        assert "New orders are refused" in page
+        assert "New orders are being refused" in page

@@ -55,8 +55,8 @@ async def test_acts_on_dead_letters_are_shown(
     await page(api, "POST", f"/ops/dead-letters/a/{act}", api.operator, data={"reason": "x"})
 
 
-RELEASED, HELD = "The order is released then", "The order would stay quarantined"
-THROUGH, GIVEN_UP = "It would go through.", "It would be given up"
+RELEASED, HELD = "The order is then released", "The order would stay quarantined"
+THROUGH, GIVEN_UP = "It would succeed.", "It would be discarded"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ THROUGH, GIVEN_UP = "It would go through.", "It would be given up"
         ("redrive", {}, [THROUGH, RELEASED], [HELD]),
         ("redrive", {"quarantined": True}, [THROUGH, HELD], [RELEASED]),
         ("redrive", {"refused": True, "quarantined": True, "verdict": "DEAD"},
-         ["it would die again", HELD], [THROUGH, RELEASED, "Redrive now"]),
+         ["it would become a dead letter again", HELD], [THROUGH, RELEASED, "Redrive now"]),
         ("redrive", {"refused": True, "quarantined": True, "verdict": "DUPLICATE"},
          ["it would have no effect", HELD], [THROUGH, RELEASED, "die again"]),
         ("discard", {"verdict": "DEAD"}, [GIVEN_UP, RELEASED], [THROUGH, HELD]),

@@ -56,14 +56,14 @@ OF_BEFORE = ReconciliationReport(
 @pytest.mark.parametrize(
     ("given", "verdict", "headline"),
     [
-        (report(300, 300), "AGREES", "Stripe&#39;s money and ours agree"),
-        (report(300, 200), "DIFFERS", "Stripe&#39;s money and ours differ"),
+        (report(300, 300), "AGREES", "Stripe&#39;s figures and ours agree"),
+        (report(300, 200), "DIFFERS", "Stripe&#39;s figures and ours differ"),
         (report(300, 200, settled=False), "SETTLING", "are still settling"),
         (OF_BEFORE, "SETTLING", "are still settling"),
         (report(300, 300, problems=("COMPARE: no answer",)), "UNFINISHED", "is not complete"),
         (report(300, 300, unchecked=7), "UNFINISHED", "is not complete"),
-        (ReconciliationReport(**RUN), "UNKNOWN", "still to come"),
-        (None, "UNKNOWN", "still to come"),
+        (ReconciliationReport(**RUN), "UNKNOWN", "has not run yet"),
+        (None, "UNKNOWN", "has not run yet"),
     ],
 )
 async def test_the_headline_never_contradicts_the_days(
@@ -100,7 +100,7 @@ async def test_every_part_of_the_reconciliation_says_as_of_when(make_api: MakeAp
         }
         assert times["diff-title"] == times["days-title"] == [compared_at]
         assert times["missing-title"] == [run_at, cursor]
-        assert "there were no new ones to look at" in sections["missing-title"]
+        assert "There were no new ones to check" in sections["missing-title"]
         assert times["broken-title"] == times["sums-title"]
         (now,) = times["sums-title"]
         assert abs(from_rfc3339(now) - time.time() * 1000) < 60_000
@@ -117,11 +117,11 @@ async def test_nothing_that_was_looked_at_is_no_agreement(
     api = await make_api(reconciliation=lambda: given)
     async with page_of(api, "/ops/reconciliation") as text:
         assert "agree" not in text
-        assert "Nowhere" not in text
+        assert "No differences" not in text
         said = (
             "There was nothing to compare"
             if given and given.compared_at
-            else "Nothing was compared"
+            else "Nothing has been compared"
         )
         assert said in text
         assert "Every rule holds" not in text  # there is no payment
@@ -132,7 +132,7 @@ async def test_nothing_that_was_looked_at_is_no_agreement(
     [
         (report(300, 300), [], "All is well"),
         (report(300, 200, settled=False), [], "All is well"),
-        (report(300, 200), ["DIFFERENCES"], "Money differs from Stripe&#39;s"),
+        (report(300, 200), ["DIFFERENCES"], "Our figures differ from Stripe&#39;s"),
         (report(300, 300, problems=("COMPARE: no answer",)), ["RECONCILIATION_UNFINISHED"],
          "COMPARE: no answer"),
     ],
@@ -162,7 +162,7 @@ async def test_a_broken_rule_of_the_money_is_on_the_first_screen(make_api: MakeA
     assert concern["where"] == "/api/ops/reconciliation"
     assert (overview["healthy"], overview["brokenInvariants"]) == (False, {concern["code"]: 1})
     async with page_of(api, "/ops") as text:
-        assert "A rule of the money does not hold" in text
+        assert "A money rule is broken" in text
         assert concern["detail"].split(":")[0] in text
     _, view = await api.get("/api/ops/reconciliation", api.operator)
     assert view["verdict"] == "DIFFERS"

@@ -15,12 +15,12 @@ from web.pages.render import render
 
 E, S = EventType, NotificationStatus
 STATES: Final = {
-    S.WAITING_FOR_OPERATOR: ("Waits for you", "warn", "all tries are used up"),
-    S.FAILED: ("Given up", "bad", "no repetition can help by itself"),
-    S.PENDING: ("To be sent", "info", "first tries, and pauses between tries"),
-    S.HELD: ("Held back", "info", "order or address has had enough for now"),
-    S.SENT: ("Sent", "good", "taken by the mail server or SMS provider"),
-    S.SUPERSEDED: ("Outdated", "info", "held back, then nobody needed it"),
+    S.WAITING_FOR_OPERATOR: ("Needs you", "warn", "all attempts are used up"),
+    S.FAILED: ("Given up", "bad", "trying again alone will not help"),
+    S.PENDING: ("To be sent", "info", "first attempts, and pauses between attempts"),
+    S.HELD: ("Held back", "info", "the limit for this order or address is reached"),
+    S.SENT: ("Sent", "good", "accepted by the mail server or SMS provider"),
+    S.SUPERSEDED: ("Outdated", "info", "held back until it was no longer needed"),
 }
 """State -> name, colour, what it means."""
 KINDS: Final = {
@@ -33,7 +33,9 @@ KINDS: Final = {
     E.ORDER_DELIVERED: "Delivered",
     E.ORDER_CANCELLED: "Order cancelled",
 }
-CHANNELS: Final = {Channel.EMAIL: "Mail", Channel.SMS: "Short message"}
+CHANNELS: Final = {Channel.EMAIL: "Email", Channel.SMS: "SMS"}
+
+NO_ORDER_TEXT: Final = "There is no such order."
 
 
 def show_notifications(
@@ -58,4 +60,4 @@ async def show_refused(call: AnyCall, error: Exception) -> web.Response:
         "VALIDATION_FAILED", "ORDER_UNKNOWN"
     }:  # fmt: skip
         raise error
-    return show_notifications(call, wrong=field_texts(error) or "There is no such order.")
+    return show_notifications(call, wrong=field_texts(error) or NO_ORDER_TEXT)

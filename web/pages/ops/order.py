@@ -20,24 +20,28 @@ from web.http.context import Context
 from web.http.problems import CODES, ProblemError
 from web.http.route import AnyCall
 from web.http.tokens import Role
+from web.languages import gettext
 from web.ops import stuck
 from web.pages.formats import DEFAULT_LOCALE, LOCALES, minor_units, money_text, pretty, step_text
 from web.pages.ops.timeline_diagram import draw_timeline
 from web.pages.render import render
 
 REFUND_REASONS: Final = {
-    "OPERATOR_REQUEST": "Goodwill", "ITEM_MISSING": "Something was missing", "QUALITY": "Quality",
-    "LATE": "It came late", "duplicate": "Paid twice", "fraudulent": "Fraud",
+    "OPERATOR_REQUEST": "Goodwill", "ITEM_MISSING": "Missing items", "QUALITY": "Quality",
+    "LATE": "Late delivery", "duplicate": "Paid twice", "fraudulent": "Fraud",
 }  # fmt: skip
 DONE_TEXTS: Final = {
     "cancel": "The order is cancelled.",
     "refund": "The refund is on its way to Stripe.",
-    "retry-refund": "The refund is tried once more.",
-    "retry-notification": "The message is tried once more.",
-    "ask-stripe": "Stripe is asked about the payment again.",
+    "retry-refund": "The refund is being tried again.",
+    "retry-notification": "The message is being sent again.",
+    "ask-stripe": "Stripe is being asked about the payment again.",
     "close-payment": "The payment is closed.",
-    "later": "It is under way, and takes a moment longer than usual.",
+    "later": "This is under way and is taking a little longer than usual.",
 }
+
+NO_PAYMENT_TEXT: Final = "Stripe has no payment for this order yet."
+NO_STRIPE_TEXT: Final = "Stripe can't be reached at the moment."
 
 
 async def show_order(call: AnyCall) -> web.Response:
@@ -69,11 +73,11 @@ def _can_refund(view: OrderView) -> bool:
 async def _at_stripe(context: Context, view: OrderView) -> tuple[str, str]:
     """Stripe's object as text, or why it is not here."""
     if context.deps.stripe_intent is None or view.payment is None:
-        return "", "Stripe has no payment of this order yet."
+        return "", NO_PAYMENT_TEXT
     try:
         intent = await context.deps.stripe_intent(view.payment.stripe_intent_id)
     except UnavailableError:
-        return "", "Stripe can't be asked at the moment."
+        return "", NO_STRIPE_TEXT
     return pretty(intent), ""
 
 
@@ -125,7 +129,7 @@ def _refund(call: AnyCall, view: OrderView) -> CommandRequest:
         most = view.payment.refundable if view.payment else view.amount
         value["amount"] = minor_units(text, currency, LOCALES.get(currency, DEFAULT_LOCALE))
         if not 0 < value["amount"] <= most.amount:
-            raise ValueError(f"Enter an amount up to {money_text(most)}.")
+            raise ValueError(gettext("Enter an amount up to {most}.", most=money_text(most)))
     call.body = validated(RefundBody, value)
     return refunds.refund(call)
 

@@ -13,7 +13,7 @@ from web.pages.render import render
 
 MATCH_TEXTS: Final = {
     "reference": "its reference", "order": "its id", "id": "an id", "email": "the customer's email",
-    "phone": "the customer's telephone number", "name": "the customer's name", "amount": "its amount",
+    "phone": "the customer's phone number", "name": "the customer's name", "amount": "its amount",
     "card": "the last digits of a card",
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ from web.http.decoding import base64_json
 from web.http.deps import WebDeps
 from web.http.problems import ProblemError
 from web.http.route import AnyCall
+from web.languages import gettext
 from web.pages.formats import money_text
 from web.pages.render import render
 
@@ -112,11 +113,17 @@ class PricedCart:
         if self.total < self.least:
             missing = money_text(self.least - self.total, currency)
             begin = money_text(self.least, currency)
-            return f"Orders begin at {begin}: add dishes for {missing} more."
+            return gettext(
+                "The minimum order is {begin}: add {missing} more.", begin=begin, missing=missing
+            )
         if self.total > rules.maximum:
             most = money_text(rules.maximum, currency)
             excess = money_text(self.total - rules.maximum, currency)
-            return f"One order may come to {most} at most: take out dishes for {excess}."
+            return gettext(
+                "The most you can order at once is {most}: remove {excess}.",
+                most=most,
+                excess=excess,
+            )
         return ""
 
     @property
@@ -182,7 +189,7 @@ def change_cart(call: AnyCall) -> web.Response:
     deps, form, request = call.context.deps, call.fields, call.request
     restaurant = deps.catalogue.restaurants.get(form.get("restaurant", ""))
     if restaurant is None or form.get("dish") not in restaurant.by_id:
-        raise ProblemError("BAD_REQUEST", "That dish is not on the menu any more.")
+        raise ProblemError("BAD_REQUEST", gettext("That dish is no longer on the menu."))
     by = {"add": 1, "remove": -1, "clear": -MAX_QUANTITY}.get(form.get("change", "add"))
     if by is None:
         raise ProblemError("BAD_REQUEST", "accepted: add, remove, clear")
@@ -193,7 +200,7 @@ def change_cart(call: AnyCall) -> web.Response:
         raise web.HTTPSeeOther(f"/cart/replace?{query}")
     changed = cart.changed(restaurant.id, form["dish"], by)
     if len(changed.quantities) > MAX_CART_LINES:
-        most = f"A cart holds {MAX_CART_LINES} different dishes at most."
+        most = gettext("A cart can hold at most {most} different dishes.", most=MAX_CART_LINES)
         raise ProblemError("BAD_REQUEST", most)
     dish = f"/restaurants/{restaurant.id}#dish-{form['dish']}"
     target = "/checkout" if form.get("back") == "checkout" else dish

@@ -26,6 +26,7 @@ from web.http.context import ORDERS, PAYMENTS
 from web.http.problems import RETRY_AFTER_S, ProblemError
 from web.http.route import AnyCall, Owner, owner_of_order
 from web.http.tokens import Identity, Role
+from web.languages import gettext, language
 from web.pages.errors import PROBLEM_TEXTS
 from web.pages.render import render
 from web.pages.shop import payment
@@ -35,26 +36,33 @@ from web.pages.shop.order_progress import UNPAID
 log = logging.getLogger("tiffin.web.pages")
 
 FIELDS: Final = {
-    "line1": ("address.line1", "Enter the street and the house number."),
+    "line1": ("address.line1", "Enter your street and house number."),
     "line2": ("address.line2", "Keep this under 200 characters."),
-    "city": ("address.city", "Enter the city."),
-    "postal_code": ("address.postalCode", "Enter the postal code, up to 20 characters."),
-    "name": ("contact.name", "Enter the name to ask for at the door."),
+    "city": ("address.city", "Enter your city."),
+    "postal_code": ("address.postalCode", "Enter your postal code, up to 20 characters."),
+    "name": ("contact.name", "Enter the name the courier should ask for."),
     "email": ("contact.email", "Enter an email address, such as asha@example.com."),
-    "phone": ("contact.phone", "Enter a telephone number of 5 to 15 digits."),
+    "phone": ("contact.phone", "Enter a phone number of 5 to 15 digits."),
+    "allergies": ("allergies", "Keep this under 300 characters."),
+    "notes": ("notes", "Keep this under 300 characters."),
 }
 """Field of the form, in its order -> field of create-intent, what to say when it is not accepted."""
+CARD_NUMBER_TEXT: Final = (
+    "One of the fields contains a card number. You will enter your card on the next page."
+)
 CANT_ORDER: Final = (
-    "We can't take orders right now; nothing was charged. Press the button again in a moment: pressed twice, "
-    "it is still one order."
+    "We can't take orders right now, and you have not been charged. Press the button again in a moment: "
+    "pressing it twice still makes only one order."
 )
 
 BUSY_KITCHENS: Final = (
-    "Very many people are ordering right now; nothing was charged. This page tries again in a moment, or press "
-    "the button: pressed twice, it is still one order."
+    "A lot of people are ordering right now, and you have not been charged. This page will try again in a "
+    "moment, or press the button: pressing it twice still makes only one order."
 )
 
-NOTICES: Final = {"cancelled": "Nothing was charged. Change what you like and order again."}
+NOTICES: Final = {
+    "cancelled": "You have not been charged. Change anything you like and order again."
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +85,14 @@ async def prepare(call: AnyCall) -> Placing | web.Response:
     if not cart.lines:
         return _form(call, cart)
     if fields.get("cart") != cart.fingerprint:
-        wrong = "Your cart has changed since this page was shown. Look at it again, then go on."
+        wrong = gettext(
+            "Your cart has changed since you opened this page. Check it, then continue."
+        )
         return _form(call, cart, wrong=wrong)
     try:
         body = validated(CreateIntent, _body(cart, fields))
         customer = auth.guest_or_derived(call.request, cart.cart.key)
-        data = priced(call.context.deps.catalogue, body, customer)
+        data = priced(call.context.deps.catalogue, body, customer, language.get())
     except ProblemError as problem:
         return _form(call, cart, **_explained(problem, cart))
     call.order_id = ids.order_id(customer, cart.cart.key)
@@ -167,7 +177,7 @@ async def _other_details(call: AnyCall, placing: Placing) -> web.Response:
     earlier = orders.joined(call.context, call.order_id)
     is_open = payment.payment_step(earlier) in {"opening", "card"} and earlier.status in UNPAID
     if not (is_open or earlier.status == OrderStatus.CANCELLED):
-        wrong = "You have ordered this cart already, with other details."
+        wrong = gettext("You have already ordered this cart with different details.")
         return _form(call, placing.cart, wrong=wrong, earlier=call.order_id)
     if is_open:
         cancel = payment.give_up(call.context, call.order_id, placing.command.identity)
@@ -182,20 +192,26 @@ def _body(cart: PricedCart, form: Mapping[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {"restaurantId": cart.cart.restaurant_id, "items": cart.items()}
     for field, (name, _) in FIELDS.items():
         part, _, inner = name.partition(".")
-        body.setdefault(part, {})[inner] = form.get(field, "")
+        value = form.get(field, "")
+        if inner:
+            body.setdefault(part, {})[inner] = value
+        elif value:
+            body[part] = value
     return body
 
 
 def _explained(problem: ProblemError, cart: PricedCart) -> dict[str, Any]:
     """What to say beside each field, and above the form; never in the API's words."""
     if problem.code == "CARD_NUMBER_REFUSED":
-        wrong = "One of the fields holds a card number. You give your card on the next page."
+        wrong = (
+            "One of the fields contains a card number. You will enter your card on the next page."
+        )
         return {"wrong": wrong}
     names = {name for name, _ in problem.errors}
     errors = {field: words for field, (name, words) in FIELDS.items() if name in names}
     if errors:
-        return {"errors": errors, "wrong": "Some details are missing or not right."}
-    wrong = cart.refusal or "This cart can't be ordered as it is. Look at its dishes again."
+        return {"errors": errors, "wrong": gettext("Some details are missing or incorrect.")}
+    wrong = cart.refusal or gettext("This cart can't be ordered as it is. Check the dishes in it.")
     return {"wrong": wrong}
 
 

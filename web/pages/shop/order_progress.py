@@ -8,6 +8,7 @@ from models import graphs
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.order import PLACED
 from web.api.order_views import OrderView, PaymentView, RefundView
+from web.languages import gettext, gettext_of
 
 O = OrderStatus  # noqa: E741 - stands for the enum in the tables below, as in models/graphs.py
 
@@ -15,19 +16,25 @@ UNPAID: Final = frozenset({PLACED, *graphs.UNPAID_ORDER})
 """Statuses in which the order may still be paid, or changed into another."""
 
 HEADLINES: Final[Mapping[str, tuple[str, str]]] = {
-    PLACED: ("We have your order", "We are opening the payment."),
-    O.PAYMENT_PENDING: ("Your order waits for payment", "The kitchen hears of it once it is paid."),
-    O.PAYMENT_FAILED: ("The payment did not go through", "Nothing was charged. Try another card."),
-    O.PENDING: ("Paid, and sent to the kitchen", "We tell you as soon as they accept."),
-    O.CONFIRMED: ("The kitchen has accepted", "They start on it in a moment."),
-    O.PREPARING: ("It is being cooked", "Fresh, for you."),
-    O.READY_FOR_PICKUP: ("Packed and ready", "A courier picks it up."),
-    O.OUT_FOR_DELIVERY: ("On its way to you", "Have an ear for the door."),
+    PLACED: ("We have received your order", "We are preparing your payment."),
+    O.PAYMENT_PENDING: (
+        "Your order is waiting for payment",
+        "It goes to the kitchen as soon as it is paid.",
+    ),
+    O.PAYMENT_FAILED: (
+        "Your payment did not go through",
+        "You have not been charged. Try another card.",
+    ),
+    O.PENDING: ("Paid and sent to the kitchen", "We will let you know as soon as they accept."),
+    O.CONFIRMED: ("The kitchen has accepted your order", "They will start on it in a moment."),
+    O.PREPARING: ("Your food is being prepared", "Freshly made for you."),
+    O.READY_FOR_PICKUP: ("Packed and ready", "A courier will pick it up."),
+    O.OUT_FOR_DELIVERY: ("On its way to you", "Listen out for the doorbell."),
     O.DELIVERED: ("Delivered", "Enjoy your meal."),
-    O.CANCELLED: ("This order is cancelled", ""),
+    O.CANCELLED: ("This order was cancelled", ""),
     O.REFUNDED: (
         "Cancelled and refunded",
-        "Your bank shows the money within 5 to 10 business days.",
+        "The money should reach you within 5 to 10 business days.",
     ),
 }
 """Status -> headline, one more sentence."""
@@ -40,7 +47,7 @@ TONES: Final[Mapping[str, str]] = {
 STEPS: Final = (
     (O.PENDING, "Paid"),
     (O.CONFIRMED, "Accepted by the kitchen"),
-    (O.PREPARING, "Being cooked"),
+    (O.PREPARING, "Being prepared"),
     (O.READY_FOR_PICKUP, "Ready for the courier"),
     (O.OUT_FOR_DELIVERY, "On its way"),
     (O.DELIVERED, "Delivered"),
@@ -50,39 +57,41 @@ CANCEL_REASONS: Final = {
     "CUSTOMER_REQUEST": "I don't need it any more",
     "CHANGED_MIND": "I want something else",
     "ORDERED_BY_MISTAKE": "I ordered by mistake",
-    "TOO_SLOW": "It takes too long",
+    "TOO_SLOW": "It is taking too long",
 }
 """What customers choose from."""
 
 WHY_CANCELLED: Final = {
     **dict.fromkeys(CANCEL_REASONS, "You cancelled it."),
-    "RESTAURANT_REJECTED": "The restaurant could not take it.",
-    "RESTAURANT_TIMEOUT": "The restaurant did not answer in time. We are sorry.",
+    "RESTAURANT_REJECTED": "The restaurant could not take your order.",
+    "RESTAURANT_TIMEOUT": "The restaurant did not respond in time. We are sorry.",
     "PAYMENT_EXPIRED": "It was not paid in time.",
-    "PAID_TOO_LATE": "Its payment came too late for the restaurant.",
-    "HEARD_TOO_LATE": "You paid in time, but we learned of it too late. It was our fault, and we are sorry.",
-    "TOO_MANY_ATTEMPTS": "Too many cards were tried.",
+    "PAID_TOO_LATE": "The payment arrived too late for the restaurant.",
+    "HEARD_TOO_LATE": "You paid in time, but we found out too late. That was our fault, and we are sorry.",
+    "TOO_MANY_ATTEMPTS": "There were too many payment attempts.",
     "OPERATOR_REQUEST": "Our support team cancelled it.",
     "REFUNDED": "It was refunded in full.",
 }
 WHY_REJECTED: Final = {
-    "TOO_BUSY": "They have more orders than hands.",
-    "OUT_OF_STOCK": "Something for it has run out.",
+    "TOO_BUSY": "They are too busy right now.",
+    "OUT_OF_STOCK": "Something in it is out of stock.",
     "CLOSED": "They have closed.",
 }
-REFUND_DURATION_TEXT: Final = (
-    "Refunds reach your card within 5 to 10 business days, as your bank goes."
-)
+REFUND_DURATION_TEXT: Final = "Refunds usually take 5 to 10 business days, depending on your bank."
 
+CHECKING_TEXTS: Final = (
+    "Checking with your bank",
+    "You will not be charged twice. This page will update as soon as we know.",
+)
 REFUND_WORDS: Final = {
     RefundStatus.PENDING: "On its way to your bank",
     RefundStatus.SUCCEEDED: "Sent to your bank",
-    RefundStatus.FAILED: "Your bank did not take it; our support team looks after it",
+    RefundStatus.FAILED: "Your bank did not accept it; our support team is on it",
     RefundStatus.CANCELLED: "Stopped",
 }
 
-REFUND_REQUIRES_ACTION: Final = (
-    "Waits for you: Stripe has written to you and asks where to send the money"
+REFUND_REQUIRES_ACTION_TEXT: Final = (
+    "Waiting for you: Stripe has emailed you to ask where to send the money"
 )
 
 COURIER_STAGE: Final = {
@@ -120,13 +129,12 @@ class OrderProgress:
 
 def progress_of(view: OrderView) -> OrderProgress:
     """What to tell the customer about the order as it stands."""
-    headline, more = HEADLINES[view.status]
+    headline, more = (gettext(text) for text in HEADLINES[view.status])
     refunds = view.payment.refunds if view.payment else ()
     if view.status == O.CANCELLED:
         more = _why(view)
     elif _is_checked(view):
-        headline = "We are checking with the bank"
-        more = "You will not be charged twice. This page shows the answer as soon as it is there."
+        headline, more = (gettext(text) for text in CHECKING_TEXTS)
     return OrderProgress(
         headline=headline,
         more=more,
@@ -142,8 +150,8 @@ def progress_of(view: OrderView) -> OrderProgress:
 
 def _refund_words(refund: RefundView) -> str:
     if refund.requires_action:
-        return REFUND_REQUIRES_ACTION
-    return REFUND_WORDS[RefundStatus(refund.status)]
+        return gettext(REFUND_REQUIRES_ACTION_TEXT)
+    return gettext(REFUND_WORDS[RefundStatus(refund.status)])
 
 
 def _is_checked(view: OrderView) -> bool:
@@ -157,9 +165,9 @@ def _is_checked(view: OrderView) -> bool:
 
 
 def _steps(view: OrderView) -> list[ProgressStep]:
-    steps = [ProgressStep("Order placed", "done", view.placed_at)]
+    steps = [ProgressStep(gettext("Order placed"), "done", view.placed_at)]
     if view.status in {O.CANCELLED, O.REFUNDED}:
-        reached = [(label, view.reached[s]) for s, label in STEPS if s in view.reached]
+        reached = [(gettext(label), view.reached[s]) for s, label in STEPS if s in view.reached]
         return steps + [ProgressStep(label, "done", at) for label, at in reached] + _ending(view)
     if view.status in graphs.ORDER_PATH:
         here = graphs.ORDER_PATH.index(O(view.status))
@@ -167,22 +175,25 @@ def _steps(view: OrderView) -> list[ProgressStep]:
             is_active = number == here and status is not O.DELIVERED
             state = "active" if is_active else "done" if number <= here else "upcoming"
             at = view.reached.get(status) if number <= here else None
-            steps.append(ProgressStep(label, state, at))
+            steps.append(ProgressStep(gettext(label), state, at))
         return steps
-    note = (view.payment.failure_reason or "") if view.payment else ""
+    note = gettext_of(view.payment.failure_reason) if view.payment else ""
     if view.status == O.PAYMENT_FAILED:
-        steps.append(ProgressStep("Payment failed", "stopped", view.reached.get(view.status), note))
+        failed_at = view.reached.get(view.status)
+        steps.append(ProgressStep(gettext("Payment failed"), "stopped", failed_at, note))
     else:
-        steps.append(ProgressStep("Waiting for payment", "active"))
-    return steps + [ProgressStep(label, "upcoming") for _, label in STEPS[1:]]
+        steps.append(ProgressStep(gettext("Waiting for payment"), "active"))
+    return steps + [ProgressStep(gettext(label), "upcoming") for _, label in STEPS[1:]]
 
 
 def _ending(view: OrderView) -> list[ProgressStep]:
-    steps = [ProgressStep("Cancelled", "stopped", view.reached.get(O.CANCELLED), _why(view))]
+    steps = [
+        ProgressStep(gettext("Cancelled"), "stopped", view.reached.get(O.CANCELLED), _why(view))
+    ]
     if view.status == O.REFUNDED:
-        steps.append(ProgressStep("Refunded", "done", view.reached.get(O.REFUNDED)))
+        steps.append(ProgressStep(gettext("Refunded"), "done", view.reached.get(O.REFUNDED)))
     elif view.payment and view.payment.captured.amount:
-        steps.append(ProgressStep("Refund under way", "active"))
+        steps.append(ProgressStep(gettext("Refund under way"), "active"))
     return steps
 
 
@@ -195,21 +206,22 @@ def _with_current(steps: list[ProgressStep]) -> list[ProgressStep]:
 
 def _why(view: OrderView) -> str:
     reason, _, more = (view.cancel_reason or "").partition(": ")
-    return " ".join(filter(None, (WHY_CANCELLED.get(reason, ""), WHY_REJECTED.get(more, ""))))
+    texts = (gettext_of(WHY_CANCELLED.get(reason)), gettext_of(WHY_REJECTED.get(more)))
+    return " ".join(filter(None, texts))
 
 
 def _courier(view: OrderView) -> str:
     """Where the courier is, in words."""
     status = (view.delivery or {}).get("status")
     if view.status == O.OUT_FOR_DELIVERY:
-        return "Your courier has the food and is riding to you."
+        return gettext("Your courier has picked up your food and is on the way.")
     if view.status == O.DELIVERED:
-        return "Your courier has handed it over."
+        return gettext("Your courier has handed it over.")
     if status == "ASSIGNED":
         if view.status == O.READY_FOR_PICKUP:
-            return "Your courier is at the restaurant to pick it up."
-        return "A courier is assigned and waits for the kitchen."
-    return "A courier takes it as soon as it is ready."
+            return gettext("Your courier is at the restaurant to pick it up.")
+        return gettext("A courier is assigned and waiting for the kitchen.")
+    return gettext("A courier will collect it as soon as it is ready.")
 
 
 def gives_refund(payment: PaymentView | None) -> bool:

@@ -24,25 +24,33 @@ LATE_AFTER_S: Final = {O.PENDING: 180, O.CONFIRMED: 300, O.PREPARING: 1500, O.RE
 """After how long in a state an order is shown as waiting too long."""
 
 COLUMNS: Final = (
-    ("New", (O.PENDING,), "Nothing new."),
-    ("Preparing", (O.CONFIRMED, O.PREPARING), "Nothing on the stove."),
-    ("Ready", (O.READY_FOR_PICKUP,), "Nothing waits for a courier."),
+    ("New", (O.PENDING,), "No new orders. They appear here as soon as they are paid."),
+    (
+        "Preparing",
+        (O.CONFIRMED, O.PREPARING),
+        "Nothing is being prepared. Accept a new order to start.",
+    ),
+    (
+        "Ready",
+        (O.READY_FOR_PICKUP,),
+        "Nothing is waiting for a courier. Mark an order as ready to move it here.",
+    ),
 )
-BUTTONS: Final = {"accept": "Accept", "start-preparing": "Start cooking", "ready": "It is ready"}
+BUTTONS: Final = {"accept": "Accept", "start-preparing": "Start cooking", "ready": "Mark as ready"}
 REJECT_REASONS: Final = {
-    "TOO_BUSY": "Too busy", "OUT_OF_STOCK": "Something is out", "CLOSED": "Closed", "OTHER": "Other",
+    "TOO_BUSY": "Too busy", "OUT_OF_STOCK": "Out of stock", "CLOSED": "Closed", "OTHER": "Other",
 }  # fmt: skip
 
 REFUSAL_TEXTS: Final = {
-    "NOT_ALLOWED_NOW": "Somebody was faster: the order has moved on. The board shows how it stands.",
-    "COURIER_BUSY": "You have as many deliveries as you may have. Bring one to its door first.",
+    "NOT_ALLOWED_NOW": "Someone else got there first: this order has moved on. The board is up to date.",
+    "COURIER_BUSY": "You already have as many deliveries as you can take. Deliver one first.",
 }
 TRY_AGAIN_TEXT: Final = (
-    "That did not go through: parts of the system are moving. Tap again in a moment."
+    "That did not go through because part of the system is restarting. Tap again in a moment."
 )
 LATER: Final = "later"
 PENDING_TEXT: Final = (
-    "That takes a moment longer than usual. The board shows it as soon as it is done."
+    "This is taking a little longer than usual. The board will update when it is done."
 )
 
 

@@ -11,31 +11,34 @@ from web.http.problems import ProblemError
 from web.http.route import AnyCall
 from web.http.staff_sessions import SHIFT_S
 from web.http.tokens import BadTokenError, Identity, Role
+from web.languages import gettext
 from web.pages.render import render
 
 HOMES: Final = {Role.KITCHEN: "/kitchen", Role.COURIER: "/courier", Role.OPERATOR: "/ops"}
 SIGN_IN_COOKIE: Final = "tiffin_sign_in"
 SIGN_IN_S: Final = 600
 """How long somebody may take at the identity provider."""
-NAMES: Final = {Role.KITCHEN: "kitchen", Role.COURIER: "courier", Role.OPERATOR: "operator"}
+NAMES: Final = {Role.KITCHEN: "Kitchen", Role.COURIER: "Courier", Role.OPERATOR: "Operator"}
 
 
 def show_login(call: AnyCall) -> web.Response:
     """The form; `?next=` says where to go on."""
-    return _form(call, _next(call.request.query.get("next", "")))
+    return _form(call, own_path(call.request.query.get("next", "")))
 
 
 async def login(call: AnyCall) -> web.Response:
     """Sign in, and go where the role works or where the page before wanted to."""
     context, form = call.context, call.fields
-    target = _next(form.get("next", ""))
+    target = own_path(form.get("next", ""))
     try:
         token = form.get("token") or _development_token(context, form)
         if context.deps.staff is None:
             raise BadTokenError("of no use: no identity provider is set")
         identity = await context.deps.staff.verify(token)
     except BadTokenError as error:
-        return _form(call, target, wrong=f"That did not work: the token is {error}.")
+        return _form(
+            call, target, wrong=gettext("Sign-in failed: the token is {error}.", error=error)
+        )
     return _signed_in(context, identity, token, target)
 
 
@@ -44,7 +47,7 @@ async def begin_sign_in(call: AnyCall) -> web.Response:
     deps = call.context.deps
     if deps.sign_in is None:
         raise ProblemError("NOT_FOUND")
-    url, cookie = await deps.sign_in.begin(_next(call.request.query.get("next", "")))
+    url, cookie = await deps.sign_in.begin(own_path(call.request.query.get("next", "")))
     response = web.Response(status=303, headers={"Location": url, "Cache-Control": "no-store"})
     auth.set_cookie(response, deps, SIGN_IN_COOKIE, cookie, SIGN_IN_S)
     return response
@@ -57,11 +60,11 @@ async def end_sign_in(call: AnyCall) -> web.Response:
         raise ProblemError("NOT_FOUND")
     cookie = call.request.cookies.get(SIGN_IN_COOKIE, "")
     if "code" not in query:
-        return _form(call, "", wrong="The identity provider did not sign you in.")
+        return _form(call, "", wrong=gettext("The identity provider did not sign you in."))
     try:
         identity, target = await deps.sign_in.finish(cookie, query.get("state", ""), query["code"])
     except BadTokenError as error:
-        return _form(call, "", wrong=f"That did not work: the token is {error}.")
+        return _form(call, "", wrong=gettext("Sign-in failed: the token is {error}.", error=error))
     response = _signed_in(call.context, identity, deps.staff_sessions.issue(identity), target)
     response.del_cookie(SIGN_IN_COOKIE, path="/")
     return response
@@ -107,7 +110,7 @@ def _form(call: AnyCall, target: str, wrong: str = "") -> web.Response:
     )  # fmt: skip
 
 
-def _next(target: str) -> str:
+def own_path(target: str) -> str:
     """A path of ours; never another site's."""
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
     return target if is_ours and target.isprintable() else ""

@@ -93,7 +93,9 @@ def timeline(text: str) -> None:
 
 def stop(text: str) -> None:
     place = {"topic": text, "partition": 0, "offset": 1, "since": "t", "error": text}
-    platform._show_lag({"partitions": [], "total": 0, "stopped": [place], "incomplete": []})
+    platform._show_lag(
+        {"services": [], "partitions": [], "total": 0, "stopped": [place], "incomplete": []}
+    )
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,8 @@ def test_a_refund_in_part_tells_what_went_back_and_what_remains() -> None:
     assert "₹300.00" in told.subject
     for form in (told.text, told.html):
         assert "₹300.00 of the ₹2,500.00" in form
-        assert "₹500.00 have been given back in all; ₹2,000.00 remain paid" in form
-    assert "INR 300.00 refunded, INR 2,000.00 remain paid" in told.short_text
+        assert "In total, ₹500.00 has been refunded; ₹2,000.00 remains paid" in form
+    assert "INR 300.00 refunded, INR 2,000.00 remains paid" in told.short_text
     last = letter(E.PAYMENT_REFUNDED, facts | {"amount": 200_000, "refunded_total": 250_000})
     assert "₹2,000.00" in last.subject, "what goes back now, not what went before"
     assert "all of the ₹2,500.00" in last.text
@@ -189,21 +189,21 @@ def test_a_refund_in_part_tells_what_went_back_and_what_remains() -> None:
 def test_why_an_order_was_cancelled() -> None:
     assert "not paid in time" in letter(E.ORDER_CANCELLED, {"reason": "PAYMENT_EXPIRED"}).text
     told = letter(E.ORDER_CANCELLED, {"reason": "RESTAURANT_REJECTED: out of rice"}).text
-    assert "it says: out of rice" in told
+    assert "They say: out of rice" in told
     assert "SOME_CODE" not in letter(E.ORDER_CANCELLED, {"reason": "SOME_CODE"}).text
 
 
 def test_money_that_came_too_late_goes_back_and_no_restaurant_has_the_order() -> None:
     facts: dict[str, str | int] = {"amount": 250_000, "cancel_requested": "PAID_TOO_LATE"}
     told = letter(E.PAYMENT_COMPLETED, facts)
-    assert "goes back" in told.subject
+    assert "is being refunded" in told.subject
     for form in (told.text, told.html):
-        assert "All of it goes back to you" in form
+        assert "We are refunding all of it" in form
         assert "has your order now" not in form
-    assert "goes back to you" in told.short_text
+    assert "being refunded" in told.short_text
     usual = letter(E.PAYMENT_COMPLETED)
     assert "has your order now" in usual.text
-    assert "goes back" not in usual.text + usual.short_text + usual.subject
+    assert "refund" not in usual.text + usual.short_text + usual.subject
 
 
 @pytest.mark.parametrize("reason", ["PAID_TOO_LATE", "CHANGED_MIND", "TOO_MANY_ATTEMPTS"])
@@ -214,7 +214,7 @@ def test_no_customer_is_told_that_they_were_late_when_they_were_not(reason: str)
         assert "too late" not in form
     told = letter(E.PAYMENT_COMPLETED, {"amount": 250_000, "cancel_requested": "HEARD_TOO_LATE"})
     for form in (told.text, told.short_text):
-        assert "we learned" in form
+        assert "we found out" in form
         assert "had ended" not in form
     assert "our fault" in letter(E.ORDER_CANCELLED, {"reason": "HEARD_TOO_LATE"}).text
 

@@ -14,12 +14,15 @@ from web.http.redaction import redacted_header, shown
 
 def test_what_a_customer_entered_is_hidden_in_a_command() -> None:
     command = (
-        b'{"commandType":"PLACE_ORDER","data":{"contact":{"name":"A"},"address":{},"amount":1}}'
+        b'{"commandType":"PLACE_ORDER","data":{"contact":{"name":"A"},"address":{},"amount":1,'
+        b'"notes":"for Asha","allergies":"peanuts"}}'
     )
     hidden = {
         "commandType": "PLACE_ORDER",
-        "data": {"contact": "***", "address": "***", "amount": 1},
-    }
+        "data": {
+            "contact": "***", "address": "***", "amount": 1, "notes": "***", "allergies": "***"
+        },
+    }  # fmt: skip
     assert shown(command, hides_people=True) == ("json", hidden, True)
     cancel = b'{"data":{"reason":"x"}}'
     assert shown(cancel, hides_people=True) == ("json", {"data": {"reason": "x"}}, False)

@@ -35,7 +35,7 @@ def test_every_state_has_words() -> None:
         ("PAYMENT_FAILED", "Payment failed", 1),
         ("PENDING", "Paid", 1),
         ("CONFIRMED", "Accepted by the kitchen", 2),
-        ("PREPARING", "Being cooked", 3),
+        ("PREPARING", "Being prepared", 3),
         ("READY_FOR_PICKUP", "Ready for the courier", 4),
         ("OUT_FOR_DELIVERY", "On its way", 5),
         ("DELIVERED", "Delivered", 7),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from web.pages.staff.login import _next
+from web.pages.staff.login import own_path
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from web.pages.staff.login import _next
     ],
 )
 def test_after_signing_in_nobody_is_led_to_another_site(asked: str, given: str) -> None:
-    assert _next(asked) == given
+    assert own_path(asked) == given
