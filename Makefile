@@ -1,7 +1,8 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest docs screenshots clean
+.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest docs clients \
+	screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -15,7 +16,7 @@ KAFKA_CACHE := .sandbox/jars/kafka.aot
 NEWEST := .venv-newest
 ENGINE_TESTS := tests/unit/tables tests/integration/test_engine.py tests/integration/test_engine_repairs.py \
 	tests/faults/test_engine_faults.py
-SOURCES = $(wildcard app agents web tables models sandbox bench tests)
+SOURCES = $(wildcard app agents web tables models sandbox bench tests examples)
 
 # uv downloads no Python of its own: it uses the one that made .venv.
 export UV_PYTHON_DOWNLOADS := never
@@ -102,11 +103,14 @@ docs: $(SETUP) ## Build the documentation as a site with search, into site/
 release: $(SETUP) ## Make and try all files of a release in dist/: wheel, constraints, SBOM, notes; publishes nothing
 	@sh scripts/release.sh .venv
 
+clients: $(SETUP) ## Make typed clients of the HTTP API for Python and TypeScript, into build/clients
+	@sh scripts/clients.sh build/clients
+
 screenshots: $(SETUP) ## Take pictures of every page, into docs/screenshots
 	$(BIN)/python -m sandbox.screenshots
 
 clean: ## Remove all that make and the sandbox made: .venv, .sandbox, caches
-	rm -rf .venv $(NEWEST) .sandbox dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(NEWEST) .sandbox build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

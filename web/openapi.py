@@ -1,6 +1,8 @@
-"""OpenAPI 3.1 of the API, made of the table of routes."""
+"""OpenAPI 3.1 of the API, made of the table of routes. `python -m web.openapi` prints it."""
 
+import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -115,3 +117,7 @@ def _answer(schema: Any, text: str = "Done") -> dict[str, Any]:
     if schema is None:
         return {"description": text}
     return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+if __name__ == "__main__":
+    json.dump(description(), sys.stdout)

@@ -41,6 +41,8 @@ DOCUMENTS: Final = (
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / ".github").rglob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "examples/README.md",
+    *sorted((ROOT / "examples").glob("*/README.md")),
 )
 TOP: Final = tuple(
     path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")
