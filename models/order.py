@@ -43,7 +43,7 @@ else:
 class Placed(Message):
     """What the customer sent: the only place where contact and address are kept, for a time.
 
-    contact, address: None once their time is over (models/retention.py).
+    contact, address, notes, allergies: None once their time is over (models/retention.py).
     """
 
     restaurant_id: str

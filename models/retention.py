@@ -19,8 +19,8 @@ from models.transition import Retained
 class Retention(NamedTuple):
     """Times in milliseconds from an order's end on.
 
-    contact_ms: of contact and address; a dispute may come 120 days after the payment, and its evidence names
-    them. details_ms: of what its messages said and of the ids that its events are found by.
+    contact_ms: of contact, address, notes and allergies; a dispute may come 120 days after the payment, and
+    its evidence names them. details_ms: of what its messages said and of the ids that its events are found by.
     """
 
     contact_ms: int = 180 * DAY_MS
@@ -31,14 +31,15 @@ DEFAULT_RETENTION = Retention()
 
 
 def retained_order(record: OrderRecord, at_ms: int, retention: Retention) -> Retained:
-    """An order without contact and address."""
+    """An order without contact and address, and without notes and allergies, which tell of a person too."""
     order, placed = record.order, record.placed
     if order is None or placed is None or placed.contact is None:
         return Retained(record)
     due_ms = order.reached[order.status] + retention.contact_ms
     if at_ms < due_ms:
         return Retained(record, due_ms)
-    return Retained(replace(record, placed=replace(placed, contact=None, address=None)))
+    kept = replace(placed, contact=None, address=None, notes=None, allergies=None)
+    return Retained(replace(record, placed=kept))
 
 
 def retained_notifications(

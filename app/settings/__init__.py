@@ -82,7 +82,7 @@ class Settings(
     details_kept_days: Annotated[float, Field(ge=1, le=36_500, allow_inf_nan=False)] = 30.0
     """So long an ended order keeps its messages, and is found by the ids of events, commands and messages"""
     contact_kept_days: Annotated[float, Field(ge=1, le=36_500, allow_inf_nan=False)] = 180.0
-    """So long an ended order keeps name, mail, phone and address; disputes come for 120 days after a payment"""
+    """So long an ended order keeps contact, address, notes and allergies; disputes come for 120 days"""
     traces: bool = False
     """Spans are sent by OTLP to OTEL_EXPORTER_OTLP_ENDPOINT (docs/tracing.md)"""
     log_format: Literal["console", "json"] = "console"
