@@ -44,8 +44,12 @@ DOCUMENTS: Final = (
     ROOT / "examples/README.md",
     *sorted((ROOT / "examples").glob("*/README.md")),
 )
+MADE: Final = {"build", "dist", "site"}
+"""Folders that commands make."""
 TOP: Final = tuple(
-    path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")
+    path.name
+    for path in ROOT.iterdir()
+    if path.is_dir() and not path.name.startswith(".") and path.name not in MADE
 )
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 HEADING: Final = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
