@@ -20,6 +20,7 @@ from tests.faults.engine_services import CountingService
 from tests.support.kafka_topics import Read, read_all
 
 OFFSET_KEY = b"__faust\0offset__"
+OUTCOMES_KEPT_MS = 24 * 3600 * 1000
 INDEX_PREFIXES = (b"\0index", b"\0sums")
 CLAIM, PROGRESS = b"\0claim", b"\0progress"
 
@@ -166,10 +167,14 @@ def _index_of(records: dict[bytes, bytes], has: int) -> dict[bytes, bytes]:
     total = 0
     for key, value in records.items():
         if b"/" not in key and not key.startswith(b"\0"):
-            n = orjson.loads(unpack(value, ()))["state"]["n"]
+            record = orjson.loads(unpack(value, ()))
+            n = record["state"]["n"]
             index[b"\0index/tens/%04d/%b" % (n // 10, key)] = b""
             if not value.startswith(TERMINAL):
                 index[b"\0index/open/" + key] = b""
+            elif outcomes := record.get("outcomes"):
+                due_ms = max(outcome[6] for outcome in outcomes.values()) + OUTCOMES_KEPT_MS
+                index[b"\0index/due/%011x/%b" % (due_ms, key)] = b""
             total += n
     if total:
         index[b"\0sums"] = orjson.dumps({"n": total})
