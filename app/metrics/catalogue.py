@@ -113,6 +113,8 @@ SECTIONS: Final[dict[str, tuple[Spec, ...]]] = {
             "Outputs sent again because an earlier task may not have sent them", "service"),
         _counter("tiffin_engine_commit_batches_total", "Commit batches", "service"),
         _counter("tiffin_engine_outputs_total", "Outputs that were sent", "service"),
+        _counter("tiffin_engine_retained_total",
+            "Ended records written anew without what is kept for a time only", "service"),
         _counter("tiffin_engine_regrouped_total",
             "Commit batches decided anew, one input at a time, because a record was too large",
             "service"),

@@ -20,6 +20,11 @@ NAMES_OF_COUNTERS: Final = {
 """Fields of `tables.Counters` whose metric has another name: the engine's own term by now."""
 
 
+def name_of_counter(field: str) -> str:
+    """The metric of a field of `tables.Counters`."""
+    return f"tiffin_engine_{NAMES_OF_COUNTERS.get(field, field)}_total"
+
+
 class Metrics(Collector):
     """The collector of the services' runtime; sizes in records, positions in offsets."""
 
@@ -61,7 +66,7 @@ class Metrics(Collector):
         by_service = {name: asdict(counts) for name, counts in self._runtime.counters.items()}
         for field in next(iter(by_service.values()), {}):
             yield values(
-                f"tiffin_engine_{NAMES_OF_COUNTERS.get(field, field)}_total",
+                name_of_counter(field),
                 {service: counts[field] for service, counts in by_service.items()},
             )
         yield values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from prometheus_client.registry import Collector
 from app.metrics.catalogue import METRICS, SECTIONS, Kind, Spec
 from app.metrics.families import Histogram, values
 from app.metrics.reference import COMMAND, reference
+from app.metrics.worker import name_of_counter
+from tables import Counters
 from tests.support.promtool import promtool
 
 DOCS = Path(__file__).parents[4] / "docs"
@@ -34,6 +37,11 @@ def shown(spec: Spec) -> list[Metric]:
 class Everything(Collector):
     def collect(self) -> list[Metric]:
         return [metric for spec in METRICS.values() for metric in shown(spec)]
+
+
+def test_every_counter_of_the_engine_is_in_the_catalogue() -> None:
+    wanted = {name_of_counter(field.name) for field in dataclasses.fields(Counters)}
+    assert wanted == {name for name in METRICS if name.startswith("tiffin_engine_")}
 
 
 def test_promtool_finds_nothing_wrong_with_any_metric() -> None:
