@@ -71,7 +71,7 @@ def test_a_rejected_order_is_refunded(visit: Visit) -> None:
     ticket = kitchen.page.locator(f"[data-ticket={order_id}]")
     ticket.locator("summary").click()
     ticket.get_by_label("Why?").select_option("OUT_OF_STOCK")
-    press(ticket, "Reject the order")
+    press(ticket, "Reject and refund the order")
     expect(ticket).to_have_count(0)
     expect(customer.page.locator("h1")).to_have_text("Cancelled and refunded")
     expect(

@@ -91,7 +91,7 @@ def test_the_cart_survives_a_reload_and_is_one_in_all_tabs(visit: Visit) -> None
     first, second = visitor.page, visitor.tab()
     second.goto(f"/restaurants/{KITCHEN}")
     expect(second.locator(".cart-line")).to_have_count(2)
-    more = first.locator("#stepper-menu-masala-dosa").get_by_role("button", name="more")
+    more = first.locator("#stepper-menu-masala-dosa").get_by_role("button", name="Add one")
     more.click()
     expect(second.locator("#stepper-menu-masala-dosa .count")).to_contain_text("2")
     expect(more).to_be_focused()
@@ -282,7 +282,7 @@ def test_without_javascript(visit: Visit) -> None:
     page.get_by_role("button", name="Add Filter coffee").click()
     expect(page.locator(".cart-line")).to_have_count(2)
     order_id = visitor.place()
-    assert "Entering a card needs JavaScript" in page.content()
+    assert "Paying needs JavaScript" in page.content()
     page.goto(f"/orders/{order_id}")
     assert headline(page) == "Your order is waiting for payment"
     page.get_by_role("link", name="Cancel this order").click()
