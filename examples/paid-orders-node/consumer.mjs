@@ -25,7 +25,12 @@ await consumer.subscribe({ topic: TOPIC, fromBeginning: true });
 await consumer.run({
   autoCommit: false,
   eachMessage: async ({ topic, partition, message }) => {
-    printPaid(JSON.parse(message.value.toString()));
+    try {
+      printPaid(JSON.parse(message.value.toString()));
+    } catch (error) {
+      // No event: whoever may write put it there.
+      console.error(`Passed over ${topic}/${partition}/${message.offset}: ${error.message}`);
+    }
     const next = (BigInt(message.offset) + 1n).toString();
     await consumer.commitOffsets([{ topic, partition, offset: next }]);
   },

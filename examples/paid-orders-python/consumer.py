@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -31,7 +32,11 @@ def main() -> None:
             continue
         if record.error():
             raise KafkaException(record.error())
-        print_paid(json.loads(record.value()))
+        try:
+            print_paid(json.loads(record.value()))
+        except (ValueError, TypeError, LookupError) as error:  # it is no event of ours
+            where = f"{record.topic()}/{record.partition()}/{record.offset()}"
+            print(f"Passed over {where}: {error!r}", file=sys.stderr)
         consumer.commit(record, asynchronous=False)
     consumer.close()
 
