@@ -177,7 +177,8 @@ async def test_signed_claims_beyond_all_bounds_are_refused(api: Api) -> None:
     for wrong in (
         {"exp": 2**80}, {"exp": "x"}, {"exp": -1}, {"exp": now + 60, "sub": ""},
         {"exp": now + 60, "sub": "x" * 256}, {"exp": now + 60, "sub": "a\nb"},
-        {"exp": now + 60, "role": ["operator"]}, {"exp": now + 60, "nbf": 2**80},
+        {"exp": now + 60, "role": ["owner", 7]}, {"exp": now + 60, "role": [["operator"]]},
+        {"exp": now + 60, "role": {"operator": 1}}, {"exp": now + 60, "nbf": 2**80},
         {"exp": 1e300},
     ):  # fmt: skip
         token = jwt.encode(claims | wrong, "d" * 32, algorithm="HS256")
