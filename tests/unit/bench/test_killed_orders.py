@@ -37,8 +37,8 @@ LOSSES = (
 def found(ledger: Any, made: Counter[str]) -> dict[str, int]:
     load = Load(Platform(workers=1), 1.0)
     load.visits = [
-        Visit(order=KEPT, is_paid=True),
-        Visit(order=CANCELLED, is_paid=True, is_cancelled=True),
+        Visit(order=KEPT),
+        Visit(order=CANCELLED, is_cancelled=True),
     ]
     outcome = Outcome.of(load, ledger, made, 1.0)
     assert (outcome.customers, outcome.cpu_ms) == (2, 500.0)
