@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import click
 
-from bench import report, workload
+from bench import order_cost, report, workload
 from bench.processes import process_s
 from bench.report import console
 from sandbox.api_client import RefusedError
@@ -37,7 +37,7 @@ CONTESTANTS: Final = {"Tiffin": "app", "Faust by its book": "bench.plain_orders_
 """Name -> Faust app."""
 EVENTS: Final = "order-events"
 """The topic of both that tells of orders made."""
-SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500", "TIFFIN_SESSION_TIMEOUT_S": "10"}
+SETTINGS: Final = {**order_cost.SETTINGS, "TIFFIN_SESSION_TIMEOUT_S": "10"}
 KILLED_AT: Final = (0.25, 0.5, 0.75)
 DECLINED: Final = "4000000000000002"
 PATIENCE_S: Final = 90.0

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
 IDLE_S: Final = 5.0
-SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500"}
-"""The stand-in has no rate of its own: none of ours is to hold an order back."""
+SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500", "TIFFIN_LOG_FORMAT": "json"}
+"""The stand-in has no rate of its own: none of ours is to hold an order back. Logs are as in the image."""
 COMMIT_BATCHES: Final = re.compile(
     r'^tiffin_engine_commit_batches_total{service="[a-z]+"} (\S+)$', re.MULTILINE
 )

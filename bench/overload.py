@@ -22,6 +22,7 @@ import aiohttp
 import click
 
 from bench import report
+from bench.order_cost import SETTINGS
 from bench.report import console
 from sandbox.customer import Customer
 from sandbox.platform import Platform
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SECTION: Final = "make bench: overload"
-SETTINGS: Final = {"TIFFIN_STRIPE_RATE_PER_S": "500"}
-"""The stand-in has no rate of its own: none of ours is to hold an order back."""
 CREATE, CONFIRM = "/api/payments/create-intent", "/api/payments/confirm"
 REFUSED: Final = (429, 503)
 PAID: Final = ("PENDING", "ACCEPTED")

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import click
 
 from bench import report
+from bench.order_cost import SETTINGS
 from sandbox.customer import Customer
 from sandbox.endpoints import answers
 from sandbox.platform import Platform
@@ -96,7 +97,10 @@ async def _order(platform: Platform) -> tuple[str, str]:
 @click.option("--write", is_flag=True, help="Write docs/performance.md.")
 def main(requests: int = 2000, turns: int = 5, *, write: bool = False) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder, Platform(Path(folder), workers=2) as platform:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Platform(Path(folder), workers=2, settings=SETTINGS) as platform,
+    ):
         order_id, token = asyncio.run(_order(platform))
         path = f"/api/orders/{order_id}"
         readers = {}
