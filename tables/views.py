@@ -7,6 +7,7 @@ event loop; nothing keeps an iterator or a database across an await.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import defaultdict
 from itertools import islice, takewhile
@@ -35,6 +36,12 @@ MAX_BROKEN_KEYS = 1000
 MAX_CACHED_RECORDS = 1000
 """Of a table: those that were read last. An order that somebody follows is read each few seconds."""
 LOG = logging.getLogger("tiffin.engine")
+
+
+@functools.lru_cache(20 * MAX_CACHED_RECORDS)
+def _kafka_hash(key: str) -> int:
+    """What Kafka's default partitioner takes a key's partition from. aiokafka's murmur2 is pure Python."""
+    return int(murmur2(key.encode()) & 0x7FFFFFFF)
 
 
 class NotOwnerError(Exception):
@@ -87,7 +94,7 @@ class StateTable:
 
     def partition_of(self, key: str) -> int:
         """Partition of a key: Kafka's murmur2, as every producer here uses it."""
-        return int(murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions
+        return _kafka_hash(key) % self.partitions
 
     def owner_of(self, key: str) -> URL | None:
         """Canonical URL of the worker that owns the key; None while that is not known."""

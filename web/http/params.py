@@ -42,6 +42,8 @@ class Params:
     @classmethod
     def read(cls, query: MultiMapping[str]) -> Self:
         """Read a query. Raises ProblemError (400) that names each wrong parameter."""
+        if not query:
+            return cls()
         wrong: list[tuple[str, str]] = []
         found: dict[str, Any] = {}
         known = cls.descriptions()

@@ -5,6 +5,7 @@ worker passes on was counted there. What machines watch is not counted, and Stri
 are open: their rate is Stripe's. Webhooks that are not signed by Stripe are counted.
 """
 
+import functools
 import hmac
 import ipaddress
 import math
@@ -143,6 +144,7 @@ def _too_many(tokens: float, per_min: float) -> ProblemError:
     return ProblemError("TOO_MANY_REQUESTS", retry_after_s=max(1, wait_s))
 
 
+@functools.lru_cache(MAX_CLIENTS)
 def client_network(address: str) -> str:
     """What of an address one client has: all of it, or an IPv6 address' /64."""
     bare = address.partition(":")[0] if address.count(":") == 1 else address  # some add the port
