@@ -16,6 +16,7 @@ from models.payment import PaymentWork
 from models.times import DAY_MS, from_rfc3339, to_rfc3339
 from models.tracing import TRACEPARENT
 from models.transition import Input, Outcome, Output
+from models.upcasters import written_version
 
 SYSTEM: Final = "system"
 _TRACEPARENT_FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -67,8 +68,11 @@ class DecisionBuilder:
     def emit(self, event_type: EventType, data: Message) -> Event:
         """Add an event, or a record of the audit, with the next number of its count.
 
-        Raises ValueError for a number that no reader takes.
+        Raises ValueError for a number that no reader takes, and for a type that begins at a later level.
         """
+        spec = EVENTS[event_type]
+        if self.input.level < spec.since:
+            raise ValueError(f"{event_type} begins at level {spec.since:d}")
         is_audit = event_type in AUDIT_TYPES
         if is_audit:
             self.audit_sequence += 1
@@ -79,6 +83,7 @@ class DecisionBuilder:
         event = Event(
             event_id=self._next_id(),
             event_type=event_type,
+            schema_version=written_version(event_type, self.input.level),
             occurred_at=self.at,
             order_id=self.order_id,
             payment_id=self.payment_id,
@@ -90,7 +95,7 @@ class DecisionBuilder:
         )
         headers = self._headers(event.event_id, event_type, event.occurred_at)
         value = encode(event)
-        for topic in EVENTS[event_type].topics:
+        for topic in spec.topics:
             self.outputs.append(Output(topic, self.order_id, value, headers))
             self.positions[topic] = event.sequence
         if not is_audit:
@@ -104,6 +109,7 @@ class DecisionBuilder:
         command = Command(
             command_id=self._next_id(),
             command_type=command_type,
+            schema_version=written_version(command_type, self.input.level),
             issued_at=self.at,
             issued_by=f"{SYSTEM}:{self.producer}",
             order_id=self.order_id,

@@ -9,9 +9,17 @@ import orjson
 
 from models.commands import PRODUCERS_OF_COMMANDS, read_command, read_webhook
 from models.events import EVENTS, OPERATORS, read_event_of
-from models.messages import convert
+from models.messages import convert_known
 from models.topics import TOPICS, TopicUse
-from models.transition import Decision, IndexData, Input, InputIdentity, ReadRow, Retained
+from models.transition import (
+    Decision,
+    IndexData,
+    Input,
+    InputIdentity,
+    ReadRow,
+    Retained,
+    UnknownFieldsError,
+)
 
 S = TypeVar("S")
 GATHERED_S: Final = 0.1
@@ -89,8 +97,13 @@ class Service(Generic[S]):
         return self.inputs[topic](topic, key, value)
 
     def load(self, raw: Any) -> S:
-        """Make the state of its JSON value; None: of a key never seen."""
-        state: S = self.initial if raw is None else convert(self.state, raw)
+        """Make the state of its JSON value; None: of a key never seen. Raises UnknownFieldsError."""
+        if raw is None:
+            return self.initial
+        state: S
+        state, unknown = convert_known(self.state, raw)
+        if unknown:
+            raise UnknownFieldsError(state, unknown)
         return state
 
     def dump(self, state: S) -> Any:

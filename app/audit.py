@@ -22,6 +22,7 @@ OPERATORS_SOURCE: Final = f"/tiffin/{OPERATORS}"
 AUDITED_EVENT_TYPES: Final = {
     EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN,
     EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED, EventType.ORDERS_SEARCHED,
+    EventType.UPGRADE_FINISHED,
 }  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""
 

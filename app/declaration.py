@@ -14,6 +14,8 @@ from agents.service import Service, topic_uses
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings, SettingsError
 from app.settings.field_types import named
+from app.version import VERSION
+from models.levels import client_id
 from models.money import read_minimum_charges
 from models.notification import Channel
 from models.payment_methods import OfferedMethods, read_payment_methods
@@ -50,6 +52,7 @@ def declare(
     security = KafkaSecurity.of(settings)
     app = make_app(
         settings.app_id,
+        broker_client_id=client_id(VERSION),
         broker=";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
         datadir=settings.data_dir, partitions=settings.partitions,
         replication=settings.replication_factor, session_timeout_s=settings.session_timeout_s,

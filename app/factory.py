@@ -29,6 +29,7 @@ from app.notifications.rendering import MessageRenderer, order_link
 from app.notifications.sms import TwilioSms
 from app.operators import Operators
 from app.platform_identity import PlatformIdentity
+from app.platform_level import PlatformLevel
 from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.order_checks import EndedOrderChecks
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
@@ -68,8 +69,6 @@ def create_app(settings: Settings) -> faust.App:
     declared = declare(settings, frozenset(channels), **traced)
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
     configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
-    # Faust declares it as a form of types.
-    app.conf.Worker = worker_class(configure, settings.kafka_bootstrap)  # type: ignore[assignment]
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
@@ -87,6 +86,15 @@ def create_app(settings: Settings) -> faust.App:
         sender, worker=settings.canonical_url, partitions=settings.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
+    level = PlatformLevel(
+        sender, kafka, identity, group=settings.app_id, partitions=settings.partitions,
+        now_ms=clock.now_ms, end_worker=runtime.end_worker,
+    )  # fmt: skip
+    runtime.use_levels(lambda: level.history)
+    # Faust declares it as a form of types.
+    app.conf.Worker = worker_class(  # type: ignore[assignment]
+        configure, settings.kafka_bootstrap, level.prepare
+    )
     runtime.remove_due_by(lambda: None if clock.reasons() else clock.now_ms())
     engine_metrics = EngineMetrics(clock.now_s)
     runtime.on_commit_batch(engine_metrics.commit_batch)
@@ -132,8 +140,8 @@ def create_app(settings: Settings) -> faust.App:
         max_delay_s=settings.admission_max_delay_s, stripe_wait_s=gateway.turn_of_create_s
     )
     operators = Operators(
-        settings, runtime, sender, effects, clock, kafka, admission,
-        lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
+        settings, runtime, sender, effects, clock, kafka, admission, level=level,
+        account_problem=lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
     )  # fmt: skip
     money = MoneyIndex(
         runtime.tables["payments"], runtime.tables["orders"],
@@ -159,7 +167,7 @@ def create_app(settings: Settings) -> faust.App:
         app,
         configure,
         parts=(
-            identity, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
+            identity, level, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
             EndedOrderChecks(runtime.tables["payments"], money),
         ),
         close_last=(

@@ -19,6 +19,7 @@ from app.kafka.headers import decoded_headers
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
 from app.metrics.families import values
+from app.platform_level import PlatformLevel
 from app.settings import Settings
 from app.stripe.effects import EffectsService
 from models import ids
@@ -90,7 +91,7 @@ class StoppedPartitionActions:
 class Operators(Collector):
     """What they see and do here. `ports` and `waiting` are what web/ is given; a collector of metrics."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the worker's parts
         self,
         settings: Settings,
         runtime: ServiceRuntime,
@@ -99,6 +100,8 @@ class Operators(Collector):
         clock: BrokerClock,
         kafka: KafkaReader,
         admission: Admission,
+        *,
+        level: PlatformLevel,
         account_problem: Callable[[], str],
     ) -> None:
         """account_problem: what is wrong with the Stripe account, or with our id there; "" when nothing is."""
@@ -114,7 +117,7 @@ class Operators(Collector):
             stopped=StoppedPartitionActions(runtime, sender),
             settling=Redriver(self.dead_letters, runtime.tables, sender, runtime.positions),
             positions=runtime.positions, offsets=self._input_offsets, audit=self._audit,
-            audit_search=self._audit_search, worker=self._worker,
+            audit_search=self._audit_search, worker=self._worker, level=level,
         )  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:

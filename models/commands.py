@@ -331,9 +331,7 @@ def read_command(topic: str, key: bytes, value: bytes) -> Command:
     spec = COMMANDS[command.command_type]
     if spec.topic != topic:
         raise UnreadableError(f"commandType: {topic} does not take {command.command_type}")
-    if command.schema_version != 1:
-        raise UnreadableError(f"schemaVersion: {command.schema_version} is not known, 1 is")
-    read_data(command, spec.data)
+    read_data(command, spec.data, command.command_type, command.schema_version)
     return command
 
 

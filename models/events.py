@@ -19,6 +19,7 @@ from models.fields import (
     Url,
 )
 from models.graphs import RefundStatus
+from models.levels import OLDEST, Level
 from models.messages import Data, Message, OrderMessage, read_data, read_envelope, written
 from models.times import from_rfc3339
 from models.transition import UnreadableError
@@ -73,6 +74,7 @@ class EventType(StrEnum):
     DEAD_LETTER_DISCARDED = "DEAD_LETTER_DISCARDED"
     RECORD_SKIPPED = "RECORD_SKIPPED"
     ORDERS_SEARCHED = "ORDERS_SEARCHED"
+    UPGRADE_FINISHED = "UPGRADE_FINISHED"
 
 
 E = EventType
@@ -360,6 +362,15 @@ class OrdersSearched(Message):
     by: ShortText
 
 
+class UpgradeFinished(Message):
+    """An operator has raised the platform's level (models/levels.py). beginsAt: by Kafka's clock."""
+
+    level: Count
+    begins_at: Timestamp
+    reason: Text
+    by: ShortText
+
+
 OPERATORS: Final = "operators"
 """Producer of the audit of what operators do with dead letters, and look for: no engine that could count stands
 behind it, so its events all have sequence 1 and are told apart by their ids."""
@@ -372,12 +383,14 @@ class EventSpec(NamedTuple):
     """What is fixed for a type of events.
 
     data: what `data` holds, version 1. topics: where it is emitted to, in order. producers: who emits it;
-    another one's sequence would be counted as that of a producer of ours.
+    another one's sequence would be counted as that of a producer of ours. since: the level from which on it is
+    emitted (models/levels.py).
     """
 
     data: type[Message]
     topics: tuple[str, ...]
     producers: frozenset[str]
+    since: Level = OLDEST
 
 
 AUDIT_PRODUCERS: Final = frozenset({"payments", "orders", "deliveries", "notifications", OPERATORS})
@@ -389,8 +402,8 @@ def _payment(data: type[Message], *more_topics: str, producer: str = "payments")
     return EventSpec(data, (topics.PAYMENT_EVENTS, *more_topics), frozenset({producer}))
 
 
-def _audit(data: type[Message]) -> EventSpec:
-    return EventSpec(data, (topics.ORDER_AUDIT,), AUDIT_PRODUCERS)
+def _audit(data: type[Message], since: Level = OLDEST) -> EventSpec:
+    return EventSpec(data, (topics.ORDER_AUDIT,), AUDIT_PRODUCERS, since)
 
 
 EVENTS: Final[dict[EventType, EventSpec]] = {
@@ -442,6 +455,7 @@ EVENTS: Final[dict[EventType, EventSpec]] = {
     E.DEAD_LETTER_DISCARDED: _audit(DeadLetterSettled),
     E.RECORD_SKIPPED: _audit(RecordSkipped),
     E.ORDERS_SEARCHED: _audit(OrdersSearched),
+    E.UPGRADE_FINISHED: _audit(UpgradeFinished, Level.V0_2),
 }
 AUDIT_TYPES: Final = frozenset(kind for kind in EVENTS if topics.ORDER_AUDIT in EVENTS[kind].topics)
 EVENT_TYPES_OF_TOPIC: Final[dict[str, frozenset[EventType]]] = {
@@ -491,7 +505,5 @@ def read_event(key: bytes, value: bytes) -> Event:
     if event.producer not in spec.producers:
         writers = ", ".join(sorted(spec.producers))
         raise UnreadableError(f"producer: {event.event_type} is written by {writers} alone")
-    if event.schema_version != 1:
-        raise UnreadableError(f"schemaVersion: {event.schema_version} is not known, 1 is")
-    read_data(event, spec.data)
+    read_data(event, spec.data, event.event_type, event.schema_version)
     return event

@@ -18,7 +18,7 @@ from models.delivery import Delivery
 from models.events import AUDIT_TYPES, EVENTS, Event, EventType
 from models.graphs import RefundStatus
 from models.json_depth import is_shallow
-from models.messages import convert, full_values
+from models.messages import convert, convert_known, full_values
 from models.order import Order
 from models.payment import EffectKind, PaymentRecord, PaymentWork, Refund, refund_id_of
 from models.rebuild import EVENT_FOLDS
@@ -137,7 +137,7 @@ def event_of(order_id: str, row: Row) -> Event:
         causation_id=row.get("causationId") or "",
         correlation_id=row.get("correlationId") or "",
         producer=row["service"],
-        data=convert(kind, {**missing, **row["detail"]}),
+        data=convert_known(kind, {**missing, **row["detail"]})[0],
     )
 
 

@@ -17,6 +17,7 @@ from models import topics
 from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, CommandType, WebhookReceived
 from models.events import EVENTS, Event, EventType
 from models.fields import TEXT_END
+from models.levels import OLDEST
 from models.messages import Message, written_fields
 from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
@@ -33,6 +34,8 @@ RECORDS: Final[Mapping[str, type[Message]]] = {
     topics.PLATFORM_IDENTITY: PlatformId,
 }
 """Topic that holds one kind of record -> that kind."""
+NAMED_TYPES: Final = frozenset(kind for kind, spec in EVENTS.items() if spec.since is OLDEST)
+"""What a field of an event that names a type of events holds: readers of the first release take no other."""
 
 
 def fixed_properties(kind: EventType | CommandType) -> Schema:
@@ -51,9 +54,9 @@ def fixed_properties(kind: EventType | CommandType) -> Schema:
 def schema_files() -> dict[str, Schema]:
     """Path of each file -> its schema; a file has the name that the message has in AsyncAPI."""
     files = {}
-    for event, (data, names, _) in EVENTS.items():
-        about = f"Event in {', '.join(names)}."
-        files[f"events/{event}"] = _typed(Event, event, data, about)
+    for event, spec in EVENTS.items():
+        about = f"Event in {', '.join(spec.topics)}."
+        files[f"events/{event}"] = _typed(Event, event, spec.data, about)
     for command, (data, name) in COMMANDS.items():
         files[f"commands/{command}"] = _typed(Command, command, data, f"Command in {name}.")
     for name, kind in RECORDS.items():
@@ -104,6 +107,8 @@ def definitions_of(kinds: Collection[type[Message]], ref_template: str) -> dict[
         for field, default in written_fields(kind):  # which msgspec leaves out
             told = definitions[kind.__name__]["properties"][field.encode_name]
             told["default"] = msgspec.to_builtins(default)
+    if EventType.__name__ in definitions:
+        definitions[EventType.__name__]["enum"] = sorted(NAMED_TYPES)
     return {name: _tidied(schema) for name, schema in definitions.items()}
 
 

@@ -1,7 +1,8 @@
 """Messages: how they are written and read, on the wire and in tables.
 
 The bounds of their fields (models/fields.py) are checked where a message is read; whoever makes one of what
-came from outside calls `checked`.
+came from outside calls `checked`. What is read of Kafka and of tables may hold fields that a newer build wrote:
+`decode_known` and `convert_known` leave them out. `decode` and `convert` refuse them, as HTTP does.
 """
 
 import functools
@@ -18,6 +19,8 @@ from msgspec import Meta, structs
 
 from models.fields import CHECK, OrderKey
 from models.transition import UnreadableError
+from models.unknown_fields import UnknownField, without_unknown
+from models.upcasters import UPCASTERS, upcast
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
@@ -82,6 +85,8 @@ class Message(
 ):  # fmt: skip
     """Base of all that is sent or stored: camelCase as JSON, unknown fields refused, immutable.
 
+    That they are refused is how they are noticed: see `decode_known`.
+
     A field at its default is not written, so that records stay as they were when one is added; see `written`.
     shown_if_set: fields that `full_values` leaves out at their defaults, too: they came later.
     """
@@ -128,6 +133,32 @@ def decode(kind: type[M], value: bytes) -> M:
 _decoder: Final = functools.cache(msgspec.json.Decoder)
 
 
+def decode_known(kind: type[M], value: bytes) -> M:
+    """Read a message of whoever wrote it, fields that are unknown here left out. Raises ValueError."""
+    try:
+        return decode(kind, value)
+    except msgspec.ValidationError as error:
+        if not _is_unknown_field(error):
+            raise
+    known, _ = without_unknown(kind, msgspec.json.decode(value))
+    return decode(kind, msgspec.json.encode(known))
+
+
+def convert_known(kind: Any, value: Any) -> tuple[Any, list[UnknownField]]:
+    """What JSON values say, and the fields in them that are unknown here. Raises ValueError."""
+    try:
+        return convert(kind, value), []
+    except msgspec.ValidationError as error:
+        if not _is_unknown_field(error):
+            raise
+    known, unknown = without_unknown(kind, value)
+    return convert(kind, known), unknown
+
+
+def _is_unknown_field(error: msgspec.ValidationError) -> bool:
+    return str(error).startswith("Object contains unknown field")
+
+
 def convert(kind: Any, value: Any) -> Any:
     """Make a message, or what is made of messages, of its JSON values. Raises ValueError."""
     return msgspec.convert(value, kind, str_keys=True)
@@ -141,7 +172,7 @@ def checked(message: M) -> M:
 def read_envelope(kind: type[K], key: bytes, value: bytes) -> K:
     """Read a message and hold its key against its order id. Raises UnreadableError."""
     try:
-        message = decode(kind, value)
+        message = decode_known(kind, value)
     except ValueError as error:
         raise UnreadableError(describe(error)) from None
     if message.order_id.encode() != key:
@@ -149,10 +180,13 @@ def read_envelope(kind: type[K], key: bytes, value: bytes) -> K:
     return message
 
 
-def read_data(envelope: OrderMessage, kind: type[Message]) -> None:
-    """Read an envelope's data, and put it in. Raises UnreadableError."""
+def read_data(envelope: OrderMessage, kind: type[Message], name: str, version: int) -> None:
+    """Read an envelope's data, of a version of the type of this name, and put it in. Raises UnreadableError."""
+    raw: bytes = envelope.data  # type: ignore[attr-defined]
     try:
-        data = decode(kind, envelope.data)  # type: ignore[attr-defined]
+        if version != 1 or name in UPCASTERS:
+            raw = msgspec.json.encode(upcast(name, version, msgspec.json.decode(raw)))
+        data = decode_known(kind, raw)
     except ValueError as error:
         raise UnreadableError(f"data: {describe(error)}") from None
     structs.force_setattr(envelope, "data", data)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.fields import Id, Timestamp
+from models.fields import Count, EpochMillis, Id, ShortText, Text, Timestamp
 from models.messages import Message
 
 
@@ -68,7 +68,15 @@ class WorkerClock(Message):
 
 
 class PlatformId(Message):
-    """The id that tells this platform from others with the same app id on one Stripe account."""
+    """The id that tells this platform from others with the same app id on one Stripe account.
+
+    Under the key `level` it says the platform's level too (models/levels.py), from a time of Kafka's on, in
+    milliseconds since the epoch, and who raised it, and why.
+    """
 
     platform_id: Id
     created_at: Timestamp
+    level: Count = 0
+    from_ms: EpochMillis = 0
+    by: ShortText = ""
+    reason: Text = ""

@@ -94,7 +94,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic(WORKER_CLOCKS, 2 * DAY_MS, ("workers",),
               about="asks Kafka for its time; holds what each worker's clock said then"),
         Topic(PLATFORM_IDENTITY, FOREVER, ("workers",), partitions=1,
-              about="the platform's own id, for its mark at Stripe: the first record counts"),
+              about="the platform's own id, for its mark at Stripe: the first record counts; its level"),
         Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), partitions=1,
               about="dead letters of every input topic, with their origin; markers of what became "
               "of them"),

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
+from models.levels import LATEST
+from models.unknown_fields import UnknownField
+
 
 class UnreadableError(Exception):
     """An input record that no service can act on: not JSON, unknown type, wrong key, negative amount.
@@ -15,6 +18,14 @@ class UnreadableError(Exception):
     Raised by `parse`, and by `decide` where only the key's state shows that the record can't be
     one of its own; the engine turns the record into a dead letter and goes on, the key with it.
     """
+
+
+class UnknownFieldsError(Exception):
+    """A stored state has fields of a newer build, which are kept: state, and the fields with their places."""
+
+    def __init__(self, state: Any, fields: Sequence[UnknownField]) -> None:
+        super().__init__(f"{len(fields)} fields of a newer build")
+        self.state, self.fields = state, fields
 
 
 MAX_KEY_BYTES: Final = 512
@@ -62,6 +73,7 @@ class Input(NamedTuple):
     headers: the Kafka record's headers (traceparent is carried on to the outputs).
     offset: the record's, in the partition that the service's rows of it lie in: rows that sum up over
         keys keep the last one that they hold, for an input may be decided again after a crash.
+    level: the platform's when Kafka took the record (models/levels.py): what may be written because of it.
     """
 
     topic: str
@@ -71,6 +83,7 @@ class Input(NamedTuple):
     timestamp_ms: int
     headers: tuple[tuple[str, bytes], ...] = ()
     offset: int = -1
+    level: int = LATEST
 
 
 class Output(NamedTuple):
@@ -173,7 +186,10 @@ class TransitionService(Protocol):
         """Read one record. Raises UnreadableError when it can't be read."""
 
     def load(self, raw: Any) -> Any:
-        """Make the state of the JSON value that `dump` gave (None for a key never seen)."""
+        """Make the state of the JSON value that `dump` gave (None for a key never seen).
+
+        Raises UnknownFieldsError, which has the state, where a newer build's fields are in the value.
+        """
 
     def dump(self, state: Any) -> Any:
         """Give the state as a value that orjson can serialise (an orjson.Fragment is one)."""

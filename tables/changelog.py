@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import rocksdict
 
+from models.levels import OLDEST
 from tables.cluster import ClusterIds
 
 if TYPE_CHECKING:
@@ -35,33 +36,43 @@ RECORD_PREFIX = re.compile(
     rb'\{("terminal":true,)?("packed":\d+[,}]|"schemaVersion":\d+,"version":\d+,"epoch":-?\d+,"state":)'
 )
 """How everything that `Record.dump` wrote begins."""
+AT_LEVEL = re.compile(r"(?P<cluster>.*) at level (?P<level>\d{1,9}), which needs a newer build")
 
 
 @dataclass(frozen=True, slots=True)
 class TableProgress(ClusterIds):
     """The row of a table's progress, with the ids of its inputs and its changelog.
 
-    offsets: input topic -> last offset whose state and outputs are durable (-1: none yet).
+    offsets: input topic -> last offset whose state and outputs are durable (-1: none yet). level: the
+    platform's when it was written. From the second on it stands with the cluster's id, so that release 0.1.0,
+    which knows of no levels, takes the table for another cluster's and ends, with both named.
     """
 
     offsets: Mapping[str, int]
+    level: int = OLDEST
 
     @classmethod
     def load(cls, raw: bytes | None) -> TableProgress | None:
-        """Read the row; None when the table has none. Raises ValueError, TypeError for another's."""
+        """Read the row; None when the table has none. Raises ValueError, KeyError, TypeError for another's."""
         if raw is None:
             return None
-        progress = cls(**orjson.loads(raw))
-        topics, offsets = progress.topics, progress.offsets
+        stored = orjson.loads(raw)
+        cluster, topics, offsets = stored["cluster"], stored["topics"], stored["offsets"]
         if not isinstance(topics, dict) or not isinstance(offsets, dict):
             raise TypeError("topics and offsets must be objects")
         if any(type(offset) is not int for offset in offsets.values()):
             raise TypeError("offsets must be whole numbers")
-        return progress
+        at_level = AT_LEVEL.fullmatch(cluster)
+        if at_level is None:
+            return cls(cluster, topics, offsets)
+        return cls(at_level["cluster"], topics, offsets, int(at_level["level"]))
 
     def dump(self) -> bytes:
         """The row as it is stored."""
-        return orjson.dumps(self)
+        cluster = self.cluster
+        if self.level > OLDEST:
+            cluster += f" at level {self.level}, which needs a newer build"
+        return orjson.dumps({"cluster": cluster, "topics": self.topics, "offsets": self.offsets})
 
 
 def write_rows(
@@ -98,7 +109,7 @@ def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
         if key == ACCEPTED_KEY:
             accepted = orjson.loads(value)
             return isinstance(accepted, list) and all(type(offset) is int for offset in accepted)
-    except (TypeError, ValueError):  # of UTF-8 and JSON too
+    except (KeyError, TypeError, ValueError):  # of UTF-8 and JSON too
         return False
     if key[0] == 0:
         return key in {FENCE_KEY, RETAINED_KEY}

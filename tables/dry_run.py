@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.dead_letter import DryRunVerdict
+from models.levels import LevelHistory
 from models.transition import Outcome, Output, UnreadableError
 from tables.consumed_record import ConsumedRecord
 from tables.dead_letters import DEAD_LETTER_PREFIX, DeadLetterRecord
@@ -54,6 +55,7 @@ def dry_run_inputs(
     *,
     partition: int,
     at_ms: int,
+    levels: Callable[[], LevelHistory] = LevelHistory,
 ) -> list[DryRunResult]:
     """Decide inputs of one key in memory, at Kafka's time `at_ms`; ends with the first dead letter."""
     counters = Counters()
@@ -65,6 +67,7 @@ def dry_run_inputs(
         limits=Limits(),
         counters=counters,
         dead_letter_topic="dead-letters",  # nothing is sent
+        levels=levels,
         # What is stored has left.
         durable_offsets=dict.fromkeys(service.inputs, FIRST_DRY_RUN_OFFSET - 1),
         measures_each_input=True,

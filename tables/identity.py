@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
+from models.levels import LATEST
 from tables.cluster import Bounds, ClusterIds, ClusterReader
 from tables.worker_exit import WrongKafkaError
 
@@ -51,9 +52,15 @@ class IdentityCheck:
         return _ids_of_service(self._ids, hosted)
 
     def check(self, hosted: HostedService, stored: TableProgress | None) -> None:
-        """Raise WrongKafkaError when the stored row is not of this Kafka."""
-        if stored is not None:
-            _check_ids(self.of(hosted), hosted.name, stored)
+        """Raise WrongKafkaError when the stored row is not of this Kafka, or of a level not known here."""
+        if stored is None:
+            return
+        if stored.level > LATEST:
+            raise WrongKafkaError(
+                f"the table {hosted.name!r} was written at level {stored.level}, and this build understands "
+                f"level {LATEST:d}: start a newer one."
+            )
+        _check_ids(self.of(hosted), hosted.name, stored)
 
     def first_offsets(
         self,

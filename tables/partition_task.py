@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from models.levels import OLDEST, LevelHistory
 from tables.changelog import PROGRESS_KEY, TableProgress, write_rows
 from tables.commit_batch import Batches, CommitReport
 from tables.inbox import Inbox
@@ -66,6 +67,7 @@ class TaskContext:
     worker_exit: WorkerExit
     on_backlog_drained: Callable[[PartitionTask], None]
     on_commit_batch: Callable[[CommitReport], None] | None = None
+    levels: Callable[[], LevelHistory] = LevelHistory
 
 
 class PartitionTask:
@@ -98,10 +100,12 @@ class PartitionTask:
             counters=context.counters,
             dead_letter_topic=context.dead_letter_topic,
             readers=context.readers,
+            levels=context.levels,
         )
         self.durable_offsets = self._processor.durable_offsets
         self._processing: tuple[str, int] | None = None
         self._is_checkpoint_requested = False
+        self._marked_level: int = OLDEST
         has_index = context.index is not None
         self._sweep = RetentionSweep(self.table.service, context.limits) if has_index else None
         self._sweep_ms: int | None = None
@@ -132,8 +136,9 @@ class PartitionTask:
         return not self.is_open or self.inbox.put(topic, inputs)
 
     def request_checkpoint(self) -> None:
-        """Have the durable offsets written to the table's progress row, if they have changed."""
-        if self.is_open and self.durable_offsets != self.checkpointed_offsets:
+        """Have durable offsets and level written to the table's progress row, if they have changed."""
+        has_moved = self.durable_offsets != self.checkpointed_offsets
+        if self.is_open and (has_moved or self._context.levels().highest != self._marked_level):
             self._is_checkpoint_requested = True
             self._wake.set()
 
@@ -303,8 +308,9 @@ class PartitionTask:
             self._is_checkpoint_requested = False
             commit_batch.checkpoint = dict(self.durable_offsets)
             ids = self._context.cluster_ids
-            row = TableProgress(ids.cluster, ids.topics, commit_batch.checkpoint).dump()
-            records.append((PROGRESS_KEY, row))
+            level = self._marked_level = self._context.levels().highest
+            row = TableProgress(ids.cluster, ids.topics, commit_batch.checkpoint, level)
+            records.append((PROGRESS_KEY, row.dump()))
         # Rows first: a crash can cut a commit batch between two batches of the changelog, and a record
         # without its rows would drop the very input that should write them.
         return commit_batch, [*commit_batch.rows.items(), *records]

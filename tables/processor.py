@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic
 
 from models import ids
+from models.levels import LevelHistory
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
 from tables.consumed_record import EmptyOffsets, UnreadableRecord, arrival_ms
@@ -22,7 +23,8 @@ from tables.dead_letters import (
     UnloadableError,
     header_of,
 )
-from tables.record import TERMINAL, Quarantine, Record, due_entry, dump_entry
+from tables.outbox import dump_entry
+from tables.record import TERMINAL, Quarantine, Record, due_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -40,8 +42,8 @@ class Processor(Generic[OutputsT]):
     Inputs are gathered in `commit_batch` while the one before, `under_way`, becomes durable; it is
     closed only once that one is. new_outputs: makes what collects a commit batch's outputs.
     durable_offsets: topic -> last offset whose state and outputs are durable. readers: topic ->
-    names of the services that read it, where that is known. measures_each_input: sizes are checked
-    at each input, not once a commit batch.
+    names of the services that read it, where that is known. levels: the platform's, as known now.
+    measures_each_input: sizes are checked at each input, not once a commit batch.
     """
 
     def __init__(  # noqa: PLR0913 -- most are given by name
@@ -56,10 +58,11 @@ class Processor(Generic[OutputsT]):
         dead_letter_topic: str,
         durable_offsets: Mapping[str, int] = MappingProxyType({}),
         readers: Mapping[str, Collection[str]] = MappingProxyType({}),
+        levels: Callable[[], LevelHistory] = LevelHistory,
         measures_each_input: bool = False,
     ) -> None:
         self.service = service
-        self._readers = readers
+        self._readers, self._levels = readers, levels
         self.durable_offsets = dict(durable_offsets)
         self.commit_batch = CommitBatch(new_outputs())
         self.under_way: CommitBatch[OutputsT] | None = None
@@ -163,7 +166,8 @@ class Processor(Generic[OutputsT]):
             at_ms = arrival_ms(consumed)
             if at_ms != consumed.timestamp:
                 self._counters.odd_times += 1
-            given = Input(topic, record.key, identity, message, at_ms, headers, offset)
+            level = self._levels().at(at_ms)
+            given = Input(topic, record.key, identity, message, at_ms, headers, offset, level)
             self._decide(record, consumed, given, token)
         return True
 

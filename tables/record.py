@@ -8,9 +8,8 @@ they are known to have left. An ended record without such is packed.
 
 from __future__ import annotations
 
-import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,17 @@ import orjson
 
 from models import ids
 from models.search_terms import SEARCH_ROW_PREFIX
-from models.transition import Outcome, Output
+from models.transition import Outcome, UnknownFieldsError
+from models.unknown_fields import put_back
 from tables.limits import Limits
+from tables.outbox import load_outputs
 from tables.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from models.transition import InputIdentity, TransitionService
+    from models.transition import InputIdentity, Output, TransitionService
+    from models.unknown_fields import UnknownField
 
 RESERVED = (b"\0", b"__faust")
 LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
@@ -38,6 +40,13 @@ DUE = "due/"
 """How the entry of an ended record begins that says when something of it goes next."""
 MAX_DUE_MS = (1 << 44) - 1
 DEFAULT_LIMITS = Limits()
+FIELDS = frozenset(
+    {
+        "terminal", "schemaVersion", "version", "epoch", "state", "offsets", "sequences", "ids", "unsent",
+        "outcomes", "quarantine", "index",
+    }
+)  # fmt: skip
+"""All that a record has; what else is in one is a newer build's."""
 NEW_RECORD = b'{"version":0,"epoch":-1,"state":null,"offsets":{}}'
 
 
@@ -91,6 +100,10 @@ class StoredRecord:
         return command_id in self.outcomes or any(token in known for known in self.ids.values())
 
 
+class NewerRecordError(Exception):
+    """A stored record has a schemaVersion that this build does not know: it stays as it is."""
+
+
 @dataclass(slots=True, init=False, eq=False)
 class Record:
     """A record as a task has it: changed in place, serialised once a commit batch.
@@ -103,6 +116,7 @@ class Record:
         first input of a task.
     taken: inputs that the commit batch took of it; taken_bytes: of them and of their outputs.
     outcomes: command id -> [accepted, code, detail, events, positions, body hash, time in ms].
+    unknown, unknown_in_state: fields of a newer build, beside and inside of the state: they are written again.
     """
 
     key: str
@@ -119,15 +133,27 @@ class Record:
     outbox_bytes: int
     taken: int
     taken_bytes: int
+    unknown: Mapping[str, Any]
+    unknown_in_state: Sequence[UnknownField]
 
     def __init__(self, key: str, raw: bytes | None, service: TransitionService) -> None:
-        """Read stored bytes, or begin a key that has none. Raises TypeError, and what `load` does."""
+        """Read stored bytes, or begin a key that has none.
+
+        Raises TypeError, NewerRecordError, and what `load` does but UnknownFieldsError.
+        """
         stored = orjson.loads(NEW_RECORD if raw is None else unpack(raw, service.dictionaries))
         get = stored.get
+        if get("schemaVersion", SCHEMA_VERSION) > SCHEMA_VERSION:
+            raise NewerRecordError
         self.key = key
         self.version = stored["version"]
         self.epoch = stored["epoch"]
-        self.state = service.load(stored["state"])
+        self.unknown = {} if stored.keys() <= FIELDS else _without(stored, FIELDS)
+        self.unknown_in_state = ()
+        try:
+            self.state = service.load(stored["state"])
+        except UnknownFieldsError as error:
+            self.state, self.unknown_in_state = error.state, error.fields
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
         self.ids = get("ids") or {}
@@ -218,7 +244,10 @@ class Record:
         if has_ended := self.has_ended(service):
             fields["terminal"] = True
         fields |= {"schemaVersion": SCHEMA_VERSION, "version": self.version, "epoch": self.epoch}
-        fields |= {"state": service.dump(self.state), "offsets": self.offsets}
+        state = service.dump(self.state)
+        if self.unknown_in_state:
+            state = put_back(orjson.loads(orjson.dumps(state)), self.unknown_in_state)
+        fields |= {"state": state, "offsets": self.offsets}
         if self.sequences:
             fields["sequences"] = self.sequences
         if self.ids:
@@ -229,6 +258,7 @@ class Record:
             fields["outcomes"] = self.outcomes
         if self.quarantine:
             fields["quarantine"] = self.quarantine
+        fields |= self.unknown
         index = b""
         if service.is_indexed:
             entries, sums = self.index(service, has_ended=has_ended)
@@ -271,6 +301,10 @@ class Record:
             del self.outcomes[oldest]
 
 
+def _without(stored: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in stored.items() if name not in names}
+
+
 def due_entry(at_ms: int) -> str:
     """The entry of what is due at a time, in milliseconds since the epoch; in their order."""
     return f"{DUE}{min(max(at_ms, 0), MAX_DUE_MS):011x}"
@@ -281,40 +315,6 @@ def load_outcome(raw: list[Any]) -> StoredOutcome:
     accepted, code, detail, events, positions, body_hash, at_ms = raw
     outcome = Outcome(accepted, code, detail, tuple(events), dict(positions))
     return StoredOutcome(outcome, body_hash, at_ms)
-
-
-def dump_entry(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
-    """Make an input's entry of the outbox, as JSON. Raises when an output is none.
-
-    A list of the input's topic and offset, then of topic, key, value and headers of each output.
-    """
-    entry: list[Any] = [topic, offset]
-    for to, key, value, pairs in outputs:
-        flat = [part for name, text in pairs or () for part in (name, _dump_bytes(text))]
-        entry += (to, key, _dump_bytes(value), flat or None)
-    return orjson.dumps(entry)
-
-
-def load_outputs(entry: list[Any]) -> Iterator[Output]:
-    """An entry's outputs again, byte for byte."""
-    for at in range(2, len(entry), 4):
-        to, key, value, flat = entry[at : at + 4]
-        flat = flat or ()
-        headers = zip(flat[::2], flat[1::2], strict=True)
-        loaded = tuple((name, _load_bytes(header)) for name, header in headers)
-        yield Output(to, key, _load_bytes(value), loaded)
-
-
-def _dump_bytes(value: bytes) -> str | list[str]:
-    """Text as it is, so that it is read back byte for byte whoever wrote it; else base64."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return [base64.b64encode(value).decode()]
-
-
-def _load_bytes(value: str | list[str]) -> bytes:
-    return value.encode() if isinstance(value, str) else base64.b64decode(value[0])
 
 
 def is_record_key(key: bytes) -> bool:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import faust
 from faust.types import TP
@@ -27,11 +27,13 @@ from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
 
 if TYPE_CHECKING:
+    from models.levels import LevelHistory
     from models.transition import TransitionService
     from tables.commit_batch import CommitReport
     from tables.limits import Counters
     from tables.recovery_progress import RecoveryProgress
     from tables.stops import PartitionStops
+    from tables.worker_exit import WrongKafkaError
 
 
 POLL_INTERVAL_S: Final = 0.05
@@ -127,6 +129,16 @@ class ServiceRuntime:
         clock_ms: milliseconds since the epoch; None while it is not known.
         """
         self._task_manager.retention_clock_ms = clock_ms
+
+    def use_levels(self, levels: Callable[[], LevelHistory]) -> None:
+        """Have inputs decided at the platform's level; without it, at the oldest. Before the app starts."""
+        self._task_manager.levels = levels
+        for table in self.tables.values():
+            table.levels = levels
+
+    def end_worker(self, why: WrongKafkaError) -> NoReturn:
+        """End the process at once, with status 78: this build must not go on with what is in Kafka."""
+        self._task_manager.end_worker("level", why)
 
     def on_commit_batch(self, tell: Callable[[CommitReport], None]) -> None:
         """Have `tell` called after each commit batch that is durable. Before the app starts."""

@@ -11,12 +11,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from faust.types import TP
 
+from models.levels import LevelHistory
 from tables import fence
 from tables.changelog import PROGRESS_KEY, TableProgress
 from tables.gap_repair import GapRepair
@@ -49,7 +50,7 @@ class TaskManager:
 
     stops: where reading can't go on. recovery: how far the tables are. is_assignment_complete: no topic
     was left out when partitions were assigned. retention_clock_ms: the time by which ended records are swept,
-    in milliseconds since the epoch; None while it is not known, and then nothing goes.
+    in milliseconds since the epoch; None while it is not known, and then nothing goes. levels: the platform's.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class TaskManager:
         self._exit = WorkerExit(app.conf.datadir / FAILURES_FILE, self._leave_group)
         self.is_assignment_complete = True
         self.retention_clock_ms: Callable[[], int | None] = lambda: None
+        self.levels: Callable[[], LevelHistory] = LevelHistory
         self.feeder = Feeder(services)
         self.committer = Committer(services)
         self.stops = PartitionStops(
@@ -84,6 +86,10 @@ class TaskManager:
         self._assigned_tables: set[str] = set()
         self._watchers: list[asyncio.Task[None]] = []
         self._releasing: set[asyncio.Task[None]] = set()
+
+    def end_worker(self, where: str, why: Exception) -> NoReturn:
+        """End the process at once."""
+        self._exit.fail(where, why)
 
     def _leave_group(self, timeout_s: float) -> None:
         self._services.consumer.leave_group(timeout_s)
@@ -178,6 +184,7 @@ class TaskManager:
             worker_exit=self._exit,
             on_backlog_drained=self.feeder.on_backlog_drained,
             on_commit_batch=self.on_commit_batch,
+            levels=self.levels,
         )
         return PartitionTask(context, partition, acquired, hosted.table.database(partition))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.partitioner import murmur2
 
+from models.levels import LevelHistory
 from models.times import machine_now_ms
 from models.transition import UNTIL, until
 from tables.dry_run import dry_run_inputs
@@ -76,6 +77,7 @@ class StateTable:
     """One service's records on this worker. Made by `ServiceRuntime`.
 
     unreadable_keys: keys of stored records that were met and can't be read, MAX_BROKEN_KEYS at most.
+    levels: the platform's, for dry runs.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class StateTable:
         self.partitions = partitions
         self.listeners: list[Listener] = []
         self.unreadable_keys: set[str] = set()
+        self.levels: Callable[[], LevelHistory] = LevelHistory
         self._owner_url = owner_url
         self._assigned: set[int] = set()
         self._open: dict[int, Rdict] = {}
@@ -223,7 +226,9 @@ class StateTable:
         """
         partition = self.partition_of(inputs[0].key.decode())
         database = self._database(partition)
-        return dry_run_inputs(self.service, database.get, inputs, partition=partition, at_ms=at_ms)
+        return dry_run_inputs(
+            self.service, database.get, inputs, partition=partition, at_ms=at_ms, levels=self.levels
+        )
 
     async def wait(
         self, key: str, predicate: Callable[[StoredRecord | None], bool], timeout_s: float

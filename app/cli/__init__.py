@@ -15,6 +15,7 @@ MODULES: Final = {
     "disputes": "money",
     "evidence": "money",
     "lag": "platform",
+    "level": "level",
     "notifications": "notifications",
     "order": "orders",
     "orders": "orders",

@@ -73,7 +73,7 @@ async def refund(
     else:
         body, shown = _refund_body(paid, options)
         question = f"Refund {shown} of order {reference(order_id)} ({_paid(paid)})?"
-    _confirm(question, is_sure=is_sure)
+    confirm(question, is_sure=is_sure)
     answer = await worker.post(path, body, key or new_key())
     await _tell(out, answer, f"Refund of order {reference(order_id)}")
 
@@ -110,7 +110,7 @@ async def cancel(
     if options["is_payment"]:
         what, where = f"Payment of order {reference(order_id)}", "/api/payments/cancel"
         body["orderId"] = order_id
-    _confirm(f"Cancel: {what} ({told})?", is_sure=is_sure)
+    confirm(f"Cancel: {what} ({told})?", is_sure=is_sure)
     await _tell(out, await worker.post(where, body, key or new_key()), what)
 
 
@@ -131,7 +131,7 @@ def _paid(paid: Mapping[str, Any]) -> str:
     return f"paid {money(paid['captured'])}, refunded {money(paid['refunded'])}"
 
 
-def _confirm(question: str, *, is_sure: bool) -> None:
+def confirm(question: str, *, is_sure: bool) -> None:
     """Ask at a terminal. Raises CommandError where the answer is no, and where nobody can be asked."""
     if is_sure:
         return

@@ -18,6 +18,7 @@ from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
 from models.operations import Offsets
+from models.topics import ORDER_COMMANDS
 from tables.cluster import ClusterReader
 
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -41,6 +42,14 @@ class RecordWindow(NamedTuple):
     start: int
     is_first: bool
     records: Sequence[FetchedRecord]
+
+
+class GroupMember(NamedTuple):
+    """A member of a consumer group. partitions: of the topic that was asked about, in order."""
+
+    client_id: str
+    host: str
+    partitions: tuple[int, ...]
 
 
 class TopicRead(NamedTuple):
@@ -90,6 +99,28 @@ class KafkaReader:
             for tp in groups[group].result(REQUEST_TIMEOUT_S).topic_partitions
         }
         return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
+
+    @_in_thread
+    def group_members(self, group: str, topic: str = ORDER_COMMANDS) -> list[GroupMember]:
+        """The live members of a consumer group; one that has not answered for a session is none."""
+        asked = self._cluster.client.describe_consumer_groups(
+            [group], request_timeout=REQUEST_TIMEOUT_S
+        )
+        members = asked[group].result(REQUEST_TIMEOUT_S).members
+        return sorted(
+            GroupMember(
+                member.client_id,
+                member.host.lstrip("/"),
+                tuple(
+                    sorted(
+                        tp.partition
+                        for tp in member.assignment.topic_partitions
+                        if tp.topic == topic
+                    )
+                ),
+            )
+            for member in members
+        )
 
     @_in_thread
     def end(self, place: Place) -> int:

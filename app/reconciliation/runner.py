@@ -25,7 +25,7 @@ from app.stripe.gateway import StripeGateway
 from app.task_runner import Background
 from models import ids
 from models.errors import UnavailableError
-from models.messages import decode, encode, full_values
+from models.messages import decode_known, encode, full_values
 from models.reconciliation import (
     MissingEvent,
     MoneyDifference,
@@ -165,7 +165,7 @@ class Reconciliation(Background):
         """Where the last runner stopped."""
         for raw in await self._reader.newest(RECONCILIATION, REPORTS_READ):
             try:
-                report = decode(ReconciliationReport, raw)
+                report = decode_known(ReconciliationReport, raw)
             except ValueError:
                 log.warning("a report of the reconciliation can't be read; taking the one before")
                 continue

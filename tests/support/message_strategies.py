@@ -43,6 +43,16 @@ def values_of(kind: Any) -> list[Any]:  # noqa: PLR0911 -- one a kind of type
         return [value for value in values_of(given[0]) if _takes(kind, value)]
     if origin is tuple:
         return [[], *([value] for value in values_of(given[0])[:3])]
+    if origin in {dict, Mapping}:
+        return [
+            {},
+            *(
+                {str(key): value}
+                for key, value in zip(values_of(given[0]), values_of(given[1]), strict=False)
+            ),
+        ]
+    if kind is Any:
+        return [None, {"any": 1}]
     if kind is NoneType:
         return [None]
     if kind is bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from models.dead_letter import DeadLetter, RecordLocation
+from models.levels import Build, LevelHistory
 from models.operations import AuditPage, Offsets, WorkerStatus
 from tests.support.http_api import Api
 from web.http.deps import OperatorDeps
@@ -61,6 +62,10 @@ async def no_audit(_: int, __: Mapping[str, int], ___: object) -> AuditPage:
     return AuditPage((), 0, {})
 
 
+async def no_builds() -> Sequence[Build]:
+    return ()
+
+
 QUIET_OPERATIONS: Any = OperatorDeps(
     dead_letters=NoLetters(),
     settling=None,
@@ -70,5 +75,6 @@ QUIET_OPERATIONS: Any = OperatorDeps(
     audit=no_audit,
     worker=lambda: WorkerStatus(started_ms=0),
     audit_search=None,
+    level=SimpleNamespace(history=LevelHistory(), builds=no_builds, finish=None),
 )
 ONE_LETTER: Any = replace(QUIET_OPERATIONS, dead_letters=OneLetter())

@@ -92,9 +92,10 @@ def test_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-def test_decisions_are_numbered_without_a_gap() -> None:
-    names = sorted(path.name for path in (ROOT / "docs/adr").glob("*.md"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+def test_no_two_decisions_have_one_number() -> None:
+    """Gaps close as branches that took a number are merged."""
+    numbers = [int(path.name[:4]) for path in (ROOT / "docs/adr").glob("*.md")]
+    assert len(set(numbers)) == len(numbers) >= 15
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

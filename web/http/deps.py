@@ -9,6 +9,7 @@ from yarl import URL
 
 from models.commands import WebhookReceived
 from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult
+from models.levels import Build, LevelHistory
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.payment_methods import DEFAULT_METHODS, OfferedMethods
 from models.reconciliation import ReconciliationReport
@@ -141,6 +142,20 @@ class StoppedPartitions(Protocol):
         """
 
 
+class PlatformLevels(Protocol):
+    """The platform's level (models/levels.py). Methods raise KafkaUnavailableError."""
+
+    @property
+    def history(self) -> LevelHistory:
+        """All levels that it had, as known here."""
+
+    async def builds(self) -> Sequence[Build]:
+        """What each live worker runs."""
+
+    async def finish(self, level: int, *, by: str, reason: str) -> None:
+        """Raise the level, and put it into the audit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorDeps:
     """Everything that the operators' routes are given.
@@ -160,6 +175,7 @@ class OperatorDeps:
     audit: Callable[[int, Mapping[str, int], AuditFilter], Awaitable[AuditPage]]
     worker: Callable[[], WorkerStatus]
     audit_search: Callable[[str, Sequence[str], int], Awaitable[None]]
+    level: PlatformLevels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "OWNER_UNREACHABLE": (503, "The worker that owns the order does not answer"),
     "NOT_READY": (503, "This worker is not ready"),
     "NOT_STOPPED": (404, "Nothing is stopped there"),
+    "UPGRADE_NOT_FINISHED": (409, "The upgrade can't be finished now"),
     "RECORD_BROKEN": (503, "What is stored of it can't be read; operators have been told"),
     "COURIER_UNCHECKED": (503, "What the courier has can't be counted now"),
     "ORDER_QUARANTINED": (503, "The order waits for an operator"),

@@ -34,6 +34,7 @@ OPERATOR_EVENTS = frozenset(
         E.EFFECT_REQUESTED, E.EFFECT_FINISHED, E.WEBHOOK_RECEIVED, E.ANOMALY_SEEN,
         E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
         E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED, E.RECORD_SKIPPED, E.NOTIFICATION_HELD,
+        E.UPGRADE_FINISHED,
     }
 ) | ABOUT_FRAUD  # fmt: skip
 """How it was done, what went wrong inside, what operators wrote about it, and who is suspected."""

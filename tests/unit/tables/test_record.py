@@ -6,14 +6,19 @@ Outputs in the outbox are read back byte for byte, and sent again only if they m
 from __future__ import annotations
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from agents import services
 from models.ids import token as id_token
+from models.order import OrderRecord, OrderWork
 from models.transition import InputIdentity, Outcome, Output
 from tables.limits import Limits
+from tables.outbox import dump_entry, load_outputs
 from tables.packing import PACKED
-from tables.record import TERMINAL, Quarantine, Record, dump_entry, load_outputs
+from tables.record import TERMINAL, NewerRecordError, Quarantine, Record
 from tests.support.engine_services import PLAIN
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -52,6 +57,34 @@ def test_a_record_is_read_back_as_it_was() -> None:
     assert seen.outcomes["cmd"].body_hash == "hash"
     assert seen.quarantine == record.quarantine
     assert seen.sequences == {"in/other": 4}
+
+
+def test_fields_of_a_newer_build_are_kept() -> None:
+    """Beside the state and inside of it, however often an older build writes the record again."""
+    orders = next(service for service in services() if service.name == "orders")
+    record = Record("k", None, orders)
+    record.state = OrderRecord(work=OrderWork(command_sequence=1))
+    stored = orjson.loads(record.dump(orders))
+    stored |= {
+        "shard": 7,
+        "state": {"tip": {"a": 1}, "work": {**stored["state"]["work"], "rank": 2}},
+    }
+    for number in range(2, 4):
+        record = Record("k", orjson.dumps(stored), orders)
+        assert record.state == OrderRecord(work=OrderWork(command_sequence=number - 1))
+        record.state = replace(
+            record.state, work=replace(record.state.work, command_sequence=number)
+        )
+        stored = orjson.loads(record.dump(orders))
+        assert stored["shard"] == 7
+        assert stored["state"] == {"tip": {"a": 1}, "work": {"commandSequence": number, "rank": 2}}
+        assert stored["index"]
+
+
+def test_a_record_of_a_later_version_is_not_read() -> None:
+    stored = orjson.loads(Record("k", None, PLAIN).dump(PLAIN)) | {"schemaVersion": 2}
+    with pytest.raises(NewerRecordError):
+        Record("k", orjson.dumps(stored), PLAIN)
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=30, unique=True), st.integers(1, 10))
