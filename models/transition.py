@@ -24,7 +24,7 @@ class UnknownFieldsError(Exception):
     """A stored state has fields of a newer build, which are kept: state, and the fields with their places."""
 
     def __init__(self, state: Any, fields: Sequence[UnknownField]) -> None:
-        super().__init__(f"{len(fields)} fields of a newer build")
+        super().__init__("it has fields of a newer build")
         self.state, self.fields = state, fields
 
 
