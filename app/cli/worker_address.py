@@ -11,6 +11,9 @@ from typing import Final, NamedTuple
 
 from dotenv import dotenv_values
 
+from app.cli.errors import CommandError, ExitStatus
+from app.secret_files import SecretFileError, secret_from_file
+
 PREFIX: Final = "TIFFIN_"
 ENV_FILES: Final = (".sandbox/env", ".env")
 TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
@@ -25,7 +28,10 @@ class WorkerAddress(NamedTuple):
 
 
 def worker_address() -> WorkerAddress:
-    """What the environment and .env say. Later files win, and the environment over all."""
+    """What the environment and .env say. Later files win, and the environment over all.
+
+    Raises CommandError when the token key is in a file that can't be read.
+    """
     found: dict[str, str] = {}
     files: list[Mapping[str, str | None]] = [dotenv_values(file) for file in ENV_FILES]
     for values in (*files, os.environ):
@@ -34,4 +40,9 @@ def worker_address() -> WorkerAddress:
     authority = f"[{host}]" if ":" in host else host
     url = found.get(f"{PREFIX}WEB_URL", f"http://{authority}:{port}")
     is_sandbox = found.get(f"{PREFIX}SANDBOX", "").lower() in TRUE
-    return WorkerAddress(url.rstrip("/"), is_sandbox, found.get(f"{PREFIX}ORDER_TOKEN_KEY"))
+    token_key = f"{PREFIX}ORDER_TOKEN_KEY"
+    try:
+        key = secret_from_file(token_key, found) or found.get(token_key)
+    except SecretFileError as error:
+        raise CommandError(str(error), ExitStatus.UNTOLD) from None
+    return WorkerAddress(url.rstrip("/"), is_sandbox, key)

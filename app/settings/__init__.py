@@ -1,19 +1,20 @@
 """Settings: every one with its description, from TIFFIN_* variables and .env, validated at the start.
 
-A file a part of the application. Imports nothing of this project but its own parts, because sandbox/
-and bench/ read it too.
+A file a part of the application. Imports nothing of this project but its own parts and app/secret_files.py,
+because sandbox/ and bench/ read it too.
 """
 
 import difflib
 import os
-from collections.abc import Iterable
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.secret_files import SUFFIX, secrets_from_files
 from app.settings.field_types import PREFIX, Seconds, named, plain_texts
 from app.settings.kafka import KafkaSettings
 from app.settings.notifications import NotificationSettings
@@ -28,7 +29,7 @@ from app.settings.web import SANDBOX_TOKEN_KEY, AccessSettings, WebSettings
 
 __all__ = [
     "PREFIX", "PUBLISHED_SECRETS", "SANDBOX_PUBLISHABLE_KEY", "SANDBOX_SECRET_KEY", "SANDBOX_TOKEN_KEY",
-    "SANDBOX_WEBHOOK_SECRET", "STRIPE_API", "Settings", "SettingsError", "load_settings",
+    "SANDBOX_WEBHOOK_SECRET", "SECRET_VARIABLES", "STRIPE_API", "Settings", "SettingsError", "load_settings",
 ]  # fmt: skip
 
 ENV_FILES: Final = (".sandbox/env", ".env")
@@ -129,17 +130,42 @@ class Settings(
                 yield named(name, f"must be set where {PREFIX}PLATFORM_CLIENT_ID is")
 
 
+SECRET_VARIABLES: Final = tuple(
+    f"{PREFIX}{name.upper()}"
+    for name, field in Settings.model_fields.items()
+    if "SecretStr" in str(field.annotation)
+)
+"""Those that a file may hold, named by the same variable with _FILE at its end."""
+
+
 def load_settings() -> Settings:
     """Read the environment and .env. Raises SettingsError, whose message a person can act on."""
-    in_files = {name for file in ENV_FILES for name in dotenv_values(file)}
-    problems = _misspelt({*os.environ, *in_files})
+    given = _given()
+    secrets, unreadable = secrets_from_files(SECRET_VARIABLES, given)
+    problems = [*_misspelt(set(given)), *unreadable]
+    not_to_blame = tuple(line.partition(f"{SUFFIX}:")[0] + ":" for line in unreadable)
+    values: dict[str, Any] = {
+        variable.removeprefix(PREFIX).lower(): secret for variable, secret in secrets.items()
+    }
     try:
-        settings = Settings()
+        settings = Settings(**values)
     except ValidationError as error:
-        problems += [line for part in error.errors() for line in _explain(part)]
+        lines = [line for part in error.errors() for line in _explain(part)]
+        problems += [line for line in lines if not line.startswith(not_to_blame)]
     if problems:
         raise SettingsError("\n".join(["These settings can't be used:", *problems])) from None
     return settings
+
+
+def _given() -> Mapping[str, str]:
+    """All variables, as the environment and the files have them; names in capitals, empty ones left out."""
+    sources: list[Mapping[str, str | None]] = [dotenv_values(file) for file in ENV_FILES]
+    return {
+        name.upper(): value
+        for source in (*sources, os.environ)
+        for name, value in source.items()
+        if value
+    }
 
 
 def _explain(part: ErrorDetails) -> list[str]:
@@ -155,6 +181,7 @@ def _explain(part: ErrorDetails) -> list[str]:
 def _misspelt(names: set[str]) -> list[str]:
     """Variables that are surely meant as settings, and would silently be ignored."""
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    known |= {f"{variable}{SUFFIX}" for variable in SECRET_VARIABLES}
     problems = []
     for name in sorted(names - known):
         likely = difflib.get_close_matches(name, known, 1, 0.85) if name.startswith(PREFIX) else []

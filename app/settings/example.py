@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -9,7 +10,8 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from app.settings import PREFIX, PUBLISHED_SECRETS, Settings
+from app.secret_files import SUFFIX
+from app.settings import PREFIX, PUBLISHED_SECRETS, SECRET_VARIABLES, Settings
 from app.settings.kafka import KafkaSettings
 from app.settings.notifications import NotificationSettings
 from app.settings.stripe import StripeSettings
@@ -30,8 +32,9 @@ HEAD: Final = """\
 # Settings for .env, which workers, commands and docker compose read; the process's environment wins.
 # Made from app/settings: {command}
 # What is commented out shows the default; an empty value counts as none. Single quotes go around a
-# value that holds $ or #. docker compose gives each container its own
-# {by_compose}."""
+# value that holds $ or #. A secret may be in a file instead, named by the variable with _FILE at its end:
+{secrets}
+# docker compose gives each container its own {by_compose}."""
 COMMAND: Final = ".venv/bin/python -m app.settings.example >.env.example"
 
 REQUIRED_HEADING: Final = "# --- Needed outside the sandbox (TIFFIN_SANDBOX=1, a laptop or a test)"
@@ -41,7 +44,10 @@ BOUNDS: Final = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"
 def example() -> str:
     """The whole of .env.example. It loads no settings, so it needs none."""
     by_compose = ", ".join(_variable(name) for name in SET_BY_COMPOSE)
-    parts = [HEAD.format(command=COMMAND, by_compose=by_compose), REQUIRED_HEADING]
+    files = textwrap.fill(", ".join(f"{name}{SUFFIX}" for name in SECRET_VARIABLES) + ".", 100)
+    secrets = textwrap.indent(files, "# ")
+    head = HEAD.format(command=COMMAND, by_compose=by_compose, secrets=secrets)
+    parts = [head, REQUIRED_HEADING]
     fields, abouts = Settings.model_fields, Settings.descriptions()
     parts += [_entry(name, fields[name], abouts[name]) for name in PUBLISHED_SECRETS]
     for title, section in SECTIONS.items():
@@ -78,6 +84,8 @@ def settings_table() -> Iterator[str]:
 def _row(name: str, field: FieldInfo, description: str) -> str:
     accepted = "; ".join(_accepted(field, description))
     about = " ".join(description.split()) + (f" ({accepted})" if accepted else "")
+    if _variable(name) in SECRET_VARIABLES:
+        about += f"; or the name of a file in `{_variable(name)}{SUFFIX}`"
     default = _text(field.default) if name not in PUBLISHED_SECRETS else ""
     shown = f"`{default}`" if default else ""
     return f"| `{_variable(name)}` | {shown} | {about} |".replace(" <", " \\<")
