@@ -1,7 +1,8 @@
 """The engine's own rows in a changelog and in RocksDB, and which records of a changelog it wrote.
 
 PROGRESS_KEY holds a table's progress, FENCE_KEY its last fence, RETAINED_KEY how far ended records have been
-gone through (tables/retention.py). UNREAD_KEY is this worker's own: changelog
+gone through (tables/retention.py), KEYED_KEY the numbers of outputs with keys of their own
+(tables/keyed_outputs.py). UNREAD_KEY is this worker's own: changelog
 batches that its RocksDB lacks because they could not be read. ACCEPTED_KEY has the losses that were
 accepted; it is in the changelog too, so that it holds for every later recovery of the partition.
 """
@@ -18,6 +19,7 @@ import rocksdict
 
 from models.levels import OLDEST
 from tables.cluster import ClusterIds
+from tables.keyed_outputs import KEYED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +114,7 @@ def is_engine_record(key: bytes | None, value: bytes | None) -> bool:
     except (KeyError, TypeError, ValueError):  # of UTF-8 and JSON too
         return False
     if key[0] == 0:
-        return key in {FENCE_KEY, RETAINED_KEY}
+        return key in {FENCE_KEY, RETAINED_KEY, KEYED_KEY}
     return b"/" in key or RECORD_PREFIX.match(value) is not None
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tables.faust_internals import append_fast
+from tables.keyed_outputs import KeyedOutput
 from tables.limits import BATCH_BYTES
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aiokafka import AIOKafkaProducer
 
@@ -38,7 +39,8 @@ class CommitBatch(Generic[OutputsT]):
 
     inputs: ConsumerRecords, until the batch is closed; first: topic and offset of the first of them;
     count: of them; offsets: topic -> last offset; records, rows: by key, as they are after the last
-    input; checkpoint: the task's durable offsets, when they are to be written too.
+    input; checkpoint: the task's durable offsets, when they are to be written too; keyed: keys of records whose
+    outputs in it have keys of their own, keyed_bytes: of them.
     """
 
     outputs: OutputsT
@@ -49,6 +51,14 @@ class CommitBatch(Generic[OutputsT]):
     records: dict[bytes, Record] = field(default_factory=dict)
     rows: dict[bytes, bytes] = field(default_factory=dict)
     checkpoint: dict[str, int] | None = None
+    keyed: dict[bytes, None] = field(default_factory=dict)
+    keyed_bytes: int = 0
+
+    def add_keyed(self, key: bytes) -> None:
+        """Note that a key's record has outputs with keys of their own."""
+        if key not in self.keyed:
+            self.keyed[key] = None
+            self.keyed_bytes += len(key)
 
     @property
     def is_empty(self) -> bool:
@@ -71,21 +81,33 @@ class CommitReport(NamedTuple):
 
 
 class Batches:
-    """Records to send to one partition, in order, in as few Kafka batches a topic as they need.
+    """Records to send, in order, in as few Kafka batches a topic as they need.
+
+    All go to the partition that `send` is given, but outputs with keys of their own: to theirs.
 
     Each is copied into its batch at once, not kept until all are sent: what a commit batch of thousands
     of inputs leads to fits no processor's cache, and fetching it again costs more than making it.
     """
 
-    __slots__ = ("_batches", "_is_compressed", "_last", "_producer", "count")
+    __slots__ = ("_batches", "_is_compressed", "_last", "_partition_of_key", "_producer", "count")
 
-    def __init__(self, producer: AIOKafkaProducer, *, is_compressed: bool = False) -> None:
-        """is_compressed: for topics that only engines read; not every client of Kafka knows Snappy."""
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        partition_of_key: Callable[[str], int] | None = None,
+        *,
+        is_compressed: bool = False,
+    ) -> None:
+        """partition_of_key: where there are outputs with keys of their own.
+
+        is_compressed: for topics that only engines read; not every client of Kafka knows Snappy.
+        """
         self.count = 0
         self._producer = producer
+        self._partition_of_key = partition_of_key
         self._is_compressed = is_compressed
-        self._batches: list[tuple[str, Any]] = []
-        self._last: dict[str, Any] = {}
+        self._batches: list[tuple[str, int | None, Any]] = []
+        self._last: dict[str | tuple[str, int | None], Any] = {}
 
     def append(self, item: Item) -> None:
         """Add a record behind all others of its topic; its timestamp is now."""
@@ -93,7 +115,13 @@ class Batches:
         key = name.encode() if isinstance(name, str) else name
         headers = list(pairs) if pairs else NO_HEADERS
         self.count += 1
-        batch = self._last.get(topic)
+        partition: int | None = None
+        place: str | tuple[str, int | None] = topic
+        if type(item) is KeyedOutput:
+            assert self._partition_of_key is not None
+            partition = self._partition_of_key(item.key)
+            place = (topic, partition)
+        batch = self._last.get(place)
         if batch is not None and append_fast(batch, key, value, headers):
             return
         batch = (
@@ -101,17 +129,17 @@ class Batches:
             if self._is_compressed
             else self._producer.create_batch()
         )
-        self._last[topic] = batch
+        self._last[place] = batch
         # A builder always takes its first record, however large.
         batch.append(timestamp=None, key=key, value=value, headers=headers)
-        self._batches.append((topic, batch))
+        self._batches.append((topic, partition, batch))
 
     async def send(self, partition_of: Callable[[str], int]) -> int:
         """Send all and wait until they are durable; gives the last one's offset, -1 if unknown."""
         pending: list[tuple[asyncio.Future[Any], int]] = []
-        for topic, batch in self._batches:
+        for topic, key_partition, batch in self._batches:
             batch.close()
-            partition = partition_of(topic)
+            partition = partition_of(topic) if key_partition is None else key_partition
             future = await self._producer.send_batch(batch, topic, partition=partition)
             pending.append((future, batch.record_count()))
         last = -1
@@ -119,3 +147,10 @@ class Batches:
             metadata = await future
             last = metadata.offset + count - 1 if metadata.offset >= 0 else -1
         return last
+
+    async def send_all(self, items: Iterable[Item], partition_of: Callable[[str], int]) -> int:
+        """Add records and send all; gives how many there were."""
+        for item in items:
+            self.append(item)
+        await self.send(partition_of)
+        return self.count

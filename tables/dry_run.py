@@ -10,6 +10,7 @@ from models.levels import LevelHistory
 from models.transition import Outcome, Output, UnreadableError
 from tables.consumed_record import ConsumedRecord
 from tables.dead_letters import DEAD_LETTER_PREFIX, DeadLetterRecord
+from tables.keyed_outputs import without_number
 from tables.limits import Counters, Limits
 from tables.processor import Processor
 from tables.record import load_outcome
@@ -101,7 +102,7 @@ def _process_one(
     added = [raw for command_id, raw in outcomes if command_id not in known]
     return DryRunResult(
         DryRunVerdict.DECIDED,
-        outputs=tuple(output for output in new if isinstance(output, Output)),
+        outputs=tuple(without_number(output) for output in new if isinstance(output, Output)),
         outcome=load_outcome(added[-1]).outcome if added else None,
     )
 

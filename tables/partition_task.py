@@ -99,6 +99,7 @@ class PartitionTask:
             limits=context.limits,
             counters=context.counters,
             dead_letter_topic=context.dead_letter_topic,
+            partition=partition,
             readers=context.readers,
             levels=context.levels,
         )
@@ -249,6 +250,10 @@ class PartitionTask:
     async def _commit_batches(self) -> None:
         """Make one commit batch after the other durable, whatever has gathered."""
         counters = self._context.counters
+        unsent = (
+            self._processor.unsent_keyed_outputs()
+        )  # before all else: their numbers must not fall
+        counters.reemitted += await self._new_batches().send_all(unsent, self._partition_of)
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -338,8 +343,8 @@ class PartitionTask:
             write_rows(self.database, rows, context.offset_key, reached, context.index)
 
     def _new_batches(self) -> Batches:
-        return Batches(self.fence.producer)
+        return Batches(self.fence.producer, self.table.partition_of)
 
     def _partition_of(self, topic: str) -> int:
-        """What an input leads to goes to the input's partition number, dead letters to 0."""
+        """What has its input's key goes to the input's partition number, dead letters to 0."""
         return 0 if topic == self._context.dead_letter_topic else self.partition

@@ -23,13 +23,23 @@ from tables.dead_letters import (
     UnloadableError,
     header_of,
 )
+from tables.keyed_outputs import (
+    KEYED_KEY,
+    KEYS_BYTES,
+    SOURCE_HEADER,
+    KeyedOutput,
+    OutputNumbers,
+    Source,
+    read_source,
+)
 from tables.outbox import dump_entry
 from tables.record import TERMINAL, Quarantine, Record, due_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from models.transition import Decision, InputIdentity, TransitionService
+    from models.transition import InputIdentity, TransitionService
+    from tables.dead_letters import DeadLetterRecord
     from tables.limits import Counters, Limits
 
 
@@ -56,6 +66,7 @@ class Processor(Generic[OutputsT]):
         limits: Limits,
         counters: Counters,
         dead_letter_topic: str,
+        partition: int = 0,
         durable_offsets: Mapping[str, int] = MappingProxyType({}),
         readers: Mapping[str, Collection[str]] = MappingProxyType({}),
         levels: Callable[[], LevelHistory] = LevelHistory,
@@ -77,6 +88,7 @@ class Processor(Generic[OutputsT]):
             dead_letter_topic, service.name, limits.dead_letter_bytes
         )
         self._measures_each_input = measures_each_input
+        self._numbers = OutputNumbers(f"{service.name}/{partition}", read_stored)
 
     @property
     def in_flight(self) -> int:
@@ -97,14 +109,24 @@ class Processor(Generic[OutputsT]):
         before = self.under_way.offsets if self.under_way else {}
         return {**before, **self.commit_batch.offsets}
 
+    def unsent_keyed_outputs(self) -> list[KeyedOutput]:
+        """Outputs with keys of their own that an earlier task may not have sent.
+
+        They are to leave before anything of this task is written or sent.
+        """
+        return self._numbers.unsent(self.service.dictionaries)
+
     def process(self, topic: str, inputs: Sequence[Any]) -> int:
         """Take inputs, ConsumerRecords of one topic, into the commit batch; gives how many.
 
-        Fewer than there are: the next one's key has so many outputs that it waits for the next commit batch.
+        Fewer than there are: the next one waits for the next commit batch, for its key has so many outputs, or
+        so many keys have outputs with keys of their own.
         Raises only what means that the store can't be read.
         """
         taken = 0
         for consumed in inputs:
+            if self.commit_batch.keyed_bytes > KEYS_BYTES and not self._measures_each_input:
+                break
             try:
                 if not self._take(topic, consumed):
                     break
@@ -147,18 +169,13 @@ class Processor(Generic[OutputsT]):
             return True
         if consumed.value is None:
             raise UnreadableError("no value")
-        try:
-            identity, message = self.service.parse(topic, consumed.key, consumed.value)
-        except UnreadableError:
-            raise
-        except Exception as exc:  # a parser's bug must not stop the stream either
-            raise UnreadableError(_qualified_name(exc)) from exc
-        token = "" if identity.producer else ids.token(identity.id)
-        if self._is_duplicate(topic, record, identity, token):
-            self._drop_duplicate(topic, record, consumed, token)
-            return True
         if record.taken and self._is_over_key_limits(record):
             return False
+        identity, message = self._parse(topic, consumed)
+        token = "" if identity.producer else ids.token(identity.id)
+        if self._is_duplicate(topic, record, identity, token, is_redriven=redriven is not None):
+            self._drop_duplicate(topic, record, consumed, token)
+            return True
         if record.quarantine is not None and redriven is None:
             why = "the key is quarantined"
             self._dead_letter_quarantined(topic, record, consumed, record.quarantine, why)
@@ -171,11 +188,25 @@ class Processor(Generic[OutputsT]):
             self._decide(record, consumed, given, token)
         return True
 
+    def _parse(self, topic: str, consumed: Any) -> tuple[InputIdentity, Any]:
+        """Read an input; one with a number goes by that. Raises UnreadableError."""
+        numbered = _source_of(consumed)
+        try:
+            identity, message = self.service.parse(topic, consumed.key, consumed.value)
+        except UnreadableError:
+            raise
+        except Exception as exc:  # a parser's bug must not stop the stream either
+            raise UnreadableError(_qualified_name(exc)) from exc
+        if numbered is not None:
+            identity = identity._replace(producer=numbered.producer, sequence=numbered.number)
+        return identity, message
+
     def _resend_outbox(self, key: bytes, record: Record) -> None:
         """At a key's first touch in this task: what an earlier one may not have sent leaves."""
         for output in record.take_over_outbox(self._epoch, self.durable_offsets):
             self.commit_batch.outputs.append(output)
             self._counters.reemitted += 1
+        if record.outbox:
             self._changed(key, record)
 
     def _is_over_key_limits(self, record: Record) -> bool:
@@ -185,12 +216,12 @@ class Processor(Generic[OutputsT]):
         return crowded and not self._measures_each_input
 
     def _is_duplicate(
-        self, topic: str, record: Record, identity: InputIdentity, token: str
+        self, topic: str, record: Record, identity: InputIdentity, token: str, *, is_redriven: bool
     ) -> bool:
         if token:
             return token in record.ids.get(topic, "") or identity.id in record.outcomes
         source = f"{topic}/{identity.producer}"
-        return identity.sequence <= record.sequences.get(source, -1)
+        return record.is_known(source, identity.sequence, is_redriven=is_redriven)
 
     def _drop_duplicate(self, topic: str, record: Record, consumed: Any, token: str) -> None:
         self._counters.duplicates += 1
@@ -206,15 +237,22 @@ class Processor(Generic[OutputsT]):
         try:
             decision = self.service.decide(record.state, given, self.read)
             state, outputs, rows, outcome = decision
+            key = record.key
+            is_keyed = any(output.key != key for output in outputs)
+            if is_keyed:
+                outputs = [
+                    output if output.key == key else self._numbers.number(output)
+                    for output in outputs
+                ]
             entry = dump_entry(topic, given.offset, outputs) if outputs else b""
             if rows or len(entry) > self._limits.output_bytes:
-                self._check(decision, entry)
+                self._check(outputs, rows, entry)
             if outcome is not None:
                 record.keep_outcome(identity, outcome, given.timestamp_ms, self._limits)
             if token:
                 record.keep_id(topic, token, self._limits.ids_per_topic)
             else:
-                record.sequences[f"{topic}/{identity.producer}"] = identity.sequence
+                record.keep_sequence(f"{topic}/{identity.producer}", identity.sequence)
             record.state = state
             record.offsets[topic] = given.offset
             record.version += 1
@@ -230,6 +268,8 @@ class Processor(Generic[OutputsT]):
             return
         for output in outputs:
             self.commit_batch.outputs.append(output)
+        if is_keyed:
+            self.commit_batch.add_keyed(consumed.key)
         if rows:
             self.commit_batch.rows.update((row.encode(), value) for row, value in rows.items())
         self._counters.decided += 1
@@ -244,16 +284,16 @@ class Processor(Generic[OutputsT]):
     def _fits(self, record: Record, dumped: bytes) -> bool:
         return len(dumped) - record.outbox_bytes <= self._limits.record_bytes
 
-    def _check(self, decision: Decision, entry: bytes) -> None:
+    def _check(self, outputs: Sequence[Output], rows: Mapping[str, bytes], entry: bytes) -> None:
         """Raise when an output or a row is none that may be, or the outputs are too much to store."""
         limit = self._limits.output_bytes
-        for output in decision.outputs:
+        for output in outputs:
             headers = sum(len(name) + len(value) for name, value in output.headers)
             if len(output.value) + headers > limit:
                 raise TooLargeError(f"an output of more than {limit} bytes")
         if len(entry) > self._limits.entry_bytes:
             raise TooLargeError(f"outputs of more than {self._limits.entry_bytes} bytes as stored")
-        for row, value in decision.rows.items():
+        for row, value in rows.items():
             if "/" not in row:
                 raise BadRowError
             if len(value) > limit:
@@ -287,7 +327,44 @@ class Processor(Generic[OutputsT]):
             exc = UnreadableError(f"the record itself is broken: {consumed.error}")
         self._counters.unreadable += 1
         letter = self._dead_letters.make(topic, consumed, _qualified_name(exc), str(exc))
-        self.commit_batch.outputs.append(letter)
+        if not self._skip_numbered(topic, consumed, letter):
+            self.commit_batch.outputs.append(letter)
+
+    def _skip_numbered(self, topic: str, consumed: Any, letter: DeadLetterRecord) -> bool:
+        """Keep with its key's record that an input with a number is a dead letter; whether it has one.
+
+        Else it would seem to be decided once a later one has been, and be dropped when it is redriven.
+        While the key is quarantined nothing later is decided; what is redriven then comes in order.
+        """
+        try:
+            numbered = None if consumed.value is None else _source_of(consumed)
+            if numbered is None:
+                return False
+            record = self.record_of(consumed.key)
+        except UnreadableError:
+            return False
+        is_redriven = header_of(consumed.headers, REDRIVE_HEADER) is not None
+        if record.quarantine is not None and not is_redriven:
+            return False
+        name = f"{topic}/{numbered.producer}"
+        if record.is_known(name, numbered.number, is_redriven=is_redriven):
+            self._counters.duplicates += 1
+            return True
+        record.skip_sequence(name, numbered.number, self._limits.ids_per_topic)
+        self._keep_dead_letter(topic, record, consumed, letter)
+        return True
+
+    def _keep_dead_letter(
+        self, topic: str, record: Record, consumed: Any, letter: DeadLetterRecord
+    ) -> None:
+        """Store a dead letter with its key's record until it has left: the record says that there is one."""
+        output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
+        entry = dump_entry(topic, consumed.offset, (output,))
+        record.count_input(len(consumed.value or b""), entry)
+        record.offsets[topic] = consumed.offset
+        record.version += 1
+        self.commit_batch.outputs.append(output)
+        self._changed(consumed.key, record)
 
     def _changed(self, key: bytes, record: Record) -> None:
         self._records[key] = self.commit_batch.records[key] = record
@@ -301,14 +378,8 @@ class Processor(Generic[OutputsT]):
         letter = self._dead_letters.make(
             topic, consumed, quarantine.reason, message, quarantine.stamp
         )
-        output = Output(letter.topic, record.key, letter.value or b"", letter.headers)
-        entry = dump_entry(topic, consumed.offset, (output,))
-        record.count_input(len(consumed.value or b""), entry)
         record.quarantine = quarantine
-        record.offsets[topic] = consumed.offset
-        record.version += 1
-        self.commit_batch.outputs.append(output)
-        self._changed(consumed.key, record)
+        self._keep_dead_letter(topic, record, consumed, letter)
 
     def read(self, row: str) -> bytes | None:
         """A row as the inputs so far left it; what `decide` is given."""
@@ -321,8 +392,11 @@ class Processor(Generic[OutputsT]):
     def pack_ended(self) -> None:
         """Write ended records once more, without the outputs that have left since: so they are packed.
 
-        Those that inputs have come for since wait for the next time.
+        Those that inputs have come for since wait for the next time. The row of unsent keyed outputs goes, too.
         """
+        row = None if self.commit_batch.keyed else self._numbers.row_once_sent()
+        if row is not None:
+            self.commit_batch.rows[KEYED_KEY] = row
         unpacked, self._unpacked = self._unpacked, {}
         for key in unpacked:
             if key not in self.commit_batch.records:
@@ -372,6 +446,8 @@ class Processor(Generic[OutputsT]):
         if not fits:
             commit_batch = self._reprocess_one_by_one(commit_batch)
             values, _ = self._dump(commit_batch)
+        if commit_batch.keyed:
+            commit_batch.rows[KEYED_KEY] = self._numbers.row_of(commit_batch.keyed)
         commit_batch.inputs = []
         self.commit_batch, self.under_way = CommitBatch(self._new_outputs()), commit_batch
         return commit_batch, list(zip(commit_batch.records, values, strict=True))
@@ -418,6 +494,12 @@ class Processor(Generic[OutputsT]):
         assert self.under_way is not None
         self.durable_offsets.update(self.under_way.offsets)
         self.under_way = None
+
+
+def _source_of(consumed: Any) -> Source | None:
+    """Of an output with a key of its own. Raises UnreadableError."""
+    header = header_of(consumed.headers, SOURCE_HEADER) if consumed.headers else None
+    return None if header is None else read_source(header)
 
 
 def _qualified_name(exc: Exception) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from models import ids
-from models.search_terms import SEARCH_ROW_PREFIX
 from models.transition import Outcome, UnknownFieldsError
 from models.unknown_fields import put_back
 from tables.limits import Limits
@@ -24,14 +23,11 @@ from tables.outbox import load_outputs
 from tables.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from models.transition import InputIdentity, Output, TransitionService
     from models.unknown_fields import UnknownField
 
-RESERVED = (b"\0", b"__faust")
-LOOKUP_PREFIX = SEARCH_ROW_PREFIX.encode()
-AFTER_LOOKUP_ROWS = LOOKUP_PREFIX[:-1] + bytes([LOOKUP_PREFIX[-1] + 1])
 SCHEMA_VERSION = 1
 TERMINAL = b'{"terminal":true'
 INDEX_FIELD = b',"index":['
@@ -42,8 +38,8 @@ MAX_DUE_MS = (1 << 44) - 1
 DEFAULT_LIMITS = Limits()
 FIELDS = frozenset(
     {
-        "terminal", "schemaVersion", "version", "epoch", "state", "offsets", "sequences", "ids", "unsent",
-        "outcomes", "quarantine", "index",
+        "terminal", "schemaVersion", "version", "epoch", "state", "offsets", "sequences", "skipped", "ids",
+        "unsent", "outcomes", "quarantine", "index",
     }
 )  # fmt: skip
 """All that a record has; what else is in one is a newer build's."""
@@ -109,6 +105,8 @@ class Record:
     """A record as a task has it: changed in place, serialised once a commit batch.
 
     epoch: of the fence it was last written under. offsets: topic -> last offset decided.
+    skipped: "topic/producer" -> numbers up to the last sequence that became dead letters and were not decided:
+        of inputs with SOURCE_HEADER, whose number is known although they can't be read.
     ids: topic -> tokens (see `models.ids.token`) of the last ids of senders without sequences, in one
         text: a list of so many would cost more than all the rest.
     outbox: outputs of its inputs in this commit batch, serialised: those of earlier ones are durable
@@ -125,6 +123,7 @@ class Record:
     state: Any
     offsets: dict[str, int]
     sequences: dict[str, int]
+    skipped: dict[str, list[int]]
     ids: dict[str, str]
     outcomes: dict[str, list[Any]]
     quarantine: Quarantine | None
@@ -156,6 +155,7 @@ class Record:
             self.state, self.unknown_in_state = error.state, error.fields
         self.offsets = stored["offsets"]
         self.sequences = get("sequences") or {}
+        self.skipped = get("skipped") or {}
         self.ids = get("ids") or {}
         self.outcomes = get("outcomes") or {}
         quarantine = get("quarantine")
@@ -175,6 +175,7 @@ class Record:
         """A copy to go back to; what a decision may change is not shared."""
         twin = copy.copy(self)
         twin.offsets, twin.sequences = dict(self.offsets), dict(self.sequences)
+        twin.skipped = {source: list(numbers) for source, numbers in self.skipped.items()}
         twin.ids, twin.outcomes = dict(self.ids), dict(self.outcomes)
         twin.outbox = list(self.outbox)
         return twin
@@ -183,7 +184,7 @@ class Record:
         """Take over outputs that a task before the one of this epoch may not have sent, and give them.
 
         durable_offsets: topic -> last offset whose outputs have left. The others have to leave, in
-        order, before anything new of the key.
+        order, before anything new of the key. Those with keys of their own have: a task begins with them.
         """
         inherited, self.inherited_outbox = self.inherited_outbox, []
         if self.epoch == epoch:
@@ -191,7 +192,8 @@ class Record:
         left = [entry for entry in inherited if entry[1] > durable_offsets.get(entry[0], -1)]
         for entry in left:
             self.count_input(0, orjson.dumps(entry))
-        return [output for entry in left for output in load_outputs(entry)]
+        outputs = (output for entry in left for output in load_outputs(entry))
+        return [output for output in outputs if output.key == self.key]
 
     def count_input(self, size: int, entry: bytes) -> None:
         """Count an input of `size` bytes; keep its outputs, as by `dump_entry`, until they have left."""
@@ -250,6 +252,8 @@ class Record:
         fields |= {"state": state, "offsets": self.offsets}
         if self.sequences:
             fields["sequences"] = self.sequences
+        if self.skipped:
+            fields["skipped"] = self.skipped
         if self.ids:
             fields["ids"] = self.ids
         if self.outbox:
@@ -281,6 +285,30 @@ class Record:
             quarantine=self.quarantine,
             ids=dict(self.ids),
         )
+
+    def is_known(self, source: str, sequence: int, *, is_redriven: bool) -> bool:
+        """Whether an engine's output was decided, or is among the dead letters and was not redriven.
+
+        source: "topic/producer".
+        """
+        if sequence > self.sequences.get(source, -1):
+            return False
+        return not (is_redriven and sequence in self.skipped.get(source, ()))
+
+    def keep_sequence(self, source: str, sequence: int) -> None:
+        """Remember that an engine's output was decided."""
+        if sequence > self.sequences.get(source, -1):
+            self.sequences[source] = sequence
+            return
+        self.skipped[source].remove(sequence)
+        if not self.skipped[source]:
+            del self.skipped[source]
+
+    def skip_sequence(self, source: str, sequence: int, cap: int) -> None:
+        """Remember that an engine's output became a dead letter, so that it may come again; the last `cap`."""
+        if sequence > self.sequences.get(source, -1):
+            self.sequences[source] = sequence
+            self.skipped[source] = [*self.skipped.get(source, ()), sequence][-cap:]
 
     def keep_id(self, topic: str, token: str, cap: int) -> None:
         """Remember an input's id, the last `cap` of its topic."""
@@ -315,24 +343,3 @@ def load_outcome(raw: list[Any]) -> StoredOutcome:
     accepted, code, detail, events, positions, body_hash, at_ms = raw
     outcome = Outcome(accepted, code, detail, tuple(events), dict(positions))
     return StoredOutcome(outcome, body_hash, at_ms)
-
-
-def is_record_key(key: bytes) -> bool:
-    """Whether a key of a table is a record's: rows have a slash, the engine's and Faust's own begin so."""
-    return b"/" not in key and not key.startswith(RESERVED)
-
-
-def records_and_rows(database: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Records and rows from `start` on, without reserved keys.
-
-    The rows by which orders are found are many, and passed over.
-    """
-    from_key: bytes | None = start
-    while from_key is not None:
-        items, from_key = database.items(from_key=from_key), None
-        for key, value in items:
-            if key.startswith(LOOKUP_PREFIX):
-                from_key = AFTER_LOOKUP_ROWS
-                break
-            if not key.startswith(RESERVED):
-                yield key, value

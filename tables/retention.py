@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from tables.changelog import RETAINED_KEY
+from tables.keys import is_record_key, records_and_rows
 from tables.packing import head_of
-from tables.record import DUE, TERMINAL, due_entry, is_record_key, records_and_rows
+from tables.record import DUE, TERMINAL, due_entry
 from tables.table_index import index_keys
 
 if TYPE_CHECKING:

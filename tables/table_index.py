@@ -23,8 +23,9 @@ import msgspec
 import orjson
 import rocksdict
 
+from tables.keys import is_record_key, records_and_rows
 from tables.packing import head_of
-from tables.record import INDEX_FIELD, TERMINAL, Record, is_record_key, records_and_rows
+from tables.record import INDEX_FIELD, TERMINAL, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

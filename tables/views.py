@@ -19,7 +19,8 @@ from models.levels import LevelHistory
 from models.times import machine_now_ms
 from models.transition import UNTIL, until
 from tables.dry_run import dry_run_inputs
-from tables.record import Record, records_and_rows
+from tables.keys import records_and_rows
+from tables.record import Record
 from tables.table_index import OPEN, index_keys, read_sums
 
 if TYPE_CHECKING:
