@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tables import Limits, ServiceRuntime, make_app
-from tests.faults.engine_services import services
+from tests.faults.engine_services import keyed_services, services
 
 logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"))
 
@@ -26,7 +26,9 @@ app = make_app(
 )
 runtime = ServiceRuntime(
     app,
-    services(RUN)[: int(os.environ.get("SERVICES", "2"))],
+    (keyed_services if "KEYED" in os.environ else services)(RUN)[
+        : int(os.environ.get("SERVICES", "2"))
+    ],
     dead_letter_topic=f"{RUN}-dlq",
     partitions=int(os.environ.get("PARTITIONS", "3")),
     limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))),

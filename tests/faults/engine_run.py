@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.processes import MAX_WAIT_S, Supervised, wait_until
-from tests.faults.engine_services import CountingService, services
+from tests.faults.engine_services import CountingService, keyed_services, services
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
@@ -26,17 +26,28 @@ WORKER = ("worker", "-l", "info", "--without-web")
 
 
 class Run:
-    """One consumer group with topics of its own. `sent`: topic -> key -> messages, first ones."""
+    """One consumer group with topics of its own. `sent`: topic -> key -> messages, first ones.
+
+    is_keyed: with the services whose outputs have keys of their own.
+    """
 
     def __init__(
-        self, bootstrap: str, folder: Path, *, session_s: float = 6.0, replicas: int = 1
+        self,
+        bootstrap: str,
+        folder: Path,
+        *,
+        session_s: float = 6.0,
+        replicas: int = 1,
+        is_keyed: bool = False,
     ) -> None:
         self.name = f"run{uuid.uuid4().hex[:8]}"
         self.bootstrap = bootstrap
         self.folder = folder
         self.session_s = session_s
         self.replicas = replicas
-        self.services: list[CountingService] = services(self.name)
+        self.is_keyed = is_keyed
+        made = keyed_services if is_keyed else services
+        self.services: list[CountingService] = made(self.name)
         self.sent: dict[str, dict[str, list[dict[str, object]]]] = {}
         self.workers: dict[int, Supervised] = {}
         self._processes = ExitStack()
@@ -90,6 +101,7 @@ class Run:
                 "SESSION_S": str(self.session_s),
                 "REPLICAS": str(self.replicas),
                 "CANONICAL_URL": f"http://worker-{number}:80",
+                **({"KEYED": "1"} if self.is_keyed else {}),
                 **env,
             },
             log_path=self.folder / f"worker-{number}.log",

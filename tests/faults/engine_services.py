@@ -85,3 +85,44 @@ def services(run: str) -> list[CountingService]:
         CountingService("counter", [topics["commands"], topics["webhooks"]], topics["events"]),
         CountingService("tally", [topics["events"], topics["webhooks"]], topics["tallies"]),
     ]
+
+
+class GivingService(CountingService):
+    """Counts, and gives each input's number to one of five other keys: targets of all partitions."""
+
+    def __init__(self, name: str, inputs: Sequence[str], outputs: str, gifts: str) -> None:
+        super().__init__(name, inputs, outputs)
+        self.gifts = gifts
+
+    def decide(self, state: Any, record: Input, read: Callable[[str], bytes | None]) -> Decision:
+        decision = super().decide(state, record, read)
+        n, digest = decision.state["n"], decision.state["hash"]
+        gift = {"id": f"{record.topic}:{record.identity.id}", "from": record.key, "n": n}
+        given = Output(self.gifts, f"target-{int(digest, 16) % 5}", orjson.dumps(gift))
+        return decision._replace(outputs=[given, *decision.outputs])
+
+
+class TakingService(CountingService):
+    """Keeps the ids of what it is given, and how often a giver's number fell."""
+
+    def load(self, raw: Any) -> Any:
+        return raw or {"n": 0, "ids": [], "last": {}, "falls": 0}
+
+    def decide(self, state: Any, record: Input, _: Callable[[str], bytes | None]) -> Decision:
+        gift, last = record.message, state["last"]
+        new = {
+            "n": state["n"] + 1,
+            "ids": [*state["ids"], gift["id"]],
+            "last": {**last, gift["from"]: gift["n"]},
+            "falls": state["falls"] + (gift["n"] <= last.get(gift["from"], 0)),
+        }
+        return Decision(new)
+
+
+def keyed_services(run: str) -> list[CountingService]:
+    """A service whose outputs have keys of their own, and the one that reads them."""
+    gifts, inputs = f"{run}-gifts", [f"{run}-commands", f"{run}-webhooks"]
+    return [
+        GivingService("giver", inputs, f"{run}-events", gifts),
+        TakingService("taker", [gifts], f"{run}-taken"),
+    ]
