@@ -90,8 +90,8 @@ class Output(NamedTuple):
     """One record to emit.
 
     With the key of its input it goes to the input's partition number. With another key it goes to that key's
-    partition, numbered by the engine: it is decided there exactly once, whatever crashes, and in order as far as it
-    comes of one partition. Readers outside are given the number in the header `tiffin-source`.
+    partition, numbered by the engine in the header `tiffin-source`: its readers decide it exactly once too,
+    and in order as far as it comes of one partition.
     """
 
     topic: str
