@@ -54,8 +54,10 @@ def chromium() -> str:
 def browser(chromium: str) -> Iterator[Browser]:
     """One Chromium a file: playwright's own event loop must have ended when other files' begin."""
     with sync_playwright() as playwright:
-        # Root, as in containers, has no sandbox for processes.
-        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # Root, as in containers, has no sandbox for processes. The shell isolates sites only when it is told
+        # to, as browsers of customers do by themselves.
+        flags = ["--no-sandbox", "--site-per-process"]
+        running = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield running
         running.close()
 
