@@ -28,6 +28,9 @@ FROM base AS worker
 COPY tables tables
 COPY agents agents
 COPY web web
+# Operations shows the runbooks, and the documents that they lead to.
+COPY docs/runbooks docs/runbooks
+COPY docs/operations.md docs/stripe.md docs/
 # Else every start compiles two hundred files: nothing may write beside them later.
 RUN python -m compileall -q models app tables agents web
 USER tiffin

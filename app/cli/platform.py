@@ -100,8 +100,9 @@ def _show_overview(found: dict[str, Any]) -> None:
         out.print(f"All is well at {found['at']}.", style="green")
     else:
         print_list(
-            ("concern", "what", "see"),
-            ((each["code"], each["detail"], each["where"].rpartition("/")[2]) for each in found["concerns"]),
+            ("concern", "what", "see", "runbook"),
+            ((each["code"], each["detail"], each["where"].rpartition("/")[2],
+              each.get("runbook", "").rpartition("/")[2]) for each in found["concerns"]),
         )  # fmt: skip
     letters = found["deadLetters"].get("OPEN", 0)
     stuck_total = sum(found["stuck"].values())

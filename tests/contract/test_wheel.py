@@ -11,6 +11,8 @@ from typing import Final
 
 import pytest
 
+from web.pages.ops.runbooks import documents
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("agents", "app", "models", "tables", "web")
 
@@ -31,6 +33,7 @@ def test_it_has_the_files_of_the_packages_and_no_others(wheel: Path) -> None:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    wanted |= {f"web/{path.relative_to(ROOT)}" for path in documents().values()}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("tiffin-")}
     assert names == wanted
     assert {"web/templates/base.html", "agents/dictionaries/orders.1.txt"} <= names

@@ -26,6 +26,23 @@ MAX_HEALTHY_LAG: Final = 1000
 MIN_SHOWN_REFUSALS: Final = 0.01
 """Share of new orders that a worker refuses for having too much to do."""
 
+RUNBOOKS_PATH: Final = "/ops/runbooks"
+"""Where every worker serves docs/runbooks."""
+RUNBOOK_NAMES: Final = {
+    "KAFKA_UNAVAILABLE": "worker-not-ready",
+    "PARTITIONS_UNSERVED": "worker-down",
+    "PARTITIONS_STOPPED": "partition-stopped",
+    "CLOCK": "clock-wrong",
+    "STRIPE_ACCOUNT": "stripe-account-wrong",
+    "OVERLOADED": "orders-refused",
+    "LAG": "consumer-lag",
+    "STUCK": "orders-stuck",
+    "DEAD_LETTERS": "dead-letters",
+    "DIFFERENCES": "reconciliation-differs",
+    "RECONCILIATION_UNFINISHED": "reconciliation-old",
+} | dict.fromkeys(map(str, MoneyViolation), "money-invariant-broken")
+"""By the code of a concern."""
+
 
 class WorkerView(ApiModel):
     """One worker and what it owns. recoveryRowsLeft: of changelogs; 0 once its tables are recovered."""
@@ -40,11 +57,12 @@ class WorkerView(ApiModel):
 
 
 class Concern(ApiModel):
-    """Something that is not as it should be. where: the list that tells more."""
+    """Something that is not as it should be. where: the list that tells more. runbook: what to do."""
 
     code: str
     detail: str
     where: str
+    runbook: str
 
 
 class Overview(ApiModel):
@@ -190,7 +208,8 @@ def _concerns(
         *((words, code, words, "reconciliation") for code, words in broken.items()),
     ):  # fmt: skip
         if is_so:
-            yield Concern(code=code, detail=detail, where=f"/api/ops/{where}")
+            runbook = f"{RUNBOOKS_PATH}/{RUNBOOK_NAMES[code]}"
+            yield Concern(code=code, detail=detail, where=f"/api/ops/{where}", runbook=runbook)
 
 
 def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:

@@ -32,7 +32,7 @@ from web.ops.search import SearchBody
 from web.pages import preferences
 from web.pages.assets import Assets
 from web.pages.errors import problems_as_pages
-from web.pages.ops import dead_letters, notifications, order, overview, search
+from web.pages.ops import dead_letters, notifications, order, overview, runbooks, search
 from web.pages.ops.lists import LISTS, OPERATORS
 from web.pages.render import ASSETS, TEMPLATE_ENGINES, make_environments
 from web.pages.shop import cart, checkout, home, payment, reorder, tracking
@@ -126,6 +126,7 @@ OPERATIONS: Final = (
     overview.ROUTE,
     _get("/ops/stream", board_streams.stream_operations, access=OPERATORS),
     *LISTS,
+    *runbooks.ROUTES,
     _get("/ops/search", searches.search_ids, params=searches.SearchParams, access=OPERATORS,
          renderer=search.show_found, rescue=search.show_refused),
     _post("/ops/search", searches.search, access=OPERATORS, renderer=search.show_found,

@@ -19,10 +19,12 @@ async def test_a_stripe_account_that_does_not_fit(make_api: MakeApi) -> None:
         (concern,) = (await response.json())["concerns"]
     assert concern == {
         "code": "STRIPE_ACCOUNT", "detail": WRONG, "where": "/api/ops/overview",
+        "runbook": "/ops/runbooks/stripe-account-wrong",
     }  # fmt: skip
     async with page_of(api, "/ops") as page:
         assert WRONG in page
         assert "webhook endpoint" in page
+        assert '<a href="/ops/runbooks/stripe-account-wrong">Runbook</a>' in page
 
 
 async def test_a_worker_that_recovers_says_how_much_is_left(make_api: MakeApi) -> None:
