@@ -56,6 +56,7 @@ def addresses(order_id: str, method: str) -> list[str]:
         "restaurant_id": RESTAURANT,
         "dead_letter_id": "nonesuch",
         "link": "x" * 48,
+        "name": "orders-stuck",
     }
     paths = [page.path for page in PAGES if page.method == method and page.path not in STREAMS]
     return [re.sub(r"{(\w+)}", lambda found: names[found[1]], path) for path in paths]
