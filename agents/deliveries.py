@@ -6,9 +6,9 @@ from agents.decision import SYSTEM, DecisionBuilder
 from agents.dictionaries import dictionaries_of
 from agents.service import Service, commands, events
 from models import topics
-from models.commands import AssignDelivery, CancelOrder, Command
+from models.commands import AssignDelivery, CancelOrder, CodeCheck, Command, CompleteDelivery
 from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
-from models.events import DeliveryMoved, Event, EventType
+from models.events import DeliveryMoved, DeliveryProof, Event, EventType
 from models.graphs import DELIVERY_GRAPH, OrderStatus
 from models.order import STATUS_AFTER as ORDER_STATUS_AFTER
 from models.transition import Decision, IndexData, Input, Outcome, ReadRow
@@ -22,6 +22,12 @@ EVENT_BY_COMMAND: Final = {
 """What each command leads to, where the graph allows it."""
 TRUSTED_ROLES: Final = frozenset({"operator", SYSTEM})
 """Roles that may move anybody's delivery; a courier may move its own."""
+MAX_WRONG_CODES: Final = 5
+"""Of 10,000 codes; after so many wrong ones a delivery is handed over without one."""
+PROOF_BY_CHECK: Final = {
+    CodeCheck.MATCHED: DeliveryProof.CODE,
+    CodeCheck.MISSING: DeliveryProof.NO_CODE,
+}
 
 
 class DeliveryDecisionBuilder(DecisionBuilder):
@@ -29,7 +35,7 @@ class DeliveryDecisionBuilder(DecisionBuilder):
 
     def __init__(self, state: DeliveryRecord, record: Input) -> None:
         self.delivery, self.order_cancelled = state.delivery, state.order_cancelled
-        self.order_status = state.order_status
+        self.order_status, self.wrong_codes = state.order_status, state.wrong_codes
         sequence = self.delivery.sequence if self.delivery else 0
         super().__init__("deliveries", record, state, sequence)
 
@@ -39,6 +45,7 @@ class DeliveryDecisionBuilder(DecisionBuilder):
             delivery=self.delivery, order_status=self.order_status,
             order_cancelled=self.order_cancelled, audit_sequence=self.audit_sequence,
             occurred_at=self.at_ms, correlation_id=self.correlation_id,
+            wrong_codes=self.wrong_codes,
         )  # fmt: skip
 
     def allows(self, event_type: EventType) -> bool:
@@ -80,9 +87,20 @@ def _command(builder: DeliveryDecisionBuilder, command: Command) -> Outcome:
             f"Deliveries knows the order as {builder.order_status}; it can be picked up once the kitchen "
             "has marked it ready. If that was a moment ago, try again.",
         )
+    check = data.code if isinstance(data, CompleteDelivery) else None
+    if check in {CodeCheck.MATCHED, CodeCheck.WRONG} and builder.wrong_codes >= MAX_WRONG_CODES:
+        return builder.refuse(
+            "DELIVERY_CODE_LOCKED",
+            f"The code was wrong {MAX_WRONG_CODES} times; deliver without it.",
+        )
+    if check is CodeCheck.WRONG:
+        builder.wrong_codes += 1
+        left = MAX_WRONG_CODES - builder.wrong_codes
+        return builder.refuse("DELIVERY_CODE_WRONG", f"Tries left: {left}.")
     moved = DeliveryMoved(
         courier_id=data.courier_id if isinstance(data, AssignDelivery) else None,
         reason=data.reason if isinstance(data, CancelOrder) else None,
+        proof=PROOF_BY_CHECK[check] if check else None,
     )
     builder.move(event_type, moved)
     return builder.accept()

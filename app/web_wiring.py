@@ -75,7 +75,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
             staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None
         ),
         now_ms=clock.now_ms, caught_up=functools.partial(caught_up, runtime),
-        courier_limit=settings.courier_limit, metrics=metrics.render,
+        courier_limit=settings.courier_limit, asks_delivery_code=settings.delivery_code, metrics=metrics.render,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports, waiting=operators.waiting, money=money,
         reconciliation=lambda: reconciliation.report,

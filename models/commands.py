@@ -202,6 +202,20 @@ class AssignDelivery(Message):
     courier_id: ShortText
 
 
+class CodeCheck(StrEnum):
+    """How the delivery code that a courier typed compares with the customer's. MISSING: none was typed."""
+
+    MATCHED = "MATCHED"
+    WRONG = "WRONG"
+    MISSING = "MISSING"
+
+
+class CompleteDelivery(Message):
+    """code: None where the platform asks for no delivery code. The code itself is in no record."""
+
+    code: CodeCheck | None = None
+
+
 class SendResult(StrEnum):
     """How a try to send a notification ended.
 
@@ -259,7 +273,7 @@ COMMANDS: Final[dict[CommandType, CommandSpec]] = {
     C.ASK_STRIPE_AGAIN: CommandSpec(NoData, topics.PAYMENT_COMMANDS),
     C.ASSIGN_DELIVERY: CommandSpec(AssignDelivery, topics.DELIVERY_COMMANDS),
     C.PICK_UP_DELIVERY: CommandSpec(NoData, topics.DELIVERY_COMMANDS),
-    C.COMPLETE_DELIVERY: CommandSpec(NoData, topics.DELIVERY_COMMANDS),
+    C.COMPLETE_DELIVERY: CommandSpec(CompleteDelivery, topics.DELIVERY_COMMANDS),
     C.CANCEL_DELIVERY: CommandSpec(CancelOrder, topics.DELIVERY_COMMANDS),
     C.NOTIFICATION_RESULT: CommandSpec(NotificationResult, topics.NOTIFICATION_COMMANDS),
     C.RETRY_NOTIFICATION: CommandSpec(RetryNotification, topics.NOTIFICATION_COMMANDS),

@@ -5,7 +5,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from models.commands import CommandType
-from models.events import DeliveryMoved, Event, EventType
+from models.events import DeliveryMoved, DeliveryProof, Event, EventType
 from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message
 
@@ -24,6 +24,8 @@ ENDED_STATUSES: Final = frozenset({S.DELIVERED, S.CANCELLED})
 class Delivery(Message):
     """What the delivery's events say. reached: status -> milliseconds since the epoch."""
 
+    shown_if_set = ("proof",)
+
     order_id: str
     status: DeliveryStatus
     courier_id: str | None = None
@@ -31,6 +33,7 @@ class Delivery(Message):
     sequence: int
     occurred_at: int
     reached: dict[DeliveryStatus, int]
+    proof: DeliveryProof | None = None
 
 
 class DeliveryRecord(Message):
@@ -38,6 +41,7 @@ class DeliveryRecord(Message):
 
     order_status: as order-events last told; None before the first of them.
     order_cancelled: the order has ended so; a delivery that does not exist yet never will.
+    wrong_codes: how often the courier has typed a wrong delivery code.
     """
 
     delivery: Delivery | None = None
@@ -46,6 +50,7 @@ class DeliveryRecord(Message):
     audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""
+    wrong_codes: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -70,5 +75,6 @@ def evolve(delivery: Delivery | None, event: Event) -> Delivery:
         "status": status, "sequence": event.sequence, "occurred_at": at,
         "reached": {**delivery.reached, status: at},
         "courier_id": data.courier_id or delivery.courier_id, "cancel_reason": data.reason,
+        "proof": data.proof,
     }  # fmt: skip
     return replace(delivery, **changes)

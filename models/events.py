@@ -253,9 +253,21 @@ class OrderCancelled(Message):
     by: ShortText
 
 
+class DeliveryProof(StrEnum):
+    """What shows that an order was handed over. NO_CODE: a code was asked for, and none was given."""
+
+    CODE = "CODE"
+    NO_CODE = "NO_CODE"
+
+
 class DeliveryMoved(Message):
+    """proof: of DELIVERY_DELIVERED; None where the platform asks for no delivery code."""
+
+    shown_if_set = ("proof",)
+
     courier_id: ShortText | None = written(None)
     reason: Text | None = written(None)
+    proof: DeliveryProof | None = None
 
 
 class CommandRefused(Message):

@@ -86,10 +86,12 @@ def _step(path: str, run: Any, body: type[Body] = EmptyBody) -> Route:
     )  # fmt: skip
 
 
-def _courier_step(path: str, run: Any, owner: Any = deliveries.delivery_owner) -> Route:
+def _courier_step(
+    path: str, run: Any, owner: Any = deliveries.delivery_owner, body: type[Body] = EmptyBody
+) -> Route:
     """A step of a courier, likewise."""
     return Route(
-        method="POST", path=f"/api/deliveries/{{order_id}}/{path}", run=run, body=EmptyBody,
+        method="POST", path=f"/api/deliveries/{{order_id}}/{path}", run=run, body=body,
         answer=steps.StepResult, access=of_order(COURIER), owner=owner, key=Key.OPTIONAL,
         body_may_be_empty=True,
     )  # fmt: skip
@@ -151,7 +153,7 @@ ROUTES: Final = (
           answer=deliveries.CourierCapacity, access=staff(COURIER)),
     _courier_step("assign", deliveries.assign_delivery, deliveries.assign_owner),
     _courier_step("pick-up", deliveries.pick_up_delivery),
-    _courier_step("deliver", deliveries.complete_delivery),
+    _courier_step("deliver", deliveries.complete_delivery, body=deliveries.DeliverBody),
     _for_operators("/api/ops/orders", order_lists.ListOrders, order_lists.OrderRows,
                    order_lists.OrderListParams),
     Route(method="POST", path="/api/login/development", run=login.development_login,

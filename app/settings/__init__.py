@@ -76,6 +76,9 @@ class Settings(
     """So long after it expired an order's money is still taken and cooked for; what comes later goes back"""
     courier_limit: int = Field(1, ge=1, le=100)
     """How many deliveries one courier may have at a time"""
+    delivery_code: bool = False
+    """Customers see four digits, which couriers enter when they hand over; set it once every worker runs a
+    release that has it"""
     kitchen_deadline_s: Seconds = 600.0
     """After how long an order that no kitchen accepted is cancelled"""
     outcomes_kept_hours: Annotated[float, Field(ge=1, le=24 * 365, allow_inf_nan=False)] = 24.0

@@ -58,12 +58,16 @@ class InMemorySite:
         context = self._browser.new_context(base_url=self.home, **options)
         self._contexts.append(context)
         context.set_default_timeout(MAX_WAIT_S * 1000)
+        page = context.new_page()
         if role is not None:
-            restaurant = "annapurna-bengaluru" if role is Role.KITCHEN else None
-            self.add_cookie(
-                context, auth.STAFF_COOKIE, self.api.staff.issue(role, "demo", restaurant)
-            )
-        return context.new_page()
+            self.sign_in(page, role)
+        return page
+
+    def sign_in(self, page: Page, role: Role, name: str = "demo") -> None:
+        """Make the page's profile one of that member of the staff."""
+        restaurant = "annapurna-bengaluru" if role is Role.KITCHEN else None
+        token = self.api.staff.issue(role, name, restaurant)
+        self.add_cookie(page.context, auth.STAFF_COOKIE, token)
 
     def own(self, page: Page, order: dict[str, Any]) -> None:
         """Make the page's profile the one that has placed an order."""

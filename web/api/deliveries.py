@@ -12,10 +12,20 @@ worker, the next owner, has asked; then a courier may get one delivery too many.
 import asyncio
 from typing import Annotated, Any, Final, NamedTuple
 
+from pydantic import Field
+
 from models import ids
-from models.commands import Address, AssignDelivery, CommandType, Contact
+from models.commands import (
+    Address,
+    AssignDelivery,
+    CodeCheck,
+    CommandType,
+    CompleteDelivery,
+    Contact,
+)
 from models.delivery import DeliveryRecord
 from models.graphs import DeliveryStatus, OrderStatus
+from models.messages import Message
 from models.order import OrderRecord
 from models.topics import ORDER_EVENTS
 from tables import NotReadyError, StoredRecord
@@ -23,7 +33,7 @@ from web.api.order_views import RestaurantName, restaurant_name
 from web.api.steps import step
 from web.api.views import view_of
 from web.http.api_model import AS_MESSAGE, ApiModel
-from web.http.bodies import EmptyBody
+from web.http.bodies import B, Body, EmptyBody
 from web.http.commands import OutcomePendingError, check_order_is_known, perform, wait
 from web.http.context import DELIVERIES, ORDERS, Context, state_of
 from web.http.dispatch import forward
@@ -82,6 +92,12 @@ class DeliveriesShare(NamedTuple):
 
     total: int
     rows: list[DeliveryRow]
+
+
+class DeliverBody(Body):
+    """code: the customer's, where TIFFIN_DELIVERY_CODE=1; without it the delivery has no proof."""
+
+    code: str | None = Field(None, max_length=20)
 
 
 class DeliveryParams(Params):
@@ -172,7 +188,7 @@ def assign_owner(call: Call[Params, EmptyBody]) -> Owner:
 async def assign_delivery(call: Call[Params, EmptyBody]) -> Any:
     """PENDING -> ASSIGNED, to the courier who asks, unless that one has too many."""
     if _is_admitted(call):
-        return await _step(call, CommandType.ASSIGN_DELIVERY)
+        return await _assign(call)
     courier_id, context = call.identity.subject, call.context
     # Held until the answer: by then the command is in Kafka, where the next check finds it.
     async with context.courier_locks.setdefault(courier_id, asyncio.Lock()):
@@ -182,10 +198,10 @@ async def assign_delivery(call: Call[Params, EmptyBody]) -> Any:
         forwarded = await forward(call, owner, {ADMISSION: admission})
         if forwarded is not None:
             return forwarded
-        return await _step(call, CommandType.ASSIGN_DELIVERY)
+        return await _assign(call)
 
 
-def delivery_owner(call: Call[Params, EmptyBody]) -> Owner:
+def delivery_owner(call: Call[Params, B]) -> Owner:
     """The worker that owns the order's delivery."""
     return Owner(DELIVERIES, call.order_id)
 
@@ -195,9 +211,23 @@ async def pick_up_delivery(call: Call[Params, EmptyBody]) -> Any:
     return await _step(call, CommandType.PICK_UP_DELIVERY)
 
 
-async def complete_delivery(call: Call[Params, EmptyBody]) -> Any:
-    """PICKED_UP -> DELIVERED; moves the order too."""
-    return await _step(call, CommandType.COMPLETE_DELIVERY)
+async def complete_delivery(call: Call[Params, DeliverBody]) -> Any:
+    """PICKED_UP -> DELIVERED; moves the order too. A wrong delivery code is refused, and counted."""
+    check = _code_check(call)
+    # The body's hash is stored and names the command: one of four digits would tell them.
+    call.body = DeliverBody(code=check)
+    return await _step(call, CommandType.COMPLETE_DELIVERY, CompleteDelivery(code=check))
+
+
+def _code_check(call: Call[Params, DeliverBody]) -> CodeCheck | None:
+    """Compared here, so that the code gets into no record; decide counts what is wrong."""
+    deps, typed = call.context.deps, call.body.code
+    if not deps.asks_delivery_code:
+        return None
+    if not typed:
+        return CodeCheck.MISSING
+    is_right = deps.order_tokens.is_delivery_code(call.order_id, typed)
+    return CodeCheck.MATCHED if is_right else CodeCheck.WRONG
 
 
 def _is_admitted(call: Call[Params, EmptyBody]) -> bool:
@@ -219,11 +249,16 @@ async def _check_capacity(call: Call[Params, EmptyBody]) -> None:
         )
 
 
-async def _step(call: Call[Params, EmptyBody], command_type: CommandType) -> Any:
+async def _assign(call: Call[Params, EmptyBody]) -> Any:
+    data = AssignDelivery(courier_id=call.identity.subject)
+    return await _step(call, CommandType.ASSIGN_DELIVERY, data)
+
+
+async def _step(
+    call: Call[Params, B], command_type: CommandType, data: Message | None = None
+) -> Any:
     """Take the step at the order's owner."""
     await _wait_for_orders_events(call.context, call.order_id)
-    is_assign = command_type is CommandType.ASSIGN_DELIVERY
-    data = AssignDelivery(courier_id=call.identity.subject) if is_assign else None
     return await perform(call.context, step(call, DELIVERIES, command_type, data))
 
 

@@ -125,13 +125,14 @@ class PaymentEvidence(ApiModel):
 
 
 class DeliveryEvidence(ApiModel):
-    """Who brought it where, and when."""
+    """Who brought it where, and when. proof: CODE where the customer gave the courier the delivery code."""
 
     status: str
     courier_id: str | None = None
     assigned_at: str | None = None
     picked_up_at: str | None = None
     delivered_at: str | None = None
+    proof: str | None = None
 
 
 class SentMessage(ApiModel):

@@ -124,7 +124,8 @@ class OrderView(ApiModel):
     """An order joined with its payment and delivery. reached: status -> when it was last reached.
 
     reference: what people call it by. status is PLACED until Stripe has opened the payment. contact and
-    address: for the customer and operators alone. asOf: the past moment that it shows.
+    address: for the customer and operators alone. deliveryCode: for the customer alone, until the order is
+    delivered, where the platform asks for one. asOf: the past moment that it shows.
     """
 
     order_id: str
@@ -144,6 +145,7 @@ class OrderView(ApiModel):
     cancelled_by: str | None = None
     payment: PaymentView | None = None
     delivery: dict[str, Any] | None = None
+    delivery_code: str | None = None
     held_for_operator: bool = False
     versions: dict[str, int]
     as_of: str | None = None
@@ -221,6 +223,7 @@ def order_view(
         cancelled_by=role_of(order.cancelled_by) if order and order.cancelled_by else None,
         payment=shown,
         delivery=full_values(delivery) if delivery else None,
+        delivery_code=None,
         held_for_operator=is_held,
         versions=versions,
         as_of=None,

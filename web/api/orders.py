@@ -10,6 +10,7 @@ from aiohttp import web
 
 from models.commands import CancelOrder, CommandType
 from models.delivery import DeliveryRecord
+from models.graphs import ORDER_PATH, OrderStatus
 from models.history import IncompleteError, as_of
 from models.order import OrderRecord, OrderWork
 from models.payment import PaymentRecord
@@ -30,6 +31,7 @@ from web.http.tokens import Identity, Role
 
 PARTS: Final = (ORDERS, PAYMENTS, DELIVERIES)
 """Services whose records the order's view joins."""
+WAITS_FOR_DELIVERY: Final = frozenset(ORDER_PATH) - {OrderStatus.DELIVERED}
 
 
 class OrderParams(Params):
@@ -49,18 +51,30 @@ async def show_order(call: Call[OrderParams, None]) -> OrderView | web.Response:
     context, order_id, identity = call.context, call.order_id, call.identity
     at_ms = call.params.as_of_ms
     if at_ms is not None:
-        return _shown(await _view_as_of(context, order_id, at_ms), identity)
+        return _shown(context, await _view_as_of(context, order_id, at_ms), identity)
     records = [context.record(part, order_id) for part in PARTS]
     key = order_id, identity.role is Role.CUSTOMER
     body = context.order_answers.body(
-        key, records, lambda: json_body(_shown(joined(context, order_id), identity))
+        key, records, lambda: json_body(_shown(context, joined(context, order_id), identity))
     )
     return web.Response(body=body, content_type="application/json")
 
 
-def _shown(view: OrderView, identity: Identity) -> OrderView:
+def _shown(context: Context, view: OrderView, identity: Identity) -> OrderView:
     """The view as the one who asks may read it."""
-    return for_customer(view) if identity.role is Role.CUSTOMER else view
+    if identity.role is not Role.CUSTOMER:
+        return view
+    code = delivery_code(context, view, identity)
+    return for_customer(view).model_copy(update={"delivery_code": code})
+
+
+def delivery_code(context: Context, view: OrderView, identity: Identity) -> str | None:
+    """What the customer gives the courier at the door; None for others, and while there is nothing to bring."""
+    deps = context.deps
+    is_coming = view.as_of is None and view.status in WAITS_FOR_DELIVERY
+    if not deps.asks_delivery_code or not is_coming or identity.role is not Role.CUSTOMER:
+        return None
+    return deps.order_tokens.delivery_code(view.order_id)
 
 
 def show_timeline(call: Call[Params, None]) -> TimelineView:
@@ -86,7 +100,7 @@ async def _views(
 ) -> AsyncGenerator[StreamEvent | None]:
     """The view whenever it changes. Raises NotOwnerError and NotReadyError when the partition moves."""
     while True:
-        view = _shown(joined(context, order_id), identity)
+        view = _shown(context, joined(context, order_id), identity)
         if stream_event_id(view) == seen:
             yield None
         else:

@@ -206,7 +206,8 @@ class WebDeps:
     topics: all of Kafka's, with who writes and reads them.
     caught_up: services, partition -> returns once they have decided all that their inputs held at
         the call; however long that takes.
-    courier_limit: deliveries at a time. operations: None where there are no routes of operators.
+    courier_limit: deliveries at a time. asks_delivery_code: customers have a code for the courier.
+    operations: None where there are no routes of operators.
     now_ms: Kafka's clock, by which records are stamped; milliseconds since the epoch.
     reconciliation: what the latest runs found, at the worker that runs it; None elsewhere.
     """
@@ -246,6 +247,7 @@ class WebDeps:
     staff_sessions: StaffSessions | None = None
     caught_up: Callable[[tuple[str, ...], int], Awaitable[None]] | None = None
     courier_limit: int = 1
+    asks_delivery_code: bool = False
     operations: OperatorDeps | None = None
     waiting: WaitingIndex = field(default_factory=WaitingIndex)
     reconciliation: Callable[[], ReconciliationReport | None] = lambda: None

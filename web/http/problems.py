@@ -53,6 +53,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "NOT_READY_FOR_PICKUP": (409, "The kitchen has not marked the order ready"),
     "WRONG_RESTAURANT": (403, "The order is another restaurant's"),
     "DELIVERY_UNKNOWN": (404, "The order has no delivery yet"),
+    "DELIVERY_CODE_WRONG": (409, "The code is not the customer's"),
+    "DELIVERY_CODE_LOCKED": (409, "The code was wrong too often"),
     "COURIER_BUSY": (409, "The courier has as many deliveries as one may have"),
     "WRONG_COURIER": (403, "The delivery is another courier's"),
     "NOTIFICATION_SENT": (409, "The notification was sent"),

@@ -93,6 +93,7 @@ class OrderTokens:
         self.worker_proof: Final = hmac.new(key.encode(), b"worker", hashlib.sha256).hexdigest()
         """What workers show each other in requests that they pass on, and nobody else."""
         self._link_key = hmac.digest(key.encode(), b"order link", "sha256")
+        self._delivery_code_key = hmac.digest(key.encode(), b"delivery code", "sha256")
 
     def issue(self, customer: str, order_id: str, until_s: int | None = None) -> str:
         """A token for one order, good for 30 days, or until that time (seconds since the epoch)."""
@@ -139,6 +140,16 @@ class OrderTokens:
 
     def _link_signature(self, signed: bytes) -> bytes:
         return hmac.digest(self._link_key, signed, "sha256")[:_SIGNATURE_BYTES]
+
+    def delivery_code(self, order_id: str) -> str:
+        """Four digits that the customer gives the courier at the door. Derived, so stored nowhere."""
+        digest = hmac.digest(self._delivery_code_key, order_id.encode(), "sha256")
+        return f"{int.from_bytes(digest[:8]) % 10_000:04}"
+
+    def is_delivery_code(self, order_id: str, typed: str) -> bool:
+        """Whether it is that order's; blanks and dashes between the digits do not count."""
+        digits = "".join(char for char in typed if char.isdecimal())
+        return hmac.compare_digest(digits.encode(), self.delivery_code(order_id).encode())
 
     def issue_admission(self, courier_id: str, order_id: str) -> str:
         """Say to another worker that a courier has room for an order; good for half a minute."""

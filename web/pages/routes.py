@@ -119,7 +119,8 @@ STAFF: Final = (
     _get("/courier/{order_id}/assign", boards.show_courier_capacity, access=staff(COURIER)),
     _courier_step("assign", deliveries.assign_delivery, owner=deliveries.assign_owner),
     _courier_step("pick-up", deliveries.pick_up_delivery, owner=deliveries.delivery_owner),
-    _courier_step("deliver", deliveries.complete_delivery, owner=deliveries.delivery_owner),
+    _courier_step("deliver", deliveries.complete_delivery, deliveries.DeliverBody,
+                  owner=deliveries.delivery_owner),
     _get("/boards/changes", board_streams.show_changes, access=board_streams.WORKERS),
 )  # fmt: skip
 OPERATIONS: Final = (

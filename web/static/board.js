@@ -118,7 +118,7 @@ document.addEventListener("pointermove", (event) => {
   if (event.pointerType === "mouse" && event.target.closest?.("[data-board] button")) aimedAt = Date.now();
 });
 const isBusy = () => isPressed || Date.now() - aimedAt < AIM_MS
-  || document.querySelector("[data-board] details[open], [data-board] select:focus");
+  || document.querySelector("[data-board] details[open], [data-board] select:focus, [data-board] input:focus");
 const look = () => { if (board() && window.htmx) htmx.trigger(board(), "look"); };
 
 document.addEventListener("htmx:beforeRequest", (event) => {

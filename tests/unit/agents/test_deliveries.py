@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from agents import deliveries
 from agents.deliveries import DELIVERIES
 from models import delivery, ids
-from models.commands import AssignDelivery, CancelOrder, Command, CommandType, NoData
+from models.commands import (
+    AssignDelivery,
+    CancelOrder,
+    CodeCheck,
+    Command,
+    CommandType,
+    CompleteDelivery,
+    NoData,
+)
 from models.events import (
     Event,
     EventType,
@@ -38,7 +46,7 @@ STEPS: dict[str, Message] = {
     EventType.ORDER_OUT_FOR_DELIVERY: OrderMoved(),
     CommandType.ASSIGN_DELIVERY: AssignDelivery(courier_id="c1"),
     CommandType.PICK_UP_DELIVERY: NoData(),
-    CommandType.COMPLETE_DELIVERY: NoData(),
+    CommandType.COMPLETE_DELIVERY: CompleteDelivery(),
     CommandType.CANCEL_DELIVERY: CancelOrder(),
 }
 
@@ -140,6 +148,66 @@ def test_says_that_it_has_ended_only_when_nothing_can_move_it(
     # Whatever follows, in either order: what indexes have left out can't come back.
     more, _, _ = play([*steps, *STEPS, *reversed(STEPS)])
     assert more.delivery == state.delivery
+
+
+TO_THE_DOOR: tuple[str, ...] = (
+    EventType.ORDER_CREATED, CommandType.ASSIGN_DELIVERY, EventType.ORDER_READY_FOR_PICKUP,
+    CommandType.PICK_UP_DELIVERY,
+)  # fmt: skip
+
+
+def typed(
+    *checks: CodeCheck | None,
+) -> tuple[delivery.DeliveryRecord, list[str]]:
+    """What becomes of a delivery at the door when these are typed; codes of the refusals, "" for none."""
+    state, _, _ = play([*TO_THE_DOOR])
+    told = []
+    for number, check in enumerate(checks, 100):
+        command = Command(
+            order_id=ORDER, command_id=f"cmd{number}", command_type=CommandType.COMPLETE_DELIVERY,
+            issued_at=to_rfc3339(1_700_000_000_000 + number), issued_by="courier:c1",
+            data=CompleteDelivery(code=check),
+        )  # fmt: skip
+        record = Input("t", ORDER, InputIdentity(f"in{number}"), command, number)
+        decision = deliveries.decide(state, record, {}.get)
+        state = decision.state
+        told.append(decision.outcome.code or "")
+    return state, told
+
+
+@pytest.mark.parametrize(
+    ("check", "proof"), [(None, None), (CodeCheck.MATCHED, "CODE"), (CodeCheck.MISSING, "NO_CODE")]
+)
+def test_the_delivery_says_how_it_was_handed_over(
+    check: CodeCheck | None, proof: str | None
+) -> None:
+    state, told = typed(check)
+    assert told == [""]
+    assert (state.delivery.status, state.delivery.proof) == ("DELIVERED", proof)
+
+
+def test_after_five_wrong_codes_no_code_proves_anything() -> None:
+    wrong = [CodeCheck.WRONG] * deliveries.MAX_WRONG_CODES
+    state, told = typed(*wrong[1:], CodeCheck.MATCHED)
+    assert (told[-1], state.delivery.proof) == ("", "CODE")
+    state, told = typed(*wrong, CodeCheck.MATCHED, CodeCheck.WRONG)
+    assert told == ["DELIVERY_CODE_WRONG"] * 5 + ["DELIVERY_CODE_LOCKED"] * 2
+    assert state.delivery.status == "PICKED_UP"
+    state, told = typed(*wrong, CodeCheck.MISSING)
+    assert (told[-1], state.delivery.proof) == ("", "NO_CODE")
+
+
+@given(st.lists(st.sampled_from([*CodeCheck, None]), max_size=12))
+def test_a_code_proves_only_what_was_typed_in_time(checks: list[CodeCheck | None]) -> None:
+    state, told = typed(*checks)
+    wrong_before = 0
+    for check, code in zip(checks, told, strict=True):
+        if code == "":
+            assert (state.delivery.proof == "CODE") == (check is CodeCheck.MATCHED)
+            assert check is not CodeCheck.MATCHED or wrong_before < deliveries.MAX_WRONG_CODES
+            break
+        wrong_before += check is CodeCheck.WRONG
+    assert state.wrong_codes <= deliveries.MAX_WRONG_CODES
 
 
 def test_an_empty_record_is_stored_and_read_again() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from models import graphs
+from models.events import DeliveryProof
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.order import PLACED
 from web.api.order_views import OrderView, PaymentView, RefundView
@@ -215,6 +216,8 @@ def _courier(view: OrderView) -> str:
     status = (view.delivery or {}).get("status")
     if view.status == O.OUT_FOR_DELIVERY:
         return gettext("Your courier has picked up your food and is on the way.")
+    if view.status == O.DELIVERED and (view.delivery or {}).get("proof") == DeliveryProof.CODE:
+        return gettext("Your courier has handed it over, and you gave the code.")
     if view.status == O.DELIVERED:
         return gettext("Your courier has handed it over.")
     if status == "ASSIGNED":

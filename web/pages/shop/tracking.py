@@ -39,6 +39,7 @@ def show_order(template: str, call: AnyCall) -> web.Response:
     response = render(
         call.request, template, view=view, progress=order_progress.progress_of(view),
         last_event_id=orders.stream_event_id(view),
+        delivery_code=orders.delivery_code(call.context, view, call.identity),
     )  # fmt: skip
     if view.status not in order_progress.UNPAID and cart_of(call.request).order_id == call.order_id:
         keep_cart(response, call.context.deps, Cart())

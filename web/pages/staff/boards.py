@@ -43,6 +43,8 @@ REJECT_REASONS: Final = {
 
 REFUSAL_TEXTS: Final = {
     "NOT_ALLOWED_NOW": "Someone else got there first: this order has moved on. The board is up to date.",
+    "DELIVERY_CODE_WRONG": "That is not the customer's code. Ask for it again, or hand over without it.",
+    "DELIVERY_CODE_LOCKED": "The code was wrong too often. Hand over without it.",
     "COURIER_BUSY": "You already have as many deliveries as you can take. Deliver one first.",
 }
 TRY_AGAIN_TEXT: Final = (
@@ -84,7 +86,7 @@ def show_courier(call: AnyCall, deliveries: DeliveryRows) -> web.Response:
     waiting = [row for row in found["deliveries"] if not row.get("courierId")]
     return _board(
         call, "courier.html", found, [], mine=mine, waiting=waiting, is_own=is_own, limit=limit,
-        has_capacity=is_own and len(mine) < limit,
+        has_capacity=is_own and len(mine) < limit, asks_code=call.context.deps.asks_delivery_code,
     )  # fmt: skip
 
 
