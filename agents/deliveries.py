@@ -6,9 +6,10 @@ from agents.decision import SYSTEM, DecisionBuilder
 from agents.dictionaries import dictionaries_of
 from agents.service import Service, commands, events
 from models import topics
-from models.commands import AssignDelivery, CancelOrder, CodeCheck, Command, CompleteDelivery
+from models.commands import AssignDelivery, CancelOrder, Command, CompleteDelivery
 from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
-from models.events import DeliveryMoved, DeliveryProof, Event, EventType
+from models.delivery_code import CodeCheck, DeliveryProof
+from models.events import DeliveryMoved, Event, EventType
 from models.graphs import DELIVERY_GRAPH, OrderStatus
 from models.order import STATUS_AFTER as ORDER_STATUS_AFTER
 from models.transition import Decision, IndexData, Input, Outcome, ReadRow

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from msgspec import Meta
 
 from models import topics
+from models.delivery_code import CodeCheck
 from models.fields import (
     MAX_COUNT,
     ONE_LINE,
@@ -200,14 +201,6 @@ class ObservePayment(Message):
 
 class AssignDelivery(Message):
     courier_id: ShortText
-
-
-class CodeCheck(StrEnum):
-    """How the delivery code that a courier typed compares with the customer's. MISSING: none was typed."""
-
-    MATCHED = "MATCHED"
-    WRONG = "WRONG"
-    MISSING = "MISSING"
 
 
 class CompleteDelivery(Message):

@@ -5,7 +5,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from models.commands import CommandType
-from models.events import DeliveryMoved, DeliveryProof, Event, EventType
+from models.delivery_code import DeliveryProof
+from models.events import DeliveryMoved, Event, EventType
 from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message
 

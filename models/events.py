@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from msgspec import Meta
 
 from models import topics
+from models.delivery_code import DeliveryProof
 from models.fields import (
     Count,
     Currency,
@@ -251,13 +252,6 @@ class OrderMoved(Message):
 class OrderCancelled(Message):
     reason: ShortText
     by: ShortText
-
-
-class DeliveryProof(StrEnum):
-    """What shows that an order was handed over. NO_CODE: a code was asked for, and none was given."""
-
-    CODE = "CODE"
-    NO_CODE = "NO_CODE"
 
 
 class DeliveryMoved(Message):

@@ -18,12 +18,12 @@ from models import ids
 from models.commands import (
     Address,
     AssignDelivery,
-    CodeCheck,
     CommandType,
     CompleteDelivery,
     Contact,
 )
 from models.delivery import DeliveryRecord
+from models.delivery_code import CodeCheck
 from models.graphs import DeliveryStatus, OrderStatus
 from models.messages import Message
 from models.order import OrderRecord

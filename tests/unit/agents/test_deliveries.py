@@ -15,12 +15,12 @@ from models import delivery, ids
 from models.commands import (
     AssignDelivery,
     CancelOrder,
-    CodeCheck,
     Command,
     CommandType,
     CompleteDelivery,
     NoData,
 )
+from models.delivery_code import CodeCheck
 from models.events import (
     Event,
     EventType,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from models import graphs
-from models.events import DeliveryProof
+from models.delivery_code import DeliveryProof
 from models.graphs import OrderStatus, PaymentStatus, RefundStatus
 from models.order import PLACED
 from web.api.order_views import OrderView, PaymentView, RefundView
