@@ -2,65 +2,86 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, get_args
 from urllib.parse import quote
 
 import click
 from faust.cli import option
 
+from app.cli.confirm import YES, confirm
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import new_key, worker_command
 from app.cli.orders import ORDER, money, order_of
-from app.cli.output import plain, print_fields
+from app.cli.output import print_fields
+from models.cancel_reasons import CancelReason, RefundReason
 from models.ids import reference
 from models.money import minor_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.cli.command import Decorator, Run
     from app.cli.http import WorkerClient
     from app.cli.output import CommandOutput
 
-REFUND_REASONS: Final = (
-    "OPERATOR_REQUEST", "ITEM_MISSING", "QUALITY", "LATE", "duplicate", "fraudulent",
-    "requested_by_customer",
-)  # fmt: skip
-"""What RefundBody (web/api/schemas.py) accepts; CANCEL_REASONS: CancelReason."""
-CANCEL_REASONS: Final = (
-    "OPERATOR_REQUEST", "CUSTOMER_REQUEST", "CHANGED_MIND", "ORDERED_BY_MISTAKE", "TOO_SLOW",
-)  # fmt: skip
-ACT_OPTIONS: Final = (
-    option("--yes", "is_sure", is_flag=True, help="Don't ask; needed where there is no terminal."),
-    option(
-        "--key",
-        default=None,
-        help="Idempotency-Key; the one of a try that was cut off repeats it safely.",
-    ),
+KEY: Final = option(
+    "--key",
+    default=None,
+    help="Idempotency-Key; the one of a try that was cut off repeats it safely.",
 )
 
 
-@worker_command(
-    ORDER,
+@dataclass(frozen=True)
+class OrderAct:
+    """An act on one order that is about to be done. key: the Idempotency-Key that was given, if any."""
+
+    worker: WorkerClient
+    out: CommandOutput
+    order_id: str
+    is_sure: bool
+    key: str | None
+
+    async def perform(self, question: str, path: str, body: dict[str, Any], title: str) -> None:
+        """Ask, send it, and show the answer. Raises CommandError where it is not wanted."""
+        confirm(question, is_sure=self.is_sure)
+        answer = await self.worker.post(path, body, self.key or new_key())
+
+        async def answered() -> Any:
+            return answer
+
+        await self.out.show(answered, lambda found: print_fields(title, found))
+
+
+def _act_command(*options: Any, examples: tuple[str, ...]) -> Decorator:
+    """Makes a command of a function of an act and its own options."""
+
+    def decorate(run: Run) -> Any:
+        async def invoke(
+            worker: WorkerClient, out: CommandOutput, any_id: str, is_sure: bool, key: str | None,
+            **given: Any,
+        ) -> None:  # fmt: skip
+            order_id = await order_of(worker, any_id)
+            await run(OrderAct(worker, out, order_id, is_sure, key), **given)
+
+        invoke.__name__, invoke.__doc__ = run.__name__, run.__doc__
+        return worker_command(ORDER, *options, YES, KEY, examples=examples)(invoke)
+
+    return decorate
+
+
+@_act_command(
     option("--amount", default=None, help="10.50, in the payment's currency; by default all that is left."),
-    option("--reason", default="OPERATOR_REQUEST", type=click.Choice(REFUND_REASONS), help="Why."),
+    option("--reason", default="OPERATOR_REQUEST", type=click.Choice(get_args(RefundReason)), help="Why."),
     option("--retry", "refund_id", default=None, help="Repeat this refund, which failed."),
-    *ACT_OPTIONS,
     examples=(
         "refund 7K3M-9QXV", "refund 7K3M-9QXV --amount 10.50 --reason ITEM_MISSING --yes",
         "refund 7K3M-9QXV --retry refund_01ARZ3NDEKTSV4RRFFQ69G5FAV",
     ),
 )  # fmt: skip
-async def refund(
-    worker: WorkerClient,
-    out: CommandOutput,
-    any_id: str,
-    is_sure: bool,
-    key: str | None,
-    **options: Any,
-) -> None:
+async def refund(act: OrderAct, **options: Any) -> None:
     """Give a customer's money back, all or a part; Stripe's word on it comes later. ORDER: any id of it."""
-    order_id = await order_of(worker, any_id)
+    order_id, worker = act.order_id, act.worker
     paid = await worker.get(f"/api/payments/{quote(order_id, safe='')}")
     if options["refund_id"] and options["amount"]:
         raise CommandError(
@@ -73,33 +94,27 @@ async def refund(
     else:
         body, shown = _refund_body(paid, options)
         question = f"Refund {shown} of order {reference(order_id)} ({_paid(paid)})?"
-    confirm(question, is_sure=is_sure)
-    answer = await worker.post(path, body, key or new_key())
-    await _tell(out, answer, f"Refund of order {reference(order_id)}")
+    await act.perform(question, path, body, f"Refund of order {reference(order_id)}")
 
 
-@worker_command(
-    ORDER,
+@_act_command(
     option("--payment", "is_payment", is_flag=True, help="Its payment alone."),
-    option("--reason", default="OPERATOR_REQUEST", type=click.Choice(CANCEL_REASONS), help="Why."),
-    *ACT_OPTIONS,
+    option(
+        "--reason",
+        default="OPERATOR_REQUEST",
+        type=click.Choice(get_args(CancelReason)),
+        help="Why.",
+    ),
     examples=("cancel 7K3M-9QXV", "cancel 7K3M-9QXV --reason CUSTOMER_REQUEST --yes --json"),
 )
-async def cancel(
-    worker: WorkerClient,
-    out: CommandOutput,
-    any_id: str,
-    is_sure: bool,
-    key: str | None,
-    **options: Any,
-) -> None:
+async def cancel(act: OrderAct, **options: Any) -> None:
     """Cancel an order; money that it has taken goes back. ORDER: any id of it.
 
     --payment closes its payment alone, where Stripe does not know it (`stuck` says UNKNOWN_AT_STRIPE).
     """
-    order_id = await order_of(worker, any_id)
+    order_id = act.order_id
     path = f"/api/orders/{quote(order_id, safe='')}"
-    known = await worker.get(path)
+    known = await act.worker.get(path)
     paid = known.get("payment")
     told = f"{known['status']}, {_paid(paid) if paid else 'not paid'}"
     what, where, body = (
@@ -110,8 +125,7 @@ async def cancel(
     if options["is_payment"]:
         what, where = f"Payment of order {reference(order_id)}", "/api/payments/cancel"
         body["orderId"] = order_id
-    confirm(f"Cancel: {what} ({told})?", is_sure=is_sure)
-    await _tell(out, await worker.post(where, body, key or new_key()), what)
+    await act.perform(f"Cancel: {what} ({told})?", where, body, what)
 
 
 def _refund_body(paid: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -129,20 +143,3 @@ def _refund_body(paid: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[d
 
 def _paid(paid: Mapping[str, Any]) -> str:
     return f"paid {money(paid['captured'])}, refunded {money(paid['refunded'])}"
-
-
-def confirm(question: str, *, is_sure: bool) -> None:
-    """Ask at a terminal. Raises CommandError where the answer is no, and where nobody can be asked."""
-    if is_sure:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError(f"{question} Nothing was done: say --yes.", ExitStatus.UNTOLD)
-    if not click.confirm(plain(question), err=True):
-        raise CommandError("Nothing was done.")
-
-
-async def _tell(out: CommandOutput, answer: Any, title: str) -> None:
-    async def answered() -> Any:
-        return answer
-
-    await out.show(answered, lambda found: print_fields(title, found))

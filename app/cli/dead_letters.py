@@ -6,6 +6,7 @@ from urllib.parse import quote
 import click
 from faust.cli import argument, option
 
+from app.cli.confirm import YES, confirm
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import WorkerClient, worker_command
 from app.cli.output import CommandOutput, console, plain, print_json, print_list, table
@@ -21,6 +22,7 @@ PATH: Final = "/api/ops/dead-letters"
     argument("name", required=False),
     option("--reason", default="", help="Why; needed to discard."),
     option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+    YES,
     option("--only", is_flag=True, help="redrive: this one alone, not all of its order's."),
     option("--redrive-rest", is_flag=True, help="discard: redrive its order's others then."),
     option("--state", default="OPEN", help="list: OPEN, REDRIVEN, DISCARDED or ALL."),
@@ -49,6 +51,8 @@ async def dead_letters(
             query["order"] = options["order"]
         await out.show(lambda: worker.get(PATH, query), _print_list)
         return
+    if action != "show" and not options["dry_run"]:
+        confirm(f"{action.capitalize()} dead letter {name}?", is_sure=options["is_sure"])
     answer = await _answer(worker, action, name or "", options)
     print_json(answer) if out.as_json or action == "show" else _print_act(answer)
     if answer.get("refused") or answer.get("stopped"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from faust.cli import argument, option
 
-from app.cli.acts import confirm
+from app.cli.confirm import confirm
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import worker_command
 from app.cli.output import print_list

@@ -27,9 +27,9 @@ the role `operator`. In the sandbox none is needed. With `TIFFIN_ORDER_TOKEN_KEY
 and the exit status says how it ended.
 - **To watch**: with `--watch` it is shown again every 2 seconds, until Ctrl-C; JSON is then a line for each \
 answer. A worker that does not answer meanwhile is told, and asked again.
-- **To change something**: `refund` and `cancel` ask before they do it, unless `--yes` is given, and send an \
-Idempotency-Key. Where a try was cut off, the message names the key, and the same command with `--key KEY` \
-does nothing twice.
+- **To change something**: `refund`, `cancel`, `skip` and `dead-letters redrive | discard` ask before they do \
+it, unless `--yes` is given. `refund` and `cancel` send an Idempotency-Key. Where a try was cut off, the \
+message names the key, and the same command with `--key KEY` does nothing twice.
 - **In the shell**: `eval "$(faust -A app completion bash)"`, or `zsh`, completes commands, options and values.
 
 Where no worker answers, `http://WORKER/readyz` says what it waits for, and [operations.md](operations.md) \

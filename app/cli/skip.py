@@ -5,6 +5,7 @@ from typing import Any
 import click
 from faust.cli import argument, option
 
+from app.cli.confirm import YES, confirm
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import WorkerClient, worker_command
 from app.cli.output import CommandOutput, console, plain, print_json
@@ -17,6 +18,7 @@ from app.cli.output import CommandOutput, console, plain, print_json
     option("--reason", default="", help="Why; kept in the audit."),
     option("--service", default=None, help="For which service, where it is stopped for several."),
     option("--dry-run", is_flag=True, help="Tell what would happen, do nothing."),
+    YES,
     option("--retry", is_flag=True, help="Go on at it instead, after the cause was mended."),
     examples=(
         "skip order-events 0 17 --dry-run", "skip order-events 0 17 --reason 'a record of no sender of ours'",
@@ -35,6 +37,12 @@ async def skip(
     if not options["reason"] and not options["dry_run"]:
         told = "Say why: --reason '...'; or see what would happen first: --dry-run"
         raise CommandError(told, ExitStatus.UNTOLD)
+    if not options["dry_run"]:
+        place = f"{topic}/{partition} at offset {offset}"
+        question = (
+            f"Try {place} again?" if options["retry"] else f"Skip {place}? What is there is lost."
+        )
+        confirm(question, is_sure=options["is_sure"])
     body = {
         "topic": topic, "partition": partition, "offset": offset, "service": options["service"],
         "reason": options["reason"] or "dry run", "retry": options["retry"],

@@ -220,7 +220,7 @@ async def test_a_batch_that_nobody_can_read_stops_one_partition_until_it_is_skip
     await asyncio.to_thread(wait_until, lambda: bool(told()), f"{place} on /readyz", timeout_s=60)
     await orders_are_paid(shop, {0, 2})
     waiting = asyncio.create_task(orders_are_paid(shop, {1}))
-    skip = ("skip", *place, "--reason", "cannot be read")
+    skip = ("skip", *place, "--reason", "cannot be read", "--yes")
     await asyncio.to_thread(platform.run_cli, *skip, "--dry-run")
     assert told()
     await asyncio.to_thread(platform.run_cli, *skip)

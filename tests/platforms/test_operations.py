@@ -409,7 +409,15 @@ async def test_what_no_service_can_read_can_only_be_discarded(operator: Operator
     status, problem = await operator.ask("POST", f"{path}/redrive", {"dryRun": True})
     assert (status, problem["code"]) == (409, "DEAD_AGAIN")
     cli = operator.platform.run_cli
-    args = ("dead-letters", "discard", letter["deadLetterId"], "--reason", "no key", "--json")
+    args = (
+        "dead-letters",
+        "discard",
+        letter["deadLetterId"],
+        "--reason",
+        "no key",
+        "--yes",
+        "--json",
+    )
     told = json.loads(await asyncio.to_thread(cli, *args))
     assert told["steps"][0]["deadLetterId"] == letter["deadLetterId"]
     listed = json.loads(await asyncio.to_thread(cli, "dead-letters", "--state", "ALL", "--json"))

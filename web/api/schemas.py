@@ -1,11 +1,11 @@
 """The bodies that writes take and the answers that they give; descriptions say what is accepted."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from models import money
-from models.cancel_reasons import CUSTOMER_REASONS, OPERATOR_REQUEST
+from models.cancel_reasons import CUSTOMER_REASONS, OPERATOR_REQUEST, CancelReason, RefundReason
 from web.api.order_views import RefundView
 from web.http.answers import Money
 from web.http.api_model import ApiModel
@@ -15,11 +15,6 @@ from web.http.tokens import Identity, Role
 
 MAX_CART_LINES = 50
 MAX_QUANTITY = 99
-
-CancelReason = Literal[
-    "CUSTOMER_REQUEST", "CHANGED_MIND", "ORDERED_BY_MISTAKE", "TOO_SLOW", "OPERATOR_REQUEST"
-]
-"""Reasons go into events, so nobody writes one freely."""
 
 SingleLineText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
 CustomerText = Annotated[
@@ -178,10 +173,7 @@ class RefundBody(Body):
         default=None, strict=True, ge=1, le=money.MAXIMUM_CHARGE,
         description="a whole number of minor units, or nothing for all that is left",
     )  # fmt: skip
-    reason: Literal[
-        "OPERATOR_REQUEST", "ITEM_MISSING", "QUALITY", "LATE", "duplicate", "fraudulent",
-        "requested_by_customer",
-    ] = "OPERATOR_REQUEST"  # fmt: skip
+    reason: RefundReason = "OPERATOR_REQUEST"
 
 
 class RefundAnswer(ApiModel):

@@ -292,3 +292,20 @@ async def test_what_is_watched_outlives_a_worker(
     told = capsys.readouterr()
     assert [json.loads(line) for line in told.out.splitlines()] == [{"lag": 1}, {"lag": 2}]
     assert "No worker answers" in told.err
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        ("dead-letters", "redrive", "nonesuch"),
+        ("dead-letters", "discard", "nonesuch", "--reason", "a test"),
+        ("skip", "order-events", "0", "17", "--reason", "a test"),
+    ],
+)
+async def test_an_act_without_a_terminal_needs_yes(run: Run, act: tuple[str, ...]) -> None:
+    refused = await run(*act)
+    assert refused.exit_code == ExitStatus.UNTOLD
+    assert "Nothing was done: say --yes." in refused.stderr
+    asked = await run(*act, "--yes")
+    assert asked.exit_code != 0, "there is no such thing"
+    assert "Nothing was done" not in asked.stderr
