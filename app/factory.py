@@ -19,7 +19,7 @@ from app.logs import configure_logs
 from app.metrics.admission import AdmissionMetrics
 from app.metrics.engine import EngineMetrics
 from app.metrics.orders import OrderDurations
-from app.metrics.requests import HttpMetrics, StripeMetrics
+from app.metrics.requests import CspMetrics, HttpMetrics, StripeMetrics
 from app.metrics.worker import Metrics
 from app.notifications.channels import MessageChannel
 from app.notifications.contact_limit import ContactLimit
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> faust.App:
     sender = KafkaCommandSender(settings.kafka_bootstrap, security)
     kafka = KafkaReader(settings.kafka_bootstrap, security)
     identity = PlatformIdentity(sender, kafka)
-    http_metrics, stripe_metrics = HttpMetrics(), StripeMetrics()
+    http_metrics, stripe_metrics, csp_metrics = HttpMetrics(), StripeMetrics(), CspMetrics()
     gateway = StripeGateway(
         settings.stripe_secret_key.get_secret_value(), base_url=settings.stripe_api_url,
         write_timeout_s=settings.stripe_write_timeout_s,
@@ -154,12 +154,13 @@ def create_app(settings: Settings) -> faust.App:
     metrics = Metrics(
         runtime, lambda: runtime.ready() and not clock.reasons(), clock, effects, reconciler,
         notifier, timers, letters, operators, intake, account, MoneyMetrics(money, reconciliation),
-        AdmissionMetrics(admission), engine_metrics, http_metrics, stripe_metrics, durations,
+        AdmissionMetrics(admission), engine_metrics, http_metrics, csp_metrics, stripe_metrics,
+        durations,
     )  # fmt: skip
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, declared.topics,
         money=money, reconciliation=reconciliation, metrics=metrics, admission=admission, clock=clock,
-        answered=http_metrics.answered,
+        answered=http_metrics.answered, csp_reported=csp_metrics.reported,
         order_tokens=order_tokens,
         payment_methods=declared.payment_methods,
     )  # fmt: skip

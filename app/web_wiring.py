@@ -1,7 +1,7 @@
 """The wiring of web/: what of the worker's parts and settings its pages and its API are given."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from yarl import URL
 
@@ -23,7 +23,7 @@ from web.catalogue import Catalogue
 from web.http.admission import Admission
 from web.http.deps import Bounds, RequestAnswered, SignIn, StripeOrigins, WebDeps
 from web.http.identity_provider import JwksVerifier
-from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, ClientLimits
+from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, CSP_REPORTS_PER_MIN, ClientLimits
 from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
 from web.http.staff_sessions import StaffSessions
 from web.http.tokens import ClaimNames, DevelopmentStaff, OrderTokens, StaffVerifier
@@ -46,6 +46,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     metrics: Metrics,
     admission: Admission,
     answered: RequestAnswered,
+    csp_reported: Callable[[str, str, int], None],
     clock: BrokerClock,
     order_tokens: OrderTokens,
     payment_methods: OfferedMethods,
@@ -79,7 +80,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         operations=operators.ports, waiting=operators.waiting, money=money,
         reconciliation=lambda: reconciliation.report,
-        admission=admission, answered=answered,
+        admission=admission, answered=answered, csp_reported=csp_reported,
         bounds=Bounds(
             command_s=settings.command_wait_s, confirm_s=settings.confirm_wait_s,
             consistency_s=settings.consistency_wait_s,
@@ -88,6 +89,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
             creates_per_min=settings.client_creates_per_min,
             writes_per_min=settings.client_writes_per_min,
             reads_per_min=settings.client_reads_per_min, bad_webhooks_per_min=BAD_WEBHOOKS_PER_MIN,
+            csp_reports_per_min=CSP_REPORTS_PER_MIN,
             at_once=settings.client_requests_at_once, trusted_proxies=settings.trusted_proxies,
         ),
         body_limit_bytes=settings.body_limit_bytes, allowed_origins=settings.allowed_origins,

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from web.api import (
+    csp_reports,
     deliveries,
     disputes,
     kitchen,
@@ -203,6 +204,8 @@ ROUTES: Final = (
     Route(method="POST", path="/webhooks/stripe", run=webhooks.stripe_webhook,
           body=RawBody(MAX_WEBHOOK_BYTES), answer=webhooks.Received, access=webhooks.STRIPE,
           counted_as=RequestKind.BAD_WEBHOOK, checks_origin=False),
+    Route(method="POST", path=csp_reports.PATH, run=csp_reports.report_blocked, access=PUBLIC, status=204,
+          body=RawBody(csp_reports.MAX_BYTES), counted_as=RequestKind.CSP_REPORT, checks_origin=False),
     Route(method="GET", path="/livez", access=PUBLIC, run=health.livez, answer=health.Alive, is_probe=True),
     Route(method="GET", path="/readyz", access=PUBLIC, run=health.readyz, answer=health.Readiness,
           renderer=health.readiness_answer, is_probe=True),

@@ -70,6 +70,8 @@ SECTIONS: Final[dict[str, tuple[Spec, ...]]] = {
     "HTTP": (
         _histogram("tiffin_http_request_duration_seconds", FAST_S,
             "Time from a request's head to the end of its answer", "method route status"),
+        _counter("tiffin_csp_reports_total",
+            "What pages' Content-Security-Policy has blocked, as browsers report it", "directive page"),
         _counter("tiffin_admission_total",
             "New orders and confirms that were taken on, or refused under load", "work result"),
         _gauge("tiffin_admission_refused_share", "Share of this work that is refused now", "work"),

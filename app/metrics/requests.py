@@ -1,12 +1,15 @@
-"""Histograms of requests: those that are answered here, and those that are made to Stripe."""
+"""Requests: how long those took that are answered here or made to Stripe, and what browsers report."""
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.metrics.families import Histogram
+from app.metrics.families import Histogram, values
+from web.api import csp_reports
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 OTHER: Final = "other"
@@ -27,6 +30,23 @@ class HttpMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Since the worker's start."""
         yield from self._duration.collect()
+
+
+class CspMetrics(Collector):
+    """What browsers report that a page's Content-Security-Policy has blocked."""
+
+    def __init__(self) -> None:
+        # All from the start, so that a rate has a beginning.
+        every = product(csp_reports.LABELS, csp_reports.PAGES)
+        self._blocked = Counter(dict.fromkeys(every, 0))
+
+    def reported(self, directive: str, page: str, count: int) -> None:
+        """Count reports. directive, page: of the lists of web/api/csp_reports.py."""
+        self._blocked[directive, page] += count
+
+    def collect(self) -> Iterator[Metric]:
+        """Since the worker's start."""
+        yield values("tiffin_csp_reports_total", self._blocked)
 
 
 class StripeMetrics(Collector):

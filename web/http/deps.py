@@ -188,6 +188,7 @@ class WebDeps:
     reduce_webhook: reduces a verified event; None for a type that nobody asked for or an order
         that can't be found. Raises UnavailableError when Stripe must be asked and can't.
     answered: is told of each request that was answered.
+    csp_reported: directive, page, how many times browsers say that a policy blocked something there.
     admission: which new orders and confirms are taken on.
     ready: reasons why this worker is not ready; empty when it is.
     webhook_tolerance_s: how old a webhook's signature may be.
@@ -230,6 +231,7 @@ class WebDeps:
     metrics: Callable[[str], tuple[bytes, str]] | None = None
     metrics_token: str | None = None
     answered: RequestAnswered = lambda *_: None
+    csp_reported: Callable[[str, str, int], None] = lambda *_: None
     admission: Admission = field(default_factory=Admission)
     bounds: Bounds = field(default_factory=Bounds)
     client_limits: ClientLimits = field(default_factory=ClientLimits)

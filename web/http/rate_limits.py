@@ -25,6 +25,8 @@ WORKER_HEADER: Final = "Tiffin-Worker"
 """Shown by workers to each other alone: its sender is one of them."""
 BAD_WEBHOOKS_PER_MIN: Final = 60
 """Of one address; Stripe's own has none."""
+CSP_REPORTS_PER_MIN: Final = 60
+"""Of one address: a page sends a few at most."""
 MAX_CLIENTS: Final = 20_000
 """Remembered; beyond that the one that was silent longest is forgotten."""
 RETRY_AFTER_FULL_S: Final = 5
@@ -38,6 +40,7 @@ class RequestKind(StrEnum):
     WRITE = "WRITE"
     READ = "READ"
     BAD_WEBHOOK = "BAD_WEBHOOK"
+    CSP_REPORT = "CSP_REPORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class ClientLimits:
     writes_per_min: float = 0
     reads_per_min: float = 0
     bad_webhooks_per_min: float = 0
+    csp_reports_per_min: float = 0
     at_once: int = 0
     trusted_proxies: int = 0
 
@@ -74,6 +78,7 @@ class ClientRateLimiter:
             RequestKind.WRITE: limits.writes_per_min,
             RequestKind.READ: limits.reads_per_min,
             RequestKind.BAD_WEBHOOK: limits.bad_webhooks_per_min,
+            RequestKind.CSP_REPORT: limits.csp_reports_per_min,
         }
         self._buckets: OrderedDict[tuple[str, RequestKind], tuple[float, float]] = OrderedDict()
 

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from models import ids
 from models.wording import counted
 from web import languages
+from web.api import csp_reports
 from web.http.context import CONTEXT
 from web.http.deps import StripeOrigins
 from web.pages import formats
@@ -38,6 +39,7 @@ TEMPLATE_ENGINES: Final = web.AppKey("templates", Mapping[str, jinja2.Environmen
 
 THEME_COOKIE: Final = "tiffin_theme"
 """Holds light or dark, where the reader has chosen one."""
+REPORTING_ENDPOINTS: Final = f'csp="{csp_reports.PATH}"'
 ROBOTS_TAG: Final = "noindex"
 
 
@@ -119,6 +121,7 @@ def render(
     text = engine.get_template(template).render(**known, **values)
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = policy(stripe)
+    response.headers["Reporting-Endpoints"] = REPORTING_ENDPOINTS
     if stripe is not None:  # some ways to pay open a window of the bank's, and wait for its word
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
     response.headers["X-Robots-Tag"] = ROBOTS_TAG
@@ -144,5 +147,6 @@ def policy(stripe: StripeOrigins | None = None) -> str:
         f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; "
         "font-src 'self'; manifest-src 'self'; media-src 'self'; "
         f"connect-src {connects}; frame-src {frames}; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        f"report-uri {csp_reports.PATH}; report-to csp"
     )
