@@ -4,9 +4,10 @@ from typing import Final
 
 from agents.decision import SYSTEM, DecisionBuilder
 from agents.dictionaries import dictionaries_of
+from agents.repair import begin_repair, end_repair
 from agents.service import Service, commands, events
 from models import topics
-from models.commands import AssignDelivery, CancelOrder, Command, CompleteDelivery
+from models.commands import AssignDelivery, CancelOrder, Command, CompleteDelivery, RepairState
 from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
 from models.delivery_code import CodeCheck, DeliveryProof
 from models.events import DeliveryMoved, Event, EventType
@@ -72,6 +73,8 @@ def decide(state: DeliveryRecord, record: Input, _read: ReadRow) -> Decision:
 
 
 def _command(builder: DeliveryDecisionBuilder, command: Command) -> Outcome:
+    if command.command_type is C.REPAIR_DELIVERY:
+        return _repair(builder, command.data)
     event_type, data = EVENT_BY_COMMAND[command.command_type], command.data
     if not _is_allowed(builder, command):
         return builder.refuse("WRONG_COURIER", "This delivery is another courier's.")
@@ -131,6 +134,18 @@ def _order_event(builder: DeliveryDecisionBuilder, event: Event) -> None:
         if builder.delivery and builder.allows(E.DELIVERY_CANCELLED):
             cancelled = DeliveryMoved(reason=f"{SYSTEM}:{event.data.reason}")
             builder.move(E.DELIVERY_CANCELLED, cancelled)
+
+
+def _repair(builder: DeliveryDecisionBuilder, data: RepairState) -> Outcome:
+    """Make the delivery anew from its events; what it knows of its order from the order's."""
+    found = begin_repair(builder, builder.delivery, data)
+    if isinstance(found, Outcome):
+        return found
+    builder.delivery, builder.sequence = found.state, found.state.sequence
+    for event in found.others:
+        builder.order_status = ORDER_STATUS_AFTER[event.event_type]
+        builder.order_cancelled |= event.event_type is E.ORDER_CANCELLED
+    return end_repair(builder, data, ("outcomes",))
 
 
 DELIVERIES: Final = Service(

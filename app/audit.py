@@ -23,6 +23,7 @@ AUDITED_EVENT_TYPES: Final = {
     EventType.COMMAND_REFUSED, EventType.NOTIFICATION_RETRIED, EventType.DEAD_LETTER_REDRIVEN,
     EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED, EventType.ORDERS_SEARCHED,
     EventType.UPGRADE_FINISHED,
+    EventType.STATE_REPAIRED,
 }  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""
 

@@ -23,7 +23,7 @@ from app.platform_level import PlatformLevel
 from app.settings import Settings
 from app.stripe.effects import EffectsService
 from models import ids
-from models.dead_letter import DeadLetter
+from models.dead_letter import DeadLetter, RecordLocation
 from models.errors import KafkaUnavailableError
 from models.events import EventType, OrdersSearched, RecordSkipped
 from models.fields import MAX_TEXT
@@ -118,6 +118,7 @@ class Operators(Collector):
             settling=Redriver(self.dead_letters, runtime.tables, sender, runtime.positions),
             positions=runtime.positions, offsets=self._input_offsets, audit=self._audit,
             audit_search=self._audit_search, worker=self._worker, level=level,
+            records=self._records,
         )  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:
@@ -163,6 +164,13 @@ class Operators(Collector):
             recovery_rows_left=recovery.rows_left, recovery_seconds_left=recovery.seconds_left,
             refused_share=self._admission.share(WorkClass.NEW_ORDER),
         )  # fmt: skip
+
+    async def _records(
+        self, places: Sequence[RecordLocation]
+    ) -> Mapping[RecordLocation, tuple[bytes, bytes]]:
+        """Key and value of the records at these places."""
+        found = await self._kafka.records(places)
+        return {place: (each.key or b"", each.value or b"") for place, each in found.items()}
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""

@@ -60,6 +60,9 @@ class CommandType(StrEnum):
     CANCEL_DELIVERY = "CANCEL_DELIVERY"
     NOTIFICATION_RESULT = "NOTIFICATION_RESULT"
     RETRY_NOTIFICATION = "RETRY_NOTIFICATION"
+    REPAIR_ORDER = "REPAIR_ORDER"
+    REPAIR_PAYMENT = "REPAIR_PAYMENT"
+    REPAIR_DELIVERY = "REPAIR_DELIVERY"
 
 
 C = CommandType
@@ -241,6 +244,24 @@ class RetryNotification(Message):
     notification_id: Id
 
 
+MAX_REPAIR_EVENTS: Final = 500
+StoredEvent = Annotated[str, Meta(min_length=1, max_length=20_000)]
+"""An event as it lies in its topic."""
+
+
+class RepairState(Message):
+    """An operator's: make a state anew from its events, which were read from the topics kept for ever.
+
+    liveSequence: of the last event in the state that is to be replaced, 0 where there is none. events: the
+    service's own, all of them, in their order; for deliveries those of the order as well. auditSequence: of
+    the service's last record of the order in the audit.
+    """
+
+    live_sequence: Count
+    audit_sequence: Count
+    events: Annotated[tuple[StoredEvent, ...], Meta(min_length=1, max_length=MAX_REPAIR_EVENTS)]
+
+
 class CommandSpec(NamedTuple):
     """What is fixed for a type of commands. data: what `data` holds, version 1. topic: which takes it."""
 
@@ -270,6 +291,9 @@ COMMANDS: Final[dict[CommandType, CommandSpec]] = {
     C.CANCEL_DELIVERY: CommandSpec(CancelOrder, topics.DELIVERY_COMMANDS),
     C.NOTIFICATION_RESULT: CommandSpec(NotificationResult, topics.NOTIFICATION_COMMANDS),
     C.RETRY_NOTIFICATION: CommandSpec(RetryNotification, topics.NOTIFICATION_COMMANDS),
+    C.REPAIR_ORDER: CommandSpec(RepairState, topics.ORDER_COMMANDS),
+    C.REPAIR_PAYMENT: CommandSpec(RepairState, topics.PAYMENT_COMMANDS),
+    C.REPAIR_DELIVERY: CommandSpec(RepairState, topics.DELIVERY_COMMANDS),
 }
 PRODUCERS_OF_COMMANDS: Final[dict[str, frozenset[str]]] = {
     spec.topic: frozenset({"", "orders"} if spec.topic == topics.PAYMENT_COMMANDS else {""})

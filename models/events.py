@@ -76,6 +76,7 @@ class EventType(StrEnum):
     RECORD_SKIPPED = "RECORD_SKIPPED"
     ORDERS_SEARCHED = "ORDERS_SEARCHED"
     UPGRADE_FINISHED = "UPGRADE_FINISHED"
+    STATE_REPAIRED = "STATE_REPAIRED"
 
 
 E = EventType
@@ -377,6 +378,19 @@ class UpgradeFinished(Message):
     by: ShortText
 
 
+class StateRepaired(Message):
+    """A service made its state of an order anew from its events.
+
+    fromSequence, toSequence: of the last event in the state before (0: there was none) and after. notRestored:
+    what no event tells and is gone: "contact", "cart", "outcomes", "work under way".
+    """
+
+    from_sequence: Count
+    to_sequence: Count
+    not_restored: Annotated[tuple[ShortText, ...], Meta(max_length=10)]
+    by: ShortText
+
+
 OPERATORS: Final = "operators"
 """Producer of the audit of what operators do with dead letters, and look for: no engine that could count stands
 behind it, so its events all have sequence 1 and are told apart by their ids."""
@@ -462,6 +476,7 @@ EVENTS: Final[dict[EventType, EventSpec]] = {
     E.RECORD_SKIPPED: _audit(RecordSkipped),
     E.ORDERS_SEARCHED: _audit(OrdersSearched),
     E.UPGRADE_FINISHED: _audit(UpgradeFinished, Level.V0_2),
+    E.STATE_REPAIRED: _audit(StateRepaired, Level.V0_2),
 }
 AUDIT_TYPES: Final = frozenset(kind for kind in EVENTS if topics.ORDER_AUDIT in EVENTS[kind].topics)
 EVENT_TYPES_OF_TOPIC: Final[dict[str, frozenset[EventType]]] = {

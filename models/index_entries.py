@@ -96,7 +96,7 @@ def payment_has_ended(record: PaymentRecord) -> bool:
         return False
     if work.effects or work.refunds or work.held or work.doubted_disputes or work.refund_wanted:
         return False
-    if work.in_doubt_since is not None or waiting(record):
+    if work.in_doubt_since is not None or work.repaired_at is not None or waiting(record):
         return False
     money = money_of(record)
     return money is None or not violations(money, None)

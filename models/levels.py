@@ -28,7 +28,10 @@ LATEST: Final = max(Level)
 """The highest that this build understands; a new platform begins with it."""
 BEGINS: Final[Mapping[Level, tuple[str, ...]]] = {
     Level.V0_1: ("what release 0.1.0 wrote",),
-    Level.V0_2: ("the end of an upgrade is in the audit, as UPGRADE_FINISHED",),
+    Level.V0_2: (
+        "the end of an upgrade is in the audit, as UPGRADE_FINISHED",
+        "operators may have states made anew from their events, which the audit has as STATE_REPAIRED",
+    ),
 }
 """What may be written from a level on, for operators; each is a line of `level show`."""
 

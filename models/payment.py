@@ -236,6 +236,8 @@ class PaymentWork(Message):
     unknownSince: Stripe answered that it knows no such payment intent; in milliseconds since the epoch.
     waitingSince: HELD, INITIATION, REFUND_WANTED, DOUBTED_DISPUTES -> since when, in milliseconds since the
     epoch.
+    repairedAt: made anew from its events then, and Stripe has not been asked about it yet; in milliseconds
+    since the epoch.
     occurredAt: of the last decision, for the audit's time must not go back either.
     """
 
@@ -255,6 +257,7 @@ class PaymentWork(Message):
     unknown_since: int | None = None
     due_at: int | None = None
     waiting_since: dict[str, int] = field(default_factory=dict)
+    repaired_at: int | None = None
     audit_sequence: int = 0
     occurred_at: int = 0
     correlation_id: str = ""

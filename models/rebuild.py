@@ -130,6 +130,11 @@ class RebuiltState:
         except Exception:  # noqa: BLE001 -- whatever a forged event brings about, the proof goes on
             self.unfoldable.add(sequence)
 
+    @property
+    def last_sequence(self) -> int:
+        """Of all events of the producer, those that are not folded included."""
+        return len(self._marks) // MARK_BYTES
+
     def missing_sequences(self) -> tuple[int, ...]:
         """Sequences missing below the last one folded."""
         return tuple(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agents.decision import SYSTEM
 from agents.dictionaries import dictionaries_of
+from agents.orders.repair import repair
 from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines, OrderDecisionBuilder
 from agents.service import Service, commands, events
 from models import topics
@@ -210,6 +211,7 @@ _COMMANDS: Final[dict[CommandType, Callable[[OrderDecisionBuilder, Any], Outcome
     C.START_PREPARING: partial(_kitchen_step, O.PREPARING),
     C.MARK_READY: partial(_kitchen_step, O.READY_FOR_PICKUP),
     C.CHECK_DEADLINE: _check_deadline,
+    C.REPAIR_ORDER: repair,
 }
 
 _EVENTS: Final[dict[EventType, Callable[[OrderDecisionBuilder, Any], None]]] = {

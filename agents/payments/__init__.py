@@ -12,6 +12,7 @@ from agents.payments.dispute_facts import apply_dispute
 from agents.payments.fact_rules import FactSource
 from agents.payments.intent_facts import NOT_SUBMITTED, apply_intent
 from agents.payments.refund_facts import apply_refund
+from agents.payments.repair import repair
 from agents.payments.transitions import (
     DEFAULT_PAYMENT_POLICY,
     PaymentDecisionBuilder,
@@ -260,7 +261,7 @@ def _apply_lookup(builder: PaymentDecisionBuilder, data: ObservePayment) -> None
     at = (data.sequence, data.audit_sequence)
     builder.is_unchanged = None in at or at == (builder.sequence, builder.audit_sequence)
     if builder.is_unchanged:
-        builder.change(in_doubt_since=None)
+        builder.change(in_doubt_since=None, repaired_at=None)
     if data.intent is None:
         if builder.payment and builder.is_unchanged:
             builder.unknown_at_stripe()
@@ -297,6 +298,7 @@ _COMMANDS: Final[dict[CommandType, Callable[[PaymentDecisionBuilder, Any], Outco
     CommandType.STRIPE_RESULT: _apply_effect_result,
     CommandType.OBSERVE_PAYMENT: _apply_lookup,
     CommandType.ASK_STRIPE_AGAIN: _ask_again,
+    CommandType.REPAIR_PAYMENT: repair,
 }
 
 

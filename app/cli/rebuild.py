@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -30,6 +30,7 @@ WORKER_AWAY_S: Final = 60.0
 LATE_EVENTS_S: Final = 30.0
 """How long events of a stored state may be on their way to their topic: a crash and a restart."""
 MAX_DETAILED: Final = 100
+FOLDED_TOPICS: Final = frozenset(part.topic for part in EVENT_FOLDS.values())
 
 States = dict[tuple[str, str], Digest]
 
@@ -44,21 +45,25 @@ class PartitionMovedError(Exception):
 
 @dataclass(slots=True)
 class RebuildResult:
-    """What came out. details: service and order -> lines that say what differs."""
+    """What came out. details: service and order -> lines that say what differs.
+
+    partitions: of the orders that differ.
+    """
 
     events: int = 0
     states: int = 0
     differences: list[StateDifference] = field(default_factory=list)
     details: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
 
 class EventReader:
-    """Reads one partition at a time of all parts' topics, from their beginning. Methods block."""
+    """Reads one partition at a time of some topics, from their beginning. Methods block."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topics: Collection[str] = FOLDED_TOPICS) -> None:
         bootstrap, security = settings.kafka_bootstrap, KafkaSecurity.of(settings)
-        self.topics = sorted({part.topic for part in EVENT_FOLDS.values()})
+        self.topics = sorted(topics)
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
         self._partition = 0
@@ -121,8 +126,11 @@ def _kafka_answers() -> Iterator[None]:
 class RebuildCheck:
     """One run over all partitions."""
 
-    def __init__(self, settings: Settings, base: str, progress: Progress) -> None:
-        """base: a worker's address."""
+    def __init__(
+        self, settings: Settings, base: str, progress: Progress, only: Collection[int] = ()
+    ) -> None:
+        """base: a worker's address. only: these partitions, all by default."""
+        self._only = frozenset(only)
         self._reader = EventReader(settings)
         self._base, self._progress = base, progress
         self._found = RebuildResult()
@@ -135,8 +143,12 @@ class RebuildCheck:
         try:
             async with aiohttp.ClientSession(timeout=timeout, headers=headers) as self._session:
                 await self._check_worker()
-                for partition in range(await asyncio.to_thread(self._reader.partitions)):
-                    await self._prove(partition)
+                count = await asyncio.to_thread(self._reader.partitions)
+                if unknown := sorted(self._only - {*range(count)}):
+                    raise AuditError(f"there is no partition {unknown[0]}: 0 to {count - 1} are")
+                for partition in range(count):
+                    if not self._only or partition in self._only:
+                        await self._prove(partition)
         finally:
             await asyncio.to_thread(self._reader.close)
         return self._found
@@ -165,7 +177,7 @@ class RebuildCheck:
         while rebuilt.unsettled and (self._reader.left(ends) or time.monotonic() < give_up_s):
             await self._fold(rebuilt, task)
         self._progress.update(task, total=self._progress.tasks[task].completed)
-        await self._compare(rebuilt)
+        await self._compare(rebuilt, partition)
 
     async def _fold(self, rebuilt: Rebuild, task: Any) -> None:
         records = await asyncio.to_thread(self._reader.read)
@@ -183,12 +195,13 @@ class RebuildCheck:
             rebuilt.add(record.topic, event, record.value or b"")
         self._progress.advance(task, len(records))
 
-    async def _compare(self, rebuilt: Rebuild) -> None:
+    async def _compare(self, rebuilt: Rebuild, partition: int) -> None:
         found = self._found
         found.events += rebuilt.events
         found.states += len({*rebuilt.folds, *(rebuilt.live or {})})
         for difference in rebuilt.differences():
             found.differences.append(difference)
+            found.partitions[difference.order_id] = partition
             key = (difference.service, difference.order_id)
             if difference.fault is Fault.CONTENT and len(found.details) < MAX_DETAILED:
                 found.details[key] = await self._detail(difference, rebuilt)

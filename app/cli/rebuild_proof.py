@@ -1,7 +1,9 @@
 """`faust -A app audit rebuild`: whether the live tables hold what the topics kept for ever say."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -9,23 +11,41 @@ from app.cli.command import settings
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.output import console, plain, print_json, table
 from app.cli.rebuild import AuditError, RebuildCheck, RebuildResult
-from models.rebuild import Digest
+from app.cli.repair_plan import RepairWish, repair_states
 from models.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.cli.http import WorkerClient
+    from models.rebuild import Digest
 
 MAX_SHOWN: Final = 100
 
 
-async def prove(url: str, token: str, *, as_json: bool) -> None:
-    """Fold all events anew and compare with the live tables of the workers. url, token: to ask one of them.
+async def prove(
+    worker: WorkerClient,
+    token: str,
+    *,
+    as_json: bool,
+    partitions: Sequence[int] = (),
+    wish: RepairWish | None = None,
+) -> None:
+    """Fold all events anew and compare with the live tables; repair what differs, if that is wished for.
 
     Raises CommandError (FAILED) if they differ, and UNTOLD if nothing is proved, neither way.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
         with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as progress:
-            found = await RebuildCheck(settings(), url, progress).run(token)
+            found = await RebuildCheck(settings(), worker.url, progress, partitions).run(token)
+            if wish is not None:
+                progress.stop()
+                await repair_states(worker, found, wish, progress, as_json=as_json)
+                return
     except AuditError as error:
-        raise CommandError(f"Nothing is proved: {error}", ExitStatus.UNTOLD) from None
+        what = "Nothing is proved" if wish is None else "Not all was repaired"
+        raise CommandError(f"{what}: {error}", ExitStatus.UNTOLD) from None
     _print_json(found) if as_json else _print(found)
     if found.differences:
         differ = counted(len(found.differences), "state differs", "states differ")

@@ -54,6 +54,7 @@ class _WatchedPayment:
     pending_refunds: frozenset[str]
     doubted_disputes: frozenset[str]
     receipt_until_ms: int
+    is_repaired: bool
     sequence: int = field(compare=False)
     audit_sequence: int = field(compare=False)
     due_s: float = field(default=0.0, compare=False)
@@ -62,13 +63,14 @@ class _WatchedPayment:
 
     @property
     def is_in_doubt(self) -> bool:
-        """A webhook told what only a look-up can place."""
-        return self.in_doubt_since is not None or bool(self.doubted_disputes)
+        """A webhook told what only a look-up can place, or the payment was made anew from its events."""
+        return self.in_doubt_since is not None or bool(self.doubted_disputes) or self.is_repaired
 
     @property
     def waits_for_receipt(self) -> bool:
         """For nothing else."""
-        return not (self.is_processing or self.pending_refunds or self.doubted_disputes)
+        waits = self.pending_refunds or self.doubted_disputes or self.is_repaired
+        return not (self.is_processing or waits)
 
 
 class Reconciler(Background, Collector):
@@ -182,7 +184,7 @@ class Reconciler(Background, Collector):
             about = {"intent": watch.intent_id, "hint": "is the key of this account and mode?"}
             log.error("Stripe does not know a payment; an operator must act", **about)
         refunds: list[RefundFacts] = []
-        if intent and watch.pending_refunds:
+        if intent and (watch.pending_refunds or watch.is_repaired):
             with self._if_readable(watch, "refunds"):
                 refunds = await self._gateway.list_refunds(watch.intent_id, priority)
         found: dict[str, DisputeFacts | None] = {}
@@ -244,11 +246,13 @@ def _watch(
     receipt_until_ms = 0
     if payment.completed_at is not None and payment.receipt_url is None:
         receipt_until_ms = payment.completed_at + RECEIPT_WAIT_MS
-    if not is_processing and not pending and not doubted and receipt_until_ms < now_ms:
+    is_repaired = work.repaired_at is not None
+    is_asked_about = is_processing or pending or doubted or is_repaired
+    if not is_asked_about and receipt_until_ms < now_ms:
         return None
     return _WatchedPayment(
         partition, order_id, payment.stripe_intent_id, payment.attempt, work.correlation_id,
         is_processing=is_processing, in_doubt_since=work.in_doubt_since, pending_refunds=pending,
-        doubted_disputes=doubted, receipt_until_ms=receipt_until_ms,
+        doubted_disputes=doubted, receipt_until_ms=receipt_until_ms, is_repaired=is_repaired,
         sequence=payment.sequence, audit_sequence=work.audit_sequence,
     )  # fmt: skip

@@ -50,7 +50,7 @@ TOPICS_SINCE = {"2026-11-first": {"platform-identity"}}
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {
     "RECORD_SKIPPED", "CANCEL_DELIVERY", "PAYMENT_ACTION_FINISHED", "PAYMENT_DETAILS_ADDED",
-    "ASK_STRIPE_AGAIN",
+    "ASK_STRIPE_AGAIN", "REPAIR_ORDER", "REPAIR_PAYMENT", "REPAIR_DELIVERY", "STATE_REPAIRED",
     "PAYMENT_FRAUD_WARNING", "PAYMENT_REVIEW_OPENED", "PAYMENT_REVIEW_CLOSED",
 }  # fmt: skip
 """Of these types: no partition was stopped and skipped, nothing of ours sends the second, and the others came

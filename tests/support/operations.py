@@ -76,5 +76,6 @@ QUIET_OPERATIONS: Any = OperatorDeps(
     worker=lambda: WorkerStatus(started_ms=0),
     audit_search=None,
     level=SimpleNamespace(history=LevelHistory(), builds=no_builds, finish=None),
+    records=None,
 )
 ONE_LETTER: Any = replace(QUIET_OPERATIONS, dead_letters=OneLetter())

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from yarl import URL
 
 from models.commands import WebhookReceived
-from models.dead_letter import DeadLetter, OriginalRecord, RedriveResult
+from models.dead_letter import DeadLetter, OriginalRecord, RecordLocation, RedriveResult
 from models.levels import Build, LevelHistory
 from models.operations import AuditFilter, AuditPage, Offsets, WorkerStatus
 from models.payment_methods import DEFAULT_METHODS, OfferedMethods
@@ -163,6 +163,7 @@ class OperatorDeps:
     positions: of this worker's engines. offsets: of every input topic's partitions; raises
     KafkaUnavailableError. audit: so many of the latest acts and refusals, from these ends on; likewise. A
     page looks at a bounded number of records, so it may show few acts, or none, and go on.
+    records: key and value of the records at these places, those that are gone left out; raises likewise.
     audit_search: who looked for orders by which kinds of personal data, and how many were found; returns
     when Kafka has it, and raises likewise.
     """
@@ -176,6 +177,9 @@ class OperatorDeps:
     worker: Callable[[], WorkerStatus]
     audit_search: Callable[[str, Sequence[str], int], Awaitable[None]]
     level: PlatformLevels
+    records: Callable[
+        [Sequence[RecordLocation]], Awaitable[Mapping[RecordLocation, tuple[bytes, bytes]]]
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
