@@ -25,6 +25,7 @@ MODULES: Final = {
     "refund": "acts",
     "refunds": "money",
     "report": "money",
+    "restore": "restore",
     "skip": "skip",
     "stripe": "stripe",
     "stuck": "platform",
