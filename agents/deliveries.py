@@ -7,12 +7,13 @@ from agents.dictionaries import dictionaries_of
 from agents.repair import begin_repair, end_repair
 from agents.service import Service, commands, events
 from models import topics
-from models.commands import AssignDelivery, CancelOrder, Command, CompleteDelivery, RepairState
+from models.commands import AssignDelivery, CancelOrder, Command, CompleteDelivery
 from models.delivery import STATUS_AFTER, C, DeliveryRecord, E, evolve
 from models.delivery_code import CodeCheck, DeliveryProof
 from models.events import DeliveryMoved, Event, EventType
 from models.graphs import DELIVERY_GRAPH, OrderStatus
 from models.order import STATUS_AFTER as ORDER_STATUS_AFTER
+from models.repair import RepairState
 from models.transition import Decision, IndexData, Input, Outcome, ReadRow
 
 EVENT_BY_COMMAND: Final = {

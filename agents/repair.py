@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.decision import DecisionBuilder
-from models.commands import RepairState
 from models.events import EVENTS, Event, EventType, StateRepaired, read_event
+from models.levels import Level
 from models.rebuild import EVENT_FOLDS, RebuiltState
+from models.repair import RepairState
 from models.transition import Outcome
 
 
@@ -33,6 +34,8 @@ def begin_repair(builder: DecisionBuilder, live: Any, data: RepairState) -> Refo
 
     Raises UnreadableError for what is no event of this order.
     """
+    if builder.input.level < Level.V0_2:
+        return builder.refuse("UPGRADE_NOT_FINISHED", "Finish it first: faust -A app level finish")
     if not builder.is_operator:
         return builder.refuse("OPERATORS_ONLY", "Only operators have a state made anew.")
     if (live.sequence if live else 0) != data.live_sequence:

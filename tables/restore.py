@@ -32,7 +32,7 @@ OFFLINE_GENERATION: Final = -1
 
 
 class LostTable:
-    """One partition of a lost table, being written. Methods raise KafkaError, also where another has fenced it."""
+    """A partition of a lost table, being written. Methods raise KafkaError, also once another has fenced it."""
 
     def __init__(
         self, service: TransitionService, changelog: str, partition: int, limits: Limits

@@ -4,9 +4,9 @@ from typing import Final
 
 from agents.orders.transitions import OrderDecisionBuilder
 from agents.repair import Refolded, begin_repair, end_repair
-from models.commands import RepairState
 from models.events import PaymentRefundInitiated
 from models.graphs import PAID_ORDER, UNPAID_ORDER, OrderStatus
+from models.repair import RepairState
 from models.transition import Outcome
 
 COMMANDS_BEFORE: Final = 1_000

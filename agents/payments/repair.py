@@ -4,14 +4,14 @@ from typing import Final
 
 from agents.payments.transitions import PaymentDecisionBuilder
 from agents.repair import begin_repair, end_repair
-from models.commands import RepairState
 from models.events import PaymentCompleted, PaymentFailed
 from models.index_entries import SETTLED
+from models.repair import RepairState
 from models.times import DAY_MS
 from models.transition import Outcome
 
 ASKED_ABOUT_MS: Final = 35 * DAY_MS
-"""After a settled payment's last event. Later nothing is under way, and to ask about years of them takes days."""
+"""After a settled payment's last event. Later nothing is under way, and years of them are many."""
 
 
 def repair(builder: PaymentDecisionBuilder, data: RepairState) -> Outcome:

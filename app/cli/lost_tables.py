@@ -19,8 +19,9 @@ from app.declaration import declare
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
 from models import ids, topics
-from models.commands import MAX_REPAIR_EVENTS, Command, CommandType, RepairState
+from models.commands import Command, CommandType
 from models.events import AUDIT_TYPES, Event, read_event_of
+from models.repair import MAX_REPAIR_EVENTS, RepairState
 from models.times import machine_now_ms, to_rfc3339
 from models.transition import Input, InputIdentity, UnreadableError
 from tables.app import changelog_config

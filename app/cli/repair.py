@@ -11,9 +11,9 @@ from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import new_key
 from app.cli.rebuild import FOLDED_TOPICS, EventReader
 from models import topics
-from models.commands import MAX_REPAIR_EVENTS
 from models.events import read_event_of
 from models.rebuild import Fault
+from models.repair import MAX_REPAIR_EVENTS
 from models.transition import UnreadableError
 
 if TYPE_CHECKING:

@@ -23,5 +23,5 @@ def _aged(runtime: ServiceRuntime, clock_ms: Callable[[], int | None]) -> None:
     _remove_due_by(runtime, later_ms)
 
 
-ServiceRuntime.remove_due_by = _aged  # type: ignore[method-assign]
+ServiceRuntime.remove_due_by = _aged  # type: ignore[assignment, method-assign]
 app = factory.create_app(load_settings())

@@ -5,11 +5,11 @@ from typing import Final, Literal
 from pydantic import Field
 
 from models import topics
-from models.commands import MAX_REPAIR_EVENTS, CommandType, RepairState
+from models.commands import CommandType
 from models.dead_letter import RecordLocation
 from models.events import Event, read_event_of
-from models.levels import Level
 from models.rebuild import derived_state, digest
+from models.repair import MAX_REPAIR_EVENTS, RepairState
 from models.transition import UnreadableError
 from web.api.views import view_of
 from web.http.api_model import ApiModel
@@ -59,8 +59,6 @@ class Repaired(ApiModel):
 async def repair(call: Call[Params, RepairBody]) -> CommandRequest:
     """Make a state anew from events that lie in topics kept for ever."""
     service = call.body.service
-    if not call.context.operations.level.active(Level.V0_2):
-        raise ProblemError("NOT_ALLOWED_NOW", "Finish the upgrade first: faust -A app level finish")
     events: list[str] = []
     audited = 0
     for topic, event, value in await _read(call):

@@ -6,13 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from app.stripe.reconciler import _watch
-from models.commands import CancelOrder, CommandType, RepairState
+from models.commands import CancelOrder, CommandType
 from models.events import Event, EventType
 from models.index_entries import payment_has_ended
 from models.messages import Message, encode
 from models.order import OrderRecord
 from models.payment import PaymentRecord
 from models.rebuild import derived_state, digest
+from models.repair import RepairState
 from models.transition import Outcome
 from tests.support.payment_flow import AMOUNT, PaymentFlowHarness, ServiceHarness, of_type
 
