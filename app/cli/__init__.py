@@ -25,7 +25,6 @@ MODULES: Final = {
     "refund": "acts",
     "refunds": "money",
     "report": "money",
-    "restore": "restore",
     "skip": "skip",
     "stripe": "stripe",
     "stuck": "platform",
