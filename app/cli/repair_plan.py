@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.cli.acts import confirm
+from app.cli.confirm import confirm
 from app.cli.command import settings
 from app.cli.errors import CommandError
 from app.cli.output import console, plain, print_json, table
