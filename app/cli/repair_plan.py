@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.cli.confirm import confirm
 from app.cli.command import settings
+from app.cli.confirm import confirm
 from app.cli.errors import CommandError
 from app.cli.output import console, plain, print_json, table
 from app.cli.repair import WHY_NOT, find_places, planned, repair, wanted_repairs
