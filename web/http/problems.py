@@ -94,6 +94,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "OWNER_UNKNOWN": (503, "The worker that owns the order is not known now"),
     "OWNER_UNREACHABLE": (503, "The worker that owns the order does not answer"),
     "NOT_READY": (503, "This worker is not ready"),
+    "OPERATORS_ONLY": (403, "Only operators may do this"),
     "STATE_MOVED_ON": (409, "The order has moved on since it was compared"),
     "EVENTS_MISSING": (409, "Not all of the order's events are there"),
     "EVENTS_CONFLICT": (409, "The order's events contradict each other"),
