@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+import tables.replay
 from agents import services
 from agents.dictionaries import dictionaries_of
 from agents.notifications import NotificationPolicy
@@ -24,13 +25,10 @@ from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
 from models.timeline import Timeline, stored_events
 from models.transition import Decision, Input, TransitionService
-from tables import Counters, Limits
 from tables.changelog import TableProgress, is_engine_record
 from tables.dead_letters import DeadLetterRecord
 from tables.packing import unpack
-from tables.processor import Processor
 from tables.record import TERMINAL, Record
-from tables.retention import due_of
 from tests.compatibility.stored import DEAD_LETTERS, PROGRESS, Sent, Stored
 
 SEARCH_PREFIX = search_terms.SEARCH_ROW_PREFIX.encode()
@@ -117,11 +115,10 @@ class _Consumed(NamedTuple):
     timestamp_type: int = 1  # the broker's
 
 
-class Replay:
-    """One service in one partition, from one claim of its table to the next, in memory.
+class Replay(tables.replay.Replay):
+    """One service in one partition, as a worker with the settings of a run has it.
 
-    stored: what its table holds; `step` changes it as the engine would. done: topic -> last offset
-    whose outputs are known to have left. failing: topic and offset of inputs at which it raises.
+    failing: topic and offset of inputs at which it raises. See `tables.replay.Replay`.
     """
 
     def __init__(
@@ -134,43 +131,15 @@ class Replay:
         done: Mapping[str, int],
         failing: Collection[tuple[str, int]] = (),
     ) -> None:
-        self.stored = stored
-        self._processor: Processor[list[Any]] = Processor(
-            _Failing(make_service(name, run), failing),
-            stored.get,
-            list,
-            epoch=epoch,
-            durable_offsets=done,
-            limits=Limits(),
-            counters=Counters(),
-            dead_letter_topic=DEAD_LETTERS,
-            readers=READERS,
+        service = _Failing(make_service(name, run), failing)
+        super().__init__(
+            service, stored, epoch=epoch, done=done, dead_letter_topic=DEAD_LETTERS, readers=READERS
         )
 
-    def step(self, inputs: Sequence[Stored]) -> tuple[list[tuple[bytes, bytes]], list[Sent]]:
+    def sent(self, inputs: Sequence[Stored]) -> tuple[list[tuple[bytes, bytes]], list[Sent]]:
         """Decide inputs together; gives what is written to the changelog, and what is sent."""
-        for each in inputs:
-            given = _Consumed(*each[:7])
-            assert self._processor.process(each.topic, (given,)) == 1, "its group has room"
-        return self._commit()
-
-    def pack_ended(self) -> list[tuple[bytes, bytes]]:
-        """What the engine writes once all outputs have left, each second: ended records, packed."""
-        self._processor.pack_ended()
-        return self._commit()[0]
-
-    def retain(self, key: bytes, at_ms: int) -> list[tuple[bytes, bytes]]:
-        """What the engine writes of an ended record at a time, where something of it is due; at most one."""
-        self._processor.retain(key, at_ms, due_of(self.stored[key]))
-        return self._commit()[0]
-
-    def _commit(self) -> tuple[list[tuple[bytes, bytes]], list[Sent]]:
-        group, records = self._processor.close_commit_batch()
-        writes = [*group.rows.items(), *records]
-        self.stored.update(writes)
-        self._processor.trim_cache()
-        self._processor.advance()
-        return writes, [_sent(output) for output in group.outputs]
+        writes, outputs = self.step([_Consumed(*each[:7]) for each in inputs])
+        return writes, [_sent(output) for output in outputs]
 
 
 def ended_records(rows: Mapping[bytes, bytes]) -> list[bytes]:

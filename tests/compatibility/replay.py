@@ -50,7 +50,7 @@ def _replay(
                 service, recording.runs[group.run], done.stored, epoch=epoch, done=group.done,
                 failing=failing(recording, service, partition),
             )  # fmt: skip
-        writes, sent = lane.step([inputs[topic][offset] for topic, offset in group.inputs])
+        writes, sent = lane.sent([inputs[topic][offset] for topic, offset in group.inputs])
         done.writes.append(writes)
         done.sent += sent
         if sweep_ms is not None:

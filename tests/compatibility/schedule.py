@@ -117,7 +117,7 @@ class _Walk:
             self.service, self.recording.runs[self.run], self.stored, epoch=self.epoch,
             done=done, failing=self.failing,
         )  # fmt: skip
-        writes, _ = lane.step(inputs)
+        writes, _ = lane.sent(inputs)
         if writes != wanted:
             self.stored.clear()
             self.stored.update(before)
