@@ -11,6 +11,7 @@ import uvloop
 
 from app.audit import publish_audit_event
 from app.clock import BrokerClock
+from app.configured_services import channels_of
 from app.declaration import declare
 from app.kafka.reader import KafkaReader
 from app.kafka.security import KafkaSecurity
@@ -193,14 +194,20 @@ def _tracer(settings: Settings) -> "WorkerTracer | None":
 def _message_channels(settings: Settings) -> dict[Channel, MessageChannel]:
     """A channel is missing where its settings are."""
     channels: dict[Channel, MessageChannel] = {}
-    if settings.smtp_host and settings.mail_from:
+    wanted = channels_of(settings)
+    if Channel.EMAIL in wanted:
+        assert settings.smtp_host
+        assert settings.mail_from
         password = settings.smtp_password
         channels[Channel.EMAIL] = Mailer(
             settings.smtp_host, settings.smtp_port, security=settings.smtp_security,
             user=settings.smtp_user, password=password.get_secret_value() if password else None,
             sender=settings.mail_from, timeout_s=settings.smtp_timeout_s,
         )  # fmt: skip
-    if settings.twilio_account_sid and settings.twilio_auth_token and settings.sms_from:
+    if Channel.SMS in wanted:
+        assert settings.twilio_account_sid
+        assert settings.twilio_auth_token
+        assert settings.sms_from
         channels[Channel.SMS] = TwilioSms(
             settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value(),
             sender=settings.sms_from, timeout_s=settings.sms_timeout_s,

@@ -1,4 +1,4 @@
-"""Decides recorded inputs of one service again, in memory, by the engine's own code; nothing is sent or written."""
+"""Decides recorded inputs of one service again, in memory, by the engine's own code; nothing is sent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Replay:
         )
 
     def step(self, inputs: Sequence[Any]) -> tuple[Writes, OutputList]:
-        """Decide inputs, ConsumerRecords, together; gives what is written to the changelog, and what is sent."""
+        """Decide ConsumerRecords together; gives what is written to the changelog, and what is sent."""
         for each in inputs:
             taken = self.processor.process(each.topic, (each,))
             assert taken == 1, "a commit batch has room for what one of them took"

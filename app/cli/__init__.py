@@ -24,6 +24,7 @@ MODULES: Final = {
     "reconcile": "money",
     "refund": "acts",
     "refunds": "money",
+    "rehearse": "rehearse",
     "report": "money",
     "skip": "skip",
     "stripe": "stripe",

@@ -6,6 +6,7 @@ At its end every order has ended, all money adds up, and the tables are what the
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -127,10 +128,36 @@ async def check(platform: Platform, day: Simulation, orders: int) -> list[Record
     return records
 
 
+def rehearse(platform: Platform, *options: str) -> tuple[int, dict[str, Any]]:
+    """The status of `faust -A app rehearse`, and what it found."""
+    done = platform.try_cli("rehearse", "--json", *options)
+    assert done.stdout.startswith("{"), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+async def check_rehearsals(platform: Platform, orders: int) -> None:
+    """The same build decides everything as it was; since a moment of the day, too; a setting changes things."""
+    status, found = await asyncio.to_thread(rehearse, platform)
+    assert (status, found["differences"], found["untold"]) == (0, [], []), found
+    assert found["orders"] >= orders
+    assert found["outputs"] > 10 * orders
+    since = await asyncio.to_thread(platform.try_cli, "rehearse", "--since", "1m", "--json")
+    assert since.returncode in {0, 2}, since.stdout + since.stderr
+    assert json.loads(since.stdout)["differences"] == []
+    status, changed = await asyncio.to_thread(
+        rehearse, platform, "--what-if", "kitchen_deadline_s=0.001"
+    )
+    assert status == 0
+    cancelled = [each for each in changed["differences"] if each["type"] == "ORDER_CANCELLED"]
+    assert cancelled, "no kitchen is so fast"
+    assert any(sums["after"]["asked"] > 0 for sums in changed["money"].values())
+
+
 async def test_a_day_with_faults_ends_with_all_money_right(tmp_path: Path) -> None:
     with Platform(tmp_path, settings=SETTINGS) as platform:
         day = await live(platform, orders=40, rate_per_s=2, within_s=2 * MAX_WAIT_S)
         await check(platform, day, 40)
+        await check_rehearsals(platform, 40)
 
 
 async def tell(platform: Platform, day: Simulation, records: list[Record]) -> None:

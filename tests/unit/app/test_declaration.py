@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.declaration import minimum_charges, payment_methods
+from app.configured_services import minimum_charges, payment_methods
 from app.settings import Settings, SettingsError, load_settings
 from web.catalogue import load_catalogue
 

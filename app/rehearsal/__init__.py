@@ -1,0 +1,1 @@
+"""Rehearses a deployment: decides what Kafka has retained again by this build, and compares the outputs."""

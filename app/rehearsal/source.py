@@ -1,0 +1,191 @@
+"""Reads what Kafka has retained of a partition, for a rehearsal: read-only, in no group, at a bounded rate."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aiokafka.errors import KafkaError
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from agents import services
+from agents.service import topic_uses
+from app.kafka.records import FetchedRecord, OffsetReader, Place
+from app.kafka.security import KafkaSecurity
+from models.times import machine_now_ms
+from models.topics import DEAD_LETTERS, TOPICS
+from tables.cluster import ClusterReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from app.settings import Settings
+
+KAFKA_TIMEOUT_S: Final = 15.0
+BATCH_RECORDS: Final = 1000
+POLL_S: Final = 0.5
+SILENCE_S: Final = 30.0
+_SERVICES: Final = tuple(service.name for service in services())
+
+
+class SourceError(Exception):
+    """Kafka can't be read, or has not what is needed; the message says what."""
+
+
+class Window(NamedTuple):
+    """What is read of one partition.
+
+    starts, ends: of each place, where reading begins and stops. since_ms: all records of later times are there;
+    0: everything is there. decided: topic -> offset before which the workers have decided everything, and what
+    they sent because of it is before the ends.
+    """
+
+    starts: Mapping[Place, int]
+    ends: Mapping[Place, int]
+    since_ms: int
+    decided: Mapping[str, int]
+
+    @property
+    def records(self) -> int:
+        """How many offsets there are to read."""
+        return sum(end - self.starts[place] for place, end in self.ends.items())
+
+
+class RehearsalSource:
+    """Kafka, as it is read for one rehearsal. Methods block, and raise SourceError."""
+
+    def __init__(
+        self, settings: Settings, rate: float, is_stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """rate: records a second at most. is_stopped: is asked between two reads."""
+        bootstrap, security = settings.kafka_bootstrap, KafkaSecurity.of(settings)
+        self._group, self._rate, self._is_stopped = settings.app_id, rate, is_stopped
+        self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
+        self._reader = OffsetReader(bootstrap, security)
+        uses = topic_uses(services())
+        self._inputs = frozenset(use.topic.name for use in uses if use.read_by)
+        written = {use.topic.name for use in uses if set(use.written_by) & set(_SERVICES)}
+        self.topics = tuple(sorted(self._inputs | written | {DEAD_LETTERS}))
+        self._changelogs = {name: f"{settings.app_id}-{name}-changelog" for name in _SERVICES}
+
+    def partitions(self) -> int:
+        """How many there are."""
+        with _kafka_answers():
+            places = self._cluster.partitions(set(self.topics), KAFKA_TIMEOUT_S)
+        missing = sorted(set(self.topics) - {topic for topic, _ in places})
+        if missing:
+            raise SourceError(
+                f"there is no topic {', '.join(missing)}: is this the platform's Kafka?"
+            )
+        return 1 + max(partition for _, partition in places)
+
+    def window(self, partition: int, since_ms: int) -> Window:
+        """What is there of a partition. since_ms: milliseconds since the epoch; 0: all that is retained."""
+        places = [(topic, 0 if topic == DEAD_LETTERS else partition) for topic in self.topics]
+        with _kafka_answers():
+            decided = self._committed(partition)
+            bounds = self._cluster.bounds(places, KAFKA_TIMEOUT_S)
+            now_ms = machine_now_ms()
+            horizons = [
+                self._horizon_ms(place, bounds[place], now_ms)
+                for place in places
+                if place[0] in self._inputs and bounds[place][0] > 0
+            ]
+            since_ms = max([since_ms, *horizons])
+            starts = {place: low for place, (low, _) in bounds.items()}
+            if since_ms:
+                starts = self._offsets_at(bounds, since_ms)
+        ends = {place: end for place, (_, end) in bounds.items()}
+        return Window(starts, ends, since_ms, decided)
+
+    def read(self, window: Window) -> Iterator[list[FetchedRecord]]:
+        """The records of a window, some at a time."""
+        yield from self._read(window.starts, window.ends)
+
+    def read_changelogs(
+        self, partition: int, since_ms: int
+    ) -> Iterator[tuple[str, list[FetchedRecord]]]:
+        """Service and records of its table's changelog since a time, as far as Kafka has them."""
+        for service, topic in self._changelogs.items():
+            place = (topic, partition)
+            with _kafka_answers():
+                bounds = self._cluster.bounds([place], KAFKA_TIMEOUT_S)
+                starts = self._offsets_at(bounds, since_ms)
+            for records in self._read(starts, {place: bounds[place][1]}):
+                yield service, records
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._reader.close()
+
+    def _committed(self, partition: int) -> dict[str, int]:
+        """Where the workers' group is; nothing where there is no such group: all is decided then."""
+        wanted = [TopicPartition(topic, partition) for topic in sorted(self._inputs)]
+        asked = self._cluster.client.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(self._group, wanted)], request_timeout=KAFKA_TIMEOUT_S
+        )
+        found = asked[self._group].result(KAFKA_TIMEOUT_S).topic_partitions
+        committed = {each.topic: each.offset for each in found if each.offset >= 0}
+        return {each.topic: max(each.offset, 0) for each in found} if committed else {}
+
+    def _horizon_ms(self, place: Place, bounds: tuple[int, int], now_ms: int) -> int:
+        """From when on a topic has everything whose first records Kafka has deleted."""
+        low, end = bounds
+        if low < end:
+            self._reader.assign({place: low})
+            for record in self._next():
+                return max(record.timestamp_ms, 1)
+        retention_ms = TOPICS[place[0]].retention_ms
+        return max(1, now_ms - retention_ms) if retention_ms > 0 else now_ms
+
+    def _next(self) -> list[FetchedRecord]:
+        give_up_s = time.monotonic() + SILENCE_S
+        while time.monotonic() < give_up_s:
+            if records := self._reader.read(1, POLL_S):
+                return records
+        raise TimeoutError
+
+    def _offsets_at(
+        self, bounds: Mapping[Place, tuple[int, int]], since_ms: int
+    ) -> dict[Place, int]:
+        at = OffsetSpec.for_timestamp(since_ms)
+        asked = self._cluster.client.list_offsets(
+            {TopicPartition(*place): at for place in bounds}, request_timeout=KAFKA_TIMEOUT_S
+        )
+        found = {(tp.topic, tp.partition): each.result().offset for tp, each in asked.items()}
+        # Kafka answers -1 where nothing is so young.
+        return {p: max(at, bounds[p][0]) if at >= 0 else bounds[p][1] for p, at in found.items()}
+
+    def _read(
+        self, starts: Mapping[Place, int], ends: Mapping[Place, int]
+    ) -> Iterator[list[FetchedRecord]]:
+        left = {place: end for place, end in ends.items() if starts[place] < end}
+        if not left:
+            return
+        with _kafka_answers():
+            self._reader.assign({place: starts[place] for place in left})
+            began_s = heard_s = time.monotonic()
+            count = 0
+            while any(self._reader.next_offset(place) < end for place, end in left.items()):
+                if self._is_stopped():
+                    raise SourceError("stopped")
+                records = self._reader.read(BATCH_RECORDS, POLL_S)
+                if records:
+                    heard_s = time.monotonic()
+                    yield [r for r in records if r.offset < left[r.topic, r.partition]]
+                elif time.monotonic() - heard_s > SILENCE_S:
+                    raise TimeoutError
+                count += len(records)
+                ahead_s = count / self._rate - (time.monotonic() - began_s)
+                if ahead_s > 0:
+                    time.sleep(ahead_s)
+
+
+@contextmanager
+def _kafka_answers() -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, KafkaException, TimeoutError) as error:
+        raise SourceError(f"Kafka can't be read ({type(error).__name__})") from None
