@@ -157,8 +157,8 @@ def _text(header: tuple[str, bytes] | None) -> str | None:
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Flatten a JSON value into dotted names and values; lists are values."""
-    if not isinstance(value, dict) or (not value and name):
+    """Flatten a JSON value into dotted names and values; lists are values, empty objects are none."""
+    if not isinstance(value, dict):
         yield name, value
         return
     for key, inner in value.items():

@@ -243,7 +243,7 @@ class _Search:
         return ServiceFold(self._service, decided, self._replay, self._cut)
 
     def _candidates(self) -> list[str]:
-        """Lanes that have inputs left, the likeliest first: by the numbers of what they led to, then by time."""
+        """Lanes that have inputs left, the likeliest first: by the numbers of what they led to, by time."""
         open_lanes = [topic for topic, lane in self._lanes.items() if self._next[topic] < len(lane)]
         if len(open_lanes) == 1:
             return open_lanes

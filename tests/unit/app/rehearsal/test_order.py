@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 
 import agents
@@ -47,7 +48,7 @@ class RecordedDay:
         made = (
             adapter.make_service(name, self.recording.runs[run or 0]) for name in adapter.SERVICES
         )
-        return ServiceSet.of([changed(service) for service in made], Limits())  # type: ignore[arg-type]
+        return ServiceSet.of([changed(service) for service in made], Limits())
 
     def rehearse(self, changed: ServicesOf = unchanged) -> RehearsalReport:
         report = RehearsalReport()
@@ -115,9 +116,9 @@ def with_other_amount(decide: Callable[..., Decision], *given: Any) -> Decision:
 
 
 def cheaper(value: bytes) -> bytes:
-    body = adapter.orjson.loads(value)
+    body = orjson.loads(value)
     body["data"]["amount"] -= 1
-    return bytes(adapter.orjson.dumps(body))
+    return bytes(orjson.dumps(body))
 
 
 def test_another_amount_is_found_with_its_money(day: RecordedDay) -> None:
@@ -165,10 +166,10 @@ def test_an_output_that_is_added_is_found(day: RecordedDay) -> None:
         if not decision.outputs:
             return decision
         last = decision.outputs[-1]
-        body = adapter.orjson.loads(last.value)
+        body = orjson.loads(last.value)
         body["commandId" if "commandId" in body else "eventId"] = f"evt_{given[1].identity.id}"[:60]
         return decision._replace(
-            outputs=[*decision.outputs[:-1], last._replace(value=adapter.orjson.dumps(body))]
+            outputs=[*decision.outputs[:-1], last._replace(value=orjson.dumps(body))]
         )
 
     report = day.rehearse(decides("deliveries", louder))
@@ -180,7 +181,7 @@ def test_an_output_that_is_added_is_found(day: RecordedDay) -> None:
 # -- deadlines
 
 
-def kitchens(ms: int, run: Mapping[str, Any]) -> Callable[[RecordedDay, int | None], ServiceSet]:
+def kitchens(ms: int) -> Callable[[RecordedDay, int | None], ServiceSet]:
     def build(day: RecordedDay, of: int | None) -> ServiceSet:
         given = Deadlines(int(day.recording.runs[of or 0]["payment_deadline_s"] * 1000), ms)
         orders = next(s for s in agents.services(given) if s.name == "orders")
@@ -201,7 +202,7 @@ def test_what_if_says_what_another_deadline_of_kitchens_would_have_done(day: Rec
     report = RehearsalReport()
     rule = DeadlineRule(0, day.rule.end_ms)
     for each in accepted(day):
-        shorter = kitchens(1, {})(day, each.run)
+        shorter = kitchens(1)(day, each.run)
         report.add(rehearse_order(day.build(each.run), each.history, rule, shorter))
     assert report.orders == report.differing >= 3
     kinds = {(k.service, k.kind, k.type): kind.orders for k, kind in report.kinds.items()}
@@ -226,7 +227,7 @@ def test_a_build_with_another_deadline_is_found(day: RecordedDay) -> None:
     found = 0
     for each in accepted(day):
         result = rehearse_order(
-            kitchens(1, {})(day, each.run), each.history, DeadlineRule(0, day.rule.end_ms)
+            kitchens(1)(day, each.run), each.history, DeadlineRule(0, day.rule.end_ms)
         )
         found += any(d.kind.type == "ORDER_CANCELLED" for d in result.differences)
     assert found >= 3
@@ -235,7 +236,7 @@ def test_a_build_with_another_deadline_is_found(day: RecordedDay) -> None:
 def test_no_deadline_is_missed_while_no_worker_ran(day: RecordedDay) -> None:
     for each in accepted(day):
         rule = DeadlineRule(0, day.rule.end_ms, frozenset())
-        assert not rehearse_order(kitchens(1, {})(day, each.run), each.history, rule).differences
+        assert not rehearse_order(kitchens(1)(day, each.run), each.history, rule).differences
 
 
 # -- from a table's record on
@@ -293,4 +294,4 @@ def test_a_report_shows_no_persons_data_unless_asked(day: RecordedDay) -> None:
 
 
 def encode_text(told: dict[str, Any]) -> str:
-    return adapter.orjson.dumps(told).decode()
+    return orjson.dumps(told).decode()
