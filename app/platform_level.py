@@ -39,6 +39,11 @@ not understand it ends, before anything is written that it would misread."""
 PLACE: Final = (PLATFORM_IDENTITY, 0)
 
 
+def said_by(record: FetchedRecord) -> PlatformId | None:
+    """What a record of PLACE says of the level, if it does. Raises ValueError for one that is none of ours."""
+    return decode_known(PlatformId, record.value or b"") if record.key == KEY else None
+
+
 class PlatformLevel(Background):
     """One a worker. history: the levels as known now; empty while Kafka has told none, which is the oldest."""
 
@@ -138,9 +143,9 @@ class PlatformLevel(Background):
 
     def _take(self, record: FetchedRecord) -> None:
         """Take a record of the topic. Raises ValueError for one that is none of ours."""
-        if record.key != KEY:
+        said = said_by(record)
+        if said is None:
             return
-        said = decode_known(PlatformId, record.value or b"")
         before = self.history
         self.history = before.raised(said.level, said.from_ms)
         if before is not self.history:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from models.levels import LevelHistory
 from models.transition import Output
 from tables.dead_letters import DeadLetterRecord
 from tables.limits import Counters, Limits
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from models.transition import TransitionService
 
 OutputList = list[Output | DeadLetterRecord]
+NO_LEVELS = LevelHistory()
 Writes = list[tuple[bytes, bytes]]
 
 
@@ -36,8 +38,12 @@ class Replay:
         dead_letter_topic: str,
         limits: Limits | None = None,
         readers: Mapping[str, Collection[str]] = MappingProxyType({}),
+        levels: LevelHistory = NO_LEVELS,
     ) -> None:
-        """done: topic -> last offset whose outputs are known to have left. readers: topic -> its readers."""
+        """done: topic -> last offset whose outputs are known to have left. readers: topic -> its readers.
+
+        levels: the platform's; each input is decided at that of its time.
+        """
         self.stored = stored
         self.processor: Processor[OutputList] = Processor(
             service,
@@ -49,6 +55,7 @@ class Replay:
             counters=Counters(),
             dead_letter_topic=dead_letter_topic,
             readers=readers,
+            levels=lambda: levels,
         )
 
     def step(self, inputs: Sequence[Any]) -> tuple[Writes, OutputList]:

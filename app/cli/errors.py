@@ -19,8 +19,8 @@ class ExitStatus(IntEnum):
 
 MEANINGS: Final = {
     ExitStatus.OK: "done; what was asked is so",
-    ExitStatus.FAILED: "refused by the platform; or a check (`--check`, `audit rebuild`, `stripe check`) found "
-    "something wrong; or an answer at a terminal was no",
+    ExitStatus.FAILED: "refused by the platform; or a check (`--check`, `audit rebuild`, `rehearse`, "
+    "`stripe check`) found something wrong; or an answer at a terminal was no",
     ExitStatus.UNTOLD: "wrong arguments or settings; or a check could tell neither way",
     ExitStatus.UNAVAILABLE: "no worker answers, or it can't do it now: try again",
     ExitStatus.NO_ACCESS: "the token is missing, not valid, or of a role that may not do it",

@@ -20,12 +20,13 @@ from models.topics import DEAD_LETTERS
 from models.transition import UnreadableError
 from tables.packing import unpack
 from tables.record import Record
-from tables.replay import Replay
+from tables.replay import NO_LEVELS, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agents.service import Service
+    from models.levels import LevelHistory
     from tables import ConsumedRecord, Limits
 
 EPOCH: Final = -2
@@ -56,11 +57,15 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServiceSet:
-    """The services of a build with some settings. readers: topic -> names of those that read it."""
+    """The services of a build with some settings. readers: topic -> names of those that read it.
+
+    levels: the platform's.
+    """
 
     services: Mapping[str, Service[Any]]
     limits: Limits
     readers: Mapping[str, frozenset[str]]
+    levels: LevelHistory = NO_LEVELS
 
     @classmethod
     def of(cls, services: Iterable[Service[Any]], limits: Limits) -> ServiceSet:
@@ -87,10 +92,13 @@ class OrderReplay:
             self._replay = Replay(
                 self._service, self.stored, epoch=EPOCH, dead_letter_topic=DEAD_LETTERS,
                 done=dict.fromkeys(self._service.inputs, ALL_LEFT), limits=self._build.limits,
-                readers=self._build.readers,
+                readers=self._build.readers, levels=self._build.levels,
             )  # fmt: skip
         _, outputs = self._replay.step([consumed])
-        return sorted((sent_record(*output) for output in outputs), key=lambda each: each.topic)
+        sent = (sent_record(*output) for output in outputs)
+        # What has another key is numbered by its partition's engine, and lies among that key's records.
+        own = (each for each in sent if each.key == self._key or each.topic == DEAD_LETTERS)
+        return sorted(own, key=lambda each: each.topic)
 
     def go_back(self, stored: Mapping[bytes, bytes]) -> None:
         """Hold again what it held before."""

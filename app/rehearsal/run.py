@@ -79,6 +79,9 @@ def rehearse(
     source = RehearsalSource(settings, asked.rate, is_stopped)
     try:
         count = source.partitions()
+        levels = source.levels()
+        build = replace(build, levels=levels)
+        what_if = replace(what_if, levels=levels) if what_if else None
         wanted = sorted({_partition_of(order, count) for order in asked.orders}) or range(count)
         for partition in wanted:
             part = _Partition(source, asked, progress, report, partition)

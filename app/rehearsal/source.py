@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -14,6 +14,8 @@ from agents import services
 from agents.service import topic_uses
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
+from app.platform_level import PLACE, said_by
+from models.levels import LevelHistory
 from models.times import machine_now_ms
 from models.topics import DEAD_LETTERS, TOPICS
 from tables.cluster import ClusterReader
@@ -80,6 +82,20 @@ class RehearsalSource:
                 f"there is no topic {', '.join(missing)}: is this the platform's Kafka?"
             )
         return 1 + max(partition for _, partition in places)
+
+    def levels(self) -> LevelHistory:
+        """The platform's levels; the oldest alone where Kafka tells none."""
+        history = LevelHistory()
+        with _kafka_answers():
+            if PLACE not in self._cluster.partitions({PLACE[0]}, KAFKA_TIMEOUT_S):
+                return history
+            bounds = self._cluster.bounds([PLACE], KAFKA_TIMEOUT_S)[PLACE]
+        for records in self._read({PLACE: bounds[0]}, {PLACE: bounds[1]}):
+            for record in records:
+                with suppress(ValueError):  # none of ours
+                    if said := said_by(record):
+                        history = history.raised(said.level, said.from_ms)
+        return history
 
     def window(self, partition: int, since_ms: int) -> Window:
         """What is there of a partition. since_ms: milliseconds since the epoch; 0: all that is retained."""
