@@ -84,7 +84,7 @@ def rehearse(
         what_if = replace(what_if, levels=levels) if what_if else None
         wanted = sorted({_partition_of(order, count) for order in asked.orders}) or range(count)
         for partition in wanted:
-            part = _Partition(source, asked, progress, report, partition)
+            part = PartitionRehearsal(source, asked, progress, report, partition)
             part.rehearse(build, what_if)
             seen |= part.seen
             if is_stopped():
@@ -100,7 +100,9 @@ def _partition_of(order_id: str, partitions: int) -> int:
     return int(murmur2(order_id.encode()) & 0x7FFFFFFF) % partitions
 
 
-class _Partition:
+class PartitionRehearsal:
+    """One partition: read whole, then decided order by order."""
+
     def __init__(
         self,
         source: RehearsalSource,
@@ -119,6 +121,7 @@ class _Partition:
         self._store = RecordStore()
 
     def rehearse(self, build: ServiceSet, what_if: ServiceSet | None) -> None:
+        """Add what is found to the report."""
         try:
             window = self._read()
             rule = DeadlineRule(LATE_MS, self._end_ms, frozenset(self._ran))
