@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 REFUNDED = frozenset({EventType.PAYMENT_REFUNDED, EventType.PAYMENT_REFUND_PARTIAL})
 
 
-class OrderMoney(NamedTuple):
+class MoneyMoved(NamedTuple):
     """Minor units of one currency. asked: of refunds asked for of Stripe that it was never asked for."""
 
     captured: int = 0
     refunded: int = 0
     asked: int = 0
 
-    def plus(self, other: OrderMoney) -> OrderMoney:
+    def plus(self, other: MoneyMoved) -> MoneyMoved:
         """The sums."""
-        return OrderMoney(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return MoneyMoved(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
 def money_of(
     sent: Iterable[SentRecord], state: Any = None, unanswered: frozenset[str] = frozenset()
-) -> dict[str, OrderMoney]:
+) -> dict[str, MoneyMoved]:
     """Currency -> money, of what payments sent about one order.
 
     state: of the payments service behind it; unanswered: effects that Stripe was never asked for.
@@ -48,9 +48,9 @@ def money_of(
             refunds[data["refundId"]] = data["currency"], data["amount"]
         elif kind == EventType.PAYMENT_REFUND_FAILED:
             refunds.pop(data["refundId"], None)
-    found = {currency: OrderMoney(amount) for currency, amount in captured.items()}
+    found = {currency: MoneyMoved(amount) for currency, amount in captured.items()}
     for currency, amount in refunds.values():
-        found[currency] = found.get(currency, OrderMoney()).plus(OrderMoney(refunded=amount))
+        found[currency] = found.get(currency, MoneyMoved()).plus(MoneyMoved(refunded=amount))
     if isinstance(state, PaymentRecord) and state.payment is not None:
         new = (
             each
@@ -60,5 +60,5 @@ def money_of(
         asked = sum(each.amount for each in new)
         if asked:
             currency = state.payment.currency
-            found[currency] = found.get(currency, OrderMoney()).plus(OrderMoney(asked=asked))
+            found[currency] = found.get(currency, MoneyMoved()).plus(MoneyMoved(asked=asked))
     return found

@@ -9,7 +9,7 @@ from app.rehearsal.cascade import Cascade, DeadlineRule, is_deadline_missed
 from app.rehearsal.compare import Difference, differences
 from app.rehearsal.fold import ServiceFold, ServiceSet, fold, inputs_of
 from app.rehearsal.history import OrderHistory, SentRecord
-from app.rehearsal.money import OrderMoney, money_of
+from app.rehearsal.money import MoneyMoved, money_of
 from models.commands import CommandType
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class OrderResult:
     inputs: int = 0
     outputs: int = 0
     differences: Sequence[Difference] = ()
-    before: Mapping[str, OrderMoney] = field(default_factory=dict)
-    after: Mapping[str, OrderMoney] = field(default_factory=dict)
+    before: Mapping[str, MoneyMoved] = field(default_factory=dict)
+    after: Mapping[str, MoneyMoved] = field(default_factory=dict)
     unanswered: bool = False
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from app.rehearsal.compare import DifferenceKind, KindKey
-from app.rehearsal.money import OrderMoney
+from app.rehearsal.money import MoneyMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,7 +71,7 @@ class RehearsalReport:
     differing: int = 0
     unanswered: int = 0
     kinds: dict[KindKey, KindCount] = field(default_factory=dict)
-    money: dict[str, tuple[OrderMoney, OrderMoney]] = field(default_factory=dict)
+    money: dict[str, tuple[MoneyMoved, MoneyMoved]] = field(default_factory=dict)
     untold: dict[str, Untold] = field(default_factory=dict)
 
     def add(self, result: OrderResult) -> None:
@@ -87,8 +87,8 @@ class RehearsalReport:
             return
         self.differing += 1
         for currency in sorted({*result.before, *result.after}):
-            was, now = self.money.get(currency, (OrderMoney(), OrderMoney()))
-            added = (each.get(currency, OrderMoney()) for each in (result.before, result.after))
+            was, now = self.money.get(currency, (MoneyMoved(), MoneyMoved()))
+            added = (each.get(currency, MoneyMoved()) for each in (result.before, result.after))
             before, after = added
             self.money[currency] = was.plus(before), now.plus(after)
         seen: set[KindKey] = set()

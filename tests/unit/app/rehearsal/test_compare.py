@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.rehearsal.compare import DifferenceKind, differences
 from app.rehearsal.history import SentRecord, sent_record
-from app.rehearsal.money import OrderMoney, money_of
+from app.rehearsal.money import MoneyMoved, money_of
 from app.rehearsal.report import masked
 
 TOPICS = ("payment-events", "order-events", "payment-completed")
@@ -135,7 +135,7 @@ def test_money_is_what_events_say_each_counted_once(amount: int, refunds: list[i
         for n, each in enumerate(refunds, 1)
     ]
     again = [each._replace(topic="payment-completed") for each in sent]
-    assert money_of([*sent, *sent, *again]) == {"EUR": OrderMoney(amount, sum(refunds))}
+    assert money_of([*sent, *sent, *again]) == {"EUR": MoneyMoved(amount, sum(refunds))}
 
 
 def test_a_refund_that_failed_gave_nothing_back() -> None:
@@ -144,7 +144,7 @@ def test_a_refund_that_failed_gave_nothing_back() -> None:
         paid(2, "PAYMENT_REFUNDED", amount=500, refundId="r"),
         paid(3, "PAYMENT_REFUND_FAILED", amount=500, refundId="r"),
     ]
-    assert money_of(sent) == {"EUR": OrderMoney(500, 0)}
+    assert money_of(sent) == {"EUR": MoneyMoved(500, 0)}
 
 
 # -- data of persons

@@ -19,7 +19,7 @@ from app.rehearsal.accepted import (
     write_accepted,
 )
 from app.rehearsal.compare import Difference, DifferenceKind, KindKey
-from app.rehearsal.money import OrderMoney
+from app.rehearsal.money import MoneyMoved
 from app.rehearsal.order import OrderResult
 from app.rehearsal.report import FIRST_ORDERS, MAX_KINDS, RehearsalReport
 from app.rehearsal.store import RecordStore
@@ -36,7 +36,7 @@ def report_of(*kinds: KindKey, orders: int = 1) -> RehearsalReport:
     report = RehearsalReport()
     for number in range(orders):
         found = [Difference(kind, 1, 2) for kind in kinds]
-        money = {"EUR": OrderMoney(100)}, {"EUR": OrderMoney(99)}
+        money = {"EUR": MoneyMoved(100)}, {"EUR": MoneyMoved(99)}
         report.add(OrderResult(f"order_{number}", "", 5, 4, found, *money))
     return report
 
@@ -80,7 +80,7 @@ def test_a_report_does_not_grow_with_the_orders() -> None:
     report = report_of(FEE, orders=50)
     assert (report.orders, report.differing, report.kinds[FEE].orders) == (50, 50, 50)
     assert len(report.kinds[FEE].examples) == FIRST_ORDERS
-    assert report.money["EUR"] == (OrderMoney(5000), OrderMoney(4950))
+    assert report.money["EUR"] == (MoneyMoved(5000), MoneyMoved(4950))
     many = report_of(*(FEE._replace(field=f"data.f{n}") for n in range(MAX_KINDS * 2)))
     assert len(many.kinds) == MAX_KINDS + 1
 
