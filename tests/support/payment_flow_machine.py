@@ -278,6 +278,9 @@ class PaymentFlow(RuleBasedStateMachine):
         world.look_up()
         world.list_events()
         world.settle_all()
+        # What came late may open an attempt that Stripe has ended: who is PROCESSING is asked about again.
+        world.look_up()
+        world.settle_all()
         self.events_are_legal_and_gapless()
         self.stored_state_is_the_fold_of_its_events()
         self.money_adds_up()
