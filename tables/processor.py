@@ -190,7 +190,7 @@ class Processor(Generic[OutputsT]):
 
     def _parse(self, topic: str, consumed: Any) -> tuple[InputIdentity, Any]:
         """Read an input; one with a number goes by that. Raises UnreadableError."""
-        numbered = _source_of(consumed)
+        numbered = _source_of(consumed) if consumed.headers else None
         try:
             identity, message = self.service.parse(topic, consumed.key, consumed.value)
         except UnreadableError:
@@ -238,7 +238,9 @@ class Processor(Generic[OutputsT]):
             decision = self.service.decide(record.state, given, self.read)
             state, outputs, rows, outcome = decision
             key = record.key
-            is_keyed = any(output.key != key for output in outputs)
+            is_keyed = False
+            for output in outputs:  # a generator in any() costs three calls an input
+                is_keyed = is_keyed or output.key != key
             if is_keyed:
                 outputs = [
                     output if output.key == key else self._numbers.number(output)
@@ -498,7 +500,7 @@ class Processor(Generic[OutputsT]):
 
 def _source_of(consumed: Any) -> Source | None:
     """Of an output with a key of its own. Raises UnreadableError."""
-    header = header_of(consumed.headers, SOURCE_HEADER) if consumed.headers else None
+    header = header_of(consumed.headers, SOURCE_HEADER)
     return None if header is None else read_source(header)
 
 
