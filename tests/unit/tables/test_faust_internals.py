@@ -43,8 +43,8 @@ from tables import faust_internals
 ROOT = Path(__file__).parents[3]
 INTERNALS = Path(faust_internals.__file__)
 THEIRS = ("faust", "mode", "aiokafka")
-PUBLIC = {"_NOENT", "_TIMED_OUT", "_asdict", "_exit", "_replace"}
-"""Documented with their underscore: by confluent-kafka, for named tuples, and in `os`."""
+PUBLIC = {"_NOENT", "_TIMED_OUT", "_asdict", "_exit", "_fields", "_replace", "_srcfile"}
+"""Documented with their underscore: by confluent-kafka, for named tuples, in `os`, and in the logging HOWTO."""
 
 OWNERS = {
     "_buffered_partitions": Consumer,
