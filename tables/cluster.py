@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 WITHOUT_LEADER = (
@@ -92,6 +92,29 @@ class ClusterReader:
                 raise KafkaException(known[topic].error)
             found |= {(topic, partition) for partition in known[topic].partitions}
         return found
+
+    def committed(
+        self, group: str, places: Sequence[tuple[str, int]], timeout_s: float
+    ) -> dict[tuple[str, int], int | None]:
+        """A group's committed offset of each partition, None without one. Raises KafkaException.
+
+        As a consumer that joins nothing. AdminClient's list_consumer_group_offsets ends the process (SIGSEGV in
+        librdkafka) where Kafka answers NOT_COORDINATOR, as it does at the first request for a new group:
+        https://github.com/confluentinc/confluent-kafka-javascript/issues/374.
+        """
+        settings = {**self._settings, "group.id": group, "enable.auto.commit": False}
+        consumer = Consumer(settings)
+        try:
+            found = consumer.committed([TopicPartition(*each) for each in places], timeout_s)
+        finally:
+            consumer.close()
+        for each in found:
+            if each.error is not None:
+                raise KafkaException(each.error)
+        return {
+            (each.topic, each.partition): each.offset if each.offset >= 0 else None
+            for each in found
+        }
 
     @cached_property
     def client(self) -> AdminClient:

@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from aiokafka.errors import KafkaError as AiokafkaError
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from app.kafka.records import FetchedRecord, OffsetReader, Place, RecordReader
@@ -89,16 +89,9 @@ class KafkaReader:
     def offsets(self, group: str, topics: Sequence[str], partitions: int) -> dict[Place, Offsets]:
         """End, and the group's committed offset, of every partition of the topics."""
         places = list(itertools.product(topics, range(partitions)))
-        wanted = [TopicPartition(*place) for place in places]
-        groups = self._cluster.client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=REQUEST_TIMEOUT_S
-        )
+        committed = self._cluster.committed(group, places, REQUEST_TIMEOUT_S)
         bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
-        committed = {
-            (tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None
-            for tp in groups[group].result(REQUEST_TIMEOUT_S).topic_partitions
-        }
-        return {place: Offsets(end, committed.get(place)) for place, (_, end) in bounds.items()}
+        return {place: Offsets(end, committed[place]) for place, (_, end) in bounds.items()}
 
     @_in_thread
     def group_members(self, group: str, topic: str = ORDER_COMMANDS) -> list[GroupMember]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka.errors import KafkaError
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from agents import services
@@ -138,13 +138,11 @@ class RehearsalSource:
 
     def _committed(self, partition: int) -> dict[str, int]:
         """Where the workers' group is; nothing where there is no such group: all is decided then."""
-        wanted = [TopicPartition(topic, partition) for topic in sorted(self._inputs)]
-        asked = self._cluster.client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(self._group, wanted)], request_timeout=KAFKA_TIMEOUT_S
-        )
-        found = asked[self._group].result(KAFKA_TIMEOUT_S).topic_partitions
-        committed = {each.topic: each.offset for each in found if each.offset >= 0}
-        return {each.topic: max(each.offset, 0) for each in found} if committed else {}
+        places = [(topic, partition) for topic in sorted(self._inputs)]
+        found = self._cluster.committed(self._group, places, KAFKA_TIMEOUT_S)
+        if all(offset is None for offset in found.values()):
+            return {}
+        return {topic: offset or 0 for (topic, _), offset in found.items()}
 
     def _horizon_ms(self, place: Place, bounds: tuple[int, int], now_ms: int) -> int:
         """From when on a topic has everything whose first records Kafka has deleted."""

@@ -53,3 +53,9 @@ def test_every_file_says_what_it_is_for(path: str) -> None:
 def test_every_folder_is_a_package() -> None:
     folders = {path.rpartition("/")[0] for path in TREE.sources}
     assert {folder for folder in folders if f"{folder}/__init__.py" not in TREE.sources} == set()
+
+
+def test_nobody_asks_for_a_groups_offsets_as_an_administrator() -> None:
+    """It ends the process where a group is new: `ClusterReader.committed` says how."""
+    asking = {path for path, text in TREE.sources.items() if ".list_consumer_group_offsets" in text}
+    assert asking == set()
