@@ -103,9 +103,14 @@ class DecisionBuilder:
         return event
 
     def send(self, command_type: CommandType, data: Message) -> None:
-        """Add a command to another service, with the next number of this service's commands."""
+        """Add a command to another service, with the next number of this service's commands.
+
+        Raises ValueError for a type that begins at a later level.
+        """
+        _, topic, since = COMMANDS[command_type]
+        if self.input.level < since:
+            raise ValueError(f"{command_type} begins at level {since:d}")
         self.command_sequence += 1
-        topic = COMMANDS[command_type].topic
         command = Command(
             command_id=self._next_id(),
             command_type=command_type,

@@ -25,6 +25,7 @@ from models.fields import (
     Url,
     form,
 )
+from models.levels import OLDEST, Level
 from models.messages import Data, Message, OrderMessage, read_data, read_envelope, written
 from models.repair import RepairState
 from models.stripe_facts import (
@@ -246,10 +247,14 @@ class RetryNotification(Message):
 
 
 class CommandSpec(NamedTuple):
-    """What is fixed for a type of commands. data: what `data` holds, version 1. topic: which takes it."""
+    """What is fixed for a type of commands.
+
+    data: what `data` holds. topic: which takes it. since: the level from which on it is sent.
+    """
 
     data: type[Message]
     topic: str
+    since: Level = OLDEST
 
 
 COMMANDS: Final[dict[CommandType, CommandSpec]] = {

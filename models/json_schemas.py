@@ -57,8 +57,9 @@ def schema_files() -> dict[str, Schema]:
     for event, spec in EVENTS.items():
         about = f"Event in {', '.join(spec.topics)}."
         files[f"events/{event}"] = _typed(Event, event, spec.data, about)
-    for command, (data, name) in COMMANDS.items():
-        files[f"commands/{command}"] = _typed(Command, command, data, f"Command in {name}.")
+    for command, sent in COMMANDS.items():
+        about = f"Command in {sent.topic}."
+        files[f"commands/{command}"] = _typed(Command, command, sent.data, about)
     for name, kind in RECORDS.items():
         files[f"records/{kind.__name__}"] = _described(_schema_of(kind), f"Record in {name}.")
     return {f"{path}.json": _identified(path, schema) for path, schema in files.items()}

@@ -22,6 +22,8 @@ class Level(IntEnum):
     V0_2 = 2
 
 
+FIRST_RELEASE: Final = "0.1.0"
+"""Does not say which build it is."""
 OLDEST: Final = Level.V0_1
 """Of a platform that no level was ever written for: all builds understand it."""
 LATEST: Final = max(Level)
@@ -111,7 +113,7 @@ def why_not(target: int, builds: Sequence[Build]) -> list[str]:
             "no worker is in the group: workers are being restarted, or its members are changing"
         ]
     return [
-        f"{build.where} runs {build.version or 'release 0.1.0 or an earlier build'}, which understands level "
+        f"{build.where} runs {build.version or f'release {FIRST_RELEASE}'}, which understands level "
         f"{build.understands} at most"
         for build in builds
         if build.understands < target

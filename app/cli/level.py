@@ -11,6 +11,7 @@ from app.cli.confirm import confirm
 from app.cli.errors import CommandError, ExitStatus
 from app.cli.http import worker_command
 from app.cli.output import print_list
+from models.levels import FIRST_RELEASE
 
 if TYPE_CHECKING:
     from app.cli.http import WorkerClient
@@ -63,7 +64,7 @@ def _show(found: dict[str, Any]) -> None:
     rows = [
         (
             each["host"], ", ".join(map(str, each["partitions"])),
-            each["version"] or "0.1.0 or before", each["understands"],
+            each["version"] or FIRST_RELEASE, each["understands"],
         )
         for each in found["workers"]
     ]  # fmt: skip

@@ -89,7 +89,9 @@ async def workers(worker: WorkerClient, out: CommandOutput) -> None:
              "reasons": state.get("reasons", []) if state else []}
             for each, state in zip(known, ready, strict=True)
         ]  # fmt: skip
-        return {"workers": shown, "incomplete": found["incomplete"]}
+        return {"workers": shown} | {
+            name: found[name] for name in ("incomplete", "level", "nextLevel") if name in found
+        }
 
     await out.show(ask, _show_workers)
 
@@ -178,11 +180,33 @@ def _show_stops(found: dict[str, Any]) -> None:
 def _show_workers(found: dict[str, Any]) -> None:
     rows = [
         (
-            each["url"], each["status"], ", ".join(map(str, each["partitions"])), each["startedAt"],
+            each["url"], each["status"], ", ".join(map(str, each["partitions"])), each.get("build", ""),
+            each["startedAt"],
             each["effectsPending"], each["recoveryRowsLeft"] or "", "; ".join(each["reasons"]),
         )
         for each in found["workers"]
     ]  # fmt: skip
-    columns = ("worker", "state", "partitions", "since", "effects", "rows to recover", "waits for")
-    print_list(columns, rows)
+    columns = (
+        "worker",
+        "state",
+        "partitions",
+        "build",
+        "since",
+        "effects",
+        "rows to recover",
+        "waits for",
+    )
+    print_list(columns, rows, _level_told(found))
     print_incomplete(found)
+
+
+def _level_told(found: dict[str, Any]) -> str:
+    """The platform's level. A worker of release 0.1.0, which may have been asked, knows of none."""
+    if "level" not in found:
+        return ""
+    more = (
+        f"; {found['nextLevel']} once the upgrade is finished (`level`)"
+        if "nextLevel" in found
+        else ""
+    )
+    return f"Level {found['level']}{more}."

@@ -138,6 +138,15 @@ def breaks(folder: str, old: Schema, new: Schema) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def misread(old: Schema, new: Schema) -> list[str]:
+    """What workers of an earlier build refuse of what this one may write: until they are gone, it must not.
+
+    Release 0.1.0 refuses fields that it does not know; later ones pass over them, and lose what they tell.
+    """
+    before, now = (Side(whole, {}).at(whole) for whole in (old, new))
+    return list(dict.fromkeys(Comparison(lets_pass=False).refused(now, before)))
+
+
 def _values(written: Side, read: Side, place: str) -> Iterator[str]:
     if read.values is not None:
         if written.values is None:

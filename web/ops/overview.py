@@ -1,11 +1,13 @@
 """Whether the platform is well, and what is of concern if not, for operators."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from models.dead_letter import DeadLetterState
 from models.errors import KafkaUnavailableError
+from models.levels import FIRST_RELEASE, LATEST, Build, LevelHistory
 from models.money_checks import VIOLATION_DESCRIPTIONS, MoneyViolation
 from models.operations import Offsets
 from models.times import to_rfc3339
@@ -45,7 +47,10 @@ RUNBOOK_NAMES: Final = {
 
 
 class WorkerView(ApiModel):
-    """One worker and what it owns. recoveryRowsLeft: of changelogs; 0 once its tables are recovered."""
+    """One worker and what it owns. recoveryRowsLeft: of changelogs; 0 once its tables are recovered.
+
+    build: its version; "" where Kafka could not be asked, "0.1.0" of builds that do not say.
+    """
 
     url: str
     partitions: tuple[int, ...]
@@ -54,6 +59,7 @@ class WorkerView(ApiModel):
     stripe_errors: dict[str, int]
     recovery_rows_left: int = 0
     recovery_seconds_left: int | None = None
+    build: str = ""
 
 
 class Concern(ApiModel):
@@ -68,7 +74,8 @@ class Concern(ApiModel):
 class Overview(ApiModel):
     """healthy: nothing is of concern. brokenInvariants: code -> orders of which it does not hold.
 
-    differences: objects whose money differs from Stripe's.
+    differences: objects whose money differs from Stripe's. level: the platform's; nextLevel: the one that this
+    worker's build begins with once the upgrade is finished, None where it is.
     """
 
     healthy: bool
@@ -83,6 +90,8 @@ class Overview(ApiModel):
     broken_invariants: dict[str, int]
     differences: int
     incomplete: tuple[int, ...]
+    level: int
+    next_level: int | None = None
 
 
 class WorkerFacts(ApiModel):
@@ -114,13 +123,18 @@ class ShowOverview(Gather[OverviewShare, Overview]):
 
     service, share_type = ORDERS, OverviewShare
     offsets: Mapping[tuple[str, int], Offsets] | None
+    builds: Sequence[Build]
 
     async def prepare(self) -> None:
-        """Ask Kafka where the topics end, if it can be asked."""
+        """Ask Kafka where the topics end, and of which build the workers are, if it can be asked."""
+        self.offsets, self.builds = None, ()
+        operations = self.context.operations
         try:
-            self.offsets = await self.context.operations.offsets()
+            self.offsets, self.builds = await asyncio.gather(
+                operations.offsets(), operations.level.builds()
+            )
         except KafkaUnavailableError:
-            self.offsets = None
+            return
 
     async def share(self, partition: int) -> OverviewShare:
         """Of an owned partition."""
@@ -141,7 +155,9 @@ class ShowOverview(Gather[OverviewShare, Overview]):
 
     async def merged(self, shares: Shares[OverviewShare], missing: Missing) -> Overview:
         """Of all workers."""
-        each, workers = shares.values(), _workers(shares)
+        each, workers = shares.values(), _workers(shares, self.builds)
+        levels: LevelHistory = self.context.operations.level.history
+        level = levels.at(self.context.deps.now_ms())
         positions = {partition: share.positions for partition, share in shares.items()}
         stuck = sum((share.stuck for share in each), Counter[str]())
         broken = sum((share.broken for share in each), Counter[MoneyViolation]())
@@ -158,6 +174,8 @@ class ShowOverview(Gather[OverviewShare, Overview]):
             broken_invariants={str(code): count for code, count in sorted(broken.items())},
             differences=sum(share.differences for share in each),
             incomplete=missing,
+            level=level,
+            next_level=LATEST if levels.highest < LATEST else None,
         )
         concerns = tuple(_concerns(found, each, knows_lag=self.offsets is not None))
         return found.model_copy(update={"healthy": not concerns, "concerns": concerns})
@@ -212,7 +230,14 @@ def _concerns(
             yield Concern(code=code, detail=detail, where=f"/api/ops/{where}", runbook=runbook)
 
 
-def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:
+def _workers(
+    shares: Mapping[int, OverviewShare], builds: Sequence[Build]
+) -> tuple[WorkerView, ...]:
+    build_of = {
+        partition: build.version or FIRST_RELEASE
+        for build in builds
+        for partition in build.partitions
+    }
     owned: dict[str, list[int]] = {}
     for partition, share in shares.items():
         owned.setdefault(share.worker.url, []).append(partition)
@@ -223,6 +248,7 @@ def _workers(shares: Mapping[int, OverviewShare]) -> tuple[WorkerView, ...]:
             facts[url],
             partitions=tuple(sorted(partitions)),
             started_at=facts[url].started_ms,
+            build=build_of.get(min(partitions), ""),
         )
         for url, partitions in sorted(owned.items())
     )

@@ -11,7 +11,10 @@ from typing import Any, Final
 import pytest
 
 from app import schema_files
-from tests.support.schema_compatibility import breaks
+from models.commands import COMMANDS
+from models.events import EVENTS
+from models.levels import OLDEST, Level
+from tests.support.schema_compatibility import breaks, misread
 
 RELEASES: Final = Path(__file__).parents[2] / "golden" / "schemas"
 """A folder a release, as its docs/schemas were."""
@@ -36,6 +39,55 @@ def found_breaks() -> list[str]:
             texts = breaks(file.partition("/")[0], json.loads(path.read_text()), NOW[file])
         found += [f"{release} {file}: {text}" for text in texts]
     return found
+
+
+FROM_LEVEL: Final[dict[str, Level]] = {
+    "0.1.0 records/PlatformId.json: level: is written, readers refuse it as unknown": Level.V0_2,
+    "0.1.0 records/PlatformId.json: fromMs: is written, readers refuse it as unknown": Level.V0_2,
+    "0.1.0 records/PlatformId.json: by: is written, readers refuse it as unknown": Level.V0_2,
+    "0.1.0 records/PlatformId.json: reason: is written, readers refuse it as unknown": Level.V0_2,
+}
+"""What workers of a release would misread -> the level from which on it is written (models/levels.py).
+
+The platform's level itself stands in records of a key of their own, of which 0.1.0 reads the id alone.
+"""
+GATE: Final = (
+    "Write it from a level on, `if record.level >= Level.X`, and list it in FROM_LEVEL with that level "
+    "(docs/adr/0016-a-level-gates-new-meanings.md)"
+)
+
+
+def misreadings() -> list[str]:
+    """What an older worker beside this build would refuse, were it written."""
+    return [
+        f"{name.partition('/')[0]} {file}: {text}"
+        for name, path in sorted(EARLIER.items())
+        if (file := name.partition("/")[2]) in NOW
+        for text in misread(json.loads(path.read_text()), NOW[file])
+    ]
+
+
+def test_what_an_older_worker_would_misread_begins_at_a_level() -> None:
+    found = misreadings()
+    assert [text for text in found if text not in FROM_LEVEL] == [], GATE
+    assert set(FROM_LEVEL) <= set(found), "gated, but not there"
+    assert all(level > OLDEST for level in FROM_LEVEL.values())
+
+
+def test_a_type_that_a_release_does_not_know_begins_at_a_level() -> None:
+    known = {file for name in EARLIER for _, _, file in [name.partition("/")]}
+    new_events = [kind for kind in EVENTS if f"events/{kind}.json" not in known]
+    assert [kind for kind in new_events if EVENTS[kind].since is OLDEST] == [], GATE
+    new_commands = [kind for kind in COMMANDS if f"commands/{kind}.json" not in known]
+    assert [kind for kind in new_commands if COMMANDS[kind].since is OLDEST] == [], GATE
+
+
+def test_a_field_an_older_worker_does_not_know_is_found() -> None:
+    file, name = COMMAND
+    new = copy.deepcopy(NOW[file])
+    NEW_WITH_DEFAULT(inner(new, name))
+    assert misread(NOW[file], new) == ["data.tip: is written, readers refuse it as unknown"]
+    assert misread(NOW[file], NOW[file]) == []
 
 
 def test_no_reader_of_a_release_breaks() -> None:
