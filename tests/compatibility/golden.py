@@ -68,7 +68,7 @@ def shape_of(record: Stored) -> tuple[Any, ...]:
     try:
         fields = tuple(sorted(_fields(json.loads(record.value or b""))))
     except ValueError:
-        fields = ((record.value or b"")[:14],)  # packed
+        fields = ((record.value or b"")[:14].decode(errors="replace"),)  # packed
     return record.topic, kind, name, fields
 
 
