@@ -279,9 +279,9 @@ COMMANDS: Final[dict[CommandType, CommandSpec]] = {
     C.CANCEL_DELIVERY: CommandSpec(CancelOrder, topics.DELIVERY_COMMANDS),
     C.NOTIFICATION_RESULT: CommandSpec(NotificationResult, topics.NOTIFICATION_COMMANDS),
     C.RETRY_NOTIFICATION: CommandSpec(RetryNotification, topics.NOTIFICATION_COMMANDS),
-    C.REPAIR_ORDER: CommandSpec(RepairState, topics.ORDER_COMMANDS),
-    C.REPAIR_PAYMENT: CommandSpec(RepairState, topics.PAYMENT_COMMANDS),
-    C.REPAIR_DELIVERY: CommandSpec(RepairState, topics.DELIVERY_COMMANDS),
+    C.REPAIR_ORDER: CommandSpec(RepairState, topics.ORDER_COMMANDS, Level.V0_2),
+    C.REPAIR_PAYMENT: CommandSpec(RepairState, topics.PAYMENT_COMMANDS, Level.V0_2),
+    C.REPAIR_DELIVERY: CommandSpec(RepairState, topics.DELIVERY_COMMANDS, Level.V0_2),
 }
 PRODUCERS_OF_COMMANDS: Final[dict[str, frozenset[str]]] = {
     spec.topic: frozenset({"", "orders"} if spec.topic == topics.PAYMENT_COMMANDS else {""})
