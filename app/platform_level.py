@@ -150,7 +150,9 @@ class PlatformLevel(Background):
         self.history = before.raised(said.level, said.from_ms)
         if before is not self.history:
             begins = to_rfc3339(said.from_ms)
-            log.warning("the platform's level", level=said.level, begins=begins, by=said.by)
+            log.warning(
+                "the platform's level", platform_level=said.level, begins=begins, by=said.by
+            )
 
     def _check(self) -> None:
         """Raise WrongKafkaError where this build does not understand the level."""
