@@ -1,6 +1,7 @@
 """A restaurant's tablet: takes each of its orders one step further a round, until it is ready."""
 
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -13,12 +14,14 @@ REQUEST_TIMEOUT_S = 30
 
 
 def main(restaurant: str) -> None:
-    """Work until SIGINT."""
+    """Work until SIGINT; the round that has begun is finished."""
+    stopped: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
     session = requests.Session()
     session.headers["Authorization"] = (
         f"Bearer {os.environ.get('TIFFIN_TOKEN') or log_in(restaurant)}"
     )
-    while True:
+    while not stopped:
         try:
             work(session)
         except requests.RequestException as error:  # a worker restarts, say: ask again
@@ -61,7 +64,4 @@ def take(session: requests.Session, order: dict[str, Any], step: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("which restaurant? python tablet.py annapurna-bengaluru")
-    try:
-        main(sys.argv[1])
-    except KeyboardInterrupt:
-        sys.exit()
+    main(sys.argv[1])
