@@ -63,7 +63,7 @@ def delivered_order() -> tuple[str, dict[str, Kept]]:
             if task is None:
                 run = recording.runs[group.run]
                 task = Replay(service, run, kept.tables, epoch=group.epoch, done={})
-            kept.note(task.step(mine)[0])
+            kept.note(task.sent(mine)[0])
         assert task is not None
         kept.note(task.pack_ended())
         kept.task = task
