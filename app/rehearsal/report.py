@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.rehearsal.compare import DifferenceKind, KindKey
 from app.rehearsal.money import MoneyMoved
+from models.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,7 +129,7 @@ def masked(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [masked(inner, name) for inner in value]
     if isinstance(value, str) and name.rpartition(".")[2] not in SHOWN_TEXTS:
-        return f"({len(value)} characters)"
+        return f"({counted(len(value), 'character', 'characters')})"
     return value
 
 
