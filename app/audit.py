@@ -24,6 +24,7 @@ AUDITED_EVENT_TYPES: Final = {
     EventType.DEAD_LETTER_DISCARDED, EventType.RECORD_SKIPPED, EventType.ORDERS_SEARCHED,
     EventType.UPGRADE_FINISHED,
     EventType.STATE_REPAIRED,
+    EventType.STAFF_REVOKED,
 }  # fmt: skip
 """Of the audit; whatever else an operator asked for names him in `by`."""
 

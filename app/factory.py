@@ -35,6 +35,7 @@ from app.reconciliation.metrics import MoneyMetrics
 from app.reconciliation.order_checks import EndedOrderChecks
 from app.reconciliation.runner import RUNNER_PARTITION, Reconciliation, ReconciliationSchedule
 from app.settings import Settings
+from app.staff_revocations import StaffRevocations
 from app.stripe.account_settings import account_client, expected_account
 from app.stripe.account_watch import AccountWatch
 from app.stripe.effects import EffectsService
@@ -92,6 +93,9 @@ def create_app(settings: Settings) -> faust.App:
         now_ms=clock.now_ms, end_worker=runtime.end_worker,
     )  # fmt: skip
     runtime.use_levels(lambda: level.history)
+    revocations = StaffRevocations(
+        sender, kafka, identity, active=level.active, now_ms=clock.now_ms
+    )
     # Faust declares it as a form of types.
     app.conf.Worker = worker_class(  # type: ignore[assignment]
         configure, settings.kafka_bootstrap, level.prepare
@@ -142,6 +146,7 @@ def create_app(settings: Settings) -> faust.App:
     )
     operators = Operators(
         settings, runtime, sender, effects, clock, kafka, admission, level=level,
+        revocations=revocations,
         account_problem=lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
     )  # fmt: skip
     money = MoneyIndex(
@@ -161,6 +166,7 @@ def create_app(settings: Settings) -> faust.App:
     mount_web(
         settings, catalogue, runtime, gateway, intake, sender, operators, declared.topics,
         money=money, reconciliation=reconciliation, metrics=metrics, admission=admission, clock=clock,
+        revoked=revocations.revoked,
         answered=http_metrics.answered, csp_reported=csp_metrics.reported,
         order_tokens=order_tokens,
         payment_methods=declared.payment_methods,
@@ -169,8 +175,8 @@ def create_app(settings: Settings) -> faust.App:
         app,
         configure,
         parts=(
-            identity, level, clock, notifier, timers, reconciler, effects, reconciliation, letters, account,
-            EndedOrderChecks(runtime.tables["payments"], money),
+            identity, level, revocations, clock, notifier, timers, reconciler, effects, reconciliation,
+            letters, account, EndedOrderChecks(runtime.tables["payments"], money),
         ),
         close_last=(
             sender.stop, gateway.close,

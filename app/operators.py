@@ -21,6 +21,7 @@ from app.kafka.records import FetchedRecord
 from app.metrics.families import values
 from app.platform_level import PlatformLevel
 from app.settings import Settings
+from app.staff_revocations import StaffRevocations
 from app.stripe.effects import EffectsService
 from models import ids
 from models.dead_letter import DeadLetter, RecordLocation
@@ -102,6 +103,7 @@ class Operators(Collector):
         admission: Admission,
         *,
         level: PlatformLevel,
+        revocations: StaffRevocations,
         account_problem: Callable[[], str],
     ) -> None:
         """account_problem: what is wrong with the Stripe account, or with our id there; "" when nothing is."""
@@ -119,6 +121,7 @@ class Operators(Collector):
             positions=runtime.positions, offsets=self._input_offsets, audit=self._audit,
             audit_search=self._audit_search, worker=self._worker, level=level,
             records=self._records,
+            revocations=revocations,
         )  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:

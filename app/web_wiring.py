@@ -24,6 +24,7 @@ from web.http.admission import Admission
 from web.http.deps import Bounds, RequestAnswered, SignIn, StripeOrigins, WebDeps
 from web.http.identity_provider import JwksVerifier
 from web.http.rate_limits import BAD_WEBHOOKS_PER_MIN, CSP_REPORTS_PER_MIN, ClientLimits
+from web.http.revoked_tokens import RevocableStaff, RevokedTokens
 from web.http.server import ConnectionLimits, WorkerRunner, connections_allowed
 from web.http.staff_sessions import StaffSessions
 from web.http.tokens import ClaimNames, DevelopmentStaff, OrderTokens, StaffVerifier
@@ -48,6 +49,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     answered: RequestAnswered,
     csp_reported: Callable[[str, str, int], None],
     clock: BrokerClock,
+    revoked: RevokedTokens,
     order_tokens: OrderTokens,
     payment_methods: OfferedMethods,
 ) -> None:
@@ -63,6 +65,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
     sessions = (
         StaffSessions(settings.order_token_key.get_secret_value(), staff) if sign_in else None
     )
+    verifier = sessions or staff
     deps = WebDeps(
         catalogue=catalogue, tables=runtime.tables, topics=topics, sender=sender,
         client_secret=gateway.client_secret, verify_webhook=verify,
@@ -70,7 +73,7 @@ def mount_web(  # noqa: PLR0913 -- the worker's parts
         reduce_webhook=intake.take_webhook,
         ready=functools.partial(_not_ready_reasons, runtime, clock), order_tokens=order_tokens,
         publishable_key=settings.stripe_publishable_key, payment_methods=payment_methods,
-        livemode=settings.livemode, staff=sessions or staff, sign_in=sign_in,
+        livemode=settings.livemode, staff=verifier and RevocableStaff(verifier, revoked), sign_in=sign_in,
         staff_sessions=sessions,
         development_login=(
             staff if settings.dev_login and isinstance(staff, DevelopmentStaff) else None

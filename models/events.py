@@ -77,6 +77,7 @@ class EventType(StrEnum):
     ORDERS_SEARCHED = "ORDERS_SEARCHED"
     UPGRADE_FINISHED = "UPGRADE_FINISHED"
     STATE_REPAIRED = "STATE_REPAIRED"
+    STAFF_REVOKED = "STAFF_REVOKED"
 
 
 E = EventType
@@ -391,6 +392,16 @@ class StateRepaired(Message):
     by: ShortText
 
 
+class StaffRevoked(Message):
+    """An operator has revoked tokens of staff. isSingle: one token of the subject, not all until then."""
+
+    subject: ShortText
+    is_single: bool
+    issued_before: Timestamp
+    reason: Text
+    by: ShortText
+
+
 OPERATORS: Final = "operators"
 """Producer of the audit of what operators do with dead letters, and look for: no engine that could count stands
 behind it, so its events all have sequence 1 and are told apart by their ids."""
@@ -477,6 +488,7 @@ EVENTS: Final[dict[EventType, EventSpec]] = {
     E.ORDERS_SEARCHED: _audit(OrdersSearched),
     E.UPGRADE_FINISHED: _audit(UpgradeFinished, Level.V0_2),
     E.STATE_REPAIRED: _audit(StateRepaired, Level.V0_2),
+    E.STAFF_REVOKED: _audit(StaffRevoked, Level.V0_2),
 }
 AUDIT_TYPES: Final = frozenset(kind for kind in EVENTS if topics.ORDER_AUDIT in EVENTS[kind].topics)
 EVENT_TYPES_OF_TOPIC: Final[dict[str, frozenset[EventType]]] = {

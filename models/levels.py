@@ -33,6 +33,7 @@ BEGINS: Final[Mapping[Level, tuple[str, ...]]] = {
     Level.V0_2: (
         "the end of an upgrade is in the audit, as UPGRADE_FINISHED",
         "operators may have states made anew from their events, which the audit has as STATE_REPAIRED",
+        "revoked tokens of staff are in the audit, as STAFF_REVOKED",
     ),
 }
 """What may be written from a level on, for operators; each is a line of `level show`."""

@@ -71,7 +71,9 @@ class PlatformId(Message):
     """The id that tells this platform from others with the same app id on one Stripe account.
 
     Under the key `level` it says the platform's level too (models/levels.py), from a time of Kafka's on, in
-    milliseconds since the epoch, and who raised it, and why.
+    milliseconds since the epoch, and who raised it, and why. Under the key `staff-revoked` it says which tokens
+    of staff are not taken any more (app/staff_revocations.py): of a subject, issued until `from_ms`, or the one
+    with that SHA-256; until when that has a use; who revoked them, and why.
     """
 
     platform_id: Id
@@ -80,3 +82,6 @@ class PlatformId(Message):
     from_ms: EpochMillis = 0
     by: ShortText = ""
     reason: Text = ""
+    subject: ShortText = ""
+    token_hash: ShortText = ""
+    until_ms: EpochMillis = 0

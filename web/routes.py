@@ -55,6 +55,7 @@ from web.ops import (
 )
 from web.ops import notifications as notification_lists
 from web.ops import orders as order_lists
+from web.ops import staff as staff_tokens
 
 CUSTOMER, KITCHEN, COURIER, OPERATOR = (
     Role.CUSTOMER, Role.KITCHEN, Role.COURIER, Role.OPERATOR
@@ -167,6 +168,10 @@ ROUTES: Final = (
     Route(method="POST", path="/api/ops/stopped/skip", run=stopped.skip_record, body=stopped.SkipBody,
           answer=stopped.Skipped, access=OPERATORS, resolve=stopped.check_partition,
           owner=stopped.skip_owner),
+    _for_operators("/api/ops/staff/revocations", staff_tokens.list_revocations,
+                   staff_tokens.RevocationList),
+    Route(method="POST", path="/api/ops/staff/revoke", run=staff_tokens.revoke_staff,
+          body=staff_tokens.RevokeBody, answer=staff_tokens.RevocationView, access=OPERATORS),
     _for_operators("/api/ops/level", level.show_level, level.LevelView),
     Route(method="POST", path="/api/ops/level/finish", run=level.finish_upgrade, body=level.FinishBody,
           answer=level.LevelView, access=OPERATORS),

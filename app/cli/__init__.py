@@ -27,6 +27,7 @@ MODULES: Final = {
     "rehearse": "rehearse",
     "report": "money",
     "skip": "skip",
+    "staff": "staff",
     "stripe": "stripe",
     "stuck": "platform",
     "table": "table",

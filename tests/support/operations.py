@@ -75,6 +75,7 @@ QUIET_OPERATIONS: Any = OperatorDeps(
     audit=no_audit,
     worker=lambda: WorkerStatus(started_ms=0),
     audit_search=None,
+    revocations=SimpleNamespace(all=tuple, revoke=None),
     level=SimpleNamespace(history=LevelHistory(), builds=no_builds, finish=None),
     records=None,
 )

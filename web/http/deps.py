@@ -19,6 +19,7 @@ from tables import InputPosition, PartitionStop, StateTable
 from web.catalogue import Catalogue
 from web.http.admission import Admission
 from web.http.rate_limits import ClientLimits
+from web.http.revoked_tokens import Revocation
 from web.http.staff_sessions import StaffSessions
 from web.http.tokens import DevelopmentStaff, Identity, OrderTokens, StaffVerifier
 from web.indexes.money import MoneyIndex
@@ -142,6 +143,16 @@ class StoppedPartitions(Protocol):
         """
 
 
+class Revocations(Protocol):
+    """Tokens of staff that are not taken any more."""
+
+    def all(self) -> Iterable[Revocation]:
+        """Those that count, the latest first."""
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Revoke, and put it into the audit. Raises KafkaUnavailableError."""
+
+
 class PlatformLevels(Protocol):
     """The platform's level (models/levels.py). Methods raise KafkaUnavailableError."""
 
@@ -180,6 +191,7 @@ class OperatorDeps:
     records: Callable[
         [Sequence[RecordLocation]], Awaitable[Mapping[RecordLocation, tuple[bytes, bytes]]]
     ]
+    revocations: Revocations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

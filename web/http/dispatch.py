@@ -20,7 +20,8 @@ give an `ApiModel`; pages call the same function, or another row's by `result_of
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import structlog
@@ -47,8 +48,8 @@ from web.http.route import (
     context_of,
 )
 from web.http.scatter_gather import PARTITIONS, Gather
-from web.http.sse import EventStream
-from web.http.tokens import Role
+from web.http.sse import EventStream, StreamEvent
+from web.http.tokens import STAFF_ROLES, Role
 
 RESCUED: Final = (ProblemError, UnavailableError, NotOwnerError, NotReadyError)
 
@@ -170,8 +171,24 @@ async def _rendered(call: AnyCall, result: Any) -> web.StreamResponse:
     if isinstance(result, web.StreamResponse):
         return result
     if isinstance(result, EventStream):
-        return await call.context.streams.send(call.request, result.whose, result.events)
+        events = _while_let_in(call, result.events)
+        return await call.context.streams.send(call.request, result.whose, events)
     return _renderer(call)(call, result)
+
+
+async def _while_let_in(
+    call: AnyCall, events: AsyncGenerator[StreamEvent | None]
+) -> AsyncGenerator[StreamEvent | None]:
+    """The events as long as the token of staff that asked for them is taken: it may be revoked, or expire."""
+    is_staff = call.who is not None and call.who.role in STAFF_ROLES
+    async with aclosing(events):
+        async for event in events:
+            if is_staff:
+                try:
+                    await call.route.access.check(call)
+                except (ProblemError, UnavailableError):
+                    return
+            yield event
 
 
 def _renderer(call: AnyCall) -> Renderer:

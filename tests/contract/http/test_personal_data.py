@@ -35,6 +35,7 @@ OPERATOR_EVENTS = frozenset(
         E.NOTIFICATION_FAILED, E.NOTIFICATION_RETRIED, E.DEAD_LETTER_REDRIVEN,
         E.DEAD_LETTER_DISCARDED, E.ORDERS_SEARCHED, E.RECORD_SKIPPED, E.NOTIFICATION_HELD,
         E.UPGRADE_FINISHED, E.STATE_REPAIRED,
+        E.STAFF_REVOKED,
     }
 ) | ABOUT_FRAUD  # fmt: skip
 """How it was done, what went wrong inside, what operators wrote about it, and who is suspected."""
