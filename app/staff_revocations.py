@@ -86,8 +86,9 @@ class StaffRevocations(Background):
     async def read(self) -> None:
         """Take what has come. Raises KafkaUnavailableError."""
         try:
-            end = await self._kafka.end((self._topic, 0))
-            if end != self._offset or not self.revoked.is_known:
+            # First the read that tells of a topic that is not there, for a question for its end does not.
+            is_known = self.revoked.is_known
+            if not is_known or await self._kafka.end((self._topic, 0)) != self._offset:
                 found = await self._kafka.onwards(self._topic, {0: self._offset}, self._take)
                 self._offset = found.offsets[0]
         except KafkaUnavailableError as error:
@@ -114,4 +115,4 @@ class StaffRevocations(Background):
             said.subject, said.token_hash, said.from_ms, said.until_ms, said.by, said.reason
         )
         self.revoked.add(found)
-        log.warning("tokens of staff are revoked", by=said.by, isSingle=bool(said.token_hash))
+        log.warning("tokens of staff are revoked", by=said.by, is_single=bool(said.token_hash))
