@@ -46,10 +46,14 @@ FROM_LEVEL: Final[dict[str, Level]] = {
     "0.1.0 records/PlatformId.json: fromMs: is written, readers refuse it as unknown": Level.V0_2,
     "0.1.0 records/PlatformId.json: by: is written, readers refuse it as unknown": Level.V0_2,
     "0.1.0 records/PlatformId.json: reason: is written, readers refuse it as unknown": Level.V0_2,
+    "0.1.0 records/PlatformId.json: subject: is written, readers refuse it as unknown": Level.V0_2,
+    "0.1.0 records/PlatformId.json: tokenHash: is written, readers refuse it as unknown": Level.V0_2,
+    "0.1.0 records/PlatformId.json: untilMs: is written, readers refuse it as unknown": Level.V0_2,
 }
 """What workers of a release would misread -> the level from which on it is written (models/levels.py).
 
-The platform's level itself stands in records of a key of their own, of which 0.1.0 reads the id alone.
+The platform's level itself, and revoked tokens of staff, stand in records of keys of their own, of which 0.1.0
+reads the id alone.
 """
 SWITCHED_ON: Final = {
     f"0.1.0 {file}: data.{field}: is written, readers refuse it as unknown"
