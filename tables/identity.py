@@ -83,9 +83,8 @@ class IdentityCheck:
                 raise WrongKafkaError(
                     f"the table {name!r} has nothing in partition {partition} although inputs of "
                     f"{topic} were processed into it: its changelog topic was deleted or emptied. "
-                    "Restore that topic; or, to build the table again from the input topics as far "
-                    "as they reach back, delete the consumer group's committed offsets and start "
-                    "again."
+                    "Stop all workers and run `faust -A app restore`, which makes it anew from "
+                    "the topics kept for ever (docs/how-to/restore.md)."
                 )
             if due[topic] > end:
                 raise _lost_inputs(name, topic, partition, due[topic], end)

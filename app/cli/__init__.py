@@ -26,6 +26,7 @@ MODULES: Final = {
     "refunds": "money",
     "rehearse": "rehearse",
     "report": "money",
+    "restore": "restore",
     "skip": "skip",
     "staff": "staff",
     "stripe": "stripe",

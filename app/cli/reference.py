@@ -16,7 +16,7 @@ INTRODUCTION: Final = """\
 
 `faust -A app COMMAND`, from a checkout or an image of Tiffin, over ssh too. What Operations shows, \
 commands show here. They ask any worker over HTTP and need no Kafka and no key of Stripe's; only `topics`, \
-`stripe`, `audit rebuild`, `rehearse` and `worker` read all settings.
+`stripe`, `audit rebuild`, `rehearse`, `restore` and `worker` read all settings.
 
 - **Which worker**: the one of the settings (`TIFFIN_WEB_URL`, or `TIFFIN_WEB_HOST` and `TIFFIN_WEB_PORT`), or \
 `--url`.

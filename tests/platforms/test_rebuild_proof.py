@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from models import topics
 from models.rebuild import EVENT_FOLDS
 from sandbox.customer import Customer
 from sandbox.demo_flows import FLOWS, Flow
 from sandbox.platform import Platform
-from sandbox.processes import free_port
+from sandbox.processes import MAX_WAIT_S, free_port, wait_until
 from tests.support.kafka_topics import Read, read_all, stored_json
 from tests.support.waiting import until
 
 CHANGELOG = "tiffin-payments-changelog"
+ORDERS_CHANGELOG = "tiffin-orders-changelog"
 LOST_RECORD = b'{"schemaVersion":1,"version":1,"epoch":-1,"state":null,"offsets":{}}'
 
 
@@ -180,6 +183,89 @@ def repair(platform: Platform, paid: str, forged: str) -> None:
 async def is_refunded(platform: Platform, order_id: str) -> bool:
     shown = await asyncio.to_thread(platform.run_cli, "order", order_id, "--json")
     return bool(json.loads(shown)["status"] == "REFUNDED")
+
+
+def test_a_sweep_that_a_crash_cuts_off_leaves_no_difference(platform: Platform) -> None:
+    """Ended orders shrink, workers are killed amid it, and the proof still finds what the events say."""
+    ended = [asyncio.run(play(platform, FLOWS[2], number % 2)) for number in range(4)]
+    before = faults(platform)
+    workers = platform.workers
+    argv, env = workers[0].argv, [dict(worker.env or {}) for worker in workers]
+    for worker in workers:
+        worker.terminate()
+        worker.argv = ["tests.support.aged_app" if each == "app" else each for each in argv]
+        worker.env = {**(worker.env or {}), "AGED_DAYS": "400"}
+    try:
+        for worker in workers:
+            worker.start()
+        wait_until(
+            lambda: bool(swept(platform, ended)), "a first order to shrink", timeout_s=MAX_WAIT_S
+        )
+        for worker in workers:
+            worker.kill()
+        platform.wait_ready()
+        wait_until(
+            lambda: swept(platform, ended) == {*ended}, "all orders to shrink", timeout_s=MAX_WAIT_S
+        )
+        assert faults(platform) == before
+    finally:
+        for worker, was in zip(workers, env, strict=True):
+            worker.terminate()
+            worker.argv, worker.env = argv, was
+            worker.start()
+        platform.wait_ready()
+
+
+def swept(platform: Platform, orders: list[str]) -> set[str]:
+    """Those of these orders that have no contact any more, as the changelog has it."""
+    last = {
+        record.key.decode(): record for record in read_all(platform.bootstrap, ORDERS_CHANGELOG)
+    }
+    return {
+        order_id
+        for order_id in orders
+        if not stored_json("orders", last[order_id].value)["state"]["placed"].get("contact")
+    }
+
+
+def test_tables_come_back_from_nothing_but_the_topics_kept_for_ever(platform: Platform) -> None:
+    """All changelogs and all disks are lost: workers refuse, `restore` makes the tables anew, orders go on."""
+    order_id = asyncio.run(play(platform, FLOWS[0]))
+    before = faults(platform)
+    status, _, shown = tried_restore(platform, "--yes")
+    assert (status, "stop them all first" in shown) == (1, True)
+    for worker in platform.workers:
+        worker.terminate()
+    admin = AdminClient({"bootstrap.servers": platform.bootstrap})
+    names = [name for name in admin.list_topics(timeout=30).topics if name.endswith("-changelog")]
+    for deleted in admin.delete_topics(names, operation_timeout=30).values():
+        deleted.result()
+    for number in range(len(platform.workers)):
+        shutil.rmtree(platform.data_dir(number))
+    wait_until(
+        lambda: not [n for n in admin.list_topics(timeout=30).topics if n.endswith("-changelog")],
+        "the topics to be gone", timeout_s=MAX_WAIT_S,
+    )  # fmt: skip
+    status, text, shown = tried_restore(platform, "--dry-run", "--json")
+    assert status == 0, shown
+    assert len(json.loads(text)["lost"]) == len(names)
+    status, text, shown = tried_restore(platform, "--yes", "--json")
+    assert status == 0, text + shown
+    assert json.loads(text)["restored"]["orders"] >= len(FLOWS)
+    for worker in platform.workers:
+        worker.start()
+    platform.wait_ready()
+    assert faults(platform) == before
+    platform.run_cli("cancel", order_id, "--yes")
+    asyncio.run(until(lambda: is_refunded(platform, order_id), "the money to go back"))
+    assert faults(platform) == before, "numbers go on without a hole"
+    status, text, _ = tried_restore(platform, "--dry-run", "--json")
+    assert status == 1, "workers run"
+
+
+def tried_restore(platform: Platform, *options: str) -> tuple[int, str, str]:
+    done = platform.try_cli("restore", *options)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_without_a_worker_nothing_is_proved(platform: Platform) -> None:
