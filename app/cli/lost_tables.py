@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rocksdict
 from aiokafka.errors import KafkaError
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
 from app.cli.errors import CommandError, ExitStatus
@@ -24,6 +24,7 @@ from models.events import AUDIT_TYPES, Event, read_event_of
 from models.repair import MAX_REPAIR_EVENTS, RepairState
 from models.times import machine_now_ms, to_rfc3339
 from models.transition import Input, InputIdentity, UnreadableError
+from models.wording import counted
 from tables.app import changelog_config
 from tables.changelog import FENCE_KEY
 from tables.cluster import ClusterReader
@@ -234,7 +235,8 @@ class LostTables:
         )
         members = described[group].result().members
         if members:
-            raise CommandError(f"{len(members)} workers of {group!r} run: stop them all first.")
+            running = counted(len(members), "worker", "workers")
+            raise CommandError(f"{running} of {group!r} still in the group: stop them all first.")
 
     def _make_missing_topics(self) -> None:
         replication = self._settings.replication_factor
@@ -262,13 +264,9 @@ class LostTables:
         """Input topic -> the group's next offset."""
         tables = self._runtime.tables.values()
         inputs = sorted({topic for table in tables for topic in table.service.inputs})
-        wanted = [TopicPartition(topic, partition) for topic in inputs]
-        groups = self._cluster.client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(self._settings.app_id, wanted)],
-            request_timeout=KAFKA_TIMEOUT_S,
-        )
-        found = groups[self._settings.app_id].result().topic_partitions
-        return {tp.topic: tp.offset for tp in found if tp.offset >= 0}
+        places = [(topic, partition) for topic in inputs]
+        found = self._cluster.committed(self._settings.app_id, places, KAFKA_TIMEOUT_S)
+        return {topic: offset for (topic, _), offset in found.items() if offset is not None}
 
 
 def _stage_record(record: FetchedRecord, batch: Any, staged: rocksdict.Rdict) -> None:

@@ -11,6 +11,7 @@ from app.cli.command import command, settings
 from app.cli.errors import CommandError
 from app.cli.http import JSON_OPTION
 from app.cli.output import console, plain, print_json, print_list
+from models.wording import counted
 
 if TYPE_CHECKING:
     from app.cli.lost_tables import RestoreResult
@@ -61,7 +62,8 @@ async def restore(as_json: bool, **options: Any) -> None:
         await asyncio.to_thread(tables.close)
     _tell(found, lost, as_json=as_json)
     if found.left_out:
-        raise CommandError(f"{len(found.left_out)} states could not be made anew.")
+        missing = counted(len(found.left_out), "state", "states")
+        raise CommandError(f"{missing} could not be made anew.")
 
 
 def _tell(found: RestoreResult, lost: dict[str, list[int]], *, as_json: bool) -> None:
@@ -71,7 +73,8 @@ def _tell(found: RestoreResult, lost: dict[str, list[int]], *, as_json: bool) ->
         return
     out = console()
     for name, count in found.restored.items():
-        out.print(plain(f"{name}: {count} orders" if count else f"{name}: goes on"))
+        done = counted(count, "order", "orders") if count else "goes on"
+        out.print(plain(f"{name}: {done}"))
     for which, why in found.left_out.items():
         out.print(plain(f"{which}: {why}"), style="red", soft_wrap=True)
     out.print("Start the workers, then compare: faust -A app audit rebuild")
