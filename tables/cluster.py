@@ -44,6 +44,7 @@ class ClusterReader:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """settings: librdkafka's, bootstrap.servers and, if need be, security."""
         self._settings = {"log_level": 0, **settings}
+        self._group_consumers: dict[str, Consumer] = {}
 
     def ids(self, topics: Sequence[str], timeout_s: float) -> ClusterIds:
         """Ids of the cluster and of these topics; waits a while for one just made. Raises KafkaException."""
@@ -98,16 +99,16 @@ class ClusterReader:
     ) -> dict[tuple[str, int], int | None]:
         """A group's committed offset of each partition, None without one. Raises KafkaException.
 
-        As a consumer that joins nothing. AdminClient's list_consumer_group_offsets ends the process (SIGSEGV in
+        Through a consumer that joins nothing and is kept: a new one's first answer takes a second, on a busy
+        machine with TLS several. AdminClient's list_consumer_group_offsets ends the process (SIGSEGV in
         librdkafka) where Kafka answers NOT_COORDINATOR, as it does at the first request for a new group:
         https://github.com/confluentinc/confluent-kafka-javascript/issues/374.
         """
-        settings = {**self._settings, "group.id": group, "enable.auto.commit": False}
-        consumer = Consumer(settings)
-        try:
-            found = consumer.committed([TopicPartition(*each) for each in places], timeout_s)
-        finally:
-            consumer.close()
+        if group not in self._group_consumers:
+            settings = {**self._settings, "group.id": group, "enable.auto.commit": False}
+            self._group_consumers.setdefault(group, Consumer(settings))
+        consumer = self._group_consumers[group]
+        found = consumer.committed([TopicPartition(*each) for each in places], timeout_s)
         for each in found:
             if each.error is not None:
                 raise KafkaException(each.error)

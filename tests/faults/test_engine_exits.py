@@ -85,7 +85,7 @@ def test_a_lost_changelog_is_refused_until_the_group_begins_anew(run: Run) -> No
     work_and_stop(run)
     delete(run, run.changelog(run.services[0]))
     lose_data(run)
-    is_refused(run, "its changelog topic was deleted or emptied", "committed offsets")
+    is_refused(run, "its changelog topic was deleted or emptied", "faust -A app restore")
     admin = AdminClient({"bootstrap.servers": run.bootstrap})
     for future in admin.delete_consumer_groups([run.name]).values():
         future.result(20)
