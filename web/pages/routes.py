@@ -8,7 +8,7 @@ from aiohttp import web
 from web.api import deliveries, kitchen, orders
 from web.api.schemas import CancelOrderBody
 from web.http.bodies import Body, EmptyBody
-from web.http.context import CONTEXT, NOTIFICATIONS, TIMELINE
+from web.http.context import CONTEXT, NOTIFICATIONS, ORDERS, TIMELINE
 from web.http.dispatch import mount
 from web.http.rate_limits import RequestKind
 from web.http.route import (
@@ -94,6 +94,8 @@ SHOP: Final = (
     _post("/orders/{order_id}/cancel", tracking.cancel, access=of_order(CUSTOMER), owner=owner_of_order,
           body=Form(CancelOrderBody, lambda _, form: {"reason": form.get("reason", "")}),
           order_must_exist=True, renderer=tracking.to_order, rescue=tracking.cancel_later),
+    _order_page("/orders/{order_id}/again", reorder.ask_to_replace, access=of_order(CUSTOMER),
+                waits_for=(ORDERS,), order_must_exist=True),
     _post("/orders/{order_id}/again", reorder.order_again, access=of_order(CUSTOMER),
           owner=owner_of_order, order_must_exist=True),
     _post("/orders/{order_id}/change", payment.change_order, access=of_order(CUSTOMER),

@@ -1,15 +1,13 @@
-"""What a customer tells the kitchen, and the same order once more."""
+"""What a customer tells the kitchen."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
 from tests.support.http_api import CART, Api
 from web.http.tokens import Role
-from web.pages.shop.cart import COOKIE
 
 HTML = {"Accept": "text/html"}
 TOLD = {"notes": "No onions, please", "allergies": "peanuts <b>"}
@@ -48,18 +46,3 @@ async def test_they_are_one_line_of_bounded_length(api: Api, text: str) -> None:
     status, answer, _ = await api.post("/api/payments/create-intent", CART | {"notes": text})
     assert status == 400
     assert answer["errors"][0]["field"] == "notes"
-
-
-async def test_an_order_is_put_into_the_cart_once_more(api: Api) -> None:
-    order = await place(api)
-    name = "tiffin_order_" + order["orderId"].removeprefix("order_")
-    cookie = {"Cookie": f"{name}={order['orderToken']}"} | HTML
-    path = f"/orders/{order['orderId']}/again"
-    async with api.client.post(path, headers=cookie, allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["Location"]) == (303, "/checkout")
-        cart = answer.cookies[COOKIE].value
-    async with api.client.get("/checkout", headers=HTML | {"Cookie": f"{COOKIE}={cart}"}) as page:
-        text = await page.text()
-    assert len(re.findall('class="cart-line"', text)) == 1
-    async with api.client.post(path, headers=HTML, allow_redirects=False) as answer:
-        assert answer.status in {401, 403}, "it is somebody's order"
