@@ -43,4 +43,6 @@ trap 'rm -rf "$trial"' EXIT
 
 ls -l "$dist" | awk 'NR > 1 {printf "  %-44s %9d bytes\n", $NF, $5}'
 [ -z "${unnamed-}" ] || echo "$unnamed"
+"$bin/python" -m sandbox.images >/dev/null ||
+    echo "Before it is published: pin the images by digest ($bin/python -m sandbox.images pin)."
 echo "Tried, not published. To publish: git tag v$version, push it, and upload dist/."
