@@ -47,6 +47,7 @@ TABLES: Final = {
     "web/pages/staff/boards.py": (
         "COLUMNS", "BUTTONS", "REJECT_REASONS", "REFUSAL_TEXTS", "TRY_AGAIN_TEXT", "PENDING_TEXT",
     ),
+    "web/pages/staff/kitchen_history.py": ("STATUS_TEXTS",),
     "web/pages/staff/login.py": ("NAMES",),
 }  # fmt: skip
 """File -> its tables of texts; a table's codes (BUSY, card_declined, info) are none."""

@@ -17,6 +17,7 @@ from web.api import (
     deliveries,
     disputes,
     kitchen,
+    kitchen_history,
     refunds,
 )
 from web.http import dispatch
@@ -41,6 +42,7 @@ TEXTS = {
     "message": "a" * 80, "error": "builtins.AnErrorWithALongName", "stripe_intent_id": "pi_" + "3" * 40,
     "url": "http://worker-with-a-name-that-is-long.internal.example:6066", "topic": "payment-events-dlq",
     "channel": "EMAIL", "event_type": "PAYMENT_COMPLETED", "format": "json", "state": "OPEN",
+    "day": "2026-11-23",
 }  # fmt: skip
 MAPS: Mapping[str, Any] = {
     "counts": {"OPEN": 1, "PENDING": 2, "WAITING_FOR_OPERATOR": 1, "FAILED": 1, "SENT": 2},
@@ -83,6 +85,7 @@ def of_model(kind: type[BaseModel], *, full: bool) -> BaseModel:
 
 PAGES: Mapping[str, tuple[type[BaseModel], Any]] = {
     "/kitchen": (kitchen.KitchenOrders, kitchen.ListKitchenOrders),
+    "/kitchen/history": (kitchen_history.KitchenHistory, kitchen_history.ListKitchenHistory),
     "/courier": (deliveries.DeliveryRows, deliveries.ListDeliveries),
     "/ops": (overview.Overview, overview.ShowOverview),
     "/ops/orders": (orders.OrderRows, orders.ListOrders),

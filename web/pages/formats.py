@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import orjson
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.numbers import NumberFormatError, format_currency, parse_decimal
 from markupsafe import Markup
 
@@ -123,6 +123,11 @@ def clock(rfc3339: str) -> str:
     year, day = at.year != datetime.now(UTC).year, DAYS[language.get()]
     form = f"{day} y, HH:mm" if year else f"{day}, HH:mm"
     return str(format_datetime(at, form, locale=language.get())) + " UTC"
+
+
+def day(date_: date) -> str:
+    """A day with its weekday, as the reader's language writes it."""
+    return str(format_date(date_, "full", locale=language.get()))
 
 
 def exact(rfc3339: str) -> str:

@@ -76,8 +76,9 @@ def make_environment(assets: Assets, language: str = languages.ENGLISH) -> jinja
         languages=languages.LANGUAGES, status_words=formats.ORDER_STATUS_TEXTS, counted=counted,
     )  # fmt: skip
     engine.filters.update(
-        money=formats.money_text, time=formats.time_of, clock=formats.clock, exact=formats.exact,
-        pretty=formats.pretty, state=formats.state, order_state=formats.order_state, reference=ids.reference,
+        money=formats.money_text, time=formats.time_of, clock=formats.clock, day=formats.day,
+        exact=formats.exact, pretty=formats.pretty, state=formats.state,
+        order_state=formats.order_state, reference=ids.reference,
         strong=formats.strong, code=formats.code, mono=formats.mono,
     )  # fmt: skip
     return engine

@@ -6,6 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from web.api import deliveries, kitchen, orders
+from web.api import kitchen_history as kitchen_history_queries
 from web.api.schemas import CancelOrderBody
 from web.http.bodies import Body, EmptyBody
 from web.http.context import CONTEXT, NOTIFICATIONS, ORDERS, TIMELINE
@@ -36,7 +37,7 @@ from web.pages.ops import dead_letters, notifications, order, overview, runbooks
 from web.pages.ops.lists import LISTS, OPERATORS
 from web.pages.render import ASSETS, TEMPLATE_ENGINES, make_environments
 from web.pages.shop import cart, checkout, home, payment, reorder, tracking
-from web.pages.staff import board_streams, boards, login
+from web.pages.staff import board_streams, boards, kitchen_history, login
 
 CUSTOMER, KITCHEN = Role.CUSTOMER, Role.KITCHEN
 COURIER, OPERATOR = Role.COURIER, Role.OPERATOR
@@ -111,6 +112,10 @@ STAFF: Final = (
     _get("/kitchen", kitchen.ListKitchenOrders, params=kitchen.KitchenParams,
          access=staff(KITCHEN, OPERATOR), renderer=boards.show_kitchen),
     _get("/kitchen/stream", board_streams.stream_kitchen, access=staff(KITCHEN, OPERATOR)),
+    _get(kitchen_history.HISTORY, kitchen_history_queries.ListKitchenHistory, access=staff(KITCHEN, OPERATOR),
+         params=kitchen_history_queries.HistoryParams, renderer=kitchen_history.show_history),
+    _order_page("/kitchen/{order_id}/ticket", kitchen_history.show_ticket, waits_for=(ORDERS,),
+                access=of_order(KITCHEN, OPERATOR), order_must_exist=True),
     _kitchen_step("accept", kitchen.accept_order),
     _kitchen_step("reject", kitchen.reject_order, kitchen.RejectBody),
     _kitchen_step("start-preparing", kitchen.start_preparing),

@@ -1,5 +1,6 @@
 /* Boards: news by the stream, waiting times that run, a sound for what is new or late, no swap under a busy
  * hand, and no tap that hits what has just moved under it. */
+import "./print.js";
 import { keepLive } from "./sse.js";
 import { localTimes } from "./times.js";
 import { locale, t } from "./words.js";
@@ -179,22 +180,6 @@ document.addEventListener("htmx:afterSwap", () => {
   localTimes(document);
   const now = board()?.dataset.said;
   if (said && now && said.textContent !== now) said.textContent = now;
-});
-
-/* A ticket on paper: that one alone. */
-const showPrint = () => {
-  for (const each of document.querySelectorAll("[data-print]")) each.hidden = false;
-};
-showPrint();
-document.addEventListener("htmx:afterSwap", showPrint);
-document.addEventListener("click", (event) => {
-  const ticket = event.target.closest?.("[data-print]")?.closest("[data-ticket]");
-  if (!ticket) return;
-  ticket.classList.add("printed");
-  document.body.classList.add("prints-one");
-  window.print();
-  ticket.classList.remove("printed");
-  document.body.classList.remove("prints-one");
 });
 
 const stream = keepLive({ look, mustListen: () => isOn() && ownsSound });
