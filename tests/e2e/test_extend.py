@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -34,15 +34,20 @@ def blocks() -> list[Block]:
     return blocks_of(PAGE)
 
 
-@pytest.fixture(scope="module")
-def extended(blocks: list[Block], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository, changed as the page says."""
-    folder = tmp_path_factory.mktemp("extended")
+def changed_copy(folder: Path, pages: Iterable[Path]) -> Path:
+    """A copy of the repository, changed as pages say."""
     copy_tree(folder)
-    for block in blocks:
-        if block.path:
-            apply(block, folder)
+    for page in pages:
+        for block in blocks_of(page):
+            if block.path:
+                apply(block, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the demo runs: with the page's service, and with what the how-tos add."""
+    return changed_copy(tmp_path_factory.mktemp("extended"), [PAGE, *HOW_TOS])
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +98,22 @@ def run(block: Block, folder: Path) -> str:
     return done.stdout
 
 
+def with_addresses(text: str, folder: Path) -> str:
+    """Commands with the addresses of the demo: where the usual ports are taken it says which others it uses."""
+    found = json.loads((folder / ".sandbox/endpoints.json").read_text())
+    addresses = {USUAL_WEB: found["web"][0], USUAL_STRIPE: found["stripe"]}
+    return re.sub("|".join(addresses), lambda usual: addresses[usual[0]], text)
+
+
+def is_check(block: Block) -> bool:
+    """Whether it runs tests, which need no demo."""
+    return block.language == "sh" and "-m pytest" in block.text
+
+
+def has_checks(page: Path) -> bool:
+    return any(map(is_check, blocks_of(page)))
+
+
 def test_a_service_is_few_files_and_lines(blocks: list[Block]) -> None:
     changed = [block for block in blocks if block.path]
     assert len({block.path for block in changed}) <= MAX_FILES
@@ -119,21 +140,25 @@ def test_an_order_earns_points(blocks: list[Block], extended: Path) -> None:
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
 def test_the_commands_of_a_how_to_succeed(page: Path, extended: Path) -> None:
     for block in blocks_of(page):
-        if block.language == "sh" and block.is_run:
-            run(block, extended)
+        if block.language == "sh" and block.is_run and not is_check(block):
+            run(Block("sh", with_addresses(block.text, extended)), extended)
+
+
+@pytest.mark.parametrize("page", list(filter(has_checks, HOW_TOS)), ids=lambda page: page.stem)
+def test_the_checks_of_a_how_to_pass(page: Path, tmp_path: Path) -> None:
+    """Of what it adds alone, as its reader has it: in a copy of its own."""
+    folder = changed_copy(tmp_path / "copy", [page])
+    for block in filter(is_check, blocks_of(page)):
+        run(block, folder)
 
 
 @pytest.mark.usefixtures("demo")
 def test_the_tutorial_is_followed_word_for_word(extended: Path) -> None:
-    """In one shell, as a reader has it; ports that are taken are others, as the demo says."""
+    """In one shell, as a reader has it."""
     start, *rest = (block for block in blocks_of(TUTORIAL) if block.language == "sh")
     assert start.text == "make demo\n"
     assert all(block.is_run for block in rest)
-    found = json.loads((extended / ".sandbox/endpoints.json").read_text())
-    addresses = {USUAL_WEB: found["web"][0], USUAL_STRIPE: found["stripe"]}
-    text = re.sub(
-        "|".join(addresses), lambda usual: addresses[usual[0]], "".join(b.text for b in rest)
-    )
+    text = with_addresses("".join(block.text for block in rest), extended)
     said = run(Block("sh", text), extended)
     first, second = (json.loads(line) for line in said.splitlines() if '"refund":' in line)
     assert first["refund"]["refundId"] == second["refund"]["refundId"]

@@ -16,7 +16,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = (
-    "agents", "app", "bench", "models", "sandbox", "tables", "tests", "web",
+    "agents", "app", "bench", "docs", "models", "sandbox", "tables", "tests", "web",
     "Makefile", "pyproject.toml", "uv.lock",
 )  # fmt: skip
 LINKED: Final = (".venv", ".sandbox/jars")

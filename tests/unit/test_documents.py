@@ -60,9 +60,8 @@ COMMANDS: Final = {*cli.MODULES, *faust_cli.commands}
 FAUST: Final = re.compile(r"faust -A app ([a-z-]+)")
 MODULE: Final = re.compile(r"python -m ([\w.]+)")
 CREATED_BY_THE_READER: Final = {
-    "docs/extend.md": {
-        block.path for block in blocks_of(ROOT / "docs/extend.md") if block.language == "python"
-    }
+    page: {block.path for block in blocks_of(ROOT / page) if block.language == "python"}
+    for page in ("docs/extend.md", "docs/how-to/add-an-event-or-a-topic.md")
 }
 """Document -> files that it tells the reader to make."""
 
