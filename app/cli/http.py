@@ -25,6 +25,7 @@ TIMEOUT_S: Final = 15.0
 ACCESS_HELP: Final = (
     "Give an operator's token: --token, or TIFFIN_OPERATOR_TOKEN in the environment."
 )
+DEMO_HELP: Final = "None is needed while `make demo` runs in this folder."
 URL_HELP: Final = "Base URL of a worker; by default the one that the settings name."
 JSON_OPTION: Final = option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of a table."
@@ -125,7 +126,8 @@ class WorkerClient:
         if self._token:
             return self._token
         if not self._address.is_sandbox:
-            raise CommandError(f"This needs an operator. {ACCESS_HELP}", ExitStatus.NO_ACCESS)
+            told = f"This needs an operator. {ACCESS_HELP} {DEMO_HELP}"
+            raise CommandError(told, ExitStatus.NO_ACCESS)
         asked = {"role": "operator", "subject": "cli"}
         status, answer = await self._send("POST", "/api/login/development", "", json=asked)
         self._token = answer["token"] if status == 200 else self._signed_here()
