@@ -58,4 +58,5 @@ ANALYTICS: Final[Service[CountedPayment | None]] = Service(
     has_ended=has_ended,
     dictionaries=dictionaries_of("analytics"),
     gather_s=GATHERED_S,
+    sums=dict.fromkeys(map(str, analytics.BucketLength), analytics.restarted_row),
 )

@@ -1,7 +1,7 @@
 """The declaration of a service, from which its table, Faust agents, docs and CLI output are made."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -63,7 +63,8 @@ class Service(Generic[S]):
     index_of: what a state is found by (models/transition.py); None: records of this table are looked up by
     their key alone. retain_by: what remains of an ended state at a time (models/retention.py), by the settings
     that `retention` names; None: all of it. gather_s: how long an input may wait for others before they are
-    made durable together: 0 where a request or a service waits.
+    made durable together: 0 where a request or a service waits. sums: how names of rows that sum up over keys
+    begin, up to the slash -> such a row as one that no input of its topic is in yet, for `partitions raise`.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Service(Generic[S]):
     retain_by: Callable[[S, int], Retained] | None = None
     retention: str = ""
     gather_s: float = 0.0
+    sums: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
 
     @property
     def is_indexed(self) -> bool:

@@ -11,6 +11,7 @@ from app.configured_services import catalogue_of, decide_by, limits_of, payment_
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
 from app.version import VERSION
+from models.generations import Generation
 from models.levels import client_id
 from models.notification import Channel
 from models.payment_methods import OfferedMethods
@@ -31,23 +32,27 @@ class Declaration:
     catalogue: Catalogue
     payment_methods: OfferedMethods
     topics: tuple[TopicUse, ...]
+    generation: Generation
 
 
 def declare(
     settings: Settings,
     channels: frozenset[Channel] = frozenset(),
     traced: Callable[[Service[Any]], Service[Any]] = lambda service: service,
+    generation: Generation | None = None,
 ) -> Declaration:
     """Declare app and services. Raises SettingsError, CatalogueError.
 
     channels: by which customers are told. traced: what is done to each service so that it makes spans.
+    generation: of the platform's topics (app/partitions); by default the first, with the setting's partitions.
     """
+    generation = generation or Generation(1, settings.partitions)
     security = KafkaSecurity.of(settings)
     app = make_app(
-        settings.app_id,
+        generation.group(settings.app_id),
         broker_client_id=client_id(VERSION),
         broker=";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
-        datadir=settings.data_dir, partitions=settings.partitions,
+        datadir=generation.folder(settings.data_dir), partitions=generation.partitions,
         replication=settings.replication_factor, session_timeout_s=settings.session_timeout_s,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         rebalance_timeout_s=settings.rebalance_timeout_s, instance_id=settings.group_instance_id,
@@ -61,9 +66,10 @@ def declare(
     made = decide_by(settings, methods, channels)
     services = tuple(map(traced, made))
     runtime = ServiceRuntime(
-        app, services, dead_letter_topic=DEAD_LETTERS, partitions=settings.partitions,
+        app, services, dead_letter_topic=DEAD_LETTERS, partitions=generation.partitions,
+        topic_name=generation.topic,
         limits=limits_of(settings),
         gather_s={service.name: service.gather_s for service in services},
         admin={"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()},
     )  # fmt: skip
-    return Declaration(app, runtime, catalogue, methods, topic_uses(services))
+    return Declaration(app, runtime, catalogue, methods, topic_uses(services), generation)

@@ -65,8 +65,9 @@ def _command(argv: Sequence[str]) -> str | None:
 @cache
 def _worker() -> Any:
     from app.factory import create_app  # noqa: PLC0415 -- a worker alone needs all of it
+    from app.partitions.state import current_generation  # noqa: PLC0415
 
-    return _made(create_app)
+    return _made(lambda settings: create_app(settings, current_generation(settings)))
 
 
 @cache

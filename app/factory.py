@@ -29,6 +29,7 @@ from app.notifications.notifier import Notifier
 from app.notifications.rendering import MessageRenderer, order_link
 from app.notifications.sms import TwilioSms
 from app.operators import Operators
+from app.partitions.follower import GenerationFollower
 from app.platform_identity import PlatformIdentity
 from app.platform_level import PlatformLevel
 from app.reconciliation.metrics import MoneyMetrics
@@ -50,6 +51,7 @@ from app.web_wiring import mount_web
 from app.worker import worker_class
 from models import tracing
 from models.events import EventType
+from models.generations import Generation
 from models.notification import Channel
 from models.sender import CommandSender
 from tables import ServiceRuntime, caught_up
@@ -61,18 +63,23 @@ if TYPE_CHECKING:
     from app.traces import WorkerTracer
 
 
-def create_app(settings: Settings) -> faust.App:
-    """Wire one worker. Raises SettingsError, CatalogueError."""
+def create_app(settings: Settings, generation: Generation | None = None) -> faust.App:
+    """Wire one worker. Raises SettingsError, CatalogueError.
+
+    generation: of the platform's topics; by default the first.
+    """
     uvloop.install()
     security = KafkaSecurity.of(settings)
     channels = _message_channels(settings)
     tracer = _tracer(settings)
     traced = {"traced": tracer.traced} if tracer else {}
-    declared = declare(settings, frozenset(channels), **traced)
+    declared = declare(settings, frozenset(channels), generation=generation, **traced)
+    generation = declared.generation
     app, runtime, catalogue = declared.app, declared.runtime, declared.catalogue
     configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
-    sender = KafkaCommandSender(settings.kafka_bootstrap, security)
-    kafka = KafkaReader(settings.kafka_bootstrap, security)
+    sender = KafkaCommandSender(settings.kafka_bootstrap, security, topic_name=generation.topic)
+    kafka = KafkaReader(settings.kafka_bootstrap, security, topic_name=generation.topic)
+    follower = GenerationFollower(kafka, generation, sender)
     identity = PlatformIdentity(sender, kafka)
     http_metrics, stripe_metrics, csp_metrics = HttpMetrics(), StripeMetrics(), CspMetrics()
     gateway = StripeGateway(
@@ -85,12 +92,12 @@ def create_app(settings: Settings) -> faust.App:
         answered=stripe_metrics.answered,
     )  # fmt: skip
     clock = BrokerClock(
-        sender, worker=settings.canonical_url, partitions=settings.partitions,
+        sender, worker=settings.canonical_url, partitions=generation.partitions,
         max_offset_s=settings.clock_most_off_s,
     )  # fmt: skip
     level = PlatformLevel(
-        sender, kafka, identity, group=settings.app_id, partitions=settings.partitions,
-        now_ms=clock.now_ms, end_worker=runtime.end_worker,
+        sender, kafka, identity, group=generation.group(settings.app_id),
+        partitions=generation.partitions, now_ms=clock.now_ms, end_worker=runtime.end_worker,
     )  # fmt: skip
     runtime.use_levels(lambda: level.history)
     revocations = StaffRevocations(
@@ -100,7 +107,7 @@ def create_app(settings: Settings) -> faust.App:
     app.conf.Worker = worker_class(  # type: ignore[assignment]
         configure, settings.kafka_bootstrap, level.prepare
     )
-    runtime.remove_due_by(lambda: None if clock.reasons() else clock.now_ms())
+    runtime.remove_due_by(lambda: None if clock.reasons() or sender.held else clock.now_ms())
     engine_metrics = EngineMetrics(clock.now_s)
     runtime.on_commit_batch(engine_metrics.commit_batch)
     intake = EventIntake(
@@ -145,8 +152,8 @@ def create_app(settings: Settings) -> faust.App:
         max_delay_s=settings.admission_max_delay_s, stripe_wait_s=gateway.turn_of_create_s
     )
     operators = Operators(
-        settings, runtime, sender, effects, clock, kafka, admission, level=level,
-        revocations=revocations,
+        generation.group(settings.app_id), runtime, sender, effects, clock, kafka, admission,
+        level=level, revocations=revocations,
         account_problem=lambda: "; ".join(filter(None, (account.problem(), identity.problem()))),
     )  # fmt: skip
     money = MoneyIndex(
@@ -175,8 +182,8 @@ def create_app(settings: Settings) -> faust.App:
         app,
         configure,
         parts=(
-            identity, level, revocations, clock, notifier, timers, reconciler, effects, reconciliation,
-            letters, account, EndedOrderChecks(runtime.tables["payments"], money),
+            follower, identity, level, revocations, clock, notifier, timers, reconciler, effects,
+            reconciliation, letters, account, EndedOrderChecks(runtime.tables["payments"], money),
         ),
         close_last=(
             sender.stop, gateway.close,

@@ -20,7 +20,6 @@ from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord
 from app.metrics.families import values
 from app.platform_level import PlatformLevel
-from app.settings import Settings
 from app.staff_revocations import StaffRevocations
 from app.stripe.effects import EffectsService
 from models import ids
@@ -94,7 +93,7 @@ class Operators(Collector):
 
     def __init__(  # noqa: PLR0913 -- the worker's parts
         self,
-        settings: Settings,
+        group: str,
         runtime: ServiceRuntime,
         sender: CommandSender,
         effects: EffectsService,
@@ -106,11 +105,14 @@ class Operators(Collector):
         revocations: StaffRevocations,
         account_problem: Callable[[], str],
     ) -> None:
-        """account_problem: what is wrong with the Stripe account, or with our id there; "" when nothing is."""
+        """group: of the workers.
+
+        account_problem: what is wrong with the Stripe account, or with our id there; "" when nothing is.
+        """
         self.waiting = WaitingIndex()
         self._runtime, self._sender, self._effects, self._clock = runtime, sender, effects, clock
         self._started_ms = machine_now_ms()  # before Kafka's clock is known
-        self._kafka, self._group = kafka, settings.app_id
+        self._kafka, self._group = kafka, group
         self._account_problem, self._admission = account_problem, admission
         self._offsets: tuple[float, Mapping[tuple[str, int], Offsets]] = (-OFFSETS_CACHE_S, {})
         self.dead_letters = DeadLetterReader(kafka, self._log_dead_letter)

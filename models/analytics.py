@@ -135,6 +135,11 @@ def dump_row(offset: int, sums: Sums) -> bytes:
     return orjson.dumps({"offset": offset, "sums": sums}, option=orjson.OPT_NON_STR_KEYS)
 
 
+def restarted_row(raw: bytes) -> bytes:
+    """A row's sums as those of a topic that nothing has been read of: its offsets begin anew."""
+    return dump_row(-1, load_row(raw)[1])
+
+
 def additions(
     before: Payment | None, event: Event, after: Payment, restaurant_id: str
 ) -> dict[str, Sums]:

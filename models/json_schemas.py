@@ -17,6 +17,7 @@ from models import topics
 from models.commands import COMMANDS, PRODUCERS_OF_COMMANDS, Command, CommandType, WebhookReceived
 from models.events import EVENTS, Event, EventType
 from models.fields import TEXT_END
+from models.generations import PartitionsState
 from models.levels import OLDEST
 from models.messages import Message, written_fields
 from models.operations import PlatformId, WorkerClock
@@ -32,6 +33,7 @@ RECORDS: Final[Mapping[str, type[Message]]] = {
     topics.RECONCILIATION: ReconciliationReport,
     topics.WORKER_CLOCKS: WorkerClock,
     topics.PLATFORM_IDENTITY: PlatformId,
+    topics.PARTITIONS: PartitionsState,
 }
 """Topic that holds one kind of record -> that kind."""
 NAMED_TYPES: Final = frozenset(kind for kind, spec in EVENTS.items() if spec.since is OLDEST)

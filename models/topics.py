@@ -67,6 +67,7 @@ DEAD_LETTERS: Final = "payment-events-dlq"
 RECONCILIATION: Final = "reconciliation"
 WORKER_CLOCKS: Final = "worker-clocks"
 PLATFORM_IDENTITY: Final = "platform-identity"
+PARTITIONS: Final = "platform-partitions"
 
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic
@@ -95,6 +96,8 @@ TOPICS: Final[dict[str, Topic]] = {
               about="asks Kafka for its time; holds what each worker's clock said then"),
         Topic(PLATFORM_IDENTITY, FOREVER, ("workers",), partitions=1,
               about="the platform's own id, for its mark at Stripe: the first record counts; its level"),
+        Topic(PARTITIONS, FOREVER, ("operators",), partitions=1,
+              about="announces more partitions: what the topics are called then, and where each goes on"),
         Topic(DEAD_LETTERS, FOREVER, ("every service", "operators"), partitions=1,
               about="dead letters of every input topic, with their origin; markers of what became "
               "of them"),

@@ -89,7 +89,9 @@ class Batches:
     of inputs leads to fits no processor's cache, and fetching it again costs more than making it.
     """
 
-    __slots__ = ("_batches", "_is_compressed", "_last", "_partition_of_key", "_producer", "count")
+    __slots__ = (
+        "_batches", "_is_compressed", "_last", "_partition_of_key", "_producer", "_topic_name", "count",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,11 +99,13 @@ class Batches:
         partition_of_key: Callable[[str], int] | None = None,
         *,
         is_compressed: bool = False,
+        topic_name: Callable[[str], str] = str,
     ) -> None:
-        """partition_of_key: where there are outputs with keys of their own.
+        """partition_of_key: where there are outputs with keys of their own. topic_name: of a topic in Kafka.
 
         is_compressed: for topics that only engines read; not every client of Kafka knows Snappy.
         """
+        self._topic_name = topic_name
         self.count = 0
         self._producer = producer
         self._partition_of_key = partition_of_key
@@ -140,7 +144,8 @@ class Batches:
         for topic, key_partition, batch in self._batches:
             batch.close()
             partition = partition_of(topic) if key_partition is None else key_partition
-            future = await self._producer.send_batch(batch, topic, partition=partition)
+            name = self._topic_name(topic)
+            future = await self._producer.send_batch(batch, name, partition=partition)
             pending.append((future, batch.record_count()))
         last = -1
         for future, count in pending:

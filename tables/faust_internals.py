@@ -190,6 +190,13 @@ async def make_fenced_producer(
         **faust_producer._settings_auth(),
         "acks": -1,
     }
+    return await fenced_producer(settings, transactional_id, answer_timeout_ms)
+
+
+async def fenced_producer(
+    settings: Mapping[str, Any], transactional_id: str, answer_timeout_ms: int
+) -> tuple[AIOKafkaProducer, int, int]:
+    """The same with aiokafka's own settings."""
     initial = AIOKafkaProducer(**settings, transactional_id=transactional_id)
     await initial.start()
     manager = initial._txn_manager

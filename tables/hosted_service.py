@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class HostedService:
-    """A service on this worker. `tasks`: partition -> task, from the fencing of the partition on."""
+    """A service on this worker. `tasks`: partition -> task, from the fencing of the partition on.
+
+    inputs: Kafka's names of the topics that it reads.
+    """
 
     service: TransitionService
     table: FencedTable
     state: StateTable
     changelog: str
+    inputs: tuple[str, ...]
     limits: Limits
     counters: Counters = field(default_factory=Counters)
     tasks: dict[int, PartitionTask] = field(default_factory=dict)
@@ -47,7 +51,7 @@ class HostedServices:
         self._services = tuple(services)
         readers: dict[str, list[HostedService]] = {}
         for hosted in services:
-            for topic in hosted.service.inputs:
+            for topic in hosted.inputs:
                 readers.setdefault(topic, []).append(hosted)
         self.readers_by_topic: Mapping[str, Sequence[HostedService]] = readers
 

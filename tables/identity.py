@@ -34,7 +34,7 @@ class IdentityCheck:
         self.bounds: Bounds = {}
         self._reader = reader
         self._topics = sorted(
-            {name for hosted in services for name in (*hosted.service.inputs, hosted.changelog)}
+            {name for hosted in services for name in (*hosted.inputs, hosted.changelog)}
         )
         self._ids: ClusterIds | None = None
 
@@ -75,7 +75,7 @@ class IdentityCheck:
         WrongKafkaError when a table or inputs of it are lost.
         """
         name, due = hosted.name, {}
-        for topic in hosted.service.inputs:
+        for topic in hosted.inputs:
             tp = TP(topic, partition)
             start, end = self.bounds[tp]
             due[topic] = known.get(topic, start - 1) + 1
@@ -119,12 +119,12 @@ class IdentityCheck:
         return await asyncio.to_thread(self._reader.ids, self._topics, timeout_s)
 
     async def _read_bounds(self, owned: Owned, timeout_s: float) -> Bounds:
-        inputs = {(topic, p) for hosted, p in owned for topic in hosted.service.inputs}
+        inputs = {(topic, p) for hosted, p in owned for topic in hosted.inputs}
         return await asyncio.to_thread(self._reader.bounds, sorted(inputs), timeout_s)
 
 
 def _ids_of_service(ids: ClusterIds, hosted: HostedService) -> ClusterIds:
-    names = (*hosted.service.inputs, hosted.changelog)
+    names = (*hosted.inputs, hosted.changelog)
     return ClusterIds(ids.cluster, {name: ids.topics[name] for name in names})
 
 

@@ -50,9 +50,9 @@ class TaskContext:
     """What all tasks of one service on this worker share.
 
     offset_key: under which RocksDB holds the changelog offset it is at; index: of the table, if it keeps
-    one; readers: topic -> names of
-    the services that read it; cluster_ids: of this service's topics; on_commit_batch: is told of each that
-    is durable, if anybody wants to know.
+    one; readers: topic -> names of the services that read it; topic_name: of an output's topic in Kafka;
+    cluster_ids: of this service's topics; on_commit_batch: is told of each that is durable, if anybody wants to
+    know.
     """
 
     table: StateTable
@@ -66,6 +66,7 @@ class TaskContext:
     cluster_ids: ClusterIds
     worker_exit: WorkerExit
     on_backlog_drained: Callable[[PartitionTask], None]
+    topic_name: Callable[[str], str] = str
     on_commit_batch: Callable[[CommitReport], None] | None = None
     levels: Callable[[], LevelHistory] = LevelHistory
 
@@ -343,7 +344,8 @@ class PartitionTask:
             write_rows(self.database, rows, context.offset_key, reached, context.index)
 
     def _new_batches(self) -> Batches:
-        return Batches(self.fence.producer, self.table.partition_of)
+        name = self._context.topic_name
+        return Batches(self.fence.producer, self.table.partition_of, topic_name=name)
 
     def _partition_of(self, topic: str) -> int:
         """What has its input's key goes to the input's partition number, dead letters to 0."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic
 
 from models import ids
+from models.generations import base_topic
 from models.levels import LevelHistory
 from models.transition import Input, Output, UnreadableError, readable_key
 from tables.commit_batch import CommitBatch, OutputsT
@@ -159,7 +160,7 @@ class Processor(Generic[OutputsT]):
         record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)
-        offset = consumed.offset
+        offset, name = consumed.offset, base_topic(topic)
         if offset <= record.offsets.get(topic, -1):
             self._counters.redelivered += 1
             return True
@@ -171,9 +172,9 @@ class Processor(Generic[OutputsT]):
             raise UnreadableError("no value")
         if record.taken and self._is_over_key_limits(record):
             return False
-        identity, message = self._parse(topic, consumed)
+        identity, message = self._parse(name, consumed)
         token = "" if identity.producer else ids.token(identity.id)
-        if self._is_duplicate(topic, record, identity, token, is_redriven=redriven is not None):
+        if self._is_duplicate(name, record, identity, token, is_redriven=redriven is not None):
             self._drop_duplicate(topic, record, consumed, token)
             return True
         if record.quarantine is not None and redriven is None:
@@ -184,15 +185,15 @@ class Processor(Generic[OutputsT]):
             if at_ms != consumed.timestamp:
                 self._counters.odd_times += 1
             level = self._levels().at(at_ms)
-            given = Input(topic, record.key, identity, message, at_ms, headers, offset, level)
+            given = Input(name, record.key, identity, message, at_ms, headers, offset, level)
             self._decide(record, consumed, given, token)
         return True
 
-    def _parse(self, topic: str, consumed: Any) -> tuple[InputIdentity, Any]:
+    def _parse(self, name: str, consumed: Any) -> tuple[InputIdentity, Any]:
         """Read an input; one with a number goes by that. Raises UnreadableError."""
         numbered = _source_of(consumed) if consumed.headers else None
         try:
-            identity, message = self.service.parse(topic, consumed.key, consumed.value)
+            identity, message = self.service.parse(name, consumed.key, consumed.value)
         except UnreadableError:
             raise
         except Exception as exc:  # a parser's bug must not stop the stream either
@@ -216,11 +217,11 @@ class Processor(Generic[OutputsT]):
         return crowded and not self._measures_each_input
 
     def _is_duplicate(
-        self, topic: str, record: Record, identity: InputIdentity, token: str, *, is_redriven: bool
+        self, name: str, record: Record, identity: InputIdentity, token: str, *, is_redriven: bool
     ) -> bool:
         if token:
-            return token in record.ids.get(topic, "") or identity.id in record.outcomes
-        source = f"{topic}/{identity.producer}"
+            return token in record.ids.get(name, "") or identity.id in record.outcomes
+        source = f"{name}/{identity.producer}"
         return record.is_known(source, identity.sequence, is_redriven=is_redriven)
 
     def _drop_duplicate(self, topic: str, record: Record, consumed: Any, token: str) -> None:
@@ -233,7 +234,7 @@ class Processor(Generic[OutputsT]):
 
     def _decide(self, record: Record, consumed: Any, given: Input, token: str) -> None:
         before = record.copy() if self._measures_each_input else None
-        topic, identity = given.topic, given.identity
+        identity, topic, name = given.identity, consumed.topic, given.topic
         try:
             decision = self.service.decide(record.state, given, self.read)
             state, outputs, rows, outcome = decision
@@ -252,9 +253,9 @@ class Processor(Generic[OutputsT]):
             if outcome is not None:
                 record.keep_outcome(identity, outcome, given.timestamp_ms, self._limits)
             if token:
-                record.keep_id(topic, token, self._limits.ids_per_topic)
+                record.keep_id(name, token, self._limits.ids_per_topic)
             else:
-                record.keep_sequence(f"{topic}/{identity.producer}", identity.sequence)
+                record.keep_sequence(f"{name}/{identity.producer}", identity.sequence)
             record.state = state
             record.offsets[topic] = given.offset
             record.version += 1
@@ -281,7 +282,7 @@ class Processor(Generic[OutputsT]):
         reason = Quarantine(_qualified_name(exc), given.timestamp_ms, given.identity.id, 0)
         if record.quarantine is not None:  # redriven in vain
             reason = replace(record.quarantine, reason=reason.reason)
-        self._dead_letter_quarantined(given.topic, record, consumed, reason, str(exc))
+        self._dead_letter_quarantined(consumed.topic, record, consumed, reason, str(exc))
 
     def _fits(self, record: Record, dumped: bytes) -> bool:
         return len(dumped) - record.outbox_bytes <= self._limits.record_bytes
@@ -348,7 +349,7 @@ class Processor(Generic[OutputsT]):
         is_redriven = header_of(consumed.headers, REDRIVE_HEADER) is not None
         if record.quarantine is not None and not is_redriven:
             return False
-        name = f"{topic}/{numbered.producer}"
+        name = f"{base_topic(topic)}/{numbered.producer}"
         if record.is_known(name, numbered.number, is_redriven=is_redriven):
             self._counters.duplicates += 1
             return True

@@ -16,6 +16,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
+from models.generations import base_topic
 from tables.app import STORE_OPTIONS, changelog_config
 from tables.cluster import ClusterReader
 from tables.fenced_table import FencedTable
@@ -75,14 +76,16 @@ class ServiceRuntime:
         limits: Limits = Limits(),  # noqa: B008 -- frozen
         gather_s: Mapping[str, float] = MappingProxyType({}),
         admin: Mapping[str, Any] | None = None,
+        topic_name: Callable[[str], str] = str,
     ) -> None:
         """Register a table a service and an agent a (service, input topic) with `app`.
 
         gather_s: service -> its `Limits.gather_s`, where it is not that of `limits`.
         partitions: of each topic and table; admin: librdkafka's settings (by default the app's brokers).
+        topic_name: of a service's topic in Kafka (models/generations.py).
         """
         self.app = app
-        self.partitions = partitions
+        self.partitions, self._topic_name = partitions, topic_name
         self._services = HostedServices(
             app,
             [
@@ -101,11 +104,12 @@ class ServiceRuntime:
             reader=ClusterReader(admin or {"bootstrap.servers": brokers}),
             dead_letter_topic=dead_letter_topic,
             limits=limits,
+            topic_name=topic_name,
         )
         self.stops: PartitionStops = self._task_manager.stops
         for hosted in self._services:
             hosted.table.hooks = self._task_manager
-            for topic in hosted.service.inputs:
+            for topic in hosted.inputs:
                 self._make_agent(hosted, topic)
         transport = FetchTransport(app.conf.broker_consumer, app)
         transport.configure(
@@ -154,7 +158,7 @@ class ServiceRuntime:
         return [
             InputPosition(
                 service=hosted.name,
-                topic=topic,
+                topic=base_topic(topic),
                 partition=task.partition,
                 next_offset=next_offset,
                 durable_offset=task.durable_offsets[topic],
@@ -170,11 +174,17 @@ class ServiceRuntime:
 
     def known_end(self, topic: str, partition: int) -> int | None:
         """The next offset to come in a partition, as of the last fetch; Kafka is not asked."""
-        return cast("int | None", self.app.consumer.highwater(TP(topic, partition)))
+        place = TP(self._topic_name(topic), partition)
+        return cast("int | None", self.app.consumer.highwater(place))
 
     async def read_ends(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
         """Ask Kafka for the next offset to come in each partition. Raises what its client raises."""
-        return await self.app.consumer.highwaters(*partitions)
+        asked = {
+            TP(self._topic_name(topic), partition): TP(topic, partition)
+            for topic, partition in partitions
+        }
+        ends = await self.app.consumer.highwaters(*asked)
+        return {asked[place]: end for place, end in ends.items()}
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow by now, and heartbeats still run."""
@@ -204,7 +214,8 @@ class ServiceRuntime:
             return None
 
         state = StateTable(service, self.partitions, owner_url)
-        return HostedService(service, table, state, changelog, limits)
+        inputs = tuple(map(self._topic_name, service.inputs))
+        return HostedService(service, table, state, changelog, inputs, limits)
 
     def _make_agent(self, hosted: HostedService, topic: str) -> None:
         feeder = self._task_manager.feeder
@@ -216,7 +227,7 @@ class ServiceRuntime:
 
         transitions.__doc__ = f"Feeds {topic} to the {hosted.name} engine."
         channel = self.app.topic(topic, schema=RawSchema(), partitions=self.partitions)
-        self.app.agent(channel, name=f"{hosted.name}.{topic}")(transitions)
+        self.app.agent(channel, name=f"{hosted.name}.{base_topic(topic)}")(transitions)
 
 
 async def caught_up(runtime: ServiceRuntime, services: Iterable[str], partition: int) -> None:
@@ -238,7 +249,7 @@ async def caught_up(runtime: ServiceRuntime, services: Iterable[str], partition:
     def is_done(ends: Mapping[TP, int]) -> bool:
         # What is behind a batch that can't be read must not hold up whoever waits for the rest.
         stopped = {
-            stop.topic: stop.offset
+            base_topic(stop.topic): stop.offset
             for stop in runtime.stops.all()
             if stop.partition == partition and not stop.service
         }

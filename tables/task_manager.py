@@ -61,6 +61,7 @@ class TaskManager:
         reader: ClusterReader,
         dead_letter_topic: str,
         limits: Limits,
+        topic_name: Callable[[str], str],
     ) -> None:
         self._exit = WorkerExit(app.conf.datadir / FAILURES_FILE, self._leave_group)
         self.is_assignment_complete = True
@@ -81,7 +82,7 @@ class TaskManager:
         self._identity = IdentityCheck(services, reader)
         self._gap_repair = GapRepair(services, limits)
         self._dead_letter_topic = dead_letter_topic
-        self._limits = limits
+        self._limits, self._topic_name = limits, topic_name
         self._unopened_since_s: float | None = None
         self._assigned_tables: set[str] = set()
         self._watchers: list[asyncio.Task[None]] = []
@@ -183,6 +184,7 @@ class TaskManager:
             cluster_ids=self._identity.of(hosted),
             worker_exit=self._exit,
             on_backlog_drained=self.feeder.on_backlog_drained,
+            topic_name=self._topic_name,
             on_commit_batch=self.on_commit_batch,
             levels=self.levels,
         )
@@ -229,7 +231,7 @@ class TaskManager:
             return
         del database
         self._identity.check(hosted, stored)
-        new = [TP(topic, task.partition) for topic in hosted.service.inputs if topic not in known]
+        new = [TP(topic, task.partition) for topic in hosted.inputs if topic not in known]
         committed = await self._services.consumer.fetch_committed(new) if new else {}
         offsets = self._identity.first_offsets(hosted, task.partition, known, committed)
         for topic, offset in offsets.items():

@@ -20,6 +20,7 @@ MODULES: Final = {
     "order": "orders",
     "orders": "orders",
     "overview": "platform",
+    "partitions": "partitions",
     "payment": "orders",
     "reconcile": "money",
     "refund": "acts",

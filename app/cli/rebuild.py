@@ -16,8 +16,10 @@ from rich.progress import Progress
 
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
+from app.partitions.state import current_generation
 from app.settings import Settings
 from models.events import read_event_of
+from models.generations import base_topic
 from models.rebuild import EVENT_FOLDS, Digest, Fault, Rebuild, StateDifference, as_json
 from models.transition import UnreadableError
 from tables.cluster import ClusterReader
@@ -63,13 +65,15 @@ class EventReader:
 
     def __init__(self, settings: Settings, topics: Collection[str] = FOLDED_TOPICS) -> None:
         bootstrap, security = settings.kafka_bootstrap, KafkaSecurity.of(settings)
-        self.topics = sorted(topics)
+        self._settings, self._names = settings, sorted(topics)
+        self.topics: list[str] = []
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
         self._partition = 0
 
     def partitions(self) -> int:
-        """How many there are. Raises AuditError."""
+        """How many there are; called first. Raises AuditError."""
+        self.topics = list(map(current_generation(self._settings).topic, self._names))
         with _kafka_answers():
             places = self._cluster.partitions(set(self.topics), KAFKA_TIMEOUT_S)
         missing = sorted(set(self.topics) - {topic for topic, _ in places})
@@ -187,12 +191,13 @@ class RebuildCheck:
             try:
                 if record.error is not None:
                     raise UnreadableError(record.error)
-                event = read_event_of(record.topic, record.key or b"", record.value or b"")
+                topic = base_topic(record.topic)
+                event = read_event_of(topic, record.key or b"", record.value or b"")
             except UnreadableError as error:
                 where = f"{record.topic}/{record.partition} at offset {record.offset}"
                 self._found.unreadable.append(f"{where}: {error}")
                 continue
-            rebuilt.add(record.topic, event, record.value or b"")
+            rebuilt.add(topic, event, record.value or b"")
         self._progress.advance(task, len(records))
 
     async def _compare(self, rebuilt: Rebuild, partition: int) -> None:

@@ -29,13 +29,19 @@ async def topics(check_only: bool, as_json: bool) -> None:
     from agents import services  # noqa: PLC0415 -- --help needs no services, and no Kafka
     from agents.service import topic_uses  # noqa: PLC0415
     from app.kafka.topics import TopicsError, sync_topics  # noqa: PLC0415
+    from app.partitions.state import current_generation  # noqa: PLC0415
+    from models.generations import base_topic  # noqa: PLC0415
+
+    def sync() -> list[TopicChange]:
+        found = settings()
+        return sync_topics(found, current_generation(found), check_only=check_only)
 
     try:
-        reports = await asyncio.to_thread(sync_topics, settings(), check_only=check_only)
+        reports = await asyncio.to_thread(sync)
     except TopicsError as error:
         raise CommandError(str(error)) from None
-    uses = {use.topic: use for use in topic_uses(services())}
-    rows = [_topic_row(report, uses.get(report.topic)) for report in reports]
+    uses = {use.topic.name: use for use in topic_uses(services())}
+    rows = [_topic_row(report, uses.get(base_topic(report.topic.name))) for report in reports]
     if as_json:
         names = ("topic", "partitions", "kept", "writtenBy", "readBy", "done")
         print_json([dict(zip(names, row, strict=True)) for row in rows])

@@ -2,6 +2,7 @@
 
 from models.dead_letter import DeadLetter, DryRunVerdict, RedriveStep
 from models.errors import OperatorActionRefusedError
+from models.generations import base_topic
 from tables import DryRunResult
 
 
@@ -29,5 +30,5 @@ def redrive_step(letter: DeadLetter, told: DryRunResult) -> RedriveStep:
 
 
 def original_topic(letter: DeadLetter) -> str:
-    """Where it came from, and goes again."""
-    return letter.origins[0].topic
+    """Where it came from, and goes again: the topic's own name, whichever generation's it was."""
+    return base_topic(letter.origins[0].topic)

@@ -17,6 +17,7 @@ from app.kafka.records import FetchedRecord, OffsetReader, Place, RecordReader
 from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models.dead_letter import RecordLocation
 from models.errors import KafkaUnavailableError
+from models.generations import base_topic
 from models.operations import Offsets
 from models.topics import ORDER_COMMANDS
 from tables.cluster import ClusterReader
@@ -80,18 +81,31 @@ def _in_thread(call: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 class KafkaReader:
     """Methods block in threads, not on the event loop. They raise KafkaUnavailableError within a bound."""
 
-    def __init__(self, bootstrap: str, security: KafkaSecurity = NO_SECURITY) -> None:
-        """Connects at the first call."""
+    def __init__(
+        self,
+        bootstrap: str,
+        security: KafkaSecurity = NO_SECURITY,
+        *,
+        topic_name: Callable[[str], str] = str,
+    ) -> None:
+        """topic_name: of a topic in Kafka (models/generations.py). Connects at the first call.
+
+        A topic is asked for, and told, by its own name; a single record and a partition's end by Kafka's.
+        """
         self._bootstrap, self._security = bootstrap, security
+        self._topic_name = topic_name
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
 
     @_in_thread
     def offsets(self, group: str, topics: Sequence[str], partitions: int) -> dict[Place, Offsets]:
         """End, and the group's committed offset, of every partition of the topics."""
-        places = list(itertools.product(topics, range(partitions)))
+        places = list(itertools.product(map(self._topic_name, topics), range(partitions)))
         committed = self._cluster.committed(group, places, REQUEST_TIMEOUT_S)
         bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
-        return {place: Offsets(end, committed[place]) for place, (_, end) in bounds.items()}
+        return {
+            (base_topic(topic), p): Offsets(end, committed[topic, p])
+            for (topic, p), (_, end) in bounds.items()
+        }
 
     @_in_thread
     def group_members(self, group: str, topic: str = ORDER_COMMANDS) -> list[GroupMember]:
@@ -148,7 +162,7 @@ class KafkaReader:
         self, topics: Sequence[str], partitions: Sequence[int], ends: Mapping[str, int], size: int
     ) -> list[RecordWindow]:
         """The last `size` records of each partition, those before its end in `ends` ("topic/0")."""
-        places = list(itertools.product(topics, partitions))
+        places = list(itertools.product(map(self._topic_name, topics), partitions))
         bounds = self._cluster.bounds(places, REQUEST_TIMEOUT_S)
         until = {place: min(end, ends.get(_name(place), end)) for place, (_, end) in bounds.items()}
         starts = {place: max(bounds[place][0], until[place] - size) for place in places}
@@ -156,7 +170,7 @@ class KafkaReader:
         with closing(OffsetReader(self._bootstrap, self._security)) as reader:
             for record in _read(reader, starts, until, within_s=REQUEST_TIMEOUT_S):
                 if record.error is None:
-                    records[record.topic, record.partition].append(record)
+                    records[record.topic, record.partition].append(_renamed(record))
         return [
             RecordWindow(_name(place), start, start <= bounds[place][0], records[place])
             for place, start in starts.items()
@@ -199,7 +213,7 @@ class KafkaReader:
         starts: Callable[[Mapping[Place, tuple[int, int]]], Mapping[Place, int]],
         take: Take,
     ) -> TopicRead:
-        places = self._cluster.partitions({topic}, METADATA_TIMEOUT_S)
+        places = self._cluster.partitions({self._topic_name(topic)}, METADATA_TIMEOUT_S)
         if not places:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         bounds = self._cluster.bounds(sorted(places), METADATA_TIMEOUT_S)
@@ -211,14 +225,18 @@ class KafkaReader:
                 try:
                     if record.error is not None:
                         raise ValueError(record.error)
-                    take(record)
+                    take(_renamed(record))
                 except ValueError:
                     skipped += 1
         return TopicRead({place[1]: max(begin[place], ends[place]) for place in places}, skipped)
 
 
 def _name(place: Place) -> str:
-    return f"{place[0]}/{place[1]}"
+    return f"{base_topic(place[0])}/{place[1]}"
+
+
+def _renamed(record: FetchedRecord) -> FetchedRecord:
+    return record._replace(topic=base_topic(record.topic))
 
 
 def _runs(wanted: Iterable[RecordLocation]) -> list[list[RecordLocation]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -14,15 +15,17 @@ from app.kafka.security import NO_SECURITY, KafkaSecurity
 from models import tracing
 from models.commands import COMMANDS, Command, WebhookReceived, read_command
 from models.errors import KafkaUnavailableError
+from models.generations import base_topic
 from models.messages import encode
 from models.sender import Appended, Headers
 from models.times import to_rfc3339
-from models.topics import WEBHOOKS
+from models.topics import TOPICS, WEBHOOKS
 
 log = structlog.stdlib.get_logger(__name__)
 
 STOP_TIMEOUT_S: Final = 5.0
 MAX_REQUEST_BYTES: Final = 1_048_576
+SURELY_TAKEN_BYTES: Final = MAX_REQUEST_BYTES // 2
 LOG_APPEND_TIME: Final = 1
 """Timestamp type of a record that Kafka stamped itself."""
 
@@ -36,9 +39,20 @@ class KafkaCommandSender:
     """
 
     def __init__(
-        self, bootstrap: str, security: KafkaSecurity = NO_SECURITY, *, within_s: float = 5.0
+        self,
+        bootstrap: str,
+        security: KafkaSecurity = NO_SECURITY,
+        *,
+        within_s: float = 5.0,
+        topic_name: Callable[[str], str] = str,
     ) -> None:
-        """within_s: the bound of one send, connecting included. Connects at the first send."""
+        """within_s: the bound of one send, connecting included. Connects at the first send.
+
+        topic_name: of a topic in Kafka (models/generations.py). held: why nothing is put into topics that
+        have one in each generation; "" when it is.
+        """
+        self.held = ""
+        self._topic_name = topic_name
         self._bootstrap, self._security = bootstrap, security.aiokafka()
         self._within_s = within_s
         self._producer: AIOKafkaProducer | None = None
@@ -86,15 +100,22 @@ class KafkaCommandSender:
     ) -> Appended:
         """Put any record, where its key belongs or into a partition. Raises KafkaUnavailableError."""
         producer = None
+        known = TOPICS.get(base_topic(topic))
+        if self.held and known is not None and not known.partitions:
+            raise KafkaUnavailableError(self.held)
         try:
             async with asyncio.timeout(self._within_s):
                 producer = await self._connected()
                 put = await producer.send_and_wait(
-                    topic, value, key=key, headers=headers, partition=partition
-                )
+                    self._topic_name(base_topic(topic)), value, key=key, headers=headers,
+                    partition=partition,
+                )  # fmt: skip
                 is_stamped = put.timestamp_type == LOG_APPEND_TIME
                 return Appended(put.partition, put.offset, put.timestamp if is_stamped else None)
         except MessageSizeTooLargeError:
+            if len(value or b"") < SURELY_TAKEN_BYTES:
+                # Its generation of topics was closed, and this worker has not heard of the next.
+                raise KafkaUnavailableError(f"{topic} takes no records any more") from None
             raise
         except TimeoutError as error:
             # The producer keeps trying; a new one would only lose its place in the sequence.

@@ -1,6 +1,7 @@
 """Makes Kafka's topics as the registry says; changes nothing that would break order or lose records."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
@@ -15,6 +16,7 @@ from confluent_kafka.admin import (
 
 from app.kafka.security import KafkaSecurity
 from app.settings import Settings
+from models.generations import Generation
 from models.topics import (
     FOREVER,
     MAX_COMPACTION_LAG_MS,
@@ -46,11 +48,6 @@ class TopicChange:
     done: str
 
 
-def partition_count(topic: Topic, settings: Settings) -> int:
-    """Give how many partitions a topic must have."""
-    return topic.partitions or settings.partitions
-
-
 def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
     """Give a topic's configuration at the broker.
 
@@ -64,8 +61,10 @@ def topic_config(topic: Topic, replication_factor: int) -> dict[str, str]:
     return config
 
 
-def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicChange]:
-    """Make missing topics, correct the configuration of those that are there; idempotent.
+def sync_topics(
+    settings: Settings, generation: Generation, *, check_only: bool = False
+) -> list[TopicChange]:
+    """Make missing topics of a generation, correct the configuration of those that are there; idempotent.
 
     Of changelogs it is corrected that Kafka stamps their records (it would refuse those of a worker whose
     clock is an hour ahead, `message.timestamp.after.max.ms`), and when it compacts them. Raises TopicsError
@@ -80,17 +79,19 @@ def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicCh
     )  # fmt: skip
     try:
         known = admin.list_topics(timeout=TIMEOUT_S).topics
-        _refuse_other_counts(known, settings)
-        missing = [topic for topic in TOPICS.values() if topic.name not in known]
+        topics = topics_of(generation)
+        _refuse_other_counts(known, topics)
+        missing = [topic for topic in topics.values() if topic.name not in known]
         replicas = settings.replication_factor
-        wanted = {t.name: topic_config(t, replicas) for t in TOPICS.values() if t.name in known}
-        changelogs = [name for name in known if _is_changelog(name, settings)]
+        wanted = {t.name: topic_config(t, replicas) for t in topics.values() if t.name in known}
+        group = generation.group(settings.app_id)
+        changelogs = [name for name in known if _is_changelog(name, group)]
         changes = _differing(admin, wanted | dict.fromkeys(changelogs, CHANGELOG_CONFIG))
         if check_only and (missing or changes):
             names = ", ".join([*(topic.name for topic in missing), *changes])
             why = f"missing or different: {names}. `faust -A app topics` puts it right."
             raise TopicsError(why)
-        _make(admin, missing, settings)
+        _make(admin, missing, replicas)
         _correct(admin, changes)
     except KafkaException as error:
         raise TopicsError(
@@ -101,34 +102,44 @@ def sync_topics(settings: Settings, *, check_only: bool = False) -> list[TopicCh
     corrected = {
         name: Topic(name, FOREVER, ("tables",), about="a table's changelog")
         for name in changes
-        if name not in TOPICS
+        if name not in topics
     }
     return [
         TopicChange(
             topic,
-            partition_count(topic, settings),
+            topic.partitions or generation.partitions,
             "made" if name in made else f"changed: {changes[name]}" if name in changes else "kept",
         )
-        for name, topic in (TOPICS | corrected).items()
+        for name, topic in (topics | corrected).items()
     ]
 
 
-def _refuse_other_counts(known: dict[str, Any], settings: Settings) -> None:
+def topics_of(generation: Generation) -> dict[str, Topic]:
+    """Topics as a generation has them: Kafka's name -> the topic, with its partition count."""
+    found = {}
+    for topic in TOPICS.values():
+        partitions = topic.partitions or generation.partitions
+        named = replace(topic, name=generation.topic(topic.name), partitions=partitions)
+        found[named.name] = named
+    return found
+
+
+def _refuse_other_counts(known: dict[str, Any], topics: Mapping[str, Topic]) -> None:
     wrong = [
         f"{name} has {counted(len(known[name].partitions), 'partition', 'partitions')}, "
-        f"not {partition_count(topic, settings)}"
-        for name, topic in TOPICS.items()
-        if name in known and len(known[name].partitions) != partition_count(topic, settings)
+        f"not {topic.partitions}"
+        for name, topic in topics.items()
+        if name in known and len(known[name].partitions) != topic.partitions
     ]
     if wrong:
         raise TopicsError(
             "; ".join(wrong) + ". An order's records would move between partitions: set "
-            "TIFFIN_PARTITIONS to what the topics have, or copy them into new ones."
+            "TIFFIN_PARTITIONS to what the topics have; `faust -A app partitions raise` makes more."
         )
 
 
-def _is_changelog(name: str, settings: Settings) -> bool:
-    return name.startswith(f"{settings.app_id}-") and name.endswith("-changelog")
+def _is_changelog(name: str, group: str) -> bool:
+    return name.startswith(f"{group}-") and name.endswith("-changelog")
 
 
 def _differing(admin: AdminClient, wanted: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -143,15 +154,11 @@ def _differing(admin: AdminClient, wanted: dict[str, dict[str, str]]) -> dict[st
     }
 
 
-def _make(admin: AdminClient, topics: list[Topic], settings: Settings) -> None:
-    replicas = settings.replication_factor
+def _make(admin: AdminClient, topics: list[Topic], replicas: int) -> None:
     new = [
-        NewTopic(
-            topic.name, partition_count(topic, settings), replicas,
-            config=topic_config(topic, replicas),
-        )
+        NewTopic(topic.name, topic.partitions, replicas, config=topic_config(topic, replicas))
         for topic in topics
-    ]  # fmt: skip
+    ]
     for future in (admin.create_topics(new, request_timeout=TIMEOUT_S) if new else {}).values():
         try:
             future.result()

@@ -26,11 +26,12 @@ TOPICS: dict[str, tuple[str, set[str]]] = {
     "reconciliation": ("30 days", set()),
     "worker-clocks": ("2 days", set()),
     "platform-identity": (FOREVER, set()),
+    "platform-partitions": (FOREVER, set()),
     "payment-events-dlq": (FOREVER, set()),
 }
 """Topic -> how long it is kept, services that read it."""
 
-ONE_PARTITION = {"payment-events-dlq", "platform-identity", "reconciliation"}
+ONE_PARTITION = {"payment-events-dlq", "platform-identity", "platform-partitions", "reconciliation"}
 SERVICES = {"payments", "orders", "deliveries", "notifications", "analytics", "timeline"}
 """Each has a table of its name, and an agent for each topic that it reads."""
 

@@ -23,6 +23,7 @@ ONE_KIND = {
     "reconciliation": "ReconciliationReport",
     "worker-clocks": "WorkerClock",
     "platform-identity": "PlatformId",
+    "platform-partitions": "PartitionsState",
 }
 """Topic -> the only kind of its records."""
 DEAD_LETTERS = "payment-events-dlq"

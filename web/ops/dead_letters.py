@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from models.dead_letter import DeadLetter, DeadLetterState, RedriveResult, RedriveStep
 from models.errors import OperatorActionRefusedError
+from models.generations import base_topic
 from models.topics import ORDER_COMMANDS
 from models.tracing import TRACEPARENT
 from web.api.views import view_of
@@ -44,7 +45,7 @@ class DeadLetterListParams(Params):
         return (
             self.state in {ALL, letter.state}
             and self.service in {None, letter.service}
-            and self.topic in {None, letter.origins[0].topic}
+            and self.topic in {None, base_topic(letter.origins[0].topic)}
             and self.order in {None, letter.order_key}
         )
 
@@ -115,7 +116,7 @@ async def show_dead_letter(call: Call[DeadLetterParams, None]) -> views.DeadLett
             turned_away=record.quarantine.dead_lettered,
             first_dead_letter_id=found[0].name if found else None,
         )
-    has_people = letter.origins[0].topic == ORDER_COMMANDS
+    has_people = base_topic(letter.origins[0].topic) == ORDER_COMMANDS
     value = shown(original.value, hides_people=has_people and not shows_people)
     headers = {name: redacted_header(name, value) for name, value in original.headers}
     return view_of(
