@@ -8,7 +8,7 @@ from app.partitions.copying import Change, TopicCopy, partition_of
 from models.generations import Generation
 from models.topics import TOPICS, WORKER_CLOCKS
 from tables.changelog import is_engine_record
-from tables.record import LOOKUP_PREFIX
+from tables.keys import LOOKUP_PREFIX
 
 NOT_COPIED: Final = frozenset({WORKER_CLOCKS})
 """Their records tell of a moment."""

@@ -22,10 +22,14 @@ from app.partitions.copying import CHUNK_RECORDS, Copier, CopyError, Progress, i
 from app.partitions.plan import copies, moving_topics
 from app.partitions.state import KEY, read_states, record_of, serving, under_way
 from app.partitions.topics import GenerationTopics
+from app.platform_level import KEY as LEVEL_KEY
 from app.settings import Settings
 from models.errors import KafkaUnavailableError
 from models.generations import Generation, PartitionsState, RaiseState, TopicHandover
-from models.topics import PARTITIONS
+from models.levels import Level, LevelHistory
+from models.messages import decode_known
+from models.operations import PlatformId
+from models.topics import PARTITIONS, PLATFORM_IDENTITY
 from tables.changelog import PROGRESS_KEY, TableProgress
 from tables.cluster import ClusterReader
 from tables.faust_internals import fenced_producer
@@ -110,6 +114,7 @@ class PartitionRaise:
         """Raise to this count, or go on with the run that was to."""
         states = await self._states()
         old, new = self.plan(states, partitions)
+        level = await self._level()
         services = agents.services()
         wanted = copies(services, self.settings.app_id, old, new)
         await asyncio.to_thread(self._topics.check, old, [copy.old for copy in wanted])
@@ -136,7 +141,7 @@ class PartitionRaise:
             while left := await copier.left(wanted):
                 await self._copy(copier, wanted, "copying the rest", left)
             await asyncio.to_thread(self._topics.finish, new, wanted)
-            await self._write_progress(new, services)
+            await self._write_progress(new, services, level)
             handovers = await self._handovers(old, new)
             if await copier.left(wanted):
                 raise RaiseError("something was written meanwhile. Run it again")
@@ -184,6 +189,24 @@ class PartitionRaise:
         ]
         await asyncio.to_thread(self._topics.delete, names)
         return new
+
+    async def _level(self) -> int:
+        """The platform's level. Raises RaiseError while workers of a build that knows no generations may run."""
+        history = LevelHistory()
+
+        def take(record: FetchedRecord) -> None:
+            nonlocal history
+            if record.key == LEVEL_KEY:
+                said = decode_known(PlatformId, record.value or b"")
+                history = history.raised(said.level, said.from_ms)
+
+        await self._kafka().onwards(PLATFORM_IDENTITY, {}, take)
+        if history.highest < Level.V0_2:
+            raise RaiseError(
+                "Workers of release 0.1.0 may run, which would not go over: finish the upgrade first "
+                "(`faust -A app level finish`)."
+            )
+        return history.highest
 
     async def _states(self) -> list[PartitionsState]:
         return await asyncio.to_thread(read_states, self.settings)
@@ -247,7 +270,7 @@ class PartitionRaise:
                 )
             await asyncio.sleep(POLL_S)
 
-    async def _write_progress(self, new: Generation, services: Sequence[Any]) -> None:
+    async def _write_progress(self, new: Generation, services: Sequence[Any], level: int) -> None:
         """Say in each new table that it has decided all that its inputs hold, which are copies."""
         app_id = self.settings.app_id
         inputs = {service.name: list(map(new.topic, service.inputs)) for service in services}
@@ -262,7 +285,7 @@ class PartitionRaise:
             known = {topic: ids.topics[topic] for topic in (*topics, changelog)}
             for p in range(new.partitions):
                 offsets = {topic: bounds[topic, p][1] - 1 for topic in topics}
-                row = TableProgress(ids.cluster, known, offsets).dump()
+                row = TableProgress(ids.cluster, known, offsets, level).dump()
                 sent.append(
                     await self._producer.send(changelog, row, key=PROGRESS_KEY, partition=p)
                 )
