@@ -1,6 +1,6 @@
 """Generations of a platform's topics: each has a partition count, and topics, group and tables of its own.
 
-The first has the topics' own names. `faust -A app partitions raise` makes the next (docs/partitions.md).
+The first has the topics' own names. `faust -A app partitions raise` makes the next (docs/how-to/partitions.md).
 """
 
 import functools

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from models.generations import base_topic
 from models.transition import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 def dump_entry(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
@@ -23,6 +24,18 @@ def dump_entry(topic: str, offset: int, outputs: Iterable[Output]) -> bytes:
         flat = [part for name, text in pairs or () for part in (name, _dump_bytes(text))]
         entry += (to, key, _dump_bytes(value), flat or None)
     return orjson.dumps(entry)
+
+
+def has_left(entry: list[Any], durable_offsets: Mapping[str, int]) -> bool:
+    """Whether an entry's outputs have left. durable_offsets: topic -> last offset whose outputs have.
+
+    Those of an earlier generation of topics have: it was drained before the next one served. Entries, as
+    offsets, have a topic's name in Kafka; all else in a record has its own (models/generations.py).
+    """
+    topic, offset = entry[:2]
+    if topic in durable_offsets:
+        return bool(offset <= durable_offsets[topic])
+    return any(base_topic(topic) == base_topic(known) for known in durable_offsets)
 
 
 def load_outputs(entry: list[Any]) -> Iterator[Output]:

@@ -51,8 +51,7 @@ class TaskContext:
 
     offset_key: under which RocksDB holds the changelog offset it is at; index: of the table, if it keeps
     one; readers: topic -> names of the services that read it; topic_name: of an output's topic in Kafka;
-    cluster_ids: of this service's topics; on_commit_batch: is told of each that is durable, if anybody wants to
-    know.
+    cluster_ids: of this service's topics; on_commit_batch: is told of each that is durable.
     """
 
     table: StateTable
@@ -344,8 +343,9 @@ class PartitionTask:
             write_rows(self.database, rows, context.offset_key, reached, context.index)
 
     def _new_batches(self) -> Batches:
-        name = self._context.topic_name
-        return Batches(self.fence.producer, self.table.partition_of, topic_name=name)
+        return Batches(
+            self.fence.producer, self.table.partition_of, topic_name=self._context.topic_name
+        )
 
     def _partition_of(self, topic: str) -> int:
         """What has its input's key goes to the input's partition number, dead letters to 0."""

@@ -124,12 +124,12 @@ class Processor(Generic[OutputsT]):
         so many keys have outputs with keys of their own.
         Raises only what means that the store can't be read.
         """
-        taken = 0
+        taken, name = 0, base_topic(topic)
         for consumed in inputs:
             if self.commit_batch.keyed_bytes > KEYS_BYTES and not self._measures_each_input:
                 break
             try:
-                if not self._take(topic, consumed):
+                if not self._take(topic, name, consumed):
                     break
             except UnreadableError as exc:
                 self._handle_unreadable(topic, consumed, exc)
@@ -155,12 +155,12 @@ class Processor(Generic[OutputsT]):
         except Exception as exc:
             raise UnloadableError(_qualified_name(exc)) from exc
 
-    def _take(self, topic: str, consumed: Any) -> bool:
-        """Decide an input. False: nothing was done, it waits. Raises UnreadableError."""
+    def _take(self, topic: str, name: str, consumed: Any) -> bool:
+        """Decide an input. topic: in Kafka; name: the topic's own. False: nothing was done, it waits. Raises UnreadableError."""
         record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)
-        offset, name = consumed.offset, base_topic(topic)
+        offset = consumed.offset
         if offset <= record.offsets.get(topic, -1):
             self._counters.redelivered += 1
             return True

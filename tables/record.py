@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from models import ids
-from models.generations import base_topic
 from models.transition import Outcome, UnknownFieldsError
 from models.unknown_fields import put_back
 from tables.limits import Limits
-from tables.outbox import load_outputs
+from tables.outbox import has_left, load_outputs
 from tables.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -106,7 +105,6 @@ class Record:
     """A record as a task has it: changed in place, serialised once a commit batch.
 
     epoch: of the fence it was last written under. offsets: topic -> last offset decided.
-    Of `offsets` and the outbox a topic has its name in Kafka, elsewhere its own (models/generations.py).
     skipped: "topic/producer" -> numbers up to the last sequence that became dead letters and were not decided:
         of inputs with SOURCE_HEADER, whose number is known although they can't be read.
     ids: topic -> tokens (see `models.ids.token`) of the last ids of senders without sequences, in one
@@ -191,13 +189,7 @@ class Record:
         inherited, self.inherited_outbox = self.inherited_outbox, []
         if self.epoch == epoch:
             return []
-        # What an earlier generation of topics had to send has left: its inputs were drained.
-        drained = {base_topic(topic) for topic in durable_offsets} - durable_offsets.keys()
-        left = [
-            entry
-            for entry in inherited
-            if entry[1] > durable_offsets.get(entry[0], -1) and base_topic(entry[0]) not in drained
-        ]
+        left = [entry for entry in inherited if not has_left(entry, durable_offsets)]
         for entry in left:
             self.count_input(0, orjson.dumps(entry))
         outputs = (output for entry in left for output in load_outputs(entry))

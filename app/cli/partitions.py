@@ -138,7 +138,7 @@ async def _raise(count: int, dry_run: bool, is_sure: bool, as_json: bool) -> Non
         return
     _ask(
         f"Copy all topics and tables into new ones with {count} partitions, and go over to them? Consumers "
-        "outside must follow (docs/partitions.md).",
+        "outside must follow (docs/how-to/partitions.md).",
         is_sure,
     )
     async with PartitionRaise(found) as run:

@@ -30,7 +30,7 @@ class CopyError(Exception):
     """What is in the new topics is not what was copied there; the message says where."""
 
 
-class Row(NamedTuple):
+class CopiedRow(NamedTuple):
     """A record as it is compared. at_ms: its timestamp."""
 
     key: bytes | None
@@ -156,14 +156,14 @@ class Copier:
         there: Mapping[int, int],
     ) -> int:
         """Send records, read them back, and note the chunk as done. there: where the new partitions end."""
-        rows: dict[int, list[Row]] = {}
+        rows: dict[int, list[CopiedRow]] = {}
         for record in records:
             if record.error is not None:
                 known.left_out += 1
                 continue
             moved = copy.change(record.partition, record.key, record.value)
             if moved is not None:
-                row = Row(record.key, moved[1], record.headers, record.timestamp_ms)
+                row = CopiedRow(record.key, moved[1], record.headers, record.timestamp_ms)
                 rows.setdefault(moved[0], []).append(row)
         done = {p: max(0, end - known.ends[p]) for p, end in there.items()}
         if any(count > len(rows.get(p, ())) for p, count in done.items()):
@@ -179,7 +179,7 @@ class Copier:
         self.copied += copied
         return copied
 
-    async def _send(self, copy: TopicCopy, rows: Mapping[int, Sequence[Row]]) -> None:
+    async def _send(self, copy: TopicCopy, rows: Mapping[int, Sequence[CopiedRow]]) -> None:
         sent = []
         for partition, found in rows.items():
             builder: Any = None
@@ -198,17 +198,17 @@ class Copier:
         return await self.producer.send_batch(builder, topic, partition=partition)
 
     async def _compare(
-        self, copy: TopicCopy, known: Progress, rows: Mapping[int, Sequence[Row]]
+        self, copy: TopicCopy, known: Progress, rows: Mapping[int, Sequence[CopiedRow]]
     ) -> None:
         """Read back what was sent. Raises CopyError where it is not the same, record by record."""
         if not rows:
             return
         await self.check.assign({(copy.new, p): known.ends[p] for p in rows})
-        got: dict[int, list[Row]] = {p: [] for p in rows}
+        got: dict[int, list[CopiedRow]] = {p: [] for p in rows}
         async with asyncio.timeout(SILENCE_S):
             while any(len(got[p]) < len(found) for p, found in rows.items()):
                 for each in await self.check.read(CHUNK_RECORDS, READ_S):
-                    row = Row(each.key, each.value, each.headers, each.timestamp_ms)
+                    row = CopiedRow(each.key, each.value, each.headers, each.timestamp_ms)
                     got[each.partition].append(row)
         for partition, found in rows.items():
             there = got[partition][: len(found)]
@@ -257,7 +257,7 @@ class Copier:
         return await asyncio.to_thread(self.bounds, places)
 
 
-def _append(builder: Any, row: Row) -> bool:
+def _append(builder: Any, row: CopiedRow) -> bool:
     timestamp = row.at_ms if row.at_ms >= 0 else None
     headers = list(row.headers)
     return (

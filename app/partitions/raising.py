@@ -191,7 +191,7 @@ class PartitionRaise:
         return new
 
     async def _level(self) -> int:
-        """The platform's level. Raises RaiseError while workers of a build that knows no generations may run."""
+        """The platform's level. Raises RaiseError while builds may run that know no generations."""
         history = LevelHistory()
 
         def take(record: FetchedRecord) -> None:

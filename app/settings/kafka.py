@@ -27,7 +27,7 @@ class KafkaSettings(SettingsPart):
     kafka_ca_file: Path | None = None
     """Who signed the brokers' certificates (PEM); none: the system's"""
     partitions: int = Field(3, ge=1, le=1000)
-    """Partitions of every topic and table, for good"""
+    """Partitions of every topic and table that a platform begins with"""
     replication_factor: int = Field(1, ge=1, le=9)
     """Replicas of every topic"""
     session_timeout_s: Seconds = 8.0

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord, RecordReader
 from app.partitions import copying
-from app.partitions.copying import Copier, CopyError, Progress, Row, TopicCopy, partition_of
+from app.partitions.copying import Copier, CopyError, Progress, CopiedRow, TopicCopy, partition_of
 from app.partitions.plan import record_change
 from app.partitions.topics import WHILE_COPYING
 from sandbox.kafka import KafkaBroker
@@ -39,14 +39,14 @@ class FragileCopier(Copier):
     dies_after = 0
 
     async def _compare(
-        self, copy: TopicCopy, known: Progress, rows: Mapping[int, Sequence[Row]]
+        self, copy: TopicCopy, known: Progress, rows: Mapping[int, Sequence[CopiedRow]]
     ) -> None:
         self.dies_after -= 1
         if self.dies_after <= 0:
             raise KilledError
         await super()._compare(copy, known, rows)
 
-    async def _send(self, copy: TopicCopy, rows: Mapping[int, Sequence[Row]]) -> None:
+    async def _send(self, copy: TopicCopy, rows: Mapping[int, Sequence[CopiedRow]]) -> None:
         if self.dies_after == 1:  # not all of it is sent
             rows = {p: found[: len(found) // 2] for p, found in rows.items()}
         await super()._send(copy, rows)

@@ -25,7 +25,7 @@ WATCH_S = 0.02
 class SlowBatches:
     """A producer that needs a moment, so that inputs gather in groups."""
 
-    def __init__(self, *_: Any, is_compressed: bool = False) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         self.count = 0
 
     async def send_all(self, items: Sequence[Any], _: Any) -> int:
