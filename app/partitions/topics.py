@@ -125,9 +125,9 @@ class GenerationTopics:
         self._alter(map(old.topic, moving_topics()), [gone])
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete those that are there."""
+        """Delete those that are there; a name twice would crash librdkafka."""
         known = self._admin.list_topics(timeout=TIMEOUT_S).topics
-        wanted = [name for name in names if name in known and name not in TOPICS]
+        wanted = [name for name in sorted(set(names)) if name in known and name not in TOPICS]
         for future in (self._admin.delete_topics(wanted) if wanted else {}).values():
             try:
                 future.result()
