@@ -185,11 +185,7 @@ async def make_fenced_producer(
     wait for. Should a name change, two workers could write one partition.
     """
     faust_producer: Any = app.producer
-    settings = {
-        **faust_producer._settings_default(),
-        **faust_producer._settings_auth(),
-        "acks": -1,
-    }
+    settings = {**faust_producer._settings_default(), **faust_producer._settings_auth(), "acks": -1}
     return await fenced_producer(settings, transactional_id, answer_timeout_ms)
 
 

@@ -50,8 +50,8 @@ class TaskContext:
     """What all tasks of one service on this worker share.
 
     offset_key: under which RocksDB holds the changelog offset it is at; index: of the table, if it keeps
-    one; readers: topic -> names of the services that read it; topic_name: of an output's topic in Kafka;
-    cluster_ids: of this service's topics; on_commit_batch: is told of each that is durable.
+    one; readers: topic -> services that read it; cluster_ids: of this service's topics; topic_name: of an
+    output's topic in Kafka; on_commit_batch: is told of each that is durable.
     """
 
     table: StateTable
@@ -338,14 +338,12 @@ class PartitionTask:
         if self.database is None:
             raise TaskClosedError
         if rows:
-            context = self._context
             reached = changelog_offset if changelog_offset >= 0 else None
-            write_rows(self.database, rows, context.offset_key, reached, context.index)
+            write_rows(self.database, rows, self._context.offset_key, reached, self._context.index)
 
     def _new_batches(self) -> Batches:
-        return Batches(
-            self.fence.producer, self.table.partition_of, topic_name=self._context.topic_name
-        )
+        name = self._context.topic_name
+        return Batches(self.fence.producer, self.table.partition_of, topic_name=name)
 
     def _partition_of(self, topic: str) -> int:
         """What has its input's key goes to the input's partition number, dead letters to 0."""

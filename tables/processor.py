@@ -156,7 +156,7 @@ class Processor(Generic[OutputsT]):
             raise UnloadableError(_qualified_name(exc)) from exc
 
     def _take(self, topic: str, name: str, consumed: Any) -> bool:
-        """Decide an input. topic: in Kafka; name: the topic's own. False: nothing was done, it waits. Raises UnreadableError."""
+        """Decide an input. name: the topic's own. False: nothing was done, it waits. Raises UnreadableError."""
         record = self._records.get(consumed.key) or self.record_of(consumed.key)
         if record.inherited_outbox:
             self._resend_outbox(consumed.key, record)
