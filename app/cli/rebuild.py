@@ -103,11 +103,12 @@ class EventReader:
         return sum(max(0, end - self._reader.next_offset(place)) for place, end in ends.items())
 
     def read(self) -> list[FetchedRecord]:
-        """The next records, none when there are none within `POLL_S`. Raises AuditError."""
+        """The next records, by topics' own names; none when none come in time. Raises AuditError."""
         try:
-            return self._reader.read(BATCH_RECORDS, POLL_S)
+            found = self._reader.read(BATCH_RECORDS, POLL_S)
         except KafkaError as error:
             raise AuditError(f"Kafka: {error}") from None
+        return [record._replace(topic=base_topic(record.topic)) for record in found]
 
     def close(self) -> None:
         """Leave Kafka."""
@@ -191,13 +192,12 @@ class RebuildCheck:
             try:
                 if record.error is not None:
                     raise UnreadableError(record.error)
-                topic = base_topic(record.topic)
-                event = read_event_of(topic, record.key or b"", record.value or b"")
+                event = read_event_of(record.topic, record.key or b"", record.value or b"")
             except UnreadableError as error:
                 where = f"{record.topic}/{record.partition} at offset {record.offset}"
                 self._found.unreadable.append(f"{where}: {error}")
                 continue
-            rebuilt.add(topic, event, record.value or b"")
+            rebuilt.add(record.topic, event, record.value or b"")
         self._progress.advance(task, len(records))
 
     async def _compare(self, rebuilt: Rebuild, partition: int) -> None:

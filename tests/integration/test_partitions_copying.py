@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord, RecordReader
 from app.partitions import copying
-from app.partitions.copying import Copier, CopyError, Progress, CopiedRow, TopicCopy, partition_of
+from app.partitions.copying import CopiedRow, Copier, CopyError, Progress, TopicCopy, partition_of
 from app.partitions.plan import record_change
 from app.partitions.topics import WHILE_COPYING
 from sandbox.kafka import KafkaBroker
