@@ -103,9 +103,14 @@ def create_app(settings: Settings, generation: Generation | None = None) -> faus
     revocations = StaffRevocations(
         sender, kafka, identity, active=level.active, now_ms=clock.now_ms
     )
+
+    async def prepare() -> None:
+        await follower.prepare()
+        await level.prepare()
+
     # Faust declares it as a form of types.
     app.conf.Worker = worker_class(  # type: ignore[assignment]
-        configure, settings.kafka_bootstrap, level.prepare
+        configure, settings.kafka_bootstrap, prepare
     )
     runtime.remove_due_by(lambda: None if clock.reasons() or sender.held else clock.now_ms())
     engine_metrics = EngineMetrics(clock.now_s)

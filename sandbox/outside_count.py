@@ -21,6 +21,7 @@ from sandbox.processes import MAX_WAIT_S
 
 COMPLETED, REFUNDED = "PAYMENT_COMPLETED", "PAYMENT_REFUNDED"
 FAMILY: Final = "payment-events"
+PARTITIONS: Final = "platform-partitions"
 COPIES: Final = {"payment-completed": COMPLETED, "payment-refunded": REFUNDED}
 """Topic -> the one type of event that it repeats."""
 INPUTS: Final = (
@@ -93,11 +94,14 @@ async def _get(session: aiohttp.ClientSession, url: str) -> Any:
 
 def wait_until_read(bootstrap: str, group: str) -> None:
     """Wait until a consumer group has committed all that its inputs hold. Raises TimeoutError."""
+    suffix = serving_suffix(bootstrap)
+    group = f"{group}{suffix}"
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
     deadline = time.monotonic() + MAX_WAIT_S
     try:
         known = consumer.list_topics(timeout=MAX_WAIT_S).topics
-        places = [TopicPartition(topic, p) for topic in INPUTS for p in known[topic].partitions]
+        names = [f"{topic}{suffix}" for topic in INPUTS]
+        places = [TopicPartition(name, p) for name in names for p in known[name].partitions]
         while any(
             _end(consumer, place)[1] > max(place.offset, 0)
             for place in consumer.committed(places, timeout=MAX_WAIT_S)
@@ -109,15 +113,31 @@ def wait_until_read(bootstrap: str, group: str) -> None:
         consumer.close()
 
 
+def serving_suffix(bootstrap: str) -> str:
+    """What the names of topics and group end with since the last raise of the number of partitions, if any."""
+    told = [value for _, value in _read_all(bootstrap, [PARTITIONS])]
+    served = [value["generation"] for value in told if value["state"] == "SERVING"]
+    return f".g{served[-1]}" if served else ""
+
+
 def read_topics(bootstrap: str, topics: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Topic and JSON value of every record that the topics hold at the call. Raises TimeoutError."""
+    """Topic, by its own name, and JSON value of every record that the topics hold at the call.
+
+    Raises TimeoutError.
+    """
+    suffix = serving_suffix(bootstrap)
+    found = _read_all(bootstrap, [f"{topic}{suffix}" for topic in topics])
+    return [(name.removesuffix(suffix), value) for name, value in found]
+
+
+def _read_all(bootstrap: str, topics: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex})
     try:
         known = consumer.list_topics(timeout=MAX_WAIT_S).topics
         ends: dict[tuple[str, int], int] = {}
         starts = []
         for topic in topics:
-            for partition in known[topic].partitions:
+            for partition in known[topic].partitions if topic in known else ():
                 low, high = _end(consumer, TopicPartition(topic, partition))
                 if high > low:
                     ends[topic, partition] = high

@@ -35,7 +35,8 @@ KEYS_BYTES: Final = 400_000
 """Of the keys in that row: a commit batch with more of them takes no further inputs."""
 NUMBERS_A_MS: Final = 1000
 """A count begins at the time, in these units: a table that was lost, or that another number of partitions made
-anew, goes on above all numbers that were given before."""
+anew, goes on above all numbers that were given before. `partitions raise` takes the counts along all the same:
+machines' clocks may differ."""
 
 
 class KeyedOutput(Output):
@@ -67,6 +68,12 @@ class _Row:
     first: int
     next: int
     keys: Collection[str] = ()
+
+
+def restarted_row(raw: bytes) -> bytes:
+    """The row as a table begins with it whose outputs have all left: it only goes on with the count."""
+    row = _Row(**orjson.loads(raw))
+    return orjson.dumps(_Row(row.next, row.next))
 
 
 class OutputNumbers:

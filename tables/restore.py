@@ -18,7 +18,7 @@ from tables.limits import Limits
 from tables.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import faust
     from aiokafka import AIOKafkaProducer
@@ -35,10 +35,17 @@ class LostTable:
     """A partition of a lost table, being written. Methods raise KafkaError, also once another has fenced it."""
 
     def __init__(
-        self, service: TransitionService, changelog: str, partition: int, limits: Limits
+        self,
+        service: TransitionService,
+        changelog: str,
+        partition: int,
+        limits: Limits,
+        *,
+        topic_name: Callable[[str], str] = str,
     ) -> None:
+        """topic_name: of an output's topic in Kafka."""
         self._service, self._changelog, self._partition = service, changelog, partition
-        self._limits = limits
+        self._limits, self._topic_name = limits, topic_name
         self._rows: list[tuple[bytes, bytes]] = []
         self._outputs: list[Output] = []
         self._producer: AIOKafkaProducer
@@ -94,7 +101,7 @@ class LostTable:
         rows, self._rows = self._rows, []
         outputs, self._outputs = self._outputs, []
         await self._send(rows)
-        batches = Batches(self._producer)
+        batches = Batches(self._producer, topic_name=self._topic_name)
         for output in outputs:
             batches.append(output)
         await batches.send(lambda _: self._partition)

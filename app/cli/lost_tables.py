@@ -18,9 +18,11 @@ from app.cli.errors import CommandError, ExitStatus
 from app.declaration import declare
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
+from app.partitions.state import read_states, serving, under_way
 from models import ids, topics
 from models.commands import Command, CommandType
 from models.events import AUDIT_TYPES, Event, read_event_of
+from models.generations import base_topic
 from models.repair import MAX_REPAIR_EVENTS, RepairState
 from models.times import machine_now_ms, to_rfc3339
 from models.transition import Input, InputIdentity, UnreadableError
@@ -76,7 +78,15 @@ class LostTables:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, security = settings, KafkaSecurity.of(settings)
-        declared = declare(settings)
+        with _kafka_answers():
+            states = read_states(settings)
+        if raised := under_way(states):
+            raise CommandError(
+                f"A raise to {raised.partitions} partitions is under way, which would not see what is "
+                "restored: undo it first (`faust -A app partitions abandon`)."
+            )
+        self._generation = generation = serving(states, settings.partitions)
+        declared = declare(settings, generation=generation)
         self._app, self._runtime = declared.app, declared.runtime
         self._cluster = ClusterReader(
             {"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()}
@@ -95,12 +105,12 @@ class LostTables:
         with _kafka_answers():
             self._refuse_running_workers()
             self._make_missing_topics()
-            names = [f"{self._settings.app_id}-{name}-changelog" for name in self._runtime.tables]
-            places = [(name, p) for name in names for p in range(self._settings.partitions)]
+            names = map(self._changelog, self._runtime.tables)
+            places = [(name, p) for name in names for p in range(self._generation.partitions)]
             bounds = self._cluster.bounds(places, KAFKA_TIMEOUT_S)
             lost: dict[str, list[int]] = {}
             for name in self._runtime.tables:
-                for p in range(self._settings.partitions):
+                for p in range(self._generation.partitions):
                     place = (self._changelog(name), p)
                     if self._is_empty(place, *bounds[place]):
                         lost.setdefault(name, []).append(p)
@@ -137,12 +147,16 @@ class LostTables:
                         for name in REPAIRS.keys() & tables.keys():
                             await self._add(tables[name], name, order_id, events, committed, found)
             for name, table in tables.items():
-                inputs = self._runtime.tables[name].service.inputs
+                service: Any = self._runtime.tables[name].service
+                inputs = list(map(self._generation.topic, service.inputs))
                 cluster_ids = await asyncio.to_thread(
                     self._cluster.ids, [*inputs, self._changelog(name)], KAFKA_TIMEOUT_S
                 )
                 first = -1 if name in READ_AGAIN else None
-                offsets = {t: committed.get(t, 0) - 1 if first is None else first for t in inputs}
+                offsets = {
+                    topic: committed.get(base_topic(topic), 0) - 1 if first is None else first
+                    for topic in inputs
+                }
                 await table.finish(cluster_ids, offsets)
         finally:
             for table in tables.values():
@@ -150,16 +164,18 @@ class LostTables:
 
     async def _fenced(self, name: str, partition: int) -> LostTable:
         service: Any = self._runtime.tables[name].service
-        table = LostTable(service, self._changelog(name), partition, Limits())
+        table = LostTable(
+            service, self._changelog(name), partition, Limits(), topic_name=self._generation.topic
+        )
         await table.fence(self._app)
         return table
 
     async def _stage(self, partition: int, staged: rocksdict.Rdict, progress: Progress) -> None:
         """Sort the partition's events by order, on the disk: there may be more than memory holds."""
-        places: list[Place] = [(topic, partition) for topic in STAGED]
+        places: list[Place] = [(self._generation.topic(topic), partition) for topic in STAGED]
         bounds = await asyncio.to_thread(self._cluster.bounds, places, KAFKA_TIMEOUT_S)
         for topic, (start, _) in ((place[0], bounds[place]) for place in places):
-            if start > 0 and topic != topics.ORDER_AUDIT:
+            if start > 0 and base_topic(topic) != topics.ORDER_AUDIT:
                 told = f"{topic}/{partition} begins at offset {start}: earlier events are gone."
                 raise CommandError(f"{told} Nothing was restored of this partition.")
         ends = {place: end for place, (_, end) in bounds.items()}
@@ -226,10 +242,10 @@ class LostTables:
         found.restored[name] += 1
 
     def _changelog(self, name: str) -> str:
-        return f"{self._settings.app_id}-{name}-changelog"
+        return self._generation.changelog(self._settings.app_id, name)
 
     def _refuse_running_workers(self) -> None:
-        group = self._settings.app_id
+        group = self._generation.group(self._settings.app_id)
         described = self._cluster.client.describe_consumer_groups(
             [group], request_timeout=KAFKA_TIMEOUT_S
         )
@@ -245,7 +261,7 @@ class LostTables:
         names = {self._changelog(name) for name in self._runtime.tables}
         known = self._cluster.client.list_topics(timeout=KAFKA_TIMEOUT_S).topics
         missing = [
-            NewTopic(name, self._settings.partitions, replication, config=config)
+            NewTopic(name, self._generation.partitions, replication, config=config)
             for name in sorted(names - known.keys())
         ]
         for made in (self._cluster.client.create_topics(missing) if missing else {}).values():
@@ -261,22 +277,26 @@ class LostTables:
         return True
 
     def _committed(self, partition: int) -> dict[str, int]:
-        """Input topic -> the group's next offset."""
+        """Input topic, by its own name -> the group's next offset."""
         tables = self._runtime.tables.values()
         inputs = sorted({topic for table in tables for topic in table.service.inputs})
-        places = [(topic, partition) for topic in inputs]
-        found = self._cluster.committed(self._settings.app_id, places, KAFKA_TIMEOUT_S)
-        return {topic: offset for (topic, _), offset in found.items() if offset is not None}
+        places = [(self._generation.topic(topic), partition) for topic in inputs]
+        group = self._generation.group(self._settings.app_id)
+        found = self._cluster.committed(group, places, KAFKA_TIMEOUT_S)
+        return {
+            base_topic(topic): offset for (topic, _), offset in found.items() if offset is not None
+        }
 
 
 def _stage_record(record: FetchedRecord, batch: Any, staged: rocksdict.Rdict) -> None:
     try:
         if record.error is not None or not record.value:
             return
-        event = read_event_of(record.topic, record.key or b"", record.value)
+        topic = base_topic(record.topic)
+        event = read_event_of(topic, record.key or b"", record.value)
     except UnreadableError:
         return
-    key = f"{event.order_id}\0{record.topic}\0{event.producer}\0{event.sequence:010}".encode()
+    key = f"{event.order_id}\0{topic}\0{event.producer}\0{event.sequence:010}".encode()
     if staged.get(key) is None:
         batch.put(key, record.offset.to_bytes(8) + record.value)
 

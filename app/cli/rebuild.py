@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
-from app.partitions.state import current_generation
+from app.partitions.state import read_generation
 from app.settings import Settings
 from models.events import read_event_of
 from models.generations import base_topic
@@ -73,8 +73,8 @@ class EventReader:
 
     def partitions(self) -> int:
         """How many there are; called first. Raises AuditError."""
-        self.topics = list(map(current_generation(self._settings).topic, self._names))
         with _kafka_answers():
+            self.topics = list(map(read_generation(self._settings).topic, self._names))
             places = self._cluster.partitions(set(self.topics), KAFKA_TIMEOUT_S)
         missing = sorted(set(self.topics) - {topic for topic, _ in places})
         if missing:

@@ -29,12 +29,12 @@ async def topics(check_only: bool, as_json: bool) -> None:
     from agents import services  # noqa: PLC0415 -- --help needs no services, and no Kafka
     from agents.service import topic_uses  # noqa: PLC0415
     from app.kafka.topics import TopicsError, sync_topics  # noqa: PLC0415
-    from app.partitions.state import current_generation  # noqa: PLC0415
+    from app.partitions.state import read_generation  # noqa: PLC0415
     from models.generations import base_topic  # noqa: PLC0415
 
     def sync() -> list[TopicChange]:
         found = settings()
-        return sync_topics(found, current_generation(found), check_only=check_only)
+        return sync_topics(found, read_generation(found), check_only=check_only)
 
     try:
         reports = await asyncio.to_thread(sync)

@@ -122,12 +122,14 @@ class Copier:
 
     async def left(self, wanted: Sequence[TopicCopy]) -> int:
         """How many offsets of the old topics are not copied."""
-        places = {(c.old, p): c.old for c in wanted for p in range(c.old_partitions)}
-        bounds = await self._bounds(list(places))
-        return sum(
-            max(0, end - max(start, self.known[place[0]].next[place[1]] if place[0] in self.known else 0))
-            for place, (start, end) in bounds.items()
-        )  # fmt: skip
+        places = [(copy.old, p) for copy in wanted for p in range(copy.old_partitions)]
+        left = 0
+        for (topic, p), (start, end) in (await self._bounds(places)).items():
+            next_ = self.known[topic].next[p] if topic in self.known else 0
+            if end < next_:
+                raise CopyError(f"{topic}/{p} ends at offset {end}, and was copied up to {next_}")
+            left += max(0, end - max(start, next_))
+        return left
 
     async def _chunk(self, copy: TopicCopy, known: Progress, partition: int, end: int) -> int:
         records, next_ = await self._read((copy.old, partition), known.next[partition], end)
@@ -161,7 +163,11 @@ class Copier:
             if record.error is not None:
                 known.left_out += 1
                 continue
-            moved = copy.change(record.partition, record.key, record.value)
+            try:
+                moved = copy.change(record.partition, record.key, record.value)
+            except Exception as error:
+                where = f"{copy.old}/{record.partition} at offset {record.offset}"
+                raise CopyError(f"{where} can't be moved ({type(error).__name__})") from error
             if moved is not None:
                 row = CopiedRow(record.key, moved[1], record.headers, record.timestamp_ms)
                 rows.setdefault(moved[0], []).append(row)

@@ -8,6 +8,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from app.kafka.reader import KafkaReader
+from app.kafka.records import FetchedRecord
 from app.kafka.sender import KafkaCommandSender
 from app.partitions.state import load
 from app.task_runner import Background, Backoff
@@ -33,6 +34,25 @@ class GenerationFollower(Background):
     ) -> None:
         super().__init__()
         self._kafka, self._generation, self._sender = kafka, generation, sender
+
+    async def prepare(self) -> None:
+        """Before the worker joins its group: go over now, if Kafka could not be asked when it was wired.
+
+        Raises KafkaUnavailableError.
+        """
+        states: list[PartitionsState] = []
+
+        def take(record: FetchedRecord) -> None:
+            if told := load(record):
+                states.append(told)
+
+        try:
+            await self._kafka.onwards(PARTITIONS, {}, take)
+        except KafkaUnavailableError as error:
+            if "UNKNOWN_TOPIC" not in str(error):
+                raise
+        for told in states:
+            self._take(told)
 
     async def _run(self) -> None:
         failures = 0

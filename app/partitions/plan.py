@@ -8,6 +8,7 @@ from app.partitions.copying import Change, TopicCopy, partition_of
 from models.generations import Generation
 from models.topics import TOPICS, WORKER_CLOCKS
 from tables.changelog import is_engine_record
+from tables.keyed_outputs import KEYED_KEY, restarted_row
 from tables.keys import LOOKUP_PREFIX
 
 NOT_COPIED: Final = frozenset({WORKER_CLOCKS})
@@ -53,7 +54,8 @@ def record_change(partitions: int) -> Change:
 def row_change(service: Service[Any], partitions: int) -> Change:
     """Where a row of a table goes: with its key. A sum over keys stays in its partition: it can't be divided.
 
-    The engine's own rows (progress, fence) are of the partition, and made anew.
+    The engine's own rows (progress, fence) are of the partition, and made anew; but the count of the outputs
+    with keys of their own goes on in each partition: its readers take only numbers above the last one.
     """
     sums: dict[bytes, Callable[[bytes], bytes]] = {
         name.encode(): restarted for name, restarted in service.sums.items()
@@ -62,9 +64,13 @@ def row_change(service: Service[Any], partitions: int) -> Change:
     def change(
         partition: int, key: bytes | None, value: bytes | None
     ) -> tuple[int, bytes | None] | None:
-        if key is None or value is None or key[:1] == b"\0" or key.startswith(LOOKUP_PREFIX):
+        if key is None or value is None or key.startswith(LOOKUP_PREFIX):
             return None
         if not is_engine_record(key, value):
+            return None
+        if key == KEYED_KEY:
+            return partition, restarted_row(value)
+        if key[:1] == b"\0":
             return None
         name, slash, _ = key.partition(b"/")
         if slash and name in sums:

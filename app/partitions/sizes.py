@@ -3,7 +3,7 @@
 import agents
 from app.kafka.security import KafkaSecurity
 from app.partitions.plan import copies
-from app.partitions.state import current_generation
+from app.partitions.state import read_generation
 from app.settings import Settings
 from models.generations import Generation
 from tables.cluster import ClusterReader
@@ -12,8 +12,8 @@ TIMEOUT_S = 15.0
 
 
 def rows_to_copy(settings: Settings, partitions: int) -> dict[str, int]:
-    """Offsets of each topic and changelog that is there. Raises KafkaException, TimeoutError."""
-    old = current_generation(settings)
+    """Offsets of each topic and changelog that is there. Raises KafkaException, KafkaError, TimeoutError."""
+    old = read_generation(settings)
     security = KafkaSecurity.of(settings)
     cluster = ClusterReader(
         {"bootstrap.servers": settings.kafka_bootstrap, **security.librdkafka()}

@@ -91,12 +91,17 @@ def read_states(settings: Settings) -> list[PartitionsState]:
     return found
 
 
-def current_generation(settings: Settings) -> Generation:
-    """The platform's generation; the first while Kafka can't tell: once another serves, its topics are closed.
+def read_generation(settings: Settings) -> Generation:
+    """The platform's generation. Blocks. Raises KafkaException, KafkaError, TimeoutError."""
+    return serving(read_states(settings), settings.partitions)
 
-    Blocks.
+
+def current_generation(settings: Settings) -> Generation:
+    """The platform's generation, to wire a worker with; the first while Kafka can't tell.
+
+    A worker asks again before it joins its group (GenerationFollower.prepare). Blocks.
     """
     try:
-        return serving(read_states(settings), settings.partitions)
+        return read_generation(settings)
     except (KafkaException, KafkaError, OSError, TimeoutError):
         return Generation(1, settings.partitions)

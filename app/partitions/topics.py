@@ -4,7 +4,7 @@ Every function may be called again. They raise KafkaException, and TopicsError w
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -18,7 +18,13 @@ from confluent_kafka.admin import (
 )
 
 from app.kafka.security import KafkaSecurity
-from app.kafka.topics import TIMEOUT_S, TopicsError, topic_config, topics_of
+from app.kafka.topics import (
+    STAMPED_BY_BROKER,
+    TIMEOUT_S,
+    TopicsError,
+    topic_config,
+    topics_of,
+)
 from app.partitions.copying import TopicCopy
 from app.partitions.plan import moving_topics
 from app.settings import Settings
@@ -35,8 +41,9 @@ WHILE_COPYING: Final = {
     "message.timestamp.before.max.ms": str(2**63 - 1),
     "message.timestamp.after.max.ms": str(2**63 - 1),
     "min.compaction.lag.ms": str(24 * HOUR_MS),
+    "retention.ms": "-1",
 }
-"""Copies keep their times; what was just copied is there to be compared."""
+"""Copies keep their times; what was just copied is there to be compared, however old it is."""
 
 
 class GenerationTopics:
@@ -101,28 +108,23 @@ class GenerationTopics:
 
     def finish(self, new: Generation, copies: Sequence[TopicCopy]) -> None:
         """Have the topics as they are to be: from here on Kafka stamps their records."""
-        names = {*map(new.topic, moving_topics()), *(copy.new for copy in copies)}
-        stamped = ConfigEntry(
-            "message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET
-        )
-        gone = [
-            ConfigEntry(name, "", incremental_operation=AlterConfigOpType.DELETE)
-            for name in WHILE_COPYING
-            if name != "message.timestamp.type"
-        ]
-        self._alter(names, [stamped, *gone])
+        topics = topics_of(new)
+        wanted = {
+            name: topic_config(topics[name], self._replicas)
+            for name in map(new.topic, moving_topics())
+        }
+        wanted |= {copy.new: STAMPED_BY_BROKER for copy in copies if copy.is_changelog}
+        self._alter({name: _as_wanted(config) for name, config in wanted.items()})
 
     def close(self, old: Generation) -> None:
         """Have Kafka refuse every further record, whoever sends it; tables' changelogs stay open."""
-        closed = ConfigEntry(
-            "max.message.bytes", str(CLOSED_BYTES), incremental_operation=AlterConfigOpType.SET
-        )
-        self._alter(map(old.topic, moving_topics()), [closed])
+        closed = _set("max.message.bytes", str(CLOSED_BYTES))
+        self._alter({old.topic(name): [closed] for name in moving_topics()})
 
     def reopen(self, old: Generation) -> None:
         """Undo `close`."""
-        gone = ConfigEntry("max.message.bytes", "", incremental_operation=AlterConfigOpType.DELETE)
-        self._alter(map(old.topic, moving_topics()), [gone])
+        gone = _unset("max.message.bytes")
+        self._alter({old.topic(name): [gone] for name in moving_topics()})
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete those that are there; a name twice would crash librdkafka."""
@@ -135,10 +137,24 @@ class GenerationTopics:
                 if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
                     raise
 
-    def _alter(self, names: Iterable[str], entries: Sequence[ConfigEntry]) -> None:
+    def _alter(self, changes: Mapping[str, Sequence[ConfigEntry]]) -> None:
         resources = [
             ConfigResource(ResourceType.TOPIC, name, incremental_configs=list(entries))
-            for name in names
+            for name, entries in changes.items()
         ]
         for future in self._admin.incremental_alter_configs(resources).values():
             future.result()
+
+
+def _as_wanted(config: Mapping[str, str]) -> list[ConfigEntry]:
+    """A topic's configuration in place of WHILE_COPYING."""
+    gone = [_unset(name) for name in WHILE_COPYING if name not in config]
+    return [*gone, *(_set(name, value) for name, value in config.items())]
+
+
+def _set(name: str, value: str) -> ConfigEntry:
+    return ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+
+
+def _unset(name: str) -> ConfigEntry:
+    return ConfigEntry(name, "", incremental_operation=AlterConfigOpType.DELETE)

@@ -32,6 +32,7 @@ runtime = ServiceRuntime(
     dead_letter_topic=f"{RUN}-dlq",
     partitions=int(os.environ.get("PARTITIONS", "3")),
     limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))),
+    topic_name=lambda topic: topic + os.environ.get("TOPIC_SUFFIX", ""),
 )
 
 if "STEPPED_OVER" in os.environ:

@@ -28,7 +28,8 @@ WORKER = ("worker", "-l", "info", "--without-web")
 class Run:
     """One consumer group with topics of its own. `sent`: topic -> key -> messages, first ones.
 
-    is_keyed: with the services whose outputs have keys of their own.
+    is_keyed: with the services whose outputs have keys of their own. suffix: of the topics' names in Kafka, as
+    those of a later generation (models/generations.py); elsewhere topics have their own names.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Run:
         session_s: float = 6.0,
         replicas: int = 1,
         is_keyed: bool = False,
+        suffix: str = "",
     ) -> None:
         self.name = f"run{uuid.uuid4().hex[:8]}"
         self.bootstrap = bootstrap
@@ -46,6 +48,7 @@ class Run:
         self.session_s = session_s
         self.replicas = replicas
         self.is_keyed = is_keyed
+        self.suffix = suffix
         made = keyed_services if is_keyed else services
         self.services: list[CountingService] = made(self.name)
         self.sent: dict[str, dict[str, list[dict[str, object]]]] = {}
@@ -77,7 +80,7 @@ class Run:
 
     def make_topics(self) -> None:
         names = {topic for service in self.services for topic in (*service.inputs, service.outputs)}
-        topics = [NewTopic(name, PARTITIONS, self.replicas) for name in sorted(names)]
+        topics = [NewTopic(name + self.suffix, PARTITIONS, self.replicas) for name in sorted(names)]
         topics.append(NewTopic(self.dead_letter_topic, 1, self.replicas))
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_topics(topics).values():
@@ -101,6 +104,7 @@ class Run:
                 "SESSION_S": str(self.session_s),
                 "REPLICAS": str(self.replicas),
                 "CANONICAL_URL": f"http://worker-{number}:80",
+                "TOPIC_SUFFIX": self.suffix,
                 **({"KEYED": "1"} if self.is_keyed else {}),
                 **env,
             },
@@ -176,7 +180,8 @@ class Run:
                 self.sent[topic][key].append(message)
                 recent = [*recent[-200:], (topic, key, message)]
             headers = [("traceparent", str(message["id"]).encode())]
-            producer.produce(topic, orjson.dumps(message), key=key, headers=headers)
+            name = topic + self.suffix
+            producer.produce(name, orjson.dumps(message), key=key, headers=headers)
             if not number % 50:
                 producer.poll(0)
                 self._progress = number / count
@@ -186,11 +191,12 @@ class Run:
 
     def lag(self, topics: list[str]) -> int:
         """Records of these topics that the group has not committed."""
-        return self._behind([TopicPartition(t, p) for t in topics for p in range(PARTITIONS)])
+        names = [topic + self.suffix for topic in topics]
+        return self._behind([TopicPartition(t, p) for t in names for p in range(PARTITIONS)])
 
     def lag_of(self, topic: str, partition: int) -> int:
         """The same of one partition."""
-        return self._behind([TopicPartition(topic, partition)])
+        return self._behind([TopicPartition(topic + self.suffix, partition)])
 
     def _behind(self, wanted: list[TopicPartition]) -> int:
         consumer = Consumer(

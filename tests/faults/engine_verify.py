@@ -142,7 +142,7 @@ def _check_outputs(
     """First occurrences complete, equal and in sequence, duplicates identical; (seen, repeated)."""
     first: defaultdict[bytes, dict[str, bytes]] = defaultdict(dict)
     repeated = 0
-    records = read(run.bootstrap, service.outputs, PARTITIONS)
+    records = read(run.bootstrap, service.outputs + run.suffix, PARTITIONS)
     for record in records:
         output = orjson.loads(record.value)
         seen = first[record.key]

@@ -50,7 +50,7 @@ def _repeated_gifts(run: Run) -> int:
     last: defaultdict[tuple[int, bytes], int] = defaultdict(int)
     seen: dict[bytes, bytes] = {}
     repeated = 0
-    for record in read_all(run.bootstrap, f"{run.name}-gifts", PARTITIONS):
+    for record in read_all(run.bootstrap, f"{run.name}-gifts{run.suffix}", PARTITIONS):
         source = dict(record.headers)[SOURCE_HEADER]
         producer, _, number = source.rpartition(b"/")
         if source in seen:

@@ -37,14 +37,18 @@ class ForwardingService(EchoService):
 
 
 class Partition:
-    """One partition of a service: a log a topic, a store, what left, and a task that can crash at any step."""
+    """One partition of a service: a log a topic, a store, what left, and a task that can crash at any step.
 
-    def __init__(self, service: EchoService, number: int = 0) -> None:
-        self.service, self.number = service, number
-        self.log: dict[str, list[Consumed]] = {topic: [] for topic in TOPICS}
+    suffix: of the topics' names in Kafka.
+    """
+
+    def __init__(self, service: EchoService, number: int = 0, suffix: str = "") -> None:
+        self.service, self.number, self.suffix = service, number, suffix
+        self.topics = tuple(topic + suffix for topic in TOPICS)
+        self.log: dict[str, list[Consumed]] = {topic: [] for topic in self.topics}
         self.store: dict[bytes, bytes] = {}
         self.emitted: Sent = []
-        self.recorded = dict.fromkeys(TOPICS, -1)
+        self.recorded = dict.fromkeys(self.topics, -1)
         self.counters = Counters()
         self.epoch = 0
         self.crash()
@@ -68,10 +72,12 @@ class Partition:
         self.unsent: Sent = list(self.processor.unsent_keyed_outputs())
 
     def send(self, topic: str, key: str, value: bytes, *headers: tuple[str, bytes]) -> None:
+        topic += self.suffix
         at = len(self.log[topic])
         self.log[topic].append(Consumed(key.encode(), value, at, headers=headers, topic=topic))
 
     def apply(self, topic: str, count: int = 3) -> None:
+        topic += self.suffix
         inputs = self.log[topic][self.next[topic] :][:count]
         self.next[topic] += self.processor.process(topic, inputs)
 
@@ -127,7 +133,7 @@ class Partition:
     def finish(self) -> None:
         for _ in range(10_000):
             durable = self.processor.durable_offsets
-            if not self.unsent and all(durable[t] == len(self.log[t]) - 1 for t in TOPICS):
+            if not self.unsent and all(durable[t] == len(log) - 1 for t, log in self.log.items()):
                 return
             for topic in TOPICS:
                 self.apply(topic, 50)
