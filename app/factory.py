@@ -79,7 +79,7 @@ def create_app(settings: Settings, generation: Generation | None = None) -> faus
     configure = functools.partial(configure_logs, settings.log_format, settings.log_level)
     sender = KafkaCommandSender(settings.kafka_bootstrap, security, topic_name=generation.topic)
     kafka = KafkaReader(settings.kafka_bootstrap, security, topic_name=generation.topic)
-    follower = GenerationFollower(kafka, generation, sender)
+    follower = GenerationFollower(kafka, generation, sender, settings.data_dir)
     identity = PlatformIdentity(sender, kafka)
     http_metrics, stripe_metrics, csp_metrics = HttpMetrics(), StripeMetrics(), CspMetrics()
     gateway = StripeGateway(

@@ -184,9 +184,8 @@ async def make_fenced_producer(
     Why: aiokafka gives an epoch only to transactional producers, whose markers Faust's recovery would
     wait for. Should a name change, two workers could write one partition.
     """
-    faust_producer: Any = app.producer
-    settings = {**faust_producer._settings_default(), **faust_producer._settings_auth(), "acks": -1}
-    return await fenced_producer(settings, transactional_id, answer_timeout_ms)
+    by_faust = {**app.producer._settings_default(), **app.producer._settings_auth()}
+    return await fenced_producer({**by_faust, "acks": -1}, transactional_id, answer_timeout_ms)
 
 
 async def fenced_producer(
@@ -195,8 +194,7 @@ async def fenced_producer(
     """The same with aiokafka's own settings."""
     initial = AIOKafkaProducer(**settings, transactional_id=transactional_id)
     await initial.start()
-    manager = initial._txn_manager
-    producer_id, epoch = manager.producer_id, manager.producer_epoch
+    producer_id, epoch = initial._txn_manager.producer_id, initial._txn_manager.producer_epoch
     await initial.stop()
     producer = AIOKafkaProducer(**settings, enable_idempotence=True)
     producer._txn_manager.set_pid_and_epoch(producer_id, epoch)
@@ -236,6 +234,10 @@ class TableInternals(faust.Table[Any, Any]):
         """The RocksDB of a partition, opened if need be."""
         opened: rocksdict.Rdict = self.data._db_for_partition(partition)  # type: ignore[attr-defined]
         return opened
+
+    def close_database(self, partition: int) -> None:
+        """Close the RocksDB of a partition, outside of a running worker."""
+        self.data._dbs.pop(partition).close()  # type: ignore[attr-defined]
 
     @property
     def offset_key(self) -> bytes:

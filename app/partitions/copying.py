@@ -61,7 +61,7 @@ class TopicCopy:
 
 
 @dataclass(slots=True)
-class Progress:
+class CopyProgress:
     """How far a topic is copied.
 
     next: old partition -> next offset to copy; ends: new partition -> next offset there, without the chunk that
@@ -78,7 +78,7 @@ class Progress:
         return orjson.dumps([self.next, self.ends, self.chunk, self.left_out])
 
     @classmethod
-    def load(cls, raw: bytes) -> "Progress":
+    def load(cls, raw: bytes) -> "CopyProgress":
         """Read it again."""
         next_, ends, chunk, left_out = orjson.loads(raw)
         return cls(next_, ends, tuple(chunk) if chunk else None, left_out)
@@ -97,7 +97,7 @@ class Copier:
     check: RecordReader
     progress_topic: str
     bounds: Callable[[Sequence[Place]], Mapping[Place, tuple[int, int]]]
-    known: dict[str, Progress] = field(default_factory=dict)
+    known: dict[str, CopyProgress] = field(default_factory=dict)
     copied: int = 0
     _at: tuple[Place, int] | None = None
 
@@ -107,7 +107,7 @@ class Copier:
         bounds = await self._bounds(places)
         for copy in wanted:
             known = self.known.setdefault(
-                copy.old, Progress([0] * copy.old_partitions, [0] * copy.new_partitions)
+                copy.old, CopyProgress([0] * copy.old_partitions, [0] * copy.new_partitions)
             )
             if copy.is_changelog:
                 there = await self._bounds([(copy.new, p) for p in range(copy.new_partitions)])
@@ -131,13 +131,13 @@ class Copier:
             left += max(0, end - max(start, next_))
         return left
 
-    async def _chunk(self, copy: TopicCopy, known: Progress, partition: int, end: int) -> int:
+    async def _chunk(self, copy: TopicCopy, known: CopyProgress, partition: int, end: int) -> int:
         records, next_ = await self._read((copy.old, partition), known.next[partition], end)
         known.chunk = (partition, known.next[partition], next_)
         await self._note(copy, known)
         return await self._write(copy, known, records, {})
 
-    async def _take_up(self, copy: TopicCopy, known: Progress) -> int:
+    async def _take_up(self, copy: TopicCopy, known: CopyProgress) -> int:
         """Copy the chunk again at whose copying a run ended, behind what of it is there."""
         assert known.chunk is not None
         partition, first, next_ = known.chunk
@@ -153,7 +153,7 @@ class Copier:
     async def _write(
         self,
         copy: TopicCopy,
-        known: Progress,
+        known: CopyProgress,
         records: Sequence[FetchedRecord],
         there: Mapping[int, int],
     ) -> int:
@@ -204,7 +204,7 @@ class Copier:
         return await self.producer.send_batch(builder, topic, partition=partition)
 
     async def _compare(
-        self, copy: TopicCopy, known: Progress, rows: Mapping[int, Sequence[CopiedRow]]
+        self, copy: TopicCopy, known: CopyProgress, rows: Mapping[int, Sequence[CopiedRow]]
     ) -> None:
         """Read back what was sent. Raises CopyError where it is not the same, record by record."""
         if not rows:
@@ -250,7 +250,7 @@ class Copier:
         self._at = (place, next_) if is_there else None
         return found, next_
 
-    async def _note(self, copy: TopicCopy, known: Progress) -> None:
+    async def _note(self, copy: TopicCopy, known: CopyProgress) -> None:
         value, key = known.dump(), copy.old.encode()
         await self.producer.send_and_wait(self.progress_topic, value, key=key, partition=0)
 

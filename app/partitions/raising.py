@@ -18,18 +18,20 @@ import agents
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord, RecordReader
 from app.kafka.security import KafkaSecurity
-from app.partitions.copying import CHUNK_RECORDS, Copier, CopyError, Progress, is_drained
+from app.partitions.copying import CHUNK_RECORDS, Copier, CopyError, CopyProgress
 from app.partitions.plan import copies, moving_topics
-from app.partitions.state import KEY, read_states, record_of, serving, under_way
+from app.partitions.readiness import ReadinessReports
+from app.partitions.state import KEY, WORKER_PREFIX, read_states, record_of, serving, under_way
 from app.partitions.topics import GenerationTopics
+from app.partitions.workers_group import RaiseError, WorkersGroup
 from app.platform_level import KEY as LEVEL_KEY
 from app.settings import Settings
-from models.errors import KafkaUnavailableError
 from models.generations import Generation, PartitionsState, RaiseState, TopicHandover
 from models.levels import Level, LevelHistory
 from models.messages import decode_known
 from models.operations import PlatformId
 from models.topics import PARTITIONS, PLATFORM_IDENTITY
+from models.wording import counted
 from tables.changelog import PROGRESS_KEY, TableProgress
 from tables.cluster import ClusterReader
 from tables.faust_internals import fenced_producer
@@ -41,15 +43,12 @@ HEARD_S: Final = 1.5
 """In which every worker has heard that writes are paused."""
 CLOSED_S: Final = 0.5
 """In which every broker has taken over that a topic is closed."""
-DRAIN_S: Final = 60.0
-POLL_S: Final = 0.2
 FEW_ROWS: Final = CHUNK_RECORDS
 """What is left when writes are paused."""
-STARTED_S: Final = 300.0
-
-
-class RaiseError(Exception):
-    """It can't go on; the message says why, and what to do."""
+READY_ROWS: Final = 20_000
+"""What the new tables of a worker may lack when writes are paused; it reads them within a second."""
+REPORTS_S: Final = 120.0
+READINESS_POLL_S: Final = 1.0
 
 
 class Told(NamedTuple):
@@ -130,8 +129,8 @@ class PartitionRaise:
             lambda places: self._cluster.bounds(places, KAFKA_TIMEOUT_S),
         )
         await self._load(copier)
-        while (left := await copier.left(wanted)) > FEW_ROWS:
-            await self._copy(copier, wanted, "copying", left)
+        await self._copy_until(copier, wanted, old, new)
+        await self._group(old, services).wait_until_close()
         began_s = time.monotonic()
         async with self._paused(old, new):
             await self._drain(old, services)
@@ -145,10 +144,12 @@ class PartitionRaise:
             handovers = await self._handovers(old, new)
             if await copier.left(wanted):
                 raise RaiseError("something was written meanwhile. Run it again")
-            await self._announce(RaiseState.SERVING, new, handovers)
+        # Whether Kafka has it or not if this fails: the old topics stay closed until it is run again.
+        await self._announce(RaiseState.SERVING, new, handovers)
         switched_s = time.monotonic() - began_s
         await asyncio.to_thread(self._topics.delete, [self._topics.progress(new)])
-        is_started = await self._started(new, services)
+        self.tell(Told("waiting for the workers"))
+        is_started = await self._group(new, services).wait_until_opened()
         left_out = sum(known.left_out for known in copier.known.values())
         paused_s = time.monotonic() - began_s if is_started else None
         return Raised(old, new, copier.copied, left_out, switched_s, paused_s)
@@ -225,9 +226,36 @@ class PartitionRaise:
         kafka = self._kafka()
 
         def take(record: FetchedRecord) -> None:
-            copier.known[(record.key or b"").decode()] = Progress.load(record.value or b"")
+            key = (record.key or b"").decode()
+            if not key.startswith(WORKER_PREFIX):
+                copier.known[key] = CopyProgress.load(record.value or b"")
 
         await kafka.onwards(copier.progress_topic, {}, take)
+
+    async def _copy_until(
+        self, copier: Copier, wanted: Sequence[Any], old: Generation, new: Generation
+    ) -> None:
+        """Copy until little is left, and the workers' new tables lack little."""
+        readiness = ReadinessReports(
+            self._kafka(), self._topics.progress(new), old.group(self.settings.app_id)
+        )
+        heard_s = time.monotonic()
+        while True:
+            while (left := await copier.left(wanted)) > FEW_ROWS:
+                await self._copy(copier, wanted, "copying", left)
+                heard_s = time.monotonic()
+            found = await readiness.ask()
+            if found.silent <= 0 and found.rows <= READY_ROWS:
+                return
+            self.tell(Told("waiting for the workers' new tables", 0, found.rows))
+            if found.has_news:
+                heard_s = time.monotonic()
+            elif time.monotonic() - heard_s > REPORTS_S:
+                raise RaiseError(
+                    f"{counted(max(found.silent, 1), 'worker', 'workers')} did not make new tables ready: see "
+                    "the workers' logs, whether their disks have room. Run it again once they do."
+                )
+            await asyncio.sleep(READINESS_POLL_S)
 
     async def _copy(self, copier: Copier, wanted: Sequence[Any], phase: str, left: int) -> None:
         self.tell(Told(phase, 0, left))
@@ -251,24 +279,7 @@ class PartitionRaise:
     async def _drain(self, old: Generation, services: Sequence[Any]) -> None:
         """Wait until all inputs are decided, and what follows from them is in Kafka."""
         self.tell(Told("waiting until everything is decided"))
-        until_s = time.monotonic() + DRAIN_S
-        inputs = sorted({topic for service in services for topic in service.inputs})
-        group = old.group(self.settings.app_id)
-        kafka = self._kafka(old)
-        while True:
-            # Kafka is asked for the commits first, then for the ends: so both held at one moment.
-            offsets = await kafka.offsets(group, inputs, old.partitions)
-            if is_drained(offsets):
-                return
-            if time.monotonic() > until_s:
-                behind = next(
-                    place for place, at in offsets.items() if at.end != (at.committed or 0)
-                )
-                raise RaiseError(
-                    f"{behind[0]}/{behind[1]} is not decided to its end within {DRAIN_S:g} s; writes are "
-                    "taken again. Are all workers running, and is no partition stopped (`faust -A app lag`)?"
-                )
-            await asyncio.sleep(POLL_S)
+        await self._group(old, services).wait_until_drained()
 
     async def _write_progress(self, new: Generation, services: Sequence[Any], level: int) -> None:
         """Say in each new table that it has decided all that its inputs hold, which are copies."""
@@ -309,19 +320,10 @@ class PartitionRaise:
             for name in names
         }  # fmt: skip
 
-    async def _started(self, new: Generation, services: Sequence[Any]) -> bool:
-        """Wait until the workers have opened all partitions: then they have committed what is decided."""
-        self.tell(Told("waiting for the workers"))
-        kafka, group = self._kafka(new), new.group(self.settings.app_id)
+    def _group(self, generation: Generation, services: Sequence[Any]) -> WorkersGroup:
         inputs = sorted({topic for service in services for topic in service.inputs})
-        until_s = time.monotonic() + STARTED_S
-        while time.monotonic() < until_s:
-            with suppress(KafkaUnavailableError):
-                offsets = await kafka.offsets(group, inputs, new.partitions)
-                if all(at.committed is not None for at in offsets.values()):
-                    return True
-            await asyncio.sleep(POLL_S)
-        return False
+        group = generation.group(self.settings.app_id)
+        return WorkersGroup(self._kafka(generation), group, inputs, generation.partitions)
 
     def _kafka(self, generation: Generation | None = None) -> KafkaReader:
         name = generation.topic if generation else str

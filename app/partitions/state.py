@@ -25,7 +25,14 @@ log = structlog.stdlib.get_logger(__name__)
 
 KEY: Final = b"partitions"
 SOURCE: Final = "/tiffin/platform"
+WORKER_PREFIX: Final = "worker/"
+"""How keys in a `progress_topic` begin under which workers say how much their tables lack."""
 TIMEOUT_S: Final = 5.0
+
+
+def progress_topic(app_id: str, generation: Generation) -> str:
+    """The topic that says how far a generation has been copied, and how ready the workers' tables are."""
+    return f"{generation.group(app_id)}-copying"
 
 
 def load(record: FetchedRecord) -> PartitionsState | None:
@@ -62,11 +69,13 @@ def serving(states: Iterable[PartitionsState], partitions: int) -> Generation:
 
 def under_way(states: Iterable[PartitionsState]) -> PartitionsState | None:
     """What the last record says of a generation that is being made; None where none is."""
-    last = None
-    for last in states:  # noqa: B007 -- the last one
-        pass
-    is_made = last is not None and last.state in {RaiseState.COPYING, RaiseState.PAUSED}
-    return last if is_made else None
+    found, served = None, 0
+    for told in states:
+        if told.state is RaiseState.SERVING:
+            served = max(served, told.generation)
+        found = told if told.generation > served else None
+    is_made = found is not None and found.state in {RaiseState.COPYING, RaiseState.PAUSED}
+    return found if is_made else None
 
 
 def read_states(settings: Settings) -> list[PartitionsState]:

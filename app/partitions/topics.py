@@ -27,6 +27,7 @@ from app.kafka.topics import (
 )
 from app.partitions.copying import TopicCopy
 from app.partitions.plan import moving_topics
+from app.partitions.state import progress_topic
 from app.settings import Settings
 from models.generations import Generation
 from models.times import HOUR_MS
@@ -60,7 +61,7 @@ class GenerationTopics:
 
     def progress(self, generation: Generation) -> str:
         """The topic that says how far a generation has been copied."""
-        return f"{generation.group(self._app_id)}-copying"
+        return progress_topic(self._app_id, generation)
 
     def check(self, old: Generation, names: Sequence[str]) -> None:
         """Raise TopicsError unless all topics of the generation are there with its count."""
@@ -75,7 +76,7 @@ class GenerationTopics:
             )
 
     def make(self, new: Generation, copies: Sequence[TopicCopy]) -> None:
-        """Make what is missing of a generation's topics, so that copies keep their times."""
+        """Make what is missing of a generation's topics; copies keep their times in all of them."""
         topics = topics_of(new)
         progress = {"cleanup.policy": "compact"}
         wanted = {
@@ -94,6 +95,8 @@ class GenerationTopics:
             for name, config in wanted.items()
             if name not in known
         ]
+        while_copying = [_set(name, value) for name, value in WHILE_COPYING.items()]
+        self._alter({name: while_copying for name in wanted if name in known})
         if self.progress(new) not in known:
             made.append(NewTopic(self.progress(new), 1, self._replicas, config=progress))
         for future in (self._admin.create_topics(made) if made else {}).values():
@@ -142,7 +145,9 @@ class GenerationTopics:
             ConfigResource(ResourceType.TOPIC, name, incremental_configs=list(entries))
             for name, entries in changes.items()
         ]
-        for future in self._admin.incremental_alter_configs(resources).values():
+        for future in (
+            self._admin.incremental_alter_configs(resources).values() if resources else ()
+        ):
             future.result()
 
 

@@ -17,7 +17,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from app.kafka.reader import KafkaReader
 from app.kafka.records import FetchedRecord, RecordReader
 from app.partitions import copying
-from app.partitions.copying import CopiedRow, Copier, CopyError, Progress, TopicCopy, partition_of
+from app.partitions.copying import (
+    CopiedRow,
+    Copier,
+    CopyError,
+    CopyProgress,
+    TopicCopy,
+    partition_of,
+)
 from app.partitions.plan import record_change
 from app.partitions.topics import WHILE_COPYING
 from sandbox.kafka import KafkaBroker
@@ -39,7 +46,7 @@ class FragileCopier(Copier):
     dies_after = 0
 
     async def _compare(
-        self, copy: TopicCopy, known: Progress, rows: Mapping[int, Sequence[CopiedRow]]
+        self, copy: TopicCopy, known: CopyProgress, rows: Mapping[int, Sequence[CopiedRow]]
     ) -> None:
         self.dies_after -= 1
         if self.dies_after <= 0:
@@ -127,7 +134,7 @@ class Run:
             copier.dies_after = dies_after or 0
 
         def take(record: FetchedRecord) -> None:
-            copier.known[(record.key or b"").decode()] = Progress.load(record.value or b"")
+            copier.known[(record.key or b"").decode()] = CopyProgress.load(record.value or b"")
 
         await KafkaReader(self.kafka.bootstrap).onwards(self.progress, {}, take)
         try:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agents
-from app.partitions.copying import Progress, is_drained
+from app.partitions.copying import CopyProgress, is_drained
 from app.partitions.plan import copies, moving_topics, record_change, row_change
 from models import analytics
 from models.generations import Generation, base_topic
@@ -95,8 +95,8 @@ def test_the_engines_own_rows_and_foreign_ones_do_not_move() -> None:
 def test_progress_is_read_as_it_was_written(
     next_: list[int], ends: list[int], left_out: int, has_chunk: bool
 ) -> None:
-    given_ = Progress(next_, ends, (1, 2, 3) if has_chunk else None, left_out)
-    assert Progress.load(given_.dump()) == given_
+    given_ = CopyProgress(next_, ends, (1, 2, 3) if has_chunk else None, left_out)
+    assert CopyProgress.load(given_.dump()) == given_
 
 
 def test_drained_is_what_is_committed_to_its_end() -> None:
