@@ -14,14 +14,17 @@ from agents import services
 from agents.service import topic_uses
 from app.kafka.records import FetchedRecord, OffsetReader, Place
 from app.kafka.security import KafkaSecurity
+from app.partitions.state import read_states
 from app.platform_level import PLACE, said_by
+from app.rehearsal.serving import ServingTopics
+from models.generations import base_topic
 from models.levels import LevelHistory
 from models.times import machine_now_ms
 from models.topics import DEAD_LETTERS, TOPICS
 from tables.cluster import ClusterReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from app.settings import Settings
 
@@ -29,7 +32,7 @@ KAFKA_TIMEOUT_S: Final = 15.0
 BATCH_RECORDS: Final = 1000
 POLL_S: Final = 0.5
 SILENCE_S: Final = 30.0
-_SERVICES: Final = tuple(service.name for service in services())
+_SERVICES: Final = {service.name: service for service in services()}
 
 
 class SourceError(Exception):
@@ -63,20 +66,22 @@ class RehearsalSource:
     ) -> None:
         """rate: records a second at most. is_stopped: is asked between two reads."""
         bootstrap, security = settings.kafka_bootstrap, KafkaSecurity.of(settings)
-        self._group, self._rate, self._is_stopped = settings.app_id, rate, is_stopped
+        with _kafka_answers():
+            self._topics = ServingTopics(read_states(settings), settings)
+        self._group, self._rate, self._is_stopped = self._topics.group, rate, is_stopped
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
         uses = topic_uses(services())
         self._inputs = frozenset(use.topic.name for use in uses if use.read_by)
-        written = {use.topic.name for use in uses if set(use.written_by) & set(_SERVICES)}
+        written = {use.topic.name for use in uses if set(use.written_by) & _SERVICES.keys()}
         self.topics = tuple(sorted(self._inputs | written | {DEAD_LETTERS}))
-        self._changelogs = {name: f"{settings.app_id}-{name}-changelog" for name in _SERVICES}
 
     def partitions(self) -> int:
         """How many there are."""
         with _kafka_answers():
-            places = self._cluster.partitions(set(self.topics), KAFKA_TIMEOUT_S)
-        missing = sorted(set(self.topics) - {topic for topic, _ in places})
+            names = set(map(self._topics.name, self.topics))
+            places = self._cluster.partitions(names, KAFKA_TIMEOUT_S)
+        missing = sorted(names - {topic for topic, _ in places})
         if missing:
             raise SourceError(
                 f"there is no topic {', '.join(missing)}: is this the platform's Kafka?"
@@ -102,14 +107,14 @@ class RehearsalSource:
         places = [(topic, 0 if topic == DEAD_LETTERS else partition) for topic in self.topics]
         with _kafka_answers():
             decided = self._committed(partition)
-            bounds = self._cluster.bounds(places, KAFKA_TIMEOUT_S)
+            bounds = self._bounds(places)
             now_ms = machine_now_ms()
             horizons = [
                 self._horizon_ms(place, bounds[place], now_ms)
                 for place in places
                 if place[0] in self._inputs and bounds[place][0] > 0
             ]
-            since_ms = max([since_ms, *horizons])
+            since_ms = max([since_ms, self._topics.since_ms, *horizons])
             starts = {place: low for place, (low, _) in bounds.items()}
             if since_ms:
                 starts = self._offsets_at(bounds, since_ms)
@@ -124,31 +129,39 @@ class RehearsalSource:
         self, partition: int, since_ms: int
     ) -> Iterator[tuple[str, list[FetchedRecord]]]:
         """Service and records of its table's changelog since a time, as far as Kafka has them."""
-        for service, topic in self._changelogs.items():
-            place = (topic, partition)
+        for name, service in _SERVICES.items():
+            place = (self._topics.changelog(name), partition)
             with _kafka_answers():
-                bounds = self._cluster.bounds([place], KAFKA_TIMEOUT_S)
+                bounds = self._bounds([place])
                 starts = self._offsets_at(bounds, since_ms)
             for records in self._read(starts, {place: bounds[place][1]}):
-                yield service, records
+                known = (self._topics.table_record(each, service.dictionaries) for each in records)
+                yield name, list(known)
 
     def close(self) -> None:
         """Leave Kafka."""
         self._reader.close()
 
+    def _name(self, place: Place) -> Place:
+        return self._topics.name(place[0]), place[1]
+
+    def _bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
+        found = self._cluster.bounds([self._name(place) for place in places], KAFKA_TIMEOUT_S)
+        return {(base_topic(topic), p): bounds for (topic, p), bounds in found.items()}
+
     def _committed(self, partition: int) -> dict[str, int]:
         """Where the workers' group is; nothing where there is no such group: all is decided then."""
-        places = [(topic, partition) for topic in sorted(self._inputs)]
+        places = [(self._topics.name(topic), partition) for topic in sorted(self._inputs)]
         found = self._cluster.committed(self._group, places, KAFKA_TIMEOUT_S)
         if all(offset is None for offset in found.values()):
             return {}
-        return {topic: offset or 0 for (topic, _), offset in found.items()}
+        return {base_topic(topic): offset or 0 for (topic, _), offset in found.items()}
 
     def _horizon_ms(self, place: Place, bounds: tuple[int, int], now_ms: int) -> int:
         """From when on a topic has everything whose first records Kafka has deleted."""
         low, end = bounds
         if low < end:
-            self._reader.assign({place: low})
+            self._reader.assign({self._name(place): low})
             for record in self._next():
                 return max(record.timestamp_ms, 1)
         retention_ms = TOPICS[place[0]].retention_ms
@@ -166,20 +179,25 @@ class RehearsalSource:
     ) -> dict[Place, int]:
         at = OffsetSpec.for_timestamp(since_ms)
         asked = self._cluster.client.list_offsets(
-            {TopicPartition(*place): at for place in bounds}, request_timeout=KAFKA_TIMEOUT_S
+            {TopicPartition(*self._name(place)): at for place in bounds},
+            request_timeout=KAFKA_TIMEOUT_S,
         )
-        found = {(tp.topic, tp.partition): each.result().offset for tp, each in asked.items()}
+        found = {
+            (base_topic(tp.topic), tp.partition): each.result().offset for tp, each in asked.items()
+        }
         # Kafka answers -1 where nothing is so young.
         return {p: max(at, bounds[p][0]) if at >= 0 else bounds[p][1] for p, at in found.items()}
 
     def _read(
         self, starts: Mapping[Place, int], ends: Mapping[Place, int]
     ) -> Iterator[list[FetchedRecord]]:
-        left = {place: end for place, end in ends.items() if starts[place] < end}
+        left = {self._name(place): end for place, end in ends.items() if starts[place] < end}
         if not left:
             return
         with _kafka_answers():
-            self._reader.assign({place: starts[place] for place in left})
+            self._reader.assign(
+                {self._name(p): at for p, at in starts.items() if self._name(p) in left}
+            )
             began_s = heard_s = time.monotonic()
             count = 0
             while any(self._reader.next_offset(place) < end for place, end in left.items()):
@@ -188,7 +206,8 @@ class RehearsalSource:
                 records = self._reader.read(BATCH_RECORDS, POLL_S)
                 if records:
                     heard_s = time.monotonic()
-                    yield [r for r in records if r.offset < left[r.topic, r.partition]]
+                    known = (r for r in records if r.offset < left[r.topic, r.partition])
+                    yield list(map(self._topics.renamed, known))
                 elif time.monotonic() - heard_s > SILENCE_S:
                     raise TimeoutError
                 count += len(records)
