@@ -75,6 +75,10 @@ class TableWarmer:
         self._producer.produce(self._topic, orjson.dumps({"left": left}), key)
         self._producer.flush(KAFKA_TIMEOUT_S)
 
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._reader.close()
+
     def _bounds(self) -> dict[Place, tuple[int, int]]:
         return dict(self._cluster.bounds(sorted(self._tables), KAFKA_TIMEOUT_S))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import orjson
@@ -22,6 +24,17 @@ from sandbox.processes import MAX_WAIT_S, wait_until
 
 NEXT = Generation(2, 4)
 SERVICES = ("analytics", "deliveries", "notifications", "orders", "payments", "timeline")
+
+
+@pytest.fixture
+def made(settings: Settings) -> Iterator[Callable[[], TableWarmer]]:
+    """Makes warmers, one a process of a worker."""
+    with ExitStack() as stack:
+
+        def make() -> TableWarmer:
+            return stack.enter_context(closing(TableWarmer(settings, NEXT)))
+
+        yield make
 
 
 @pytest.fixture
@@ -72,16 +85,18 @@ def rows_left(warmer: TableWarmer) -> int:
 
 
 @pytest.mark.parametrize("orders", [50, 5_000])
-def test_what_is_left_is_what_came_since(settings: Settings, orders: int) -> None:
+def test_what_is_left_is_what_came_since(
+    settings: Settings, made: Callable[[], TableWarmer], orders: int
+) -> None:
     fill(settings, 0, orders)
-    warmer = TableWarmer(settings, NEXT)
+    warmer = made()
     assert rows_left(warmer) == 2 * orders + 1
     assert warmer.round() == 0
     assert rows_left(warmer) == 0
     fill(settings, orders, 20)
     assert rows_left(warmer) == 41, "whatever the history"
     assert warmer.round() == 0
-    again = TableWarmer(settings, NEXT)  # after a crash it goes on where it was
+    again = made()  # after a crash it goes on where it was
     assert rows_left(again) == 0
     table, partition = again._tables[NEXT.changelog(settings.app_id, "timeline"), 1], 1
     database = table.database(partition)
@@ -89,11 +104,13 @@ def test_what_is_left_is_what_came_since(settings: Settings, orders: int) -> Non
     assert database.get(b"order_foreign") is None
 
 
-async def test_the_command_hears_what_workers_lack(settings: Settings) -> None:
+async def test_the_command_hears_what_workers_lack(
+    settings: Settings, made: Callable[[], TableWarmer]
+) -> None:
     kafka = KafkaReader(settings.kafka_bootstrap)
     reports = ReadinessReports(kafka, progress_topic(settings.app_id, NEXT), settings.app_id)
     assert (await reports.ask()).rows == 0
-    warmer = TableWarmer(settings, NEXT)
+    warmer = made()
     for left in (70_000, 12):
         warmer.report(left)
         found = await reports.ask()
