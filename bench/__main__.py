@@ -12,6 +12,7 @@ from bench import (
     engine,
     growth,
     killed_orders,
+    more_partitions,
     overload,
     platform,
     reads,
@@ -40,6 +41,7 @@ PARTS: Final = (
     Part(recovery.main, {"rows": 60_000, "turns": 1}, 1, 0.5),
     Part(overload.main, {"seconds": 8.0}, 3, 1),
     Part(growth.main, {"counts": (0, 1_000), "seconds": 5.0}, 6, 2),
+    Part(more_partitions.main, {"counts": (1_000,)}, 5, 2),
 )
 
 

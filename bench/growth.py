@@ -75,7 +75,7 @@ def main(
         Platform(Path(folder), workers=1, settings=SETTINGS) as platform,
     ):
         console.print(f"… Playing {PLAYED} orders to their end")
-        templates = asyncio.run(_play(platform))
+        templates = asyncio.run(play(platform))
         written, stages = 0, []
         for count in counts:
             platform.workers[0].terminate()
@@ -126,7 +126,7 @@ def _size(folder: Path) -> int:
     return sum(512 * path.stat().st_blocks for path in folder.rglob("*") if path.is_file())
 
 
-async def _play(platform: Platform) -> list[ended_orders.Template]:
+async def play(platform: Platform) -> list[ended_orders.Template]:
     """Real orders that were delivered, as the changelogs have them."""
     day = Simulation(platform.endpoints, orders=PLAYED, pace_s=0.1, reject_share=0.0)
     await day.run()

@@ -237,23 +237,23 @@ class Platform:
                 f"{part.name} {problem} ({url}). The end of {part.log_path}:\n{part.log_tail()}"
             )
 
-    def run_cli(self, *arguments: str, worker: int = 0) -> str:
+    def run_cli(self, *arguments: str, worker: int = 0, timeout_s: float = MAX_WAIT_S) -> str:
         """Run `faust -A app ...` and give what it prints. Raises PlatformError."""
-        done = self.try_cli(*arguments, worker=worker)
+        done = self.try_cli(*arguments, worker=worker, timeout_s=timeout_s)
         if done.returncode:
             said = f"{done.stdout}{done.stderr}".strip()
             raise PlatformError(f"`faust -A app {' '.join(arguments)}` failed:\n{said}")
         return done.stdout
 
     def try_cli(
-        self, *arguments: str, worker: int = 0, **settings: str
+        self, *arguments: str, worker: int = 0, timeout_s: float = MAX_WAIT_S, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run `faust -A app ...`, whatever it ends with. settings: TIFFIN_* that are to be others."""
         return run_to_end(
             [sys.executable, "-m", "faust", "-A", "app", *arguments],
             env={**self.environment(worker), **settings},
             cwd=ROOT,
-            timeout=MAX_WAIT_S,
+            timeout=timeout_s,
         )
 
     def _write_endpoints(self) -> None:
