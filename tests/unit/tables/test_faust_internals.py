@@ -55,6 +55,7 @@ OWNERS = {
     "_create_directories": App,
     "_create_worker_consumer": driver.AIOKafkaConsumerThread,
     "_db_for_partition": Store,
+    "_dbs": Store,
     "_do_heartbeat": GroupCoordinator,
     "_ensure_consumer": driver.AIOKafkaConsumerThread,
     "_fetch_max_wait_ms": aiokafka.AIOKafkaConsumer,
