@@ -43,7 +43,7 @@ READ_OUTSIDE: Mapping[str, type[Message]] = {
     "platform-identity": PlatformId,
 }
 """Topics that no service reads -> what a record of theirs is."""
-TOPICS_SINCE = {"2026-11-first": {"platform-identity"}}
+TOPICS_SINCE = {"2026-11-first": {"platform-identity", "platform-partitions"}}
 """Recording -> topics that came after it."""
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {

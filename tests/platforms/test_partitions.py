@@ -143,12 +143,15 @@ async def test_a_raise_is_killed_and_gone_on_with_under_traffic(
     await asyncio.to_thread(platform.wait_ready)
     now = json.loads(await asyncio.to_thread(platform.run_cli, "partitions", "show", "--json"))
     assert (now["partitions"], now["underWay"]) == (AFTER, None), said
+    print(said)  # noqa: T201 -- the pause, shown with -rP
     is_over.set()
     await traffic
     assert placed
     shop.topics.suffix = f".g{now['generation']}"  # type: ignore[attr-defined]
-    again = await paid.cancel(key)
-    assert (again["orderId"], again["status"]) == (first["orderId"], "REFUNDED"), "nothing happens"
+    repeated = await paid.cancel(key)
+    assert (repeated["orderId"], repeated["status"]) == (first["orderId"], "REFUNDED"), (
+        "nothing happens"
+    )
     for buyer, ending in ((unpaid, UNPAID), (paid, REFUNDED), (ended, REFUNDED)):
         await shop.ends(buyer, ending)
     await unpaid.pay()
@@ -165,11 +168,20 @@ async def test_a_raise_is_killed_and_gone_on_with_under_traffic(
     old = placed[0]
     await old.cancel_order()
     await shop.ends(old, REFUNDED)
-    kafka_invariants.check(
-        [r for r in await asyncio.to_thread(shop.topics.read) if r.key and ".g" not in r.topic]
-    )
+    await check_all(platform, shop, placed)
+    assert now["generation"] >= 3, "the first one was undone"
+
+
+async def check_all(platform: Platform, shop: Shop, placed: list[Buyer]) -> None:
+    """All records, the tables against the events, this build against what was decided, and the money."""
+    records = await asyncio.to_thread(shop.topics.read)
+    kafka_invariants.check([r for r in records if r.key and ".g" not in r.topic])
     proof = await asyncio.to_thread(platform.run_cli, "audit", "rebuild", "--json")
     assert json.loads(proof)["differences"] == []
+    told = json.loads(await asyncio.to_thread(platform.run_cli, "rehearse", "--json"))
+    assert told["differing"] == 0, told
+    at_stripe = await shop.stripe.ledger()
+    assert all(len(at_stripe[buyer.order_id]) == 1 for buyer in placed)
 
 
 async def restaurant_of(buyer: Buyer) -> str:
