@@ -16,6 +16,7 @@ import msgspec
 from models.fields import Timestamp
 from models.messages import Message
 from models.topics import TOPICS
+from models.wording import counted
 
 _SUFFIX: Final = re.compile(r"\.g[0-9]+$")
 
@@ -29,6 +30,11 @@ class Generation:
 
     number: int
     partitions: int
+
+    @property
+    def count(self) -> str:
+        """The partitions in words."""
+        return counted(self.partitions, "partition", "partitions")
 
     @property
     def suffix(self) -> str:

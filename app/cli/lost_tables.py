@@ -80,10 +80,10 @@ class LostTables:
         self._settings, security = settings, KafkaSecurity.of(settings)
         with _kafka_answers():
             states = read_states(settings)
-        if raised := under_way(states):
+        if under_way(states):
             raise CommandError(
-                f"A raise to {raised.partitions} partitions is under way, which would not see what is "
-                "restored: undo it first (`faust -A app partitions abandon`)."
+                "A raise of the number of partitions is under way, which would not see what is restored: "
+                "undo it first (`faust -A app partitions abandon`)."
             )
         self._generation = generation = serving(states, settings.partitions)
         declared = declare(settings, generation=generation)

@@ -133,11 +133,13 @@ async def _raise(count: int, dry_run: bool, is_sure: bool, as_json: bool) -> Non
             print_json({"partitions": count, "rows": rows})
         else:
             print_list(
-                ("topic", "rows"), rows.items(), f"{sum(rows.values())} rows would be copied."
+                ("topic", "rows"),
+                rows.items(),
+                f"{counted(sum(rows.values()), 'row', 'rows')} would be copied.",
             )
         return
     _ask(
-        f"Copy all topics and tables into new ones with {count} partitions, and go over to them? Consumers "
+        f"Copy all topics and tables into new ones (partitions: {count}), and go over to them? Consumers "
         "outside must follow (docs/how-to/partitions.md).",
         is_sure,
     )
@@ -151,7 +153,7 @@ async def _raise(count: int, dry_run: bool, is_sure: bool, as_json: bool) -> Non
         )  # fmt: skip
         return
     console().print(
-        f"{raised.new.partitions} partitions (generation {raised.new.number}); "
+        f"{raised.new.count} (generation {raised.new.number}); "
         f"{counted(raised.copied, 'row', 'rows')} copied in this run, {raised.left_out} left out; new topics "
         f"served {raised.switched_s:.1f} s after writes were paused."
     )

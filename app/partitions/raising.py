@@ -167,9 +167,7 @@ class PartitionRaise:
                 )
             return old, Generation(way.generation, way.partitions)
         if partitions <= old.partitions:
-            raise RaiseError(
-                f"There are {old.partitions} partitions; only more than that can be asked for."
-            )
+            raise RaiseError(f"The platform has {old.count}; only more than that can be asked for.")
         return old, Generation(max([old.number, *(s.generation for s in states)]) + 1, partitions)
 
     async def abandon(self) -> Generation:

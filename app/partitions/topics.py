@@ -71,7 +71,7 @@ class GenerationTopics:
             wrong.append(PARTITIONS)
         if wrong:
             raise TopicsError(
-                f"missing, or not of {old.partitions} partitions: {', '.join(wrong)}. Run `faust -A app "
+                f"missing, or not of {old.count}: {', '.join(wrong)}. Run `faust -A app "
                 "topics`, and start the workers once: they make their tables' changelogs."
             )
 

@@ -10,6 +10,7 @@ from typing import Final
 from app.kafka.reader import KafkaReader
 from app.partitions.copying import is_drained
 from models.errors import KafkaUnavailableError
+from models.wording import counted
 
 DRAIN_S: Final = 30.0
 STARTED_S: Final = 300.0
@@ -68,8 +69,8 @@ class WorkersGroup:
                 return
             if time.monotonic() > until_s:
                 raise RaiseError(
-                    f"{place[0]}/{place[1]} has {behind} records that are not decided: writes were not paused. "
-                    "Are all workers running, and is no partition stopped (`faust -A app lag`)?"
+                    f"{place[0]}/{place[1]} is behind by {counted(behind, 'record', 'records')}: writes "
+                    "were not paused. Are all workers running, is no partition stopped (`faust -A app lag`)?"
                 )
             await asyncio.sleep(POLL_S)
 
