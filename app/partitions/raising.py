@@ -20,12 +20,13 @@ from app.kafka.records import FetchedRecord, RecordReader
 from app.kafka.security import KafkaSecurity
 from app.partitions.copying import CHUNK_RECORDS, Copier, CopyError, CopyProgress
 from app.partitions.plan import copies, moving_topics
-from app.partitions.readiness import ReadinessReports
+from app.partitions.readiness import Found, ReadinessReports
 from app.partitions.state import KEY, WORKER_PREFIX, read_states, record_of, serving, under_way
 from app.partitions.topics import GenerationTopics
 from app.partitions.workers_group import RaiseError, WorkersGroup
 from app.platform_level import KEY as LEVEL_KEY
 from app.settings import Settings
+from models.errors import KafkaUnavailableError
 from models.generations import Generation, PartitionsState, RaiseState, TopicHandover
 from models.levels import Level, LevelHistory
 from models.messages import decode_known
@@ -242,7 +243,10 @@ class PartitionRaise:
             while (left := await copier.left(wanted)) > FEW_ROWS:
                 await self._copy(copier, wanted, "copying", left)
                 heard_s = time.monotonic()
-            found = await readiness.ask()
+            try:
+                found = await readiness.ask()
+            except KafkaUnavailableError:  # a broker is busy, or changes: it is asked again
+                found = Found(1, 0, has_news=False)
             if found.silent <= 0 and found.rows <= READY_ROWS:
                 return
             self.tell(Told("waiting for the workers' new tables", 0, found.rows))

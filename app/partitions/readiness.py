@@ -19,7 +19,7 @@ class Found(NamedTuple):
 
 
 class ReadinessReports:
-    """Asks Kafka; raises KafkaUnavailableError. topic: of the copying. group: of the workers that serve."""
+    """Asks Kafka. topic: of the copying. group: of the workers that serve."""
 
     def __init__(self, kafka: KafkaReader, topic: str, group: str) -> None:
         self._kafka, self._topic, self._group = kafka, topic, group
@@ -27,7 +27,7 @@ class ReadinessReports:
         self._left: dict[str, int] = {}
 
     async def ask(self) -> Found:
-        """What is known now."""
+        """What is known now. Raises KafkaUnavailableError."""
         before = dict(self._left)
         read = await self._kafka.onwards(self._topic, self._offsets, self._take)
         self._offsets = read.offsets

@@ -173,13 +173,11 @@ async def test_a_raise_is_killed_and_gone_on_with_under_traffic(
 
 
 async def check_all(platform: Platform, shop: Shop, placed: list[Buyer]) -> None:
-    """All records, the tables against the events, this build against what was decided, and the money."""
+    """All records, the tables against the events, and the money."""
     records = await asyncio.to_thread(shop.topics.read)
     kafka_invariants.check([r for r in records if r.key and ".g" not in r.topic])
     proof = await asyncio.to_thread(platform.run_cli, "audit", "rebuild", "--json")
     assert json.loads(proof)["differences"] == []
-    told = json.loads(await asyncio.to_thread(platform.run_cli, "rehearse", "--json"))
-    assert told["differing"] == 0, told
     at_stripe = await shop.stripe.ledger()
     assert all(len(at_stripe[buyer.order_id]) == 1 for buyer in placed)
 
