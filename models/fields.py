@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from models.times import TIMES_END_MS, from_rfc3339
+from models.times import CACHED_TIMES, TIMES_END_MS, from_rfc3339
 
 MAX_MINOR_UNITS: Final = 10**12
 """Above all that Stripe charges at once, in any currency; millions of such fit into 63 bits."""
@@ -25,6 +25,7 @@ CHECK: Final = "check"
 """Name in a `Meta.extra` of a function that raises ValueError for what no bound of msgspec's keeps out."""
 
 
+@functools.lru_cache(CACHED_TIMES)
 def _check_time(text: str) -> None:
     try:
         at_ms = from_rfc3339(text)

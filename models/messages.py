@@ -57,7 +57,10 @@ def _check_of(checks: list[tuple[str, Callable[[Any], None]]]) -> Callable[[Any]
         def check_field(message: Any) -> None:
             value = getattr(message, only)
             if value is not None:
-                _check(only, check_only, value)
+                try:
+                    check_only(value)
+                except ValueError as error:
+                    raise _at_field(only, error) from None
 
         return check_field
 
@@ -65,17 +68,18 @@ def _check_of(checks: list[tuple[str, Callable[[Any], None]]]) -> Callable[[Any]
         for field, check in checks:
             value = getattr(message, field)
             if value is not None:
-                _check(field, check, value)
+                try:
+                    check(value)
+                except ValueError as error:
+                    raise _at_field(field, error) from None
 
     return check_fields
 
 
-def _check(field: str, check: Callable[[Any], None], value: Any) -> None:
-    try:
-        check(value)
-    except ValueError as error:  # msgspec knows the place of the message alone
-        name = re.sub("_([a-z])", lambda found: found[1].upper(), field)
-        raise ValueError(f"{error} - at `$.{name}`") from None
+def _at_field(field: str, error: ValueError) -> ValueError:
+    """The error with its field: msgspec knows the place of the message alone."""
+    name = re.sub("_([a-z])", lambda found: found[1].upper(), field)
+    return ValueError(f"{error} - at `$.{name}`")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))

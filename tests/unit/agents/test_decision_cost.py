@@ -8,7 +8,7 @@ import pstats
 from bench import payments
 from models import ids
 
-MAX_CALLS_PER_INPUT = 135
+MAX_CALLS_PER_INPUT = 120
 """Of functions, Python's and C's, from an input's bytes to the bytes of its events and of the state. With
 pydantic they were 353."""
 
