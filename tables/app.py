@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from models.topics import MAX_COMPACTION_LAG_MS, REPLICAS_REQUIRING_MIN_INSYNC
+from tables.assignor import GroupAssignor
 from tables.faust_internals import AppWithDataFolder, TablesAtOnce, end_at_once, scan_nothing
 from tables.limits import BATCH_BYTES, MESSAGE_BYTES
 
@@ -104,6 +105,7 @@ def make_app(  # noqa: PLR0913 -- settings, each given by name
         recovery_consistency_check=True,
         table_standby_replicas=standby_replicas,
         TableManager=TablesAtOnce,
+        PartitionAssignor=GroupAssignor,
         **settings,
     )
 

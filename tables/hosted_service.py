@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import faust
 
     from models.transition import TransitionService
+    from tables.assignor import GroupAssignor
     from tables.fenced_table import FencedTable
     from tables.limits import Limits
     from tables.partition_task import PartitionTask
@@ -62,6 +63,11 @@ class HostedServices:
     def consumer(self) -> FetchConsumer:
         """The worker's consumer, which they share; there once the app has started."""
         return cast("FetchConsumer", self._app.consumer)
+
+    @property
+    def assignor(self) -> GroupAssignor:
+        """What knows the partitions of all workers."""
+        return cast("GroupAssignor", self._app.assignor)
 
     def named(self, name: str) -> HostedService:
         """The service of this name. Raises StopIteration when there is none."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import faust
 from faust.types import TP
-from yarl import URL
 
 from models.generations import base_topic
 from tables.app import STORE_OPTIONS, changelog_config
@@ -28,6 +27,8 @@ from tables.transport import FetchTransport, RawSchema
 from tables.views import StateTable
 
 if TYPE_CHECKING:
+    from yarl import URL
+
     from models.levels import LevelHistory
     from models.transition import TransitionService
     from tables.commit_batch import CommitReport
@@ -207,11 +208,7 @@ class ServiceRuntime:
         changelog = table.changelog_topic.get_topic_name()
 
         def owner_url(partition: int) -> URL | None:
-            hosts = self.app.assignor.table_metadata(changelog)
-            for url, topics in hosts.items():
-                if partition in topics.get(changelog, ()):
-                    return URL(url)
-            return None
+            return self._services.assignor.owner_url(changelog, partition)
 
         state = StateTable(service, self.partitions, owner_url)
         inputs = tuple(map(self._topic_name, service.inputs))

@@ -153,18 +153,14 @@ class TaskManager:
         LOG.info("fenced", extra={**facts, "took_s": took_s})
 
     def _is_assigned_whole(self) -> bool:
-        """Whether each owned partition came with all inputs and changelogs of that number.
+        """Whether all inputs and changelogs were assigned with all their partitions, here or elsewhere.
 
-        Faust's assignor leaves out a topic that its metadata does not know yet: one just made. A group's
-        leader without partitions must know all topics, for it assigns them to the others.
+        Faust's assignor leaves out a topic that its metadata does not know yet: one just made.
         """
+        given = self._services.assignor.assigned_to_all()
         names = {*self._services.readers_by_topic, *(each.changelog for each in self._services)}
-        assigned = {tp for tp in self._app.assignor.assigned_actives() if tp.topic in names}
-        if not assigned:
-            # A worker too many; unless it leads the group, and knows of topics with 0 partitions.
-            return all(self._services.consumer.topic_partitions(name) != 0 for name in names)
-        numbers = {tp.partition for tp in assigned}
-        return assigned == {TP(name, number) for name in names for number in numbers}
+        partitions = [given.get(name) for name in names]
+        return all(partitions) and all(each == partitions[0] for each in partitions)
 
     def _make_task(
         self, hosted: HostedService, partition: int, acquired: fence.ProducerFence

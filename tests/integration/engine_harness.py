@@ -104,7 +104,12 @@ class EngineHarness:
         assert self.producer.flush(20) == 0
 
     def runtime(
-        self, services: Sequence[Any] | None = None, *, worker: str = "this-worker", **limits: Any
+        self,
+        services: Sequence[Any] | None = None,
+        *,
+        worker: str = "this-worker",
+        standbys: int = 0,
+        **limits: Any,
     ) -> ServiceRuntime:
         app = make_app(
             self.name,
@@ -114,6 +119,7 @@ class EngineHarness:
             commit_interval_s=0.2,
             web_enabled=False,
             canonical_url=f"http://{worker}:8080",
+            standby_replicas=standbys,
         )
         return ServiceRuntime(
             app,
