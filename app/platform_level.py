@@ -25,7 +25,7 @@ from models.messages import decode_known, encode
 from models.operations import PlatformId
 from models.sender import CommandSender
 from models.times import to_rfc3339
-from models.topics import ORDER_COMMANDS, PAYMENT_COMMANDS, PLATFORM_IDENTITY
+from models.topics import ORDER_COMMANDS, PAYMENT_COMMANDS, PLATFORM_IDENTITY, TOPICS
 from tables.worker_exit import WrongKafkaError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -74,23 +74,20 @@ class PlatformLevel(Background):
     async def prepare(self) -> None:
         """Before the worker joins the group: learn the level, or give a new platform the latest.
 
-        Where there is no topic, the level is the oldest. Raises KafkaUnavailableError; WrongKafkaError where
-        this build does not understand the level.
+        Raises KafkaUnavailableError; WrongKafkaError where topics are missing, or this build does not
+        understand the level.
         """
-        try:
-            await self._read()
-            if not self.history and await self._is_new_platform():
-                await self._identity.read()
-                if self._identity.ids:
-                    await self._put(LATEST, 0, by="system:start", reason="a new platform")
-                    await self._read()
-        except KafkaUnavailableError as error:
-            if "UNKNOWN_TOPIC" not in str(error):
-                raise
-            log.warning(
-                "the platform's level is not known; the oldest is gone by: run `faust -A app topics`",
-                topic=PLATFORM_IDENTITY,
+        if missing := await self._kafka.missing(TOPICS):
+            raise WrongKafkaError(
+                f"Kafka has no topic {', '.join(missing)}: run `faust -A app topics` of this build, which "
+                "makes what it needs, and start the worker again."
             )
+        await self._read()
+        if not self.history and await self._is_new_platform():
+            await self._identity.read()
+            if self._identity.ids:
+                await self._put(LATEST, 0, by="system:start", reason="a new platform")
+                await self._read()
         self._check()
 
     async def builds(self) -> Sequence[Build]:

@@ -130,6 +130,13 @@ class KafkaReader:
         )
 
     @_in_thread
+    def missing(self, topics: Iterable[str]) -> list[str]:
+        """Those of the topics that don't exist, or that this user may not see; in order."""
+        wanted = set(topics)
+        there = self._cluster.partitions(wanted, METADATA_TIMEOUT_S)
+        return sorted(wanted - {topic for topic, _ in there})
+
+    @_in_thread
     def end(self, place: Place) -> int:
         """The next offset to come in a partition."""
         return self._cluster.bounds([place], REQUEST_TIMEOUT_S)[place][1]
