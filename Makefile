@@ -38,7 +38,7 @@ demo: $(SETUP) $(KAFKA_CACHE) ## Play orders, kill a worker, count the charges, 
 test: $(SETUP) ## Lint, then run every test but the soak runs (PARTS=folders, AT_ONCE=3, ARGS=of pytest)
 	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter-out 1,$(AT_ONCE)),--output-sync=target) lint \
 		$(if $(filter-out unit contract,$(PARTS)),$(KAFKA_CACHE))
-	@$(if $(filter pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
+	@$(if $(filter e2e pages,$(PARTS)),sh scripts/chromium.sh >/dev/null)
 	@$(if $(filter e2e unit,$(PARTS)),sh scripts/promtool.sh >/dev/null || true)
 	@echo 'Testing $(PARTS): $(AT_ONCE) at once, each shown when it has ended (AT_ONCE=1: while it runs)'
 	@rm -rf $(TEST_LOGS); mkdir -p $(TEST_LOGS)

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from sandbox.processes import MAX_WAIT_S, wait_until
+from tests.e2e import page_steps
 from tests.support.tutorial import ROOT, Block, apply, blocks_of, copy_tree
 
 PAGE: Final = ROOT / "docs/extend.md"
@@ -27,6 +29,8 @@ SHOWN_LAST: Final = "Look around"
 AMOUNT: Final = 26_500
 """Of the sandbox's usual order, in minor units."""
 MAX_FILES, MAX_ADDED_LINES = 6, 110
+
+expect.set_options(timeout=MAX_WAIT_S * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,16 @@ def demo(extended: Path) -> Iterator[subprocess.Popen[str]]:
             with suppress(ProcessLookupError):  # the last test has killed it
                 os.killpg(running.pid, signal.SIGINT)
             running.wait(MAX_WAIT_S)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    done = subprocess.run(
+        [ROOT / "scripts" / "chromium.sh"], capture_output=True, text=True, check=True
+    )
+    with sync_playwright() as playwright:
+        path = done.stdout.strip()
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
 
 def children(pid: int) -> set[int]:
@@ -153,19 +167,24 @@ def test_the_checks_of_a_how_to_pass(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("demo")
-def test_the_tutorial_is_followed_word_for_word(extended: Path) -> None:
-    """In one shell, as a reader has it."""
+def test_the_tutorial_is_followed_word_for_word(extended: Path, browser: Browser) -> None:
+    """In one shell, as a reader has it; then what it says of the pages, in a browser."""
     start, *rest = (block for block in blocks_of(TUTORIAL) if block.language == "sh")
     assert start.text == "make demo\n"
     assert all(block.is_run for block in rest)
     text = with_addresses("".join(block.text for block in rest), extended)
     said = run(Block("sh", text), extended)
-    first, second = (json.loads(line) for line in said.splitlines() if '"refund":' in line)
-    assert first["refund"]["refundId"] == second["refund"]["refundId"]
+    assert len(re.findall(r"refund_[0-9a-z]{26}", said)) >= 2
+    assert len(set(re.findall(r"refund_[0-9a-z]{26}", said))) == 1
     (totals,) = (line for line in said.splitlines() if "'refunded':" in line)
     # One of the demo's own orders and the tutorial's.
     assert [each["refunded"] for each in ast.literal_eval(totals).values()] == [2 * AMOUNT]
     assert "REFUNDED" in said
+    (order_id,) = re.findall(r"^order_\w{26}$", said, re.MULTILINE)
+    steps = with_addresses(TUTORIAL.read_text().split("## 3.")[1].split("## 4.")[0], extended)
+    page = browser.new_page()
+    page.set_default_timeout(MAX_WAIT_S * 1000)
+    assert page_steps.take(page, steps, order_id) == 10
 
 
 @pytest.mark.usefixtures("demo")
