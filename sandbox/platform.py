@@ -174,7 +174,7 @@ class Platform:
         if self.broker is None:
             self.progress(f"Using Kafka at {self.bootstrap} (TIFFIN_KAFKA_BOOTSTRAP)")
             return
-        self.progress("Starting Kafka (the first run downloads it: 44 MB)")
+        self.progress("Starting Kafka")
         self.broker.start()
 
     def _start_stripe(self) -> Supervised:

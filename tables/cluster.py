@@ -23,6 +23,12 @@ WITHOUT_LEADER = (
     KafkaError._TIMED_OUT,  # noqa: SLF001 -- likewise
 )
 """Errors for a partition whose topic was only just created, or whose leader went away."""
+WITHOUT_COORDINATOR = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+"""Errors for a group that is new, or whose broker went away: over in a moment."""
 LEADER_POLL_S = 0.1
 Bounds = dict[tuple[str, int], tuple[int, int]]
 """(topic, partition) -> first offset that exists, and the next one to come."""
@@ -97,7 +103,9 @@ class ClusterReader:
     def committed(
         self, group: str, places: Sequence[tuple[str, int]], timeout_s: float
     ) -> dict[tuple[str, int], int | None]:
-        """A group's committed offset of each partition, None without one. Raises KafkaException.
+        """A group's committed offset of each partition, None without one; waits for its coordinator.
+
+        Raises KafkaException.
 
         Through a consumer that joins nothing and is kept: a new one's first answer takes a second, on a busy
         machine with TLS several. AdminClient's list_consumer_group_offsets ends the process (SIGSEGV in
@@ -107,11 +115,16 @@ class ClusterReader:
         if group not in self._group_consumers:
             settings = {**self._settings, "group.id": group, "enable.auto.commit": False}
             self._group_consumers.setdefault(group, Consumer(settings))
-        consumer = self._group_consumers[group]
-        found = consumer.committed([TopicPartition(*each) for each in places], timeout_s)
-        for each in found:
-            if each.error is not None:
-                raise KafkaException(each.error)
+        consumer, deadline_s = self._group_consumers[group], time.monotonic() + timeout_s
+        while True:
+            try:
+                found = _committed(consumer, places, timeout_s)
+                break
+            except KafkaException as error:
+                has_none = error.args[0].code() in WITHOUT_COORDINATOR
+                if not has_none or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(LEADER_POLL_S)
         return {
             (each.topic, each.partition): each.offset if each.offset >= 0 else None
             for each in found
@@ -121,6 +134,17 @@ class ClusterReader:
     def client(self) -> AdminClient:
         """The client, for other questions; connects at the first call."""
         return AdminClient(self._settings)
+
+
+def _committed(
+    consumer: Consumer, places: Sequence[tuple[str, int]], timeout_s: float
+) -> list[TopicPartition]:
+    """Ask once. Raises KafkaException, for an error of one partition too."""
+    found = consumer.committed([TopicPartition(*each) for each in places], timeout_s)
+    for each in found:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return list(found)
 
 
 def _answered_offsets(

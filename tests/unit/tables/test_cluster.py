@@ -18,6 +18,11 @@ AGAIN = (
     KafkaError._NOENT,
     KafkaError._TIMED_OUT,
 )
+NO_COORDINATOR = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 ERRORS = {*AGAIN, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
 
@@ -57,6 +62,30 @@ class Brokers:
         return future
 
 
+class GroupConsumer:
+    """Gives one of `answers` after the other: an offset, or an error's code."""
+
+    def __init__(self, *answers: int) -> None:
+        self._answers = list(answers)
+
+    def committed(self, places: list[Any], timeout_s: float) -> list[Any]:
+        assert timeout_s > 0
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer in NO_COORDINATOR or answer in ERRORS:
+            raise KafkaException(KafkaError(answer))
+        return [
+            SimpleNamespace(topic=each.topic, partition=each.partition, offset=answer, error=None)
+            for each in places
+        ]
+
+
+def committed(*answers: int, timeout_s: float = 20) -> dict[tuple[str, int], int | None]:
+    made, consumer = ClusterReader({}), GroupConsumer(*answers)
+    kept: dict[str, Any] = {"group": consumer}
+    made._group_consumers = kept
+    return made.committed("group", [PARTITION], timeout_s)
+
+
 def reader(*answers: int) -> ClusterReader:
     made = ClusterReader({"bootstrap.servers": "127.0.0.1:1"})
     brokers: Any = Brokers(*answers)
@@ -89,3 +118,14 @@ def test_a_topic_just_made_is_asked_for_again() -> None:
         reader(unknown).ids(["topic"], 0.2)
     with pytest.raises(KafkaException, match="authorization"):
         reader(KafkaError.TOPIC_AUTHORIZATION_FAILED, 70).ids(["topic"], 20)
+
+
+@pytest.mark.parametrize("none", NO_COORDINATOR)
+def test_a_groups_offsets_are_asked_for_again_while_it_has_no_coordinator(none: int) -> None:
+    """As at the first start at a new Kafka, where a worker ended with NOT_COORDINATOR and started again."""
+    assert committed(none, none, 7) == {PARTITION: 7}
+    assert committed(none, -1001) == {PARTITION: None}
+    with pytest.raises(KafkaException):
+        committed(none, timeout_s=0.2)
+    with pytest.raises(KafkaException, match="authorization"):
+        committed(KafkaError.TOPIC_AUTHORIZATION_FAILED, 7)
