@@ -132,7 +132,7 @@ class KafkaReader:
     @_in_thread
     def missing(self, topics: Iterable[str]) -> list[str]:
         """Those of the topics that don't exist, or that this user may not see; in order."""
-        wanted = set(topics)
+        wanted = set(map(self._topic_name, topics))
         there = self._cluster.partitions(wanted, METADATA_TIMEOUT_S)
         return sorted(wanted - {topic for topic, _ in there})
 

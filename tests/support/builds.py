@@ -24,8 +24,8 @@ def installed(version: str, folder: Path) -> Path:
 NEXT_RELEASE: Final = {
     "models/levels.py": {
         "    V0_2 = 2\n": "    V0_2 = 2\n    V0_3 = 3\n",
-        'as STAFF_REVOKED",\n    ),\n': (
-            'as STAFF_REVOKED",\n    ),\n    Level.V0_3: ("payments are thanked for",),\n'
+        "    Level.V0_2: (\n": (
+            '    Level.V0_3: ("payments are thanked for",),\n    Level.V0_2: (\n'
         ),
     },
     "models/events.py": {
