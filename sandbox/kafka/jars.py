@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
 # In the checkout, wherever one stands when starting it.
 JARS_DIR = Path(__file__).parents[2] / ".sandbox/jars"
+VERSION_ENV = "TIFFIN_SANDBOX_KAFKA"
+"""Another version than the locked one, for tests: `make test KAFKA=3.9.2`."""
+VERSIONS_DIR = JARS_DIR.with_name("kafka-versions")
+KAFKA = "org.apache.kafka:kafka_2.13"
 # Kafka logs through slf4j 1.7 and brings log4j2 but not the bridge between the two. The "!" keeps
 # the bridge from having a say in the versions of what Kafka brings.
 ROOTS = (
-    "org.apache.kafka:kafka_2.13:4.1.0",
+    f"{KAFKA}:4.1.0",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3!",
 )
+# Kafka 3 asks for log4j 1, which the bridge answers.
+ROOTS_OF_KAFKA_3 = ("org.apache.logging.log4j:log4j-1.2-api:2.24.3!",)
 MAVEN_REPOSITORY_ENV = "TIFFIN_MAVEN_REPOSITORY"
 DOWNLOADS_AT_ONCE = 8
 HTTP_TIMEOUT_S = 30
@@ -61,6 +67,26 @@ def read_lock(lock_file: Path = LOCK_FILE) -> list[LockedJar]:
     return [LockedJar(**jar) for jar in json.loads(lock_file.read_text())["jars"]]
 
 
+def kafka_lock() -> Path:
+    """The lock file of the Kafka that is to run; made, and kept in this checkout, for another version.
+
+    Raises JarError when that version can't be resolved.
+    """
+    version = os.environ.get(VERSION_ENV)
+    if not version:
+        return LOCK_FILE
+    lock_file = VERSIONS_DIR / f"{version}.lock.json"
+    if not lock_file.exists():
+        VERSIONS_DIR.mkdir(parents=True, exist_ok=True)
+        more = ROOTS_OF_KAFKA_3 if version.startswith("3.") else ()
+        roots = (f"{KAFKA}:{version}", *ROOTS[1:], *more)
+        with tempfile.TemporaryDirectory(dir=VERSIONS_DIR) as folder:
+            draft = Path(folder, lock_file.name)
+            write_lock(draft, roots)
+            draft.replace(lock_file)
+    return lock_file
+
+
 def write_lock(lock_file: Path = LOCK_FILE, roots: Sequence[str] = ROOTS) -> list[LockedJar]:
     """Resolve the roots with all they need, and write the lock file; needs the network.
 
@@ -86,10 +112,10 @@ def write_lock(lock_file: Path = LOCK_FILE, roots: Sequence[str] = ROOTS) -> lis
 def ensure_jars(directory: Path = JARS_DIR, jars: Sequence[LockedJar] | None = None) -> list[Path]:
     """The verified jars' paths; blocks while missing ones are downloaded, progress on stderr.
 
-    `jars` defaults to Kafka's lock file's. Raises JarError that names the jar when its bytes are not
+    `jars` defaults to those of `kafka_lock`. Raises JarError that names the jar when its bytes are not
     the locked ones or it can't be downloaded. Several processes may do this at once.
     """
-    jars = read_lock() if jars is None else jars
+    jars = read_lock(kafka_lock()) if jars is None else jars
     missing = [jar for jar in jars if not (directory / jar.filename).exists()]
     if missing:
         directory.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import kafka_streams
 from sandbox.kafka import BrokerError, JarError, KafkaBroker
-from sandbox.kafka.jars import LOCK_FILE, LockedJar, ensure_jars
+from sandbox.kafka.jars import LOCK_FILE, LockedJar, ensure_jars, kafka_lock
 from sandbox.processes import MAX_WAIT_S, Supervised, free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -224,6 +224,24 @@ def test_without_a_network_the_error_says_what_to_do(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(JarError, match="TIFFIN_KAFKA_BOOTSTRAP"):
         ensure_jars(tmp_path, [LockedJar("org.example:tool:1.0", "0" * 64, 7)])
+
+
+def test_another_release_is_named_by_a_variable_and_has_a_lock_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.kafka.jars.VERSIONS_DIR", tmp_path)
+    monkeypatch.delenv("TIFFIN_SANDBOX_KAFKA", raising=False)
+    assert kafka_lock() == LOCK_FILE
+    monkeypatch.setenv("TIFFIN_SANDBOX_KAFKA", "1.0")
+    (tmp_path / "1.0.lock.json").write_text('{"roots": [], "jars": []}')
+    assert kafka_lock() == tmp_path / "1.0.lock.json"
+    assert ensure_jars(tmp_path) == []
+    monkeypatch.setenv("TIFFIN_SANDBOX_KAFKA", "2.0")
+    monkeypatch.setenv("TIFFIN_MAVEN_REPOSITORY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(JarError, match="can't download"):
+        kafka_lock()
+    assert [path.name for path in tmp_path.iterdir()] == ["1.0.lock.json"]
 
 
 def test_a_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
