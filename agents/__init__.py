@@ -10,6 +10,7 @@ from agents.orders.transitions import DEFAULT_DEADLINES, Deadlines
 from agents.payments import payments_service
 from agents.payments.transitions import DEFAULT_PAYMENT_POLICY, PaymentPolicy
 from agents.service import Service
+from agents.takings import DEFAULT_TAKINGS_POLICY, TakingsPolicy, takings_service
 from agents.timeline import timeline_service
 from models.retention import DEFAULT_RETENTION, Retention
 
@@ -19,6 +20,7 @@ def services(
     policy: NotificationPolicy = DEFAULT_POLICY,
     payments: PaymentPolicy = DEFAULT_PAYMENT_POLICY,
     retention: Retention = DEFAULT_RETENTION,
+    takings: TakingsPolicy = DEFAULT_TAKINGS_POLICY,
 ) -> tuple[Service[Any], ...]:
     """All services of a worker."""
     return (
@@ -28,4 +30,5 @@ def services(
         notifications_service(policy, retention),
         ANALYTICS,
         timeline_service(retention),
+        takings_service(takings),
     )

@@ -6,11 +6,19 @@ from agents.dictionaries import dictionaries_of
 from agents.service import GATHERED_S, Service, events
 from models import analytics, topics
 from models.analytics import CountedPayment
+from models.cloudevents import cloudevent_headers
 from models.events import Event, PaymentInitiated
 from models.graphs import PaymentStatus
+from models.levels import Level
+from models.messages import encode
+from models.payment import Payment
 from models.payment_fold import evolve
-from models.transition import Decision, Input, ReadRow, UnreadableError
+from models.takings import change_of, restaurant_key
+from models.tracing import TRACEPARENT
+from models.transition import Decision, Input, Output, ReadRow, UnreadableError
 
+TAKINGS_TYPE: Final = "TAKINGS_CHANGE"
+TAKINGS_SOURCE: Final = "/tiffin/analytics"
 ENDED_STATUSES: Final = frozenset(
     {PaymentStatus.COMPLETED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
 )
@@ -40,7 +48,22 @@ def decide(state: CountedPayment | None, record: Input, read: ReadRow) -> Decisi
         if offset < record.offset:
             analytics.add(sums, added)
             rows[key] = analytics.dump_row(record.offset, sums)
-    return Decision(CountedPayment(payment=after, restaurant_id=restaurant_id), rows=rows)
+    outputs = _takings(before, record, after, restaurant_id)
+    return Decision(CountedPayment(payment=after, restaurant_id=restaurant_id), outputs, rows=rows)
+
+
+def _takings(
+    before: Payment | None, record: Input, after: Payment, restaurant_id: str
+) -> tuple[Output, ...]:
+    """What the restaurant is told; its key leads to the partition that sums it up."""
+    event: Event = record.message
+    change = change_of(before, event, after, record.offset)
+    key = restaurant_key(restaurant_id)
+    if change is None or key is None or record.level < Level.V0_2:
+        return ()
+    headers = cloudevent_headers(event.event_id, TAKINGS_TYPE, TAKINGS_SOURCE, event.occurred_at)
+    trace = tuple(header for header in record.headers if header[0] == TRACEPARENT)
+    return (Output(topics.RESTAURANT_TAKINGS, key, encode(change), (*headers, *trace)),)
 
 
 def has_ended(state: CountedPayment | None) -> bool:
@@ -50,7 +73,8 @@ def has_ended(state: CountedPayment | None) -> bool:
 
 ANALYTICS: Final[Service[CountedPayment | None]] = Service(
     name="analytics",
-    about="Adds payment events up by minute, hour and day, per currency and restaurant.",
+    about="Adds payment events up by minute, hour and day, per currency and restaurant; tells each "
+    "restaurant's takings what changes.",
     inputs={topics.PAYMENT_EVENTS: events},
     state=CountedPayment | None,
     initial=None,

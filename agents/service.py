@@ -65,6 +65,7 @@ class Service(Generic[S]):
     that `retention` names; None: all of it. gather_s: how long an input may wait for others before they are
     made durable together: 0 where a request or a service waits. sums: how names of rows that sum up over keys
     begin, up to the slash -> such a row as one that no input of its topic is in yet, for `partitions raise`.
+    restarted: a key's stored record, likewise, where its state has offsets of a topic; None: it has none.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Service(Generic[S]):
     retention: str = ""
     gather_s: float = 0.0
     sums: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+    restarted: Callable[[bytes], bytes] | None = None
 
     @property
     def is_indexed(self) -> bool:

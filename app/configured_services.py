@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import agents
 from agents.notifications import NotificationPolicy
 from agents.orders.transitions import Deadlines
 from agents.payments.transitions import PaymentPolicy
 from agents.service import Service
+from agents.takings import TakingsPolicy
 from app.settings import Settings, SettingsError
 from app.settings.field_types import named
 from models.money import read_minimum_charges
@@ -20,7 +22,7 @@ from web.catalogue import FOLDER, Catalogue, load_catalogue
 
 
 def decide_by(
-    settings: Settings, methods: OfferedMethods, channels: frozenset[Channel]
+    settings: Settings, catalogue: Catalogue, methods: OfferedMethods, channels: frozenset[Channel]
 ) -> tuple[Service[Any], ...]:
     """The services. methods: what may be paid with. channels: by which customers are told."""
     policy = NotificationPolicy(
@@ -38,7 +40,11 @@ def decide_by(
         contact_ms=int(settings.contact_kept_days * DAY_MS),
         details_ms=int(settings.details_kept_days * DAY_MS),
     )
-    return agents.services(deadlines, policy, payments, retention)
+    takings = TakingsPolicy(
+        {each.id: ZoneInfo(each.time_zone) for each in catalogue.restaurants.values()},
+        settings.takings_kept_days,
+    )
+    return agents.services(deadlines, policy, payments, retention, takings)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -63,7 +63,7 @@ def declare(
     )  # fmt: skip
     catalogue = catalogue_of(settings)
     methods = payment_methods(settings, catalogue)
-    made = decide_by(settings, methods, channels)
+    made = decide_by(settings, catalogue, methods, channels)
     services = tuple(map(traced, made))
     runtime = ServiceRuntime(
         app, services, dead_letter_topic=DEAD_LETTERS, partitions=generation.partitions,

@@ -22,6 +22,7 @@ from models.levels import OLDEST
 from models.messages import Message, written_fields
 from models.operations import PlatformId, WorkerClock
 from models.reconciliation import ReconciliationReport
+from models.takings import TakingsChange
 
 Schema = dict[str, Any]
 
@@ -34,6 +35,7 @@ RECORDS: Final[Mapping[str, type[Message]]] = {
     topics.WORKER_CLOCKS: WorkerClock,
     topics.PLATFORM_IDENTITY: PlatformId,
     topics.PARTITIONS: PartitionsState,
+    topics.RESTAURANT_TAKINGS: TakingsChange,
 }
 """Topic that holds one kind of record -> that kind."""
 NAMED_TYPES: Final = frozenset(kind for kind, spec in EVENTS.items() if spec.since is OLDEST)

@@ -35,6 +35,7 @@ BEGINS: Final[Mapping[Level, tuple[str, ...]]] = {
         "operators may have states made anew from their events, which the audit has as STATE_REPAIRED",
         "revoked tokens of staff are in the audit, as STAFF_REVOKED",
         "the number of partitions may be raised, after which topics have other names",
+        "what each restaurant takes a day is summed up, told by the topic restaurant-takings",
     ),
 }
 """What may be written from a level on, for operators; each is a line of `level show`."""

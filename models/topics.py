@@ -16,10 +16,10 @@ REPLICAS_REQUIRING_MIN_INSYNC: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic, keyed by order id.
+    """One topic, keyed by order id; restaurant-takings by restaurant.
 
     retention_ms: how long Kafka keeps a record; -1 is for ever.
-    clients: who writes to it beside services (agents/), which say themselves what they emit.
+    clients: who writes to it beside what services (agents/) emit by the tables of events and commands.
     partitions: 0 means the setting that all topics and tables share: a table lies beside its inputs only
         if all have as many.
     """
@@ -68,6 +68,7 @@ RECONCILIATION: Final = "reconciliation"
 WORKER_CLOCKS: Final = "worker-clocks"
 PLATFORM_IDENTITY: Final = "platform-identity"
 PARTITIONS: Final = "platform-partitions"
+RESTAURANT_TAKINGS: Final = "restaurant-takings"
 
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic
@@ -90,6 +91,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic(DELIVERY_EVENTS, FOREVER, about="one event a transition"),
         Topic(ORDER_AUDIT, FOREVER, ("operators",),
               about="refusals, effects and their outcomes, operators' acts"),
+        Topic(RESTAURANT_TAKINGS, 30 * DAY_MS, ("analytics",),
+              about="what an order's payment changes of its restaurant's takings; keyed by restaurant"),
         Topic(RECONCILIATION, 30 * DAY_MS, ("reconciler",), partitions=1,
               about="what each run of the reconciliation found, and how far it has come"),
         Topic(WORKER_CLOCKS, 2 * DAY_MS, ("workers",),

@@ -49,7 +49,8 @@ def description(partitions: int, uses: Sequence[TopicUse]) -> dict[str, Any]:
         "info": {
             "title": "Tiffin",
             "version": "1",
-            "description": "Keyed by order id. What is kept for ever tells every order's whole story. "
+            "description": "Keyed by order id, restaurant-takings by restaurant. What is kept for ever "
+            "tells every order's whole story. "
             "Records are CloudEvents 1.0 in binary content mode.",
         },
         "defaultContentType": "application/json",

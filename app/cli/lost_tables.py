@@ -47,8 +47,9 @@ REPAIRS: Final = {
     "deliveries": (CommandType.REPAIR_DELIVERY, (topics.DELIVERY_COMMANDS,)),
 }
 """Service -> the command that it decides, and the inputs whose ids its events name as their causes."""
-READ_AGAIN: Final = frozenset({"timeline", "analytics"})
-"""All of their inputs are kept for ever and they emit nothing: workers read these again from the beginning."""
+READ_AGAIN: Final = frozenset({"timeline", "analytics", "takings"})
+"""Workers read their inputs again from the beginning, or as far as they are kept. What analytics tells takings
+then is known there by its offsets (models/takings.py)."""
 STAGED: Final = (
     topics.PAYMENT_EVENTS, topics.ORDER_EVENTS, topics.DELIVERY_EVENTS, topics.REFUND_INITIATED,
     topics.ORDER_AUDIT,

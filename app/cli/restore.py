@@ -23,6 +23,7 @@ GONE: Final = {
     "notifications": "which messages were sent: none is sent again",
     "timeline": "nothing",
     "analytics": "nothing",
+    "takings": "days of which restaurant-takings has no records any more",
 }
 
 

@@ -75,6 +75,7 @@ def row_change(service: Service[Any], partitions: int) -> Change:
         name, slash, _ = key.partition(b"/")
         if slash and name in sums:
             return partition, sums[name](value)
-        return partition_of(name, partitions), value
+        moved = service.restarted(value) if service.restarted and not slash else value
+        return partition_of(name, partitions), moved
 
     return change

@@ -65,8 +65,10 @@ class Asked:
 
 def build_of(settings: Settings) -> ServiceSet:
     """This build's services, as the settings have them decide. Raises SettingsError, CatalogueError."""
-    methods = payment_methods(settings, catalogue_of(settings))
-    return ServiceSet.of(decide_by(settings, methods, channels_of(settings)), limits_of(settings))
+    catalogue = catalogue_of(settings)
+    methods = payment_methods(settings, catalogue)
+    made = decide_by(settings, catalogue, methods, channels_of(settings))
+    return ServiceSet.of(made, limits_of(settings))
 
 
 def rehearse(

@@ -20,7 +20,7 @@ from app.rehearsal.serving import ServingTopics
 from models.generations import base_topic
 from models.levels import LevelHistory
 from models.times import machine_now_ms
-from models.topics import DEAD_LETTERS, TOPICS
+from models.topics import DEAD_LETTERS, RESTAURANT_TAKINGS, TOPICS
 from tables.cluster import ClusterReader
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ KAFKA_TIMEOUT_S: Final = 15.0
 BATCH_RECORDS: Final = 1000
 POLL_S: Final = 0.5
 SILENCE_S: Final = 30.0
-_SERVICES: Final = {service.name: service for service in services()}
+_SERVICES: Final = {
+    service.name: service for service in services() if RESTAURANT_TAKINGS not in service.inputs
+}
+"""What is decided by restaurant is no order's."""
 
 
 class SourceError(Exception):
@@ -71,10 +74,11 @@ class RehearsalSource:
         self._group, self._rate, self._is_stopped = self._topics.group, rate, is_stopped
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
-        uses = topic_uses(services())
+        uses = topic_uses(_SERVICES.values())
         self._inputs = frozenset(use.topic.name for use in uses if use.read_by)
         written = {use.topic.name for use in uses if set(use.written_by) & _SERVICES.keys()}
-        self.topics = tuple(sorted(self._inputs | written | {DEAD_LETTERS}))
+        decided = self._inputs | written | {DEAD_LETTERS}
+        self.topics = tuple(sorted(decided - {RESTAURANT_TAKINGS}))
 
     def partitions(self) -> int:
         """How many there are."""

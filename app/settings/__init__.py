@@ -87,6 +87,8 @@ class Settings(
     """So long an ended order keeps its messages, and is found by the ids of events, commands and messages"""
     contact_kept_days: Annotated[float, Field(ge=1, le=36_500, allow_inf_nan=False)] = 180.0
     """So long an ended order keeps contact, address, notes and allergies; disputes come for 120 days"""
+    takings_kept_days: int = Field(35, ge=1, le=400)
+    """So many days that are over a restaurant's takings keep"""
     traces: bool = False
     """Spans are sent by OTLP to OTEL_EXPORTER_OTLP_ENDPOINT (docs/tracing.md)"""
     log_format: Literal["console", "json"] = "console"

@@ -23,6 +23,7 @@ TOPICS: dict[str, tuple[str, set[str]]] = {
     "order-events": (FOREVER, {"deliveries", "notifications", "timeline"}),
     "delivery-events": (FOREVER, {"orders", "timeline"}),
     "order-audit": (FOREVER, {"timeline"}),
+    "restaurant-takings": ("30 days", {"takings"}),
     "reconciliation": ("30 days", set()),
     "worker-clocks": ("2 days", set()),
     "platform-identity": (FOREVER, set()),
@@ -32,7 +33,7 @@ TOPICS: dict[str, tuple[str, set[str]]] = {
 """Topic -> how long it is kept, services that read it."""
 
 ONE_PARTITION = {"payment-events-dlq", "platform-identity", "platform-partitions", "reconciliation"}
-SERVICES = {"payments", "orders", "deliveries", "notifications", "analytics", "timeline"}
+SERVICES = {"payments", "orders", "deliveries", "notifications", "analytics", "timeline", "takings"}
 """Each has a table of its name, and an agent for each topic that it reads."""
 
 READERS = {topic: readers for topic, (_, readers) in TOPICS.items() if readers}

@@ -43,8 +43,8 @@ class World(EngineHarness):
         names = {topic for each in self.services for topic in each.inputs}
         new = [NewTopic(name, PARTITIONS, 1) for name in names]
         new += [
-            NewTopic(self.topic(f"{name}-changelog"), PARTITIONS, 1, config=COMPACTED)
-            for name in self.kept
+            NewTopic(self.topic(f"{each.name}-changelog"), PARTITIONS, 1, config=COMPACTED)
+            for each in self.services
         ]
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_topics(new).values():

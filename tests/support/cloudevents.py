@@ -24,6 +24,7 @@ ONE_KIND = {
     "worker-clocks": "WorkerClock",
     "platform-identity": "PlatformId",
     "platform-partitions": "PartitionsState",
+    "restaurant-takings": "TakingsChange",
 }
 """Topic -> the only kind of its records."""
 DEAD_LETTERS = "payment-events-dlq"

@@ -17,6 +17,7 @@ from agents.payments import payments_service
 from agents.timeline import timeline_service
 from models.commands import COMMANDS, Command, CommandType, StripeResult, WebhookReceived
 from models.errors import KafkaUnavailableError
+from models.levels import LATEST, LevelChange, LevelHistory
 from models.messages import encode
 from models.payment import Effect, EffectKind
 from models.stripe_facts import parse_intent, parse_refund
@@ -50,6 +51,7 @@ class InMemoryTable:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     partitions: int = 1
     listeners: list[Listener] = field(default_factory=list)
+    levels: Callable[[], LevelHistory] = lambda: LevelHistory((LevelChange(LATEST, 0),))
 
     def add_listener(self, listener: Listener) -> None:
         self.listeners.append(listener)

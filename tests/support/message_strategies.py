@@ -17,6 +17,7 @@ from models.commands import COMMANDS, FACTS, PRODUCERS_OF_COMMANDS, Command, Web
 from models.events import EVENT_TYPES_OF_TOPIC, EVENTS, Event
 from models.fields import MAX_COUNT, MAX_MINOR_UNITS
 from models.messages import Message, checks_in, convert
+from models.takings import TakingsChange
 from models.times import TIMES_END_MS
 
 ORDER: Final = ids.order_id("guest", "made")
@@ -103,6 +104,8 @@ def records(topic: str) -> st.SearchStrategy[bytes]:
     if topic in PRODUCERS_OF_COMMANDS:
         kinds = [kind for kind in COMMANDS if COMMANDS[kind].topic == topic]
         return st.sampled_from(sorted(kinds)).flatmap(functools.partial(_command, topic))
+    if topic == topics.RESTAURANT_TAKINGS:
+        return _made(TakingsChange, {}, {})
     return st.sampled_from(sorted(EVENT_TYPES_OF_TOPIC[topic])).flatmap(_event)
 
 

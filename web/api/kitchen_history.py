@@ -1,11 +1,8 @@
-"""A restaurant's orders of one day that have ended, the latest first."""
+"""A restaurant's orders of one day that have ended, the latest first, and what it took."""
 
-import re
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from models import ids
 from models.graphs import OrderStatus
@@ -14,13 +11,13 @@ from models.order import Order, OrderRecord
 from models.times import from_rfc3339
 from tables import BrokenRecordError
 from web.api.kitchen import KitchenLine
+from web.api.restaurant_day import DayParams, RestaurantDay
+from web.api.takings import TAKINGS, DayTakingsView, ShowTakings
 from web.api.views import view_of
 from web.http.api_model import ApiModel
 from web.http.context import ORDERS, state_of
-from web.http.decoding import DecodingError
-from web.http.params import Params, cursor_param, limit_param, param
+from web.http.params import cursor_param, limit_param
 from web.http.scatter_gather import Gather, Missing, Shares
-from web.http.tokens import Role
 
 O = OrderStatus  # noqa: E741 - as in models/graphs.py
 
@@ -32,20 +29,6 @@ MAX_LOOKED_AT: Final = 3_000
 """Keys of the index that are looked at for a page, in a state and partition: some ten milliseconds."""
 MAX_READ: Final = 300
 """Records that are read for a page, likewise: those of orders that no kitchen was shown are left out."""
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-def day_of(text: str) -> date:
-    """Read a day. Raises DecodingError."""
-    try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        found = date.fromisoformat(text)
-        if found.year not in range(1970, 2100):
-            raise ValueError
-    except ValueError:
-        raise DecodingError("a day such as 2026-11-27") from None
-    return found
 
 
 class HistoryRow(ApiModel):
@@ -67,12 +50,13 @@ class HistoryRow(ApiModel):
 class KitchenHistory(ApiModel):
     """A page of a day. day: in timeZone. next: the `before` of the next page.
 
-    incomplete: partitions whose orders are missing here.
+    takings: None where all restaurants are asked for. incomplete: partitions whose orders are missing here.
     """
 
     day: str
     time_zone: str
     orders: tuple[HistoryRow, ...]
+    takings: DayTakingsView | None = None
     next: str | None = None
     incomplete: tuple[int, ...]
 
@@ -84,11 +68,9 @@ class HistoryShare(ApiModel):
     whole_from_ms: int
 
 
-class HistoryParams(Params):
-    """restaurant_id: a kitchen sees its own orders whatever it says. before: where the page begins."""
+class HistoryParams(DayParams):
+    """before: where the page begins."""
 
-    restaurant_id: str | None = param(str, "of one restaurant, for an operator")
-    day: date | None = param(day_of, "in the restaurant's time zone; today by default")
     before: tuple[int, str] | None = cursor_param(r"(\d{1,15})\.([!-~]{1,255})")
     limit: int = limit_param(25, MAX_LISTED)
 
@@ -99,42 +81,17 @@ class ListKitchenHistory(Gather[HistoryShare, KitchenHistory]):
     service, open_services, share_type = ORDERS, (ORDERS,), HistoryShare
 
     @cached_property
-    def restaurant_id(self) -> str | None:
-        """Whose orders; None: of all."""
-        identity, params = self.call.identity, self.call.params
-        if identity.role is Role.OPERATOR:
-            wanted: str | None = params.restaurant_id
-            return wanted
-        return identity.restaurant_id or ""
-
-    @cached_property
-    def zone(self) -> ZoneInfo:
-        """In which the day is a day."""
-        catalogue = self.context.deps.catalogue
-        restaurant = catalogue.restaurants.get(self.restaurant_id or "")
-        return ZoneInfo(restaurant.time_zone if restaurant else "UTC")
-
-    @cached_property
-    def day(self) -> date:
-        """The day asked for."""
-        asked: date | None = self.call.params.day
-        now_s = self.context.deps.now_ms() / 1000
-        return asked or datetime.fromtimestamp(now_s, self.zone).date()
-
-    @cached_property
-    def bounds_ms(self) -> tuple[int, int]:
-        """When the day begins and ends, in milliseconds since the epoch."""
-        days = (self.day, self.day + timedelta(days=1))
-        begin, end = (datetime.combine(each, time(), self.zone).timestamp() for each in days)
-        return round(begin * 1000), round(end * 1000)
+    def about(self) -> RestaurantDay:
+        """Whose day."""
+        return RestaurantDay.of(self.call)
 
     async def prepare(self) -> None:
         """The other workers are asked for the same day, also at midnight."""
-        self.query = {**self.call.request.query, "day": self.day.isoformat()}
+        self.query = {**self.call.request.query, "day": self.about.day.isoformat()}
 
     async def share(self, partition: int) -> HistoryShare:
         """Costs what is looked at of the index of each state, and the page's records."""
-        found, whole_from_ms = list[HistoryRow](), self.bounds_ms[0]
+        found, whole_from_ms = list[HistoryRow](), self.about.bounds_ms[0]
         for status in ENDED_STATES:
             rows, from_ms = self._of_status(partition, status)
             found += rows
@@ -144,7 +101,7 @@ class ListKitchenHistory(Gather[HistoryShare, KitchenHistory]):
 
     async def merged(self, shares: Shares[HistoryShare], missing: Missing) -> KitchenHistory:
         """The latest first; of a partition that was not looked through to its end no later page is lost."""
-        limit, begin_ms = self.call.params.limit, self.bounds_ms[0]
+        limit, begin_ms = self.call.params.limit, self.about.bounds_ms[0]
         whole_from_ms = max((s.whole_from_ms for s in shares.values()), default=begin_ms)
         rows = [
             row
@@ -156,14 +113,16 @@ class ListKitchenHistory(Gather[HistoryShare, KitchenHistory]):
         following = f"{whole_from_ms}.!" if whole_from_ms > begin_ms else None
         if len(rows) > limit:
             following = f"{from_rfc3339(rows[limit - 1].ended_at)}.{rows[limit - 1].order_id}"
+        has_takings = self.about.restaurant_id and TAKINGS in self.context.tables
         return KitchenHistory(
-            day=self.day.isoformat(), time_zone=self.zone.key, orders=tuple(rows[:limit]),
+            day=self.about.day.isoformat(), time_zone=self.about.zone.key, orders=tuple(rows[:limit]),
+            takings=await ShowTakings(self.call).collect() if has_takings else None,
             next=following, incomplete=missing,
         )  # fmt: skip
 
     def _of_status(self, partition: int, status: str) -> tuple[list[HistoryRow], int]:
         """Rows of a page, and since when no order of this status is missing among them."""
-        (begin_ms, until_ms), before = self.bounds_ms, self.call.params.before
+        (begin_ms, until_ms), before = self.about.bounds_ms, self.call.params.before
         if before is not None:
             until_ms = min(until_ms, before[0] + 1)
         found: list[HistoryRow] = []
@@ -184,7 +143,7 @@ class ListKitchenHistory(Gather[HistoryShare, KitchenHistory]):
     def _is_wanted(self, order: EndedOrder) -> bool:
         before = self.call.params.before
         is_on_page = before is None or (order.since_ms, order.order_id) < before
-        return is_on_page and self.restaurant_id in {None, order.restaurant_id}
+        return is_on_page and self.about.restaurant_id in {None, order.restaurant_id}
 
     def _row(self, ended: EndedOrder) -> Iterator[HistoryRow]:
         try:

@@ -41,7 +41,8 @@ class Gather(Generic[S, R]):
     share_type: of what `share` gives, as workers send it to each other. only: the partitions that are
     asked, None for all. within_s: how long the others have, `Bounds.gather_s` by default. headers: what
     they are told beside the client's. query: what they are asked, if that is not what the client asked:
-    a default that depends on the time must be the same for all.
+    a default that depends on the time must be the same for all. path: where they answer, if that is not where
+    the client asked.
     """
 
     service: str
@@ -54,6 +55,7 @@ class Gather(Generic[S, R]):
         self.within_s: float | None = None
         self.headers: Mapping[str, str] = {}
         self.query: Mapping[str, str] | None = None
+        self.path = call.request.path
 
     async def prepare(self) -> None:
         """What the worker that was asked by the client needs before the others are asked."""
@@ -115,7 +117,8 @@ class Gather(Generic[S, R]):
 
     async def _theirs(self, owner: URL, asked: list[int]) -> dict[int, S]:
         request, bounds = self.call.request, self.context.deps.bounds
-        url = request.rel_url if self.query is None else request.rel_url.with_query(self.query)
+        query = request.query if self.query is None else self.query
+        url = request.rel_url.with_path(self.path).with_query(query)
         sent = {**self.headers, PARTITIONS: ",".join(map(str, asked))}
         body = await self.context.forwarder.ask(
             request, owner.join(url), sent, self.within_s or bounds.gather_s

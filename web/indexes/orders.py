@@ -42,6 +42,8 @@ class OrderIndex(EntryIndex[OrderEntry]):
 
         Nothing may be awaited while it is read. Raises NotOwnerError, NotReadyError.
         """
+        if until_ms is not None and until_ms <= 0:
+            return  # no time is before the epoch
         start = "" if until_ms is None else latest_first(until_ms - 1)
         for entry in self._table.entries(partition, f"{ENDED}{status}/", start):
             yield ended_order(status, entry)

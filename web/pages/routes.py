@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from web.api import deliveries, kitchen, orders
+from web.api import deliveries, kitchen, orders, takings
 from web.api import kitchen_history as kitchen_history_queries
+from web.api.restaurant_day import DayParams
 from web.api.schemas import CancelOrderBody
 from web.http.bodies import Body, EmptyBody
 from web.http.context import CONTEXT, NOTIFICATIONS, ORDERS, TIMELINE
@@ -114,6 +115,8 @@ STAFF: Final = (
     _get("/kitchen/stream", board_streams.stream_kitchen, access=staff(KITCHEN, OPERATOR)),
     _get(kitchen_history.HISTORY, kitchen_history_queries.ListKitchenHistory, access=staff(KITCHEN, OPERATOR),
          params=kitchen_history_queries.HistoryParams, renderer=kitchen_history.show_history),
+    _get(takings.PATH, takings.ShowTakings, access=staff(KITCHEN, OPERATOR), params=DayParams,
+         renderer=kitchen_history.show_takings),
     _order_page("/kitchen/{order_id}/ticket", kitchen_history.show_ticket, waits_for=(ORDERS,),
                 access=of_order(KITCHEN, OPERATOR), order_must_exist=True),
     _kitchen_step("accept", kitchen.accept_order),

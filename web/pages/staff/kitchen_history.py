@@ -14,6 +14,7 @@ from web.api.kitchen_history import (
     KitchenHistory,
     history_row,
 )
+from web.api.takings import DayTakingsView
 from web.http.answers import as_json
 from web.http.context import ORDERS, state_of
 from web.http.route import AnyCall
@@ -46,6 +47,11 @@ def show_history(call: AnyCall, history: KitchenHistory) -> web.Response:
         earlier=address(day=(day - timedelta(days=1)).isoformat()), today=address(),
         older=address(day=history.day, before=history.next) if history.next else "",
     )  # fmt: skip
+
+
+def show_takings(call: AnyCall, takings: DayTakingsView) -> web.Response:
+    """A day's takings alone, which the board puts into itself."""
+    return render(call.request, "kitchen_takings.html", takings=as_json(takings))
 
 
 def show_ticket(call: AnyCall) -> web.Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import agents
 from app.partitions.copying import CopyProgress, is_drained
@@ -11,6 +13,7 @@ from app.partitions.plan import copies, moving_topics, record_change, row_change
 from models import analytics
 from models.generations import Generation, base_topic
 from models.operations import Offsets
+from models.takings import DayTakings, Takings
 from models.topics import TOPICS
 from tables.changelog import FENCE_KEY, PROGRESS_KEY
 from tables.views import StateTable
@@ -81,6 +84,19 @@ def test_a_sum_stays_and_begins_anew() -> None:
     partition, value = moved
     assert partition == 2
     assert analytics.load_row(value) == (-1, analytics.Sums({"completed": 7}))
+
+
+def test_a_record_that_knows_offsets_begins_anew() -> None:
+    """Takings keep their sums, and the sequences by which the engine knows what came."""
+    state = Takings(days={"2026-11-27": {"INR": DayTakings(orders=2)}}, taken={"analytics/0": 5000})
+    service = BY_NAME["takings"]
+    fields = {"schemaVersion": 1, "version": 2, "epoch": 3, "state": service.dump(state)}
+    record = orjson.dumps(fields | {"sequences": {"restaurant-takings/analytics/0": 7}})
+    moved = row_change(service, 12)(2, b"hinode-kyoto", record)
+    assert moved is not None
+    found = orjson.loads(moved[1] or b"")
+    assert service.load(found["state"]) == replace(state, taken={})
+    assert found["sequences"] == {"restaurant-takings/analytics/0": 7}
 
 
 def test_the_engines_own_rows_and_foreign_ones_do_not_move() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.orders import orders_service
@@ -32,7 +32,12 @@ def order(key: str, status: OrderStatus, at_ms: int = 0) -> OrderRecord:
     return OrderRecord(order=state, work=OrderWork(sequence=1))
 
 
-@given(st.lists(STATES, max_size=40), st.none() | st.integers(0, 99), st.booleans())
+@given(
+    changes=st.lists(STATES, max_size=40),
+    until_ms=st.none() | st.integers(0, 99),
+    moves=st.booleans(),
+)
+@example(changes=[("order-0", OrderStatus.DELIVERED, 0)], until_ms=0, moves=False)
 def test_lists_each_order_once_under_its_last_status(
     changes: list[tuple[str, OrderStatus, int]], until_ms: int | None, moves: bool
 ) -> None:
