@@ -8,7 +8,7 @@ BIN := .venv/bin
 SETUP := .venv/.complete
 # One run of pytest each, with a Kafka of its own; three at once, for on two cores half of a test is waiting,
 # for other processes and for deadlines. The longest come first, so that none is left to run alone.
-PARTS ?= e2e pages faults platforms integration contract unit money
+PARTS ?= e2e pages faults platforms integration simulation contract unit money
 AT_ONCE ?= 3
 TEST_LOGS := .sandbox/tests
 # `make test KAFKA=3.9.2`, `make demo KAFKA=4.4.0`: with that release, of Maven, instead of the locked one. What a

@@ -19,7 +19,7 @@ SECTIONS: Final = {
     ),
     "Explanation": (
         "guarantees.md", "architecture.md", "engine.md", "pages.md", "scaling.md", "performance.md",
-        "upgrades.md", "adr/*.md",
+        "simulation.md", "upgrades.md", "adr/*.md",
     ),
 }  # fmt: skip
 """Section -> its pages in order, as patterns; pages that are not there are left out."""
