@@ -65,7 +65,7 @@ def cache() -> None:
         made = make_class_cache()
     except (BrokerError, JarError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{made}, {made.stat().st_size / 1e6:.0f} MB", err=True)
+    click.echo(f"Kafka is prepared ({made.name}, {made.stat().st_size / 1e6:.0f} MB)", err=True)
 
 
 if __name__ == "__main__":
