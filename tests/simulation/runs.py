@@ -9,7 +9,6 @@ from typing import Any
 
 from faust.types import TP
 
-from agents.dictionaries import dictionaries_of
 from models.stuck import waiting
 from models.topics import TOPICS
 from tests.simulation.checker import Evidence, check
@@ -92,7 +91,7 @@ def evidence_of(world: World) -> Evidence:
             for topic, readers in (services.readers_by_topic.items() if services else ())
             if topic in TOPICS
         },
-        dictionaries={each.name: dictionaries_of(each.name) for each in services or ()},
+        dictionaries={each.name: each.service.dictionaries for each in services or ()},
         intents=list(state.payment_intents.values()), charges=list(state.charges.values()),
         refunds=list(state.refunds.values()), disputes=list(state.disputes.values()),
         letters=world.mail.letters, answers=world.history.answers, waits=waits,
