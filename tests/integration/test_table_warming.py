@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import agents
 from app.kafka.reader import KafkaReader
 from app.partitions.readiness import ReadinessReports
 from app.partitions.state import progress_topic
@@ -25,7 +26,7 @@ from sandbox.processes import MAX_WAIT_S, wait_until
 from tests.support.waiting import until
 
 NEXT = Generation(2, 4)
-SERVICES = ("analytics", "deliveries", "notifications", "orders", "payments", "timeline")
+SERVICES = [service.name for service in agents.services()]
 
 
 @pytest.fixture
