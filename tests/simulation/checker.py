@@ -93,6 +93,8 @@ class Evidence:
     orders: Mapping[str, int]
     """Order -> the amount that its customer agreed to."""
     wrong: Sequence[str] = field(default_factory=list)
+    stopped: Sequence[str] = field(default_factory=list)
+    """Workers that hung for a time."""
     commits: Sequence[tuple[str, int, int, int]] = field(default_factory=list)
     """Topic, partition, offset, and what the changelogs of all readers said at that moment."""
 
@@ -418,7 +420,9 @@ def _mail(e: Evidence) -> Iterator[str]:
     ids: dict[tuple[str, str], set[str]] = defaultdict(set)
     seen: dict[str, Any] = {}
     for letter in e.letters:
-        if letter.message_id in seen and not letter.maybe_sent:
+        # Who wakes up after its session does not know that another worker has sent it.
+        is_told = letter.maybe_sent or letter.sender in e.stopped
+        if letter.message_id in seen and not is_told:
             yield f"{letter.about} of {letter.order_id} was mailed twice, as if for the first time"
         seen[letter.message_id] = letter
         ids[letter.order_id, letter.about].add(letter.message_id)

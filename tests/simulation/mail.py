@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.notifications.channels import CustomerMessage, DeferredError
-from tests.simulation.virtual_time import SimulatedLoop
+from tests.simulation.virtual_time import CURRENT, SimulatedLoop
 
 TIMEOUT_S = 3.0
 
 
 class Letter(NamedTuple):
-    """One that was taken. maybe_sent: the sender knows that it may have been sent before."""
+    """One that was taken. maybe_sent: the sender, a worker, knows that it may have been sent before."""
 
     at_s: float
     message_id: str
     order_id: str
     about: str
     maybe_sent: bool
+    sender: str
 
 
 @dataclass
@@ -41,8 +42,9 @@ class Mail:
         if is_away:
             raise DeferredError("CONNECTION")
         taken = Letter(
-            self.loop.now_s, letter.notification_id, letter.order_id, letter.subject, maybe_sent
-        )
+            self.loop.now_s, letter.notification_id, letter.order_id, letter.subject, maybe_sent,
+            CURRENT.get().name,
+        )  # fmt: skip
         self.letters.append(taken)
         if is_lost:
             await asyncio.sleep(TIMEOUT_S)

@@ -96,7 +96,7 @@ def evidence_of(world: World) -> Evidence:
         refunds=list(state.refunds.values()), disputes=list(state.disputes.values()),
         letters=world.mail.letters, answers=world.history.answers, waits=waits,
         exits=world.history.exits, orders=world.orders(), wrong=world.history.wrong,
-        commits=world.history.commits,
+        commits=world.history.commits, stopped=world.history.stopped,
     )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class History:
     answers: list[dict[str, Any]] = field(default_factory=list)
     exits: list[tuple[str, int]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     commits: list[tuple[str, int, int, int]] = field(default_factory=list)
     quiet_at_s: float | None = None
 
@@ -372,6 +373,7 @@ class World:
     def _stop(self, process: Process, for_s: float) -> None:
         process.at_last_step = process.kill
         self.note("stop", worker=process.name)
+        self.history.stopped.append(process.name)
         self.loop.stop_process(process, for_s)
 
     async def _join(self, fault: FaultPlan) -> None:
