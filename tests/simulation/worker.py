@@ -47,6 +47,7 @@ from web.http.admission import Admission
 LEVELS = LevelHistory((LevelChange(LATEST, 0),))
 HEARTBEAT_S = 1.0
 STREAM_S = 0.001
+FAUST_CRASHED = 1
 SEARCH_S, SEARCH_GRACE_S = 6.0, 3.0
 
 
@@ -255,7 +256,15 @@ class Worker:
         self._spawn(self._be_member())
 
     def _spawn(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._crash)
+        self._tasks.append(task)
+
+    def _crash(self, _: asyncio.Task[Any]) -> None:
+        """A part of Faust has ended, as its recovery does when Kafka does not answer: Faust ends the worker."""
+        if self.process.is_alive and not self.is_stopping:
+            put_in_place(self.process, exit_status=FAUST_CRASHED)
+            self.process.kill()
 
     # -- what Faust does
 
