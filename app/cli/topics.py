@@ -26,7 +26,10 @@ _CHECK_HELP: Final = "Change nothing; fail if something differs."
 )
 async def topics(check_only: bool, as_json: bool) -> None:
     """Make Kafka's topics as the registry says, and list them."""
-    from agents import services  # noqa: PLC0415 -- --help needs no services, and no Kafka
+    from aiokafka.errors import KafkaError  # noqa: PLC0415 -- --help needs no services, and no Kafka
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+
+    from agents import services  # noqa: PLC0415
     from agents.service import topic_uses  # noqa: PLC0415
     from app.kafka.topics import TopicsError, sync_topics  # noqa: PLC0415
     from app.partitions.state import read_generation  # noqa: PLC0415
@@ -34,7 +37,14 @@ async def topics(check_only: bool, as_json: bool) -> None:
 
     def sync() -> list[TopicChange]:
         found = settings()
-        return sync_topics(found, read_generation(found), check_only=check_only)
+        try:
+            generation = read_generation(found)
+        except (KafkaError, KafkaException, TimeoutError) as error:
+            raise TopicsError(
+                f"Kafka at {found.kafka_bootstrap} does not answer ({type(error).__name__}). Is it running, "
+                "and are TIFFIN_KAFKA_BOOTSTRAP and what else begins with TIFFIN_KAFKA right?"
+            ) from None
+        return sync_topics(found, generation, check_only=check_only)
 
     try:
         reports = await asyncio.to_thread(sync)
