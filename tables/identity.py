@@ -46,6 +46,20 @@ class IdentityCheck:
         """Ask where the inputs of these partitions begin and end. Raises KafkaException."""
         self.bounds = await self._read_bounds(owned, timeout_s)
 
+    async def learn_bounds_behind(
+        self, hosted: HostedService, partition: int, known: Mapping[str, int], timeout_s: float
+    ) -> None:
+        """Ask again where a task's inputs end, if its table has processed more. Raises KafkaException.
+
+        So it is where this worker hung after it had asked, and another one went on meanwhile.
+        """
+        ends = {
+            topic: self.bounds[TP(topic, partition)][1] for topic in known.keys() & hosted.inputs
+        }
+        if any(known[topic] + 1 > end for topic, end in ends.items()):
+            later = await self._read_bounds([(hosted, partition)], timeout_s)
+            self.bounds = {**self.bounds, **later}
+
     def of(self, hosted: HostedService) -> ClusterIds:
         """Ids of the cluster and of this service's topics, as of the last `learn_ids`."""
         assert self._ids is not None

@@ -229,6 +229,7 @@ class TaskManager:
         self._identity.check(hosted, stored)
         new = [TP(topic, task.partition) for topic in hosted.inputs if topic not in known]
         committed = await self._services.consumer.fetch_committed(new) if new else {}
+        await self._identity.learn_bounds_behind(hosted, task.partition, known, INSPECT_TIMEOUT_S)
         offsets = self._identity.first_offsets(hosted, task.partition, known, committed)
         for topic, offset in offsets.items():
             begin = self.stops.behind_skipped(TP(topic, task.partition), offset)
