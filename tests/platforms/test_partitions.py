@@ -93,6 +93,14 @@ async def keep_ordering(shop: Shop, placed: list[Buyer], is_over: asyncio.Event)
 async def test_a_raise_is_undone(platform: Platform, shop: Shop) -> None:
     buyer = await shop.buyer().place()
     await buyer.pay()
+    dry = await asyncio.to_thread(
+        platform.run_cli, "partitions", "raise", "5", "--dry-run", "--json"
+    )
+    rows = json.loads(dry)["rows"]
+    assert rows["order-events"] >= 1
+    assert rows["tiffin-orders-changelog"] >= 1
+    none = await asyncio.to_thread(platform.try_cli, "partitions", "abandon", "--yes")
+    assert (none.returncode, "Nothing is under way" in none.stderr) == (1, True)
     await kill_at(platform, RaiseState.PAUSED)
     shown = json.loads(await asyncio.to_thread(platform.run_cli, "partitions", "show", "--json"))
     assert shown["underWay"] == {"generation": 2, "partitions": AFTER, "state": "PAUSED"}
@@ -173,11 +181,13 @@ async def test_a_raise_is_killed_and_gone_on_with_under_traffic(
 
 
 async def check_all(platform: Platform, shop: Shop, placed: list[Buyer]) -> None:
-    """All records, the tables against the events, and the money."""
+    """All records, the tables against the events, this build against what was decided, and the money."""
     records = await asyncio.to_thread(shop.topics.read)
     kafka_invariants.check([r for r in records if r.key and ".g" not in r.topic])
     proof = await asyncio.to_thread(platform.run_cli, "audit", "rebuild", "--json")
     assert json.loads(proof)["differences"] == []
+    told = json.loads(await asyncio.to_thread(platform.run_cli, "rehearse", "--json"))
+    assert told["differing"] == 0, told
     at_stripe = await shop.stripe.ledger()
     assert all(len(at_stripe[buyer.order_id]) == 1 for buyer in placed)
 
