@@ -140,7 +140,7 @@ def create_app(settings: Settings, generation: Generation | None = None) -> faus
         channels, MessageRenderer(catalogue.restaurants.values(), link, settings.default_language),
         runtime.tables["orders"].get, sender, concurrency=settings.notifier_concurrency,
         backoff=Backoff(settings.notification_first_pause_s, settings.notification_longest_pause_s),
-        max_age_s=settings.notification_max_age_s,
+        max_age_s=settings.notification_max_age_s, session_s=settings.session_timeout_s,
         contacts=ContactLimit(settings.notifications_per_contact_hour), now_s=clock.now_s,
     )  # fmt: skip
     runtime.tables["notifications"].add_listener(notifier)

@@ -69,6 +69,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         concurrency: int,
         backoff: Backoff,
         max_age_s: float,
+        session_s: float,
         contacts: ContactLimit | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -76,11 +77,13 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
 
         concurrency: messages being sent at one time. backoff: between two tries.
         max_age_s: after that nobody wants to read it, as when a service is added to old topics.
+        session_s: this worker may have hung for longer, and another one have sent the message meanwhile.
         contacts: how many messages one address gets; None: as many as there are.
         """
         super().__init__(sender, backoff, now_s)
         self._channels, self._letters, self._order = channels, letters, order
         self._contacts, self._max_age_s = contacts or ContactLimit(0), max_age_s
+        self._session_s = session_s
         self._sending = asyncio.Semaphore(concurrency)
         self._waiting: dict[int, dict[str, int]] = {}
 
@@ -193,7 +196,7 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
     async def _send(self, attempt: NotificationAttempt) -> str | None:
         """Send it now. Raises RefusedError, HeldError, and DeferredError, also for an unexpected error."""
         notification = attempt.notification
-        if self._now_s() - notification.requested_at / 1000 > self._max_age_s:
+        if self._age_s(notification) > self._max_age_s:
             raise RefusedError("TOO_OLD")
         channel = self._channels.get(notification.channel)
         if channel is None:
@@ -208,7 +211,8 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
         try:
             letter = self._letters.write(attempt.order_id, notification, placed)
             with tracing.span(f"send {notification.channel}", tracing.SpanKind.CLIENT):
-                return await channel.send(letter, maybe_sent=attempt.maybe_sent)
+                maybe_sent = attempt.maybe_sent or self._age_s(notification) > self._session_s
+                return await channel.send(letter, maybe_sent=maybe_sent)
         except RefusedError:
             self._contacts.release_slot(notification.channel, placed.contact, name)
             raise
@@ -221,6 +225,9 @@ class Notifier(RowTasks[Notification, NotificationAttempt], Collector):
             self.counters.errors[name] += 1
             log.error("unexpected error in sending a notification", error=name, where=where)  # noqa: TRY400
             raise DeferredError(f"BUG_{name}"[:60]) from None
+
+    def _age_s(self, notification: Notification) -> float:
+        return self._now_s() - notification.requested_at / 1000
 
     async def _placed(self, key: str) -> Placed | None:
         """Whom to write to and about what: the contact is in the orders table and nowhere else."""

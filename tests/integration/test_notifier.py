@@ -125,7 +125,7 @@ class NotifierHarness(NoSender):
     def start(self, **options: Any) -> Notifier:
         """A worker that begins now."""
         options.setdefault("backoff", Backoff(0.01, 0.05))
-        options = {"concurrency": 8, "max_age_s": 86_400.0, **options}
+        options = {"concurrency": 8, "max_age_s": 86_400.0, "session_s": 60.0, **options}
         channels = options.pop("channels", None) or self.channels()
         notifier = Notifier(
             channels, options.pop("letters", None) or RENDERER, self.get, self,
@@ -329,6 +329,28 @@ async def test_a_crash_before_the_result_is_recorded(world: NotifierHarness) -> 
     assert len({mail.message_id for mail in mails}) == 1
     assert len(world.kept(Channel.SMS)) == 1, "found at the provider, not sent again"
     assert world.commands[0].command_id in {c.command_id for c in world.commands[2:]}
+
+
+async def test_a_worker_that_hung_asks_before_it_sends_what_another_one_has_sent(
+    world: NotifierHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By all that its table says, this is the first try."""
+    world.orders_open = False
+    hung = world.start(session_s=10.0)
+    world.event()
+    await world.until(lambda: hung.counters.in_flight == 2)
+    order = StoredRecord(ORDER, 1, OrderRecord(placed=PLACED), {}, {}, None)
+    monkeypatch.setattr(world, "get", lambda _: order)
+    world.loses_results = True
+    other = world.start()
+    await world.until(lambda: len(world.commands) == 2)
+    await world.crash(other)
+    world.loses_results = False
+    world.now_ahead_s = 60.0
+    world.orders_open = True
+    await world.until_status(S.SENT)
+    assert len(world.kept(Channel.SMS)) == 1, "found at the provider, not sent again"
+    assert len({mail.message_id for mail in world.kept(Channel.EMAIL)}) == 1
 
 
 async def test_what_was_sent_is_not_taken_for_another_message_of_the_same_words(

@@ -420,7 +420,7 @@ def _mail(e: Evidence) -> Iterator[str]:
     ids: dict[tuple[str, str], set[str]] = defaultdict(set)
     seen: dict[str, Any] = {}
     for letter in e.letters:
-        # Who wakes up after its session does not know that another worker has sent it.
+        # Who hung while sending can not know that another worker has sent it meanwhile.
         is_told = letter.maybe_sent or letter.sender in e.stopped
         if letter.message_id in seen and not is_told:
             yield f"{letter.about} of {letter.order_id} was mailed twice, as if for the first time"

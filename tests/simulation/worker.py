@@ -200,7 +200,8 @@ class Worker:
         notifier = Notifier(
             {Channel.EMAIL: around.mail}, Letters(), orders.get, sender,
             concurrency=settings.notifier_concurrency, backoff=Backoff(0.5, 5.0),
-            max_age_s=settings.notification_max_age_s, now_s=clock.now_s,
+            max_age_s=settings.notification_max_age_s, session_s=settings.session_timeout_s,
+            now_s=clock.now_s,
         )  # fmt: skip
         timers = Timers(
             sender, functools.partial(caught_up, runtime), clock_known=clock.synced,
