@@ -335,22 +335,24 @@ async def test_a_worker_that_hung_asks_before_it_sends_what_another_one_has_sent
     world: NotifierHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By all that its table says, this is the first try."""
-    world.orders_open = False
     hung = world.start(session_s=10.0)
-    world.event()
+    world.event(number=1)
+    await world.until_status(S.SENT)
+    world.orders_open = False
+    world.event(number=2)
     await world.until(lambda: hung.counters.in_flight == 2)
     order = StoredRecord(ORDER, 1, OrderRecord(placed=PLACED), {}, {}, None)
     monkeypatch.setattr(world, "get", lambda _: order)
     world.loses_results = True
     other = world.start()
-    await world.until(lambda: len(world.commands) == 2)
+    await world.until(lambda: len(world.commands) == 4)
     await world.crash(other)
     world.loses_results = False
     world.now_ahead_s = 60.0
     world.orders_open = True
-    await world.until_status(S.SENT)
-    assert len(world.kept(Channel.SMS)) == 1, "found at the provider, not sent again"
-    assert len({mail.message_id for mail in world.kept(Channel.EMAIL)}) == 1
+    await world.until(lambda: all(n.status is S.SENT for n in world.state.notifications.values()))
+    assert len(world.kept(Channel.SMS)) == 2, "found at the provider, not sent again"
+    assert len({mail.message_id for mail in world.kept(Channel.EMAIL)}) == 2
 
 
 async def test_what_was_sent_is_not_taken_for_another_message_of_the_same_words(
