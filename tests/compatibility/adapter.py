@@ -47,7 +47,13 @@ READ_OUTSIDE: Mapping[str, type[Message]] = {
     "platform-identity": PlatformId,
 }
 """Topics that no service reads -> what a record of theirs is."""
-TOPICS_SINCE = {"2026-11-first": {"platform-identity", "platform-partitions", RESTAURANT_TAKINGS}}
+TOPICS_SINCE = {
+    "2026-11-first": {
+        "platform-identity",
+        "platform-partitions",
+        RESTAURANT_TAKINGS,
+    },
+}
 """Recording -> topics that came after it."""
 MESSAGE_TYPES = (*CommandType, *EventType)
 NEVER_RECORDED = {

@@ -46,7 +46,7 @@ ANYWHERE = [
     Bad(KEY, b'"just a text"', "object"),
     Bad(KEY, b"\xff\xfe", "JSON"),
     Bad(KEY, None, "no value"),
-    Bad(KEY, b"{}", "orderId"),
+    Bad(KEY, b"{}", "field required"),
     Bad(None, b"{}", "no key"),
     Bad(f"{KEY}/1", b"{}", "the key has a slash"),
 ]
