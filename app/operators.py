@@ -173,9 +173,14 @@ class Operators(Collector):
     async def _records(
         self, places: Sequence[RecordLocation]
     ) -> Mapping[RecordLocation, tuple[bytes, bytes]]:
-        """Key and value of the records at these places."""
-        found = await self._kafka.records(places)
-        return {place: (each.key or b"", each.value or b"") for place, each in found.items()}
+        """Key and value of the records at these places, of topics by their own names."""
+        asked = {place: self._kafka.located(place) for place in places}
+        found = await self._kafka.records(list(asked.values()))
+        return {
+            place: (found[at].key or b"", found[at].value or b"")
+            for place, at in asked.items()
+            if at in found
+        }
 
     async def _audit_search(self, by: str, kinds: Sequence[str], found: int) -> None:
         """Put into the audit that somebody looked for orders by a person's data."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import aiohttp
@@ -66,15 +67,19 @@ class EventReader:
     def __init__(self, settings: Settings, topics: Collection[str] = FOLDED_TOPICS) -> None:
         bootstrap, security = settings.kafka_bootstrap, KafkaSecurity.of(settings)
         self._settings, self._names = settings, sorted(topics)
-        self.topics: list[str] = []
         self._cluster = ClusterReader({"bootstrap.servers": bootstrap, **security.librdkafka()})
         self._reader = OffsetReader(bootstrap, security)
         self._partition = 0
 
-    def partitions(self) -> int:
-        """How many there are; called first. Raises AuditError."""
+    @cached_property
+    def topics(self) -> list[str]:
+        """The topics' names in Kafka, of the generation that serves. Raises AuditError."""
         with _kafka_answers():
-            self.topics = list(map(read_generation(self._settings).topic, self._names))
+            return list(map(read_generation(self._settings).topic, self._names))
+
+    def partitions(self) -> int:
+        """How many there are. Raises AuditError."""
+        with _kafka_answers():
             places = self._cluster.partitions(set(self.topics), KAFKA_TIMEOUT_S)
         missing = sorted(set(self.topics) - {topic for topic, _ in places})
         if missing:

@@ -141,6 +141,10 @@ class KafkaReader:
         """The next offset to come in a partition."""
         return self._cluster.bounds([place], REQUEST_TIMEOUT_S)[place][1]
 
+    def located(self, place: RecordLocation) -> RecordLocation:
+        """A place by Kafka's name of its topic, as `records` takes it."""
+        return place._replace(topic=self._topic_name(place.topic))
+
     def record_reader(self) -> RecordReader:
         """One that reads on and on, on the event loop."""
         return RecordReader(self._bootstrap, self._security)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.contract.http.test_takings import takings_world
 from tests.pages.in_memory_site import InMemorySite
 from tests.pages.visitor import check_accessible, check_fits
 from web.http.tokens import Role
@@ -14,7 +15,7 @@ from web.http.tokens import Role
 
 @pytest.fixture(scope="module")
 def site(browser: Browser) -> Iterator[InMemorySite]:
-    with InMemorySite(browser) as running:
+    with InMemorySite(browser, takings_world()) as running:
         yield running
 
 

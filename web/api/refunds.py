@@ -7,7 +7,7 @@ from models import ids
 from models.commands import CommandType, RefundPayment, RetryRefund
 from models.graphs import RefundStatus
 from models.index_entries import BLOCKED
-from models.messages import Message
+from models.messages import Message, checked
 from models.payment import PaymentRecord
 from web.api.order_views import refund_view
 from web.api.schemas import RefundAnswer, RefundBody
@@ -18,6 +18,7 @@ from web.http.bodies import B, EmptyBody
 from web.http.commands import CommandRequest, CommandResult
 from web.http.context import PAYMENTS
 from web.http.params import Params, choice_param, limit_param
+from web.http.problems import ProblemError
 from web.http.route import Call
 from web.http.scatter_gather import Gather, Missing, Shares
 
@@ -72,8 +73,11 @@ def retry_refund(call: Call[Params, EmptyBody]) -> CommandRequest:
 
 
 def retry_command(call: Call[Params, EmptyBody], refund_id: str) -> CommandRequest:
-    """The command that repeats a failed refund."""
-    data = RetryRefund(refund_id=refund_id)
+    """The command that repeats a failed refund. Raises ProblemError (404) for what can't be a refund's id."""
+    try:
+        data = checked(RetryRefund(refund_id=refund_id))
+    except ValueError:
+        raise ProblemError("REFUND_UNKNOWN") from None
     return _command(call, CommandType.RETRY_REFUND, data, f"retry-{refund_id}")
 
 

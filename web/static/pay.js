@@ -84,8 +84,12 @@ async function settle(isOver) {
   }
 }
 
+/* "Change the order" was pressed: its answer leads back to the menu, though the order is over by then. */
+let isLeaving = false;
+change.form.addEventListener("submit", () => { isLeaving = true; });
+
 /* Nothing runs here: the card is being typed, or the bank's question waits to be opened. */
-const isIdle = () => !button.disabled || !action.hidden;
+const isIdle = () => !isLeaving && (!button.disabled || !action.hidden);
 
 /* Meanwhile the order may have been paid or cancelled in another tab, or have run out of time. */
 async function follow() {
