@@ -301,7 +301,7 @@ def wrong_amount_charged(_: World) -> Patches:
     return [patch.object(StripeGateway, "create_intent", more)]
 
 
-@violation("webhooks lost", "stripe times out after")
+@violation("webhooks lost", "stripe times out after", within=60)
 def reconciler_asleep(_: World) -> Patches:
     """Nobody asks Stripe about what no webhook told, and nobody looks for lost webhooks."""
 
