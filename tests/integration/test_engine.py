@@ -13,7 +13,7 @@ import pytest
 
 from models.transition import Decision, Input
 from sandbox.kafka import KafkaBroker
-from tables import SERVICE_HEADER, NotOwnerError, StoredRecord
+from tables import SERVICE_HEADER, CommitReport, NotOwnerError, StoredRecord
 from tests.integration.engine_harness import (
     TIMEOUT_S,
     EngineHarness,
@@ -253,13 +253,21 @@ async def test_a_service_that_gathers_takes_inputs_together_until_a_batch_is_ful
     world: EngineHarness,
 ) -> None:
     never = 10 * TIMEOUT_S
-    async with running(world.runtime(gather_s=never, commit_batch_inputs=5)) as runtime:
-        table, counters = runtime.tables["first"], runtime.counters["first"]
+    engine = world.runtime(gather_s=never, commit_batch_inputs=5, commit_batch_s=never)
+    batches: list[int] = []
+
+    def note(batch: CommitReport) -> None:
+        if batch.service == "first":
+            batches.append(batch.inputs)
+
+    engine.on_commit_batch(note)
+    async with running(engine) as runtime:
+        table = runtime.tables["first"]
         for number in range(1, 6):
             world.send("commands", "o1", {"id": f"{number}", "add": 1})
         await table.wait("o1", reached(5), TIMEOUT_S)
-        await until_true(lambda: counters.groups == 1, "the outputs of the full batch")
-        assert counters.inputs == 5
+        await until_true(lambda: bool(batches), "the outputs of the full batch")
+        assert batches == [5]
         world.send("commands", "o1", {"id": "6", "add": 1})
 
         def is_decided() -> bool:
