@@ -298,3 +298,18 @@ async def test_refund_is_never_read_as_another_amount(api: Api) -> None:
         assert response.status == 303
     (refund,) = [c.data for c in api.world.commands if c.command_type == "REFUND_PAYMENT"]
     assert refund.amount == 1250
+
+
+@pytest.mark.parametrize("which", ["", "x" * 300, "two words", "ß"])
+async def test_a_refund_that_can_not_be_is_not_retried(api: Api, which: str) -> None:
+    """No command is sent that nobody could read."""
+    order = await api.paid()
+    path = f"/ops/orders/{order['orderId']}/retry-refund?key={'k' * 20}"
+    headers = {"Authorization": f"Bearer {api.operator}", "Accept": "text/html"}
+    sent = len(api.world.commands)
+    async with api.client.post(
+        path, data={"which": which}, headers=headers, allow_redirects=False
+    ) as response:
+        assert response.status == 303
+        assert response.headers["Location"].endswith("?said=REFUND_UNKNOWN")
+    assert len(api.world.commands) == sent
