@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +20,7 @@ from sandbox.platform import Platform
 from tests.support import kafka_invariants
 from tests.support.kafka_invariants import Record, Topics
 from tests.support.stripe_control import StripeControl
-from tests.support.waiting import until
+from tests.support.waiting import WITHIN_S, until
 from web.http.tokens import OrderTokens
 
 KNOWN = {"COMPLETED", "FAILED", "REQUIRES_ACTION"}
@@ -231,3 +233,12 @@ class Shop:
         assert known == (payment["captured"]["amount"], payment["refunded"]["amount"])
         if ending.charges:
             assert at_stripe["captured"] == at_stripe["amount"] == payment["amount"]["amount"]
+
+
+@asynccontextmanager
+async def open_shop(platform: Platform) -> AsyncIterator[Shop]:
+    """A shop at a platform; waits for answers as long as tests wait."""
+    topics = Topics(platform.bootstrap)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+        yield Shop(platform, topics, session)
+    topics.close()

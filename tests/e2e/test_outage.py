@@ -6,13 +6,11 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 
-import aiohttp
 import pytest
 
 from sandbox.card_numbers import THREE_D_SECURE, VISA
 from sandbox.platform import Platform
-from tests.e2e.shop import PAID, UNPAID, Shop
-from tests.support.kafka_invariants import Topics
+from tests.e2e.shop import PAID, UNPAID, Shop, open_shop
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
 from tests.support.waiting import WITHIN_S, until
 
@@ -29,10 +27,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture
 async def shop(alone: Platform) -> AsyncIterator[Shop]:
-    topics = Topics(alone.bootstrap)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
-        yield Shop(alone, topics, session)
-    topics.close()
+    async with open_shop(alone) as shop:
+        yield shop
 
 
 async def test_kafka_is_away(alone: Platform, shop: Shop) -> None:

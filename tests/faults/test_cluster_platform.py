@@ -7,17 +7,15 @@ import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from sandbox.kafka import KafkaCluster
 from sandbox.kafka.broker import BOOTSTRAP_ENV
 from sandbox.platform import Platform
 from tests.e2e.crowd import run_crowd
-from tests.e2e.shop import Shop
-from tests.support.kafka_invariants import Topics
+from tests.e2e.shop import Shop, open_shop
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
-from tests.support.waiting import WITHIN_S, until
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -32,10 +30,8 @@ def platform(
 
 @pytest.fixture
 async def shop(platform: Platform) -> AsyncIterator[Shop]:
-    topics = Topics(platform.bootstrap)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
-        yield Shop(platform, topics, session)
-    topics.close()
+    async with open_shop(platform) as shop:
+        yield shop
 
 
 @pytest.mark.parametrize(

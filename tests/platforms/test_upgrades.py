@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from confluent_kafka import Producer
 
@@ -21,12 +20,12 @@ from sandbox.card_numbers import VISA
 from sandbox.platform import ROOT
 from sandbox.processes import MAX_WAIT_S
 from tests.e2e.crowd import run_crowd
-from tests.e2e.shop import PAID, Shop
+from tests.e2e.shop import PAID, Shop, open_shop
 from tests.support import kafka_invariants
 from tests.support.builds import MixedPlatform, installed
-from tests.support.kafka_invariants import AUDIT, DEAD_LETTERS, Topics
+from tests.support.kafka_invariants import AUDIT, DEAD_LETTERS
 from tests.support.platforms import IMPATIENT_WITH_STRIPE
-from tests.support.waiting import WITHIN_S, until
+from tests.support.waiting import until
 
 WRONG_KAFKA = 78
 
@@ -49,10 +48,8 @@ def platform(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 async def shop(platform: MixedPlatform) -> AsyncIterator[Shop]:
-    topics = Topics(platform.bootstrap)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
-        yield Shop(platform, topics, session)
-    topics.close()
+    async with open_shop(platform) as shop:
+        yield shop
 
 
 def level(platform: MixedPlatform, *words: str) -> tuple[int, dict[str, Any]]:
